@@ -1,0 +1,52 @@
+# Every target makes its own environment from nothing and uses it again until pyproject.toml changes.
+# PYTHON=... chooses the interpreter; otherwise it is the newest one that really runs (a shim may only print an error).
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ARTIFACTS := artifacts
+SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for candidate in python3.14 python3.13 python3.12 python3.11 python3; do \
+	if $$candidate --version >/dev/null 2>&1 && $$candidate -c '$(SUITABLE)' >/dev/null 2>&1; then \
+	echo $$candidate; break; fi; done)
+
+.PHONY: help demo test check format soak bench clean
+
+help:
+	@echo "make demo    run examples/pool.py and show its recording"
+	@echo "make test    run every test but the long ones"
+	@echo "make check   formatting, lint and types"
+	@echo "make format  put the formatting right"
+	@echo "make soak    run the long tests"
+	@echo "make bench   measure, beside rerun-sdk"
+
+$(STAMP): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv and ensurepip is needed; say where: make PYTHON=..."; exit 1; }
+	@test -x $(BIN)/python && $(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,dev,examples]'
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	@mkdir -p $(ARTIFACTS)
+	RUST_LOG=error $(BIN)/python examples/pool.py --out $(ARTIFACTS)/pool.rrd --show auto
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy --strict
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+soak: $(STAMP)
+	$(BIN)/python -m pytest -m soak
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis $(ARTIFACTS)

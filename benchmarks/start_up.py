@@ -1,0 +1,128 @@
+"""What starting costs: the import, `init()`, and the first row of a forked child, beside rerun-sdk.
+
+Each figure is taken in a fresh process, the two packages turn about. A turn before which other programs took more than
+a tenth of the machine is left out, as long as some are left without. Usage: `python -m benchmarks.start_up [TURNS]`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+ROOT = Path(__file__).resolve().parents[1]
+MOST_FOREIGN = 0.1
+
+PROGRAM = """
+import os, sys, time
+package, path = sys.argv[1:]
+begin = time.perf_counter()
+if package == "rerun":
+    import rerun as rr
+else:
+    import rerun_mp as rr
+imported = time.perf_counter()
+rr.init("start_up")
+initialised = time.perf_counter()
+rr.save(path)
+reader, writer = os.pipe()
+if os.fork() == 0:
+    forked = time.perf_counter()
+    row = rr.Scalars(1.0)
+    made = time.perf_counter()
+    rr.log("first", row)
+    logged = time.perf_counter()
+    os.write(writer, f"{made - forked} {logged - made}".encode())
+    os._exit(0)
+os.wait()
+print(imported - begin, initialised - imported, os.read(reader, 100).decode())
+sys.stdout.flush()
+if package == "rerun":
+    os._exit(0)
+"""
+"""Logs nothing before it forks: the child begins with nothing that its parent has used."""
+
+FIGURES = {
+    "import": "the import",
+    "init": "init()",
+    "archetype": "a forked child's first archetype",
+    "log": "a forked child's first log()",
+}
+TARGETS = {
+    "import": "at most 0.3 of rerun's",
+    "init": "at most 10 ms",
+    "archetype": "rerun's own code",
+    "log": "at most 2 ms",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One process."""
+
+    millis: dict[str, float]
+    foreign: float
+    """How much of the machine others took right before, from 0 to 1."""
+
+
+def main() -> None:
+    """Measure and print."""
+    turns = int(sys.argv[1]) if len(sys.argv) > 1 else 15
+    taken: dict[str, list[Turn]] = {"rerun": [], "rerun_mp": []}
+    with tempfile.TemporaryDirectory() as directory:
+        # The first of each reads the disk.
+        for package in ("rerun", "rerun_mp") * (turns + 1):
+            taken[package].append(measure(package, directory))
+    quiet = {package: _quiet(all_turns[1:]) for package, all_turns in taken.items()}
+    for package, chosen in quiet.items():
+        foreign = median(turn.foreign for turn in chosen)
+        print(f"{package}: {len(chosen)} of {turns} turns, before which others took {foreign:.0%} of the machine")
+    print(f"{'median in ms':36}{'rerun':>10}{'rerun_mp':>10}{'ratio':>8}  target")
+    for figure, what in FIGURES.items():
+        theirs, ours = (median(turn.millis[figure] for turn in quiet[package]) for package in ("rerun", "rerun_mp"))
+        print(f"{what:36}{theirs:10.2f}{ours:10.2f}{ours / theirs:8.2f}  {TARGETS[figure]}")
+
+
+def measure(package: str, directory: str) -> Turn:
+    """Run one process, after the collector of the one before has ended."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": directory, "XDG_CACHE_HOME": directory}
+    while os.path.exists(os.path.join(directory, "rerun_mp")):
+        time.sleep(0.01)
+    foreign = _busy_share(0.2)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, package, os.path.join(directory, f"{package}.rrd")],
+        env=environment,
+        cwd=directory,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    millis = dict(zip(FIGURES, (1000 * float(text) for text in done.stdout.split()), strict=True))
+    return Turn(millis, foreign)
+
+
+def _quiet(turns: list[Turn]) -> list[Turn]:
+    return [turn for turn in turns if turn.foreign <= MOST_FOREIGN] or turns
+
+
+def _busy_share(secs: float) -> float:
+    """Return how much of the machine is taken, from 0 to 1, while we do nothing for so long."""
+    begin = _processor_ticks()
+    time.sleep(secs)
+    busy, total = (after - before for before, after in zip(begin, _processor_ticks(), strict=True))
+    return busy / max(total, 1)
+
+
+def _processor_ticks() -> tuple[int, int]:
+    """Return the ticks that were busy, and all ticks, since the machine was started."""
+    fields = [int(text) for text in Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]]
+    return sum(fields) - fields[3] - fields[4], sum(fields)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""Rerun for process trees: `import rerun_mp as rr` in place of `import rerun as rr`, and nothing else changes.
+
+A row that `log` has accepted reaches the recording, however its process ends, under fork, forkserver and spawn. The
+floors of the building, from the top; imports only go down:
+
+    floor 4  __init__.py     this face: our functions, and every other name of rerun, loaded when it is asked for
+             imports.py      `import rerun_mp.blueprint as rrb`; what to do once rerun is loaded
+    floor 3  opening.py      `init`, `new_recording`: what a program calls first
+             scopes.py       decorators: `shutdown_at_exit`, `thread_local_stream`, ...
+             recording.py    `RecordingStream`, a handle of a recording
+             rows.py         `log`, `send_columns`: from the call into the ring
+             timeline.py     `set_time` and the times of each thread
+             routing.py      `save`, `connect_grpc`, `spawn`, ...: where recordings go; `sinks.py`: what they go to
+             viewer.py       starting a viewer, or finding one
+             beginning.py    making a recording known to the session
+             active.py       which recording a call goes to
+             strictness.py   an exception or a warning, when a call is wrong
+    floor 2  session.py      the session of a process tree: found it, join it, leave it
+             producer.py     this process's writing side
+             collector/      the processes that take rows out of the ring to files and viewers
+    floor 1  encoding/       archetypes to Arrow record batches; frames; ids
+             fast/           archetypes that wait with the Arrow work until somebody needs it done
+    floor 0  shm/            layout, segment, leases, ring, doorbell
+             errors.py       every exception
+
+Importing this package loads neither rerun nor numpy nor pyarrow.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rerun_mp.active import (
+    get_application_id,
+    get_data_recording,
+    get_global_data_recording,
+    get_recording_id,
+    get_thread_local_data_recording,
+    is_enabled,
+    set_global_data_recording,
+    set_thread_local_data_recording,
+)
+from rerun_mp.errors import (
+    CollectorError,
+    CorruptionError,
+    FlushTimeoutError,
+    InvalidArgumentError,
+    PrivacyError,
+    RerunMpError,
+    ResourceError,
+    RingFullError,
+    SessionEndedError,
+    SessionError,
+    SharedMemoryError,
+    ViewerError,
+)
+from rerun_mp.forksafe_arrow import make_arrow_fork_safe
+from rerun_mp.imports import install_finder
+from rerun_mp.opening import init, new_recording, version
+from rerun_mp.recording import RecordingStream
+from rerun_mp.routing import connect_grpc, disconnect, flush, save, set_sinks, spawn
+from rerun_mp.rows import log, send_columns
+from rerun_mp.scopes import recording_stream_generator_ctx, shutdown_at_exit, thread_local_stream
+from rerun_mp.sinks import FileSink, GrpcSink
+from rerun_mp.strictness import set_strict_mode, strict_mode
+from rerun_mp.timeline import disable_timeline, reset_time, set_log_tick_enabled, set_log_time_enabled, set_time
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    # What `__getattr__` yields. Our own names, above, are wider than rerun's.
+    from rerun import *  # type: ignore[assignment]  # noqa: F403
+else:
+    # Types are rerun's, because these classes stand for rerun's.
+    from rerun_mp.fast import (  # noqa: F401
+        DepthImage,
+        EncodedImage,
+        Image,
+        Points2D,
+        Points3D,
+        Scalars,
+        SegmentationImage,
+        Tensor,
+        TextLog,
+    )
+
+__all__ = [
+    "CollectorError",
+    "CorruptionError",
+    "FileSink",
+    "FlushTimeoutError",
+    "GrpcSink",
+    "InvalidArgumentError",
+    "PrivacyError",
+    "RecordingStream",
+    "RerunMpError",
+    "ResourceError",
+    "RingFullError",
+    "SessionEndedError",
+    "SessionError",
+    "SharedMemoryError",
+    "ViewerError",
+    "connect_grpc",
+    "disable_timeline",
+    "disconnect",
+    "flush",
+    "get_application_id",
+    "get_data_recording",
+    "get_global_data_recording",
+    "get_recording_id",
+    "get_thread_local_data_recording",
+    "init",
+    "is_enabled",
+    "log",
+    "new_recording",
+    "recording_stream_generator_ctx",
+    "reset_time",
+    "save",
+    "send_columns",
+    "set_global_data_recording",
+    "set_log_tick_enabled",
+    "set_log_time_enabled",
+    "set_sinks",
+    "set_strict_mode",
+    "set_thread_local_data_recording",
+    "set_time",
+    "shutdown_at_exit",
+    "spawn",
+    "strict_mode",
+    "thread_local_stream",
+    "version",
+]
+
+install_finder()
+make_arrow_fork_safe()
+
+
+def __getattr__(name: str) -> Any:
+    """Return what rerun has under `name`, loading rerun for it. Our own names never get here."""
+    if name.startswith("__") and name not in ("__version__", "__version_info__"):
+        raise AttributeError(f"module 'rerun_mp' has no attribute {name!r}")
+    import rerun
+
+    try:
+        value = getattr(rerun, name)
+    except AttributeError:
+        raise AttributeError(f"module 'rerun_mp' has no attribute {name!r}, nor has 'rerun'") from None
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    import rerun
+
+    return sorted({*globals(), *dir(rerun)})

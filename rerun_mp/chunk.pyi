@@ -1,0 +1,1 @@
+from rerun.chunk import *

@@ -1,0 +1,157 @@
+"""How a part of the user's file is begun, and how its parts become the one complete file that the user asked for.
+
+- One whole part lies at the user's path already: nothing is copied.
+- Several parts, or one without its footer, are copied as a stream into a new file, repeated chunk ids left out, which
+  is renamed over the path. If somebody else has put another file there since, theirs stays: the later run has the path.
+- A path that is no regular file (a device, a pipe) has got its rows directly. It is never renamed over.
+
+A collector may be killed at any point here: the journal knows the new file before it has the path, and what is left
+under hidden names is removed by whoever completes the file. Called by the store, in the worker's main thread.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+import stat
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from rerun_mp.collector.parts import Journal, Part
+from rerun_mp.collector.rerun_sinks import SinkWriter, merge, open_file
+from rerun_mp.config import SinkSpec
+from rerun_mp.encoding.frames import RecordingKey
+from rerun_mp.errors import CorruptionError, FlushTimeoutError, ResourceError
+
+__all__ = ["complete", "is_special", "open_part"]
+
+CLOSE_SECS = 30.0
+
+
+def is_special(path: str) -> bool:
+    """Whether something lies at `path` that is not a regular file."""
+    return os.path.exists(path) and not os.path.isfile(path)
+
+
+def open_part(part: Part, recording: RecordingKey, target: SinkSpec | None) -> SinkWriter:
+    """Create the file of `part`, with the footer and blueprint that `target` wants if it is the user's.
+
+    Raises
+    ------
+    OSError
+        If it cannot be created or written, or it is a pipe that nobody reads.
+    """
+    if target is None:
+        writer = open_file(part.path, recording)
+    else:
+        pipe = None
+        if os.path.exists(part.path) and stat.S_ISFIFO(os.stat(part.path).st_mode):
+            # rerun-sdk would wait for a reader without end; this raises if there is none.
+            pipe = os.open(part.path, os.O_WRONLY | os.O_NONBLOCK)
+        try:
+            writer = open_file(part.path, recording, write_footer=target.write_footer, blueprint=target.blueprint)
+        finally:
+            if pipe is not None:
+                os.close(pipe)
+    part.prelude = writer.prelude
+    part.settle()
+    return writer
+
+
+def complete(
+    journal: Journal, recording: RecordingKey, *, lock: threading.Lock, has_room: Callable[[str, int], bool]
+) -> None:
+    """Complete the journal's target, whose writer is closed, and let go of it.
+
+    `lock` is held while the journal's list of parts changes; `has_room(path, bytes)` says whether a disk has space.
+
+    Raises
+    ------
+    ResourceError, FlushTimeoutError
+        If the file cannot be written. All parts are still there, and calling again tries again.
+    """
+    target = journal.target
+    assert target is not None
+    parts = [part for part in journal.parts if part.purpose in ("file", "diverted")]
+    whole: Part | None = None
+    if is_special(target.target):
+        journal.dropped_rows += sum(part.count_rows() for part in parts if part.purpose == "diverted")
+    elif len(parts) == 1 and parts[0].purpose == "file" and _is_as_good_as_whole(parts[0], target):
+        (whole,) = parts
+    elif parts:
+        whole = _merge(journal, recording, target, parts, has_room)
+    with lock:
+        journal.parts = [part for part in journal.parts if part not in parts]
+        if whole is not None:
+            journal.parts.append(whole)
+    journal.save()
+    if whole is not None:
+        if whole.path != target.target and whole.exists():
+            _place_unless_replaced(journal, whole)
+        for spec in journal.copies:
+            _copy(journal, whole, spec)
+        whole.purpose = "retired"
+    for path in glob.glob(glob.escape(journal.hidden_path(target.target, 0)[:-1]) + "*"):
+        os.unlink(path)
+    for part in parts:
+        if part.purpose == "diverted":
+            part.unlink()
+    journal.target, journal.copies, journal.owned = None, (), []
+    journal.save()
+
+
+def _is_as_good_as_whole(part: Part, target: SinkSpec) -> bool:
+    # One that the user has moved away is complete where it is now.
+    return part.is_whole(with_footer=target.write_footer) or not os.path.exists(part.path)
+
+
+def _merge(
+    journal: Journal,
+    recording: RecordingKey,
+    target: SinkSpec,
+    parts: list[Part],
+    has_room: Callable[[str, int], bool],
+) -> Part:
+    """Return a new part, still under its hidden name, that holds the chunks of `parts`, each once."""
+    number = journal.take_number()
+    path = journal.hidden_path(target.target, number)
+    whole = Part(number, path, "file", first=parts[0].first, chunks=parts[-1].stop - parts[0].first)
+    if not has_room(path, sum(part.size() for part in parts)):
+        raise ResourceError(f"no space is left to complete {target.target}")
+    writer = open_part(whole, recording, target)
+    try:
+        merge([(chunk for _, chunk in part.read()) for part in parts], writer)
+        writer.close(CLOSE_SECS)
+        whole.is_ended = True
+    except (ResourceError, FlushTimeoutError, CorruptionError) as error:
+        writer.abandon()
+        whole.unlink()
+        raise ResourceError(f"{target.target} could not be completed: {error}") from error
+    return whole
+
+
+def _place_unless_replaced(journal: Journal, whole: Part) -> None:
+    if journal.owns_target():
+        journal.place(whole)
+    else:
+        assert journal.target is not None
+        _say(f"another program has replaced {journal.target.target}; it is not written over")
+
+
+def _copy(journal: Journal, whole: Part, spec: SinkSpec) -> None:
+    if not whole.is_readable():
+        return
+    fresh = journal.hidden_path(spec.target, whole.number)
+    try:
+        shutil.copyfile(whole.path, fresh)
+        os.replace(fresh, spec.target)
+    except OSError as error:
+        Path(fresh).unlink(missing_ok=True)
+        _say(f"{spec.target} could not be written: {error}")
+
+
+def _say(message: str) -> None:
+    print(f"rerun_mp: {message}", file=sys.stderr, flush=True)

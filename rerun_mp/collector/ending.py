@@ -1,0 +1,108 @@
+"""The end of a session: when nobody takes part any more and nobody is about to.
+
+A process that exec'd but has not imported rerun_mp yet holds no lease; its environment names the session, and the end
+waits for it, three seconds at most: programs that never will (an editor, a shell) have it there too.
+
+Steps, each of which a successor can repeat: lock the participants exclusively (nobody can join), rename the segment
+aside (a newcomer makes a new session), drain, complete the files, say so, let the live sinks finish, remove
+everything, the segment last.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from rerun_mp import directories
+from rerun_mp.collector.guard import ending_path
+from rerun_mp.encoding.identity import ENVIRONMENT_VARIABLE, parse_key, segment_name
+from rerun_mp.shm import leases
+from rerun_mp.shm.layout import Header, Lock, SessionState
+from rerun_mp.shm.segment import Segment
+
+if TYPE_CHECKING:
+    from rerun_mp.collector.worker import Worker
+
+__all__ = ["end_session", "is_over"]
+
+NEWCOMER_PATIENCE = 3.0
+"""Seconds that a process may take from exec to import."""
+DRAIN_PATIENCE = 10.0
+LIVE_PATIENCE = 2.0
+"""Seconds that live sinks may go without progress before they are given up."""
+HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
+
+
+def is_over(segment: Segment, gone_for: float) -> bool:
+    """Say whether a session whose last participant went `gone_for` seconds ago has ended."""
+    return gone_for >= NEWCOMER_PATIENCE or not _is_expected(os.path.basename(segment.path))
+
+
+def end_session(worker: Worker) -> bool:
+    """End the session. False if somebody has joined in the last moment."""
+    segment, words = worker.segment, worker.words
+    exclusive = segment.open()
+    try:
+        if not leases.try_lock(exclusive, Lock.PARTICIPANTS):
+            return False
+        words[Header.SESSION_STATE] = max(words[Header.SESSION_STATE], SessionState.ENDING)
+        aside = ending_path(segment.path.removesuffix("." + segment.nonce.hex()[:16]), segment.nonce.hex())
+        if segment.path != aside:
+            os.rename(segment.path, aside)
+            segment.path = aside
+        if words[Header.SESSION_STATE] < SessionState.FILES_COMPLETE:
+            _drain(worker)
+            worker.outputs.complete_files()
+            words[Header.SESSION_STATE] = SessionState.FILES_COMPLETE
+        worker.outputs.close_live(LIVE_PATIENCE)
+        worker.bell.remove()
+        directories.remove_tree(segment.spool_directory)
+        directories.remove_tree(segment.runtime_directory)
+        os.unlink(segment.path)
+        words[Header.SESSION_STATE] = SessionState.ENDED
+        return True
+    finally:
+        os.close(exclusive)
+
+
+def _drain(worker: Worker) -> None:
+    """Deliver what is left. Every owner is dead or has let go, so this ends; a lease that lingers may not keep us."""
+    deadline = time.monotonic() + DRAIN_PATIENCE
+    while worker.drain_once() or (worker.watch.entries() and time.monotonic() < deadline):
+        if not worker.sweeper.has_news():
+            time.sleep(0.001)
+
+
+def _is_expected(name: str) -> bool:
+    """Say whether a process of this user has the session in its environment and might still join."""
+    import psutil
+
+    own = os.geteuid()
+    for process in psutil.process_iter():
+        if process.pid == os.getpid():
+            continue
+        try:
+            if process.uids().effective != own or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            key = parse_key(process.environ().get(ENVIRONMENT_VARIABLE, ""))
+            if key is not None and segment_name(key) == name and not _is_bystander(process):
+                return True
+        except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
+            continue
+    return False
+
+
+def _is_bystander(process: object) -> bool:
+    """Say whether a process has inherited the session but starts nothing that will join by itself."""
+    import psutil
+
+    assert isinstance(process, psutil.Process)
+    if os.path.basename(process.exe()) == "rerun":
+        return True
+    line = " ".join(process.cmdline())
+    if not any(helper in line for helper in HELPERS):
+        return False
+    # A child of the fork server has the server's command line, and may be a worker that has not logged yet.
+    parent = process.parent()
+    return parent is None or "multiprocessing.forkserver" not in " ".join(parent.cmdline())

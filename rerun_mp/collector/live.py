@@ -1,0 +1,253 @@
+"""Live sinks: viewers and gRPC servers, which may be slow, frozen, gone, or not there yet, and cost nobody anything.
+
+Each has a thread that *pulls* from the store: it knows the ordinal of the chunk that comes next, reads from there on
+(the latest chunks lie in memory, once for all live sinks of a recording; older ones are read back from the parts), and
+is woken when there is more. So there is no queue to overflow. A sink that was attached late begins with everything
+that the store holds; one that fell behind goes on where it was; one whose viewer was started anew begins again. A
+chunk that a viewer gets twice is one chunk to it.
+
+Bounded: not more than `FLUSH_BYTES` and the 1 to 2 MB of a gRPC window are on their way, because the thread flushes
+then, and sends nothing while that times out. Connecting is tried on a port that answers only.
+
+States::
+
+    connecting ──port answers──► following ◄──flush succeeds / times out──► stalled
+        ▲                            └──────────────┬──────────────────────────┘
+        └────────the viewer is gone─────────────────┤
+                                                    └──stop, delivered or no progress──► closed
+
+A sink that is stopped delivers what the store held at that moment, however much, as long as its viewer takes it.
+
+The worker's main thread makes, offers, stops and closes; everything else happens in the sink's own daemon thread, which
+may sit in native code for as long as a viewer is frozen.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from rerun_mp.collector.chunks import ChunkBatch
+from rerun_mp.collector.rerun_sinks import SinkWriter, open_grpc
+from rerun_mp.collector.store import RecordingStore
+from rerun_mp.config import SinkSpec
+from rerun_mp.errors import CorruptionError, FlushTimeoutError, ResourceError
+from rerun_mp.http2 import speaks_http2
+
+__all__ = ["LiveSink"]
+
+FLUSH_BYTES = 4 << 20
+FLUSH_SECS = 0.5
+IDLE_SECS = 1.0
+"""How often a viewer to which nothing is sent is asked whether it is still there."""
+RETRY_SECS = (0.1, 2.0)
+"""Between two attempts to connect: at first, and at most."""
+CONNECT_SECS = 1.0
+UNANSWERED_SECS = 10.0
+"""A new stream that has never been flushed for so long has its port tried again."""
+GRACE_SECS = 30.0
+"""How long a stopped sink's viewer may take nothing until the sink gives up. When a viewer was frozen and is awake
+again, the kernel may let its connection rest for as long again before it tries it."""
+LOOK_SECS = 0.5
+"""How long an awake viewer may take to say that it is, and how often it is asked."""
+DISCARD_SECS = 2.0
+
+State = Literal["connecting", "following", "stalled", "closed"]
+
+
+class _OutOfTimeError(Exception):
+    """The sink has been stopped, and its viewer does not take the rest."""
+
+
+class LiveSink:
+    """One viewer or gRPC server that follows one recording."""
+
+    def __init__(self, spec: SinkSpec, store: RecordingStore) -> None:
+        self._spec = spec
+        self._store = store
+        self._state: State = "connecting"
+        self._failure: str | None = None
+        self._connections = 0
+        self._next = 0
+        """Ordinal of the chunk that comes next."""
+        self._missed_chunks = 0
+        self._wake = threading.Event()
+        """There may be more to send, or the sink has been stopped."""
+        self._stopped = threading.Event()
+        self._stop: int | None = None
+        """Ordinal after the last chunk to deliver, once the sink has been stopped."""
+        self._progress_at = time.monotonic()
+        """When the viewer last took what it was sent, or the sink was stopped."""
+        store.attach_live()
+        self._thread = threading.Thread(target=self._run, name=f"rerun_mp-live {spec.target}", daemon=True)
+        self._thread.start()
+
+    def offer(self, chunks: Sequence[ChunkBatch]) -> None:
+        """Say that these are in the store now. Never waits."""
+        if chunks:
+            self._wake.set()
+
+    def status(self) -> dict[str, Any]:
+        """Return what can be said of the sink, for people and tests. Any thread may call."""
+        return {
+            "url": self._spec.target,
+            "state": self._state,
+            "connections": self._connections,
+            "sent_chunks": self._next,
+            "behind_chunks": max(0, self._store.end - self._next),
+            "missed_chunks": self._missed_chunks,
+            "failure": self._failure,
+        }
+
+    def stop(self) -> None:
+        """Deliver what the store holds now, and nothing after it, then disconnect. Never waits.
+
+        The thread gives up when its viewer has taken nothing for `GRACE_SECS`. In front of a frozen viewer it stays
+        where it is.
+        """
+        if self._stop is None:
+            self._stop = self._store.end
+            self._progress_at = time.monotonic()
+            self._store.unfollow()
+            self._stopped.set()
+            self._wake.set()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether a stopped sink has delivered everything or given up."""
+        return not self._thread.is_alive()
+
+    def close(self, patience_secs: float) -> bool:
+        """Stop, and wait until the sink is done or makes no progress any more; return whether it is done.
+
+        A viewer that does not even answer is waited for `patience_secs` without progress, one that does for
+        `GRACE_SECS`. Whatever the sink still reads may be gone after that. Called once.
+        """
+        self.stop()
+        while not self.is_done:
+            left = self._progress_at + patience_secs - time.monotonic()
+            if left <= 0 and (self._is_out_of_time() or not self._is_awake()):
+                break
+            self._thread.join(max(left, LOOK_SECS))
+        self._store.detach_live()
+        return self.is_done
+
+    # In the sink's own thread
+
+    def _run(self) -> None:
+        pause_secs = RETRY_SECS[0]
+        while not self._is_out_of_time():
+            self._state = "connecting"
+            if self._answers():
+                connections = self._connections
+                try:
+                    self._serve()
+                    break
+                except _OutOfTimeError:
+                    break
+                except (ResourceError, CorruptionError, RuntimeError, OSError) as error:
+                    self._say(str(error))
+                if self._connections > connections:
+                    pause_secs = RETRY_SECS[0]
+            elif self._stop is not None:
+                break
+            self._stopped.wait(pause_secs)
+            pause_secs = min(2 * pause_secs, RETRY_SECS[1])
+        self._state = "closed"
+
+    def _serve(self) -> None:
+        """Connect, and follow the store until the sink is stopped or the viewer is gone."""
+        writer = open_grpc(self._spec.target, self._store.recording, blueprint=self._spec.blueprint)
+        self._next = self._missed_chunks = 0
+        try:
+            self._drain(writer, is_new=True)
+            self._connections += 1
+            while True:
+                self._wake.clear()  # before reading, so that what comes meanwhile wakes again
+                is_last = self._stop is not None
+                self._send_what_is_there(writer)
+                if is_last:
+                    break
+                self._wake.wait(IDLE_SECS)
+            writer.close(max(0.1, self._progress_at + GRACE_SECS - time.monotonic()))
+        except _OutOfTimeError:
+            writer.abandon()
+            raise
+        except FlushTimeoutError as error:  # `close` has abandoned the writer
+            raise _OutOfTimeError from error
+        except BaseException:
+            writer.discard(DISCARD_SECS)
+            raise
+
+    def _send_what_is_there(self, writer: SinkWriter) -> None:
+        sent_bytes = 0
+        for ordinal, chunk in self._store.read(self._next):
+            if self._stop is not None and ordinal >= self._stop:
+                break
+            self._missed_chunks += ordinal - self._next
+            self._next = ordinal + 1
+            try:
+                writer.send(chunk)
+            except CorruptionError:
+                continue  # the store has counted it
+            sent_bytes += chunk.num_bytes if isinstance(chunk, ChunkBatch) else chunk.to_record_batch().nbytes
+            if sent_bytes >= FLUSH_BYTES:
+                self._drain(writer)
+                sent_bytes = 0
+        self._drain(writer)
+
+    def _drain(self, writer: SinkWriter, *, is_new: bool = False) -> None:
+        """Wait until the viewer has taken nearly all that was sent."""
+        next_look = time.monotonic() + UNANSWERED_SECS
+        while True:
+            try:
+                writer.flush(FLUSH_SECS)
+            except FlushTimeoutError as error:
+                self._state = "stalled"
+                if self._is_out_of_time():
+                    raise _OutOfTimeError from error
+                if is_new and time.monotonic() > next_look:
+                    # It never answered. A frozen viewer accepts connections all the same; one that is gone does not.
+                    next_look += UNANSWERED_SECS
+                    if not self._answers():
+                        raise ResourceError(f"{self._spec.target} does not answer") from error
+            else:
+                self._state = "following"
+                self._failure = None
+                self._progress_at = time.monotonic()
+                return
+
+    def _is_out_of_time(self) -> bool:
+        return self._stop is not None and time.monotonic() > self._progress_at + GRACE_SECS
+
+    def _is_awake(self) -> bool:
+        """Whether the viewer itself answers, and not only the kernel for it."""
+        parts = urlsplit(self._spec.target)
+        if parts.scheme != "rerun+http" or parts.hostname is None or parts.port is None:
+            return False
+        try:
+            with socket.create_connection((parts.hostname, parts.port), LOOK_SECS) as connection:
+                return speaks_http2(connection, LOOK_SECS)
+        except OSError:
+            return False
+
+    def _answers(self) -> bool:
+        """Whether anybody listens on the viewer's port. rerun-sdk would wait 5 s for it."""
+        parts = urlsplit(self._spec.target)
+        if parts.hostname is None or parts.port is None:
+            return True  # rerun-sdk knows its own defaults
+        try:
+            with socket.create_connection((parts.hostname, parts.port), CONNECT_SECS):
+                return True
+        except OSError as error:
+            self._failure = f"nobody answers at {self._spec.target}: {error}"
+            return False
+
+    def _say(self, reason: str) -> None:
+        self._failure = reason
+        print(f"rerun_mp: {self._store.recording.application_id}: {reason}", file=sys.stderr, flush=True)

@@ -1,0 +1,129 @@
+"""Where rows go: for each recording one store, and any number of live sinks behind it.
+
+The store comes first and is what makes a row delivered. Live sinks have threads of their own and may stall or die; they
+never hold anything up here. Used by the worker's main thread only.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from rerun_mp import directories
+from rerun_mp.collector.chunks import BuiltChunks, ChunkBatch, TakenFrames, build_chunks
+from rerun_mp.collector.properties import start_time_chunk
+from rerun_mp.collector.store import RecordingStore
+from rerun_mp.collector.tables import TakenRows, build_table_chunks
+from rerun_mp.config import SessionConfig, SinkSpec
+from rerun_mp.encoding.frames import RecordingKey
+from rerun_mp.shm.segment import Segment
+
+__all__ = ["Outputs"]
+
+FLUSH_TIMEOUT = 30.0
+"""Seconds after which a file that does not take what it was given counts as failed."""
+
+
+class RecordingOutput:
+    """One recording: its store and its live sinks."""
+
+    def __init__(self, store: RecordingStore) -> None:
+        self.store = store
+        self.live: dict[SinkSpec, Any] = {}
+        self.stopped: list[Any] = []
+        """Live sinks that were replaced and may still deliver what came before."""
+
+    def apply(self, sinks: Iterable[SinkSpec]) -> None:
+        """Open and close until the sinks are these."""
+        wanted = list(sinks)
+        self.store.set_files([sink for sink in wanted if sink.kind == "file"])
+        for spec in [spec for spec in self.live if spec not in wanted]:
+            sink = self.live.pop(spec)
+            sink.stop()
+            self.stopped.append(sink)
+        for sink in [sink for sink in self.stopped if sink.is_done]:
+            sink.close(0.0)
+            self.stopped.remove(sink)
+        for spec in wanted:
+            if spec.kind == "grpc" and spec not in self.live:
+                from rerun_mp.collector.live import LiveSink
+
+                self.live[spec] = LiveSink(spec, self.store)
+
+
+class Outputs:
+    """All recordings of a session."""
+
+    def __init__(self, segment: Segment) -> None:
+        self._nonce = segment.nonce
+        self._spool = Path(segment.spool_directory)
+        directories.ensure_private(segment.spool_directory)
+        self._outputs: dict[RecordingKey, RecordingOutput] = {}
+
+    def apply(self, config: SessionConfig) -> None:
+        """Bring every recording to the sinks that the configuration names."""
+        for spec in config.recordings:
+            is_new = spec.key not in self._outputs
+            output = self._output(spec.key)
+            output.apply(spec.sinks)
+            if is_new and spec.start_time_ns is not None:
+                # Each life of a collector does it; the chunk is the same one each time.
+                chunk = start_time_chunk(spec.key, spec.start_time_ns)
+                self.store([chunk])
+                self.show([chunk])
+
+    def build(self, frames: Sequence[TakenFrames], rows: Sequence[TakenRows]) -> BuiltChunks:
+        """Group what a sweep took into chunks."""
+        built = build_chunks(frames, nonce=self._nonce)
+        if not rows:
+            return built
+        tables = build_table_chunks(rows, nonce=self._nonce)
+        return BuiltChunks(
+            built.chunks + tables.chunks, built.good_rows + tables.good_rows, built.damaged_rows + tables.damaged_rows
+        )
+
+    def store(self, chunks: Sequence[ChunkBatch]) -> None:
+        """Put chunks into their stores and flush these."""
+        touched = []
+        for key, group in groupby(sorted(chunks, key=lambda chunk: chunk.recording), key=lambda chunk: chunk.recording):
+            store = self._output(key).store
+            store.append(list(group))
+            touched.append(store)
+        for store in touched:
+            store.flush(FLUSH_TIMEOUT)
+
+    def show(self, chunks: Sequence[ChunkBatch]) -> None:
+        """Offer chunks to the live sinks of their recordings."""
+        for key, group in groupby(sorted(chunks, key=lambda chunk: chunk.recording), key=lambda chunk: chunk.recording):
+            live = self._output(key).live
+            if live:
+                offered = list(group)
+                for sink in live.values():
+                    sink.offer(offered)
+
+    def complete_files(self) -> None:
+        """Complete every file."""
+        for key, output in self._outputs.items():
+            try:
+                output.store.finish()
+            except OSError as error:
+                # The parts stay where they are; the other recordings must not suffer.
+                print(f"worker {os.getpid()}: {key}: {error}", file=sys.stderr, flush=True)
+
+    def close_live(self, patience: float) -> None:
+        """Let the live sinks deliver what they have, as long as none goes without progress for `patience` seconds."""
+        sinks = [sink for output in self._outputs.values() for sink in (*output.stopped, *output.live.values())]
+        for sink in sinks:
+            sink.stop()
+        for sink in sinks:
+            sink.close(patience)
+
+    def _output(self, key: RecordingKey) -> RecordingOutput:
+        output = self._outputs.get(key)
+        if output is None:
+            output = self._outputs[key] = RecordingOutput(RecordingStore(key, self._spool, self._nonce))
+        return output

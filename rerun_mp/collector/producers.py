@@ -1,0 +1,48 @@
+"""Watches who of the producers still lives, and clears up after those who do not.
+
+Dead is whose lease the kernel has freed. In this order: the lease, then the slots' states, then their counts. An entry
+is freed last, when every slot of that (index, generation) is delivered and free, and its account is written down.
+"""
+
+from __future__ import annotations
+
+from rerun_mp.accounts import close_account
+from rerun_mp.collector.sweep import Sweeper
+from rerun_mp.shm import leases
+from rerun_mp.shm.layout import PAGE, PRODUCER_WORDS, WORD, Lock, ProducerState, ProducerWord, pack_owner
+from rerun_mp.shm.segment import Segment
+
+__all__ = ["ProducersWatch"]
+
+
+class ProducersWatch:
+    """Used by the worker's main thread only."""
+
+    def __init__(self, segment: Segment, descriptor: int, sweeper: Sweeper) -> None:
+        self._segment = segment
+        self._descriptor = descriptor
+        self._sweeper = sweeper
+        first = PAGE // WORD
+        count = segment.ring.geometry.producers * PRODUCER_WORDS
+        self._states = segment.ring.words[first : first + count : PRODUCER_WORDS]
+
+    def look(self) -> int:
+        """Seal the slots of the dead and free the entries of those who are wholly delivered. Returns how many live."""
+        living = 0
+        for index, state in enumerate(self._states.tolist()):
+            if state & 0xFF != ProducerState.LIVE:
+                continue
+            if leases.is_held(self._descriptor, Lock.PRODUCERS + index):
+                living += 1
+                continue
+            owner = pack_owner(index, state >> 8)
+            self._sweeper.seal_dead(owner)
+            if not self._segment.ring.owner_slots(owner):
+                close_account(self._segment, index)
+                entry = self._segment.ring.geometry.producer_word(index)
+                self._segment.ring.words[entry + ProducerWord.STATE] = state & ~0xFF | ProducerState.FREE
+        return living
+
+    def entries(self) -> int:
+        """Return how many entries are not free: living producers and dead ones with something to deliver."""
+        return sum(1 for state in self._states.tolist() if state & 0xFF == ProducerState.LIVE)

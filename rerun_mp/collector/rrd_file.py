@@ -1,0 +1,136 @@
+"""The framing of .rrd files, as far as a file that is still being written, or was cut off, has to be understood.
+
+    ┌────────────────────┐ ┌─────────────┬──────────────┬──────────────┐
+    │ RRF2, version, ... │ │ kind (u64)  │ length (u64) │ payload ...  │  and so on; little-endian
+    │ 12 bytes           │ │ one message                               │
+    └────────────────────┘ └─────────────┴──────────────┴──────────────┘
+
+rerun's readers raise on a file that ends inside a message, and read a file from its beginning only. A *window* is a
+small complete file in memory: the prelude (everything before the first chunk: header, store infos, default blueprint)
+and some whole messages from anywhere in the file. So what was flushed can be read while more is written, from any chunk
+on, in bounded memory.
+
+The format is that of rerun-sdk 0.41 (crates/store/re_log_encoding in rerun's sources); a test reads real files. Pure
+standard library; any thread may call.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+from rerun_mp.errors import CorruptionError
+
+__all__ = ["MessageKind", "count_chunks", "end_of_prelude", "is_complete", "windows"]
+
+HEADER_SIZE = 12
+MAGIC = b"RRF2"
+MESSAGE = struct.Struct("<QQ")
+TRAILER = b"RRF2FOOT"
+"""The last 12 bytes of a complete file are this and four more."""
+
+WINDOW_BYTES = 16 << 20
+
+
+class MessageKind(IntEnum):
+    """What a message holds."""
+
+    END = 0
+    STORE_INFO = 1
+    CHUNK = 2
+    BLUEPRINT_ACTIVATION = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    kind: int
+    start: int
+    stop: int
+
+
+def is_complete(path: str | Path) -> bool:
+    """Return whether the file at `path` ends with a footer."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(-12, os.SEEK_END)
+            return file.read(12).startswith(TRAILER)
+    except OSError:
+        return False
+
+
+def end_of_prelude(path: str | Path) -> int:
+    """Return where the last whole message of a file ends into which no chunk has been written yet."""
+    with open(path, "rb") as file:
+        return max((message.stop for message in _messages(file.fileno(), HEADER_SIZE)), default=HEADER_SIZE)
+
+
+def count_chunks(path: str | Path, prelude: int) -> int:
+    """Return how many whole chunks the file at `path` holds after its prelude."""
+    with open(path, "rb") as file:
+        return sum(message.kind == MessageKind.CHUNK for message in _messages(file.fileno(), prelude))
+
+
+def windows(fd: int, prelude: int, *, skip: int = 0, limit: int | None = None) -> Iterator[int]:
+    """Yield windows on the chunks of the open file `fd`: all but the first `skip`, at most `limit`, in order.
+
+    Each is a descriptor of an anonymous file, valid until the next one is asked for.
+
+    Raises
+    ------
+    CorruptionError
+        If the file does not begin as an .rrd file does.
+    """
+    if os.pread(fd, len(MAGIC), 0) != MAGIC:
+        raise CorruptionError(f"descriptor {fd} is not an .rrd file of the version that rerun_mp reads")
+    start = stop = 0
+    left = limit
+    for message in _messages(fd, prelude):
+        if message.kind != MessageKind.CHUNK:
+            continue
+        if skip:
+            skip -= 1
+            continue
+        if left == 0:
+            break
+        if stop > start and message.stop - start > WINDOW_BYTES:
+            yield from _window(fd, prelude, start, stop)
+            start = stop = 0
+        start = start or message.start
+        stop = message.stop
+        if left is not None:
+            left -= 1
+    if stop > start:
+        yield from _window(fd, prelude, start, stop)
+
+
+def _messages(fd: int, at: int) -> Iterator[_Message]:
+    """Yield the whole messages from offset `at` on. What is written meanwhile is not looked at."""
+    size = os.fstat(fd).st_size
+    while at + MESSAGE.size <= size:
+        kind, length = MESSAGE.unpack(os.pread(fd, MESSAGE.size, at))
+        stop = at + MESSAGE.size + length
+        if stop > size or kind not in MessageKind.__members__.values():
+            return  # cut off, or the trailer of a complete file
+        yield _Message(kind, at, stop)
+        if kind == MessageKind.END:
+            return
+        at = stop
+
+
+def _window(fd: int, prelude: int, start: int, stop: int) -> Iterator[int]:
+    window = os.memfd_create("rerun_mp-window", os.MFD_CLOEXEC)
+    try:
+        for begin, end in ((0, prelude), (start, stop)):
+            at = begin
+            while at < end:
+                copied = os.sendfile(window, fd, at, end - at)
+                if copied == 0:
+                    raise CorruptionError(f"the .rrd file became shorter than {end} bytes while it was read")
+                at += copied
+        yield window
+    finally:
+        os.close(window)

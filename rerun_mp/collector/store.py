@@ -1,0 +1,443 @@
+"""The durable store of one recording: the user's file, or a bounded spool while there is none.
+
+Rows are delivered once they are here and flushed; live sinks read behind (`read`). Invariants:
+
+- The user's path is never written in place. A new part is written under a hidden name beside it and renamed over it at
+  once; rerun keeps writing to the inode. Two runs with one path therefore never mix: the later one has the path.
+- Every life of a collector, and every failure of a file, begins a new part. One whole part is complete as it is;
+  several are merged at the end into a new file, repeated chunk ids left out, which is renamed over the path, unless
+  somebody else has put another file there since.
+- What has not been flushed is kept, so that it can be sent again to another part when a file fails.
+- Chunks have ordinals, counted in the order of appending. A reader that knows the last one it saw gets what follows.
+
+States of the writer::
+
+    no writer ──append──► file part ──no room, or flush fails──► spool part (diverted) ──set_files, finish──► merged
+        ▲  └────append, no file set──► spool part (buffer or window) ──rotated when large, oldest dropped──┐
+        └───────────────────────────────────────────────────────────────────────────────────────────────────┘
+
+One worker's main thread calls everything, except `read`, `end` and `status`, which any thread may call.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rerun_mp.collector.chunks import ChunkBatch
+from rerun_mp.collector.completion import complete, is_special, open_part
+from rerun_mp.collector.parts import Journal, Part, Purpose
+from rerun_mp.collector.rerun_sinks import SinkWriter, merge
+from rerun_mp.config import SinkSpec
+from rerun_mp.encoding.frames import RecordingKey
+from rerun_mp.errors import CorruptionError, FlushTimeoutError, ResourceError
+
+__all__ = ["RecordingStore"]
+
+UNFLUSHED_BYTES = 16 << 20
+"""Appending flushes by itself beyond this."""
+FLUSH_SECS = 30.0
+STALLED_SECS = 5.0
+"""A file that did not grow for so long while it was flushed has failed."""
+SPARE_BYTES = 8 << 20
+"""Left free on every disk: rerun's writer does not survive a full one, and a footer must still fit."""
+FOOTER_BYTES_PER_CHUNK = 512
+RECENT_BYTES = 32 << 20
+"""Flushed chunks kept in memory while live sinks follow, for all of these together."""
+
+
+class RecordingStore:
+    """Everything that has been collected of one recording and is still needed."""
+
+    def __init__(self, recording: RecordingKey, spool: Path, nonce: bytes, *, max_bytes: int = 1 << 30) -> None:
+        self.recording = recording
+        name = hashlib.blake2b("\0".join(recording).encode(), digest_size=12).hexdigest()
+        self._directory = Path(spool) / name
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._max_bytes = max_bytes
+        self._journal = Journal.load(self._directory / "journal.json", nonce.hex()[:8])
+        self._writer: SinkWriter | None = None
+        self._part: Part | None = None
+        self._unflushed: list[ChunkBatch] = []
+        self._unflushed_bytes = 0
+        self._next = self._journal.next_ordinal()
+        self._live = 0
+        """Live sinks that follow."""
+        self._readers = 0
+        """Live sinks that follow or still read what came before they were stopped."""
+        self._is_finished = False
+        self._failure: str | None = None
+        self._rejected_rows = 0
+        self._lock = threading.Lock()
+        """Guards the list of parts, `_recent` and `_recent_bytes` against `read`."""
+        self._recent: deque[tuple[int, ChunkBatch]] = deque()
+        self._recent_bytes = 0
+        self._drop_beyond_bound()
+
+    # Sinks
+
+    def set_files(self, specs: Sequence[SinkSpec]) -> None:
+        """Write to these files from now on. A file no longer among them is completed.
+
+        Rows that came while no sink was set go into the first file. With several, one is written, and the others
+        become copies of it when it is completed.
+        """
+        targets = [spec.target for spec in specs]
+        current = self._journal.target
+        if current is not None and current.target not in targets:
+            self.close_file()
+            current = None
+        if not specs:
+            return
+        if current is None:
+            self._begin_file(specs[0])
+            current = specs[0]
+        copies = tuple(spec for spec in specs if spec.target != current.target)
+        if copies != self._journal.copies:
+            self._journal.copies = copies
+            self._journal.save()
+
+    def close_file(self) -> None:
+        """Complete the file and let go of it. Later rows go to the spool.
+
+        Raises
+        ------
+        ResourceError, FlushTimeoutError
+            If it cannot be completed. The parts then stay, and the next call tries again.
+        """
+        if self._journal.target is None:
+            return
+        self._end_part(with_footer=True)
+        try:
+            complete(self._journal, self.recording, lock=self._lock, has_room=_has_room)
+        except (ResourceError, FlushTimeoutError) as error:
+            self._fail(f"{error}; its rows stay in {self._directory}")
+            raise
+        self._failure = None
+
+    def finish(self) -> None:
+        """Complete the file, if there is one, and remove the spool as soon as no live sink reads it.
+
+        Raises
+        ------
+        ResourceError, FlushTimeoutError
+            If the file cannot be completed. Its parts and the spool then stay.
+        """
+        self.close_file()
+        self._end_part(with_footer=False)
+        self._is_finished = True
+        if self._readers == 0:
+            shutil.rmtree(self._directory)
+
+    def attach_live(self) -> None:
+        """Take note that a live sink follows: what it can read counts as delivered to a sink."""
+        self._live += 1
+        self._readers += 1
+        self._end_part_unless_file()
+        for part in self._journal.parts:
+            if part.purpose == "buffer":
+                part.purpose = "window"
+        self._journal.save()
+
+    def unfollow(self) -> None:
+        """Take note that a live sink follows no more: what is appended from now on is not for it."""
+        self._live -= 1
+        if self._live == 0:
+            self._end_part_unless_file()
+            with self._lock:
+                self._recent.clear()
+                self._recent_bytes = 0
+
+    def detach_live(self) -> None:
+        """Take note that a live sink that follows no more does not read any more either."""
+        self._readers -= 1
+        if self._readers == 0 and self._is_finished:
+            shutil.rmtree(self._directory)
+
+    # Rows
+
+    def append(self, chunks: Sequence[ChunkBatch]) -> None:
+        """Take chunks. They are delivered when `flush` has returned."""
+        for chunk in chunks:
+            if self._unflushed_bytes + chunk.num_bytes > UNFLUSHED_BYTES:
+                self.flush(FLUSH_SECS)
+            writer = self._writer_with_room(chunk.num_bytes)
+            if writer is None:
+                self._journal.dropped_rows += chunk.num_rows
+            elif self._send(writer, chunk):
+                self._unflushed.append(chunk)
+                self._unflushed_bytes += chunk.num_bytes
+
+    def flush(self, timeout_secs: float) -> None:
+        """Bring everything appended into a file, another one if the present one fails.
+
+        Raises
+        ------
+        FlushTimeoutError
+            If the file still takes rows, but has not taken all in time. Calling again goes on.
+        """
+        if self._writer is None or self._part is None or not self._unflushed:
+            return
+        try:
+            self._flush_writer(self._writer, self._part, timeout_secs)
+        except ResourceError as error:
+            self._divert(str(error))
+            return
+        self._take_note_of_flushed(self._part)
+        if self._part.purpose != "file":
+            self._rotate_spool()
+
+    def read(self, since: int = 0) -> Iterator[tuple[int, Any]]:
+        """Yield what the store holds from ordinal `since` on, as (ordinal, chunk), until what was flushed at the call.
+
+        Ordinals ascend. There are gaps where parts are gone: dropped, or moved away by the user.
+        """
+        with self._lock:
+            if self._recent and self._recent[0][0] <= since:
+                recent = [entry for entry in self._recent if entry[0] >= since]
+                parts = []
+            else:
+                recent = []
+                parts = [part for part in self._journal.parts if part.stop > since]
+        yield from recent
+        for part in sorted(parts, key=lambda part: part.first):
+            yield from part.read(since)
+
+    @property
+    def end(self) -> int:
+        """The ordinal after the last chunk that was flushed."""
+        return self._next
+
+    def status(self) -> dict[str, Any]:
+        """Return what can be said of the store, for people and tests."""
+        target = self._journal.target
+        with self._lock:
+            parts = list(self._journal.parts)
+        return {
+            "file": target.target if target else None,
+            "writing_to": self._part.purpose if self._part else None,
+            "chunks": self._next,
+            "parts": len(parts),
+            "file_bytes": sum(part.size() for part in parts if part.purpose == "file"),
+            "spool_bytes": sum(part.size() for part in parts if self._is_spool(part)),
+            "dropped_rows": self._journal.dropped_rows,
+            "rejected_rows": self._rejected_rows,
+            "failure": self._failure,
+        }
+
+    # Writing parts
+
+    def _begin_file(self, spec: SinkSpec) -> None:
+        self._end_part(with_footer=False)
+        self._failure = None
+        self._journal.begin_target(spec)
+        backlog = [part for part in self._journal.parts if part.purpose == "buffer"]
+        for part in backlog:
+            part.purpose = "diverted"  # they belong to the file, and are merged into it if copying fails
+        self._journal.save()
+        if not self._open_part("file"):
+            return
+        writer, fresh = self._writer, self._part
+        assert writer is not None
+        assert fresh is not None
+        fresh.first = backlog[0].first if backlog else self._next
+        try:
+            merge([(chunk for _, chunk in part.read()) for part in backlog], writer)
+        except (ResourceError, FlushTimeoutError) as error:
+            self._fail(str(error))
+            self._abandon_part()
+            return
+        with self._lock:
+            fresh.chunks = self._next - fresh.first
+            fresh.rows = sum(part.count_rows() for part in backlog)
+            for part in backlog:
+                self._journal.parts.remove(part)
+        self._journal.save()
+        for part in backlog:
+            part.unlink()
+
+    def _writer_with_room(self, num_bytes: int) -> SinkWriter | None:
+        if self._writer is None and not (self._failure is None and self._journal.target and self._open_part("file")):
+            self._open_spool_part()
+        if self._part is not None and not _has_room(self._part.path, self._unflushed_bytes + num_bytes):
+            if self._part.purpose == "file":
+                self._divert(f"no space is left beside {self._part.path}")
+            else:
+                self._rotate_spool(force=True)
+        return self._writer
+
+    def _open_spool_part(self) -> bool:
+        return self._open_part("diverted" if self._journal.target else "window" if self._live else "buffer")
+
+    def _open_part(self, purpose: Purpose) -> bool:
+        """Begin a new part. On failure say why, and leave no writer."""
+        target = self._journal.target if purpose == "file" else None
+        number = self._journal.take_number()
+        is_first = not any(part.purpose == "file" for part in self._journal.parts)
+        if target is None:
+            path = str(self._directory / f"part-{number:03}.rrd")
+        elif is_special(target.target):
+            path = target.target
+        else:
+            path = self._journal.hidden_path(target.target, number)
+        part = Part(number, path, purpose, first=self._next, rows=0)
+        with self._lock:
+            self._journal.parts.append(part)
+        try:
+            self._journal.save()
+            writer = open_part(part, self.recording, target)
+            self._journal.save()
+            if target is not None and is_first and path != target.target:
+                self._journal.place(part)
+        except (OSError, FlushTimeoutError) as error:
+            self._fail(f"no part can be written in {os.path.dirname(path)}: {error}")
+            with self._lock:
+                self._journal.parts.remove(part)
+            if os.path.isfile(path):
+                os.unlink(path)
+            return False
+        self._writer, self._part = writer, part
+        return True
+
+    def _send(self, writer: SinkWriter, chunk: ChunkBatch) -> bool:
+        try:
+            writer.send(chunk)
+        except CorruptionError as error:
+            self._rejected_rows += chunk.num_rows
+            self._say(str(error))
+            return False
+        return True
+
+    def _flush_writer(self, writer: SinkWriter, part: Part, timeout_secs: float) -> None:
+        deadline = time.monotonic() + timeout_secs
+        size = part.size()
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                return writer.flush(max(0.0, min(left, STALLED_SECS)))
+            except FlushTimeoutError as error:
+                grown = part.size()
+                if grown == size and left >= STALLED_SECS:
+                    raise ResourceError(f"{part.path} did not grow for {STALLED_SECS:g} s") from error
+                if time.monotonic() >= deadline:
+                    raise
+                size = grown
+
+    def _take_note_of_flushed(self, part: Part) -> None:
+        with self._lock:
+            if self._live:
+                self._recent.extend(enumerate(self._unflushed, self._next))
+                self._recent_bytes += self._unflushed_bytes
+                while self._recent and self._recent_bytes > RECENT_BYTES:
+                    self._recent_bytes -= self._recent.popleft()[1].num_bytes
+            part.chunks += len(self._unflushed)
+            part.rows = (part.rows or 0) + sum(chunk.num_rows for chunk in self._unflushed)
+            self._next += len(self._unflushed)
+        self._unflushed.clear()
+        self._unflushed_bytes = 0
+
+    def _divert(self, reason: str) -> None:
+        """Go on in the spool, with what had not been flushed: the present part takes no more."""
+        self._fail(reason)
+        self._abandon_part()
+        for _ in range(2):
+            if self._open_spool_part() and self._writer is not None and self._part is not None:
+                try:
+                    for chunk in self._unflushed:
+                        self._send(self._writer, chunk)
+                    self._flush_writer(self._writer, self._part, FLUSH_SECS)
+                    self._take_note_of_flushed(self._part)
+                    return
+                except (ResourceError, FlushTimeoutError) as error:
+                    self._fail(str(error))
+                    self._abandon_part()
+            self._drop_oldest_spooled()
+        self._journal.dropped_rows += sum(chunk.num_rows for chunk in self._unflushed)
+        self._unflushed.clear()
+        self._unflushed_bytes = 0
+
+    def _abandon_part(self) -> None:
+        if self._writer is not None:
+            self._writer.abandon()
+        self._writer = self._part = None
+
+    def _end_part(self, *, with_footer: bool) -> None:
+        """Close the writer, its rows flushed. If that fails, the part stays unfinished, and can still be merged."""
+        self.flush(FLUSH_SECS)
+        writer, part = self._writer, self._part
+        if writer is None or part is None:
+            return
+        self._writer = self._part = None
+        if with_footer and not _has_room(part.path, FOOTER_BYTES_PER_CHUNK * part.chunks):
+            writer.abandon()
+            return
+        try:
+            writer.close(FLUSH_SECS)
+        except (ResourceError, FlushTimeoutError) as error:
+            self._say(str(error))
+            return
+        part.is_ended = True
+        self._journal.save()
+
+    def _end_part_unless_file(self) -> None:
+        if self._part is not None and self._part.purpose != "file":
+            self._end_part(with_footer=False)
+
+    # The bound of the spool
+
+    def _rotate_spool(self, *, force: bool = False) -> None:
+        part = self._part
+        if part is None or not (force or part.size() >= max(self._max_bytes // 8, 1 << 20)):
+            return
+        self._end_part(with_footer=False)
+        if force:
+            self._drop_oldest_spooled()
+        self._drop_beyond_bound()
+        self._journal.save()
+        if force:
+            self._open_spool_part()
+
+    def _drop_beyond_bound(self) -> None:
+        while sum(part.size() for part in self._journal.parts if self._is_spool(part)) > self._max_bytes:
+            self._drop_oldest_spooled()
+
+    def _drop_oldest_spooled(self) -> None:
+        oldest = next((part for part in self._journal.parts if self._is_spool(part) and part is not self._part), None)
+        if oldest is None:
+            return
+        if oldest.purpose != "window":
+            self._journal.dropped_rows += oldest.count_rows()
+        with self._lock:
+            self._journal.parts.remove(oldest)
+        self._journal.save()
+        oldest.unlink()
+
+    @staticmethod
+    def _is_spool(part: Part) -> bool:
+        return part.purpose in ("buffer", "diverted", "window")
+
+    def _fail(self, reason: str) -> None:
+        if reason != self._failure:
+            self._say(reason)
+        self._failure = reason
+
+    def _say(self, message: str) -> None:
+        print(f"rerun_mp: {self.recording.application_id}: {message}", file=sys.stderr, flush=True)
+
+
+def _has_room(path: str, num_bytes: int) -> bool:
+    if is_special(path):
+        return True
+    try:
+        disk = os.statvfs(os.path.dirname(path))
+    except OSError:
+        return True  # opening or flushing will say what is wrong
+    return disk.f_bavail * disk.f_frsize >= num_bytes + SPARE_BYTES

@@ -1,0 +1,338 @@
+"""Sweeps: what is new in the ring is copied out, unpacked, and, once it is in the store, freed.
+
+One sweep is in flight at a time. Its steps, in this order, and what a collector that dies between them leaves behind:
+
+1. `Sweeper.collect` copies what lies between done and count of each slot that moved, and only then stores a
+   (sweep, taken) word in each of their control lines. Nothing has been forwarded before all of those words are there.
+2. The worker forwards the chunks to the store and flushes it.
+3. `Sweeper.complete` adds to the producers' totals and stores the sweep's number in the header: *this store makes the
+   sweep done*. Then it frees what is sealed and done.
+
+A new collector first repeats exactly the ranges that carry the number after the header's (`resume=True`): same ranges,
+same groups, same chunk ids, so that a reader keeps one copy. Freeing is repeated by every sweep until it is done.
+
+Shared memory is not trusted: every range is checked, copied, and parsed only in the copy. What does not parse is
+counted and its slot freed when its owner lets go of it. Called by the worker's main thread only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from rerun_mp.collector.chunks import BuiltChunks, TakenFrames
+from rerun_mp.collector.tables import TakenRows, copy_rows
+from rerun_mp.encoding.chains import EPOCH_MASK, unpack_chain
+from rerun_mp.encoding.frames import FILE_REFERENCE, LARGE_FILE_PREFIX, FrameKind, RowsFrame, Shape, unpack_frames
+from rerun_mp.encoding.tables import TablePlan, TableShape, unpack_head
+from rerun_mp.errors import CorruptionError
+from rerun_mp.shm.layout import (
+    LINE_WORDS,
+    TAKEN_BITS,
+    TAKEN_MASK,
+    Attention,
+    Header,
+    Kind,
+    Line,
+    ProducerWord,
+    SlotState,
+    unpack_owner,
+)
+from rerun_mp.shm.segment import Segment
+
+__all__ = ["Sweep", "Sweeper"]
+
+MAX_SWEEP_BYTES = 16 * 1024 * 1024
+"""What one sweep copies at most, and so what can be unflushed: a collector that took all there is grew to 1 GB."""
+MAX_FILE_BYTES = 1 << 40
+REFRESH_TOTALS = 4096
+"""Sweeps between two rewritings of all totals, far less than the 2**15 over which their numbers can be compared."""
+
+
+@dataclass(slots=True)
+class Sweep:
+    """What one sweep took."""
+
+    number: int
+    taken: list[TakenFrames] = field(default_factory=list)
+    rows: list[TakenRows] = field(default_factory=list)
+    owners: dict[int, int] = field(default_factory=dict)
+    """slot -> index of its producer."""
+    files: list[str] = field(default_factory=list)
+    """Files of the spool whose contents are in `taken`."""
+    num_bytes: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there may be more than this sweep could take."""
+        return self.num_bytes >= MAX_SWEEP_BYTES
+
+
+class Sweeper:
+    """Drains one segment."""
+
+    def __init__(self, segment: Segment) -> None:
+        self._ring = segment.ring
+        self._words = segment.ring.words
+        self._geometry = segment.ring.geometry
+        self._spool = segment.spool_directory
+        count = self._geometry.slots * LINE_WORDS
+        flat = np.frombuffer(segment.ring.memory, dtype=np.uint64, count=count, offset=self._geometry.control_offset)
+        self._control = flat.reshape(self._geometry.slots, LINE_WORDS)
+        self._shapes: dict[int, tuple[int, dict[int, Shape]]] = {}
+        """slot -> (epoch, offset -> shape)."""
+        self._known: dict[bytes, Shape] = {}
+        self._tables: dict[int, tuple[int, TableShape, TablePlan, list[str]]] = {}
+        """slot -> (epoch, shape, plan, texts of the dictionary so far)."""
+        self._damaged: set[tuple[int, int]] = set()
+        """(slot, epoch) of which nothing more is read."""
+        self._first = 0
+        self.is_under_pressure = False
+        """Whether less than a quarter of the usable slots is free."""
+
+    def collect(self, *, resume: bool = False) -> Sweep | None:
+        """Take what is new, or, with `resume`, what a dead collector's sweep had taken. None if that is nothing."""
+        sweep = Sweep(self._words[Header.SWEEP_DONE] + 1)
+        found: list[tuple[int, int]] = []
+        for slot in self._in_flight() if resume else self._moved():
+            stop = self._take(slot, sweep, resume=resume)
+            if stop is not None:
+                found.append((slot, stop))
+            if sweep.is_full and not resume:
+                self._first = slot + 1
+                break
+        if not found:
+            return None
+        for slot, stop in found:
+            self._ring.take(slot, sweep.number, stop)
+        return sweep
+
+    def complete(self, sweep: Sweep, built: BuiltChunks) -> None:
+        """Make the sweep done; its chunks are in the store."""
+        rows: Counter[int] = Counter()
+        for slot, good in built.good_rows.items():
+            rows[sweep.owners[slot]] += good
+        for producer, number in rows.items():
+            self._ring.add_total(producer, sweep.number, number)
+        for slot, damaged in built.damaged_rows.items():
+            self._words[self._geometry.producer_word(sweep.owners[slot]) + ProducerWord.DAMAGED] += damaged
+        if sweep.number % REFRESH_TOTALS == 0:
+            for producer in range(self._geometry.producers):
+                if producer not in rows and self._ring.total(producer):
+                    self._ring.add_total(producer, sweep.number, 0)
+        self._words[Header.SWEEP_DONE] = sweep.number
+        for path in sweep.files:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+    def free_done(self) -> None:
+        """Free every slot that its owner has let go of and whose rows are in the store, and publish what is free."""
+        snapshot = self._control.copy()
+        states = snapshot[:, Line.STATE] & np.uint64(0xFF)
+        for slot in np.flatnonzero((states == SlotState.SEALED) | (states == SlotState.ABANDONED)).tolist():
+            self._free_if_done(slot)
+        states = self._control[:, Line.STATE] & np.uint64(0xFF)
+        free = int(np.count_nonzero(states <= SlotState.FREE))
+        usable = self._geometry.slots - int(np.count_nonzero(states == SlotState.UNUSABLE))
+        self._words[Header.FREE_SLOTS] = free
+        was_under_pressure, self.is_under_pressure = self.is_under_pressure, free * 4 < usable
+        if self.is_under_pressure != was_under_pressure:
+            self._words[Header.ATTENTION] = Attention.PRESSURE if self.is_under_pressure else 0
+
+    def seal_dead(self, owner: int) -> None:
+        """Take over the slots of a producer (`layout.pack_owner`) whose lease is free: nobody writes to them."""
+        slots = self._ring.owner_slots(owner)
+        states = {slot: self._ring.states[slot] for slot in slots}
+        kinds = {slot: self._words[self._geometry.line_word(slot) + Line.KIND] for slot in slots}
+        referenced: set[int] = set()
+        for slot in slots:
+            if kinds[slot] == Kind.HEAD and self._words[self._ring.count_word(slot)]:
+                with contextlib.suppress(CorruptionError):
+                    referenced.update(part for part, _ in self._chain(slot)[0])
+        for slot in slots:
+            if states[slot] & 0xFF != SlotState.OPEN:
+                continue
+            if kinds[slot] == Kind.PART:
+                if slot not in referenced:
+                    self._free(slot)
+            else:
+                self._ring.seal_dead(slot, states[slot])
+
+    def has_news(self) -> bool:
+        """Say whether a sweep would find anything."""
+        return bool(self._moved())
+
+    # ---- which slots -----------------------------------------------------------------------------------------------
+
+    def _done(self, snapshot: Any) -> Any:
+        sweep = np.uint64(self._words[Header.SWEEP_DONE])
+        bits, mask = np.uint64(TAKEN_BITS), np.uint64(TAKEN_MASK)
+        words = snapshot[:, [Line.TAKEN_A, Line.TAKEN_B]]
+        return np.where(words >> bits <= sweep, words & mask, 0).max(axis=1)
+
+    def _moved(self) -> list[int]:
+        """Return the slots that have something new, beginning where the last full sweep had to stop."""
+        snapshot = self._control.copy()
+        states = snapshot[:, Line.STATE] & np.uint64(0xFF)
+        live = (states == SlotState.OPEN) | (states == SlotState.SEALED)
+        moved = np.flatnonzero(live & (snapshot[:, Line.COUNT] > self._done(snapshot))).tolist()
+        if self._damaged:
+            moved = [s for s in moved if (s, int(snapshot[s, Line.EPOCH])) not in self._damaged]
+        first = self._first
+        return [slot for slot in moved if slot >= first] + [slot for slot in moved if slot < first]
+
+    def _in_flight(self) -> list[int]:
+        return [slot for slot in range(self._geometry.slots) if self._ring.in_flight(slot) is not None]
+
+    # ---- one slot --------------------------------------------------------------------------------------------------
+
+    def _take(self, slot: int, sweep: Sweep, *, resume: bool) -> int | None:
+        """Copy and unpack one slot's news into `sweep`. Returns how far it is taken then."""
+        line = self._geometry.line_word(slot)
+        # State first, then count: what is below a count read after OPEN or SEALED belongs to that owner.
+        state = self._words[line + Line.STATE]
+        if state & 0xFF not in (SlotState.OPEN, SlotState.SEALED):
+            return None
+        stop = self._ring.in_flight(slot) if resume else self._words[line + Line.COUNT]
+        kind, epoch, start = self._words[line + Line.KIND], self._words[line + Line.EPOCH], self._ring.done(slot)
+        producer, _ = unpack_owner(state)
+        if stop is None or stop <= start or (slot, epoch) in self._damaged:
+            return None
+        try:
+            if producer >= self._geometry.producers:
+                raise CorruptionError(f"slot {slot} names producer {producer}")
+            if kind == Kind.FRAMES:
+                frames, error = self._unpack_slot(slot, epoch, start, stop)
+            elif kind == Kind.HEAD:
+                frames, error = self._unpack_chain(slot)
+            elif kind == Kind.TABLE:
+                rows = self._copy_rows(slot, epoch, start, stop)
+                sweep.rows.append(rows)
+                sweep.owners[slot] = producer
+                sweep.num_bytes += rows.num_bytes
+                return stop
+            else:
+                raise CorruptionError(f"slot {slot} has a count but is of kind {kind}")
+        except CorruptionError as damage:
+            frames, error = [], damage
+        if error is not None:
+            self._damaged.add((slot, epoch))
+            self._words[Header.DAMAGED_SLOTS] += 1
+        if producer >= self._geometry.producers:
+            return None
+        frames = [self._resolve(frame, sweep) for frame in frames]
+        sweep.taken.append(TakenFrames(slot, epoch, start, stop, frames))
+        sweep.owners[slot] = producer
+        sweep.num_bytes += sum(len(frame.body) for frame in frames)
+        return min(stop, TAKEN_MASK)
+
+    def _copy(self, start: int, stop: int) -> memoryview:
+        """Copy bytes of the segment into memory of our own, aligned as Arrow wants it."""
+        view = memoryview(np.empty(stop - start, dtype=np.uint8))  # type: ignore[arg-type]
+        view[:] = self._ring.memory[start:stop]
+        return view.toreadonly()
+
+    def _unpack_slot(
+        self, slot: int, epoch: int, start: int, stop: int
+    ) -> tuple[list[RowsFrame], CorruptionError | None]:
+        if stop > self._geometry.slot_bytes:
+            raise CorruptionError(f"slot {slot} claims {stop} bytes")
+        offset = self._geometry.slot_offset(slot)
+        known_epoch, shapes = self._shapes.get(slot, (-1, {}))
+        if known_epoch != epoch:
+            shapes = {}
+            if start:
+                # A new collector: the shapes were declared in what an earlier one has taken.
+                unpack_frames(self._copy(offset, offset + start), 0, shapes, known=self._known)
+            if len(self._known) > 10_000:
+                self._known.clear()
+            self._shapes[slot] = (epoch, shapes)
+        return unpack_frames(self._copy(offset + start, offset + stop), start, shapes, known=self._known)
+
+    def _copy_rows(self, slot: int, epoch: int, start: int, stop: int) -> TakenRows:
+        offset, slot_bytes = self._geometry.slot_offset(slot), self._geometry.slot_bytes
+        known = self._tables.get(slot)
+        if known is None or known[0] != epoch:
+            known = (epoch, *unpack_head(self._copy(offset, offset + slot_bytes // 4), slot_bytes), [])
+            self._tables[slot] = known
+        _, shape, plan, texts = known
+        return copy_rows(self._ring.memory, offset, slot_bytes, shape, plan, (slot, epoch, start, stop), texts)
+
+    def _chain(self, slot: int) -> tuple[list[tuple[int, int]], int, int]:
+        offset = self._geometry.slot_offset(slot)
+        return unpack_chain(self._copy(offset, offset + self._geometry.slot_bytes), self._geometry.slots)
+
+    def _unpack_chain(self, slot: int) -> tuple[list[RowsFrame], CorruptionError | None]:
+        parts, total, begin = self._chain(slot)
+        capacity = self._geometry.slot_bytes
+        message = memoryview(np.empty(total, dtype=np.uint8))  # type: ignore[arg-type]
+        at = 0
+        for number, first in ((slot, begin), *((part, 0) for part, _ in parts)):
+            n = min(capacity - first, total - at)
+            offset = self._geometry.slot_offset(number) + first
+            message[at : at + n] = self._ring.memory[offset : offset + n]
+            at += n
+        # The frame's padding was never written; its bytes are whatever was there, and nobody reads them.
+        return unpack_frames(message.toreadonly(), 0, {}, known=self._known)
+
+    def _resolve(self, frame: RowsFrame, sweep: Sweep) -> RowsFrame:
+        """Put the contents of a spool file in the place of the frame that names it; nothing, if it cannot be read."""
+        if frame.kind != FrameKind.FILE:
+            return frame
+        body = memoryview(b"")
+        kind = FrameKind.ROWS
+        if len(frame.body) > FILE_REFERENCE.size:
+            number, size = FILE_REFERENCE.unpack_from(frame.body)
+            name = bytes(frame.body[FILE_REFERENCE.size :]).decode("utf-8", "replace")
+            # Only what a producer makes: "." or a directory's name would stop us, here or when it is removed.
+            is_ours = name.startswith(LARGE_FILE_PREFIX) and "/" not in name and "\0" not in name
+            if number in (FrameKind.ROWS, FrameKind.STREAM) and is_ours:
+                kind = FrameKind(number)
+                path = os.path.join(self._spool, name)
+                body = _read_private(path, min(size, MAX_FILE_BYTES))
+                sweep.files.append(path)
+        return replace(frame, kind=kind, body=body)
+
+    # ---- freeing ---------------------------------------------------------------------------------------------------
+
+    def _free_if_done(self, slot: int) -> None:
+        line = self._geometry.line_word(slot)
+        state, count = self._words[line + Line.STATE] & 0xFF, self._words[line + Line.COUNT]
+        is_damaged = (slot, self._words[line + Line.EPOCH]) in self._damaged
+        if state == SlotState.SEALED and count and self._ring.done(slot) < count and not is_damaged:
+            return
+        if self._words[line + Line.KIND] == Kind.HEAD and count:
+            with contextlib.suppress(CorruptionError):
+                for part, epoch in self._chain(slot)[0]:
+                    self._free_part(part, epoch)
+        self._free(slot)
+
+    def _free_part(self, slot: int, epoch: int) -> None:
+        line = self._geometry.line_word(slot)
+        state = self._words[line + Line.STATE] & 0xFF
+        is_same = self._words[line + Line.EPOCH] & EPOCH_MASK == epoch
+        if is_same and state == SlotState.OPEN and self._words[line + Line.KIND] == Kind.PART:
+            self._free(slot)
+
+    def _free(self, slot: int) -> None:
+        epoch = self._words[self._geometry.line_word(slot) + Line.EPOCH]
+        self._damaged.discard((slot, epoch))
+        self._shapes.pop(slot, None)
+        self._tables.pop(slot, None)
+        self._ring.free(slot)
+
+
+def _read_private(path: str, size: int) -> memoryview:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return memoryview(b"")
+    with open(descriptor, "rb") as file:
+        if os.fstat(descriptor).st_size != size:
+            return memoryview(b"")
+        return memoryview(file.read(size))

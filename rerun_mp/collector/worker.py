@@ -1,0 +1,167 @@
+"""The worker: drains the ring into stores and live sinks until the session's process tree is gone.
+
+One thread sweeps; each live sink has its own. It holds the WORKER byte. Killed at any point, its successor goes on
+where it was: see `sweep` for the rows, `ending` for the end.
+
+SIGINT and SIGTERM mean: drain. That is what it does all the time; they only wake it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+
+from rerun_mp import launch
+from rerun_mp.collector.ending import end_session, is_over
+from rerun_mp.collector.guard import ending_path, find_segment, outlive_signals
+from rerun_mp.collector.outputs import Outputs
+from rerun_mp.collector.producers import ProducersWatch
+from rerun_mp.collector.sweep import Sweep, Sweeper
+from rerun_mp.errors import RerunMpError
+from rerun_mp.session import read_config
+from rerun_mp.shm import leases
+from rerun_mp.shm.doorbell import Bell
+from rerun_mp.shm.layout import Attention, Header, Lock
+from rerun_mp.shm.segment import Segment
+
+__all__ = ["Worker", "main"]
+
+TICK = 0.01
+"""Seconds between two sweeps under load: larger chunks, and less disturbance of the writers' caches."""
+IDLE_POLL = 0.25
+"""Seconds that an idle worker sleeps at most: a missed ring costs no more, and idling 0.1 % of a core."""
+WATCH_EVERY = 0.1
+"""Seconds between two looks at who has died."""
+GUARD_EVERY = 1.0
+OFFER_EVERY = 5.0
+"""Seconds between two attempts to use slots for which there was no memory."""
+ALREADY_RUNNING = 3
+
+
+def main(path: str, nonce: str) -> int:
+    """Run the session's worker. Returns 0 when the session has ended."""
+    outlive_signals()
+    joined = find_segment(path, nonce)
+    if joined is None:
+        return 0
+    descriptor = joined.open()
+    if not leases.try_lock(descriptor, Lock.WORKER):
+        return ALREADY_RUNNING
+    # Whoever had the lease until now may have ended the session, or died in the middle of that.
+    joined = find_segment(path, nonce)
+    if joined is None:
+        return 0
+    words = joined.ring.words
+    words[Header.WORKER_PID] = os.getpid()
+    words[Header.WORKER_LIVES] += 1
+    os.chdir("/")
+    Worker(joined, descriptor).run(is_ending=joined.path == ending_path(path, nonce))
+    return 0
+
+
+class Worker:
+    """Drains one session."""
+
+    def __init__(self, joined: Segment, descriptor: int) -> None:
+        self.segment = joined
+        self.descriptor = descriptor
+        self.words = joined.ring.words
+        self.sweeper = Sweeper(joined)
+        self.outputs = Outputs(joined)
+        self.bell = Bell(joined.nonce)
+        self.watch = ProducersWatch(joined, descriptor, self.sweeper)
+        self._gone_since: float | None = None
+
+    def run(self, *, is_ending: bool) -> None:
+        """Drain until the session has ended."""
+        self._attend(is_sleeping=False)
+        self._apply_config(force=True)
+        sweep = self.sweeper.collect(resume=True)
+        if sweep is not None:
+            self.forward(sweep)
+        self.sweeper.free_done()
+        if is_ending:
+            end_session(self)
+            return
+        next_watch = next_guard = 0.0
+        next_offer = time.monotonic() + OFFER_EVERY
+        while True:
+            self._apply_config()
+            begin = time.monotonic()
+            sweep = self.sweeper.collect()
+            if sweep is not None:
+                self.forward(sweep)
+            if begin >= next_watch or sweep is None:
+                next_watch = begin + WATCH_EVERY
+                self.watch.look()
+            self.sweeper.free_done()
+            if begin >= next_guard:
+                next_guard = begin + GUARD_EVERY
+                self._watch_guard()
+            if begin >= next_offer:
+                next_offer = begin + OFFER_EVERY
+                self.segment.ring.offer_again()
+            if sweep is not None:
+                if not self.sweeper.is_under_pressure and not sweep.is_full:
+                    time.sleep(max(0.0, TICK - (time.monotonic() - begin)))
+            elif self._is_over():
+                if end_session(self):
+                    return
+            else:
+                self._sleep()
+
+    def drain_once(self) -> bool:
+        """Sweep once. True if there was anything."""
+        self._apply_config()
+        sweep = self.sweeper.collect()
+        if sweep is not None:
+            self.forward(sweep)
+        self.watch.look()
+        self.sweeper.free_done()
+        return sweep is not None
+
+    def forward(self, sweep: Sweep) -> None:
+        """Bring a sweep into the store, then make it done, then show it to the live sinks."""
+        # A sink that was set before a row was logged must get the row, even if it came while we were copying.
+        self._apply_config()
+        built = self.outputs.build(sweep.taken, sweep.rows)
+        self.outputs.store(built.chunks)
+        self.sweeper.complete(sweep, built)
+        self.outputs.show(built.chunks)
+
+    def _apply_config(self, *, force: bool = False) -> None:
+        revision = self.words[Header.CONFIG_REVISION]
+        if force or revision != self.words[Header.CONFIG_APPLIED]:
+            try:
+                config = read_config(self.segment)
+            except RerunMpError as error:
+                print(f"worker {os.getpid()}: {error}", file=sys.stderr, flush=True)
+            else:
+                self.outputs.apply(config)
+            self.words[Header.CONFIG_APPLIED] = revision
+
+    def _sleep(self) -> None:
+        self._attend(is_sleeping=True)
+        # Who committed before it could see that we sleep did not ring.
+        if not self.sweeper.has_news() and self.words[Header.CONFIG_REVISION] == self.words[Header.CONFIG_APPLIED]:
+            self.bell.wait(IDLE_POLL if self._gone_since is None else 0.02)
+        self._attend(is_sleeping=False)
+
+    def _attend(self, *, is_sleeping: bool) -> None:
+        pressure = Attention.PRESSURE if self.sweeper.is_under_pressure else 0
+        self.words[Header.ATTENTION] = pressure | (Attention.SLEEPING if is_sleeping else 0)
+
+    def _is_over(self) -> bool:
+        if leases.is_held(self.descriptor, Lock.PARTICIPANTS):
+            self._gone_since = None
+            return False
+        now = time.monotonic()
+        if self._gone_since is None:
+            self._gone_since = now
+        return is_over(self.segment, now - self._gone_since)
+
+    def _watch_guard(self) -> None:
+        with contextlib.suppress(RerunMpError):
+            launch.ensure_collector(self.segment, need_guard=True)

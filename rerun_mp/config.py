@@ -1,0 +1,100 @@
+"""What the collector must know of a session: its recordings and their sinks, as a file in the runtime directory.
+
+The file is replaced by rename under the segment's configuration lock, before the user's call returns; the collector
+reads it whenever the revision in the segment's header has moved. Nothing in it is code: it is JSON, checked on reading.
+
+Processes write it (`session.Session.edit_config`), the collector only reads it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from rerun_mp.encoding.frames import RecordingKey
+from rerun_mp.errors import CorruptionError
+
+__all__ = ["RecordingSpec", "SessionConfig", "SinkSpec"]
+
+SinkKind = Literal["file", "grpc"]
+
+
+@dataclass(frozen=True, slots=True)
+class SinkSpec:
+    """One sink as the user asked for it. Two specs with equal `kind` and `target` are one sink."""
+
+    kind: SinkKind
+    target: str
+    """Absolute real path of a file, or URL of a gRPC server."""
+    owner: int = 0
+    """Token of the process that set it; 0 for the process that founded the session."""
+    write_footer: bool = True
+    blueprint: str | None = None
+    """Default blueprint, as base64 of an .rrd with one blueprint store."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingSpec:
+    """A recording of the session and where it goes. No sinks: it waits in the spool."""
+
+    application_id: str
+    recording_id: str
+    sinks: tuple[SinkSpec, ...] = ()
+    start_time_ns: int | None = None
+    """When it began, nanoseconds since the epoch, if that is to be among its properties."""
+
+    @property
+    def key(self) -> RecordingKey:
+        """(application id, recording id)."""
+        return RecordingKey(self.application_id, self.recording_id)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionConfig:
+    """Everything that processes tell the collector."""
+
+    revision: int = 0
+    default: RecordingKey | None = None
+    """The recording that processes which join have by default."""
+    recordings: tuple[RecordingSpec, ...] = field(default=())
+
+    def recording(self, key: RecordingKey) -> RecordingSpec | None:
+        """Return the spec of `key`, if it is known."""
+        return next((spec for spec in self.recordings if spec.key == key), None)
+
+    def with_recording(self, spec: RecordingSpec) -> SessionConfig:
+        """Return a configuration in which `spec` replaces what its key had, or is added."""
+        others = tuple(old for old in self.recordings if old.key != spec.key)
+        return replace(self, recordings=(*others, spec))
+
+    def to_json(self) -> str:
+        """Return the file's text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> SessionConfig:
+        """Read the file's text.
+
+        Raises
+        ------
+        CorruptionError
+            If it is not such a file.
+        """
+        try:
+            raw: dict[str, Any] = json.loads(text)
+            return cls(
+                revision=int(raw["revision"]),
+                default=RecordingKey(*map(str, raw["default"])) if raw["default"] is not None else None,
+                recordings=tuple(
+                    RecordingSpec(
+                        str(spec["application_id"]),
+                        str(spec["recording_id"]),
+                        tuple(SinkSpec(**sink) for sink in spec["sinks"]),
+                        int(spec["start_time_ns"]) if spec["start_time_ns"] is not None else None,
+                    )
+                    for spec in raw["recordings"]
+                ),
+            )
+        except (ValueError, TypeError, KeyError) as error:
+            raise CorruptionError(f"the session's configuration file cannot be read: {error!r}") from error

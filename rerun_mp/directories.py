@@ -1,0 +1,137 @@
+"""Where a session keeps its files, and that nobody else can touch them.
+
+- runtime directory: `$XDG_RUNTIME_DIR/rerun_mp/<nonce>` or `<temporary directory>/rerun_mp-<uid>/<nonce>`:
+  configuration, accounts, the collector's log;
+- spool directory: `$XDG_CACHE_HOME/rerun_mp/<nonce>` or `~/.cache/rerun_mp/<nonce>`: rows without a file. On disk,
+  not in memory.
+
+Both are made when first needed, mode 0700, and removed by the collector at the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+from collections.abc import Iterator, Sequence
+
+from rerun_mp.errors import PrivacyError, ResourceError
+
+__all__ = ["bases_for_new_session", "ensure_private", "remove_tree", "runtime_base", "spool_base"]
+
+
+def runtime_base() -> str:
+    """Return the directory that holds the runtime directories of all sessions of this user."""
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    if base and os.path.isdir(base) and os.access(base, os.W_OK):
+        return os.path.join(os.path.abspath(base), "rerun_mp")
+    return os.path.join(_temporary_directory(), f"rerun_mp-{os.geteuid()}")
+
+
+def spool_base() -> str:
+    """Return the directory that holds the spools of all sessions of this user."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    if not os.path.isabs(cache) or not _may_be_made(os.path.join(cache, "rerun_mp")):
+        # No home, or one that is read-only, as in containers: better a spool that a reboot may clear than none.
+        cache = runtime_base()
+    return os.path.join(cache, "rerun_mp")
+
+
+@contextlib.contextmanager
+def bases_for_new_session() -> Iterator[tuple[str, str]]:
+    """Yield the bases of runtime and spool directories, made and checked. What stays empty, if it fails, is removed.
+
+    Raises
+    ------
+    PrivacyError
+        If one of the two belongs to somebody else, is a link, or is open to others.
+    ResourceError
+        If it cannot be made.
+    """
+    made: list[str] = []
+    try:
+        for base in (runtime_base(), spool_base()):
+            _ensure([base])
+            made.append(base)
+        yield made[0], made[1]
+    except BaseException:
+        for base in made:
+            _remove_if_empty(base)
+        raise
+
+
+def ensure_private(path: str) -> None:
+    """Make a session's directory, and the base above it, if they are not there.
+
+    Raises
+    ------
+    PrivacyError
+        If one of the two belongs to somebody else, is a link, or is open to others.
+    ResourceError
+        If it cannot be made.
+    """
+    _ensure([os.path.dirname(path), path])
+
+
+def remove_tree(path: str) -> None:
+    """Remove a session's directory, and the base above it if that was the last."""
+    shutil.rmtree(path, ignore_errors=True)
+    _remove_if_empty(os.path.dirname(path))
+
+
+def _remove_if_empty(base: str) -> None:
+    with contextlib.suppress(OSError):
+        os.rmdir(base)
+
+
+def _ensure(paths: Sequence[str]) -> None:
+    """Make a base, and perhaps a directory in it."""
+    for _ in range(100):
+        try:
+            os.makedirs(os.path.dirname(paths[0]), exist_ok=True)
+            for path in paths:
+                _make_or_check(path)
+            return
+        except FileNotFoundError:
+            # Another session's collector has just removed the empty base.
+            continue
+        except PrivacyError:
+            raise
+        except OSError as error:
+            raise ResourceError(
+                f"the session's directory {paths[-1]} cannot be made: {error.strerror}. Set XDG_RUNTIME_DIR and "
+                "XDG_CACHE_HOME to directories that you may write to."
+            ) from error
+    raise ResourceError(f"{paths[-1]} vanishes as soon as it is made. Something removes {paths[0]}.")
+
+
+def _make_or_check(path: str) -> None:
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        found = os.stat(path, follow_symlinks=False)
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
+            raise PrivacyError(
+                f"{path} is not a private directory of ours: owner {found.st_uid}, mode "
+                f"{stat.filemode(found.st_mode)}; expected a directory of user {os.geteuid()} that nobody else may "
+                "open. It is not used. Remove it, or set XDG_RUNTIME_DIR (runtime) or XDG_CACHE_HOME (spool) to "
+                "another place."
+            ) from None
+
+
+def _may_be_made(path: str) -> bool:
+    """Say whether `path` is there, or this user can make it."""
+    above = os.path.dirname(path)
+    while not os.path.lexists(above):
+        above = os.path.dirname(above)
+    return os.path.lexists(path) or os.access(above, os.W_OK | os.X_OK)
+
+
+def _temporary_directory() -> str:
+    # tempfile.gettempdir() would try each candidate by writing a file, and costs 15 ms to import.
+    for variable in ("TMPDIR", "TEMP", "TMP"):
+        path = os.environ.get(variable)
+        if path and os.path.isdir(path):
+            return os.path.abspath(path)
+    return "/tmp"

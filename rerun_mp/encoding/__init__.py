@@ -1,0 +1,1 @@
+"""Floor 1: from what `log` gets to bytes in the ring, and back. No process, no lock, no file."""

@@ -1,0 +1,200 @@
+"""Frames: how rows without fixed width lie in a slot of the ring.
+
+A frame slot holds frames one after the other, each at an offset divisible by 8. A SHAPE frame declares what the
+following ROWS frames of the *same slot* have in common; a ROWS frame refers to it by the offset at which it starts,
+so that a slot can be read without anything outside of it::
+
+    every frame                              SHAPE body                       ROWS body
+    ┌──────┬──────┬────────┬────────────┐    ┌─────────────────────────┐      ┌─────────────────────────┐
+    │ size │ kind │ length │ body ...   │    │ u16 n, application id   │      │ u32 shape offset        │
+    │ u32  │ u16  │ u16 pad│ pad to 8   │    │ u16 n, recording id     │      │ u32 number of rows      │
+    └──────┴──────┴────────┴────────────┘    │ u8  is static           │      │ u64 row id, time half   │
+     size   counts header, body and padding  │ u32 n, Arrow IPC schema │      │ u64 row id, counter half│
+     pad    bytes of padding at the end      └─────────────────────────┘      │ u16 n, entity path      │
+                                                                              │ pad to 8, IPC batch     │
+                                                                              └─────────────────────────┘
+
+Rows of one frame have consecutive row ids: `(time, counter + i)`. Integers are little-endian, texts UTF-8. The schema
+is an encapsulated Arrow IPC schema message, the batch an encapsulated IPC record batch message: timelines and
+components, without the row id. A batch with dictionary-encoded columns is a whole IPC stream instead (kind STREAM).
+A batch that is too large for the ring lies in a file of the spool (kind FILE): the body ends in u8 kind of the batch,
+u64 its size, and the file's name.
+
+Packing happens in the producer, on a private buffer. Unpacking happens in the collector, on a private copy: every
+length and offset is checked before it is used, because shared memory is not trusted.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+from rerun_mp.errors import CorruptionError
+
+__all__ = [
+    "FILE_REFERENCE",
+    "LARGE_FILE_PREFIX",
+    "FrameKind",
+    "RecordingKey",
+    "RowsFrame",
+    "Shape",
+    "pack_rows_head",
+    "pack_shape",
+    "unpack_frames",
+]
+
+HEADER = struct.Struct("<IHH")
+ROWS_HEAD = struct.Struct("<IIQQH")
+FILE_REFERENCE = struct.Struct("<BQ")
+LARGE_FILE_PREFIX = "large-"
+"""How the names of spool files begin that hold a batch."""
+ALIGNMENT = 8
+
+
+class FrameKind(IntEnum):
+    """What a frame holds."""
+
+    SHAPE = 1
+    ROWS = 2
+    STREAM = 3
+    FILE = 4
+
+
+class RecordingKey(NamedTuple):
+    """What identifies a recording: (application id, recording id)."""
+
+    application_id: str
+    recording_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the rows of one kind of `log` call have in common: recording, components, timelines, static or not."""
+
+    recording: RecordingKey
+    is_static: bool
+    schema: bytes
+    """Encapsulated Arrow IPC schema message of timelines and components, with rerun's field metadata."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowsFrame:
+    """One frame with rows, as read back from a private copy of a slot."""
+
+    kind: FrameKind
+    shape: Shape
+    entity_path: str
+    rows: int
+    row_time: int
+    row_counter: int
+    body: memoryview
+
+
+def pack_shape(shape: Shape) -> bytes:
+    """Return the SHAPE frame that declares `shape`."""
+    app = shape.recording.application_id.encode()
+    rec = shape.recording.recording_id.encode()
+    body = b"".join(
+        (
+            struct.pack("<H", len(app)),
+            app,
+            struct.pack("<H", len(rec)),
+            rec,
+            struct.pack("<BI", shape.is_static, len(shape.schema)),
+            shape.schema,
+        )
+    )
+    padding = -(HEADER.size + len(body)) % ALIGNMENT
+    return HEADER.pack(HEADER.size + len(body) + padding, FrameKind.SHAPE, padding) + body + bytes(padding)
+
+
+def pack_rows_head(
+    kind: FrameKind, shape_offset: int, rows: int, row_time: int, row_counter: int, entity_path: bytes, body_size: int
+) -> tuple[bytes, int]:
+    """Return everything of a ROWS frame that stands before its batch, and the size of the whole frame in bytes."""
+    fixed = ROWS_HEAD.pack(shape_offset, rows, row_time, row_counter, len(entity_path))
+    head = HEADER.size + len(fixed) + len(entity_path)
+    gap = -head % ALIGNMENT
+    padding = -body_size % ALIGNMENT
+    size = head + gap + body_size + padding
+    return HEADER.pack(size, kind, padding) + fixed + entity_path + bytes(gap), size
+
+
+def unpack_frames(
+    data: memoryview, base: int, shapes: dict[int, Shape], *, known: dict[bytes, Shape] | None = None
+) -> tuple[list[RowsFrame], CorruptionError | None]:
+    """Read the frames in `data`, which is a private copy of a slot from offset `base` on.
+
+    `shapes` maps the offsets of this slot's SHAPE frames to what they declared; it is extended in place. `known`, if
+    given, shares equal shapes between slots. Where a frame is not what it claims to be, reading ends: the frames
+    before it are returned, and what was wrong.
+    """
+    frames: list[RowsFrame] = []
+    try:
+        _unpack_into(frames, data, base, shapes, known)
+    except CorruptionError as error:
+        return frames, error
+    return frames, None
+
+
+def _unpack_into(
+    frames: list[RowsFrame], data: memoryview, base: int, shapes: dict[int, Shape], known: dict[bytes, Shape] | None
+) -> None:
+    at = 0
+    end = len(data)
+    while at < end:
+        if end - at < HEADER.size:
+            raise CorruptionError(f"frame header cut off at offset {base + at}")
+        size, kind, padding = HEADER.unpack_from(data, at)
+        if size < HEADER.size or size % ALIGNMENT or size > end - at or padding >= ALIGNMENT:
+            raise CorruptionError(f"frame at offset {base + at} claims {size} bytes of {end - at}")
+        body = data[at + HEADER.size : at + size - padding]
+        if kind == FrameKind.SHAPE:
+            shape = _unpack_shape(body, base + at)
+            if known is not None:
+                shape = known.setdefault(bytes(body), shape)
+            shapes[base + at] = shape
+        elif kind in (FrameKind.ROWS, FrameKind.STREAM, FrameKind.FILE):
+            frames.append(_unpack_rows(FrameKind(kind), body, base + at, shapes))
+        else:
+            raise CorruptionError(f"frame at offset {base + at} has unknown kind {kind}")
+        at += size
+
+
+def _unpack_shape(body: memoryview, offset: int) -> Shape:
+    try:
+        at = 0
+        texts = []
+        for _ in range(2):
+            (n,) = struct.unpack_from("<H", body, at)
+            raw = bytes(body[at + 2 : at + 2 + n])
+            if len(raw) != n:
+                raise CorruptionError(f"shape at offset {offset} has a text cut off")
+            texts.append(raw.decode())
+            at += 2 + n
+        is_static, n = struct.unpack_from("<BI", body, at)
+        schema = bytes(body[at + 5 : at + 5 + n])
+    except (struct.error, UnicodeDecodeError) as error:
+        raise CorruptionError(f"shape at offset {offset} is damaged: {error}") from error
+    if len(schema) != n or is_static > 1:
+        raise CorruptionError(f"shape at offset {offset} is damaged")
+    return Shape(RecordingKey(*texts), bool(is_static), schema)
+
+
+def _unpack_rows(kind: FrameKind, body: memoryview, offset: int, shapes: dict[int, Shape]) -> RowsFrame:
+    try:
+        shape_offset, rows, row_time, row_counter, n = ROWS_HEAD.unpack_from(body, 0)
+        path = bytes(body[ROWS_HEAD.size : ROWS_HEAD.size + n])
+        text = path.decode()
+    except (struct.error, UnicodeDecodeError) as error:
+        raise CorruptionError(f"rows at offset {offset} are damaged: {error}") from error
+    shape = shapes.get(shape_offset)
+    if shape is None or len(path) != n:
+        raise CorruptionError(f"rows at offset {offset} refer to a shape at {shape_offset}, where none was declared")
+    head = HEADER.size + ROWS_HEAD.size + n
+    start = ROWS_HEAD.size + n + (-head % ALIGNMENT)
+    if start > len(body):
+        raise CorruptionError(f"rows at offset {offset} are cut off")
+    return RowsFrame(kind, shape, text, rows, row_time, row_counter, body[start:])

@@ -1,0 +1,1 @@
+from rerun.error_utils import *

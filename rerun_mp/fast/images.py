@@ -1,0 +1,225 @@
+"""`Image`, `DepthImage` and `SegmentationImage`: the pixels, kept as a view of the array that the user gave.
+
+The pixels are copied once, when the image is logged, and not, as in rerun, when it is made: what the user writes into
+the array in between is logged. `rr.log(path, rr.Image(frame))` leaves no in-between. Who keeps an image while the
+frame changes makes it of a copy, `rr.Image(frame.copy())`. An image that has been looked at or compared has pixels of
+its own from then on, and so have its pickles and deep copies.
+
+The numbers that name formats are those of rerun's enumerations; a test compares them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rerun_mp.fast.base import FastArchetype
+from rerun_mp.imports import when_loaded
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = [
+    "CHANNEL_DATATYPES",
+    "DEPTH_IMAGE",
+    "IMAGE",
+    "NOTE",
+    "SEGMENTATION_IMAGE",
+    "DepthImage",
+    "Image",
+    "SegmentationImage",
+    "bytes_of",
+]
+
+IMAGE = 5
+DEPTH_IMAGE = 6
+SEGMENTATION_IMAGE = 7
+
+CHANNEL_DATATYPES = {
+    "uint8": 6,
+    "int8": 7,
+    "uint16": 8,
+    "int16": 9,
+    "uint32": 10,
+    "int32": 11,
+    "uint64": 12,
+    "int64": 13,
+    "float16": 33,
+    "float32": 34,
+    "float64": 35,
+}
+COLOR_MODELS = {"L": (1, 1), "RGB": (2, 3), "RGBA": (3, 4), "BGR": (4, 3), "BGRA": (5, 4)}
+"""Number and channels of each."""
+
+SMALLEST_METER = 1e-30
+LARGEST_METER = 1e30
+"""Bounds within which a number is neither nothing nor infinite in single precision."""
+
+NOTE = """
+    Note
+    ----
+    The array is copied when the archetype is logged. Until then, do not write into it, or give a copy.
+"""
+"""What our classes add to the documentation of rerun's."""
+
+_ndarray: Any = None
+_uint8: Any = None
+"""Numpy's arrays and bytes, once it is loaded; nobody can have given us an array before."""
+
+_datatypes: dict[type, int] = {}
+"""Channel datatypes by numpy's scalar type."""
+
+_models: dict[tuple[object, int], int] = {(None, 1): 1, (None, 3): 2, (None, 4): 3}
+"""Color models by what the user says (a text, or rerun's enumeration) and the number of channels."""
+
+ImageFormat = tuple[int, int, None, "int | None", int]
+"""Width, height, pixel format, color model, channel datatype."""
+
+
+class Image(FastArchetype, form=IMAGE):
+    """An array of pixels with or without a color model; one with opacity, or made of bytes, is left to rerun's class.
+
+    Hot slots: `_buffer`, the pixels as a contiguous memoryview of bytes; `_format`, an `ImageFormat`.
+    """
+
+    __slots__ = ("_buffer", "_format")
+
+    _note = NOTE
+
+    _fields = ("buffer", "format", "opacity", "draw_order", "magnification_filter")
+
+    _buffer: memoryview
+    _format: ImageFormat
+
+    def __init__(self, image: Any = None, color_model: Any = None, **others: Any) -> None:
+        if type(image) is _ndarray and not others:
+            shape = image.shape
+            datatype = _datatypes.get(image.dtype.type)
+            channels = shape[2] if len(shape) == 3 and shape[0] != 1 else 1 if len(shape) == 2 else 0
+            try:
+                model = _models.get((color_model, channels))
+            except TypeError:  # not hashable
+                model = None
+            if model is not None and datatype is not None and image.size:
+                self._buffer = bytes_of(image)
+                self._format = (shape[1], shape[0], None, model, datatype)
+                return
+        self._leave(image, color_model, **others)
+
+    __init__.__qualname__ = "ImageExt.__init__"  # as rerun's error messages have it
+
+    def _make(self, theirs: Any) -> Any:
+        return theirs.from_fields(buffer=bytes(self._buffer), format=_made_format(self._format))
+
+
+class DepthImage(FastArchetype, form=DEPTH_IMAGE):
+    """An array of depths, with or without their unit; one with anything else is left to rerun's class.
+
+    Hot slots: `_buffer`, the depths as a contiguous memoryview of bytes; `_format`, an `ImageFormat` and `meter`.
+    """
+
+    __slots__ = ("_buffer", "_format")
+
+    _note = NOTE
+
+    _fields = (
+        "buffer",
+        "format",
+        "meter",
+        "colormap",
+        "depth_range",
+        "point_fill_ratio",
+        "draw_order",
+        "magnification_filter",
+    )
+
+    _buffer: memoryview
+    _format: tuple[int, int, None, None, int, float | None]
+
+    def __init__(self, image: Any, *, meter: Any = None, **others: Any) -> None:
+        if type(image) is _ndarray and not others:
+            shape = image.shape
+            datatype = _datatypes.get(image.dtype.type)
+            is_plane = len(shape) == 2 or (len(shape) == 3 and shape[2] == 1 != shape[0])
+            if is_plane and datatype is not None and image.size:
+                if meter is None:
+                    self._buffer = bytes_of(image)
+                    self._format = (shape[1], shape[0], None, None, datatype, None)
+                    return
+                if type(meter) in (float, int) and SMALLEST_METER < meter < LARGEST_METER:
+                    self._buffer = bytes_of(image)
+                    self._format = (shape[1], shape[0], None, None, datatype, float(meter))
+                    return
+        self._leave(image, meter=meter, **others)
+
+    __init__.__qualname__ = "DepthImageExt.__init__"
+
+    def _make(self, theirs: Any) -> Any:
+        *image_format, meter = self._format
+        return theirs.from_fields(buffer=bytes(self._buffer), format=_made_format(tuple(image_format)), meter=meter)
+
+
+class SegmentationImage(FastArchetype, form=SEGMENTATION_IMAGE):
+    """An array of class ids; one with opacity or an order is left to rerun's class.
+
+    Hot slots: `_buffer`, the ids as a contiguous memoryview of bytes; `_format`, an `ImageFormat`.
+    """
+
+    __slots__ = ("_buffer", "_format")
+
+    _note = NOTE
+
+    _fields = ("buffer", "format", "opacity", "draw_order")
+
+    _buffer: memoryview
+    _format: ImageFormat
+
+    def __init__(self, image: Any, **others: Any) -> None:
+        if type(image) is _ndarray and not others:
+            shape = image.shape
+            datatype = _datatypes.get(image.dtype.type)
+            is_plane = len(shape) == 2 or (len(shape) == 3 and shape[2] == 1 != shape[0])
+            if is_plane and datatype is not None and image.size:
+                self._buffer = bytes_of(image)
+                self._format = (shape[1], shape[0], None, None, datatype)
+                return
+        self._leave(image, **others)
+
+    __init__.__qualname__ = "SegmentationImageExt.__init__"
+
+    def _make(self, theirs: Any) -> Any:
+        return theirs.from_fields(buffer=bytes(self._buffer), format=_made_format(self._format))
+
+
+def bytes_of(image: Any) -> memoryview:
+    """Return the pixels row by row, without a copy if they lie in this order."""
+    if not image.flags.c_contiguous:
+        return memoryview(image.tobytes())
+    if image.dtype is _uint8:
+        return memoryview(image).cast("B")
+    return memoryview(image.reshape(-1).view(_uint8))  # casts know neither half precision nor other byte orders
+
+
+def _made_format(image_format: tuple[Any, ...]) -> Any:
+    from rerun.components import ImageFormat as Format
+
+    width, height, pixel_format, color_model, datatype = image_format
+    return Format(width, height, pixel_format=pixel_format, color_model=color_model, channel_datatype=datatype)
+
+
+def _take_arrays(numpy: ModuleType) -> None:
+    global _ndarray, _uint8
+    _ndarray, _uint8 = numpy.ndarray, numpy.dtype("uint8")
+    _datatypes.update({getattr(numpy, name): number for name, number in CHANNEL_DATATYPES.items()})
+
+
+def _take_models(encodings: ModuleType) -> None:
+    for model in encodings.ColorModel:
+        number, channels = COLOR_MODELS[model.name]
+        _models[model, channels] = number
+
+
+for _name, (_number, _channels) in COLOR_MODELS.items():
+    _models[_name, _channels] = _models[_name.lower(), _channels] = _number
+
+when_loaded("numpy", _take_arrays)
+when_loaded("rerun.encodings", _take_models)

@@ -1,0 +1,118 @@
+"""`Points3D` and `Points2D`: the positions, kept as the array that the user gave.
+
+As in rerun, whose Arrow arrays point at a float32 array's own memory, what the user writes into the array before the
+points are logged is logged.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rerun_mp.fast.base import FastArchetype
+from rerun_mp.imports import when_loaded
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    import numpy as np
+    import numpy.typing as npt
+
+__all__ = ["POINTS_2D", "POINTS_3D", "Points2D", "Points3D"]
+
+POINTS_3D = 3
+POINTS_2D = 4
+
+_numpy: Any = None
+_ndarray: Any = None
+_float32: Any = None
+"""Numpy, its arrays and its float32, once it is loaded; nobody can have given us an array before."""
+
+
+class Points3D(FastArchetype, form=POINTS_3D):
+    """Positions in space and nothing else; points with colors, radii or labels are left to rerun's class.
+
+    Hot slot: `_block`, a C-contiguous float32 array of shape (n, 3), n > 0.
+    """
+
+    __slots__ = ("_block",)
+
+    _fields = (
+        "positions",
+        "radii",
+        "colors",
+        "labels",
+        "show_labels",
+        "point_shading",
+        "class_ids",
+        "keypoint_ids",
+    )
+
+    _block: npt.NDArray[np.float32]
+
+    def __init__(self, positions: Any, **others: Any) -> None:
+        if type(positions) is _ndarray and not others:
+            shape = positions.shape
+            if len(shape) == 2 and shape[1] == 3 and shape[0]:
+                if positions.dtype is _float32 and positions.flags.c_contiguous:
+                    self._block = positions
+                    return
+                block = _block_of(positions)
+                if block is not None:
+                    self._block = block
+                    return
+        self._leave(positions, **others)
+
+    __init__.__qualname__ = "Points3DExt.__init__"  # as rerun's error messages have it
+
+    def _make(self, theirs: Any) -> Any:
+        return theirs(self._block)
+
+
+class Points2D(FastArchetype, form=POINTS_2D):
+    """Positions in a plane and nothing else; points with colors, radii or labels are left to rerun's class.
+
+    Hot slot: `_block`, a C-contiguous float32 array of shape (n, 2), n > 0.
+    """
+
+    __slots__ = ("_block",)
+
+    _fields = ("positions", "radii", "colors", "labels", "show_labels", "draw_order", "class_ids", "keypoint_ids")
+
+    _block: npt.NDArray[np.float32]
+
+    def __init__(self, positions: Any, **others: Any) -> None:
+        if type(positions) is _ndarray and not others:
+            shape = positions.shape
+            if len(shape) == 2 and shape[1] == 2 and shape[0]:
+                if positions.dtype is _float32 and positions.flags.c_contiguous:
+                    self._block = positions
+                    return
+                block = _block_of(positions)
+                if block is not None:
+                    self._block = block
+                    return
+        self._leave(positions, **others)
+
+    __init__.__qualname__ = "Points2DExt.__init__"
+
+    def _make(self, theirs: Any) -> Any:
+        return theirs(self._block)
+
+
+def _block_of(positions: Any) -> Any:
+    """Return what rerun makes of positions that lie in memory otherwise, or None if it might have to warn."""
+    if positions.dtype.type is not _numpy.float64 and positions.dtype.type is not _numpy.float32:
+        return None
+    try:
+        with _numpy.errstate(all="raise"):
+            return _numpy.ascontiguousarray(positions, _float32)
+    except FloatingPointError:
+        return None
+
+
+def _take_arrays(numpy: ModuleType) -> None:
+    global _numpy, _ndarray, _float32
+    _numpy, _ndarray, _float32 = numpy, numpy.ndarray, numpy.dtype("float32")
+
+
+when_loaded("numpy", _take_arrays)

@@ -1,0 +1,68 @@
+"""`TextLog`: a line of text and its level, kept as Python strings."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from rerun_mp.fast.base import FastArchetype
+
+__all__ = ["TEXT_LOG", "TextLog", "plain_text"]
+
+TEXT_LOG = 2
+
+
+class TextLog(FastArchetype, form=TEXT_LOG):
+    """A text with or without a level; one with a color is left to rerun's class.
+
+    Hot slots: `_text`, a str; `_level`, a str or None. Both can be encoded as UTF-8.
+    """
+
+    __slots__ = ("_level", "_text")
+
+    _fields = ("text", "level", "color")
+
+    _text: str
+    _level: str | None
+
+    def __init__(self, text: Any, *, level: Any = None, color: Any = None) -> None:
+        if (
+            type(text) is str
+            and color is None
+            and (text.isascii() or _is_encodable(text))
+            and (level is None or (type(level) is str and (level.isascii() or _is_encodable(level))))
+        ):
+            self._text = text
+            self._level = level
+        elif type(level) is not str and color is None and (constant := plain_text(level, "TextLogLevel")) is not None:
+            self.__init__(text, level=constant)  # type: ignore[misc]
+        else:
+            self._leave(text, level=level, color=color)
+
+    def _make(self, theirs: Any) -> Any:
+        return theirs(self._text, level=self._level)
+
+
+def plain_text(given: Any, constants: str) -> str | None:
+    """Return the text that rerun makes of `given`; None if that is not for us to say.
+
+    Parameters
+    ----------
+    given
+        A text, or one of rerun's constants, which are texts in all but their class.
+    constants
+        Name of these constants' class, such as "TextLogLevel".
+    """
+    rerun = sys.modules.get("rerun")  # whoever has a constant has loaded it
+    if rerun is not None and type(given) is getattr(rerun, constants, None):
+        given = given.value
+    return given if type(given) is str and _is_encodable(given) else None
+
+
+def _is_encodable(text: str) -> bool:
+    """Return whether `text` is free of lone surrogates, which neither rerun nor Arrow take."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,101 @@
+"""Starts a collector, if nobody has.
+
+The starter locks the STARTER byte on a description that it passes on: the guard closes it after it has taken the GUARD
+byte, so there is no gap in which a second one could be started; if the start fails, the kernel lets go.
+
+A collector is nobody's child: an intermediate (a shell) starts it in the background and ends at once, so that a
+program's `os.wait()` never meets it, nor does a signal to the program's process group or terminal.
+
+Any participant may call `ensure_collector`, and the worker, when its guard is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sys
+
+from rerun_mp import directories
+from rerun_mp.errors import CollectorError
+from rerun_mp.shm import leases
+from rerun_mp.shm.layout import Header, Lock, SessionState
+from rerun_mp.shm.segment import Segment
+from rerun_mp.shm.transient import Transient
+
+__all__ = ["STARTER_DESCRIPTOR", "ensure_collector"]
+
+STARTER_DESCRIPTOR = 9
+"""The descriptor on which the guard inherits the starter's lock."""
+
+
+def ensure_collector(segment: Segment, *, need_guard: bool = False) -> None:
+    """Start a guard, unless a guard or a worker holds its lease, or somebody is starting one.
+
+    Parameters
+    ----------
+    segment
+        The session's segment.
+    need_guard
+        Start one even if a worker lives.
+
+    Raises
+    ------
+    CollectorError
+        If no process can be started.
+    """
+    if segment.ring.words[Header.SESSION_STATE] != SessionState.LIVE:
+        return
+    with Transient() as transient:
+        descriptor = transient.own(segment.open())
+        if leases.is_held(descriptor, Lock.GUARD) or (not need_guard and leases.is_held(descriptor, Lock.WORKER)):
+            return
+        if not leases.try_lock(descriptor, Lock.STARTER) or leases.is_held(descriptor, Lock.GUARD):
+            return
+        directories.ensure_private(segment.runtime_directory)
+        _start(segment, transient.own(fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, STARTER_DESCRIPTOR + 1)))
+
+
+def collector_command(segment: Segment, role: str) -> list[str]:
+    """Return the command line of a guard or worker."""
+    # -P: a script's directory or the working directory must not shadow modules of ours.
+    return [sys.executable, "-P", "-m", "rerun_mp.collector", role, segment.path, segment.nonce.hex()]
+
+
+def collector_environment() -> dict[str, str]:
+    """Return the environment of a collector: the program's, without what would configure rerun or us in it."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RERUN")}
+    # What the program can import the collector must be able to import, however the path came about.
+    own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    paths = [path for path in sys.path[1:] if path and os.path.isdir(path)]
+    environment["PYTHONPATH"] = os.pathsep.join(paths if own in paths else [*paths, own])
+    environment.pop("PYTHONSTARTUP", None)
+    environment.pop("PYTHONWARNINGS", None)
+    return environment
+
+
+def _start(segment: Segment, starter: int) -> None:
+    log = os.path.join(segment.runtime_directory, "collector.log")
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+        (os.POSIX_SPAWN_DUP2, starter, STARTER_DESCRIPTOR),
+    ]
+    try:
+        intermediate = os.posix_spawn(
+            "/bin/sh",
+            ["sh", "-c", '"$@" &', "sh", *collector_command(segment, "guard")],
+            collector_environment(),
+            file_actions=actions,
+            setsid=True,
+            setsigmask=[],
+        )
+    except OSError as error:
+        raise CollectorError(
+            f"no collector could be started: {error.strerror}. Rows wait in shared memory. Check the process limit "
+            f"(ulimit -u) and that /bin/sh and {sys.executable} can be run."
+        ) from error
+    # Somebody's SIGCHLD handler may have been quicker.
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(intermediate, 0)

@@ -1,0 +1,153 @@
+"""`init` and `new_recording`: what a program calls first."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from rerun_mp import active, routing
+from rerun_mp.beginning import begin
+from rerun_mp.recording import RecordingStream
+from rerun_mp.strictness import set_strict_mode
+
+if TYPE_CHECKING:
+    import uuid
+
+    from rerun.blueprint import BlueprintLike
+
+__all__ = ["init", "new_recording", "version"]
+
+VERSION = "0.1.0"
+
+
+def init(
+    application_id: str,
+    recording_id: str | uuid.UUID | None = None,
+    spawn: bool = False,
+    init_logging: bool = True,
+    default_enabled: bool = True,
+    strict: bool | None = None,
+    default_blueprint: BlueprintLike | None = None,
+    send_properties: bool = True,
+) -> None:
+    """Begin a recording and make it this process's global one.
+
+    Founds the session of this process tree, or joins it; children need no `init`. Calling it again, in a forked child
+    too, is harmless and yields the same recording.
+
+    Parameters
+    ----------
+    application_id
+        Name of the application, by which viewers group recordings. Names beginning with `rerun_example_` seed `random`
+        and numpy with 0.
+    recording_id
+        By default a UUIDv4 derived from the session and the application, equal in all processes of the session.
+    spawn
+        Whether to start a viewer and send the recording to it; see `rerun_mp.spawn`.
+    init_logging
+        Whether to begin a recording at all.
+    default_enabled
+        Whether to log at all, unless the environment variable RERUN says "on" or "off".
+    strict
+        Whether wrong calls raise (True) or warn (False); by default what RERUN_STRICT says, else False.
+    default_blueprint
+        How the spawned viewer shows the application by default.
+    send_properties
+        Whether the start time is logged, if no other process of the session has begun this recording before.
+
+    Raises
+    ------
+    ValueError
+        If the application id is empty.
+    SharedMemoryError, PrivacyError, SessionError
+        If the session cannot be founded or joined.
+
+    Examples
+    --------
+    >>> import rerun_mp as rr
+    >>> rr.init("my_app")  # doctest: +SKIP
+    """
+    if isinstance(application_id, str) and application_id.startswith("rerun_example_"):
+        _seed()
+    if strict is not None:
+        set_strict_mode(strict)
+    if init_logging:
+        stream = RecordingStream._of(None)
+        stream.state = begin(
+            application_id,
+            None if recording_id is None else str(recording_id),
+            is_enabled=default_enabled,
+            make_default=True,
+            send_properties=send_properties,
+        )
+        active.set_global_data_recording(stream)
+    if spawn:
+        routing.spawn(default_blueprint=default_blueprint)
+
+
+def new_recording(
+    application_id: str,
+    recording_id: str | uuid.UUID | None = None,
+    make_default: bool = False,
+    make_thread_default: bool = False,
+    spawn: bool = False,
+    default_enabled: bool = True,
+) -> RecordingStream:
+    """Begin a recording and return a handle of it.
+
+    Unlike `RecordingStream(...)`, it derives the recording id by default from the session and the application, as
+    `init` does: every process that calls this with the same application id gets the same recording.
+
+    Parameters
+    ----------
+    application_id, recording_id, default_enabled
+        See `init`.
+    make_default, make_thread_default
+        Whether it becomes the global recording, or the calling thread's.
+    spawn
+        Whether to start a viewer and send the recording to it.
+
+    Raises
+    ------
+    ValueError
+        If the application id is empty.
+    SharedMemoryError, PrivacyError, SessionError
+        If the session cannot be founded or joined.
+
+    Examples
+    --------
+    >>> import rerun_mp as rr
+    >>> recording = rr.new_recording("my_app")  # doctest: +SKIP
+    """
+    stream = RecordingStream._of(None)
+    stream.state = begin(
+        application_id,
+        None if recording_id is None else str(recording_id),
+        is_enabled=default_enabled,
+        make_default=make_default,
+        send_properties=True,
+    )
+    if make_default:
+        active.set_global_data_recording(stream)
+    if make_thread_default:
+        active.set_thread_local_data_recording(stream)
+    if spawn:
+        stream.spawn()
+    return stream
+
+
+def version() -> str:
+    """Return the versions of rerun_mp and of the rerun-sdk that it works with, for bug reports."""
+    from importlib.metadata import version as installed
+
+    python = ".".join(map(str, sys.version_info[:3]))
+    return f"rerun_mp {VERSION} (rerun-sdk {installed('rerun-sdk')}, Python {python}, {sys.platform})"
+
+
+def _seed() -> None:
+    import random
+
+    import numpy as np
+
+    random.seed(0)
+    np.random.seed(0)

@@ -1,0 +1,437 @@
+"""This process's writing side: a row whose `append` returned lies below a count in shared memory.
+
+One producer per process and per life between forks. Its mutex guards the open slot and the row ids; it is never
+held while waiting for space. A call that finds the mutex held by its own thread (a signal handler or `__del__` in the
+middle of another call), or that runs while the interpreter finalises, uses a slot of its own: claimed, written,
+sealed.
+
+What is committed is read from shared memory at every call, not remembered: an exception between the commit and
+the end of a call can make nothing disagree.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+from rerun_mp.encoding.chains import chain_slots, pack_chain
+from rerun_mp.encoding.frames import FILE_REFERENCE, LARGE_FILE_PREFIX, FrameKind, Shape, pack_rows_head, pack_shape
+from rerun_mp.encoding.identity import RowIds
+from rerun_mp.errors import RingFullError
+from rerun_mp.registration import Registration
+from rerun_mp.settings import Policy
+from rerun_mp.shm.doorbell import Ringer
+from rerun_mp.shm.layout import Attention, Header, Kind, Line, ProducerWord
+from rerun_mp.shm.segment import ClaimLocks, Segment
+from rerun_mp.shm.writer import SlotWriter
+from rerun_mp.table import OpenTable, TableRow, plan_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rerun_mp.appends import Append
+    from rerun_mp.encoding.tables import TableShape
+    from rerun_mp.shm.leases import ForkGuard
+
+__all__ = ["Outcome", "Producer", "Rows"]
+
+LOOK_SECS = 1.0
+MOST_TABLES = 64
+"""Tables that one process keeps open."""
+
+
+class Outcome(Enum):
+    """What became of a row that may lie in a table."""
+
+    COMMITTED = "committed"
+    DROPPED = "dropped"
+    NO_SPACE = "no space"
+    NOT_A_TABLE = "not a table"
+    """Such rows are frames, or this one is."""
+
+
+class Rows(NamedTuple):
+    """What one `log` call gives: rows of one shape on one entity."""
+
+    shape: Shape
+    entity_path: bytes
+    body: memoryview
+    rows: int
+    kind: FrameKind
+
+
+class Producer:
+    """The writing side of one process."""
+
+    def __init__(
+        self,
+        segment: Segment,
+        guard: ForkGuard,
+        wait_for_space: Callable[[int], None],
+        watch_collector: Callable[[], None],
+    ) -> None:
+        """Register in the producers table.
+
+        Parameters
+        ----------
+        segment
+            The session's segment.
+        guard
+            The process's fork guard; the producer arms a byte of it.
+        wait_for_space
+            Sleeps once, the longer the greater the number of the attempt, and watches the collector. Called without
+            any mutex held.
+        watch_collector
+            Starts a collector if there is none.
+        """
+        self._segment = segment
+        self._ring = segment.ring
+        self._words = segment.ring.words
+        self._capacity = segment.ring.geometry.slot_bytes
+        self._policy = Policy(self._words[Header.POLICY])
+        self._alive = guard.page
+        self._armed = guard.arm()
+        self._wait_for_space = wait_for_space
+        self._watch_collector = watch_collector
+        self._next_look = 0.0
+        self._registration = Registration.take(segment, wait_for_space)
+        self._entry = segment.ring.geometry.producer_word(self._registration.index)
+        self._writer = SlotWriter(segment.ring, self._registration.owner, guard.page, self._armed)
+        self._ringer = Ringer(segment.nonce)
+        self._mutex = threading.RLock()
+        self._busy = False
+        self._closed = False
+        self._row_ids = RowIds()
+        self._slot = -1
+        self._keep = False
+        self._shapes: dict[Shape, int] = {}
+        self._tables: dict[TableShape, OpenTable] = {}
+        self._large_files = 0
+
+    @property
+    def is_intact(self) -> bool:
+        """False in a process that was forked since."""
+        return self._alive[self._armed] == 1
+
+    @property
+    def index(self) -> int:
+        """Where this process stands in the producers table."""
+        return self._registration.index
+
+    @property
+    def dropped(self) -> int:
+        """Rows that the policy dropped."""
+        return self._words[self._entry + ProducerWord.DROPPED]
+
+    def append(self, rows: Rows) -> bool:
+        """Log rows. True: they are safe. False: the policy dropped and counted them.
+
+        Raises
+        ------
+        RingFullError
+            If the ring stayed full for as long as the policy waits.
+        ForkedError
+            If the process forked in the middle, and this is the child: begin again with another producer.
+        """
+        attempt, begin = 0, 0
+        while not self._append_once(rows):
+            if attempt == 0:
+                begin = time.monotonic_ns()
+            if not self._may_wait(time.monotonic_ns() - begin):
+                # One subscript and one store: no other thread or signal handler gets in between.
+                self._words[self._entry + ProducerWord.DROPPED] += rows.rows
+                return False
+            self._wait(attempt)
+            attempt += 1
+        if self._words[Header.ATTENTION]:
+            self._attend()
+        return True
+
+    def append_row(self, row: TableRow) -> Outcome:
+        """Log one row that may lie in a table.
+
+        Raises
+        ------
+        RingFullError, ForkedError
+            As `append`.
+        """
+        attempt, begin = 0, 0
+        while (outcome := self._append_row_once(row)) is Outcome.NO_SPACE:
+            if attempt == 0:
+                begin = time.monotonic_ns()
+            if not self._may_wait(time.monotonic_ns() - begin):
+                self._words[self._entry + ProducerWord.DROPPED] += 1
+                return Outcome.DROPPED
+            self._wait(attempt)
+            attempt += 1
+        return outcome
+
+    def append_of(self, shape: TableShape) -> Append | None:
+        """Return what appends to the open table of a shape, if there is one."""
+        table = self._tables.get(shape)
+        return table.append if table is not None else None
+
+    def invalidate(self) -> None:
+        """Let nobody append to what is open: it belongs to the process from which this one was forked."""
+        for table in self._tables.values():
+            table.invalidate()
+
+    def seal(self) -> None:
+        """Give every open slot to the collector."""
+        with self._mutex:
+            if not self._busy:
+                self._seal_all()
+
+    def ring_doorbell(self) -> None:
+        """Wake the collector, asleep or not."""
+        self._ringer.ring()
+
+    def pending(self) -> list[tuple[int, int, int]]:
+        """Return (slot, epoch, count) of what this process has committed and the store may not have yet."""
+        return self._ring.pending(self._registration.owner)
+
+    def close(self) -> None:
+        """Let go of everything; the collector takes over what is left. Later calls of `append` drop their rows."""
+        # Under the mutex: a thread in the middle of a call must not write into a slot whose owner is taken for dead.
+        with self._mutex:
+            self._closed = True
+            self._seal_all()
+        self._registration.release()
+
+    def _append_once(self, rows: Rows) -> bool:
+        """Append now. False: there is no space now."""
+        if sys.is_finalizing():
+            # A daemon thread that finalisation froze may hold the mutex.
+            return not self._closed and self._append_alone(rows)
+        with self._mutex:
+            if self._closed:
+                return False
+            if self._busy:
+                return self._append_alone(rows)
+            self._busy = True
+            try:
+                return self._append_open(rows)
+            finally:
+                self._busy = False
+
+    def _append_open(self, rows: Rows) -> bool:
+        """Append to the open slot, or else to a new one."""
+        if self._slot >= 0 and self._append_at(self._words[self._ring.count_word(self._slot)], rows):
+            return True
+        self._seal_open()
+        if not self._fits_a_slot(rows):
+            return self._append_large(rows)
+        slot = self._claim(Kind.FRAMES)
+        if slot is None:
+            return False
+        self._slot = slot
+        self._keep = self._ring.has_room_to_keep()
+        return self._append_at(0, rows)
+
+    def _append_row_once(self, row: TableRow) -> Outcome:
+        if sys.is_finalizing():
+            return Outcome.NOT_A_TABLE
+        with self._mutex:
+            if self._closed:
+                return Outcome.DROPPED
+            if self._busy:
+                return Outcome.NOT_A_TABLE
+            self._busy = True
+            try:
+                table = self._tables.get(row.shape)
+                if table is not None:
+                    if table.knows(row) and table.append(row.name, row.archetype, row.point):
+                        return Outcome.COMMITTED
+                    self._close_table(row.shape)
+                return self._append_to_new_table(row, table)
+            finally:
+                self._busy = False
+
+    def _append_to_new_table(self, row: TableRow, former: OpenTable | None) -> Outcome:
+        plan = plan_for(row.shape, self._capacity)
+        if plan is None:
+            return Outcome.NOT_A_TABLE
+        slot = self._claim(Kind.TABLE)
+        if slot is None:
+            return Outcome.NO_SPACE
+        keep = False
+        try:
+            least_time, first_counter = self._row_ids.mint(plan.capacity)
+            plan = plan._replace(first_counter=first_counter, least_time=least_time)
+            table = OpenTable(self._writer, slot, row.shape, plan, self._alive, self._armed, self._attend, former)
+            if not table.knows(row):
+                # Perhaps it is the dictionary taken over that leaves no room.
+                table.forget()
+            if not table.knows(row) or not table.append(row.name, row.archetype, row.point):
+                return Outcome.NOT_A_TABLE
+            keep = self._ring.has_room_to_keep()
+            if keep:
+                if len(self._tables) >= MOST_TABLES:
+                    self._close_table(next(iter(self._tables)))
+                self._tables[row.shape] = table
+            else:
+                table.invalidate()
+            return Outcome.COMMITTED
+        finally:
+            if not keep:
+                self._writer.seal(slot)
+
+    def _append_at(self, used: int, rows: Rows) -> bool:
+        """Append to the open slot, of which `used` bytes are used. False: they do not fit."""
+        declared = self._shapes.get(rows.shape)
+        declaration = b"" if declared is not None else pack_shape(rows.shape)
+        head, size = self._pack_head(rows, used if declared is None else declared)
+        count = used + len(declaration) + size
+        if count > self._capacity:
+            return False
+        self._writer.write(self._slot, used, declaration, head, rows.body, count)
+        if declared is None:
+            self._shapes[rows.shape] = used
+        if not self._keep or self._words[Header.ATTENTION] & Attention.PRESSURE:
+            self._seal_open()
+        return True
+
+    def _close_table(self, shape: TableShape) -> None:
+        self._row_ids.reach(self._tables.pop(shape).close())
+
+    def _append_alone(self, rows: Rows) -> bool:
+        """Append to a slot claimed for these rows only: no other call's state is touched."""
+        if not self._fits_a_slot(rows):
+            return self._append_large(rows)
+        declaration = pack_shape(rows.shape)
+        head, size = self._pack_head(rows, 0)
+        slot = self._claim(Kind.FRAMES)
+        if slot is None:
+            return False
+        try:
+            self._writer.write(slot, 0, declaration, head, rows.body, len(declaration) + size)
+        finally:
+            # With a count of 0 it is a slot given back.
+            self._writer.seal(slot)
+        return True
+
+    def _append_large(self, rows: Rows) -> bool:
+        """Append a message that no slot holds: over several slots, or by way of a file of the spool."""
+        declaration = pack_shape(rows.shape)
+        head, size = self._pack_head(rows, 0)
+        total = len(declaration) + size
+        slots = chain_slots(total, self._capacity)
+        if slots * 4 > self._ring.usable_slots():
+            return self._append_file(rows)
+        tried: list[int] = []
+        chain: list[int] = []
+        try:
+            if not self._claim_chain(slots, tried, chain):
+                return False
+            parts = [(slot, self._words[self._ring.geometry.line_word(slot) + Line.EPOCH]) for slot in chain[1:]]
+            self._writer.scatter(chain, (pack_chain(parts, total), declaration, head, rows.body))
+            self._writer.commit(chain[0], 1)
+            return True
+        finally:
+            if chain and self._words[self._ring.count_word(chain[0])]:
+                # The collector frees the whole chain with its head.
+                self._writer.seal(chain[0])
+            else:
+                self._writer.abandon(tried)
+
+    def _append_file(self, rows: Rows) -> bool:
+        """Put the batch into a private file of the spool, and a small frame that names it into the ring."""
+        if not self._words[Header.FREE_SLOTS]:
+            # Not to write the file anew at every attempt.
+            return False
+        directory = self._segment.spool_directory
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        self._large_files += 1
+        name = f"{LARGE_FILE_PREFIX}{self._registration.index}-{self._registration.generation}-{self._large_files}"
+        path = os.path.join(directory, name)
+        with open(path, "xb", opener=_open_private) as file:
+            file.write(rows.body)
+        reference = memoryview(FILE_REFERENCE.pack(rows.kind, len(rows.body)) + name.encode())
+        written = self._append_alone(rows._replace(kind=FrameKind.FILE, body=reference))
+        if not written:
+            os.unlink(path)
+        return written
+
+    def _pack_head(self, rows: Rows, shape_offset: int) -> tuple[bytes, int]:
+        return pack_rows_head(
+            rows.kind, shape_offset, rows.rows, *self._row_ids.mint(rows.rows), rows.entity_path, len(rows.body)
+        )
+
+    def _fits_a_slot(self, rows: Rows) -> bool:
+        # What the packing adds: two headers, paddings, the fixed fields, application id and recording id.
+        others = len(rows.shape.schema) + sum(4 * len(text) for text in rows.shape.recording) + len(rows.entity_path)
+        return len(rows.body) + others + 128 <= self._capacity
+
+    def _claim(self, kind: int) -> int | None:
+        self._look_after_collector()
+        with ClaimLocks(self._segment) as locks:
+            return self._writer.claim(kind, self._start(), locks.lock, locks.reserve)
+
+    def _claim_chain(self, slots: int, tried: list[int], chain: list[int]) -> bool:
+        with ClaimLocks(self._segment) as locks:
+            while len(chain) < slots:
+                kind = Kind.PART if chain else Kind.HEAD
+                slot = self._writer.claim(kind, self._start(), locks.lock, locks.reserve, tried)
+                if slot is None:
+                    return False
+                chain.append(slot)
+        return True
+
+    def _start(self) -> int:
+        # Spread, so that producers seldom try the same slot first.
+        return self._registration.index * 61 % self._ring.geometry.slots
+
+    def _seal_all(self) -> None:
+        self._seal_open()
+        for shape in list(self._tables):
+            self._close_table(shape)
+
+    def _seal_open(self) -> None:
+        slot, self._slot = self._slot, -1
+        self._shapes = {}
+        if slot >= 0:
+            self._writer.seal(slot)
+
+    def _attend(self) -> None:
+        """Heed what the collector wants, after a commit."""
+        wanted = self._words[Header.ATTENTION]
+        if wanted & Attention.SLEEPING:
+            self._ringer.ring()
+            self._look_after_collector()
+        if wanted & Attention.PRESSURE:
+            self.seal()
+
+    def _look_after_collector(self) -> None:
+        """See, once a second at most, whether guard and worker were killed together: nobody else would notice."""
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + LOOK_SECS
+            self._watch_collector()
+
+    def _wait(self, attempt: int) -> None:
+        """Wait for space once, with nothing open: the space may be our own."""
+        self.seal()
+        begin = time.monotonic_ns()
+        self._wait_for_space(attempt)
+        self._words[self._entry + ProducerWord.BLOCKED_NS] += time.monotonic_ns() - begin
+
+    def _may_wait(self, waited_ns: int) -> bool:
+        """Follow the policy for a full ring. False: drop the rows."""
+        if self._policy == Policy.DROP or self._closed:
+            return False
+        timeout_ns = self._words[Header.BLOCK_TIMEOUT_NS]
+        if self._policy == Policy.RAISE or (timeout_ns and waited_ns >= timeout_ns):
+            raise RingFullError(
+                f"the ring of {self._ring.geometry.slots} slots is full and stayed so for {waited_ns / 1e9:.1f} s; "
+                "this row was not logged. Enlarge the ring (RERUN_MP_RING_BYTES) or choose another policy "
+                "(RERUN_MP_POLICY=block or drop)."
+            )
+        return True
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

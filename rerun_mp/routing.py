@@ -1,0 +1,343 @@
+"""Where recordings go: `save`, `connect_grpc`, `spawn`, `set_sinks`, `disconnect`, `flush`.
+
+Each call replaces the recording's sinks, as in rerun; only `set_sinks` sets several. The session tells the collector,
+which opens them. Any thread of any process may call. Sinks that the process sets which founded the session take the
+whole recording, those of a child its own rows and its descendants'.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from rerun_mp import session
+from rerun_mp.active import RecordingState, active_state, leaves_foreign_to_rerun
+from rerun_mp.errors import InvalidArgumentError, SessionEndedError
+from rerun_mp.settings import Settings
+from rerun_mp.sinks import FileSink, GrpcSink
+from rerun_mp.strictness import refuse, warn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rerun.blueprint import BlueprintLike
+
+    from rerun_mp.config import SinkSpec
+    from rerun_mp.recording import RecordingStream
+    from rerun_mp.session import Session
+
+__all__ = ["connect_grpc", "disconnect", "finalize_files", "flush", "save", "set_sinks", "spawn"]
+
+FOREVER = 1e9
+"""Seconds from which on a timeout is none; rerun's default is 1e38."""
+
+
+@leaves_foreign_to_rerun
+def set_sinks(
+    *sinks: GrpcSink | FileSink,
+    default_blueprint: BlueprintLike | None = None,
+    recording: RecordingStream | None = None,
+) -> None:
+    """Send a recording to several sinks at once, in place of those that it has.
+
+    What this process logged before goes to the old sinks. A stalled one holds up neither the others nor the program.
+
+    Parameters
+    ----------
+    *sinks
+        Different `GrpcSink` and `FileSink` objects. None at all is the same as `disconnect`.
+    default_blueprint
+        How a viewer shows the application by default.
+    recording
+        By default the active one.
+
+    Raises
+    ------
+    ValueError
+        If two of them are equal.
+    InvalidArgumentError
+        If one is of another kind.
+    ResourceError
+        If a file cannot be written.
+
+    Examples
+    --------
+    >>> import rerun_mp as rr
+    >>> rr.set_sinks(rr.GrpcSink(), rr.FileSink("run.rrd"))  # doctest: +SKIP
+    """
+    duplicates = {sink for sink in sinks if sinks.count(sink) > 1}
+    if duplicates:
+        raise ValueError(f"Duplicate sinks detected: {', '.join(sorted(map(str, duplicates)))}")
+    for sink in sinks:
+        if not isinstance(sink, GrpcSink | FileSink):
+            raise InvalidArgumentError(
+                f"{type(sink).__module__}.{type(sink).__name__} is no sink that the collector can open; give "
+                "rerun_mp.GrpcSink and rerun_mp.FileSink objects"
+            )
+    state = _enabled_state("set_sinks()", recording)
+    if state is not None:
+        _replace_sinks(state, sinks, default_blueprint)
+
+
+@leaves_foreign_to_rerun
+def connect_grpc(
+    url: str | None = None,
+    *,
+    default_blueprint: BlueprintLike | None = None,
+    recording: RecordingStream | None = None,
+) -> None:
+    """Send a recording to the viewer or server at `url`, in place of the sinks that it has. Returns at once.
+
+    A server that is not there yet, stalls or goes away costs the program nothing: it catches up when it comes back.
+
+    Parameters
+    ----------
+    url
+        See `GrpcSink`.
+    default_blueprint
+        How a viewer shows the application by default.
+    recording
+        By default the active one.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is no such URL.
+
+    Examples
+    --------
+    >>> import rerun_mp as rr
+    >>> rr.connect_grpc("rerun+http://127.0.0.1:9876/proxy")  # doctest: +SKIP
+    """
+    state = _enabled_state("connect_grpc()", recording)
+    if state is not None:
+        _replace_sinks(state, (GrpcSink(url),), default_blueprint)
+
+
+@leaves_foreign_to_rerun
+def save(
+    path: str | os.PathLike[str],
+    default_blueprint: BlueprintLike | None = None,
+    recording: RecordingStream | None = None,
+    *,
+    write_footer: bool = True,
+) -> None:
+    """Write a recording to an .rrd file, in place of the sinks that it has.
+
+    The file is complete when the recording is disconnected, or when the last process of the session has ended.
+
+    Parameters
+    ----------
+    path
+        Where; an existing file is overwritten.
+    default_blueprint
+        How a viewer shows the application by default.
+    recording
+        By default the active one.
+    write_footer
+        Whether the file ends in a list of its chunks, which readers need for random access.
+
+    Raises
+    ------
+    ResourceError
+        If the file cannot be written there.
+    TypeError
+        In strict mode, if `path` is no path; otherwise a warning says so and the sinks stay.
+
+    Examples
+    --------
+    >>> import rerun_mp as rr
+    >>> rr.save("run.rrd")  # doctest: +SKIP
+    """
+    state = _enabled_state("save()", recording, " You must call rerun.init before saving a recording.")
+    if state is None:
+        return
+    try:
+        sink = FileSink(path, write_footer=write_footer)
+    except TypeError as error:
+        refuse("save", error, recording)
+        return
+    _replace_sinks(state, (sink,), default_blueprint)
+
+
+@leaves_foreign_to_rerun
+def spawn(
+    *,
+    port: int = 9876,
+    connect: bool = True,
+    memory_limit: str = "75%",
+    server_memory_limit: str = "1GiB",
+    hide_welcome_screen: bool = False,
+    detach_process: bool = True,
+    executable_name: str = "rerun",
+    executable_path: str | None = None,
+    default_blueprint: BlueprintLike | None = None,
+    recording: RecordingStream | None = None,
+    headless: bool = False,
+) -> None:
+    """Start a viewer and, unless `connect` is False, send the recording to it. Waits until the viewer listens.
+
+    It listens on the loopback interface only.
+
+    Parameters
+    ----------
+    port
+        Where the viewer listens. If a viewer listens there already, it is used.
+    connect
+        Whether to send the recording to the viewer, in place of the sinks that it has.
+    memory_limit, server_memory_limit
+        How much memory the viewer, and the server in it, may use, such as "16GB" or "50%".
+    hide_welcome_screen
+        Whether to go without the welcome screen.
+    detach_process
+        Whether neither this program's end nor Ctrl-C nor the terminal's end concerns the viewer.
+    executable_name, executable_path
+        Which program; by default the `rerun` that came with rerun-sdk.
+    default_blueprint
+        How a viewer shows the application by default.
+    recording
+        By default the active one.
+    headless
+        Whether to go without a window. It then still takes data, answers queries and makes screenshots. Not in rerun.
+
+    Raises
+    ------
+    ViewerError
+        If something else listens on the port, or the viewer cannot be started. The sinks stay.
+    InvalidArgumentError
+        If it is no port.
+
+    Warns
+    -----
+    RerunWarning
+        If there is no display for a window: nothing is started, and the sinks stay. If the viewer takes very long to
+        start: what is logged waits for it.
+
+    Examples
+    --------
+    >>> import rerun_mp as rr
+    >>> rr.spawn(headless=True)  # doctest: +SKIP
+    """
+    state = _enabled_state("spawn()", recording)
+    if state is None:
+        return
+    from rerun_mp import viewer
+
+    if not viewer.is_there(port):
+        if not headless and not _has_display():
+            warn(
+                "spawn: there is no display (neither DISPLAY nor WAYLAND_DISPLAY is set), so no viewer was started. "
+                "Use spawn(headless=True), save(path), or connect_grpc(url) with a viewer on another machine.",
+                recording,
+            )
+            return
+        arguments = [f"--memory-limit={memory_limit}", f"--server-memory-limit={server_memory_limit}"]
+        arguments += ["--hide-welcome-screen"] * hide_welcome_screen + ["--headless"] * headless
+        executable = viewer.program(executable_name, executable_path)
+        if not viewer.start(executable, arguments, port=port, detached=detach_process):
+            warn(f"spawn: the viewer does not listen on port {port} yet; what is logged waits for it.", recording)
+    if connect:
+        _replace_sinks(state, (GrpcSink(f"rerun+http://127.0.0.1:{port}/proxy"),), default_blueprint)
+
+
+@leaves_foreign_to_rerun
+def disconnect(recording: RecordingStream | None = None) -> None:
+    """Take away the sinks that this process set for a recording. When it returns, its files are complete.
+
+    What is logged afterwards waits for the next sink.
+
+    Raises
+    ------
+    FlushTimeoutError
+        If the files are not complete in time (RERUN_MP_EXIT_TIMEOUT, 60 s); the collector goes on.
+    """
+    state = active_state(recording)
+    if state is not None and session.current() is not None:
+        _tell(state, ())
+
+
+@leaves_foreign_to_rerun
+def flush(timeout_sec: float = 1e38, *, recording: RecordingStream | None = None) -> None:  # noqa: ARG001
+    """Wait until everything that this process has logged is in the store. Needless for safety: `log` saw to that.
+
+    Parameters
+    ----------
+    timeout_sec
+        Seconds to wait at most. 0: begin, and do not wait.
+    recording
+        Accepted for rerun's sake: a process's rows are stored in order, whatever their recording.
+
+    Raises
+    ------
+    FlushTimeoutError
+        If it takes longer. The rows are safe nevertheless.
+    InvalidArgumentError
+        If `timeout_sec` is negative or NaN.
+    """
+    if not timeout_sec >= 0:
+        raise InvalidArgumentError(f"timeout_sec is {timeout_sec}; give the seconds to wait at most, 0 for no wait")
+    joined = session.current()
+    if joined is None:
+        return
+    if timeout_sec == 0:
+        joined.seal()
+    else:
+        joined.flush(None if timeout_sec >= FOREVER else timeout_sec)
+
+
+def finalize_files(state: RecordingState) -> None:
+    """Store this process's rows, and complete the files that it set; other sinks stay."""
+    joined = session.current()
+    if joined is None:
+        return
+    joined.flush(Settings.from_environment().exit_timeout)
+    others = [sink for sink in state.sinks if sink.kind != "file"]
+    if len(others) < len(state.sinks):
+        joined.set_sinks(state.key, others)
+        state.sinks = others
+
+
+def _replace_sinks(
+    state: RecordingState, sinks: Iterable[GrpcSink | FileSink], default_blueprint: BlueprintLike | None
+) -> None:
+    blueprint = None if default_blueprint is None else _encoded_blueprint(state.key.application_id, default_blueprint)
+    _tell(state, tuple(sink.spec(blueprint) for sink in sinks))
+
+
+def _tell(state: RecordingState, specs: tuple[SinkSpec, ...]) -> None:
+    _session_of(state).set_sinks(state.key, specs)
+    state.sinks = specs
+
+
+def _session_of(state: RecordingState) -> Session:
+    joined = session.current()
+    if joined is None:
+        raise SessionEndedError(
+            f"the session of recording {state.key.recording_id!r} has ended; call rerun_mp.init() again"
+        )
+    return joined
+
+
+def _encoded_blueprint(application_id: str, blueprint: BlueprintLike) -> str:
+    from base64 import b64encode
+
+    from rerun.blueprint.api import create_in_memory_blueprint
+
+    storage = create_in_memory_blueprint(application_id=application_id, blueprint=blueprint).storage
+    return b64encode(storage.concat_as_bytes()).decode()
+
+
+def _enabled_state(call: str, recording: RecordingStream | None, advice: str = "") -> RecordingState | None:
+    state = active_state(recording)
+    if state is None:
+        import logging
+
+        logging.warning(  # noqa: LOG015 (where rerun says it)
+            f"Rerun is disabled - {call} call ignored.{advice}"
+        )
+    return state
+
+
+def _has_display() -> bool:
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

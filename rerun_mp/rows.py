@@ -1,0 +1,271 @@
+"""`log` and `send_columns`: from the user's call into the ring.
+
+Whatever thread and process calls, nothing here waits but `Session.append`, for ring space and by the session's policy.
+When a call returns, its rows are in shared memory.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rerun_mp import active, session
+from rerun_mp.active import RecordingState, active_state, is_foreign, lanes
+from rerun_mp.encoding.entity_path import canonical_entity_path
+from rerun_mp.encoding.tables import BLOCK_FORMS, Form, TableShape
+from rerun_mp.errors import RingFullError, SessionEndedError
+from rerun_mp.producer import Outcome
+from rerun_mp.strictness import warn_or_raise, warns_unless_strict
+from rerun_mp.table import TableRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from rerun import AsComponents, ComponentColumn, DescribedComponentBatch
+    from rerun._send_columns import TimeColumnLike
+
+    from rerun_mp.encoding.components import EncodedRows, Encoder
+    from rerun_mp.recording import RecordingStream
+
+__all__ = ["log", "send_columns"]
+
+LOG_TIME = "log_time"
+FORMS = frozenset(Form)
+WARNINGS = "__warnings"
+
+
+def log(
+    entity_path: str | list[object],
+    entity: AsComponents | Iterable[DescribedComponentBatch],
+    *extra: AsComponents | Iterable[DescribedComponentBatch],
+    static: bool = False,
+    recording: RecordingStream | None = None,
+    strict: bool | None = None,
+) -> None:
+    r"""Log one row of data on an entity. When it returns, the row is safe, whatever happens to this process.
+
+    Parameters
+    ----------
+    entity_path
+        Where in the entity hierarchy: a string split at slashes, special characters escaped, or a list of unescaped
+        parts. See <https://www.rerun.io/docs/concepts/logging-and-ingestion/entity-path>.
+    entity
+        Any of rerun's archetypes, anything else with `as_component_batches()`, or an iterable of described component
+        batches.
+    *extra
+        More of them, logged as part of the same row. Of a component that is given twice, the first counts.
+    static
+        Whether the data is timeless. Otherwise it carries `log_time` and what this thread has set with `set_time`.
+    recording
+        By default the active one. Without any, the call does nothing.
+    strict
+        Whether a wrong call raises (True) or warns (False), in place of `strict_mode()`.
+
+    Raises
+    ------
+    RingFullError
+        If the session's policy says so, and the ring stays full.
+    TypeError, ValueError, AttributeError, OverflowError
+        In strict mode, if the arguments cannot be logged.
+
+    Warns
+    -----
+    RerunWarning
+        If not in strict mode and the arguments cannot be logged; nothing is, then.
+
+    Examples
+    --------
+    >>> import rerun_mp as rr
+    >>> rr.log("robot/arm", rr.Points3D([[1.0, 2.0, 3.0]]), static=True)
+    """
+    lane = lanes.lane
+    if lane.version == active.version and recording is None and static is False and not extra:
+        append = lane.tables.get(type(entity))
+        if append is not None and type(entity_path) is str:
+            try:
+                if append(entity_path, entity, lane.times):
+                    return
+            except AttributeError:
+                # The archetype has been changed since it was made: no longer one of fixed layout.
+                pass
+    if strict is None:
+        _log(entity_path, entity, *extra, static=static, recording=recording)
+    else:
+        _log(entity_path, entity, *extra, static=static, recording=recording, strict=strict)
+
+
+@warns_unless_strict
+def _log(
+    entity_path: str | list[object],
+    entity: AsComponents | Iterable[DescribedComponentBatch],
+    *extra: AsComponents | Iterable[DescribedComponentBatch],
+    static: bool,
+    recording: RecordingStream | None,
+    strict: bool | None = None,
+) -> None:
+    """Log a row that is not in the lane."""
+    if recording is not None and is_foreign(recording):
+        import rerun
+
+        rerun.log(entity_path, entity, *extra, static=static, recording=recording, strict=strict)  # type: ignore[arg-type]
+        return
+    state = active_state(recording)
+    if state is None:
+        return
+    now = time.time_ns()
+    tick = next(state.ticks)
+    if not isinstance(static, bool):
+        raise TypeError(f"argument 'static': '{type(static).__name__}' object is not an instance of 'bool'")
+
+    form = getattr(entity, "_form", 0)
+    if (
+        form
+        and not extra
+        and not static
+        and not state.has_log_tick
+        and _log_in_table(state, form, entity_path, entity, is_default=recording is None)
+    ):
+        return
+    encoder = state.encoder or _new_encoder(state)
+    descriptors, arrays = encoder.components(entity, *extra)
+    path = canonical_entity_path(entity_path)
+    if not arrays:
+        return
+    timelines, times = (
+        ((), [])
+        if static
+        else state.times.stamp(now if state.has_log_time else None, tick if state.has_log_tick else None)
+    )
+    encoded = encoder.row(descriptors, arrays, timelines, times, is_static=static)
+    for descriptor in encoded.duplicates:
+        warn_or_raise(
+            f"Component {descriptor} was included multiple times. Only the first instance will be used.", recording
+        )
+    _append(path, encoded)
+
+
+def _log_in_table(
+    state: RecordingState, form: int, entity_path: str | list[object], archetype: Any, *, is_default: bool
+) -> bool:
+    """Log an archetype of fixed layout in its table, and open the lane to calls like this. False: it has none."""
+    joined = session.current()
+    point = state.times
+    kinds = point.timelines()
+    if joined is None or form not in FORMS or any(name == LOG_TIME for name, _ in kinds):
+        return False
+    if form == Form.TEXT and archetype._level is not None:
+        form = Form.LEVELLED_TEXT
+    width = archetype._block.nbytes if form in BLOCK_FORMS else 0
+    shape = TableShape(state.key, Form(form), width, state.has_log_time, kinds)
+    path = canonical_entity_path(entity_path)
+    name = entity_path if isinstance(entity_path, str) else path.decode()
+    outcome, append = joined.append_row(TableRow(shape, name, path, archetype, point.values))
+    if outcome is Outcome.NOT_A_TABLE:
+        return False
+    lane = lanes.lane
+    if is_default:
+        if lane.version != active.version:
+            point.tables.clear()
+            lane.version, lane.tables, lane.times, lane.kinds = active.version, point.tables, point.values, point.kinds
+        if append is not None:
+            point.tables[type(archetype)] = append
+    return True
+
+
+@warns_unless_strict
+def send_columns(
+    entity_path: str,
+    indexes: Iterable[TimeColumnLike],
+    columns: Iterable[ComponentColumn],
+    *,
+    recording: RecordingStream | None = None,
+    strict: bool | None = None,
+) -> None:
+    """Log many rows of data on an entity at once, column by column.
+
+    What this thread has set with `set_time` is ignored, and neither `log_time` nor `log_tick` is added.
+
+    Parameters
+    ----------
+    entity_path
+        Where in the entity hierarchy: a string split at slashes, special characters escaped.
+    indexes
+        A column of times for each timeline, such as `rerun_mp.TimeColumn`. None: the data is static.
+    columns
+        A column for each component, as long as the indexes, such as `rerun_mp.Scalars.columns(...)` yields.
+    recording
+        By default the active one. Without any, the call does nothing.
+    strict
+        Whether a wrong call raises (True) or warns (False), in place of `strict_mode()`.
+
+    Raises
+    ------
+    RingFullError
+        If the session's policy says so, and the ring stays full.
+    TypeError, ValueError, AttributeError
+        In strict mode, if the arguments cannot be logged; for example, if columns differ in length.
+
+    Examples
+    --------
+    >>> import rerun_mp as rr
+    >>> times = rr.TimeColumn("step", sequence=range(3))
+    >>> rr.send_columns("loss", [times], rr.Scalars.columns(scalars=[0.5, 0.4, 0.3]))
+    """
+    if recording is not None and is_foreign(recording):
+        import rerun
+
+        rerun.send_columns(entity_path, indexes, columns, recording=recording, strict=strict)  # type: ignore[arg-type]
+        return
+    state = active_state(recording)
+    if state is None:
+        return
+    if not isinstance(entity_path, str):
+        raise TypeError(f"argument 'entity_path': '{type(entity_path).__name__}' object is not an instance of 'str'")
+
+    encoder = state.encoder or _new_encoder(state)
+    times = encoder.indexes(indexes)
+    descriptors, arrays = encoder.components(columns)
+    _check_lengths(times, descriptors, arrays)
+    encoded = encoder.columns(times, descriptors, arrays)
+    if encoded.rows:
+        _append(canonical_entity_path(entity_path), encoded)
+
+
+def log_warning(text: str, recording: RecordingStream | None) -> None:
+    """Log a warning of ours to the recording that it is about, where rerun logs its own."""
+    if active_state(recording) is None or session.current() is None:
+        return
+    from rerun import TextLog
+
+    try:
+        log(WARNINGS, TextLog(text, level="WARN"), recording=recording)
+    except RingFullError:
+        return  # the user has been warned, and asked for no waiting
+
+
+def _check_lengths(times: dict[str, Any], descriptors: list[Any], arrays: list[Any]) -> None:
+    named = [(f"timeline {name!r}", len(array)) for name, array in times.items()]
+    named += [(f"component {descr.component!r}", len(array)) for descr, array in zip(descriptors, arrays, strict=True)]
+    for name, length in named[1:]:
+        if length != named[0][1]:
+            raise ValueError(
+                f"All columns must have the same length: {named[0][0]} has {named[0][1]} rows, but {name} has {length}"
+            )
+
+
+def _new_encoder(state: RecordingState) -> Encoder:
+    # Not imported at the top: it loads pyarrow, which a process that logs nothing does without.
+    from rerun_mp.encoding.components import Encoder
+
+    state.encoder = Encoder(state.key)
+    return state.encoder
+
+
+def _append(entity_path: bytes, encoded: EncodedRows) -> None:
+    joined = session.current()
+    if joined is None:
+        raise SessionEndedError(
+            "the session of this process tree has ended, so the row has nowhere to go; call rerun_mp.init() again"
+        )
+    joined.append(encoded.shape, entity_path, encoded.body, encoded.rows, stream=encoded.stream)

@@ -1,0 +1,566 @@
+"""This process's part in the session of its process tree: found it or join it, log into it, leave it.
+
+A session is one process tree: one segment, one collector. Its key is drawn from multiprocessing's authkey (from random
+bytes where nobody has loaded multiprocessing), or given by RERUN_MP_SESSION, which wins and which `found_or_join`
+exports for children that do not have our authkey.
+
+Fork: a child inherits the mapped segment and the share in the session's life, and gets a producer of its own at its
+first row. What is inherited of the rest is replaced in `Session._after_fork_in_child`, or, for forks made in C, when
+the fork guard is found wiped.
+"""
+
+from __future__ import annotations
+
+import atexit
+import math
+import os
+import sys
+import threading
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rerun_mp import directories, forking, launch
+from rerun_mp.config import RecordingSpec, SessionConfig
+from rerun_mp.encoding.frames import FrameKind, RecordingKey, Shape
+from rerun_mp.encoding.identity import ENVIRONMENT_VARIABLE, parse_key, recording_id, segment_name, session_key
+from rerun_mp.errors import CollectorError, FlushTimeoutError, ResourceError, SessionError
+from rerun_mp.producer import Outcome, Producer, Rows
+from rerun_mp.settings import Settings
+from rerun_mp.shm import leases, segment
+from rerun_mp.shm.doorbell import Ringer
+from rerun_mp.shm.layout import Geometry, Header, Line, Lock, SessionState
+from rerun_mp.shm.transient import Transient
+from rerun_mp.shm.writer import ForkedError
+from rerun_mp.waiting import Progress, pause_length, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from typing_extensions import Buffer
+
+    from rerun_mp.appends import Append
+    from rerun_mp.config import SinkSpec
+    from rerun_mp.shm.segment import Segment
+    from rerun_mp.table import TableRow
+
+__all__ = ["Session", "current", "found_or_join", "read_config"]
+
+LEAST_SLOT_BYTES = 64 * 1024
+FEW_SLOTS = 64
+LOOK_AGAIN = 0.05
+"""Seconds between two looks for a session to join, in a process that has none."""
+
+_guard: leases.ForkGuard | None = None
+"""Shared by all sessions of this process; its bytes are wiped in a forked child."""
+
+
+class Session:
+    """A session that this process has joined."""
+
+    def __init__(self, key: bytes, joined: Segment, *, is_founder: bool) -> None:
+        global _guard
+        if _guard is None:
+            _guard = leases.ForkGuard()
+        self.key = key
+        self.segment = joined
+        self._guard = _guard
+        self._founder_pid = os.getpid() if is_founder else -1
+        self._words = joined.ring.words
+        self._producer: Producer | None = None
+        self._begin_life()
+
+    def _begin_life(self) -> None:
+        """Set what a process does not share with the one it was forked from."""
+        if self._producer is not None:
+            self._producer.invalidate()
+        self._producer = None
+        self._creating = threading.RLock()
+        self._token = int.from_bytes(os.urandom(7), "little") + 1
+        self._must_complete = False
+
+    @property
+    def is_founder(self) -> bool:
+        """Whether this process founded the session."""
+        return self._founder_pid == os.getpid()
+
+    def default_recording_id(self, application_id: str) -> str:
+        """Return the recording id that every process of the session works out for `application_id`."""
+        return recording_id(self.key, application_id)
+
+    # ---- rows ------------------------------------------------------------------------------------------------------
+
+    def append(self, shape: Shape, entity_path: bytes, body: Buffer, rows: int, *, stream: bool = False) -> bool:
+        """Log rows of one shape on one entity. True: they are safe, whatever kills this process. False: dropped.
+
+        Raises
+        ------
+        RingFullError
+            If the ring stayed full for as long as the session's policy waits.
+        """
+        kind = FrameKind.STREAM if stream else FrameKind.ROWS
+        row = Rows(shape, entity_path, memoryview(body).cast("B"), rows, kind)
+        while True:
+            producer = self._producer
+            try:
+                if producer is None or not producer.is_intact:
+                    producer = self._new_producer(producer)
+                return producer.append(row)
+            except (ForkedError, OSError):
+                # The process forked in the middle, in a signal handler, and this is the child.
+                if producer is None or producer.is_intact:
+                    raise
+
+    def append_row(self, row: TableRow) -> tuple[Outcome, Append | None]:
+        """Log one row that may lie in a table. Also returns what appends to the table from now on.
+
+        Raises
+        ------
+        RingFullError
+            If the ring stayed full for as long as the session's policy waits.
+        """
+        while True:
+            producer = self._producer
+            try:
+                if producer is None or not producer.is_intact:
+                    producer = self._new_producer(producer)
+                return producer.append_row(row), producer.append_of(row.shape)
+            except (ForkedError, OSError):
+                if producer is None or producer.is_intact:
+                    raise
+
+    def seal(self) -> None:
+        """Give this process's open slots to the collector."""
+        producer = self._producer
+        if producer is not None and producer.is_intact:
+            producer.seal()
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Wait until all that this process has logged is in the store.
+
+        Parameters
+        ----------
+        timeout
+            Seconds; None waits for ever.
+
+        Raises
+        ------
+        FlushTimeoutError
+            If it took longer. The rows are still safe in shared memory.
+        """
+        producer = self._producer
+        if producer is None or not producer.is_intact:
+            return
+        producer.seal()
+        self._await_stored(producer.pending(), timeout)
+
+    def _await_stored(self, pending: list[tuple[int, int, int]], timeout: float | None) -> None:
+        """Wait until each (slot, epoch, count) is in the store."""
+        if not pending:
+            return
+        progress = Progress("waiting for the collector")
+
+        def is_done() -> bool:
+            pending[:] = [entry for entry in pending if not self._is_stored(*entry)]
+            return not pending
+
+        def meanwhile() -> None:
+            self.watch_collector()
+            progress.update(f"{len(pending)} slots left")
+
+        self.ring_doorbell()
+        try:
+            if not wait_until(is_done, timeout, meanwhile=meanwhile):
+                raise FlushTimeoutError(
+                    f"after {timeout} s {len(pending)} slots are not in the store yet. Their rows are safe in shared "
+                    f"memory. The collector's log is in {self.segment.runtime_directory}."
+                )
+        finally:
+            progress.close()
+
+    def _is_stored(self, slot: int, epoch: int, count: int) -> bool:
+        line = self.segment.ring.geometry.line_word(slot)
+        return self._words[line + Line.EPOCH] != epoch or self.segment.ring.done(slot) >= count
+
+    def _new_producer(self, old: Producer | None) -> Producer:
+        if old is not None and not old.is_intact:
+            # Forked in C, where no hook ran.
+            self._begin_life()
+        with self._creating:
+            # A signal handler that interrupts the making of one makes its own; the first one to be ready stays.
+            made = self._producer or Producer(self.segment, self._guard, self._wait_for_space, self.watch_collector)
+            kept = self._producer or made
+            if made is not kept:
+                made.close()
+            self._producer = kept
+            return kept
+
+    def _wait_for_space(self, attempt: int) -> None:
+        """Sleep once before the next attempt; called by writers that found no space."""
+        if attempt % 20 == 0:
+            self.watch_collector()
+        time.sleep(pause_length(attempt))
+        if not self._words[Header.FREE_SLOTS]:
+            wait_until(lambda: bool(self._words[Header.FREE_SLOTS]), 0.1)
+
+    def watch_collector(self) -> None:
+        """Start a collector if there is none. Whoever waits for one calls this again and again."""
+        try:
+            launch.ensure_collector(self.segment)
+        except CollectorError:
+            # Out of processes, for now: the next look tries again, and the wait's own bound ends it.
+            return
+
+    # ---- recordings and sinks --------------------------------------------------------------------------------------
+
+    def config(self) -> SessionConfig:
+        """Return what the session's processes have told the collector so far."""
+        return read_config(self.segment)
+
+    def register(self, key: RecordingKey, *, make_default: bool, start_time_ns: int | None) -> bool:
+        """Make a recording known. True if it is new to the session; only then does its start time count.
+
+        The first default stays, unless the process that founded the session sets another.
+        """
+        is_new = False
+
+        def edit(config: SessionConfig) -> SessionConfig:
+            nonlocal is_new
+            is_new = config.recording(key) is None
+            default = key if make_default and (config.default is None or self.is_founder) else config.default
+            if is_new:
+                config = config.with_recording(RecordingSpec(*key, start_time_ns=start_time_ns))
+            return SessionConfig(config.revision, default, config.recordings)
+
+        self._edit(edit)
+        return is_new
+
+    def set_sinks(self, key: RecordingKey, sinks: Sequence[SinkSpec]) -> None:
+        """Replace the sinks of a recording that this process set; the founder's are the session's.
+
+        A barrier: what was logged before, by whatever process, goes to the old sinks. Returns when the files that this
+        process had set are complete.
+
+        Raises
+        ------
+        FlushTimeoutError
+            If the old sinks take longer than the session's exit timeout.
+        """
+        owner = 0 if self.is_founder else self._token
+        timeout = Settings.from_environment().exit_timeout
+        before = self.config().recording(key)
+        replaced = [sink for sink in before.sinks if sink.owner == owner] if before is not None else []
+        if replaced:
+            self._deliver_to_present_sinks(timeout)
+
+        def edit(config: SessionConfig) -> SessionConfig:
+            spec = config.recording(key) or RecordingSpec(*key)
+            others = tuple(sink for sink in spec.sinks if sink.owner != owner)
+            targets = {(sink.kind, sink.target) for sink in others}
+            mine = tuple(replace(sink, owner=owner) for sink in sinks if (sink.kind, sink.target) not in targets)
+            return config.with_recording(replace(spec, sinks=(*others, *mine)))
+
+        revision = self._edit(edit)
+        self._must_complete = self._must_complete or bool(sinks)
+        if any(sink.kind == "file" for sink in replaced):
+            self._await_applied(revision, timeout)
+
+    def _deliver_to_present_sinks(self, timeout: float) -> None:
+        # A collector that has yet to start must not learn of the new sinks before it has known the old ones.
+        self._await_applied(self._words[Header.CONFIG_REVISION], timeout)
+        self.seal()
+        self._await_stored(self.segment.ring.pending(), timeout)
+
+    def _await_applied(self, revision: int, timeout: float) -> None:
+        """Wait until a configuration is in force: its files open, those that it no longer names complete."""
+        self.ring_doorbell()
+        if not wait_until(
+            lambda: self._words[Header.CONFIG_APPLIED] >= revision, timeout, meanwhile=self.watch_collector
+        ):
+            raise FlushTimeoutError(
+                f"after {timeout} s the collector has not opened and completed the files that it should. It goes on; "
+                f"its log is in {self.segment.runtime_directory}."
+            )
+
+    def _edit(self, edit: Callable[[SessionConfig], SessionConfig]) -> int:
+        """Replace the configuration file and return its revision."""
+        deadline = time.monotonic() + 10
+        attempt = 0
+        while True:
+            with Transient() as transient:
+                if leases.try_lock(transient.own(self.segment.open()), Lock.CONFIG):
+                    config = edit(self.config())
+                    revision = self._words[Header.CONFIG_REVISION] + 1
+                    write_config(self.segment, SessionConfig(revision, config.default, config.recordings))
+                    self._words[Header.CONFIG_REVISION] = revision
+                    break
+            if time.monotonic() > deadline:
+                raise SessionError(
+                    "another process of the session has held the configuration lock for 10 s; is it stopped (SIGSTOP)?"
+                )
+            time.sleep(pause_length(attempt))
+            attempt += 1
+        self.ring_doorbell()
+        return revision
+
+    def ring_doorbell(self) -> None:
+        """Wake the collector."""
+        Ringer(self.segment.nonce).ring()
+
+    # ---- end -------------------------------------------------------------------------------------------------------
+
+    def leave(self) -> None:
+        """End this process's part: on its normal way out, or to let the session end early.
+
+        A process that set a sink waits, bounded, until its rows are stored and, if it is the last, its files are
+        complete, so that `python train.py && rerun out.rrd` sees the whole file.
+        """
+        timeout = Settings.from_environment().exit_timeout
+        begin = time.monotonic()
+        self.seal()
+        if self._must_complete:
+            try:
+                self.flush(timeout)
+            except FlushTimeoutError as error:
+                sys.stderr.write(f"rerun_mp: {error}\n")
+        if self._producer is not None and self._producer.is_intact:
+            self._producer.close()
+        if self.segment.participants is not None:
+            self.segment.participants.release()
+        self.ring_doorbell()
+        if self._must_complete and not self._others_remain():
+            self._await_files(timeout - (time.monotonic() - begin))
+
+    def _others_remain(self) -> bool:
+        try:
+            descriptor = self.segment.open()
+        except (OSError, SessionError):
+            return False
+        try:
+            # A collector that ends the session holds it too, but exclusively.
+            return leases.is_shared(descriptor, Lock.PARTICIPANTS)
+        finally:
+            os.close(descriptor)
+
+    def _await_files(self, timeout: float) -> None:
+        """Wait until the files are complete, or a child that had not joined yet does: then we are not the last."""
+        progress = Progress("completing the recording's files")
+        somebody_joined = False
+
+        def meanwhile() -> None:
+            nonlocal somebody_joined
+            somebody_joined = self._others_remain()
+            self.watch_collector()
+            progress.update("the collector is writing")
+
+        def is_over() -> bool:
+            return somebody_joined or self._words[Header.SESSION_STATE] >= SessionState.FILES_COMPLETE
+
+        try:
+            if not wait_until(is_over, timeout, meanwhile=meanwhile):
+                sys.stderr.write(
+                    f"rerun_mp: the collector is still completing files after {timeout:.0f} s; it goes on without us. "
+                    f"Its log is in {self.segment.runtime_directory}.\n"
+                )
+        finally:
+            progress.close()
+
+
+# ---- the process's session -----------------------------------------------------------------------------------------
+
+_session: Session | None = None
+"""The session of this process. A forked child keeps it and begins a life of its own in it."""
+_left = False
+"""Whether this process has left its session on its way out. A forked child has not."""
+_next_look = 0.0
+"""When a process without a session looks for one again, by the monotonic clock; never, if it was refused one."""
+_joining = threading.RLock()
+"""Guards `_session`. New in a forked child."""
+
+
+def current() -> Session | None:
+    """Return this process's session, joining that of its tree if there is one. None outside of a session."""
+    if _session is not None:
+        return _session
+    return _join_existing()
+
+
+def found_or_join() -> Session:
+    """Return this process's session; found it if the tree has none.
+
+    Raises
+    ------
+    SharedMemoryError
+        If there is no room in /dev/shm.
+    PrivacyError
+        If what lies at the session's name is somebody else's.
+    SessionError
+        If the session there is neither alive nor goes away.
+    """
+    with _joining:
+        if _session is not None:
+            return _session
+        key = _key(may_create=True)
+        assert key is not None
+        return _remember(_create_or_attach(key))
+
+
+def _join_existing() -> Session | None:
+    global _next_look
+    now = time.monotonic()
+    if _left or now < _next_look:
+        return None
+    with _joining:
+        if _session is not None:
+            return _session
+        _next_look = now + LOOK_AGAIN
+        key = _key(may_create=False)
+        if key is None:
+            return None
+        try:
+            joined = segment.attach(_path(key))
+            return None if joined is None else _remember(Session(key, joined, is_founder=False))
+        except ResourceError as error:
+            # Said once: what lies there is no session of ours, and will not become one while we look.
+            _next_look = math.inf
+            sys.stderr.write(f"rerun_mp: {error} This process logs nowhere until it calls rerun_mp.init().\n")
+            return None
+
+
+def _create_or_attach(key: bytes) -> Session:
+    settings = Settings.from_environment()
+    deadline = time.monotonic() + 10
+    attempt = 0
+    while True:
+        joined = segment.attach(_path(key))
+        if joined is not None:
+            return Session(key, joined, is_founder=False)
+        nonce = os.urandom(16)
+        # Before there is anything for others to see: without its directories a session has no collector.
+        with directories.bases_for_new_session() as (runtime_base, spool_base):
+            joined = segment.create(
+                _path(key),
+                _geometry(settings),
+                nonce,
+                runtime_directory=os.path.join(runtime_base, nonce.hex()[:16]),
+                spool_directory=os.path.join(spool_base, nonce.hex()[:16]),
+                policy=settings.policy,
+                block_timeout_ns=int((settings.block_timeout or 0) * 1e9),
+            )
+        if joined is not None:
+            return Session(key, joined, is_founder=True)
+        # There was one a moment ago, and it is ending: its name goes away as soon as it has been renamed.
+        if time.monotonic() > deadline:
+            raise SessionError(
+                f"the session at {_path(key)} neither lives nor ends; remove that file if nobody uses it"
+            )
+        time.sleep(pause_length(attempt))
+        attempt += 1
+
+
+def _remember(session: Session) -> Session:
+    global _session, _left
+    os.environ[ENVIRONMENT_VARIABLE] = session.key.hex()
+    launch.ensure_collector(session.segment)
+    _session, _left = session, False
+    _leave_on_exit()
+    return session
+
+
+def _geometry(settings: Settings) -> Geometry:
+    free = os.statvfs(segment.DIRECTORY)
+    room = free.f_bavail * free.f_frsize // 2
+    ring_bytes, slot_bytes = min(settings.ring_bytes, room), settings.slot_bytes
+    # A small ring needs slots for everybody more than it needs large ones.
+    while slot_bytes > LEAST_SLOT_BYTES and ring_bytes // slot_bytes < FEW_SLOTS:
+        slot_bytes //= 2
+    slots = max(segment.MINIMUM_SLOTS, ring_bytes // slot_bytes)
+    # A small /dev/shm, as in a container, also gets small tables.
+    producers = min(settings.producers, max(64, room // 4 // 128))
+    return Geometry(slot_bytes, slots, producers)
+
+
+def _key(*, may_create: bool) -> bytes | None:
+    text = os.environ.get(ENVIRONMENT_VARIABLE)
+    if text is not None:
+        key = parse_key(text)
+        if key is not None:
+            return key
+        if may_create:
+            sys.stderr.write(f"rerun_mp: {ENVIRONMENT_VARIABLE} is not a session's key (64 hex digits); ignored\n")
+    if "multiprocessing.process" not in sys.modules:
+        # Not started by multiprocessing, then. What it will start finds the key in its environment; loading
+        # multiprocessing only for its key would double what `init` costs.
+        return session_key(os.urandom(32)) if may_create else None
+    from multiprocessing.process import current_process
+
+    return session_key(bytes(current_process().authkey))
+
+
+def _path(key: bytes) -> str:
+    return os.path.join(segment.DIRECTORY, segment_name(key))
+
+
+def read_config(joined: Segment) -> SessionConfig:
+    """Read a session's configuration file; what nobody has written yet is empty."""
+    try:
+        with open(os.path.join(joined.runtime_directory, "config.json"), "rb") as file:
+            return SessionConfig.from_json(file.read())
+    except FileNotFoundError:
+        return SessionConfig()
+
+
+def write_config(joined: Segment, config: SessionConfig) -> None:
+    """Replace a session's configuration file. Under the CONFIG lock."""
+    directories.ensure_private(joined.runtime_directory)
+    path = os.path.join(joined.runtime_directory, "config.json")
+    with open(path + ".new", "w", encoding="utf-8") as file:
+        file.write(config.to_json())
+    os.replace(path + ".new", path)
+
+
+# ---- exit and fork -------------------------------------------------------------------------------------------------
+
+_exit_pid = 0
+"""The process in which the way out is registered."""
+
+
+def _leave_on_exit() -> None:
+    global _exit_pid
+    if _exit_pid != os.getpid():
+        _exit_pid = os.getpid()
+        atexit.register(_leave_at_exit)
+
+
+def _leave_at_exit() -> None:
+    """Leave after multiprocessing has ended its daemons and joined the others: then we may be the last."""
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None and not util._exiting:
+        util.Finalize(None, _leave_now, exitpriority=-100)
+    else:
+        _leave_now()
+
+
+def _leave_now() -> None:
+    global _session, _left
+    session = _session
+    if session is None or _left or _exit_pid != os.getpid():
+        return
+    # From here on calls are no-ops, as rerun's are after its own shutdown.
+    _left = True
+    _session = None
+    session.leave()
+
+
+def _after_fork_in_child() -> None:
+    global _joining, _left, _next_look
+    _joining = threading.RLock()
+    _left = False
+    if _next_look != math.inf:
+        _next_look = 0.0
+    if _session is not None:
+        _session._begin_life()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+forking.wait_for_imports_before_forks()

@@ -1,0 +1,98 @@
+"""The system calls that Python's own modules do not offer as this package needs them. Linux.
+
+`mmap.mmap` keeps a descriptor that the program may close under us (daemonising code closes all), so mappings are made
+through ctypes and keep none. They live until the process ends or calls exec.
+
+Any thread may call anything here. Nothing here keeps state.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+__all__ = ["MADV_DONTFORK", "MADV_POPULATE_WRITE", "MADV_WIPEONFORK", "advise", "link_descriptor", "map_file", "unmap"]
+
+MADV_DONTFORK = 10
+MADV_WIPEONFORK = 18
+MADV_POPULATE_WRITE = 23
+
+_PROT_READ = 1
+_PROT_WRITE = 2
+_MAP_SHARED = 1
+_MAP_PRIVATE = 2
+_MAP_ANONYMOUS = 32
+_FAILED = ctypes.c_void_p(-1).value
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+_libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+_libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+
+
+def map_file(descriptor: int, size: int, *, writable: bool) -> int:
+    """Map `size` bytes of a file, shared, and return the address. The descriptor may be closed afterwards."""
+    protection = _PROT_READ | (_PROT_WRITE if writable else 0)
+    return _checked_address(_libc.mmap(None, size, protection, _MAP_SHARED, descriptor, 0))
+
+
+def map_private(size: int) -> int:
+    """Map `size` bytes of zeroed private memory and return the address."""
+    return _checked_address(_libc.mmap(None, size, _PROT_READ | _PROT_WRITE, _MAP_PRIVATE | _MAP_ANONYMOUS, -1, 0))
+
+
+def unmap(address: int, size: int) -> None:
+    """Undo a mapping. Whoever still reads it afterwards crashes."""
+    _check(_libc.munmap(address, size))
+
+
+def advise(address: int, size: int, advice: int) -> None:
+    """Call madvise(2).
+
+    Raises
+    ------
+    OSError
+        EINVAL where the kernel does not know the advice.
+    """
+    _check(_libc.madvise(address, size, advice))
+
+
+def view(address: int, size: int) -> memoryview:
+    """Return a writable view of mapped memory as bytes. It keeps nothing alive: the mapping must outlive it."""
+    return memoryview((ctypes.c_ubyte * size).from_address(address)).cast("B")
+
+
+def link_descriptor(descriptor: int, path: str) -> None:
+    """Give an O_TMPFILE file a name, atomically.
+
+    Raises
+    ------
+    FileExistsError
+        If the name is taken.
+    """
+    # os.link ignores follow_symlinks unless a directory descriptor makes it use linkat(2).
+    directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.link(
+            f"/proc/self/fd/{descriptor}",
+            os.path.basename(path),
+            src_dir_fd=directory,
+            dst_dir_fd=directory,
+            follow_symlinks=True,
+        )
+    finally:
+        os.close(directory)
+
+
+def _checked_address(address: int | None) -> int:
+    if address is None or address == _FAILED:
+        error = ctypes.get_errno()
+        raise OSError(error, f"mmap: {os.strerror(error)}")
+    return address
+
+
+def _check(result: int) -> None:
+    if result != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))

@@ -1,0 +1,277 @@
+"""The segment, byte by byte. Every offset in the package comes from here.
+
+::
+
+    offset 0                    one page        4096                        + producers * 128
+    ┌───────────────────────────────────────────┬───────────────────────────┬──────────────────────────┐
+    │ header: identity, collector's words, ...  │ producers table           │ control table            │
+    └───────────────────────────────────────────┴───────────────────────────┴──────────────────────────┘
+    + slots * 64, rounded up to a page
+    ┌────────────┬────────────┬───────────────────────────────────────────────┬────────────┐
+    │ slot 0     │ slot 1     │ ...                                           │ slot n - 1 │
+    └────────────┴────────────┴───────────────────────────────────────────────┴────────────┘
+
+    one line of the control table, 64 bytes             who writes it
+      0  state     state | producer << 8 | generation << 24   claimer (FREE -> OPEN), owner (OPEN -> SEALED), or the
+                                                        collector (dead owner: OPEN -> SEALED; SEALED -> FREE)
+      8  count     committed bytes (frames), rows (tables), 1 (head of a chain)    owner; cleared by the collector
+     16  epoch     how often the slot was freed         collector
+     24  taken A   sweep << 28 | taken                  collector
+     32  taken B   sweep << 28 | taken                  collector
+     40  kind      what the slot holds                  claimer, before it stores OPEN
+     48  spare     capacity of a table                  claimer, before it stores OPEN
+     56  spare
+
+    one entry of the producers table, 128 bytes
+      0  state     FREE or LIVE | generation << 8       newcomer under its lease; the collector frees
+      8  pid       for people; never used as proof of life                newcomer
+     16  started   nanoseconds since the epoch                            newcomer
+     24  dropped   rows that a policy dropped                             producer
+     32  blocked   nanoseconds spent waiting for space                    producer
+     40  total A   sweep (16 bits) << 48 | rows delivered                 collector
+     48  total B   the same                                               collector
+     56  damaged   rows whose bytes were not what they claimed            collector
+     64  name      UTF-8, padded with zeros, 64 bytes                     newcomer
+
+All words are unsigned, 8 bytes, 8-aligned, little-endian, stored and loaded through a `memoryview` cast to "Q": one
+machine store, never torn. `struct.pack_into` zeroes the field first and is never used on a shared word.
+
+The states of a slot, and who may move it::
+
+    UNTOUCHED --claimer, pages reserved--> OPEN            UNUSABLE: no memory for its pages; the collector tries again
+    FREE ------claimer, under the slot's lock--> OPEN
+    OPEN ------owner; or collector once the owner's lease is free--> SEALED
+    OPEN ------owner, after an exception--> ABANDONED
+    SEALED, ABANDONED --collector, when all is delivered--> FREE, epoch + 1
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = [
+    "MAGIC",
+    "PAGE",
+    "Attention",
+    "Geometry",
+    "Header",
+    "Kind",
+    "Line",
+    "Lock",
+    "ProducerWord",
+    "SessionState",
+    "SlotState",
+    "pack_owner",
+    "unpack_owner",
+]
+
+MAGIC = 0x31_70_6D_5F_6E_75_72_72  # "rrun_mp1"
+VERSION = 1
+PAGE = 4096
+WORD = 8
+LINE_BYTES = 64
+PRODUCER_BYTES = 128
+LINE_WORDS = LINE_BYTES // WORD
+PRODUCER_WORDS = PRODUCER_BYTES // WORD
+NAME_OFFSET = 64
+NAME_BYTES = 64
+
+
+class Header:
+    """Word indices in the header page. Written once by the creator unless another writer is named."""
+
+    MAGIC = 0
+    VERSION = 1
+    TOTAL_BYTES = 2
+    SLOT_BYTES = 3
+    SLOTS = 4
+    PRODUCERS = 5
+    NONCE_LOW = 6
+    NONCE_HIGH = 7
+    POLICY = 8
+    BLOCK_TIMEOUT_NS = 9
+    CREATED_NS = 10
+
+    SWEEP_DONE = 16
+    """Number of the last sweep that is wholly in the store. Collector. This one store makes a sweep done."""
+    ATTENTION = 17
+    """What producers must heed after a commit, bits of `Attention`; 0 most of the time. Collector."""
+    FREE_SLOTS = 18
+    """Slots that were FREE or UNTOUCHED at the last sweep. Collector. A hint: never proof."""
+    CONFIG_APPLIED = 19
+    """Revision of the configuration that is in force. Collector."""
+    WORKER_PID = 20
+    """For waking and for people; the lease is the proof. Collector."""
+    WORKER_LIVES = 21
+    """How many workers this session has had. Collector."""
+    SESSION_STATE = 22
+    """A `SessionState`. Collector."""
+    DAMAGED_SLOTS = 23
+    """Slots of which something could not be read. Collector."""
+
+    GUARD_PID = 32
+    """Guard."""
+
+    CONFIG_REVISION = 40
+    """Revision of the newest configuration file. Whoever holds the CONFIG lock."""
+
+    RUNTIME_DIRECTORY = 1024
+    """Byte offset of a path: length (u64), then UTF-8. Creator."""
+    SPOOL_DIRECTORY = 2560
+    """Byte offset of a path: length (u64), then UTF-8. Creator."""
+    PATH_BYTES = 1500
+
+
+class Attention:
+    """Bits of the header's ATTENTION word."""
+
+    SLEEPING = 1
+    """The collector sleeps and wants the doorbell."""
+    PRESSURE = 2
+    """Less than a quarter of the usable slots is free: producers seal on return."""
+
+
+class Line:
+    """Word indices in a control line."""
+
+    STATE = 0
+    COUNT = 1
+    EPOCH = 2
+    TAKEN_A = 3
+    TAKEN_B = 4
+    KIND = 5
+    CAPACITY = 6
+
+
+class ProducerWord:
+    """Word indices in an entry of the producers table."""
+
+    STATE = 0
+    PID = 1
+    STARTED_NS = 2
+    DROPPED = 3
+    BLOCKED_NS = 4
+    TOTAL_A = 5
+    TOTAL_B = 6
+    DAMAGED = 7
+
+
+class SlotState:
+    """The low byte of a control line's state word. UNTOUCHED, FREE and UNUSABLE stand alone in the word."""
+
+    UNTOUCHED = 0
+    FREE = 1
+    OPEN = 2
+    SEALED = 3
+    ABANDONED = 4
+    UNUSABLE = 5
+
+
+class ProducerState:
+    """The low byte of a producer's state word; the generation lies above it."""
+
+    FREE = 0
+    LIVE = 1
+
+
+class SessionState:
+    """How far the session is, as the collector says."""
+
+    LIVE = 0
+    ENDING = 1
+    FILES_COMPLETE = 2
+    ENDED = 3
+
+
+class Kind:
+    """What a slot holds."""
+
+    FRAMES = 1
+    HEAD = 2
+    """First slot of a message that is larger than a slot: names the others, then the message begins."""
+    PART = 3
+    """A further slot of such a message; meaningless without its head."""
+    TABLE = 4
+    """An Arrow record batch growing in place."""
+
+
+class Lock:
+    """Byte offsets of the locks, all on the segment's own inode, far beyond its data."""
+
+    BASE = 1 << 40
+    PARTICIPANTS = BASE
+    STARTER = BASE + 1
+    GUARD = BASE + 2
+    WORKER = BASE + 3
+    CONFIG = BASE + 4
+    PRODUCERS = BASE + (1 << 20)
+    SLOTS = BASE + (1 << 30)
+
+
+PRODUCER_BITS = 16
+GENERATION_MASK = (1 << 40) - 1
+TAKEN_BITS = 28
+TAKEN_MASK = (1 << TAKEN_BITS) - 1
+TOTAL_BITS = 48
+TOTAL_MASK = (1 << TOTAL_BITS) - 1
+
+
+def pack_owner(producer: int, generation: int) -> int:
+    """Return the part of a state word that names the owner: add a `SlotState` to it."""
+    return (producer << 8) | ((generation & GENERATION_MASK) << 24)
+
+
+def unpack_owner(state_word: int) -> tuple[int, int]:
+    """Return (producer, generation) of a state word."""
+    return (state_word >> 8) & 0xFFFF, state_word >> 24
+
+
+class Geometry(NamedTuple):
+    """Sizes of a segment, from which every offset follows."""
+
+    slot_bytes: int
+    slots: int
+    producers: int
+
+    @property
+    def producers_offset(self) -> int:
+        """Offset of the producers table in bytes."""
+        return PAGE
+
+    @property
+    def control_offset(self) -> int:
+        """Offset of the control table in bytes."""
+        return PAGE + self.producers * PRODUCER_BYTES
+
+    @property
+    def slots_offset(self) -> int:
+        """Offset of the first slot in bytes, a whole number of pages."""
+        end = self.control_offset + self.slots * LINE_BYTES
+        return -(-end // PAGE) * PAGE
+
+    @property
+    def total_bytes(self) -> int:
+        """Size of the segment in bytes."""
+        return self.slots_offset + self.slots * self.slot_bytes
+
+    def slot_offset(self, slot: int) -> int:
+        """Offset of a slot's first byte."""
+        return self.slots_offset + slot * self.slot_bytes
+
+    def line_word(self, slot: int) -> int:
+        """Index of the first word of a slot's control line."""
+        return self.control_offset // WORD + slot * LINE_WORDS
+
+    def producer_word(self, producer: int) -> int:
+        """Index of the first word of a producer's entry."""
+        return PAGE // WORD + producer * PRODUCER_WORDS
+
+    def check(self) -> str | None:
+        """Return what is wrong with these numbers, or None."""
+        if self.slot_bytes < PAGE or self.slot_bytes % PAGE or self.slot_bytes > TAKEN_MASK:
+            return f"slot size {self.slot_bytes} is not a whole number of pages between {PAGE} and {TAKEN_MASK}"
+        if not 2 <= self.slots <= 1 << 20:
+            return f"{self.slots} slots are not between 2 and {1 << 20}"
+        if not 1 <= self.producers < 1 << PRODUCER_BITS:
+            return f"{self.producers} producers are not between 1 and {(1 << PRODUCER_BITS) - 1}"
+        return None

@@ -1,0 +1,100 @@
+"""Leases: who lives, who may write, as the kernel says it. Never a timeout, never a pid.
+
+All locks are byte ranges (`layout.Lock`) of the segment's own inode, as open-file-description locks: they exclude
+threads and processes alike, and belong to an open file description, not to a process or a descriptor number.
+
+A lease that must survive the program closing every descriptor keeps its description alive by a one-page mapping. The
+kernel drops the mapping, and with it the lock, when the process dies (even while it is a zombie) or calls exec.
+Whether a forked child holds the lease too is chosen per lease:
+
+- the *participants'* shared lease is inherited: there is no gap between fork and the child's first call;
+- a *producer's* lease is not (MADV_DONTFORK): the child is another producer.
+
+Nobody calls unlock: an unlock through an inherited description would drop the parent's lock. A lease ends by
+`Lease.release` (unmapping), or with its process. To find out whether a lease is held, probe with `is_held`
+(F_OFD_GETLK); trying to take it would make the rightful owner fail.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+
+from rerun_mp.shm import kernel
+from rerun_mp.shm.layout import PAGE
+
+__all__ = ["ForkGuard", "Lease", "is_held", "is_shared", "try_lock"]
+
+_FLOCK = struct.Struct("hhqqi4x")
+
+
+def try_lock(descriptor: int, byte: int, *, shared: bool = False) -> bool:
+    """Lock one byte through `descriptor` without waiting. False if somebody else's lock is in the way."""
+    kind = fcntl.F_RDLCK if shared else fcntl.F_WRLCK
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, byte, 1, 0))
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+def is_held(descriptor: int, byte: int) -> bool:
+    """Say whether another open file description than `descriptor`'s holds a lock, shared or not, on `byte`."""
+    return _holding(descriptor, byte) != fcntl.F_UNLCK
+
+
+def is_shared(descriptor: int, byte: int) -> bool:
+    """Say whether another open file description than `descriptor`'s holds a shared lock on `byte`."""
+    return _holding(descriptor, byte) == fcntl.F_RDLCK
+
+
+def _holding(descriptor: int, byte: int) -> int:
+    answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0))
+    return int(_FLOCK.unpack(answer)[0])
+
+
+class Lease:
+    """A lock that lives as long as this process (and, if inherited, its forked children), or until released."""
+
+    __slots__ = ("_address",)
+
+    def __init__(self, address: int) -> None:
+        self._address = address
+
+    @classmethod
+    def keep(cls, descriptor: int, *, inherited: bool) -> Lease:
+        """Keep whatever `descriptor`'s description has locked, after the descriptor is closed."""
+        address = kernel.map_file(descriptor, PAGE, writable=False)
+        if not inherited:
+            kernel.advise(address, PAGE, kernel.MADV_DONTFORK)
+        return cls(address)
+
+    def release(self) -> None:
+        """Let go in this process. Forked children that inherited the lease still hold it."""
+        address, self._address = self._address, 0
+        if address:
+            kernel.unmap(address, PAGE)
+
+
+class ForkGuard:
+    """Bytes that read 0 in every forked child, forks made in C included.
+
+    Each producer of a process's life arms a byte of its own: a call that a fork interrupted still looks at the
+    byte of the producer it began with, and finds 0.
+    """
+
+    __slots__ = ("_next", "page")
+
+    def __init__(self) -> None:
+        address = kernel.map_private(PAGE)
+        kernel.advise(address, PAGE, kernel.MADV_WIPEONFORK)
+        self.page = kernel.view(address, PAGE)
+        self._next = 0
+
+    def arm(self) -> int:
+        """Set the next byte to 1 and return its index."""
+        index = self._next
+        self._next = (index + 1) % PAGE
+        self.page[index] = 1
+        return index

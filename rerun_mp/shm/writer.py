@@ -1,0 +1,178 @@
+"""A producer's side of the ring: claim, write and commit, seal, abandon.
+
+Every store into the segment is preceded by a look at the fork guard with no call and no backward jump in between: the
+interpreter runs signal handlers, and with them forks, only at such places. So a child that was forked in the middle of
+a call stores nothing into its parent's slots; it gets `ForkedError` and begins again with a producer of its own.
+tests/shm/test_writer.py checks that on the bytecode of each Python version.
+
+Called by the owner under its own mutex, or for slots that no other call of the process knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from rerun_mp.shm.layout import LINE_WORDS, Line, SlotState
+from rerun_mp.shm.ring import Ring
+
+__all__ = ["ForkedError", "SlotWriter"]
+
+CANDIDATES = 16
+"""How many slots one claim tries before it says that there is none."""
+
+
+class ForkedError(Exception):
+    """This call began in the parent of the process that it now runs in. Never reaches the user."""
+
+
+class SlotWriter:
+    """Writes into slots of a ring as one owner."""
+
+    __slots__ = ("_alive", "_armed", "_first_line", "owner", "ring")
+
+    def __init__(self, ring: Ring, owner: int, alive: memoryview, armed: int) -> None:
+        """Write as `owner` (`layout.pack_owner`) as long as byte `armed` of `alive` is not 0."""
+        self.ring = ring
+        self.owner = owner
+        self._alive = alive
+        self._armed = armed
+        self._first_line = ring.geometry.line_word(0)
+
+    def claim(
+        self,
+        kind: int,
+        start: int,
+        lock: Callable[[int], bool],
+        reserve: Callable[[int], bool],
+        tried: list[int] | None = None,
+    ) -> int | None:
+        """Make one free slot the owner's, or return None where there is none.
+
+        Parameters
+        ----------
+        kind
+            A `layout.Kind`.
+        start
+            Where to begin to look, so that producers do not all try the same slot.
+        lock
+            Takes the lock of a slot without waiting. It stays held until the caller lets all of them go, after
+            this has returned.
+        reserve
+            Reserves memory for a slot that nobody has touched, under its lock. False: there is none.
+        tried
+            Each slot is noted here before it can become the owner's, for `abandon`.
+        """
+        words, states = self.ring.words, self.ring.states
+        alive, armed, mine = self._alive, self._armed, self.owner | SlotState.OPEN
+        snapshot = states.tolist()
+        # A used slot first: the ring takes only as much memory as the load needs.
+        for wanted in (SlotState.FREE, SlotState.UNTOUCHED):
+            for slot in positions(snapshot, wanted, start if wanted == SlotState.FREE else 0):
+                if not lock(slot) or states[slot] != wanted:
+                    continue
+                usable = wanted == SlotState.FREE or reserve(slot)
+                if tried is not None:
+                    tried.append(slot)
+                kind_word = self._first_line + slot * LINE_WORDS + Line.KIND
+                if not usable:
+                    if alive[armed]:
+                        states[slot] = SlotState.UNUSABLE
+                    continue
+                if not alive[armed]:
+                    raise ForkedError
+                words[kind_word] = kind
+                states[slot] = mine
+                return slot
+        return None
+
+    def write(self, slot: int, at: int, declaration: bytes, head: bytes, payload: memoryview, count: int) -> None:
+        """Write three pieces one after the other at offset `at` of a slot, then commit everything below `count`.
+
+        Raises
+        ------
+        ForkedError
+            In a process forked since the owner registered. Nothing was written.
+        """
+        first = self.ring.geometry.slot_offset(slot) + at
+        second = first + len(declaration)
+        third = second + len(head)
+        end = third + len(payload)
+        memory, words, index = self.ring.memory, self.ring.words, self.ring.count_word(slot)
+        alive, armed = self._alive, self._armed
+        if not alive[armed]:
+            raise ForkedError
+        memory[first:second] = declaration
+        memory[second:third] = head
+        memory[third:end] = payload
+        words[index] = count
+
+    def fill(self, slot: int, at: int, data: bytes) -> None:
+        """Write at offset `at` of a slot what no count says yet to exist: the head or the dictionary of a table.
+
+        Raises
+        ------
+        ForkedError
+            In a process forked since the owner registered. Nothing was written.
+        """
+        begin = self.ring.geometry.slot_offset(slot) + at
+        end = begin + len(data)
+        memory, alive, armed = self.ring.memory, self._alive, self._armed
+        if not alive[armed]:
+            raise ForkedError
+        memory[begin:end] = data
+
+    def scatter(self, slots: list[int], pieces: Iterable[bytes | memoryview]) -> None:
+        """Write pieces one after the other over several slots. Nothing of it exists before the head's `commit`."""
+        memory, capacity, slot_offset = self.ring.memory, self.ring.geometry.slot_bytes, self.ring.geometry.slot_offset
+        alive, armed = self._alive, self._armed
+        number, at = 0, 0
+        for piece in pieces:
+            view = memoryview(piece)
+            while view:
+                if at == capacity:
+                    number, at = number + 1, 0
+                n = min(len(view), capacity - at)
+                begin = slot_offset(slots[number]) + at
+                part, view = view[:n], view[n:]
+                at += n
+                end = begin + n
+                if not alive[armed]:
+                    raise ForkedError
+                memory[begin:end] = part
+
+    def commit(self, slot: int, count: int) -> None:
+        """Store the count: everything below it exists from now on."""
+        words, index = self.ring.words, self.ring.count_word(slot)
+        alive, armed = self._alive, self._armed
+        if not alive[armed]:
+            raise ForkedError
+        words[index] = count
+
+    def seal(self, slot: int) -> None:
+        """Give a slot to the collector. The owner never touches it again."""
+        states, word = self.ring.states, self.owner | SlotState.SEALED
+        if self._alive[self._armed]:
+            states[slot] = word
+
+    def abandon(self, slots: Iterable[int]) -> None:
+        """Give back slots that were claimed in vain, as far as a claim got to its OPEN store."""
+        states, mine, word = self.ring.states, self.owner | SlotState.OPEN, self.owner | SlotState.ABANDONED
+        alive, armed = self._alive, self._armed
+        for slot in slots:
+            if alive[armed] and states[slot] == mine:
+                states[slot] = word
+
+
+def positions(snapshot: list[int], wanted: int, start: int) -> list[int]:
+    """Return up to `CANDIDATES` slots in the `wanted` state, from `start` on and going round."""
+    found: list[int] = []
+    for begin, end in ((start, len(snapshot)), (0, start)):
+        at = begin
+        while len(found) < CANDIDATES:
+            try:
+                at = snapshot.index(wanted, at, end)
+            except ValueError:
+                break
+            found.append(at)
+            at += 1
+    return found

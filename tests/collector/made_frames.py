@@ -1,0 +1,73 @@
+"""Frames as producers write them, made for tests of what the collector does with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from rerun_mp.encoding.frames import FrameKind, RecordingKey, RowsFrame, Shape
+
+__all__ = ["RECORDING", "SCALARS", "column", "frame", "row_ids", "scalars_frame", "schema_of", "shape_of", "step"]
+
+RECORDING = RecordingKey("app", "recording")
+
+
+def step(values: Sequence[int]) -> tuple[Any, Any]:
+    """Return field and array of the timeline `step`."""
+    metadata = {"rerun:kind": "index", "rerun:index_name": "step"}
+    return pa.field("step", pa.int64(), metadata=metadata), pa.array(values, pa.int64())
+
+
+def column(array: Any, component: str = "Scalars:scalars") -> tuple[Any, Any]:
+    """Return field and array of a component."""
+    metadata = {"rerun:kind": "data", "rerun:component": component}
+    return pa.field(component, array.type, metadata=metadata), array
+
+
+def schema_of(*columns: tuple[Any, Any]) -> Any:
+    """Return the schema of what `step` and `column` made."""
+    return pa.schema([field for field, _ in columns])
+
+
+def shape_of(schema: Any, recording: RecordingKey = RECORDING, *, is_static: bool = False) -> Shape:
+    """Return the shape that declares `schema`."""
+    return Shape(recording, is_static, schema.serialize().to_pybytes())
+
+
+def frame(
+    shape: Shape, *columns: tuple[Any, Any], row_id: tuple[int, int], entity_path: str = "/entity", stream: bool = False
+) -> RowsFrame:
+    """Return the frame that holds `columns`, with row ids from `row_id` on."""
+    batch: Any = pa.record_batch([array for _, array in columns], schema=schema_of(*columns))
+    if stream:
+        sink: Any = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, batch.schema) as writer:
+            writer.write_batch(batch)
+        body = sink.getvalue()
+    else:
+        body = batch.serialize()
+    kind = FrameKind.STREAM if stream else FrameKind.ROWS
+    return RowsFrame(kind, shape, entity_path, batch.num_rows, *row_id, memoryview(body.to_pybytes()))
+
+
+def _scalars(values: Sequence[float]) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    array: Any = pa.array([[value] for value in values], pa.list_(pa.float64()))
+    return step([int(value) for value in values]), column(array)
+
+
+SCALARS = shape_of(schema_of(*_scalars([])))
+
+
+def scalars_frame(
+    values: Sequence[float], *, row_id: tuple[int, int], entity_path: str = "/entity", shape: Shape = SCALARS
+) -> RowsFrame:
+    """Return a frame of scalars whose `step` is their whole part."""
+    return frame(shape, *_scalars(values), row_id=row_id, entity_path=entity_path)
+
+
+def row_ids(batch: Any) -> list[tuple[int, int]]:
+    """Return the row ids of a chunk as (time, counter)."""
+    raw = batch.column("rerun.controls.RowId").to_pylist()
+    return [(int.from_bytes(one[:8], "big"), int.from_bytes(one[8:], "big")) for one in raw]

@@ -1,0 +1,270 @@
+"""A viewer gets everything sooner or later, and holds nobody up whatever state it is in."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from rerun_mp.collector import live
+from rerun_mp.collector.chunks import ChunkBatch, TakenFrames, build_chunks
+from rerun_mp.collector.live import LiveSink
+from rerun_mp.collector.store import RecordingStore
+from rerun_mp.config import SinkSpec
+from tests.collector.made_frames import RECORDING, column, frame, schema_of, shape_of, step
+from tests.collector.test_store import NONCE, chunks, file_spec, numbers_in, put
+from tests.harness.programs import ROOT, wait_until
+from tests.harness.servers import Server
+from tests.harness.viewers import free_port
+
+MEGABYTE = 1_000_000
+
+
+def has(server: Server, numbers: set[int]) -> bool:
+    """Whether the server has saved a row of each number, and no other."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="RRD file has no footer")
+        try:
+            return set(numbers_in(server.saved)) == numbers
+        except (RuntimeError, ValueError, OSError):
+            return False  # not there yet, or cut inside a message
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def spec(port: int) -> SinkSpec:
+    return SinkSpec("grpc", f"rerun+http://127.0.0.1:{port}/proxy")
+
+
+@pytest.fixture
+def serve(tmp_path: Path, port: int) -> Iterator[Callable[[], Server]]:
+    """Start servers on the port, one after the other."""
+    servers: list[Server] = []
+
+    def start() -> Server:
+        servers.append(Server(tmp_path / f"saved-{len(servers)}.rrd", port))
+        return servers[-1]
+
+    try:
+        yield start
+    finally:
+        for server in servers:
+            server.end()
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> RecordingStore:
+    return RecordingStore(RECORDING, tmp_path / "spool", NONCE)
+
+
+def put_and_offer(store: RecordingStore, sink: LiveSink, number: int) -> None:
+    put(store, [number])
+    sink.offer(chunks([number]))
+
+
+def is_up_to_date(store: RecordingStore, sink: LiveSink) -> bool:
+    status = sink.status()
+    return bool(status["state"] == "following" and status["sent_chunks"] == store.end)
+
+
+def blob(number: int) -> ChunkBatch:
+    """Return a chunk of a megabyte that cannot be compressed."""
+    data = np.random.default_rng(number).integers(0, 256, MEGABYTE, np.uint8)
+    array: Any = pa.ListArray.from_arrays(pa.array([0, MEGABYTE], pa.int32()), pa.array(data))
+    columns = (step([number]), column(array, "blob"))
+    rows = frame(shape_of(schema_of(*columns)), *columns, row_id=(1000 + number, 0))
+    (chunk,) = build_chunks([TakenFrames(0, 0, number, number + 1, [rows])], nonce=NONCE).chunks
+    return chunk
+
+
+def resident_megabytes() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / MEGABYTE
+
+
+def test_rows_from_before_and_after_it_was_attached_arrive(
+    one: RecordingStore, spec: SinkSpec, serve: Callable[[], Server]
+) -> None:
+    server = serve()
+    put(one, [0, 1])
+    sink = LiveSink(spec, one)
+    for number in range(2, 10):
+        put_and_offer(one, sink, number)
+    wait_until(lambda: is_up_to_date(one, sink))
+    assert sink.close(10.0)
+    assert sink.status()["missed_chunks"] == 0
+    wait_until(lambda: has(server, set(range(10))))
+    one.finish()
+
+
+def test_what_is_there_when_it_is_closed_arrives_first(
+    one: RecordingStore, spec: SinkSpec, serve: Callable[[], Server]
+) -> None:
+    server = serve()
+    sink = LiveSink(spec, one)
+    wait_until(lambda: sink.status()["state"] == "following")
+    put(one, list(range(200)))
+    one.finish()
+    assert sink.close(10.0)
+    wait_until(lambda: has(server, set(range(200))))
+
+
+def test_a_viewer_that_comes_later_gets_everything(
+    one: RecordingStore, spec: SinkSpec, serve: Callable[[], Server]
+) -> None:
+    sink = LiveSink(spec, one)
+    put_and_offer(one, sink, 0)
+    wait_until(lambda: sink.status()["failure"])
+    server = serve()
+    put_and_offer(one, sink, 1)
+    wait_until(lambda: is_up_to_date(one, sink))
+    assert sink.close(10.0)
+    wait_until(lambda: has(server, {0, 1}))
+    one.finish()
+
+
+def test_a_viewer_that_was_never_there_costs_nothing(one: RecordingStore, spec: SinkSpec) -> None:
+    sink = LiveSink(spec, one)
+    put_and_offer(one, sink, 0)
+    wait_until(lambda: sink.status()["failure"])
+    assert sink.close(10.0)
+    assert sink.status()["connections"] == 0
+    one.finish()
+
+
+def test_a_viewer_started_anew_is_noticed_and_gets_everything_again(
+    one: RecordingStore, spec: SinkSpec, serve: Callable[[], Server], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Even while nothing is logged, and although what the first one had acknowledged was no longer in memory."""
+    first = serve()
+    sink = LiveSink(spec, one)
+    put_and_offer(one, sink, 0)
+    wait_until(lambda: is_up_to_date(one, sink))
+    first.end()
+    second = serve()
+    wait_until(lambda: sink.status()["connections"] == 2)
+    put_and_offer(one, sink, 1)
+    wait_until(lambda: is_up_to_date(one, sink))
+    assert sink.close(10.0)
+    wait_until(lambda: has(second, {0, 1}))
+    one.finish()
+    assert "takes no more rows" in capfd.readouterr().err
+
+
+def test_a_frozen_viewer_costs_neither_the_file_nor_memory_and_catches_up(
+    one: RecordingStore, spec: SinkSpec, serve: Callable[[], Server], tmp_path: Path
+) -> None:
+    total = 160
+    server = serve()
+    one.set_files([file_spec(tmp_path / "out.rrd")])
+    sink = LiveSink(spec, one)
+    wait_until(lambda: sink.status()["state"] == "following")
+    server.freeze()
+    before = resident_megabytes()
+    for number in range(total):
+        chunk = blob(number)
+        one.append([chunk])
+        one.flush(10.0)
+        sink.offer([chunk])
+    wait_until(lambda: sink.status()["state"] == "stalled")
+    assert resident_megabytes() - before < 110  # recent chunks, one window, and what is on its way
+    assert sink.status()["sent_chunks"] < 20
+    assert one.status()["file_bytes"] > total * MEGABYTE
+    server.thaw()
+    wait_until(lambda: is_up_to_date(one, sink), timeout_secs=30)
+    assert sink.close(10.0)
+    wait_until(lambda: has(server, set(range(total))))
+    one.finish()
+
+
+def test_a_stopped_sink_delivers_what_came_before_and_nothing_that_came_after(
+    one: RecordingStore, spec: SinkSpec, serve: Callable[[], Server], tmp_path: Path
+) -> None:
+    """Although its viewer lags, and although the store is finished meanwhile."""
+    server = serve()
+    one.set_files([file_spec(tmp_path / "out.rrd")])
+    sink = LiveSink(spec, one)
+    wait_until(lambda: sink.status()["state"] == "following")
+    server.freeze()
+    for number in range(60):
+        one.append([blob(number)])
+    one.flush(10.0)
+    sink.offer([blob(0)])
+    wait_until(lambda: sink.status()["state"] == "stalled")
+    sink.stop()
+    put_and_offer(one, sink, 60)
+    one.finish()
+    server.thaw()
+    assert sink.close(10.0)
+    wait_until(lambda: has(server, set(range(60))))
+    assert numbers_in(tmp_path / "out.rrd") == list(range(61))
+
+
+def test_closing_in_front_of_a_frozen_viewer_takes_no_longer_than_it_may(
+    one: RecordingStore, spec: SinkSpec, serve: Callable[[], Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "GRACE_SECS", 0.0)
+    server = serve()
+    sink = LiveSink(spec, one)
+    wait_until(lambda: sink.status()["state"] == "following")
+    server.freeze()
+    for number in range(8):
+        one.append([blob(number)])
+    one.flush(10.0)
+    sink.offer([blob(0)])
+    wait_until(lambda: sink.status()["state"] == "stalled")
+    start = time.monotonic()
+    sink.close(0.2)
+    assert time.monotonic() - start < 2.0
+    one.finish()
+    wait_until(lambda: sink.status()["state"] == "closed")
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from rerun_mp.collector.live import LiveSink
+from rerun_mp.collector.store import RecordingStore
+from rerun_mp.config import SinkSpec
+from tests.collector.made_frames import RECORDING
+from tests.collector.test_live import blob
+from tests.collector.test_store import NONCE, file_spec
+from tests.harness.programs import wait_until
+import os, signal
+spool, out, url, server = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+store = RecordingStore(RECORDING, spool, NONCE)
+store.set_files([file_spec(out)])
+sink = LiveSink(SinkSpec("grpc", url), store)
+wait_until(lambda: sink.status()["state"] == "following", timeout_secs=30)
+os.kill(server, signal.SIGSTOP)
+for number in range(30):
+    store.append([blob(number)])
+    store.flush(10)
+    sink.offer([blob(number)])
+wait_until(lambda: sink.status()["state"] == "stalled")
+store.finish()
+sink.close(0.5)
+"""
+
+
+def test_a_process_ends_although_its_viewer_is_frozen(
+    tmp_path: Path, spec: SinkSpec, serve: Callable[[], Server]
+) -> None:
+    server, out = serve(), tmp_path / "out.rrd"
+    arguments = [str(tmp_path / "spool"), str(out), spec.target, str(server.process.pid)]
+    done = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], cwd=ROOT, check=False, timeout=60)
+    assert done.returncode == 0
+    assert numbers_in(out) == list(range(30))
+    assert not list((tmp_path / "spool").iterdir())

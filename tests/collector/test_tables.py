@@ -1,0 +1,169 @@
+"""Tables, from the append to the chunk: what was logged is what a reader gets, whatever the sweeps cut it into."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from rerun_mp.collector.tables import TakenRows, build_table_chunks, copy_rows
+from rerun_mp.encoding.frames import RecordingKey
+from rerun_mp.encoding.tables import Form, TableShape, unpack_head
+from rerun_mp.errors import CorruptionError
+from rerun_mp.shm.layout import Geometry, Kind
+from rerun_mp.shm.ring import Ring
+from rerun_mp.table import OpenTable, TableRow, plan_for
+from tests.shm.bench_ring import always, make_ring, make_writer
+
+GEOMETRY = Geometry(slot_bytes=16384, slots=4, producers=4)
+NONCE = bytes(16)
+
+
+class Fast:
+    """Stands for an archetype of fixed layout: what appends read are these attributes."""
+
+    def __init__(self, **slots: Any) -> None:
+        self.__dict__.update(slots)
+
+
+def table_of(ring: Ring, form: Form, rows: list[tuple[str, Fast, int]], width: int = 0) -> tuple[OpenTable, TableShape]:
+    """Return a table to which (entity, archetype, step) rows were appended."""
+    writer, alive = make_writer(ring)
+    slot = writer.claim(Kind.TABLE, 0, always, always)
+    assert slot is not None
+    shape = TableShape(RecordingKey("app", "rec"), form, width, True, (("step", "sequence"),))
+    plan = plan_for(shape, GEOMETRY.slot_bytes)
+    assert plan is not None
+    plan = plan._replace(first_counter=1000, least_time=5)
+    table = OpenTable(writer, slot, shape, plan, memoryview(alive), 0, lambda: None, None)
+    for name, archetype, step in rows:
+        assert table.knows(TableRow(shape, name, b"/" + name.encode(), archetype, {}))
+        assert table.append(name, archetype, {"step": step})
+    return table, shape
+
+
+def take(ring: Ring, table: OpenTable, start: int, stop: int, paths: list[str]) -> TakenRows:
+    """Copy rows as a sweep does."""
+    at = GEOMETRY.slot_offset(table.slot)
+    head = memoryview(bytes(ring.memory[at : at + 4096]))
+    shape, plan = unpack_head(head, GEOMETRY.slot_bytes)
+    rows = (table.slot, 1, start, stop)
+    return copy_rows(ring.memory, at, GEOMETRY.slot_bytes, shape, plan, rows, paths)
+
+
+def read(chunks: list[Any], component: str) -> dict[str, list[tuple[int, Any]]]:
+    """Return (step, value) of each entity's rows, in the order of the row ids."""
+    found: dict[str, list[tuple[int, Any]]] = {}
+    for chunk in chunks:
+        assert chunk.batch.column(0).to_pylist() == sorted(chunk.batch.column(0).to_pylist())
+        chunk.batch.validate(full=True)
+        steps = chunk.batch.column("step").to_pylist()
+        values = chunk.batch.column(component).to_pylist()
+        found.setdefault(chunk.entity_path, []).extend(zip(steps, values, strict=True))
+    return found
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abc"), st.floats(allow_nan=False), st.integers(-(2**63) + 1, 2**63 - 1)),
+        min_size=1,
+        max_size=40,
+    ),
+    st.data(),
+)
+def test_numbers_come_back_whatever_the_sweeps(rows: list[tuple[str, float, int]], data: st.DataObject) -> None:
+    """However sweeps cut a table, each entity's rows come back in order, with ids of their own."""
+    ring = make_ring(GEOMETRY)
+    table, _ = table_of(ring, Form.SCALARS, [(name, Fast(_value=value), step) for name, value, step in rows])
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(rows)), max_size=4)) | {len(rows)})
+    chunks, start, paths = [], 0, []  # type: ignore[var-annotated]
+    for stop in cuts:
+        chunks += build_table_chunks([take(ring, table, start, stop, paths)], nonce=NONCE).chunks
+        start = stop
+    expected: dict[str, list[tuple[int, Any]]] = {}
+    for name, value, step in rows:
+        expected.setdefault("/" + name, []).append((step, [value]))
+    assert read(chunks, "Scalars:scalars") == expected
+    ids = [row_id for chunk in chunks for row_id in chunk.batch.column(0).to_pylist()]
+    assert len(set(ids)) == len(rows)
+
+
+@given(
+    st.lists(st.tuples(st.text(max_size=30), st.sampled_from(["INFO", "WARN", "Ü"])), min_size=1, max_size=20),
+    st.booleans(),
+)
+def test_texts_come_back(rows: list[tuple[str, str]], levelled: bool) -> None:
+    """Texts of any length and script come back, with their levels if they have any."""
+    rows = [(text.encode("utf-8", "replace").decode(), level) for text, level in rows]
+    ring = make_ring(GEOMETRY)
+    form = Form.LEVELLED_TEXT if levelled else Form.TEXT
+    table, _ = table_of(ring, form, [("a", Fast(_text=text, _level=level), n) for n, (text, level) in enumerate(rows)])
+    paths: list[str] = []
+    half = len(rows) // 2
+    ranges = [(0, half), (half, len(rows))] if half else [(0, len(rows))]
+    chunks = []
+    for start, stop in ranges:
+        chunks += build_table_chunks([take(ring, table, start, stop, paths)], nonce=NONCE).chunks
+    assert read(chunks, "TextLog:text") == {"/a": [(n, [text]) for n, (text, _) in enumerate(rows)]}
+    if levelled:
+        assert read(chunks, "TextLog:level") == {"/a": [(n, [level]) for n, (_, level) in enumerate(rows)]}
+
+
+def test_blocks_come_back() -> None:
+    """Points of one number a row lie in one block."""
+    ring = make_ring(GEOMETRY)
+    blocks = [np.arange(n, n + 30, dtype=np.float32).reshape(10, 3) for n in range(5)]
+    table, _ = table_of(ring, Form.POINTS3D, [("p", Fast(_block=block), n) for n, block in enumerate(blocks)], 120)
+    built = build_table_chunks([take(ring, table, 0, 5, [])], nonce=NONCE)
+    assert built.good_rows == {table.slot: 5}
+    assert read(built.chunks, "Points3D:positions") == {"/p": [(n, block.tolist()) for n, block in enumerate(blocks)]}
+
+
+def test_a_repeated_sweep_makes_the_same_chunks() -> None:
+    """A restarted collector that takes the same ranges makes chunks with the same ids and the same rows."""
+    ring = make_ring(GEOMETRY)
+    rows = [(name, Fast(_value=float(n)), n) for n, name in enumerate("abacab")]
+    one, _ = table_of(ring, Form.SCALARS, rows)
+    other, _ = table_of(ring, Form.SCALARS, rows)
+    taken = [take(ring, one, 0, 6, []), take(ring, other, 0, 6, [])]
+    first = build_table_chunks(taken, nonce=NONCE).chunks
+    again = build_table_chunks(taken[::-1], nonce=NONCE).chunks
+    assert {chunk.chunk_id: chunk.batch for chunk in first} == {chunk.chunk_id: chunk.batch for chunk in again}
+    assert len({chunk.chunk_id for chunk in first}) == 3
+    others = build_table_chunks(taken[:1], nonce=NONCE).chunks
+    assert not {chunk.chunk_id for chunk in first} & {chunk.chunk_id for chunk in others}
+
+
+def test_row_ids_ascend_though_the_clock_steps_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time half of a row id is the running maximum; log_time is what the clock said."""
+    ring = make_ring(GEOMETRY)
+    clocks = iter((100, 50, 200, 150))
+    monkeypatch.setattr("time.time_ns", lambda: next(clocks))
+    table, _ = table_of(ring, Form.SCALARS, [("a", Fast(_value=float(n)), n) for n in range(4)])
+    taken = [take(ring, table, 0, 2, []), take(ring, table, 2, 4, [])]
+    assert np.concatenate([part.time_half for part in taken]).tolist() == [100, 100, 200, 200]
+    assert np.concatenate([part.counter_half for part in taken]).tolist() == [1000, 1001, 1002, 1003]
+    chunk = build_table_chunks(taken[1:], nonce=NONCE).chunks[0]
+    assert chunk.batch.column("log_time").cast("int64").to_pylist() == [200, 150]
+
+
+@example(44, b" ")
+@given(st.integers(0, GEOMETRY.slot_bytes - 1), st.binary(min_size=1, max_size=64))
+def test_damage_is_noticed_or_harmless(at: int, junk: bytes) -> None:
+    """Any bytes anywhere in a slot give rows or a CorruptionError: no crash, and no row beyond the count."""
+    ring = make_ring(GEOMETRY)
+    rows = [("ab"[n % 2], Fast(_text=f"text {n}", _level="INFO"), n) for n in range(20)]
+    table, _ = table_of(ring, Form.LEVELLED_TEXT, rows)
+    begin = GEOMETRY.slot_offset(table.slot) + at
+    end = min(begin + len(junk), GEOMETRY.slot_offset(table.slot + 1))
+    ring.memory[begin:end] = junk[: end - begin]
+    try:
+        built = build_table_chunks([take(ring, table, 0, 20, [])], nonce=NONCE)
+    except CorruptionError:
+        return
+    assert sum(chunk.num_rows for chunk in built.chunks) == 20
+    for chunk in built.chunks:
+        chunk.batch.validate(full=True)

@@ -1,0 +1,189 @@
+"""Fixtures for every test: a place of its own, a look at what it leaves behind, programs, recordings and viewers."""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.forkserver
+import multiprocessing.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from tests.harness.leftovers import Leftovers, Machine
+from tests.harness.programs import ROOT, Finished, Program
+from tests.harness.recordings import Row, rows_of, verify
+from tests.harness.viewers import HeadlessViewer, start_headless_viewer, vulkan_missing
+
+LEFTOVER_SECS = 8.0
+"""How long a session may take to end after its last process; P7's bound of 5 s, and room for a loaded machine."""
+
+# Hypothesis times single examples, which on a loaded machine fail for no reason of ours.
+hypothesis.settings.register_profile("rerun_mp", deadline=None)
+hypothesis.settings.load_profile("rerun_mp")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _temporary_directories(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let pytest and multiprocessing choose their directories before tests change where temporary files lie."""
+    tmp_path_factory.getbasetemp()
+    multiprocessing.util.get_temp_dir()
+
+
+@pytest.fixture(autouse=True)
+def place(_temporary_directories: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give the test a directory of its own, clean settings, and fail it if it leaves anything behind.
+
+    The directory's path is short, because socket paths under it must stay below 108 bytes.
+    """
+    own = Path(tempfile.mkdtemp(prefix="rmp-test-", dir="/tmp"))
+    for name, variable in (("runtime", "XDG_RUNTIME_DIR"), ("cache", "XDG_CACHE_HOME"), ("tmp", "TMPDIR")):
+        (own / name).mkdir(mode=0o700)
+        monkeypatch.setenv(variable, str(own / name))
+    monkeypatch.setattr(tempfile, "tempdir", str(own / "tmp"))
+    for name in list(os.environ):
+        # RERUN_MP_REQUIRE_VIEWER tells the tests, not the program, what to do.
+        if name.startswith("RERUN") and name != "RERUN_MP_REQUIRE_VIEWER":
+            monkeypatch.delenv(name)
+    machine = Machine.snapshot(own)
+    try:
+        yield own
+        # A forkserver keeps the environment of the test that first needed it, so each test has its own.
+        getattr(multiprocessing.forkserver, "_forkserver")._stop()  # noqa: B009 (typeshed does not know it)
+        multiprocessing.active_children()  # takes note of the ends of those that nobody joined
+        left = _wait_for_nothing(machine)
+        if left:
+            description = str(left)
+            left.remove()
+            pytest.fail(f"left behind {LEFTOVER_SECS:g} s after the test:\n{description}", pytrace=False)
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+
+
+def _wait_for_nothing(machine: Machine) -> Leftovers:
+    """Wait until nothing is left, for as long as a session may take to end; return what is left then."""
+    deadline = time.monotonic() + LEFTOVER_SECS
+    pause_secs = 0.01
+    while (left := machine.leftovers()) and time.monotonic() < deadline:
+        time.sleep(pause_secs)
+        pause_secs = min(2 * pause_secs, 0.2)
+    return left
+
+
+class StartPython:
+    """Starts user programs and ends at the latest with the test what they are."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self._tmp_path = tmp_path
+        self._programs: list[Program] = []
+
+    def __call__(
+        self,
+        code_or_path: str | Path,
+        *args: str | Path,
+        env: Mapping[str, str | None] | None = None,
+        start_new_session: bool = False,
+    ) -> Program:
+        """Start the program `code_or_path` (a path, or source) with the interpreter of the tests.
+
+        `env` changes the environment; None removes a variable.
+        """
+        directory = self._tmp_path / f"program-{len(self._programs)}"
+        directory.mkdir()
+        program = Program(code_or_path, *args, directory=directory, env=env, start_new_session=start_new_session)
+        self._programs.append(program)
+        return program
+
+    def end(self) -> None:
+        """Kill the process groups of those programs that still run."""
+        for program in self._programs:
+            if program.process.poll() is None:
+                program.end()
+
+
+@pytest.fixture
+def start_python(tmp_path: Path, place: Path) -> Iterator[StartPython]:
+    """Start a user program and go on, as `start_python(code_or_path, *args, env=..., start_new_session=...)`."""
+    starter = StartPython(tmp_path)
+    try:
+        yield starter
+    finally:
+        starter.end()
+
+
+RunPython = Callable[..., Finished]
+
+
+@pytest.fixture
+def run_python(start_python: StartPython) -> RunPython:
+    """Run a user program to its end, as `run_python(code_or_path, *args, timeout=..., env=..., start_new_session=...)`.
+
+    A program that takes longer than `timeout` seconds fails the test with the stacks of all of its processes.
+    """
+
+    def run(
+        code_or_path: str | Path,
+        *args: str | Path,
+        timeout: float = 60.0,
+        env: Mapping[str, str | None] | None = None,
+        start_new_session: bool = False,
+    ) -> Finished:
+        program = start_python(code_or_path, *args, env=env, start_new_session=start_new_session)
+        return program.wait(timeout_secs=timeout)
+
+    return run
+
+
+@pytest.fixture
+def loaded_machine() -> Iterator[None]:
+    """Keep every core busy with something else while the test runs."""
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+    try:
+        yield
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(name="rows_of")
+def rows_of_fixture() -> Callable[..., list[Row]]:
+    """Read a recording back, as `rows_of(path, properties=..., recording_id=...)`."""
+    return rows_of
+
+
+@pytest.fixture(name="verify")
+def verify_fixture() -> Callable[..., None]:
+    """Ask rerun whether a file is whole, as `verify(path)`."""
+    return verify
+
+
+@pytest.fixture
+def artifacts() -> Path:
+    """Return the directory for what people may want to look at afterwards, such as screenshots. Git ignores it."""
+    path = ROOT / "artifacts"
+    path.mkdir(exist_ok=True)
+    return path
+
+
+@pytest.fixture
+def headless_viewer(tmp_path: Path, place: Path) -> Iterator[HeadlessViewer]:
+    """Run a real Viewer without a window; skip, naming what is missing, unless RERUN_MP_REQUIRE_VIEWER is set."""
+    missing = vulkan_missing()
+    if missing is not None:
+        message = f"a headless Viewer needs {missing}"
+        if os.environ.get("RERUN_MP_REQUIRE_VIEWER"):
+            pytest.fail(message)
+        pytest.skip(message)
+    viewer = start_headless_viewer(tmp_path)
+    try:
+        yield viewer
+    finally:
+        viewer.end()

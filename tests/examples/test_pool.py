@@ -1,0 +1,72 @@
+"""The example that `make demo` runs, as a user runs it, under every start method."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import RunPython
+from tests.harness.programs import ROOT
+from tests.harness.recordings import Row
+from tests.harness.viewers import HeadlessViewer
+
+WORKERS = 3
+LINE = re.compile(
+    r"^(?P<process>parent|worker_\d+) +(?P<logged>\d+) +(?P<recorded>\d+) +(?P<dropped>\d+)  (?P<ending>[^(\n]+?)"
+    r"(?: \(inside a call of log\(\): (?P<in_flight>\d+)\))?$",
+    re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize("start_method", ["fork", "forkserver", "spawn"])
+def test_no_row_of_any_worker_is_missing(
+    start_method: str,
+    tmp_path: Path,
+    run_python: RunPython,
+    rows_of: Callable[..., list[Row]],
+    verify: Callable[..., None],
+) -> None:
+    """Each worker, the killed one too, has as many rows in the recording as its returned calls of log().
+
+    The killed one may have been inside a call; the row of that call may be there or not, but only that one.
+    """
+    out = tmp_path / "pool.rrd"
+    arguments = ("--workers", str(WORKERS), "--start-method", start_method, "--out", out)
+    done = run_python(ROOT / "examples" / "pool.py", *arguments, timeout=80).check()
+    table = {found["process"]: found for found in LINE.finditer(done.stdout)}
+    assert list(table) == ["parent", *(f"worker_{i + 1}" for i in range(WORKERS))], done.stdout
+    assert [table[f"worker_{i + 1}"]["ending"] for i in range(WORKERS)] == ["SIGKILL"] + ["exit 0"] * (WORKERS - 1)
+
+    rows = rows_of(out)
+    assert len({row.row_id for row in rows}) == len(rows)
+    counted = Counter(row.entity_path.rpartition("/")[2] for row in rows)
+    assert set(counted) == set(table)
+    for process, found in table.items():
+        logged, in_flight = int(found["logged"]), int(found["in_flight"] or 0)
+        assert in_flight <= (process == "worker_1"), done.stdout
+        assert logged <= counted[process] <= logged + in_flight, done.stdout
+        assert counted[process] == int(found["recorded"]), done.stdout
+        assert int(found["dropped"]) == 0, done.stdout
+    # Killed in the middle: it had logged half of its first task, but it did not get through the second.
+    assert 500 <= int(table["worker_1"]["logged"]) < sum(counted.values()) / 2
+    verify(out)
+
+
+@pytest.mark.viewer
+def test_the_demo_shows_a_viewer_without_a_display(
+    tmp_path: Path, headless_viewer: HeadlessViewer, run_python: RunPython, artifacts: Path
+) -> None:
+    """What `make demo` does where there is no display: a live viewer without a window, ended after a screenshot."""
+    headless_viewer.end()  # it has shown that a viewer can draw here; the demo brings its own
+    out = tmp_path / "pool.rrd"
+    no_display = {"DISPLAY": None, "WAYLAND_DISPLAY": None}
+    example = ROOT / "examples" / "pool.py"
+    done = run_python(example, "--workers", "2", "--out", out, "--show", "auto", timeout=80, env=no_display).check()
+    assert "Nothing is missing" in done.stdout
+    screenshot = out.with_suffix(".png").read_bytes()
+    assert screenshot.startswith(b"\x89PNG")
+    (artifacts / "pool.png").write_bytes(screenshot)

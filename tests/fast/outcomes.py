@@ -1,0 +1,80 @@
+"""What becomes of a constructor's call: the Arrow data byte for byte, the warnings and where they point, the error."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import rerun
+
+
+class Outcome(NamedTuple):
+    """What became of a call."""
+
+    made: object
+    """The components' data, or the error."""
+    warnings: list[tuple[str, str]]
+    places: set[str]
+    """Files that the warnings point at."""
+
+
+LAYOUTS = ("C", "F", "strided", "reversed", "read-only")
+
+
+def laid_out(array: Any, layout: str) -> Any:
+    """Return an equal array that lies in memory as one of `LAYOUTS`."""
+    if layout == "F":
+        return np.asfortranarray(array)
+    if layout == "strided":
+        return np.repeat(array, 2, axis=0)[::2] if array.ndim else array
+    if layout == "reversed":
+        return array[::-1].copy()[::-1] if array.ndim else array
+    if layout == "read-only":
+        array = array.copy()
+        array.flags.writeable = False
+    return array
+
+
+def components(archetype: Any) -> list[tuple[object, bytes]]:
+    """Return the descriptor and the serialised array of each component."""
+    found: list[tuple[object, bytes]] = []
+    for batch in archetype.as_component_batches():
+        array = batch.as_arrow_array()
+        record = pa.record_batch([array], names=["component"])
+        descriptor = batch.component_descriptor()
+        described = (descriptor.component, descriptor.archetype, descriptor.component_type)
+        found.append((described, record.schema.serialize().to_pybytes() + record.serialize().to_pybytes()))
+    return found
+
+
+def outcome(call: Callable[[], Any], *, strict: bool = False) -> Outcome:
+    """Return what becomes of `call`, in a form that can be compared."""
+    made: object
+    mode = rerun.strict_mode()
+    rerun.set_strict_mode(strict)
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                made = components(call())
+            except Exception as error:  # noqa: BLE001 (whatever it is, it must be the same)
+                made = type(error), str(error)
+        messages = sorted((warning.category.__name__, str(warning.message)) for warning in caught)
+        return Outcome(made, messages, {warning.filename for warning in caught})
+    finally:
+        rerun.set_strict_mode(mode)
+
+
+def assert_same(ours: Any, theirs: Any, *args: Any, **kwargs: Any) -> None:
+    """Make one of each class with the same arguments; in either mode, the same must become of both.
+
+    Warnings point where rerun's point, or here: rerun sometimes finds the user's line inside itself.
+    """
+    for strict in (False, True):
+        mine = outcome(lambda: ours(*args, **kwargs), strict=strict)
+        its = outcome(lambda: theirs(*args, **kwargs), strict=strict)
+        assert mine[:2] == its[:2], (args, kwargs, strict)
+        assert mine.places <= its.places | {__file__}, (args, kwargs, strict)

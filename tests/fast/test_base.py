@@ -1,0 +1,302 @@
+"""A fast archetype behaves as rerun's does, whatever is done with it, and stops being fast when it may be changed."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import multiprocessing
+import pickle
+import pydoc
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import numpy as np
+import pytest
+import rerun as theirs
+from rerun.archetypes import Scalars as TheirScalars
+
+import rerun_mp as rr
+from rerun_mp.encoding.components import Encoder
+from rerun_mp.fast import FastArchetype
+from tests.conftest import RunPython
+from tests.fast.outcomes import components
+
+FRAME = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+ARGUMENTS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
+    "Scalars": ((0.5,), {}),
+    "TextLog": (("größer",), {"level": "INFO"}),
+    "Points3D": ((np.arange(9, dtype=np.float32).reshape(3, 3),), {}),
+    "Points2D": ((np.arange(8, dtype=np.float64).reshape(4, 2),), {}),
+    "Image": ((FRAME,), {"color_model": "BGR"}),
+    "DepthImage": ((FRAME[..., 1],), {"meter": 1000}),
+    "SegmentationImage": ((FRAME[..., 0],), {}),
+    "EncodedImage": ((), {"contents": b"contents", "media_type": "image/png"}),
+    "Tensor": ((FRAME.astype(np.float16),), {"dim_names": ["y", "x", "c"]}),
+}
+OWN: dict[str, Any] = {name: getattr(rr, name) for name in ARGUMENTS}
+THEIRS: dict[str, Any] = {name: getattr(theirs, name) for name in ARGUMENTS}
+
+each = pytest.mark.parametrize("name", ARGUMENTS)
+
+
+def fast(name: str) -> Any:
+    args, kwargs = ARGUMENTS[name]
+    made = OWN[name](*args, **kwargs)
+    assert made._form == OWN[name]._form > 0
+    return made
+
+
+def reruns(name: str) -> Any:
+    args, kwargs = ARGUMENTS[name]
+    return THEIRS[name](*args, **kwargs)
+
+
+def test_each_class_has_a_form_of_its_own() -> None:
+    assert len({cls._form for cls in OWN.values()}) == len(OWN)
+    assert len(FastArchetype.__subclasses__()) == len(OWN)
+
+
+@each
+def test_fields_are_reruns(name: str) -> None:
+    assert OWN[name]._fields == tuple(field.name for field in attrs.fields(THEIRS[name]))
+
+
+@each
+def test_instances_and_classes_are_each_others(name: str) -> None:
+    ours, its = OWN[name], THEIRS[name]
+    materialised = fast(name)
+    repr(materialised)
+    for instance in (fast(name), reruns(name), materialised):
+        assert isinstance(instance, ours)
+        assert isinstance(instance, its)
+        assert isinstance(instance, theirs.AsComponents)
+        assert not any(isinstance(instance, cls) for other, cls in OWN.items() if other != name)
+        assert not any(isinstance(instance, cls) for other, cls in THEIRS.items() if other != name)
+    assert issubclass(ours, its)
+    assert issubclass(its, ours)
+    assert issubclass(type(materialised), its)
+    for stranger in (1, "text", object, ours):
+        assert not isinstance(stranger, ours)
+        assert not isinstance(stranger, its)
+    assert not issubclass(int, ours)
+    assert not issubclass(int, its)
+
+
+@each
+def test_text_and_equality_are_reruns(name: str) -> None:
+    assert repr(fast(name)) == repr(reruns(name))
+    assert str(fast(name)) == f"{reruns(name)}"
+    assert fast(name) == fast(name)
+    assert fast(name) == reruns(name)
+    assert reruns(name) == fast(name)
+    assert not fast(name).__ne__(reruns(name))
+    assert fast(name) != THEIRS[name].cleared()
+    assert THEIRS[name].cleared() != fast(name)
+    assert fast(name) != 3
+    assert fast(name) != fast("TextLog" if name == "Scalars" else "Scalars")
+    with pytest.raises(TypeError, match=f"unhashable type: '{name}'"):
+        hash(fast(name))
+
+
+@each
+def test_copies_and_pickles_are_fast_and_equal(name: str) -> None:
+    copies: list[Callable[[Any], Any]] = [copy.copy, copy.deepcopy]
+    copies += [
+        lambda made, protocol=protocol: pickle.loads(pickle.dumps(made, protocol))  # type: ignore[misc]
+        for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1)
+    ]
+    for duplicate in copies:
+        made = duplicate(fast(name))
+        assert type(made) is OWN[name]
+        assert made == reruns(name)
+        assert components(made) == components(reruns(name))
+        assert not made._form  # by now
+        assert components(duplicate(made)) == components(duplicate(reruns(name)))
+
+
+def describe(archetypes: dict[str, Any]) -> dict[str, Any]:
+    """Return what another process sees of these, and send them back."""
+    return {
+        name: (made, isinstance(made, getattr(rr, name)), repr(copy.copy(made))) for name, made in archetypes.items()
+    }
+
+
+def test_pickles_travel_between_processes() -> None:
+    given = {name: fast(name) for name in ARGUMENTS}
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        came_back = pool.apply(describe, (given,))
+        pool.close()
+        pool.join()
+    for name, (made, is_instance, text) in came_back.items():
+        assert made == reruns(name)
+        assert is_instance
+        assert text == repr(reruns(name))
+
+
+@each
+def test_touching_an_object_makes_rerun_its_truth(name: str) -> None:
+    made, field = fast(name), OWN[name]._fields[0]
+    assert getattr(made, field) == getattr(reruns(name), field)
+    assert made._form == 0
+    assert isinstance(made, OWN[name])
+    expected = reruns(name)
+    setattr(expected, field, None)
+    setattr(made, field, None)
+    assert made == expected
+    assert components(made) == components(expected)
+
+
+@each
+def test_a_field_can_be_set_and_deleted_without_being_read(name: str) -> None:
+    field = OWN[name]._fields[-1]
+    made = fast(name)
+    setattr(made, field, None)
+    assert made._form == 0
+    delattr(made, field)
+    with pytest.raises(AttributeError):
+        getattr(made, field)
+
+
+@each
+def test_what_rerun_offers_is_offered(name: str) -> None:
+    ours, its = OWN[name], THEIRS[name]
+    assert ours.NAME == its.NAME
+    assert ours.archetype() == its.archetype()
+    assert ours.cleared() == its.cleared()
+    assert ours.from_fields() == its.from_fields()
+    assert type(ours.from_fields()) is its
+    assert len(ours.columns()) == 0
+    assert fast(name).archetype() == its.archetype()
+    assert set(dir(its)) <= set(dir(ours))
+    assert set(dir(reruns(name))) <= set(dir(fast(name)))
+    with pytest.raises(AttributeError, match=f"'{name}' object has no attribute 'nothing'"):
+        _ = fast(name).nothing
+    with pytest.raises(AttributeError, match=f"type object '{name}' has no attribute 'nothing'"):
+        _ = ours.nothing
+
+
+@each
+def test_classes_document_themselves_as_rerun_does(name: str) -> None:
+    ours, its = OWN[name], THEIRS[name]
+    assert (ours.__name__, ours.__qualname__) == (its.__name__, its.__qualname__)
+    assert ours.__doc__.startswith(its.__doc__)
+    assert inspect.signature(ours) == inspect.signature(its)
+    assert ours.__init__ is its.__init__
+    assert its.__doc__.strip().splitlines()[0] in pydoc.render_doc(ours)
+    assert pickle.loads(pickle.dumps(ours)) is ours
+
+
+def test_columns_are_reruns() -> None:
+    ours, its = (list(cls.columns(scalars=[1.0, 2.0])) for cls in (rr.Scalars, TheirScalars))
+    assert [column.as_arrow_array() for column in ours] == [column.as_arrow_array() for column in its]
+
+
+def test_subclasses_are_subclasses_of_reruns() -> None:
+    class Mixin(ABC):
+        """Whatever can be mixed with rerun's classes can be mixed with ours."""
+
+        @abstractmethod
+        def __init__(self, value: float) -> None: ...
+
+    class Loss(rr.Scalars, Mixin):
+        """Calls its base as people do."""
+
+        def __init__(self, value: float) -> None:
+            super().__init__(value)
+
+    class Accuracy(rr.Scalars):
+        """Calls its base as people did."""
+
+        def __init__(self, value: float) -> None:
+            rr.Scalars.__init__(self, value)
+
+    for cls in (Loss, Accuracy):
+        assert TheirScalars in cls.__mro__
+        made = cls(0.5)
+        assert isinstance(made, rr.Scalars)
+        assert made.scalars == theirs.Scalars(0.5).scalars
+        assert not hasattr(made, "_form")
+    assert not isinstance(rr.Scalars(0.5), Loss)
+
+
+@each
+def test_an_object_can_be_initialised_again_and_late(name: str) -> None:
+    args, kwargs = ARGUMENTS[name]
+    made = fast(name)
+    made.__init__(*args, **kwargs)
+    assert made._form
+    repr(made)
+    made.__init__(*args, **kwargs)
+    assert made == reruns(name)
+    assert type(made)(*args, **kwargs) == reruns(name)
+    assert attrs.fields(type(made)) == attrs.fields(THEIRS[name])
+    blank = OWN[name].__new__(OWN[name])
+    blank.__attrs_clear__()
+    assert blank == THEIRS[name]._clear()
+
+
+def test_positional_patterns_match() -> None:
+    match rr.Scalars(0.5):
+        case TheirScalars(scalars=value):
+            assert len(value) == 1  # type: ignore[arg-type]
+        case _:
+            pytest.fail("it is one")
+
+
+def test_other_attributes_can_be_set_as_on_reruns() -> None:
+    made: Any = rr.Scalars(0.5)
+    made.remark = "mine"
+    assert made.remark == "mine"
+    assert made._form
+
+
+@each
+def test_threads_that_materialise_at_once_share_reruns_object(name: str) -> None:
+    for _ in range(20):
+        made, barrier = fast(name), threading.Barrier(4)
+        found: list[int] = []
+
+        def touch(made: Any = made, barrier: Any = barrier, found: list[int] = found) -> None:
+            barrier.wait()
+            found.append(id(made._materialise()))
+
+        threads = [threading.Thread(target=touch) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(set(found)) == 1
+
+
+@each
+def test_the_encoder_takes_them_as_reruns(name: str) -> None:
+    ours, its = Encoder.components(fast(name)), Encoder.components(reruns(name))
+    assert ours[0] == its[0]
+    assert ours[1] == its[1]
+
+
+def test_making_logging_and_sending_them_loads_neither_rerun_nor_pyarrow(run_python: RunPython) -> None:
+    program = """
+        import pickle, sys
+        import numpy as np
+        import rerun_mp as rr
+        frame = np.zeros((4, 6, 3), np.uint8)
+        made = [
+            rr.Scalars(0.5), rr.Scalars(np.float32(3)), rr.TextLog("text", level="INFO"),
+            rr.Points3D(np.zeros((3, 3))), rr.Points2D(np.zeros((3, 2), np.float32)),
+            rr.Image(frame, "BGR"), rr.DepthImage(frame[..., 0], meter=1.0), rr.SegmentationImage(frame[..., 0]),
+            rr.EncodedImage(contents=b"png", media_type="image/png"), rr.Tensor(frame),
+        ]
+        made = pickle.loads(pickle.dumps(made))
+        assert all(one._form and isinstance(one, type(one)) for one in made)
+        assert not isinstance(made[0], rr.TextLog)
+        print([name for name in ("rerun", "rerun_bindings", "pyarrow") if name in sys.modules])
+        import rerun
+        assert isinstance(made[0], rerun.Scalars)
+        assert isinstance(rerun.Scalars(1.0), rr.Scalars)
+        assert made[5] == rerun.Image(frame, "BGR")
+    """
+    assert run_python(program).check().stdout.strip() == "[]"

@@ -1,0 +1,113 @@
+"""A user's program: workers of one start method log and end in one way; see tests/faults/test_endings.py.
+
+Usage: matrix.py METHOD ENDING FILE. Four groups of workers, with and without `init` in the worker, with and without the
+decorator, each log `ROWS` rows on entities of their own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+import rerun_mp as rr
+
+APPLICATION = "rerun_mp_endings"
+ROWS = 1000
+WORKERS = 4
+
+
+def log_rows(group: str, worker: int, *, calls_init: bool) -> None:
+    """Log what the test expects."""
+    if calls_init:
+        rr.init(APPLICATION)
+    for step in range(ROWS):
+        rr.set_time("step", sequence=step)
+        rr.log(f"{group}/{worker}", rr.Scalars(float(step)))
+
+
+def end(ending: str) -> None:
+    """End this process in the given way; some ways just return."""
+    if ending == "exception":
+        raise RuntimeError("this worker ends by an exception, as it should")
+    if ending == "os._exit":
+        os._exit(0)
+    if ending == "SIGTERM":
+        os.kill(os.getpid(), signal.SIGTERM)
+    if ending == "SIGKILL":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if ending == "segfault":
+        ctypes.string_at(0)
+
+
+def plain(worker: int, ending: str) -> None:
+    """Log without init and without decorator."""
+    log_rows("plain", worker, calls_init=False)
+    end(ending)
+
+
+def initialised(worker: int, ending: str) -> None:
+    """Call init in the worker, as rerun's own example does."""
+    log_rows("initialised", worker, calls_init=True)
+    end(ending)
+
+
+@rr.shutdown_at_exit
+def decorated(worker: int, ending: str) -> None:
+    """Log under the decorator."""
+    log_rows("decorated", worker, calls_init=False)
+    end(ending)
+
+
+@rr.shutdown_at_exit
+def both(worker: int, ending: str) -> None:
+    """Log with both."""
+    log_rows("both", worker, calls_init=True)
+    end(ending)
+
+
+FUNCTIONS = (plain, initialised, decorated, both)
+TASKS = [(function, worker) for function in FUNCTIONS for worker in range(WORKERS)]
+
+
+def call(task: int) -> int:
+    """Run one task, in a pool's worker."""
+    function, worker = TASKS[task]
+    function(worker, "return")
+    return task
+
+
+def main() -> None:
+    """Run all workers of all groups, `WORKERS` at a time."""
+    method, ending, path = sys.argv[1:4]
+    context: Any = multiprocessing.get_context(method)
+    rr.init(APPLICATION)
+    rr.save(path)
+    numbers = range(len(TASKS))
+    if ending == "pool left by with":
+        with context.Pool(WORKERS) as pool:
+            assert pool.map(call, numbers, chunksize=1) == list(numbers)
+    elif ending == "pool closed and joined":
+        pool = context.Pool(WORKERS, maxtasksperchild=1)
+        pool.map(call, numbers, chunksize=1)
+        pool.close()
+        pool.join()
+    elif ending == "executor":
+        with ProcessPoolExecutor(WORKERS, mp_context=context) as executor:
+            assert list(executor.map(call, numbers)) == list(numbers)
+    else:
+        for function in FUNCTIONS:
+            processes = [context.Process(target=function, args=(worker, ending)) for worker in range(WORKERS)]
+            for process in processes:
+                process.start()
+            for process in processes:
+                process.join()
+            print(function.__name__, [process.exitcode for process in processes], flush=True)
+
+
+if __name__ == "__main__":
+    main()

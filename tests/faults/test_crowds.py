@@ -1,0 +1,137 @@
+"""P6: crowds of processes, one after the other or all at once, take no more than the limits say."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from functools import reduce
+from pathlib import Path
+
+import pytest
+
+from rerun_mp.settings import Settings
+from tests.conftest import StartPython
+from tests.harness.recordings import rows_of, verify
+from tests.harness.sessions import SessionWatch, Usage
+
+MIB = 1024 * 1024
+TABLES = 1 * MIB
+"""More than header, producers and control tables take."""
+
+ONE_TASK_WORKERS = """
+import multiprocessing, sys
+import rerun_mp as rr
+
+def task(number):
+    for step in range(10):
+        rr.set_time("step", sequence=10 * number + step)
+        rr.log("task", rr.Scalars(1.0))
+
+if __name__ == "__main__":
+    rr.init("rerun_mp_crowd")
+    rr.save(sys.argv[1])
+    with multiprocessing.get_context("fork").Pool(8, maxtasksperchild=1) as pool:
+        pool.map(task, range(int(sys.argv[2])), chunksize=1)
+"""
+
+
+def test_a_thousand_workers_of_one_task_each(start_python: StartPython, tmp_path: Path) -> None:
+    """Hazard 3: an entry of the producers table is used again and again; no slot is lost to a dead owner."""
+    path, workers, watch = tmp_path / "out.rrd", 1000, SessionWatch()
+    program = start_python(ONE_TASK_WORKERS, path, str(workers), env=watch.environment)
+    seen = watch.usage_until_end(program, timeout_secs=90.0)
+    most = _report("1,000 one-task workers", seen)
+
+    verify(path)
+    rows = rows_of(path)
+    assert len({row.row_id for row in rows}) == len(rows)
+    assert sorted(row.times["step"] for row in rows) == list(range(10 * workers))
+    # Eight at a time, and a few whose end the collector has not seen yet: not a slot a worker.
+    assert most.segment_bytes < 128 * Settings().slot_bytes + TABLES
+    assert_constant(seen)
+
+
+IDLE_CROWD = """
+import os, sys
+import rerun_mp as rr
+from rerun_mp.accounts import read_accounts
+from rerun_mp.session import current
+from rerun_mp.waiting import wait_until
+
+PROCESSES = int(sys.argv[2])
+rr.init("rerun_mp_idle")
+rr.save(sys.argv[1])
+ready, is_ready = os.pipe()
+hold, release = os.pipe()
+for number in range(PROCESSES):
+    if os.fork() == 0:
+        os.close(release)
+        rr.set_time("process", sequence=number)
+        rr.log("scalar", rr.Scalars(1.0))
+        rr.log("text", rr.TextLog("here"))
+        rr.log("points", rr.Points2D([[1.0, 2.0]]))
+        os.write(is_ready, b"x")
+        os.read(hold, 1)
+        os._exit(0)
+here = 0
+while here < PROCESSES:
+    here += len(os.read(ready, PROCESSES))
+print("all are idle", flush=True)
+for step in range(2000):
+    rr.set_time("step", sequence=step)
+    rr.log("another", rr.Scalars(float(step)))
+def all_is_delivered():
+    return sum(account.delivered for account in read_accounts(current().segment)) == 3 * PROCESSES + 2000
+assert wait_until(all_is_delivered, 20), read_accounts(current().segment)
+print("all is delivered", flush=True)
+open(sys.argv[3]).read()
+os.close(release)
+for _ in range(PROCESSES):
+    os.wait()
+"""
+
+
+@pytest.mark.parametrize("ring_bytes", [64 * MIB, 4 * MIB], ids=["a slot for each", "more processes than slots"])
+def test_three_hundred_idle_processes_and_one_that_logs(
+    ring_bytes: int, start_python: StartPython, tmp_path: Path
+) -> None:
+    """Hazard 16: processes that have logged and wait keep nobody from logging, nor do their rows wait for their end."""
+    path, fifo, processes, watch = tmp_path / "out.rrd", tmp_path / "fifo", 300, SessionWatch()
+    os.mkfifo(fifo)
+    environment = {**watch.environment, "RERUN_MP_RING_BYTES": str(ring_bytes)}
+    program = start_python(IDLE_CROWD, path, str(processes), fifo, env=environment)
+    program.wait_for_output("all are idle", timeout_secs=60.0)
+    idle = watch.usage()
+    # While everybody still lives.
+    program.wait_for_output("all is delivered", timeout_secs=30.0)
+    seen = [idle, watch.usage()]
+    fifo.write_bytes(b"")
+    program.wait().check()
+    most = _report(f"{processes} idle processes, ring of {ring_bytes // MIB} MiB", seen)
+
+    verify(path)
+    counts = Counter(row.entity_path for row in rows_of(path))
+    assert counts == {"scalar": processes, "text": processes, "points": processes, "another": 2000}
+    assert most.segment_bytes <= ring_bytes + TABLES
+    assert_constant(seen)
+
+
+def _report(name: str, seen: list[Usage]) -> Usage:
+    """Print the greatest of each figure, and return it."""
+    most = reduce(Usage.most, seen)
+    print(
+        f"{name}: at most {most.segment_bytes / MIB:.1f} MiB of shared memory; the collector: {most.processes} "
+        f"processes, {most.descriptors} open files, {most.threads} threads"
+    )
+    return most
+
+
+def assert_constant(seen: list[Usage]) -> None:
+    """Assert that the collector takes no more in the end than early on, and no more than it may at all."""
+    early, late = (reduce(Usage.most, part) for part in (seen[: len(seen) // 2], seen[len(seen) // 2 :]))
+    assert late.descriptors <= early.descriptors + 4
+    assert late.threads <= early.threads + 2
+    # A guard and a worker; while one starts, the shell that makes it nobody's child.
+    assert max(early.processes, late.processes) <= 3
+    assert late.descriptors <= 64
+    assert late.threads <= 32

@@ -1,0 +1,65 @@
+"""P2 and P3: whatever a worker's start method and end, with `init` or the decorator or without, its rows are all there.
+
+One program per start method and ending runs four groups of four workers; each cell of the table is a test of its own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import RunPython
+from tests.faults.programs.matrix import ROWS, WORKERS
+from tests.harness.recordings import rows_of, verify
+
+PROGRAM = Path(__file__).with_name("programs") / "matrix.py"
+METHODS = ("fork", "forkserver", "spawn")
+ENDINGS = (
+    "return",
+    "exception",
+    "os._exit",
+    "SIGTERM",
+    "SIGKILL",
+    "segfault",
+    "pool left by with",
+    "pool closed and joined",
+    "executor",
+)
+GROUPS = ("plain", "initialised", "decorated", "both")
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("method", METHODS)
+def test_every_returned_row_is_in_the_file_when_the_program_has_ended(
+    method: str, ending: str, run_python: RunPython, tmp_path: Path
+) -> None:
+    """Four workers of each group log a thousand rows each: all are in the parent's file, once, and it is complete."""
+    check_ending(method, ending, run_python, tmp_path / "out.rrd")
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("turn", range(10))
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("method", METHODS)
+def test_the_same_ten_times_on_a_loaded_machine(
+    method: str, ending: str, turn: int, run_python: RunPython, tmp_path: Path, loaded_machine: None
+) -> None:
+    """What holds on an idle machine holds with every core busy."""
+    check_ending(method, ending, run_python, tmp_path / f"out-{turn}.rrd")
+
+
+def check_ending(method: str, ending: str, run_python: RunPython, path: Path) -> None:
+    """Run the program once and count."""
+    environment = {"PYTHONFAULTHANDLER": None}
+    run_python(PROGRAM, method, ending, path, env=environment, timeout=120.0).check()
+    verify(path)
+    rows = rows_of(path)
+    assert len({row.row_id for row in rows}) == len(rows), "a row is there twice"
+    counts = Counter(row.entity_path for row in rows)
+    expected = {f"{group}/{worker}": ROWS for group in GROUPS for worker in range(WORKERS)}
+    assert counts == expected
+    steps = Counter((row.entity_path, row.times["step"]) for row in rows)
+    assert set(steps.values()) == {1}
+    assert all(row.components["Scalars:scalars"].as_py() == [float(row.times["step"])] for row in rows)

@@ -1,0 +1,87 @@
+"""Messages larger than a slot, and larger than the ring has room for: whole or absent, whatever kills their process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import RunPython
+from tests.harness.recordings import rows_of, verify
+
+PROGRAM = """
+import os, signal, sys
+import numpy as np
+import rerun_mp as rr
+
+rr.init("rerun_mp_large")
+rr.save(sys.argv[1])
+sizes = [int(size) for size in sys.argv[2:]]
+child = os.fork()
+if child == 0:
+    for turn in range(3):
+        for size in sizes:
+            image = np.random.default_rng(size + turn).integers(0, 255, (size, size), np.uint8)
+            rr.log(f"image/{size}/{turn}", rr.Image(image))
+    os.kill(os.getpid(), signal.SIGKILL)
+os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.parametrize("ring_bytes", [64 << 20, 4 << 20], ids=["64 MiB", "4 MiB"])
+def test_images_of_every_size_arrive_whole(ring_bytes: int, run_python: RunPython, tmp_path: Path) -> None:
+    """In a slot (100 kB), over several (1 MB), or by way of a file (25 MB): each arrives byte for byte."""
+    import numpy as np
+
+    path = tmp_path / "out.rrd"
+    sizes = (300, 1000, 5000)
+    environment = {"RERUN_MP_RING_BYTES": str(ring_bytes)}
+    run_python(PROGRAM, path, *map(str, sizes), env=environment, timeout=90.0).check()
+    verify(path)
+    rows = rows_of(path)
+    assert sorted(row.entity_path for row in rows) == sorted(
+        f"image/{size}/{turn}" for size in sizes for turn in range(3)
+    )
+    for row in rows:
+        _, size, turn = row.entity_path.split("/")
+        expected = np.random.default_rng(int(size) + int(turn)).integers(0, 255, (int(size), int(size)), np.uint8)
+        buffer = row.components["Image:buffer"].values[0].values
+        assert np.array_equal(buffer.to_numpy(), expected.reshape(-1))
+
+
+INTERRUPTED = """
+import signal, sys
+import numpy as np
+import rerun_mp as rr
+
+rr.init("rerun_mp_interrupted")
+rr.save(sys.argv[1])
+image = rr.Image(np.zeros((1000, 1000), np.uint8))
+rr.log("warm", image)
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+returned = interrupted = 0
+while interrupted < 40:
+    signal.setitimer(signal.ITIMER_REAL, 0.0002 + 0.0001 * (interrupted % 20))
+    try:
+        while True:
+            rr.log("image", image)
+            returned += 1
+    except KeyboardInterrupt:
+        interrupted += 1
+signal.setitimer(signal.ITIMER_REAL, 0)
+rr.log("last", image)
+print(returned, interrupted)
+"""
+
+
+def test_an_interrupt_in_the_middle_costs_that_row_alone(run_python: RunPython, tmp_path: Path) -> None:
+    """Hazard 9: KeyboardInterrupt anywhere in a chain gives its slots back; the next rows go on."""
+    path = tmp_path / "out.rrd"
+    environment = {"RERUN_MP_RING_BYTES": str(8 << 20)}
+    done = run_python(INTERRUPTED, path, env=environment, timeout=90.0).check()
+    returned, interrupted = map(int, done.stdout.split())
+    verify(path)
+    paths = [row.entity_path for row in rows_of(path)]
+    assert (paths.count("warm"), paths.count("last")) == (1, 1)
+    # A row whose call was interrupted after its commit is wholly there.
+    assert returned <= paths.count("image") <= returned + interrupted

@@ -1,0 +1,332 @@
+"""P5 and P7: whoever is killed, or ends first, or is run again, the others' rows arrive and nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import struct
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import RunPython, StartPython
+from tests.harness.leftovers import Machine
+from tests.harness.programs import wait_until
+from tests.harness.recordings import Row, rows_of, verify
+from tests.harness.sessions import SessionWatch, is_running
+
+END_SECS = 5.0
+"""How long after its last process a session may still be there."""
+
+ORPHANS = """
+import multiprocessing, os, sys
+import rerun_mp as rr
+from rerun_mp.waiting import wait_until
+
+def work(number, parent, ready):
+    for step in range(500):
+        rr.set_time("step", sequence=step)
+        rr.log(f"worker/{number}", rr.Scalars(float(step)))
+    ready.put(os.getpid())
+    assert wait_until(lambda: os.getppid() != parent and not is_alive(parent), 30)
+    for step in range(500, 1000):
+        rr.set_time("step", sequence=step)
+        rr.log(f"worker/{number}", rr.Scalars(float(step)))
+
+def is_alive(pid):
+    try:
+        return open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context(sys.argv[2])
+    rr.init("rerun_mp_orphans")
+    rr.save(sys.argv[1])
+    rr.log("parent", rr.Scalars(1.0))
+    ready = context.SimpleQueue()
+    for number in range(3):
+        context.Process(target=work, args=(number, os.getpid(), ready)).start()
+    print("workers", *(ready.get() for _ in range(3)), "end", flush=True)
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_workers_go_on_after_their_parent_was_killed(
+    method: str, place: Path, start_python: StartPython, tmp_path: Path
+) -> None:
+    """Their rows are in the parent's file, which is complete, and all is gone, five seconds after the last one."""
+    machine, path = Machine.snapshot(place), tmp_path / "out.rrd"
+    program = start_python(ORPHANS, path, method)
+    program.wait_for_output("end\n", timeout_secs=60.0)
+    workers = [psutil.Process(int(pid)) for pid in program.stdout.split()[1:-1]]
+    program.process.send_signal(signal.SIGKILL)
+    assert program.wait().returncode == -signal.SIGKILL
+    wait_until(lambda: not any(map(is_running, workers)), timeout_secs=30.0, what="the workers' end")
+
+    assert_nothing_is_left(machine)
+    counts = Counter(row.entity_path for row in checked_rows(path))
+    assert counts == {"parent": 1, "worker/0": 1000, "worker/1": 1000, "worker/2": 1000}
+
+
+LATE_CHILD = """
+import os, sys
+open(sys.argv[1]).read()
+import rerun_mp as rr
+for step in range(100):
+    rr.log("late", rr.Scalars(float(step)))
+print("the child has logged", flush=True)
+open(sys.argv[2]).read()
+"""
+EARLY_PARENT = """
+import subprocess, sys
+import rerun_mp as rr
+rr.init("rerun_mp_late")
+rr.save(sys.argv[1])
+rr.log("early", rr.Scalars(1.0))
+subprocess.Popen([sys.executable, *sys.argv[2:]])
+"""
+
+
+def test_a_subprocess_joins_after_its_parent_has_left(place: Path, start_python: StartPython, tmp_path: Path) -> None:
+    """Hazard 20: it knows the session by its environment only, and the end waits for it. The parent does not."""
+    machine, path, watch = Machine.snapshot(place), tmp_path / "out.rrd", SessionWatch()
+    child, begin, end = tmp_path / "child.py", tmp_path / "begin", tmp_path / "end"
+    child.write_text(LATE_CHILD)
+    os.mkfifo(begin)
+    os.mkfifo(end)
+    program = start_python(EARLY_PARENT, path, child, begin, end, env=watch.environment)
+    wait_until(watch.segment.exists, what="the session")
+    wait_until(lambda: not watch.has_participants(), what="the parent's leaving")
+    begin.write_bytes(b"")
+    program.wait_for_output("the child has logged")
+    program.wait(timeout_secs=10.0).check()
+    end.write_bytes(b"")
+
+    assert_nothing_is_left(machine)
+    assert Counter(row.entity_path for row in checked_rows(path)) == {"early": 1, "late": 100}
+
+
+FIRST_RUN = """
+import os, signal, sys
+import rerun_mp as rr
+rr.init("rerun_mp_again")
+rr.save(sys.argv[1])
+for step in range(20_000):
+    rr.log("first", rr.Scalars(1.0))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+SECOND_RUN = """
+import sys
+import rerun_mp as rr
+rr.init("rerun_mp_again")
+rr.save(sys.argv[1])
+for step in range(500):
+    rr.log("second", rr.Scalars(1.0))
+"""
+
+
+def test_a_program_run_again_at_once_has_the_path_for_itself(
+    place: Path, run_python: RunPython, tmp_path: Path
+) -> None:
+    """Hazard 14: while the collector of the killed first run still writes, and after it has ended."""
+    machine, path = Machine.snapshot(place), tmp_path / "out.rrd"
+    assert run_python(FIRST_RUN, path).returncode == -signal.SIGKILL
+    run_python(SECOND_RUN, path).check()
+    assert Counter(row.entity_path for row in checked_rows(path)) == {"second": 500}
+    assert_nothing_is_left(machine)
+    assert Counter(row.entity_path for row in checked_rows(path)) == {"second": 500}
+
+
+WAIT_FOR_ANY = """
+import os, sys
+import rerun_mp as rr
+rr.init("rerun_mp_wait")
+rr.save(sys.argv[1])
+started = set()
+for number in range(3):
+    child = os.fork()
+    if child == 0:
+        rr.log(f"child/{number}", rr.Scalars(1.0))
+        os._exit(number)
+    started.add(child)
+rr.flush()
+ended = set()
+try:
+    while True:
+        ended.add(os.wait()[0])
+except ChildProcessError:
+    pass
+assert ended == started, (ended, started)
+rr.log("parent", rr.Scalars(1.0))
+"""
+
+
+def test_waiting_for_every_child_meets_none_of_ours(run_python: RunPython, tmp_path: Path) -> None:
+    """Hazard 15: `os.wait()` until there is nobody left ends, and returns the program's own children."""
+    path = tmp_path / "out.rrd"
+    run_python(WAIT_FOR_ANY, path, timeout=30.0).check()
+    counts = Counter(row.entity_path for row in checked_rows(path))
+    assert counts == {"parent": 1, "child/0": 1, "child/1": 1, "child/2": 1}
+
+
+WHOLE_GROUP = """
+import mmap, multiprocessing, struct, sys
+import rerun_mp as rr
+
+def work(number, counts):
+    step = 0
+    while True:
+        rr.set_time("step", sequence=step)
+        rr.log(f"worker/{number}", rr.Scalars(1.0))
+        step += 1
+        struct.pack_into("Q", counts, 8 * number, step)
+
+if __name__ == "__main__":
+    rr.init("rerun_mp_group")
+    rr.save(sys.argv[1])
+    with open(sys.argv[2], "r+b") as file:
+        counts = mmap.mmap(file.fileno(), 32)
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=work, args=(number, counts)) for number in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_whole_process_group_drains(
+    number: signal.Signals, place: Path, start_python: StartPython, tmp_path: Path
+) -> None:
+    """Ctrl-C, or what a job scheduler does: every row that was logged before is in a complete file."""
+    machine, path, counts = Machine.snapshot(place), tmp_path / "out.rrd", tmp_path / "counts"
+    counts.write_bytes(bytes(32))
+    program = start_python(WHOLE_GROUP, path, counts)
+    wait_until(lambda: min(struct.unpack("4Q", counts.read_bytes())) >= 200, timeout_secs=30.0, what="200 rows of each")
+    os.killpg(program.pid, number)
+    assert program.wait(timeout_secs=30.0).returncode != 0
+
+    assert_nothing_is_left(machine)
+    logged = struct.unpack("4Q", counts.read_bytes())
+    stored = Counter(row.entity_path for row in checked_rows(path))
+    # The signal may have come between a call's return and our count of it.
+    assert all(stored[f"worker/{i}"] - count in (0, 1) for i, count in enumerate(logged)), (logged, stored)
+
+
+LOGGING_ON = """
+import os, signal, sys
+import rerun_mp as rr
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+rr.init("rerun_mp_killed")
+rr.save(sys.argv[1])
+names = ["parent"]
+for number in range(2):
+    if os.fork() == 0:
+        names = [f"child/{number}"]
+        break
+step = 0
+while not os.path.exists(sys.argv[2]):
+    for _ in range(20):
+        rr.set_time("step", sequence=step)
+        rr.log(names[0], rr.Scalars(float(step)))
+        step += 1
+# One write: three processes share the pipe.
+os.write(1, f"{names[0]} {step}\\n".encode())
+if names[0] != "parent":
+    os._exit(0)
+for _ in range(2):
+    os.wait()
+"""
+
+
+@pytest.mark.parametrize("roles", [("worker",), ("guard",), ("guard", "worker")], ids="+".join)
+def test_a_killed_collector_is_replaced(roles: tuple[str, ...], start_python: StartPython, tmp_path: Path) -> None:
+    """Logging goes on meanwhile; every row is in the one complete file, once. Hazard 24: SIGPIPE kills nobody."""
+    path, stop, watch = tmp_path / "out.rrd", tmp_path / "stop", SessionWatch()
+    # A ring that is soon full: writers that wait look whether there is a collector.
+    environment = {**watch.environment, "RERUN_MP_RING_BYTES": str(1 << 20)}
+    program = start_python(LOGGING_ON, path, stop, env=environment)
+    for _ in range(2):
+        watch.wait_for_sweeps(3)
+        watch.kill(*roles)
+        watch.wait_for_sweeps(3)
+    for role in ("guard", "worker"):
+        watch.collector(role)
+    stop.touch()
+    done = program.wait(timeout_secs=60.0).check()
+
+    expected = {name: int(steps) for name, steps in map(str.split, done.stdout.splitlines())}
+    rows = checked_rows(path)
+    assert Counter(row.entity_path for row in rows) == expected
+    assert len({(row.entity_path, row.times["step"]) for row in rows}) == len(rows)
+    assert list(tmp_path.glob("*.rrd*")) == [path]
+
+
+JOINING = """
+import multiprocessing, os, subprocess, sys
+import rerun_mp as rr
+
+def join(how):
+    print(how, rr.get_recording_id(), rr.get_application_id(), rr.is_enabled(), flush=True)
+    rr.log(how, rr.Scalars(1.0))
+
+if __name__ == "__main__":
+    rr.init("rerun_mp_joining")
+    rr.save(sys.argv[1])
+    join("founder")
+    for method in ("fork", "forkserver", "spawn"):
+        process = multiprocessing.get_context(method).Process(target=join, args=(method,))
+        process.start()
+        process.join()
+    code = "import runpy; runpy.run_path({!r})['join']('subprocess')".format(__file__)
+    subprocess.run([sys.executable, "-c", code], check=True)
+"""
+
+
+def test_whoever_joins_has_the_recording_of_the_session(run_python: RunPython, tmp_path: Path) -> None:
+    """By fork, forkserver, spawn or subprocess: it is the default before any `init`."""
+    path, ways = tmp_path / "out.rrd", ["founder", "fork", "forkserver", "spawn", "subprocess"]
+    lines = [line.split() for line in run_python(JOINING, path).check().stdout.splitlines()]
+    assert [line[0] for line in lines] == ways
+    assert {tuple(line[1:]) for line in lines} == {(lines[0][1], "rerun_mp_joining", "True")}
+    assert Counter(row.entity_path for row in checked_rows(path)) == dict.fromkeys(ways, 1)
+
+
+OUTSIDE = """
+import rerun_mp as rr
+rr.set_time("step", sequence=1)
+rr.log("nowhere", rr.Scalars(1.0))
+rr.send_columns("nowhere", [rr.TimeColumn("step", sequence=[1])], rr.Scalars.columns(scalars=[1.0]))
+rr.reset_time()
+rr.disable_timeline("step")
+rr.flush()
+assert (rr.get_recording_id(), rr.get_application_id(), rr.is_enabled()) == (None, None, False)
+assert rr.get_data_recording() is None
+"""
+
+
+def test_outside_of_a_session_calls_do_nothing(place: Path, run_python: RunPython) -> None:
+    machine = Machine.snapshot(place)
+    done = run_python(OUTSIDE).check()
+    assert not machine.leftovers()
+    assert done.stderr == ""
+
+
+def assert_nothing_is_left(machine: Machine) -> None:
+    """Assert that no process, segment, socket or directory of the session is there soon."""
+    try:
+        wait_until(lambda: not machine.leftovers(), timeout_secs=END_SECS)
+    except TimeoutError:
+        pytest.fail(f"left behind after {END_SECS} s:\n{machine.leftovers()}", pytrace=False)
+
+
+def checked_rows(path: Path) -> list[Row]:
+    """Return the rows of a file that is complete and has none of them twice."""
+    verify(path)
+    rows = rows_of(path)
+    assert len({row.row_id for row in rows}) == len(rows), "a row is there twice"
+    return rows

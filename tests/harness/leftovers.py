@@ -1,0 +1,143 @@
+"""What a test leaves behind: shared memory, processes, and files of sessions.
+
+`Machine.snapshot` is taken before a test, `Machine.leftovers` after it. Several test runs may share a machine, so each
+test has a directory of its own (`own`): runtime directory, cache and temporary files lie in it, and every process that
+a test starts carries its path in the environment. That is how ours are told from others'. Only a daemon forked from the
+test's own process, without exec, escapes this: let `run_python` start what makes daemons.
+"""
+
+from __future__ import annotations
+
+import multiprocessing.resource_tracker
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+__all__ = ["Leftovers", "Machine"]
+
+SHARED_MEMORY = Path("/dev/shm")
+SEGMENT_PREFIXES = ("rmp-", "sem.rmp-")
+OUR_PROGRAMS = ("rerun_mp.collector", "rerun_cli/rerun")
+
+
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    """What is there now and was not there before."""
+
+    segments: list[Path] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+    processes: list[psutil.Process] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.segments or self.files or self.processes)
+
+    def __str__(self) -> str:
+        names = [f"shared memory {path}" for path in self.segments]
+        names += [f"file {path}" for path in self.files]
+        names += [f"process {_describe(process)}" for process in self.processes]
+        return "\n".join(names)
+
+    def remove(self) -> None:
+        """Kill each process by its id and remove each file, so that the next test starts clean."""
+        for process in self.processes:
+            # psutil compares the start time first: a number that was given to somebody else is not killed.
+            try:
+                process.send_signal(signal.SIGKILL)
+            except psutil.NoSuchProcess:
+                pass
+        psutil.wait_procs(self.processes, timeout=5)
+        for path in self.segments:
+            path.unlink(missing_ok=True)
+        for path in self.files:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The machine as it was before a test."""
+
+    own: Path
+    segments: frozenset[Path]
+    processes: frozenset[psutil.Process]
+
+    @classmethod
+    def snapshot(cls, own: Path) -> Machine:
+        """Look at the machine, for a test whose directory is `own`."""
+        return cls(own, frozenset(_segments()), frozenset(psutil.process_iter()))
+
+    def leftovers(self) -> Leftovers:
+        """Return what has come since and is not somebody else's."""
+        processes = [process for process in self._new_processes() if self._is_left(process)]
+        segments = [path for path in _segments() if path not in self.segments and not self._is_foreign(path)]
+        return Leftovers(segments, list(_session_files(self.own)), processes)
+
+    def _new_processes(self) -> Iterator[psutil.Process]:
+        return (process for process in psutil.process_iter() if process not in self.processes)
+
+    def _is_left(self, process: psutil.Process) -> bool:
+        try:
+            if process.status() == psutil.STATUS_ZOMBIE and process.ppid() != os.getpid():
+                return False  # ended; it is for its parent to take note
+            if process.pid == _resource_tracker_pid():
+                return False  # Python's own, one per interpreter, until the interpreter ends
+            if any(parent.pid == os.getpid() for parent in process.parents()):
+                return True
+            return self._carries_our_directory(process)
+        except psutil.NoSuchProcess:
+            return False
+
+    def _carries_our_directory(self, process: psutil.Process) -> bool:
+        try:
+            environ = process.environ()
+        except psutil.AccessDenied:
+            return False
+        if not environ:
+            return any(name in " ".join(process.cmdline()) for name in OUR_PROGRAMS)
+        return any(str(self.own) in value for value in environ.values())
+
+    def _is_foreign(self, segment: Path) -> bool:
+        """Whether a process of another test run has `segment` mapped, and none of ours has."""
+        users = [process for process in psutil.process_iter() if _maps(process, segment)]
+        return bool(users) and not any(
+            process.pid == os.getpid() or (process not in self.processes and self._is_left(process))
+            for process in users
+        )
+
+
+def _segments() -> list[Path]:
+    return [path for path in SHARED_MEMORY.iterdir() if path.name.startswith(SEGMENT_PREFIXES)]
+
+
+def _session_files(own: Path) -> Iterator[Path]:
+    """Yield what lies in the directories of sessions under `own`, and those directories."""
+    for name in ("runtime", "cache", "tmp"):
+        for base in (own / name).glob("rerun_mp*"):
+            if base.is_dir():
+                yield from base.iterdir()
+            yield base
+
+
+def _maps(process: psutil.Process, segment: Path) -> bool:
+    try:
+        return str(segment) in Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+
+
+def _resource_tracker_pid() -> int | None:
+    return getattr(multiprocessing.resource_tracker._resource_tracker, "_pid", None)
+
+
+def _describe(process: psutil.Process) -> str:
+    try:
+        return f"{process.pid} ({process.status()}): {' '.join(process.cmdline()) or process.name()}"
+    except psutil.NoSuchProcess:
+        return f"{process.pid} (gone by now)"

@@ -1,0 +1,201 @@
+"""User programs, run as processes of their own, as a user would run them.
+
+A program's output goes to files, never to pipes: whatever outlives the program (a worker, the collector) may hold its
+output open, and reading a pipe to its end would wait for that too.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+__all__ = ["ROOT", "Finished", "Program", "wait_until"]
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The root of the source tree."""
+
+POLL_SECS = 0.01
+STACKS_SECS = 3.0
+"""How long a program that is asked for its stacks may take to write them."""
+
+
+def wait_until(condition: Callable[[], object], *, timeout_secs: float = 10.0, what: str = "the condition") -> None:
+    """Poll `condition` until it returns something true.
+
+    Raises
+    ------
+    TimeoutError
+        If it does not within `timeout_secs`.
+    """
+    deadline = time.monotonic() + timeout_secs
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} did not come true within {timeout_secs} s")
+        time.sleep(POLL_SECS)
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A program that has ended."""
+
+    returncode: int
+    """Exit code, or the negated number of the signal that ended it."""
+    stdout: str
+    stderr: str
+    elapsed_secs: float
+
+    def check(self) -> Finished:
+        """Return self if the program ended with 0.
+
+        Raises
+        ------
+        AssertionError
+            Otherwise, with everything it wrote.
+        """
+        assert self.returncode == 0, f"the program ended with {self.returncode}\n{self.describe()}"
+        return self
+
+    def describe(self) -> str:
+        """Return everything that the program wrote."""
+        return f"--- stdout\n{self.stdout}\n--- stderr\n{self.stderr}"
+
+
+class Program:
+    """A running program: its process, and what it has written so far.
+
+    It leads a process group of its own; ending it ends that group and nothing else.
+    """
+
+    def __init__(
+        self,
+        code_or_path: str | Path,
+        *args: str | Path,
+        directory: Path,
+        env: Mapping[str, str | None] | None = None,
+        start_new_session: bool = False,
+    ) -> None:
+        if isinstance(code_or_path, Path):
+            self.path = code_or_path
+        else:
+            # A file, not -c: spawned and forkserver children import the main module again.
+            self.path = directory / "program.py"
+            self.path.write_text(textwrap.dedent(code_or_path), encoding="utf-8")
+        self.stdout_path = directory / "stdout"
+        self.stderr_path = directory / "stderr"
+        self._started = time.monotonic()
+        with self.stdout_path.open("wb") as stdout, self.stderr_path.open("wb") as stderr:
+            self.process = self._start([str(arg) for arg in args], _environment(env), stdout, stderr, start_new_session)
+
+    def _start(
+        self,
+        args: list[str],
+        env: dict[str, str],
+        stdout: IO[bytes],
+        stderr: IO[bytes],
+        start_new_session: bool,
+    ) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-X", "faulthandler", str(self.path), *args],
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            env=env,
+            start_new_session=start_new_session,
+            process_group=None if start_new_session else 0,
+        )
+
+    @property
+    def pid(self) -> int:
+        """Its process id, which is its process group's too."""
+        return self.process.pid
+
+    @property
+    def stdout(self) -> str:
+        """What it has written to standard output so far."""
+        return self.stdout_path.read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def stderr(self) -> str:
+        """What it has written to standard error so far."""
+        return self.stderr_path.read_text(encoding="utf-8", errors="replace")
+
+    def wait_for_output(self, text: str, *, timeout_secs: float = 30.0) -> None:
+        """Wait until `text` stands in its standard output.
+
+        Raises
+        ------
+        AssertionError
+            If it ends, or `timeout_secs` pass, before.
+        """
+        deadline = time.monotonic() + timeout_secs
+        while text not in self.stdout:
+            ended = self.process.poll() is not None
+            # It may have written the text between the look at its output and its end.
+            if (ended and text not in self.stdout) or time.monotonic() > deadline:
+                how = f"ended with {self.process.returncode}" if ended else f"ran for {timeout_secs} s"
+                if not ended:
+                    self.dump_stacks()
+                    self.end()
+                raise AssertionError(f"the program {how} without writing {text!r}\n{self._output()}")
+            time.sleep(POLL_SECS)
+
+    def wait(self, *, timeout_secs: float = 60.0) -> Finished:
+        """Wait for its end.
+
+        Raises
+        ------
+        AssertionError
+            If it has not ended within `timeout_secs`: with the Python stacks of every process of its group, which is
+            killed.
+        """
+        try:
+            self.process.wait(timeout_secs)
+        except subprocess.TimeoutExpired:
+            self.dump_stacks()
+            self.end()
+            raise AssertionError(f"the program did not end within {timeout_secs} s\n{self._output()}") from None
+        return Finished(self.process.returncode, self.stdout, self.stderr, time.monotonic() - self._started)
+
+    def dump_stacks(self) -> None:
+        """Make every process of the group write its stacks to standard error, which ends it."""
+        self._signal(signal.SIGCONT)  # a stopped process writes nothing
+        self._signal(signal.SIGABRT)
+        try:
+            self.process.wait(STACKS_SECS)
+        except subprocess.TimeoutExpired:
+            pass
+
+    def end(self) -> None:
+        """Kill its process group and wait for its end. Harmless if it has ended."""
+        self._signal(signal.SIGKILL)
+        self.process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        try:
+            os.killpg(self.pid, number)
+        except ProcessLookupError:
+            pass
+
+    def _output(self) -> str:
+        return f"--- stdout\n{self.stdout}\n--- stderr\n{self.stderr}"
+
+
+def _environment(changes: Mapping[str, str | None] | None) -> dict[str, str]:
+    """Return this process's environment with `changes`; None removes a variable."""
+    env = dict(os.environ)
+    env["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [env.get("PYTHONPATH")])])
+    env["PYTHONUNBUFFERED"] = "1"
+    for name, value in (changes or {}).items():
+        if value is None:
+            env.pop(name, None)
+        else:
+            env[name] = value
+    return env

@@ -1,0 +1,204 @@
+"""Real Rerun Viewers without a window, for tests that ask the viewer itself what it has received."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+from rerun.experimental import ViewerClient
+
+from tests.harness.programs import wait_until
+from tests.harness.recordings import RECORDING_PROPERTIES, RERUN_BINARY
+
+if TYPE_CHECKING:
+    from rerun.experimental import RecordingSchema
+
+__all__ = [
+    "START_SECS",
+    "HeadlessViewer",
+    "find_headless_viewer",
+    "free_port",
+    "listens",
+    "start_headless_viewer",
+    "vulkan_missing",
+]
+
+START_SECS = 30.0
+ANSWER_SECS = 30.0
+ADAPTER_DIRECTORIES = ("/etc/vulkan/icd.d", "/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d")
+
+
+@dataclass(frozen=True, slots=True)
+class HeadlessViewer:
+    """A viewer's process, and a client that asks it questions."""
+
+    client: ViewerClient
+    process: subprocess.Popen[bytes] | psutil.Process
+    port: int
+    log_path: Path
+    """What the viewer writes to standard output, perhaps among what others write there."""
+
+    @property
+    def url(self) -> str:
+        """What `connect_grpc` takes."""
+        return self.client.url
+
+    @property
+    def pid(self) -> int:
+        """The id of the viewer's own process, not of a wrapper."""
+        return self.process.pid
+
+    def store_id(self, application_id: str) -> str | None:
+        """Return how the viewer calls its recording of an application, None if it has none."""
+        recordings = self.client.get_state().recordings
+        found = [entry.store_id for entry in recordings if entry.store_id.startswith(f"Recording:{application_id}:")]
+        assert len(found) <= 1, found
+        return found[0] if found else None
+
+    def schema(self, application_id: str) -> RecordingSchema:
+        """Return what the viewer says of its recording of an application: entities, components, times."""
+        return self.client.get_recording_schema(self.store_id(application_id), max_entities=1000)
+
+    def rows(self, application_id: str) -> dict[str, list[bytes]]:
+        """Return the ids of all rows that the viewer's own store has of an application, by entity path.
+
+        The viewer is told to print its store. Paths are without a leading slash, row ids are TUIDs of 16 bytes, and
+        the recording's own properties are left out.
+        """
+        store_id = self.store_id(application_id)
+        if store_id is None:
+            return {}
+        begin = self.log_path.stat().st_size
+        self.client.run_command("recording.print_chunk_store", store_id=store_id)
+
+        def has_been_printed() -> bool:
+            return b"\n    virtual chunks: [" in self._log_since(begin)
+
+        wait_until(has_been_printed, timeout_secs=ANSWER_SECS, what="the viewer's printing its store")
+        rows: dict[str, list[bytes]] = {}
+        path = ""
+        for line in self._log_since(begin).decode("utf-8", errors="replace").splitlines():
+            words = line.strip("│ \t").split()
+            if words[:2] == ["*", "entity_path:"]:
+                path = words[2]
+            elif words and words[0].startswith("row_") and not path.startswith(RECORDING_PROPERTIES):
+                rows.setdefault(path.removeprefix("/"), []).append(bytes.fromhex(words[0].removeprefix("row_")))
+        return rows
+
+    def _log_since(self, position: int) -> bytes:
+        with self.log_path.open("rb") as log:
+            log.seek(position)
+            return log.read()
+
+    def freeze(self) -> None:
+        """Stop the viewer where it is. It accepts connections all the same: that is the kernel's doing."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let the viewer go on."""
+        self.process.send_signal(signal.SIGCONT)
+
+    def screenshot(self, path: Path) -> Path:
+        """Save what the viewer shows as a PNG at `path`."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(self.client.take_screenshot())
+        return path
+
+    def end(self) -> None:
+        """End the viewer, which may be stopped or gone already."""
+        try:
+            self.process.kill()
+            self.process.wait()
+        except psutil.NoSuchProcess:
+            pass
+
+
+def vulkan_missing() -> str | None:
+    """Return what is missing for a viewer to draw with, or None."""
+    try:
+        ctypes.CDLL("libvulkan.so.1")
+    except OSError:
+        return "the Vulkan loader, libvulkan.so.1 (Debian: libvulkan1)"
+    named = os.environ.get("VK_DRIVER_FILES") or os.environ.get("VK_ICD_FILENAMES")
+    if not named and not any(list(Path(directory).glob("*.json")) for directory in ADAPTER_DIRECTORIES):
+        return "a Vulkan adapter (Debian: mesa-vulkan-drivers has one in software)"
+    return None
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def start_headless_viewer(directory: Path, *, port: int | None = None) -> HeadlessViewer:
+    """Start a viewer that listens on the loopback interface only, and wait until it answers.
+
+    `ViewerClient.spawn` would have it listen on every interface, which a test has no business doing.
+
+    Raises
+    ------
+    RuntimeError
+        If it ends or does not answer in time, with what it wrote.
+    """
+    port = free_port() if port is None else port
+    log_path = directory / f"viewer-{port}.log"
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            [
+                RERUN_BINARY,
+                "--headless",
+                "--bind=127.0.0.1",
+                f"--port={port}",
+                "--expect-data-soon",
+                "--hide-welcome-screen",
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "RERUN_APP_ONLY": "true"},
+            process_group=0,
+        )
+    try:
+        wait_until(
+            lambda: process.poll() is not None or listens(port), timeout_secs=START_SECS, what="the viewer's start"
+        )
+        viewer = HeadlessViewer(ViewerClient.connect(f"rerun+http://127.0.0.1:{port}/proxy"), process, port, log_path)
+        viewer.client.get_state()
+    except Exception as error:
+        process.kill()
+        process.wait()
+        raise RuntimeError(f"the viewer did not start: {error}\n{log_path.read_text(errors='replace')}") from error
+    return viewer
+
+
+def find_headless_viewer(port: int, log_path: Path) -> HeadlessViewer:
+    """Return the viewer that a program has started on `port`, and which writes to `log_path`.
+
+    Raises
+    ------
+    AssertionError
+        If it does not listen there, or also elsewhere than on the loopback interface.
+    """
+    sockets = [entry for entry in psutil.net_connections("tcp") if entry.status == psutil.CONN_LISTEN]
+    found = [(entry.laddr.ip, entry.pid) for entry in sockets if entry.laddr and entry.laddr.port == port]
+    assert [address for address, _ in found] == ["127.0.0.1"], f"what listens on port {port}: {found}"
+    pid = found[0][1]
+    assert pid is not None, "the viewer is just ending"
+    client = ViewerClient.connect(f"rerun+http://127.0.0.1:{port}/proxy")
+    return HeadlessViewer(client, psutil.Process(pid), port, log_path)
+
+
+def listens(port: int) -> bool:
+    """Return whether somebody listens on a port of the loopback interface."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,0 +1,198 @@
+"""Segments: created whole, published once, joined only while they live."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from rerun_mp.errors import PrivacyError, SharedMemoryError
+from rerun_mp.shm import leases, segment
+from rerun_mp.shm.layout import Geometry, Header, Lock, SlotState, pack_owner
+from rerun_mp.shm.segment import ClaimLocks, Segment
+from rerun_mp.shm.transient import Transient
+from rerun_mp.shm.writer import SlotWriter
+
+GEOMETRY = Geometry(slot_bytes=65536, slots=16, producers=64)
+
+
+@pytest.fixture
+def path() -> str:
+    """Return a name that no other test has."""
+    return f"/dev/shm/rmp-test-{os.getpid()}-{os.urandom(4).hex()}"
+
+
+def _create(path: str, geometry: Geometry = GEOMETRY) -> Segment | None:
+    return segment.create(path, geometry, os.urandom(16), runtime_directory="/r", spool_directory="/s")
+
+
+def test_who_attaches_sees_what_the_creator_made(path: str) -> None:
+    """Geometry, nonce and directories come from the segment itself."""
+    made = _create(path)
+    assert made is not None
+    try:
+        joined = segment.attach(path)
+        assert joined is not None
+        assert joined.nonce == made.nonce
+        assert joined.ring.geometry == GEOMETRY
+        assert (joined.runtime_directory, joined.spool_directory) == ("/r", "/s")
+        made.ring.words[Header.FREE_SLOTS] = 5
+        assert joined.ring.words[Header.FREE_SLOTS] == 5
+    finally:
+        os.unlink(path)
+
+
+def test_of_many_creators_one_wins(path: str) -> None:
+    """Hazard 11: eight threads create at once; one segment is published, whole, and the others attach to it."""
+    barrier = threading.Barrier(8)
+    nonces: list[bytes] = []
+
+    def found() -> None:
+        barrier.wait()
+        made = _create(path) or segment.attach(path)
+        assert made is not None
+        nonces.append(made.nonce)
+
+    threads = [threading.Thread(target=found) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    os.unlink(path)
+    assert len(nonces) == 8
+    assert len(set(nonces)) == 1
+
+
+def test_nobody_joins_an_ending_session(path: str) -> None:
+    """Who holds the participants lock exclusively has the session for himself, before and after renaming it."""
+    made = _create(path)
+    assert made is not None
+    assert made.participants is not None
+    made.participants.release()
+    exclusive = os.open(path, os.O_RDWR)
+    assert leases.try_lock(exclusive, Lock.PARTICIPANTS)
+    assert segment.attach(path) is None
+    os.rename(path, path + ".end")
+    assert segment.attach(path) is None
+    newer = _create(path)
+    assert newer is not None, "a newcomer makes a new session and waits for nobody"
+    os.close(exclusive)
+    os.unlink(path)
+    os.unlink(path + ".end")
+
+
+def test_a_participant_is_seen_until_it_releases(path: str) -> None:
+    """The data's mapping does not keep the lease: it ends when released, though the memory stays mapped."""
+    made = _create(path)
+    assert made is not None
+    assert made.participants is not None
+    probe = made.open()
+    assert leases.is_held(probe, Lock.PARTICIPANTS)
+    made.participants.release()
+    assert not leases.is_held(probe, Lock.PARTICIPANTS)
+    os.close(probe)
+    os.unlink(path)
+
+
+def test_what_is_not_ours_is_refused(path: str) -> None:
+    """Hazard 25: an open mode, a link or a foreign file at the session's name is not used."""
+    Path(path).write_bytes(b"x" * 8192)
+    Path(path).chmod(0o666)
+    with pytest.raises(PrivacyError, match="not ours"):
+        segment.attach(path)
+    Path(path).chmod(0o600)
+    with pytest.raises(SharedMemoryError, match="not a segment of this version"):
+        segment.attach(path)
+    os.unlink(path)
+    os.symlink("/etc/passwd", path)
+    with pytest.raises(OSError, match="symbolic links"):
+        segment.attach(path)
+    os.unlink(path)
+
+
+def test_a_removed_segment_is_named(path: str) -> None:
+    """Somebody cleans /dev/shm under us: the next claim says so, and uses no other file of that name."""
+    made = _create(path)
+    assert made is not None
+    os.unlink(path)
+    with pytest.raises(SharedMemoryError, match="removed"):
+        made.open()
+    other = _create(path)
+    assert other is not None
+    with pytest.raises(SharedMemoryError, match="another segment"):
+        made.open()
+    os.unlink(path)
+
+
+def test_claims_of_two_processes_never_meet(path: str) -> None:
+    """Two processes claim and free as fast as they can: no slot is ever owned by both."""
+    made = _create(path, Geometry(4096, 4, 8))
+    assert made is not None
+    rounds = 3000
+    children = []
+    for producer in (1, 2):
+        child = os.fork()
+        if child == 0:
+            os._exit(_claim_often(made, producer, rounds))
+        children.append(child)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    os.unlink(path)
+    assert codes == [0, 0]
+
+
+def _claim_often(made: Segment, producer: int, rounds: int) -> int:
+    writer = SlotWriter(made.ring, pack_owner(producer, 1), memoryview(b"\x01"), 0)
+    mine = writer.owner | SlotState.OPEN
+    for number in range(rounds):
+        with ClaimLocks(made) as locks:
+            slot = writer.claim(1, number % 4, locks.lock, locks.reserve)
+        if slot is None:
+            continue
+        writer.commit(slot, number + 1)
+        if made.ring.states[slot] != mine or made.ring.words[made.ring.count_word(slot)] != number + 1:
+            return 1
+        made.ring.free(slot)
+    return 0
+
+
+def test_a_fork_waits_for_transient_descriptors() -> None:
+    """A descriptor that holds a slot's lock for a moment is never open in a child that another thread forks."""
+    opened, may_close = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with Transient() as transient:
+            descriptor = transient.own(os.open("/dev/null", os.O_RDONLY))
+            numbers.append(descriptor)
+            opened.set()
+            may_close.wait()
+
+    numbers: list[int] = []
+    thread = threading.Thread(target=hold)
+    thread.start()
+    opened.wait()
+    threading.Timer(0.05, may_close.set).start()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.fstat(numbers[0])
+        except OSError:
+            os._exit(0)
+        os._exit(1)
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_child_forked_in_the_middle_closes_them() -> None:
+    """The same thread forks, as a signal handler would: the child closes what it must not keep, once."""
+    with Transient() as transient:
+        descriptor = transient.own(os.open("/dev/null", os.O_RDONLY))
+        child = os.fork()
+        if child == 0:
+            try:
+                os.fstat(descriptor)
+            except OSError:
+                os._exit(0)
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

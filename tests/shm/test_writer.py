@@ -1,0 +1,165 @@
+"""The producer's side on a bytearray: claim, write, commit, seal, abandon; and what may run in between."""
+
+from __future__ import annotations
+
+import dis
+from types import FunctionType
+
+import pytest
+
+from rerun_mp.shm.layout import Header, Kind, Line, SlotState, unpack_owner
+from rerun_mp.shm.writer import ForkedError, SlotWriter
+from tests.shm.bench_ring import GEOMETRY, always, make_ring, make_writer
+from tests.shm.bytecode import reachable
+
+
+def test_a_claim_takes_used_slots_before_new_ones() -> None:
+    """The ring takes only as much memory as the load needs: what was freed is used again first."""
+    ring = make_ring()
+    writer, _ = make_writer(ring)
+    first, second = (writer.claim(Kind.FRAMES, 5, always, always) for _ in range(2))
+    assert (first, second) == (0, 1)
+    ring.free(1)
+    assert writer.claim(Kind.FRAMES, 5, always, always) == 1
+    assert writer.claim(Kind.FRAMES, 5, always, always) == 2
+
+
+def test_a_claim_names_its_owner_and_kind() -> None:
+    """Whoever reads the line learns who owns the slot and what it holds."""
+    ring = make_ring()
+    writer, _ = make_writer(ring, producer=3, generation=9)
+    slot = writer.claim(Kind.HEAD, 0, always, always)
+    assert slot is not None
+    assert unpack_owner(ring.states[slot]) == (3, 9)
+    assert ring.states[slot] & 0xFF == SlotState.OPEN
+    assert ring.words[ring.geometry.line_word(slot) + Line.KIND] == Kind.HEAD
+    assert ring.owner_slots(writer.owner) == [slot]
+
+
+def test_a_locked_slot_is_passed_over() -> None:
+    """A slot that somebody else is claiming is left to him."""
+    ring = make_ring()
+    writer, _ = make_writer(ring)
+    assert writer.claim(Kind.FRAMES, 0, lambda slot: slot not in (0, 1), always) == 2
+
+
+def test_a_slot_taken_since_the_look_is_passed_over() -> None:
+    """Who gets the lock after another claimer has stored OPEN must not take the slot too."""
+    ring = make_ring()
+    one, _ = make_writer(ring, producer=0)
+    other, _ = make_writer(ring, producer=1)
+    taken: list[int | None] = []
+
+    def lock(slot: int) -> bool:
+        if not taken:
+            taken.append(slot)
+            taken.append(other.claim(Kind.FRAMES, 0, always, always))
+        return True
+
+    assert one.claim(Kind.FRAMES, 0, lock, always) == 1
+    assert taken == [0, 0]
+
+
+def test_a_full_ring_is_an_answer() -> None:
+    """Running out is a result, not a surprise."""
+    ring = make_ring()
+    writer, _ = make_writer(ring)
+    assert [writer.claim(Kind.FRAMES, 0, always, always) for _ in range(8)] == list(range(8))
+    assert writer.claim(Kind.FRAMES, 0, always, always) is None
+
+
+def test_a_commit_is_the_last_store() -> None:
+    """Below the count lies what was written, beyond it nothing was promised."""
+    ring = make_ring()
+    writer, _ = make_writer(ring)
+    slot = writer.claim(Kind.FRAMES, 0, always, always)
+    assert slot is not None
+    writer.write(slot, 0, b"decl", b"head", memoryview(b"payload!"), 16)
+    writer.write(slot, 16, b"", b"HEAD", memoryview(b"more"), 24)
+    offset = GEOMETRY.slot_offset(slot)
+    assert ring.words[ring.count_word(slot)] == 24
+    assert bytes(ring.memory[offset : offset + 24]) == b"declheadpayload!HEADmore"
+
+
+def test_pieces_are_scattered_over_slots_in_order() -> None:
+    """A message larger than a slot goes on in the next one, whatever the sizes of its pieces."""
+    ring = make_ring()
+    writer, _ = make_writer(ring)
+    pieces = (b"a" * 100, b"b" * 5000, b"", b"c" * 4000)
+    writer.scatter([5, 1, 7], pieces)
+    got = b"".join(bytes(ring.memory[GEOMETRY.slot_offset(s) : GEOMETRY.slot_offset(s) + 4096]) for s in (5, 1, 7))
+    assert got[:9100] == b"".join(pieces)
+
+
+def test_a_forked_child_stores_nothing() -> None:
+    """Every method that would store into the segment finds the guard wiped and does not."""
+    ring = make_ring()
+    writer, alive = make_writer(ring)
+    slot = writer.claim(Kind.FRAMES, 0, always, always)
+    assert slot is not None
+    before = bytes(ring.memory)
+    alive[0] = 0
+    with pytest.raises(ForkedError):
+        writer.claim(Kind.FRAMES, 0, always, always)
+    with pytest.raises(ForkedError):
+        writer.write(slot, 0, b"x", b"y", memoryview(b"z"), 8)
+    with pytest.raises(ForkedError):
+        writer.scatter([slot], (b"x",))
+    with pytest.raises(ForkedError):
+        writer.commit(slot, 8)
+    writer.seal(slot)
+    writer.abandon([slot])
+    assert bytes(ring.memory) == before
+
+
+def test_abandoning_touches_only_what_was_claimed() -> None:
+    """Slots that a claim tried but did not get are left alone."""
+    ring = make_ring()
+    writer, _ = make_writer(ring, producer=0)
+    other, _ = make_writer(ring, producer=1)
+    theirs = other.claim(Kind.FRAMES, 0, always, always)
+    tried: list[int] = []
+    mine = writer.claim(Kind.PART, 0, always, always, tried)
+    assert tried == [mine]
+    writer.abandon([0, 1, 2])
+    assert theirs == 0
+    assert ring.states[0] == other.owner | SlotState.OPEN
+    assert ring.states[1] == writer.owner | SlotState.ABANDONED
+    assert ring.states[2] == SlotState.UNTOUCHED
+
+
+@pytest.mark.parametrize("method", ["claim", "write", "fill", "scatter", "commit", "seal", "abandon"])
+def test_nothing_can_run_between_guard_and_store(method: str) -> None:
+    """From each look at the fork guard to the stores after it there is no call and no backward jump.
+
+    Signal handlers and thread switches, and with them forks, happen only at calls and backward jumps; raising the
+    ForkedError is a call, but on the other branch.
+    """
+    function = getattr(SlotWriter, method)
+    assert isinstance(function, FunctionType)
+    code = list(dis.get_instructions(function))
+    looks = {i for i in range(len(code)) if _is_look(code, i)}
+    stores = {i for i, op in enumerate(code) if op.opname in ("STORE_SUBSCR", "STORE_SLICE")}
+    assert looks
+    assert stores
+    entered = reachable(code, {0}, until=looks)
+    assert not entered & stores, f"{method}: a store that no look at the guard precedes"
+    for store in stores:
+        for i in reachable(code, {i + 1 for i in looks}, until=looks):
+            if store not in reachable(code, {i}, until=looks) or i == store:
+                continue
+            assert "CALL" not in code[i].opname, f"{method}: {code[i].opname} between the guard and the store"
+            assert "BACKWARD" not in code[i].opname, f"{method}: {code[i].opname} between the guard and the store"
+
+
+def _is_look(code: list[dis.Instruction], at: int) -> bool:
+    """Recognise a subscript whose index is `armed`."""
+    is_subscript = code[at].opname == "BINARY_SUBSCR" or (code[at].opname == "BINARY_OP" and code[at].argrepr == "[]")
+    return is_subscript and any("armed" in str(op.argval) for op in code[max(0, at - 3) : at])
+
+
+def test_header_words_are_apart() -> None:
+    """No two names of the header share a word."""
+    names = [name for name in vars(Header) if name.isupper() and name != "PATH_BYTES"]
+    words = [getattr(Header, name) for name in names]
+    assert len(set(words)) == len(words)

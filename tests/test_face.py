@@ -1,0 +1,157 @@
+"""One import line is all that changes: our names first, rerun's behind them, and nothing loaded before it is needed."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+import rerun as theirs
+
+import rerun_mp as rr
+from tests.conftest import RunPython
+
+HEAVY = ("rerun", "rerun_bindings", "numpy", "pyarrow", "psutil", "asyncio", "multiprocessing", "logging", "uuid")
+
+
+def test_importing_loads_nothing_heavy(run_python: RunPython) -> None:
+    program = f"""
+        import sys
+        import rerun_mp
+        print([name for name in {HEAVY!r} if name in sys.modules])
+    """
+    assert run_python(program).check().stdout.strip() == "[]"
+
+
+def test_importing_takes_a_small_part_of_what_importing_rerun_takes(run_python: RunPython) -> None:
+    program = """
+        import time
+        begin = time.process_time()
+        import rerun_mp
+        ours = time.process_time() - begin
+        import rerun
+        print(ours / (time.process_time() - begin - ours))
+    """
+    ratio = min(float(run_python(program).check().stdout) for _ in range(3))
+    assert ratio < 0.3
+
+
+def test_every_public_name_of_rerun_is_there() -> None:
+    names = [name for name in dir(theirs) if not name.startswith("_")]
+    assert [name for name in names if not hasattr(rr, name)] == []
+    assert set(names) <= set(dir(rr))
+
+
+def test_names_that_are_not_ours_are_reruns_own_objects() -> None:
+    for name in ("Mesh3D", "components", "archetypes", "AnyValues", "TimeColumn", "experimental", "__version__"):
+        assert getattr(rr, name) is getattr(theirs, name)
+
+
+def test_all_is_sorted_and_true() -> None:
+    assert rr.__all__ == sorted(rr.__all__)
+    assert all(hasattr(rr, name) for name in rr.__all__)
+
+
+def test_an_unknown_name_is_refused_under_our_name() -> None:
+    with pytest.raises(AttributeError, match=r"rerun_mp.*'Ponits3D'"):
+        _ = rr.Ponits3D
+    with pytest.raises(ImportError, match="rerun_mp"):
+        importlib.import_module("rerun_mp.no_such_module")
+
+
+def test_reruns_modules_are_imported_under_our_name_and_stay_whole(run_python: RunPython) -> None:
+    program = """
+        import rerun_mp.blueprint as rrb
+        import rerun_mp.blueprint.archetypes
+        import rerun_mp.components.position3d
+        from rerun_mp.experimental import ViewerClient
+        import rerun, rerun.blueprint.archetypes, importlib, sys
+        assert rrb is rerun.blueprint
+        assert rrb.__spec__.name == rrb.__name__ == "rerun.blueprint", rrb.__spec__
+        assert rerun_mp.blueprint.archetypes is rerun.blueprint.archetypes
+        assert sys.modules["rerun_mp.blueprint.archetypes"] is sys.modules["rerun.blueprint.archetypes"]
+        assert rerun_mp.components.position3d.Position3D is rerun.components.Position3D
+        assert importlib.reload(rrb) is rrb
+    """
+    run_python(program).check()
+
+
+def test_our_own_modules_are_not_taken_for_reruns() -> None:
+    import rerun_mp.recording
+    import rerun_mp.sinks
+
+    assert sys.modules["rerun_mp.sinks"].__spec__.name == "rerun_mp.sinks"  # type: ignore[union-attr]
+    assert rerun_mp.sinks.FileSink is rr.FileSink
+
+
+def test_strictness_set_before_rerun_is_loaded_holds_in_rerun(run_python: RunPython) -> None:
+    program = """
+        import sys
+        import rerun_mp as rr
+        rr.set_strict_mode(True)
+        assert "rerun" not in sys.modules
+        from rerun.error_utils import strict_mode, set_strict_mode
+        assert strict_mode()
+        set_strict_mode(False)
+        assert not rr.strict_mode()
+    """
+    run_python(program).check()
+
+
+def test_strictness_of_a_rerun_that_is_loaded_already_is_kept(run_python: RunPython) -> None:
+    program = """
+        import rerun
+        rerun.set_strict_mode(True)
+        import rerun_mp as rr
+        assert rr.strict_mode()
+    """
+    run_python(program).check()
+
+
+@pytest.mark.parametrize(("text", "expected"), [("1", "True"), ("off", "False"), ("YES", "True")])
+def test_the_environment_sets_strictness(run_python: RunPython, text: str, expected: str) -> None:
+    program = "import rerun_mp as rr; print(rr.strict_mode())"
+    assert run_python(program, env={"RERUN_STRICT": text}).check().stdout.strip() == expected
+
+
+def test_reruns_own_recordings_are_left_to_rerun(run_python: RunPython, place: Path) -> None:
+    program = """
+        import sys
+        import rerun
+        import rerun_mp as rr
+        recording = rerun.RecordingStream("app", send_properties=False)
+        rr.save(sys.argv[1], recording=recording)
+        rr.set_time("frame", sequence=3, recording=recording)
+        rr.log("entity", rr.Scalars(1.0), recording=recording)
+        assert rr.get_application_id(recording) == "app"
+        rr.disconnect(recording)
+        from tests.harness.recordings import rows_of
+        (row,) = rows_of(sys.argv[1])
+        assert row.times["frame"] == 3, row
+    """
+    run_python(program, place / "theirs.rrd").check()
+
+
+def test_outside_of_a_session_nothing_happens(run_python: RunPython, place: Path) -> None:
+    program = """
+        import os, sys
+        import rerun_mp as rr
+        rr.log("entity", rr.TextLog("nowhere"))
+        rr.set_time("t", sequence=1)
+        rr.send_columns("entity", [], [])
+        rr.disconnect()
+        rr.flush()
+        rr.save(sys.argv[1])
+        assert not rr.is_enabled()
+        assert rr.get_recording_id() is rr.get_application_id() is rr.get_data_recording() is None
+        assert not os.path.exists(sys.argv[1])
+        assert "RERUN_MP_SESSION" not in os.environ
+    """
+    finished = run_python(program, place / "nowhere.rrd").check()
+    assert "Rerun is disabled - save() call ignored" in finished.stderr
+
+
+def test_version_names_both_packages() -> None:
+    assert "rerun_mp 0." in rr.version()
+    assert f"rerun-sdk {theirs.__version__}" in rr.version()

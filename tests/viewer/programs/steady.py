@@ -1,0 +1,77 @@
+"""A user's program: workers log steadily, curves and readings, until they are told to stop.
+
+Usage: steady.py STOP URL [FILE]. Logs until the file STOP is there, to the viewer at URL and, if there is one, to FILE.
+Prints `beat N` every second and at the end, as JSON, the rows of each entity and the longest call in seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import rerun_mp as rr
+
+APPLICATION = "rerun_mp_steady"
+WORKERS = 2
+PACE_SECS = 0.004
+READINGS = 400_000
+READINGS_EVERY = 100
+"""Two workers log about 4 MB a second of them: more in 5 s than a gRPC stream takes by itself."""
+
+
+def work(worker: int, is_over: Any, results: Any) -> None:
+    """Log until it is over."""
+    counts: Counter[str] = Counter()
+    longest = 0.0
+    random = np.random.default_rng(worker)
+    step = 0
+    while not is_over.value:
+        rr.set_time("step", sequence=step)
+        row: Any = rr.Scalars(float(step))
+        path = f"worker_{worker}/curve"
+        if step % READINGS_EVERY == 0:
+            # One long text that no view shows: much to send, and little work for a viewer to draw or to print.
+            row, path = rr.AnyValues(readings=random.bytes(READINGS).hex()), f"worker_{worker}/readings"
+        begin = time.monotonic()
+        rr.log(path, row)
+        longest = max(longest, time.monotonic() - begin)
+        counts[path] += 1
+        step += 1
+        time.sleep(PACE_SECS)
+    results.put((counts, longest))
+
+
+def main() -> None:
+    """Run the workers."""
+    stop, url, *files = sys.argv[1:]
+    context = multiprocessing.get_context("fork")
+    rr.init(APPLICATION)
+    rr.set_sinks(rr.GrpcSink(url), *(rr.FileSink(path) for path in files))
+    is_over, results = context.RawValue("b", 0), context.SimpleQueue()
+    processes = [context.Process(target=work, args=(worker, is_over, results)) for worker in range(WORKERS)]
+    for process in processes:
+        process.start()
+    beat = 0
+    while not Path(stop).exists():
+        time.sleep(1.0)
+        beat += 1
+        print(f"beat {beat}", flush=True)
+    is_over.value = 1
+    for process in processes:
+        process.join()
+    ended = [results.get() for _ in processes]
+    counts: Counter[str] = Counter()
+    for worker_counts, _ in ended:
+        counts += worker_counts
+    print(json.dumps({"rows": counts, "longest_secs": max(longest for _, longest in ended)}))
+
+
+if __name__ == "__main__":
+    main()
