@@ -31,7 +31,7 @@ from rerun_mp.shm.writer import SlotWriter
 from rerun_mp.table import OpenTable, TableRow, plan_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from rerun_mp.appends import Append
     from rerun_mp.encoding.tables import TableShape
@@ -59,7 +59,10 @@ class Rows(NamedTuple):
 
     shape: Shape
     entity_path: bytes
-    body: memoryview
+    pieces: tuple[bytes | memoryview, ...]
+    """The batch, one piece after the other; views are of bytes."""
+    size: int
+    """Of all pieces together, in bytes."""
     rows: int
     kind: FrameKind
 
@@ -111,6 +114,8 @@ class Producer:
         self._shapes: dict[Shape, int] = {}
         self._tables: dict[TableShape, OpenTable] = {}
         self._large_files = 0
+        self._mapped = bytearray(segment.ring.geometry.slots)
+        """Whether this process has each slot's pages mapped already."""
 
     @property
     def is_intact(self) -> bool:
@@ -288,7 +293,7 @@ class Producer:
         count = used + len(declaration) + size
         if count > self._capacity:
             return False
-        self._writer.write(self._slot, used, declaration, head, rows.body, count)
+        self._writer.write(self._slot, used, (declaration, head, *rows.pieces), count)
         if declared is None:
             self._shapes[rows.shape] = used
         if not self._keep or self._words[Header.ATTENTION] & Attention.PRESSURE:
@@ -308,7 +313,7 @@ class Producer:
         if slot is None:
             return False
         try:
-            self._writer.write(slot, 0, declaration, head, rows.body, len(declaration) + size)
+            self._writer.write(slot, 0, (declaration, head, *rows.pieces), len(declaration) + size)
         finally:
             # With a count of 0 it is a slot given back.
             self._writer.seal(slot)
@@ -322,13 +327,12 @@ class Producer:
         slots = chain_slots(total, self._capacity)
         if slots * 4 > self._ring.usable_slots():
             return self._append_file(rows)
-        tried: list[int] = []
-        chain: list[int] = []
+        chain = self._claim_slots((Kind.HEAD, *[Kind.PART] * (slots - 1)))
         try:
-            if not self._claim_chain(slots, tried, chain):
+            if len(chain) < slots:
                 return False
             parts = [(slot, self._words[self._ring.geometry.line_word(slot) + Line.EPOCH]) for slot in chain[1:]]
-            self._writer.scatter(chain, (pack_chain(parts, total), declaration, head, rows.body))
+            self._writer.scatter(chain, (pack_chain(parts, total), declaration, head, *rows.pieces))
             self._writer.commit(chain[0], 1)
             return True
         finally:
@@ -336,7 +340,7 @@ class Producer:
                 # The collector frees the whole chain with its head.
                 self._writer.seal(chain[0])
             else:
-                self._writer.abandon(tried)
+                self._writer.abandon(chain)
 
     def _append_file(self, rows: Rows) -> bool:
         """Put the batch into a private file of the spool, and a small frame that names it into the ring."""
@@ -349,37 +353,43 @@ class Producer:
         name = f"{LARGE_FILE_PREFIX}{self._registration.index}-{self._registration.generation}-{self._large_files}"
         path = os.path.join(directory, name)
         with open(path, "xb", opener=_open_private) as file:
-            file.write(rows.body)
-        reference = memoryview(FILE_REFERENCE.pack(rows.kind, len(rows.body)) + name.encode())
-        written = self._append_alone(rows._replace(kind=FrameKind.FILE, body=reference))
+            file.writelines(rows.pieces)
+        reference = FILE_REFERENCE.pack(rows.kind, rows.size) + name.encode()
+        written = self._append_alone(rows._replace(kind=FrameKind.FILE, pieces=(reference,), size=len(reference)))
         if not written:
             os.unlink(path)
         return written
 
     def _pack_head(self, rows: Rows, shape_offset: int) -> tuple[bytes, int]:
         return pack_rows_head(
-            rows.kind, shape_offset, rows.rows, *self._row_ids.mint(rows.rows), rows.entity_path, len(rows.body)
+            rows.kind, shape_offset, rows.rows, *self._row_ids.mint(rows.rows), rows.entity_path, rows.size
         )
 
     def _fits_a_slot(self, rows: Rows) -> bool:
         # What the packing adds: two headers, paddings, the fixed fields, application id and recording id.
         others = len(rows.shape.schema) + sum(4 * len(text) for text in rows.shape.recording) + len(rows.entity_path)
-        return len(rows.body) + others + 128 <= self._capacity
+        return rows.size + others + 128 <= self._capacity
 
     def _claim(self, kind: int) -> int | None:
-        self._look_after_collector()
-        with ClaimLocks(self._segment) as locks:
-            return self._writer.claim(kind, self._start(), locks.lock, locks.reserve)
+        slots = self._claim_slots((kind,))
+        return slots[0] if slots else None
 
-    def _claim_chain(self, slots: int, tried: list[int], chain: list[int]) -> bool:
-        with ClaimLocks(self._segment) as locks:
-            while len(chain) < slots:
-                kind = Kind.PART if chain else Kind.HEAD
-                slot = self._writer.claim(kind, self._start(), locks.lock, locks.reserve, tried)
-                if slot is None:
-                    return False
-                chain.append(slot)
-        return True
+    def _claim_slots(self, kinds: Sequence[int]) -> list[int]:
+        """Claim a slot for each of `kinds`, or fewer where there are no more."""
+        self._look_after_collector()
+        tried: list[int] = []
+        try:
+            with ClaimLocks(self._segment) as locks:
+                slots = self._writer.claim(kinds, self._start(), locks.lock, locks.reserve, tried)
+            for slot in slots:
+                if not self._mapped[slot]:
+                    # Page by page, at the first touches, it would take several times as long.
+                    self._segment.map_ahead(slot)
+                    self._mapped[slot] = 1
+        except BaseException:
+            self._writer.abandon(tried)
+            raise
+        return slots
 
     def _start(self) -> int:
         # Spread, so that producers seldom try the same slot first.

@@ -14,6 +14,7 @@ from rerun_mp.active import RecordingState, active_state, is_foreign, lanes
 from rerun_mp.encoding.entity_path import canonical_entity_path
 from rerun_mp.encoding.tables import BLOCK_FORMS, Form, TableShape
 from rerun_mp.errors import RingFullError, SessionEndedError
+from rerun_mp.fast import DEPTH_IMAGE, ENCODED_IMAGE, IMAGE, SEGMENTATION_IMAGE, TENSOR
 from rerun_mp.producer import Outcome
 from rerun_mp.strictness import warn_or_raise, warns_unless_strict
 from rerun_mp.table import TableRow
@@ -32,6 +33,7 @@ __all__ = ["log", "send_columns"]
 
 LOG_TIME = "log_time"
 FORMS = frozenset(Form)
+BLOBS = frozenset({DEPTH_IMAGE, ENCODED_IMAGE, IMAGE, SEGMENTATION_IMAGE, TENSOR})
 WARNINGS = "__warnings"
 
 
@@ -120,7 +122,7 @@ def _log(
 
     form = getattr(entity, "_form", 0)
     if (
-        form
+        form in FORMS
         and not extra
         and not static
         and not state.has_log_tick
@@ -128,15 +130,19 @@ def _log(
     ):
         return
     encoder = state.encoder or _new_encoder(state)
-    descriptors, arrays = encoder.components(entity, *extra)
-    path = canonical_entity_path(entity_path)
-    if not arrays:
-        return
     timelines, times = (
         ((), [])
         if static
         else state.times.stamp(now if state.has_log_time else None, tick if state.has_log_tick else None)
     )
+    if form in BLOBS and not extra:
+        encoded = encoder.blob(entity, timelines, times, is_static=static)
+        _append(canonical_entity_path(entity_path), encoded)
+        return
+    descriptors, arrays = encoder.components(entity, *extra)
+    path = canonical_entity_path(entity_path)
+    if not arrays:
+        return
     encoded = encoder.row(descriptors, arrays, timelines, times, is_static=static)
     for descriptor in encoded.duplicates:
         warn_or_raise(
@@ -152,7 +158,7 @@ def _log_in_table(
     joined = session.current()
     point = state.times
     kinds = point.timelines()
-    if joined is None or form not in FORMS or any(name == LOG_TIME for name, _ in kinds):
+    if joined is None or any(name == LOG_TIME for name, _ in kinds):
         return False
     if form == Form.TEXT and archetype._level is not None:
         form = Form.LEVELLED_TEXT
@@ -268,4 +274,4 @@ def _append(entity_path: bytes, encoded: EncodedRows) -> None:
         raise SessionEndedError(
             "the session of this process tree has ended, so the row has nowhere to go; call rerun_mp.init() again"
         )
-    joined.append(encoded.shape, entity_path, encoded.body, encoded.rows, stream=encoded.stream)
+    joined.append(encoded.shape, entity_path, encoded.pieces, encoded.rows, stream=encoded.stream)

@@ -35,7 +35,7 @@ from rerun_mp.shm.writer import ForkedError
 from rerun_mp.waiting import Progress, pause_length, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from typing_extensions import Buffer
 
@@ -90,8 +90,12 @@ class Session:
 
     # ---- rows ------------------------------------------------------------------------------------------------------
 
-    def append(self, shape: Shape, entity_path: bytes, body: Buffer, rows: int, *, stream: bool = False) -> bool:
+    def append(
+        self, shape: Shape, entity_path: bytes, body: Iterable[Buffer], rows: int, *, stream: bool = False
+    ) -> bool:
         """Log rows of one shape on one entity. True: they are safe, whatever kills this process. False: dropped.
+
+        `body` is their batch in pieces, which are copied once, into the ring.
 
         Raises
         ------
@@ -99,7 +103,8 @@ class Session:
             If the ring stayed full for as long as the session's policy waits.
         """
         kind = FrameKind.STREAM if stream else FrameKind.ROWS
-        row = Rows(shape, entity_path, memoryview(body).cast("B"), rows, kind)
+        pieces = tuple(memoryview(piece).cast("B") for piece in body)
+        row = Rows(shape, entity_path, pieces, sum(map(len, pieces)), rows, kind)
         while True:
             producer = self._producer
             try:

@@ -13,7 +13,7 @@ from rerun_mp.encoding.tables import Form, TableShape
 from rerun_mp.shm.layout import Geometry, Kind, SlotState
 from rerun_mp.shm.ring import Ring
 from rerun_mp.table import OpenTable, TableRow, plan_for
-from tests.shm.bench_ring import always, make_ring, make_writer
+from tests.shm.bench_ring import always, claim_one, make_ring, make_writer
 from tests.shm.bytecode import reachable
 
 GEOMETRY = Geometry(slot_bytes=16384, slots=4, producers=4)
@@ -60,7 +60,7 @@ def test_nothing_can_run_between_the_look_and_the_commit(make: FunctionType) -> 
 def open_table(ring: Ring, *, timelines: tuple[tuple[str, str], ...] = ()) -> tuple[OpenTable, bytearray, list[int]]:
     """Return a table of numbers in a new slot, the fork guard's byte, and how often it asked for attention."""
     writer, alive = make_writer(ring)
-    slot = writer.claim(Kind.TABLE, 0, always, always)
+    slot = claim_one(writer, Kind.TABLE, 0, always, always)
     assert slot is not None
     shape = TableShape(RecordingKey("app", "rec"), Form.SCALARS, 0, True, timelines)
     plan = plan_for(shape, GEOMETRY.slot_bytes)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from rerun_mp.encoding.blobs import blob_components, is_blob
+
 if TYPE_CHECKING:
     from rerun import ComponentDescriptor
 
@@ -46,6 +48,11 @@ def components_of(given: Any, descriptors: list[ComponentDescriptor], arrays: li
     AttributeError
         If something in it is no described component batch.
     """
+    if is_blob(given):
+        described, made = blob_components(given, _ask)
+        descriptors.extend(described)
+        arrays.extend(made)
+        return
     kind = type(given)
     plan = _plans.get(kind) or _plan_of(kind)
     if plan is None:
@@ -58,6 +65,14 @@ def components_of(given: Any, descriptors: list[ComponentDescriptor], arrays: li
             component_type = component._COMPONENT_TYPE
             descriptor = known.get(component_type) or _describe(given, field, component_type, known)
             _append(descriptor, component.as_arrow_array(), descriptors, arrays)
+
+
+def _ask(archetype: Any) -> tuple[list[ComponentDescriptor], list[pa.Array]]:
+    """Return what rerun makes of an archetype."""
+    descriptors: list[ComponentDescriptor] = []
+    arrays: list[pa.Array] = []
+    components_of(archetype.as_component_batches(), descriptors, arrays)
+    return descriptors, arrays
 
 
 def _plan_of(kind: type) -> Plan | None:

@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from rerun_mp.encoding.archetypes import components_of
 from rerun_mp.encoding.frames import RecordingKey, Shape
-from rerun_mp.encoding.layout import RowTemplate
+from rerun_mp.encoding.layout import RowTemplate, message_pieces
 from rerun_mp.encoding.timepoint import TimeKind, TimelineNames, checked_timeline_name
 from rerun_mp.errors import InvalidArgumentError
 
@@ -31,6 +31,13 @@ if TYPE_CHECKING:
     from rerun import ComponentDescriptor
 
 __all__ = ["EncodedRows", "Encoder"]
+
+LARGE = 16 * 1024
+"""From so many bytes on, a message is not joined before it is copied into the ring."""
+
+MOST_BLOBS = 256
+PREFIX = struct.Struct("<Ii")
+"""How an encapsulated Arrow message begins: a marker, and the size of the header up to the body."""
 
 MOST_FORMS = 4096
 """Forms that an encoder remembers before it forgets them all: a bound for programs that make up component names."""
@@ -46,12 +53,18 @@ class EncodedRows(NamedTuple):
     """What one call makes of its arguments: the arguments of `Session.append` without the entity."""
 
     shape: Shape
-    body: pa.Buffer | bytes
+    pieces: Sequence[pa.Buffer | bytes]
+    """One message, in pieces; large arrays are pieces of their own, which point at the memory that was given."""
     rows: int
     stream: bool
-    """Whether the body is a whole IPC stream, because of dictionaries, and not one message."""
+    """Whether it is a whole IPC stream, because of dictionaries, and not one message."""
     duplicates: tuple[ComponentDescriptor, ...] = ()
-    """Components that were given more than once; only the first of each is in the body."""
+    """Components that were given more than once; only the first of each is in the message."""
+
+    @property
+    def body(self) -> pa.Buffer | bytes:
+        """The message in one piece."""
+        return self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
 
 
 class Form(NamedTuple):
@@ -69,12 +82,25 @@ class Form(NamedTuple):
     """For rows that `log` makes."""
 
 
+class BlobTemplate(NamedTuple):
+    """The message of a blob archetype, but for the times and the bytes."""
+
+    shape: Shape
+    before: bytes
+    """What stands before the times."""
+    times: struct.Struct
+    between: bytes
+    after: bytes
+    """What stands behind the bytes."""
+
+
 class Encoder:
     """Encodes the rows of one recording."""
 
     def __init__(self, recording: RecordingKey) -> None:
         self._recording = recording
         self._forms: dict[tuple[object, ...], list[Form]] = {}
+        self._blobs: dict[tuple[object, ...], BlobTemplate] = {}
 
     @staticmethod
     def components(*given: Any) -> tuple[list[ComponentDescriptor], list[pa.Array]]:
@@ -141,14 +167,36 @@ class Encoder:
             If Arrow cannot lay out a value.
         """
         form = self._form(descriptors, arrays, timelines, is_static=is_static, wrap=True)
-        if form.stream:
+        if form.stream or sum(array.nbytes for array in arrays) >= LARGE:
             return _encoded(form, _row(form, arrays, timelines, times), 1)
         body = form.template.write(
             times,
             [arrays[index] for index, _ in form.columns],
             lambda: _encoded(form, _row(form, arrays, timelines, times), 1).body,
         )
-        return EncodedRows(form.shape, body, 1, False, form.duplicates)
+        return EncodedRows(form.shape, (body,), 1, False, form.duplicates)
+
+    def blob(self, archetype: Any, timelines: TimelineNames, times: Sequence[int], *, is_static: bool) -> EncodedRows:
+        """Encode one row of a blob archetype alone, for which `is_blob` holds. Parameters as for `row`.
+
+        A message differs from that of an archetype of equal class, format and size by the times and the bytes only.
+        """
+        view = archetype._buffer
+        key = (type(archetype), archetype._format, len(view), timelines, is_static)
+        known = self._blobs.get(key)
+        if known is not None:
+            begin = known.before + known.times.pack(*times) + known.between
+            return EncodedRows(known.shape, (begin, view, known.after), 1, False)
+        encoded = self.row(*self.components(archetype), timelines, times, is_static=is_static)
+        if len(encoded.pieces) == 3:
+            begin, _, after = map(bytes, encoded.pieces)
+            head = PREFIX.size + PREFIX.unpack_from(begin)[1]
+            packed = struct.Struct(f"<{len(times)}q")
+            template = BlobTemplate(encoded.shape, begin[:head], packed, begin[head + packed.size :], after)
+            if len(self._blobs) >= MOST_BLOBS:
+                self._blobs.clear()
+            self._blobs[key] = template
+        return encoded
 
     def columns(
         self, indexes: Mapping[str, pa.Array], descriptors: Sequence[ComponentDescriptor], arrays: Sequence[pa.Array]
@@ -255,11 +303,12 @@ def _row(form: Form, arrays: Sequence[pa.Array], timelines: TimelineNames, times
 def _encoded(form: Form, columns: list[pa.Array], rows: int) -> EncodedRows:
     batch = pa.RecordBatch.from_arrays(columns, schema=form.schema)
     if not form.stream:
-        return EncodedRows(form.shape, batch.serialize(), rows, False, form.duplicates)
+        pieces = message_pieces(batch, len(form.shape.schema)) if batch.nbytes >= LARGE else (batch.serialize(),)
+        return EncodedRows(form.shape, pieces, rows, False, form.duplicates)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, form.schema) as writer:
         writer.write_batch(batch)
-    return EncodedRows(form.shape, sink.getvalue(), rows, True, form.duplicates)
+    return EncodedRows(form.shape, (sink.getvalue(),), rows, True, form.duplicates)
 
 
 @lru_cache(maxsize=1024)

@@ -12,6 +12,8 @@ Only arrays without offset and nulls, of numbers, fixed-size lists of numbers, t
 so; all others take Arrow's way. A header is remembered only after our body has been found equal to Arrow's, byte for
 byte.
 
+A large message is not written at all: Arrow only says of what pieces it would consist (`message_pieces`).
+
 See <https://arrow.apache.org/docs/format/Columnar.html#encapsulated-message-format>.
 """
 
@@ -23,7 +25,10 @@ from typing import Any
 
 import pyarrow as pa
 
-__all__ = ["RowTemplate"]
+__all__ = ["RowTemplate", "message_pieces"]
+
+LEAST_OWN_PIECE = 4096
+"""Smaller pieces are joined with their neighbours."""
 
 MOST_HEADERS = 256
 MOST_MISMATCHES = 16
@@ -85,6 +90,50 @@ class RowTemplate:
                 self._headers.clear()
             self._headers[key] = bytes(whole[: len(whole) - len(body)])
         return message
+
+
+class _Collected:
+    """A file for Arrow to write to: keeps what it is given, buffers as they are."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes | pa.Buffer] = []
+
+    def write(self, piece: bytes | pa.Buffer) -> int:
+        """Keep a piece."""
+        self.pieces.append(piece)
+        return len(piece)
+
+    def flush(self) -> None:
+        """Do nothing."""
+
+
+def message_pieces(batch: pa.RecordBatch, schema_bytes: int) -> list[bytes | pa.Buffer]:
+    """Return the message that `batch.serialize()` copies together, in pieces that point at the batch's own buffers.
+
+    Parameters
+    ----------
+    batch
+        Without dictionaries.
+    schema_bytes
+        Size of its schema's message, with which Arrow begins a stream.
+    """
+    collected = _Collected()
+    pa.ipc.new_stream(pa.PythonFile(collected, "w"), batch.schema).write_batch(batch)
+    whole: list[bytes | pa.Buffer] = []
+    small: list[bytes | pa.Buffer] = []
+    begin = 0
+    for piece in collected.pieces:
+        if begin < schema_bytes:
+            begin += len(piece)
+        elif len(piece) < LEAST_OWN_PIECE:
+            small.append(piece)
+        else:
+            whole += (b"".join(small), piece)
+            small = []
+    whole.append(b"".join(small))
+    return whole
 
 
 _LIST_OFFSETS = struct.Struct("<2i")

@@ -10,6 +10,7 @@ A process that has attached keeps two mappings and no descriptor, until it ends.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import time
@@ -29,12 +30,15 @@ MINIMUM_SLOTS = 4
 class Segment:
     """A mapped segment. Its mapping is never undone, so that no late reader can crash."""
 
-    __slots__ = ("inode", "participants", "path", "ring")
+    __slots__ = ("_address", "inode", "participants", "path", "ring")
 
-    def __init__(self, path: str, inode: int, ring: Ring, participants: leases.Lease | None) -> None:
+    def __init__(
+        self, path: str, inode: int, address: int, geometry: Geometry, participants: leases.Lease | None
+    ) -> None:
         self.path = path
         self.inode = inode
-        self.ring = ring
+        self._address = address
+        self.ring = Ring(kernel.view(address, geometry.total_bytes), geometry)
         self.participants = participants
         """This process's share in the session's life; None for the collector, which has none."""
 
@@ -53,6 +57,13 @@ class Segment:
     def spool_directory(self) -> str:
         """Where rows without a file wait, on disk."""
         return self._path_at(Header.SPOOL_DIRECTORY)
+
+    def map_ahead(self, slot: int) -> None:
+        """Map a slot's pages into this process, all at once; they have been reserved."""
+        geometry = self.ring.geometry
+        # Kernels before 5.14 do not know it; pages are mapped as they are touched then.
+        with contextlib.suppress(OSError):
+            kernel.advise(self._address + geometry.slot_offset(slot), geometry.slot_bytes, kernel.MADV_POPULATE_WRITE)
 
     def open(self) -> int:
         """Open the segment's file again and return a descriptor of one's own.
@@ -152,7 +163,8 @@ def create(
                 f"no space for a session in {DIRECTORY}: {needed} bytes are needed at least, "
                 f"{free.f_bavail * free.f_frsize} are free. Enlarge it (Docker: --shm-size) or remove what fills it."
             )
-        ring = _map(descriptor, geometry)
+        address = kernel.map_file(descriptor, geometry.total_bytes, writable=True)
+        ring = Ring(kernel.view(address, geometry.total_bytes), geometry)
         for offset, text in ((Header.RUNTIME_DIRECTORY, runtime_directory), (Header.SPOOL_DIRECTORY, spool_directory)):
             raw = text.encode()
             if len(raw) > Header.PATH_BYTES:
@@ -168,7 +180,7 @@ def create(
         except FileExistsError:
             participants.release()
             return None
-        return Segment(path, inode, ring, participants)
+        return Segment(path, inode, address, geometry, participants)
     finally:
         os.close(descriptor)
 
@@ -197,7 +209,9 @@ def attach(path: str, *, participate: bool = True) -> Segment | None:
         try:
             if os.stat(path, follow_symlinks=False).st_ino != inode:
                 raise FileNotFoundError
-            return Segment(path, inode, _map(descriptor, _geometry_of(descriptor, path)), participants)
+            geometry = _geometry_of(descriptor, path)
+            address = kernel.map_file(descriptor, geometry.total_bytes, writable=True)
+            return Segment(path, inode, address, geometry, participants)
         except BaseException as error:
             if participants is not None:
                 participants.release()
@@ -254,11 +268,6 @@ def _geometry_of(descriptor: int, path: str) -> Geometry:
     if problem is not None or geometry.total_bytes != size:
         raise SharedMemoryError(f"{path} is damaged: {problem or f'{size} bytes, expected {geometry.total_bytes}'}")
     return geometry
-
-
-def _map(descriptor: int, geometry: Geometry) -> Ring:
-    address = kernel.map_file(descriptor, geometry.total_bytes, writable=True)
-    return Ring(kernel.view(address, geometry.total_bytes), geometry)
 
 
 def _reserve(descriptor: int, offset: int, size: int) -> bool:

@@ -10,7 +10,7 @@ Called by the owner under its own mutex, or for slots that no other call of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from rerun_mp.shm.layout import LINE_WORDS, Line, SlotState
 from rerun_mp.shm.ring import Ring
@@ -18,7 +18,7 @@ from rerun_mp.shm.ring import Ring
 __all__ = ["ForkedError", "SlotWriter"]
 
 CANDIDATES = 16
-"""How many slots one claim tries before it says that there is none."""
+"""How many slots a claim tries beyond those that it wants before it says that there are no more."""
 
 
 class ForkedError(Exception):
@@ -40,18 +40,18 @@ class SlotWriter:
 
     def claim(
         self,
-        kind: int,
+        kinds: Sequence[int],
         start: int,
         lock: Callable[[int], bool],
         reserve: Callable[[int], bool],
         tried: list[int] | None = None,
-    ) -> int | None:
-        """Make one free slot the owner's, or return None where there is none.
+    ) -> list[int]:
+        """Make free slots the owner's, one for each of `kinds`; return fewer where there are no more.
 
         Parameters
         ----------
-        kind
-            A `layout.Kind`.
+        kinds
+            A `layout.Kind` for each slot.
         start
             Where to begin to look, so that producers do not all try the same slot.
         lock
@@ -65,15 +65,18 @@ class SlotWriter:
         words, states = self.ring.words, self.ring.states
         alive, armed, mine = self._alive, self._armed, self.owner | SlotState.OPEN
         snapshot = states.tolist()
+        claimed: list[int] = []
         # A used slot first: the ring takes only as much memory as the load needs.
         for wanted in (SlotState.FREE, SlotState.UNTOUCHED):
-            for slot in positions(snapshot, wanted, start if wanted == SlotState.FREE else 0):
+            for slot in positions(snapshot, wanted, start if wanted == SlotState.FREE else 0, CANDIDATES + len(kinds)):
+                if len(claimed) == len(kinds):
+                    break
                 if not lock(slot) or states[slot] != wanted:
                     continue
                 usable = wanted == SlotState.FREE or reserve(slot)
                 if tried is not None:
                     tried.append(slot)
-                kind_word = self._first_line + slot * LINE_WORDS + Line.KIND
+                kind, kind_word = kinds[len(claimed)], self._first_line + slot * LINE_WORDS + Line.KIND
                 if not usable:
                     if alive[armed]:
                         states[slot] = SlotState.UNUSABLE
@@ -82,29 +85,19 @@ class SlotWriter:
                     raise ForkedError
                 words[kind_word] = kind
                 states[slot] = mine
-                return slot
-        return None
+                claimed.append(slot)
+        return claimed
 
-    def write(self, slot: int, at: int, declaration: bytes, head: bytes, payload: memoryview, count: int) -> None:
-        """Write three pieces one after the other at offset `at` of a slot, then commit everything below `count`.
+    def write(self, slot: int, at: int, pieces: Iterable[bytes | memoryview], count: int) -> None:
+        """Write pieces one after the other from offset `at` of a slot on, then commit everything below `count`.
 
         Raises
         ------
         ForkedError
-            In a process forked since the owner registered. Nothing was written.
+            In a process forked since the owner registered. Nothing was committed.
         """
-        first = self.ring.geometry.slot_offset(slot) + at
-        second = first + len(declaration)
-        third = second + len(head)
-        end = third + len(payload)
-        memory, words, index = self.ring.memory, self.ring.words, self.ring.count_word(slot)
-        alive, armed = self._alive, self._armed
-        if not alive[armed]:
-            raise ForkedError
-        memory[first:second] = declaration
-        memory[second:third] = head
-        memory[third:end] = payload
-        words[index] = count
+        self.scatter((slot,), pieces, at)
+        self.commit(slot, count)
 
     def fill(self, slot: int, at: int, data: bytes) -> None:
         """Write at offset `at` of a slot what no count says yet to exist: the head or the dictionary of a table.
@@ -121,11 +114,17 @@ class SlotWriter:
             raise ForkedError
         memory[begin:end] = data
 
-    def scatter(self, slots: list[int], pieces: Iterable[bytes | memoryview]) -> None:
-        """Write pieces one after the other over several slots. Nothing of it exists before the head's `commit`."""
+    def scatter(self, slots: Sequence[int], pieces: Iterable[bytes | memoryview], at: int = 0) -> None:
+        """Write pieces one after the other over slots, from offset `at` of the first on, before the `commit`.
+
+        Raises
+        ------
+        ForkedError
+            In a process forked since the owner registered.
+        """
         memory, capacity, slot_offset = self.ring.memory, self.ring.geometry.slot_bytes, self.ring.geometry.slot_offset
         alive, armed = self._alive, self._armed
-        number, at = 0, 0
+        number = 0
         for piece in pieces:
             view = memoryview(piece)
             while view:
@@ -163,12 +162,12 @@ class SlotWriter:
                 states[slot] = word
 
 
-def positions(snapshot: list[int], wanted: int, start: int) -> list[int]:
-    """Return up to `CANDIDATES` slots in the `wanted` state, from `start` on and going round."""
+def positions(snapshot: list[int], wanted: int, start: int, most: int) -> list[int]:
+    """Return up to `most` slots in the `wanted` state, from `start` on and going round."""
     found: list[int] = []
     for begin, end in ((start, len(snapshot)), (0, start)):
         at = begin
-        while len(found) < CANDIDATES:
+        while len(found) < most:
             try:
                 at = snapshot.index(wanted, at, end)
             except ValueError:

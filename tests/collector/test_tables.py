@@ -16,7 +16,7 @@ from rerun_mp.errors import CorruptionError
 from rerun_mp.shm.layout import Geometry, Kind
 from rerun_mp.shm.ring import Ring
 from rerun_mp.table import OpenTable, TableRow, plan_for
-from tests.shm.bench_ring import always, make_ring, make_writer
+from tests.shm.bench_ring import always, claim_one, make_ring, make_writer
 
 GEOMETRY = Geometry(slot_bytes=16384, slots=4, producers=4)
 NONCE = bytes(16)
@@ -32,7 +32,7 @@ class Fast:
 def table_of(ring: Ring, form: Form, rows: list[tuple[str, Fast, int]], width: int = 0) -> tuple[OpenTable, TableShape]:
     """Return a table to which (entity, archetype, step) rows were appended."""
     writer, alive = make_writer(ring)
-    slot = writer.claim(Kind.TABLE, 0, always, always)
+    slot = claim_one(writer, Kind.TABLE, 0, always, always)
     assert slot is not None
     shape = TableShape(RecordingKey("app", "rec"), form, width, True, (("step", "sequence"),))
     plan = plan_for(shape, GEOMETRY.slot_bytes)

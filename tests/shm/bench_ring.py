@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rerun_mp.shm.layout import Geometry, pack_owner
 from rerun_mp.shm.ring import Ring
 from rerun_mp.shm.writer import SlotWriter
@@ -20,6 +22,19 @@ def make_writer(ring: Ring, producer: int = 0, generation: int = 1) -> tuple[Slo
     """Return a writer and the byte that says whether its process was forked (0) since."""
     alive = bytearray(b"\x01")
     return SlotWriter(ring, pack_owner(producer, generation), memoryview(alive), 0), alive
+
+
+def claim_one(
+    writer: SlotWriter,
+    kind: int,
+    start: int,
+    lock: Callable[[int], bool],
+    reserve: Callable[[int], bool],
+    tried: list[int] | None = None,
+) -> int | None:
+    """Claim one slot, if there is any."""
+    slots = writer.claim((kind,), start, lock, reserve, tried)
+    return slots[0] if slots else None
 
 
 def always(_slot: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rerun_mp.shm.layout import Geometry, Header, Kind, Line, SlotState, pack_owner, unpack_owner
-from tests.shm.bench_ring import GEOMETRY, always, make_ring, make_writer
+from tests.shm.bench_ring import GEOMETRY, always, claim_one, make_ring, make_writer
 
 
 def test_tables_and_slots_do_not_overlap() -> None:
@@ -69,7 +69,7 @@ def test_freeing_clears_the_line_and_counts_the_epoch() -> None:
     """A freed slot shows nothing of its former life but the number of its lives."""
     ring = make_ring()
     writer, _ = make_writer(ring)
-    slot = writer.claim(Kind.FRAMES, 0, always, always)
+    slot = claim_one(writer, Kind.FRAMES, 0, always, always)
     assert slot == 0
     writer.commit(slot, 64)
     writer.seal(slot)
@@ -86,7 +86,7 @@ def test_room_to_keep_needs_a_quarter_free() -> None:
     ring = make_ring()
     writer, _ = make_writer(ring)
     kept = []
-    while writer.claim(Kind.FRAMES, 0, always, always) is not None:
+    while claim_one(writer, Kind.FRAMES, 0, always, always) is not None:
         kept.append(ring.has_room_to_keep())
     assert kept == [True] * 6 + [False] * 2
     ring.states[7] = ring.states[6] = SlotState.UNUSABLE
@@ -100,7 +100,7 @@ def test_slots_without_memory_are_offered_again() -> None:
     """A slot for which there was no memory is not tried again until the collector says so."""
     ring = make_ring()
     writer, _ = make_writer(ring)
-    assert writer.claim(Kind.FRAMES, 0, always, lambda slot: slot >= 2) == 2
+    assert claim_one(writer, Kind.FRAMES, 0, always, lambda slot: slot >= 2) == 2
     assert ring.states.tolist()[:2] == [SlotState.UNUSABLE] * 2
     ring.offer_again()
-    assert writer.claim(Kind.FRAMES, 0, always, always) == 0
+    assert claim_one(writer, Kind.FRAMES, 0, always, always) == 0

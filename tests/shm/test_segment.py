@@ -14,6 +14,7 @@ from rerun_mp.shm.layout import Geometry, Header, Lock, SlotState, pack_owner
 from rerun_mp.shm.segment import ClaimLocks, Segment
 from rerun_mp.shm.transient import Transient
 from rerun_mp.shm.writer import SlotWriter
+from tests.shm.bench_ring import claim_one
 
 GEOMETRY = Geometry(slot_bytes=65536, slots=16, producers=64)
 
@@ -147,7 +148,7 @@ def _claim_often(made: Segment, producer: int, rounds: int) -> int:
     mine = writer.owner | SlotState.OPEN
     for number in range(rounds):
         with ClaimLocks(made) as locks:
-            slot = writer.claim(1, number % 4, locks.lock, locks.reserve)
+            slot = claim_one(writer, 1, number % 4, locks.lock, locks.reserve)
         if slot is None:
             continue
         writer.commit(slot, number + 1)

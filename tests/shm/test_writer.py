@@ -9,7 +9,7 @@ import pytest
 
 from rerun_mp.shm.layout import Header, Kind, Line, SlotState, unpack_owner
 from rerun_mp.shm.writer import ForkedError, SlotWriter
-from tests.shm.bench_ring import GEOMETRY, always, make_ring, make_writer
+from tests.shm.bench_ring import GEOMETRY, always, claim_one, make_ring, make_writer
 from tests.shm.bytecode import reachable
 
 
@@ -17,18 +17,18 @@ def test_a_claim_takes_used_slots_before_new_ones() -> None:
     """The ring takes only as much memory as the load needs: what was freed is used again first."""
     ring = make_ring()
     writer, _ = make_writer(ring)
-    first, second = (writer.claim(Kind.FRAMES, 5, always, always) for _ in range(2))
+    first, second = (claim_one(writer, Kind.FRAMES, 5, always, always) for _ in range(2))
     assert (first, second) == (0, 1)
     ring.free(1)
-    assert writer.claim(Kind.FRAMES, 5, always, always) == 1
-    assert writer.claim(Kind.FRAMES, 5, always, always) == 2
+    assert claim_one(writer, Kind.FRAMES, 5, always, always) == 1
+    assert claim_one(writer, Kind.FRAMES, 5, always, always) == 2
 
 
 def test_a_claim_names_its_owner_and_kind() -> None:
     """Whoever reads the line learns who owns the slot and what it holds."""
     ring = make_ring()
     writer, _ = make_writer(ring, producer=3, generation=9)
-    slot = writer.claim(Kind.HEAD, 0, always, always)
+    slot = claim_one(writer, Kind.HEAD, 0, always, always)
     assert slot is not None
     assert unpack_owner(ring.states[slot]) == (3, 9)
     assert ring.states[slot] & 0xFF == SlotState.OPEN
@@ -40,7 +40,7 @@ def test_a_locked_slot_is_passed_over() -> None:
     """A slot that somebody else is claiming is left to him."""
     ring = make_ring()
     writer, _ = make_writer(ring)
-    assert writer.claim(Kind.FRAMES, 0, lambda slot: slot not in (0, 1), always) == 2
+    assert claim_one(writer, Kind.FRAMES, 0, lambda slot: slot not in (0, 1), always) == 2
 
 
 def test_a_slot_taken_since_the_look_is_passed_over() -> None:
@@ -53,29 +53,41 @@ def test_a_slot_taken_since_the_look_is_passed_over() -> None:
     def lock(slot: int) -> bool:
         if not taken:
             taken.append(slot)
-            taken.append(other.claim(Kind.FRAMES, 0, always, always))
+            taken.append(claim_one(other, Kind.FRAMES, 0, always, always))
         return True
 
-    assert one.claim(Kind.FRAMES, 0, lock, always) == 1
+    assert claim_one(one, Kind.FRAMES, 0, lock, always) == 1
     assert taken == [0, 0]
+
+
+def test_several_slots_are_claimed_at_once_or_as_many_as_there_are() -> None:
+    """A message larger than a slot gets what it needs in one look; who gets too few is told how many."""
+    ring = make_ring()
+    writer, _ = make_writer(ring)
+    tried: list[int] = []
+    slots = writer.claim((Kind.HEAD, Kind.PART, Kind.PART), 0, lambda slot: slot != 1, always, tried)
+    assert slots == tried == [0, 2, 3]
+    kinds = [ring.words[ring.geometry.line_word(slot) + Line.KIND] for slot in slots]
+    assert kinds == [Kind.HEAD, Kind.PART, Kind.PART]
+    assert writer.claim([Kind.PART] * 9, 0, always, always) == [1, 4, 5, 6, 7]
 
 
 def test_a_full_ring_is_an_answer() -> None:
     """Running out is a result, not a surprise."""
     ring = make_ring()
     writer, _ = make_writer(ring)
-    assert [writer.claim(Kind.FRAMES, 0, always, always) for _ in range(8)] == list(range(8))
-    assert writer.claim(Kind.FRAMES, 0, always, always) is None
+    assert [claim_one(writer, Kind.FRAMES, 0, always, always) for _ in range(8)] == list(range(8))
+    assert claim_one(writer, Kind.FRAMES, 0, always, always) is None
 
 
 def test_a_commit_is_the_last_store() -> None:
     """Below the count lies what was written, beyond it nothing was promised."""
     ring = make_ring()
     writer, _ = make_writer(ring)
-    slot = writer.claim(Kind.FRAMES, 0, always, always)
+    slot = claim_one(writer, Kind.FRAMES, 0, always, always)
     assert slot is not None
-    writer.write(slot, 0, b"decl", b"head", memoryview(b"payload!"), 16)
-    writer.write(slot, 16, b"", b"HEAD", memoryview(b"more"), 24)
+    writer.write(slot, 0, (b"decl", b"head", memoryview(b"payload!")), 16)
+    writer.write(slot, 16, (b"", b"HEAD", memoryview(b"more")), 24)
     offset = GEOMETRY.slot_offset(slot)
     assert ring.words[ring.count_word(slot)] == 24
     assert bytes(ring.memory[offset : offset + 24]) == b"declheadpayload!HEADmore"
@@ -95,14 +107,14 @@ def test_a_forked_child_stores_nothing() -> None:
     """Every method that would store into the segment finds the guard wiped and does not."""
     ring = make_ring()
     writer, alive = make_writer(ring)
-    slot = writer.claim(Kind.FRAMES, 0, always, always)
+    slot = claim_one(writer, Kind.FRAMES, 0, always, always)
     assert slot is not None
     before = bytes(ring.memory)
     alive[0] = 0
     with pytest.raises(ForkedError):
-        writer.claim(Kind.FRAMES, 0, always, always)
+        claim_one(writer, Kind.FRAMES, 0, always, always)
     with pytest.raises(ForkedError):
-        writer.write(slot, 0, b"x", b"y", memoryview(b"z"), 8)
+        writer.write(slot, 0, (b"x", b"y", memoryview(b"z")), 8)
     with pytest.raises(ForkedError):
         writer.scatter([slot], (b"x",))
     with pytest.raises(ForkedError):
@@ -117,9 +129,9 @@ def test_abandoning_touches_only_what_was_claimed() -> None:
     ring = make_ring()
     writer, _ = make_writer(ring, producer=0)
     other, _ = make_writer(ring, producer=1)
-    theirs = other.claim(Kind.FRAMES, 0, always, always)
+    theirs = claim_one(other, Kind.FRAMES, 0, always, always)
     tried: list[int] = []
-    mine = writer.claim(Kind.PART, 0, always, always, tried)
+    mine = claim_one(writer, Kind.PART, 0, always, always, tried)
     assert tried == [mine]
     writer.abandon([0, 1, 2])
     assert theirs == 0
@@ -128,7 +140,7 @@ def test_abandoning_touches_only_what_was_claimed() -> None:
     assert ring.states[2] == SlotState.UNTOUCHED
 
 
-@pytest.mark.parametrize("method", ["claim", "write", "fill", "scatter", "commit", "seal", "abandon"])
+@pytest.mark.parametrize("method", ["claim", "fill", "scatter", "commit", "seal", "abandon"])
 def test_nothing_can_run_between_guard_and_store(method: str) -> None:
     """From each look at the fork guard to the stores after it there is no call and no backward jump.
 
