@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from rerun_mp.appends import Append
     from rerun_mp.config import SinkSpec
     from rerun_mp.encoding.components import Encoder
-    from rerun_mp.encoding.timepoint import TimeKind
     from rerun_mp.recording import RecordingStream
     from rerun_mp.timeline import Timepoint
 
@@ -131,14 +130,14 @@ version = 0
 class Lane:
     """What a thread's next call of `log` or `set_time` needs, if nothing has changed since the last: see `rows.log`."""
 
-    __slots__ = ("kinds", "tables", "times", "version")
+    __slots__ = ("sequences", "tables", "times", "version")
 
     def __init__(self) -> None:
         self.version = -1
         """The lane holds as long as this is `active.version`."""
         self.tables: dict[type, Append] = {}
         self.times: dict[str, int] = {}
-        self.kinds: dict[str, TimeKind] = {}
+        self.sequences: set[str] = set()
 
 
 class _Lanes(threading.local):

@@ -84,12 +84,13 @@ def log(
     lane = lanes.lane
     if lane.version == active.version and recording is None and static is False and not extra:
         append = lane.tables.get(type(entity))
-        if append is not None and type(entity_path) is str:
+        if append is not None:
             try:
-                if append(entity_path, entity, lane.times):
+                if append(entity_path, entity, lane.times):  # type: ignore[arg-type]
                     return
-            except AttributeError:
-                # The archetype has been changed since it was made: no longer one of fixed layout.
+            except (AttributeError, TypeError):
+                # The archetype has been changed since it was made: no longer one of fixed layout. Or the path is a
+                # list of parts. Nothing has been committed.
                 pass
     if strict is None:
         _log(entity_path, entity, *extra, static=static, recording=recording)
@@ -173,7 +174,8 @@ def _log_in_table(
     if is_default:
         if lane.version != active.version:
             point.tables.clear()
-            lane.version, lane.tables, lane.times, lane.kinds = active.version, point.tables, point.values, point.kinds
+            lane.version, lane.tables = active.version, point.tables
+            lane.times, lane.sequences = point.values, point.sequences
         if append is not None:
             point.tables[type(archetype)] = append
     return True

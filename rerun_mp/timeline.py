@@ -32,16 +32,17 @@ __all__ = ["Timepoint", "disable_timeline", "reset_time", "set_log_tick_enabled"
 
 LOG_TIME = "log_time"
 LOG_TICK = "log_tick"
-MOST_SEQUENCE = (1 << 63) - 1
 
 
 class Timepoint:
     """The times that one thread has set in one recording."""
 
-    __slots__ = ("_names", "kinds", "tables", "values")
+    __slots__ = ("_names", "kinds", "sequences", "tables", "values")
 
     def __init__(self) -> None:
         self.kinds: dict[str, TimeKind] = {}
+        self.sequences: set[str] = set()
+        """The timelines whose kind is a sequence."""
         self.values: dict[str, int] = {}
         self._names: dict[tuple[bool, bool], TimelineNames] = {}
         """What `stamp` returns, by whether it stamps the time and the tick; forgotten when a timeline comes or goes."""
@@ -52,6 +53,9 @@ class Timepoint:
         """Set the time on a timeline. A timeline that changes its kind is replaced."""
         if self.kinds.get(timeline) is not kind:
             self.kinds[timeline] = kind
+            self.sequences.discard(timeline)
+            if kind is TimeKind.SEQUENCE:
+                self.sequences.add(timeline)
             self._forget()
         self.values[timeline] = value
 
@@ -59,11 +63,13 @@ class Timepoint:
         """Forget a timeline; one that is not set is forgotten already."""
         if self.kinds.pop(timeline, None) is not None:
             del self.values[timeline]
+            self.sequences.discard(timeline)
             self._forget()
 
     def reset(self) -> None:
         """Forget all timelines."""
         self.kinds.clear()
+        self.sequences.clear()
         self.values.clear()
         self._forget()
 
@@ -144,11 +150,12 @@ def set_time(
     if (
         type(sequence) is int
         and lane.version == active.version
-        and lane.kinds.get(timeline) is TimeKind.SEQUENCE
+        and timeline in lane.sequences
         and recording is None
         and duration is None
         and timestamp is None
-        and -MOST_SEQUENCE <= sequence <= MOST_SEQUENCE
+        # As literals, because names would be looked up, and the first of them negated, at each call.
+        and -0x7FFF_FFFF_FFFF_FFFF <= sequence <= 0x7FFF_FFFF_FFFF_FFFF
     ):
         # The common call of a loop: nothing is new but the number.
         lane.times[timeline] = sequence

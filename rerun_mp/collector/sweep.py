@@ -27,12 +27,13 @@ import numpy as np
 
 from rerun_mp.collector.chunks import BuiltChunks, TakenFrames
 from rerun_mp.collector.tables import TakenRows, copy_rows
-from rerun_mp.encoding.chains import EPOCH_MASK, unpack_chain
+from rerun_mp.encoding.chains import EPOCH_MASK, preamble_bytes, unpack_chain
 from rerun_mp.encoding.frames import FILE_REFERENCE, LARGE_FILE_PREFIX, FrameKind, RowsFrame, Shape, unpack_frames
-from rerun_mp.encoding.tables import TablePlan, TableShape, unpack_head
+from rerun_mp.encoding.tables import TablePlan, TableShape, head_bytes, unpack_head
 from rerun_mp.errors import CorruptionError
 from rerun_mp.shm.layout import (
     LINE_WORDS,
+    PAGE,
     TAKEN_BITS,
     TAKEN_MASK,
     Attention,
@@ -258,14 +259,18 @@ class Sweeper:
         offset, slot_bytes = self._geometry.slot_offset(slot), self._geometry.slot_bytes
         known = self._tables.get(slot)
         if known is None or known[0] != epoch:
-            known = (epoch, *unpack_head(self._copy(offset, offset + slot_bytes // 4), slot_bytes), [])
+            head = self._copy(offset, offset + PAGE)
+            if head_bytes(head) > PAGE:
+                head = self._copy(offset, offset + slot_bytes // 4)
+            known = (epoch, *unpack_head(head, slot_bytes), [])
             self._tables[slot] = known
         _, shape, plan, texts = known
         return copy_rows(self._ring.memory, offset, slot_bytes, shape, plan, (slot, epoch, start, stop), texts)
 
     def _chain(self, slot: int) -> tuple[list[tuple[int, int]], int, int]:
         offset = self._geometry.slot_offset(slot)
-        return unpack_chain(self._copy(offset, offset + self._geometry.slot_bytes), self._geometry.slots)
+        slots, capacity = self._geometry.slots, self._geometry.slot_bytes
+        return unpack_chain(self._copy(offset, offset + min(preamble_bytes(slots), capacity)), slots, capacity)
 
     def _unpack_chain(self, slot: int) -> tuple[list[RowsFrame], CorruptionError | None]:
         parts, total, begin = self._chain(slot)

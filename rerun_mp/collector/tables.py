@@ -18,7 +18,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rerun_mp.collector.chunks import MAX_PART_ROWS, ROW_ID_FIELD, SORBET_VERSION, BuiltChunks, ChunkBatch
+from rerun_mp.collector.chunks import (
+    MAX_PART_BYTES,
+    MAX_PART_ROWS,
+    ROW_ID_FIELD,
+    SORBET_VERSION,
+    BuiltChunks,
+    ChunkBatch,
+)
 from rerun_mp.encoding.tables import BLOCK_FORMS, TEXT_FORMS, Form, TablePlan, TableShape, unpack_texts
 from rerun_mp.errors import CorruptionError
 
@@ -142,7 +149,8 @@ def build_table_chunks(taken: Sequence[TakenRows], *, nonce: bytes) -> BuiltChun
         The segment's.
     """
     by_shape: dict[TableShape, list[TakenRows]] = {}
-    for rows in sorted(taken, key=lambda rows: rows.range):
+    # Most often this is the order of their rows already, and nothing has to be sorted.
+    for rows in sorted(taken, key=lambda rows: (rows.paths[rows.entity[0]], rows.time_half[0], rows.range)):
         by_shape.setdefault(rows.shape, []).append(rows)
     good: Counter[int] = Counter({rows.slot: rows.stop - rows.start for rows in taken})
     chunks: list[ChunkBatch] = []
@@ -161,19 +169,22 @@ def _chunks_of_shape(shape: TableShape, parts: list[TakenRows], nonce: bytes) ->
     entity = np.concatenate(entities)
     time_half = np.concatenate([part.time_half for part in parts])
     counter_half = np.concatenate([part.counter_half for part in parts])
-    order = np.lexsort((counter_half, time_half, entity))
-    batch = _batch(shape, parts, order, time_half[order], counter_half[order])
-    entity = entity[order]
+    order: Any = np.lexsort((counter_half, time_half, entity))
+    if (order[1:] > order[:-1]).all():
+        order = None
+    else:
+        entity, time_half, counter_half = entity[order], time_half[order], counter_half[order]
+    batch = _batch(shape, parts, order, time_half, counter_half)
     bounds = [0, *(np.flatnonzero(entity[1:] != entity[:-1]) + 1).tolist(), len(entity)]
-    times = time_half[order]
     names = list(numbers)
+    rows_of_part = min(MAX_PART_ROWS, max(1, MAX_PART_BYTES * len(entity) // batch.nbytes))
     digest = _digest(nonce, shape, parts)
     chunks = []
     for begin, end in pairwise(bounds):
         path = names[int(entity[begin])]
-        for number, first in enumerate(range(begin, end, MAX_PART_ROWS)):
-            last = min(first + MAX_PART_ROWS, end)
-            chunk_id = _chunk_id(digest, path, number, int(times[first]))
+        for number, first in enumerate(range(begin, end, rows_of_part)):
+            last = min(first + rows_of_part, end)
+            chunk_id = _chunk_id(digest, path, number, int(time_half[first]))
             metadata = {"sorbet:version": SORBET_VERSION, "rerun:entity_path": path, "rerun:id": chunk_id}
             piece = batch.slice(first, last - first).replace_schema_metadata(metadata)
             size = batch.nbytes * (last - first) // len(entity)
@@ -182,21 +193,22 @@ def _chunks_of_shape(shape: TableShape, parts: list[TakenRows], nonce: bytes) ->
 
 
 def _batch(shape: TableShape, parts: list[TakenRows], order: Any, time_half: Any, counter_half: Any) -> Any:
-    ids = np.empty((len(order), 2), ">u8")
+    """Return all rows in one batch; `order` says which come first, None: as they are."""
+    ids = np.empty((len(time_half), 2), ">u8")
     ids[:, 0] = time_half
     ids[:, 1] = counter_half
-    row_ids = pa.Array.from_buffers(pa.binary(16), len(order), [None, pa.py_buffer(ids)])
+    row_ids = pa.Array.from_buffers(pa.binary(16), len(ids), [None, pa.py_buffer(ids)])
     fields: list[Any] = []
     columns: list[Any] = []
     stamped = [(name, kind, number) for number, (name, kind) in enumerate(shape.timelines)]
     if shape.has_log_time:
         stamped.append(("log_time", "timestamp", -1))
     for name, kind, number in sorted(stamped):
-        numbers = np.concatenate(
-            [part.clock.view(np.int64) if number < 0 else part.timelines[number] for part in parts]
+        numbers = _ordered(
+            [part.clock.view(np.int64) if number < 0 else part.timelines[number] for part in parts], order
         )
         fields.append(pa.field(name, TIME_TYPES[kind], metadata={"rerun:kind": "index", "rerun:index_name": name}))
-        columns.append(pa.Array.from_buffers(TIME_TYPES[kind], len(order), [None, pa.py_buffer(numbers[order])]))
+        columns.append(pa.Array.from_buffers(TIME_TYPES[kind], len(ids), [None, pa.py_buffer(numbers)]))
     for field, column in _components(shape, parts, order):
         fields.append(field)
         columns.append(column)
@@ -205,16 +217,15 @@ def _batch(shape: TableShape, parts: list[TakenRows], order: Any, time_half: Any
 
 def _components(shape: TableShape, parts: list[TakenRows], order: Any) -> list[tuple[Any, Any]]:
     if shape.form in TEXT_FORMS:
-        indices = pa.array(order)
-        texts = pa.concat_arrays([part.values[0] for part in parts]).take(indices)
-        found = [(_field("TextLog", "text", "Text", pa.string()), _lists(texts, 1))]
+        found = [(_field("TextLog", "text", "Text", pa.string()), _lists(_taken(parts, 0, order), 1))]
         if shape.form == Form.LEVELLED_TEXT:
-            levels = pa.concat_arrays([part.values[1] for part in parts]).take(indices)
-            found.insert(0, (_field("TextLog", "level", "TextLogLevel", pa.string()), _lists(levels, 1)))
+            levels = _lists(_taken(parts, 1, order), 1)
+            found.insert(0, (_field("TextLog", "level", "TextLogLevel", pa.string()), levels))
         return found
-    values = np.concatenate([part.values for part in parts])[order]
+    values = _ordered([part.values for part in parts], order)
+    rows = len(values)
     if shape.form == Form.SCALARS:
-        array = pa.Array.from_buffers(pa.float64(), len(order), [None, pa.py_buffer(values)])
+        array = pa.Array.from_buffers(pa.float64(), rows, [None, pa.py_buffer(values)])
         return [(_field("Scalars", "scalars", "Scalar", pa.float64()), _lists(array, 1))]
     archetype, size = POINTS[shape.form]
     coordinates = values.reshape(-1).view("<f4")
@@ -222,7 +233,18 @@ def _components(shape: TableShape, parts: list[TakenRows], order: Any) -> list[t
     flat = pa.Array.from_buffers(pa.float32(), len(coordinates), [None, pa.py_buffer(coordinates)])
     points = pa.FixedSizeListArray.from_arrays(flat, type=item)
     component_type = f"Position{size}D"
-    return [(_field(archetype, "positions", component_type, item), _lists(points, len(points) // len(order)))]
+    return [(_field(archetype, "positions", component_type, item), _lists(points, len(points) // rows))]
+
+
+def _ordered(columns: list[Any], order: Any) -> Any:
+    """Return the columns of all parts as one, in order; without a copy where there is nothing to do."""
+    whole = columns[0] if len(columns) == 1 else np.concatenate(columns)
+    return whole if order is None else whole[order]
+
+
+def _taken(parts: list[TakenRows], number: int, order: Any) -> Any:
+    whole = pa.concat_arrays([part.values[number] for part in parts])
+    return whole if order is None else whole.take(pa.array(order))
 
 
 def _field(archetype: str, name: str, component_type: str, item: Any) -> Any:
@@ -259,7 +281,7 @@ def _texts(memory: memoryview, at: int, plan: TablePlan, ends: Any, rows: int, *
 
 def _digest(nonce: bytes, shape: TableShape, parts: list[TakenRows]) -> bytes:
     digest = hashlib.blake2b(nonce, digest_size=16)
-    digest.update(repr((shape, [part.range for part in parts])).encode())
+    digest.update(repr((shape, sorted(part.range for part in parts))).encode())
     return digest.digest()
 
 

@@ -44,8 +44,15 @@ def pack_chain(parts: Sequence[tuple[int, int]], total: int) -> bytes:
     return COUNT.pack(len(parts), 0) + entries + SIZE.pack(total)
 
 
-def unpack_chain(head: memoryview, slots: int) -> tuple[list[tuple[int, int]], int, int]:
-    """Read a preamble from a private copy of the head.
+def unpack_chain(head: memoryview, slots: int, capacity: int) -> tuple[list[tuple[int, int]], int, int]:
+    """Read a preamble from a private copy of the head's beginning.
+
+    Parameters
+    ----------
+    head
+        At least as much as the longest preamble for a ring of `slots` slots.
+    slots, capacity
+        How many slots there are, and their size in bytes.
 
     Returns
     -------
@@ -55,12 +62,11 @@ def unpack_chain(head: memoryview, slots: int) -> tuple[list[tuple[int, int]], i
     Raises
     ------
     CorruptionError
-        If it cannot be one, for a ring of `slots` slots.
+        If it cannot be one.
     """
-    capacity = len(head)
     (count, _) = COUNT.unpack_from(head, 0)
     begin = preamble_bytes(count)
-    if count >= slots or begin > capacity:
+    if count >= slots or begin > len(head):
         raise CorruptionError(f"a chain claims {count} parts")
     parts = list(PART.iter_unpack(head[COUNT.size : begin - SIZE.size]))
     (total,) = SIZE.unpack_from(head, begin - SIZE.size)

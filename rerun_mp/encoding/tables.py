@@ -28,7 +28,17 @@ from typing import NamedTuple
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import CorruptionError
 
-__all__ = ["Form", "TablePlan", "TableShape", "pack_head", "pack_text", "plan_table", "unpack_head", "unpack_texts"]
+__all__ = [
+    "Form",
+    "TablePlan",
+    "TableShape",
+    "head_bytes",
+    "pack_head",
+    "pack_text",
+    "plan_table",
+    "unpack_head",
+    "unpack_texts",
+]
 
 PLAN = struct.Struct("<9I4xQQ")
 SIZE = struct.Struct("<I")
@@ -134,6 +144,12 @@ def pack_plan(plan: TablePlan) -> bytes:
 def pack_text(text: bytes) -> bytes:
     """Return a dictionary's entry."""
     return TEXT.pack(len(text)) + text
+
+
+def head_bytes(beginning: memoryview) -> int:
+    """Return how many bytes a slot's declaration and plan claim to take, from its first bytes."""
+    (size,) = SIZE.unpack_from(beginning, 0)
+    return _aligned(SIZE.size + size) + PLAN.size
 
 
 def unpack_head(head: memoryview, slot_bytes: int) -> tuple[TableShape, TablePlan]:

@@ -7,11 +7,13 @@ import random
 from collections import Counter, defaultdict
 
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rerun.chunk import Chunk
 
-from rerun_mp.collector.chunks import MAX_PART_ROWS, BuiltChunks, TakenFrames, build_chunks
+from rerun_mp.collector import chunks
+from rerun_mp.collector.chunks import MAX_PART_BYTES, BuiltChunks, TakenFrames, build_chunks
 from rerun_mp.encoding.frames import RecordingKey, RowsFrame
 from tests.collector.made_frames import (
     RECORDING,
@@ -121,11 +123,19 @@ def test_rows_of_many_producers_share_a_chunk() -> None:
     assert chunk.batch.column("step").to_pylist() == list(reversed(range(64)))
 
 
-def test_a_group_beyond_the_bound_is_split_between_frames() -> None:
-    size = MAX_PART_ROWS // 3
-    frames = [scalars_frame([1.0] * size, row_id=(n, 0)) for n in range(7)]
+def test_a_group_beyond_the_bound_of_bytes_is_split_between_frames() -> None:
+    first = scalars_frame([1.0] * 1000, row_id=(0, 0))
+    fitting = MAX_PART_BYTES // len(first.body)
+    frames = [first, *(scalars_frame([1.0] * 1000, row_id=(n, 0)) for n in range(1, 2 * fitting + 1))]
     built = build_chunks([one_slot(frames)], nonce=NONCE)
-    assert [chunk.num_rows for chunk in built.chunks] == [3 * size, 3 * size, size]
+    assert [chunk.num_rows for chunk in built.chunks] == [1000 * fitting, 1000 * fitting, 1000]
+
+
+def test_a_group_beyond_the_bound_of_rows_is_split_between_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "MAX_PART_ROWS", 300)
+    frames = [scalars_frame([1.0] * 100, row_id=(n, 0)) for n in range(7)]
+    built = build_chunks([one_slot(frames)], nonce=NONCE)
+    assert [chunk.num_rows for chunk in built.chunks] == [300, 300, 100]
 
 
 def test_frames_whose_row_ids_interleave_do_not_share_a_chunk() -> None:
