@@ -63,6 +63,7 @@ class Outputs:
         self._spool = Path(segment.spool_directory)
         directories.ensure_private(segment.spool_directory)
         self._outputs: dict[RecordingKey, RecordingOutput] = {}
+        self._unflushed: list[RecordingStore] = []
 
     def apply(self, config: SessionConfig) -> None:
         """Bring every recording to the sinks that the configuration names."""
@@ -74,6 +75,7 @@ class Outputs:
                 # Each life of a collector does it; the chunk is the same one each time.
                 chunk = start_time_chunk(spec.key, spec.start_time_ns)
                 self.store([chunk])
+                self.flush()
                 self.show([chunk])
 
     def build(self, frames: Sequence[TakenFrames], rows: Sequence[TakenRows]) -> BuiltChunks:
@@ -87,14 +89,18 @@ class Outputs:
         )
 
     def store(self, chunks: Sequence[ChunkBatch]) -> None:
-        """Put chunks into their stores and flush these."""
-        touched = []
+        """Hand chunks to their stores. They are there when `flush` has returned."""
         for key, group in groupby(sorted(chunks, key=lambda chunk: chunk.recording), key=lambda chunk: chunk.recording):
             store = self._output(key).store
             store.append(list(group))
-            touched.append(store)
-        for store in touched:
+            if store not in self._unflushed:
+                self._unflushed.append(store)
+
+    def flush(self) -> None:
+        """Wait until the stores have what was handed to them."""
+        for store in self._unflushed:
             store.flush(FLUSH_TIMEOUT)
+        self._unflushed.clear()
 
     def show(self, chunks: Sequence[ChunkBatch]) -> None:
         """Offer chunks to the live sinks of their recordings."""

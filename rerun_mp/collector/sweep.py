@@ -2,10 +2,12 @@
 
 One sweep is in flight at a time. Its steps, in this order, and what a collector that dies between them leaves behind:
 
-1. `Sweeper.collect` copies what lies between done and count of each slot that moved, and only then stores a
-   (sweep, taken) word in each of their control lines. Nothing has been forwarded before all of those words are there.
-2. The worker forwards the chunks to the store and flushes it.
-3. `Sweeper.complete` adds to the producers' totals and stores the sweep's number in the header: *this store makes the
+1. `Sweeper.collect` copies what lies between done and count of each slot that moved. It stores nothing, so it may run
+   ahead: while the sweep before is being flushed, the next one is copied.
+2. `Sweeper.begin` stores a (sweep, taken) word in each of their control lines. Nothing has been forwarded before all
+   of those words are there.
+3. The worker forwards the chunks to the store and flushes it.
+4. `Sweeper.complete` adds to the producers' totals and stores the sweep's number in the header: *this store makes the
    sweep done*. Then it frees what is sealed and done.
 
 A new collector first repeats exactly the ranges that carry the number after the header's (`resume=True`): same ranges,
@@ -48,8 +50,9 @@ from rerun_mp.shm.segment import Segment
 
 __all__ = ["Sweep", "Sweeper"]
 
-MAX_SWEEP_BYTES = 16 * 1024 * 1024
-"""What one sweep copies at most, and so what can be unflushed: a collector that took all there is grew to 1 GB."""
+MAX_SWEEP_BYTES = 8 * 1024 * 1024
+"""What one sweep copies at most. Two of them are in memory, one of these unflushed: a collector that took all there is
+grew to 1 GB."""
 MAX_FILE_BYTES = 1 << 40
 REFRESH_TOTALS = 4096
 """Sweeps between two rewritings of all totals, far less than the 2**15 over which their numbers can be compared."""
@@ -60,6 +63,8 @@ class Sweep:
     """What one sweep took."""
 
     number: int
+    stops: dict[int, int] = field(default_factory=dict)
+    """slot -> how far it is taken."""
     taken: list[TakenFrames] = field(default_factory=list)
     rows: list[TakenRows] = field(default_factory=list)
     owners: dict[int, int] = field(default_factory=dict)
@@ -93,25 +98,38 @@ class Sweeper:
         self._damaged: set[tuple[int, int]] = set()
         """(slot, epoch) of which nothing more is read."""
         self._first = 0
+        self._ahead: dict[int, int] = {}
+        """What a sweep has copied that has not begun: slot -> how far. Such a slot must not be freed."""
         self.is_under_pressure = False
         """Whether less than a quarter of the usable slots is free."""
 
-    def collect(self, *, resume: bool = False) -> Sweep | None:
-        """Take what is new, or, with `resume`, what a dead collector's sweep had taken. None if that is nothing."""
-        sweep = Sweep(self._words[Header.SWEEP_DONE] + 1)
-        found: list[tuple[int, int]] = []
-        for slot in self._in_flight() if resume else self._moved():
-            stop = self._take(slot, sweep, resume=resume)
+    def collect(self, *, resume: bool = False, after: Sweep | None = None) -> Sweep | None:
+        """Copy what is new. None if that is nothing.
+
+        Parameters
+        ----------
+        resume
+            Copy instead what a dead collector's sweep had taken.
+        after
+            The sweep that is in flight: what it has is not new.
+        """
+        sweep = Sweep(self._words[Header.SWEEP_DONE] + 1 if after is None else after.number + 1)
+        taken = {} if after is None else after.stops
+        for slot in self._in_flight() if resume else self._moved(taken):
+            stop = self._take(slot, sweep, taken.get(slot), resume=resume)
             if stop is not None:
-                found.append((slot, stop))
+                sweep.stops[slot] = stop
             if sweep.is_full and not resume:
                 self._first = slot + 1
                 break
-        if not found:
-            return None
-        for slot, stop in found:
+        self._ahead = sweep.stops
+        return sweep if sweep.stops else None
+
+    def begin(self, sweep: Sweep) -> None:
+        """Note in the ring what the sweep has taken. The one before is done."""
+        for slot, stop in sweep.stops.items():
             self._ring.take(slot, sweep.number, stop)
-        return sweep
+        self._ahead = {}
 
     def complete(self, sweep: Sweep, built: BuiltChunks) -> None:
         """Make the sweep done; its chunks are in the store."""
@@ -136,7 +154,8 @@ class Sweeper:
         snapshot = self._control.copy()
         states = snapshot[:, Line.STATE] & np.uint64(0xFF)
         for slot in np.flatnonzero((states == SlotState.SEALED) | (states == SlotState.ABANDONED)).tolist():
-            self._free_if_done(slot)
+            if slot not in self._ahead:
+                self._free_if_done(slot)
         states = self._control[:, Line.STATE] & np.uint64(0xFF)
         free = int(np.count_nonzero(states <= SlotState.FREE))
         usable = self._geometry.slots - int(np.count_nonzero(states == SlotState.UNUSABLE))
@@ -166,7 +185,7 @@ class Sweeper:
 
     def has_news(self) -> bool:
         """Say whether a sweep would find anything."""
-        return bool(self._moved())
+        return bool(self._moved({}))
 
     # ---- which slots -----------------------------------------------------------------------------------------------
 
@@ -176,12 +195,17 @@ class Sweeper:
         words = snapshot[:, [Line.TAKEN_A, Line.TAKEN_B]]
         return np.where(words >> bits <= sweep, words & mask, 0).max(axis=1)
 
-    def _moved(self) -> list[int]:
-        """Return the slots that have something new, beginning where the last full sweep had to stop."""
+    def _moved(self, taken: dict[int, int]) -> list[int]:
+        """Return the slots that have something new, beginning where the last full sweep had to stop.
+
+        `taken` is what the sweep in flight has: slot -> how far.
+        """
         snapshot = self._control.copy()
         states = snapshot[:, Line.STATE] & np.uint64(0xFF)
         live = (states == SlotState.OPEN) | (states == SlotState.SEALED)
-        moved = np.flatnonzero(live & (snapshot[:, Line.COUNT] > self._done(snapshot))).tolist()
+        done = self._done(snapshot)
+        done[list(taken)] = list(taken.values())
+        moved = np.flatnonzero(live & (snapshot[:, Line.COUNT] > done)).tolist()
         if self._damaged:
             moved = [s for s in moved if (s, int(snapshot[s, Line.EPOCH])) not in self._damaged]
         first = self._first
@@ -192,15 +216,16 @@ class Sweeper:
 
     # ---- one slot --------------------------------------------------------------------------------------------------
 
-    def _take(self, slot: int, sweep: Sweep, *, resume: bool) -> int | None:
-        """Copy and unpack one slot's news into `sweep`. Returns how far it is taken then."""
+    def _take(self, slot: int, sweep: Sweep, start: int | None, *, resume: bool) -> int | None:
+        """Copy one slot's news into `sweep`, from `start` on, or from what is done on. Return how far it is taken."""
         line = self._geometry.line_word(slot)
         # State first, then count: what is below a count read after OPEN or SEALED belongs to that owner.
         state = self._words[line + Line.STATE]
         if state & 0xFF not in (SlotState.OPEN, SlotState.SEALED):
             return None
         stop = self._ring.in_flight(slot) if resume else self._words[line + Line.COUNT]
-        kind, epoch, start = self._words[line + Line.KIND], self._words[line + Line.EPOCH], self._ring.done(slot)
+        kind, epoch = self._words[line + Line.KIND], self._words[line + Line.EPOCH]
+        start = self._ring.done(slot) if start is None else start
         producer, _ = unpack_owner(state)
         if stop is None or stop <= start or (slot, epoch) in self._damaged:
             return None

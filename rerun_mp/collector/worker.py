@@ -12,8 +12,10 @@ import contextlib
 import os
 import sys
 import time
+from typing import NamedTuple
 
 from rerun_mp import launch
+from rerun_mp.collector.chunks import BuiltChunks
 from rerun_mp.collector.ending import end_session, is_over
 from rerun_mp.collector.guard import ending_path, find_segment, outlive_signals
 from rerun_mp.collector.outputs import Outputs
@@ -61,6 +63,13 @@ def main(path: str, nonce: str) -> int:
     return 0
 
 
+class Prepared(NamedTuple):
+    """A sweep that has been copied and has not begun, and its chunks."""
+
+    sweep: Sweep
+    chunks: BuiltChunks
+
+
 class Worker:
     """Drains one session."""
 
@@ -78,22 +87,20 @@ class Worker:
         """Drain until the session has ended."""
         self._attend(is_sleeping=False)
         self._apply_config(force=True)
-        sweep = self.sweeper.collect(resume=True)
-        if sweep is not None:
-            self.forward(sweep)
+        self._forward(self._collect(resume=True))
         self.sweeper.free_done()
         if is_ending:
             end_session(self)
             return
         next_watch = next_guard = 0.0
         next_offer = time.monotonic() + OFFER_EVERY
+        ahead: Prepared | None = None
         while True:
             self._apply_config()
             begin = time.monotonic()
-            sweep = self.sweeper.collect()
-            if sweep is not None:
-                self.forward(sweep)
-            if begin >= next_watch or sweep is None:
+            prepared = ahead or self._collect()
+            ahead = self._forward(prepared, looks_ahead=True)
+            if begin >= next_watch or prepared is None:
                 next_watch = begin + WATCH_EVERY
                 self.watch.look()
             self.sweeper.free_done()
@@ -103,8 +110,8 @@ class Worker:
             if begin >= next_offer:
                 next_offer = begin + OFFER_EVERY
                 self.segment.ring.offer_again()
-            if sweep is not None:
-                if not self.sweeper.is_under_pressure and not sweep.is_full:
+            if prepared is not None:
+                if ahead is None:
                     time.sleep(max(0.0, TICK - (time.monotonic() - begin)))
             elif self._is_over():
                 if end_session(self):
@@ -115,21 +122,35 @@ class Worker:
     def drain_once(self) -> bool:
         """Sweep once. True if there was anything."""
         self._apply_config()
-        sweep = self.sweeper.collect()
-        if sweep is not None:
-            self.forward(sweep)
+        prepared = self._collect()
+        self._forward(prepared)
         self.watch.look()
         self.sweeper.free_done()
-        return sweep is not None
+        return prepared is not None
 
-    def forward(self, sweep: Sweep) -> None:
-        """Bring a sweep into the store, then make it done, then show it to the live sinks."""
+    def _collect(self, *, resume: bool = False, after: Sweep | None = None) -> Prepared | None:
+        """Copy what is new and group it into chunks."""
+        sweep = self.sweeper.collect(resume=resume, after=after)
+        return None if sweep is None else Prepared(sweep, self.outputs.build(sweep.taken, sweep.rows))
+
+    def _forward(self, prepared: Prepared | None, *, looks_ahead: bool = False) -> Prepared | None:
+        """Bring a sweep into the store, then make it done, then show it to the live sinks.
+
+        With `looks_ahead`, and if there may be more, the next sweep is copied while rerun's threads write this one.
+        """
+        if prepared is None:
+            return None
+        sweep, built = prepared
         # A sink that was set before a row was logged must get the row, even if it came while we were copying.
         self._apply_config()
-        built = self.outputs.build(sweep.taken, sweep.rows)
+        self.sweeper.begin(sweep)
         self.outputs.store(built.chunks)
+        is_busy = sweep.is_full or self.sweeper.is_under_pressure
+        ahead = self._collect(after=sweep) if looks_ahead and is_busy else None
+        self.outputs.flush()
         self.sweeper.complete(sweep, built)
         self.outputs.show(built.chunks)
+        return ahead
 
     def _apply_config(self, *, force: bool = False) -> None:
         revision = self.words[Header.CONFIG_REVISION]
