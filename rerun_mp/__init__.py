@@ -61,6 +61,7 @@ from rerun_mp.recording import RecordingStream
 from rerun_mp.routing import connect_grpc, disconnect, flush, save, set_sinks, spawn
 from rerun_mp.rows import log, send_columns
 from rerun_mp.scopes import recording_stream_generator_ctx, shutdown_at_exit, thread_local_stream
+from rerun_mp.settings import Policy, Settings
 from rerun_mp.sinks import FileSink, GrpcSink
 from rerun_mp.strictness import set_strict_mode, strict_mode
 from rerun_mp.timeline import disable_timeline, reset_time, set_log_tick_enabled, set_log_time_enabled, set_time
@@ -91,6 +92,7 @@ __all__ = [
     "FlushTimeoutError",
     "GrpcSink",
     "InvalidArgumentError",
+    "Policy",
     "PrivacyError",
     "RecordingStream",
     "RerunMpError",
@@ -98,6 +100,7 @@ __all__ = [
     "RingFullError",
     "SessionEndedError",
     "SessionError",
+    "Settings",
     "SharedMemoryError",
     "ViewerError",
     "connect_grpc",

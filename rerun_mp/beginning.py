@@ -8,11 +8,15 @@ from __future__ import annotations
 import os
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from rerun_mp import forking, session
 from rerun_mp.active import RecordingState, state_of
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from rerun_mp.settings import Settings
 
 __all__ = ["begin"]
 
@@ -24,7 +28,13 @@ LONGEST_ID = 0xFFFF
 
 
 def begin(
-    application_id: str, recording_id: str | None, *, is_enabled: bool, make_default: bool, send_properties: bool
+    application_id: str,
+    recording_id: str | None,
+    *,
+    is_enabled: bool,
+    make_default: bool,
+    send_properties: bool,
+    settings: Settings | None = None,
 ) -> RecordingState | None:
     """Make a recording known to the session, with its start time if it is new. None: it is disabled.
 
@@ -38,6 +48,8 @@ def begin(
         Whether it becomes what joining processes have by default, if there is none or this process founded the session.
     send_properties
         Whether the start time is logged.
+    settings
+        Of the session, if it does not exist yet.
 
     Raises
     ------
@@ -53,7 +65,7 @@ def begin(
         _check_id("recording_id", recording_id)
     if not _is_enabled(is_enabled):
         return None
-    joined = session.found_or_join()
+    joined = session.found_or_join(settings)
     forking.load_before_forks(*NEEDED_FOR_LOGGING)
     key = RecordingKey(application_id, recording_id or joined.default_recording_id(application_id))
     state = state_of(key)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from rerun.blueprint import BlueprintLike
 
+    from rerun_mp.settings import Settings
+
 __all__ = ["init", "new_recording", "version"]
 
 VERSION = "0.1.0"
@@ -29,6 +31,8 @@ def init(
     strict: bool | None = None,
     default_blueprint: BlueprintLike | None = None,
     send_properties: bool = True,
+    *,
+    settings: Settings | None = None,
 ) -> None:
     """Begin a recording and make it this process's global one.
 
@@ -54,6 +58,8 @@ def init(
         How the spawned viewer shows the application by default.
     send_properties
         Whether the start time is logged, if no other process of the session has begun this recording before.
+    settings
+        Limits and policies; by default what the environment says. They count in the process that founds the session.
 
     Raises
     ------
@@ -79,6 +85,7 @@ def init(
             is_enabled=default_enabled,
             make_default=True,
             send_properties=send_properties,
+            settings=settings,
         )
         active.set_global_data_recording(stream)
     if spawn:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from rerun_mp import session
 from rerun_mp.active import RecordingState, active_state, leaves_foreign_to_rerun
 from rerun_mp.errors import InvalidArgumentError, SessionEndedError
-from rerun_mp.settings import Settings
 from rerun_mp.sinks import FileSink, GrpcSink
 from rerun_mp.strictness import refuse, warn
 
@@ -291,7 +290,7 @@ def finalize_files(state: RecordingState) -> None:
     joined = session.current()
     if joined is None:
         return
-    joined.flush(Settings.from_environment().exit_timeout)
+    joined.flush(joined.settings.exit_timeout)
     others = [sink for sink in state.sinks if sink.kind != "file"]
     if len(others) < len(state.sinks):
         joined.set_sinks(state.key, others)

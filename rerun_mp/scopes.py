@@ -10,7 +10,6 @@ from rerun_mp import session
 from rerun_mp.active import active_recording_stream
 from rerun_mp.errors import FlushTimeoutError
 from rerun_mp.recording import RecordingStream
-from rerun_mp.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +51,7 @@ def _hand_over() -> None:
         return
     joined.seal()
     try:
-        joined.flush(Settings.from_environment().exit_timeout)
+        joined.flush(joined.settings.exit_timeout)
     except FlushTimeoutError as error:
         sys.stderr.write(f"rerun_mp: {error}\n")
 

@@ -58,7 +58,9 @@ _guard: leases.ForkGuard | None = None
 class Session:
     """A session that this process has joined."""
 
-    def __init__(self, key: bytes, joined: Segment, *, is_founder: bool) -> None:
+    def __init__(
+        self, key: bytes, joined: Segment, *, is_founder: bool = False, settings: Settings | None = None
+    ) -> None:
         global _guard
         if _guard is None:
             _guard = leases.ForkGuard()
@@ -66,6 +68,7 @@ class Session:
         self.segment = joined
         self._guard = _guard
         self._founder_pid = os.getpid() if is_founder else -1
+        self._settings = settings
         self._words = joined.ring.words
         self._producer: Producer | None = None
         self._begin_life()
@@ -83,6 +86,13 @@ class Session:
     def is_founder(self) -> bool:
         """Whether this process founded the session."""
         return self._founder_pid == os.getpid()
+
+    @property
+    def settings(self) -> Settings:
+        """What this process was told; of the ring, its founder's settings are in force."""
+        if self._settings is None:
+            self._settings = Settings()
+        return self._settings
 
     def default_recording_id(self, application_id: str) -> str:
         """Return the recording id that every process of the session works out for `application_id`."""
@@ -252,7 +262,7 @@ class Session:
             If the old sinks take longer than the session's exit timeout.
         """
         owner = 0 if self.is_founder else self._token
-        timeout = Settings.from_environment().exit_timeout
+        timeout = self.settings.exit_timeout
         before = self.config().recording(key)
         replaced = [sink for sink in before.sinks if sink.owner == owner] if before is not None else []
         if replaced:
@@ -320,7 +330,7 @@ class Session:
         A process that set a sink waits, bounded, until its rows are stored and, if it is the last, its files are
         complete, so that `python train.py && rerun out.rrd` sees the whole file.
         """
-        timeout = Settings.from_environment().exit_timeout
+        timeout = self.settings.exit_timeout
         begin = time.monotonic()
         self.seal()
         if self._must_complete:
@@ -390,8 +400,8 @@ def current() -> Session | None:
     return _join_existing()
 
 
-def found_or_join() -> Session:
-    """Return this process's session; found it if the tree has none.
+def found_or_join(settings: Settings | None = None) -> Session:
+    """Return this process's session; found it, with these settings, if the tree has none.
 
     Raises
     ------
@@ -407,7 +417,7 @@ def found_or_join() -> Session:
             return _session
         key = _key(may_create=True)
         assert key is not None
-        return _remember(_create_or_attach(key))
+        return _remember(_create_or_attach(key, settings or Settings()))
 
 
 def _join_existing() -> Session | None:
@@ -424,7 +434,7 @@ def _join_existing() -> Session | None:
             return None
         try:
             joined = segment.attach(_path(key))
-            return None if joined is None else _remember(Session(key, joined, is_founder=False))
+            return None if joined is None else _remember(Session(key, joined))
         except ResourceError as error:
             # Said once: what lies there is no session of ours, and will not become one while we look.
             _next_look = math.inf
@@ -432,14 +442,13 @@ def _join_existing() -> Session | None:
             return None
 
 
-def _create_or_attach(key: bytes) -> Session:
-    settings = Settings.from_environment()
+def _create_or_attach(key: bytes, settings: Settings) -> Session:
     deadline = time.monotonic() + 10
     attempt = 0
     while True:
         joined = segment.attach(_path(key))
         if joined is not None:
-            return Session(key, joined, is_founder=False)
+            return Session(key, joined, settings=settings)
         nonce = os.urandom(16)
         # Before there is anything for others to see: without its directories a session has no collector.
         with directories.bases_for_new_session() as (runtime_base, spool_base):
@@ -451,9 +460,10 @@ def _create_or_attach(key: bytes) -> Session:
                 spool_directory=os.path.join(spool_base, nonce.hex()[:16]),
                 policy=settings.policy,
                 block_timeout_ns=int((settings.block_timeout or 0) * 1e9),
+                flush_tick_ns=int(settings.flush_tick * 1e9),
             )
         if joined is not None:
-            return Session(key, joined, is_founder=True)
+            return Session(key, joined, is_founder=True, settings=settings)
         # There was one a moment ago, and it is ending: its name goes away as soon as it has been renamed.
         if time.monotonic() > deadline:
             raise SessionError(

@@ -1,17 +1,19 @@
 """Settings of a session: arguments first, then environment variables, then these defaults.
 
-Read once by the process that founds the session; the others learn them from the segment.
+The process that founds the session decides; the others learn from the segment what concerns them.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from rerun_mp.errors import InvalidArgumentError
 
 __all__ = ["Policy", "Settings"]
+
+MOST_SECONDS = 1e9
 
 
 class Policy(IntEnum):
@@ -25,41 +27,8 @@ class Policy(IntEnum):
     """Raise `RingFullError` at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Limits and policies of a session."""
-
-    ring_bytes: int = 64 * 1024 * 1024
-    """Size of all slots together in bytes; less where /dev/shm has less (half of what is free). RERUN_MP_RING_BYTES."""
-    slot_bytes: int = 256 * 1024
-    """Size of a slot in bytes, whole pages; halved, down to 64 KiB, where the ring is small. RERUN_MP_SLOT_BYTES."""
-    producers: int = 2048
-    """How many processes may log at one time. RERUN_MP_PRODUCERS."""
-    policy: Policy = Policy.BLOCK
-    """RERUN_MP_POLICY: block, drop or raise."""
-    block_timeout: float | None = None
-    """Seconds that `block` waits at most; None: for ever. RERUN_MP_BLOCK_TIMEOUT."""
-    exit_timeout: float = 60.0
-    """Seconds that a process waits at its exit for its rows and files at most. RERUN_MP_EXIT_TIMEOUT."""
-
-    @classmethod
-    def from_environment(cls) -> Settings:
-        """Return the defaults with what the environment overrides.
-
-        Raises
-        ------
-        InvalidArgumentError
-            If a variable cannot be read; the message names it.
-        """
-        defaults = cls()
-        return cls(
-            ring_bytes=_number("RERUN_MP_RING_BYTES", defaults.ring_bytes),
-            slot_bytes=_number("RERUN_MP_SLOT_BYTES", defaults.slot_bytes),
-            producers=_number("RERUN_MP_PRODUCERS", defaults.producers),
-            policy=_policy("RERUN_MP_POLICY", defaults.policy),
-            block_timeout=_seconds("RERUN_MP_BLOCK_TIMEOUT", defaults.block_timeout),
-            exit_timeout=_seconds("RERUN_MP_EXIT_TIMEOUT", defaults.exit_timeout) or 0.0,
-        )
+def _given(text: str, variable: str, example: str) -> InvalidArgumentError:
+    return InvalidArgumentError(f"{variable}={text!r} is not {example}")
 
 
 def _number(variable: str, default: int) -> int:
@@ -67,9 +36,7 @@ def _number(variable: str, default: int) -> int:
     if text is None:
         return default
     if not text.strip().isdecimal():
-        raise InvalidArgumentError(
-            f"{variable}={text!r} is not a whole number; unset it or give one, such as {default}"
-        )
+        raise _given(text, variable, f"a whole number; unset it or give one, such as {default}")
     return int(text)
 
 
@@ -81,8 +48,8 @@ def _seconds(variable: str, default: float | None) -> float | None:
         seconds = float(text)
     except ValueError:
         seconds = -1.0
-    if not 0 <= seconds < 1e9:
-        raise InvalidArgumentError(f"{variable}={text!r} is not a number of seconds; unset it or give one, such as 30")
+    if not 0 <= seconds < MOST_SECONDS:
+        raise _given(text, variable, "a number of seconds; unset it or give one, such as 30")
     return seconds
 
 
@@ -93,4 +60,49 @@ def _policy(variable: str, default: Policy) -> Policy:
     try:
         return Policy[text.strip().upper()]
     except KeyError:
-        raise InvalidArgumentError(f"{variable}={text!r} is not one of block, drop, raise") from None
+        raise _given(text, variable, "one of block, drop, raise") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Limits and policies of a session. What is not given is read from the environment, or has its default.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If something, given or read, makes no sense; the message names it.
+
+    Examples
+    --------
+    >>> import rerun_mp as rr
+    >>> rr.init("my_app", settings=rr.Settings(policy=rr.Policy.DROP))  # doctest: +SKIP
+    """
+
+    ring_bytes: int = field(default_factory=lambda: _number("RERUN_MP_RING_BYTES", 64 * 1024 * 1024))
+    """Size of all slots together in bytes; less where /dev/shm has less (half of what is free). RERUN_MP_RING_BYTES."""
+    slot_bytes: int = field(default_factory=lambda: _number("RERUN_MP_SLOT_BYTES", 256 * 1024))
+    """Size of a slot in bytes, whole pages; halved, down to 64 KiB, where the ring is small. RERUN_MP_SLOT_BYTES."""
+    producers: int = field(default_factory=lambda: _number("RERUN_MP_PRODUCERS", 2048))
+    """How many processes may log at one time. RERUN_MP_PRODUCERS."""
+    policy: Policy = field(default_factory=lambda: _policy("RERUN_MP_POLICY", Policy.BLOCK))
+    """What a call does when the ring is full. RERUN_MP_POLICY: block, drop or raise."""
+    block_timeout: float | None = field(default_factory=lambda: _seconds("RERUN_MP_BLOCK_TIMEOUT", None))
+    """Seconds that `block` waits at most; None: for ever. RERUN_MP_BLOCK_TIMEOUT."""
+    flush_tick: float = field(default_factory=lambda: _seconds("RERUN_MP_FLUSH_TICK", 0.01) or 0.0)
+    """Seconds between two sweeps of the collector under load; an idle one is woken at once. RERUN_MP_FLUSH_TICK."""
+    exit_timeout: float = field(default_factory=lambda: _seconds("RERUN_MP_EXIT_TIMEOUT", 60.0) or 0.0)
+    """Seconds that a process waits at its exit for its rows and files at most. RERUN_MP_EXIT_TIMEOUT."""
+
+    def __post_init__(self) -> None:
+        for name in ("ring_bytes", "slot_bytes", "producers"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 0:
+                raise InvalidArgumentError(f"{name}={value!r} is not a whole number of at least 0")
+        for name in ("block_timeout", "flush_tick", "exit_timeout"):
+            value = getattr(self, name)
+            if value is None and name == "block_timeout":
+                continue
+            if not isinstance(value, int | float) or not 0 <= value < MOST_SECONDS:
+                raise InvalidArgumentError(f"{name}={value!r} is not a number of seconds from 0 on")
+        if not isinstance(self.policy, Policy):
+            raise InvalidArgumentError(f"policy={self.policy!r} is not a rerun_mp.Policy, such as Policy.DROP")

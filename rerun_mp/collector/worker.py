@@ -30,8 +30,8 @@ from rerun_mp.shm.segment import Segment
 
 __all__ = ["Worker", "main"]
 
-TICK = 0.01
-"""Seconds between two sweeps under load: larger chunks, and less disturbance of the writers' caches."""
+MOST_TICK = 1.0
+"""Seconds between two sweeps under load at most, whatever the session's settings say."""
 IDLE_POLL = 0.25
 """Seconds that an idle worker sleeps at most: a missed ring costs no more, and idling 0.1 % of a core."""
 WATCH_EVERY = 0.1
@@ -81,6 +81,8 @@ class Worker:
         self.outputs = Outputs(joined)
         self.bell = Bell(joined.nonce)
         self.watch = ProducersWatch(joined, descriptor, self.sweeper)
+        self._tick = min(joined.ring.words[Header.FLUSH_TICK_NS] / 1e9, MOST_TICK)
+        """Seconds between two sweeps under load: larger chunks, and less disturbance of the writers' caches."""
         self._gone_since: float | None = None
 
     def run(self, *, is_ending: bool) -> None:
@@ -112,7 +114,7 @@ class Worker:
                 self.segment.ring.offer_again()
             if prepared is not None:
                 if ahead is None:
-                    time.sleep(max(0.0, TICK - (time.monotonic() - begin)))
+                    time.sleep(max(0.0, self._tick - (time.monotonic() - begin)))
             elif self._is_over():
                 if end_session(self):
                     return

@@ -91,6 +91,7 @@ class Header:
     POLICY = 8
     BLOCK_TIMEOUT_NS = 9
     CREATED_NS = 10
+    FLUSH_TICK_NS = 11
 
     SWEEP_DONE = 16
     """Number of the last sweep that is wholly in the store. Collector. This one store makes a sweep done."""

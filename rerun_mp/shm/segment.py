@@ -137,6 +137,7 @@ def create(
     spool_directory: str,
     policy: int = 0,
     block_timeout_ns: int = 0,
+    flush_tick_ns: int = 0,
 ) -> Segment | None:
     """Make and publish a segment, with this process as its first participant. None if the name is taken.
 
@@ -172,6 +173,7 @@ def create(
             ring.memory[offset + 8 : offset + 8 + len(raw)] = raw
             ring.words[offset // 8] = len(raw)
         ring.format(nonce, policy=policy, block_timeout_ns=block_timeout_ns, created_ns=time.time_ns())
+        ring.words[Header.FLUSH_TICK_NS] = flush_tick_ns
         participants = _participate(descriptor)
         assert participants is not None, "nobody else knows this file yet"
         inode = os.fstat(descriptor).st_ino

@@ -1,0 +1,68 @@
+"""Settings: an argument wins over the environment, which wins over the default; nonsense is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rerun_mp.errors import InvalidArgumentError
+from rerun_mp.settings import Policy, Settings
+from tests.conftest import RunPython
+
+VARIABLES: list[tuple[str, str, str, Any]] = [
+    ("ring_bytes", "RERUN_MP_RING_BYTES", "1000000", 1_000_000),
+    ("slot_bytes", "RERUN_MP_SLOT_BYTES", "65536", 65_536),
+    ("producers", "RERUN_MP_PRODUCERS", "7", 7),
+    ("policy", "RERUN_MP_POLICY", " Drop ", Policy.DROP),
+    ("block_timeout", "RERUN_MP_BLOCK_TIMEOUT", "2.5", 2.5),
+    ("flush_tick", "RERUN_MP_FLUSH_TICK", "0", 0.0),
+    ("exit_timeout", "RERUN_MP_EXIT_TIMEOUT", "3", 3.0),
+]
+
+
+@pytest.mark.parametrize(("name", "variable", "text", "value"), VARIABLES)
+def test_the_environment_wins_over_the_default(
+    name: str, variable: str, text: str, value: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert getattr(Settings(), name) != value
+    monkeypatch.setenv(variable, text)
+    assert getattr(Settings(), name) == value
+
+
+@pytest.mark.parametrize(("name", "variable", "text", "value"), VARIABLES)
+def test_an_argument_wins_over_the_environment(
+    name: str, variable: str, text: str, value: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "nonsense, that nobody reads")
+    given: dict[str, Any] = {name: value}
+    assert getattr(Settings(**given), name) == value
+
+
+@pytest.mark.parametrize(("name", "variable", "text", "value"), VARIABLES)
+def test_nonsense_is_named(name: str, variable: str, text: str, value: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any]
+    for given in ({name: -1.5}, {name: "nonsense"}):
+        with pytest.raises(InvalidArgumentError, match=name):
+            Settings(**given)
+    monkeypatch.setenv(variable, "nonsense")
+    with pytest.raises(InvalidArgumentError, match=f"{variable}='nonsense' is not"):
+        Settings()
+
+
+FULL_RING = """
+import os, signal, sys
+import rerun_mp as rr
+from rerun_mp.session import current
+from rerun_mp.shm.layout import Header
+
+rr.init("rerun_mp_settings", settings=rr.Settings(ring_bytes=1 << 20, policy=rr.Policy.RAISE, flush_tick=0.5))
+rr.init("rerun_mp_settings", settings=rr.Settings(policy=rr.Policy.DROP))
+words = current().segment.ring.words
+geometry = current().segment.ring.geometry
+print(geometry.slots * geometry.slot_bytes, words[Header.POLICY], words[Header.FLUSH_TICK_NS])
+"""
+
+
+def test_the_founder_s_settings_are_the_session_s(run_python: RunPython) -> None:
+    assert run_python(FULL_RING).check().stdout.split() == [str(1 << 20), str(Policy.RAISE.value), "500000000"]
