@@ -156,13 +156,21 @@ class Sweeper:
         for slot in np.flatnonzero((states == SlotState.SEALED) | (states == SlotState.ABANDONED)).tolist():
             if slot not in self._ahead:
                 self._free_if_done(slot)
-        states = self._control[:, Line.STATE] & np.uint64(0xFF)
-        free = int(np.count_nonzero(states <= SlotState.FREE))
-        usable = self._geometry.slots - int(np.count_nonzero(states == SlotState.UNUSABLE))
+        free, usable = self._free_and_usable()
         self._words[Header.FREE_SLOTS] = free
         was_under_pressure, self.is_under_pressure = self.is_under_pressure, free * 4 < usable
         if self.is_under_pressure != was_under_pressure:
             self._words[Header.ATTENTION] = Attention.PRESSURE if self.is_under_pressure else 0
+
+    def is_half_full(self) -> bool:
+        """Say whether less than half of the usable slots is free now."""
+        free, usable = self._free_and_usable()
+        return free * 2 < usable
+
+    def _free_and_usable(self) -> tuple[int, int]:
+        states = self._control[:, Line.STATE] & np.uint64(0xFF)
+        free = int(np.count_nonzero(states <= SlotState.FREE))
+        return free, self._geometry.slots - int(np.count_nonzero(states == SlotState.UNUSABLE))
 
     def seal_dead(self, owner: int) -> None:
         """Take over the slots of a producer (`layout.pack_owner`) whose lease is free: nobody writes to them."""

@@ -32,6 +32,12 @@ __all__ = ["Worker", "main"]
 
 MOST_TICK = 1.0
 """Seconds between two sweeps under load at most, whatever the session's settings say."""
+REST_SHARE = 2.0
+"""Rest after a sweep, as a multiple of the time that it took."""
+MOST_REST = 0.25
+"""Seconds of such a rest at most."""
+LEAST_NAP = 0.005
+"""Seconds between two looks at the room that is left, while resting."""
 IDLE_POLL = 0.25
 """Seconds that an idle worker sleeps at most: a missed ring costs no more, and idling 0.1 % of a core."""
 WATCH_EVERY = 0.1
@@ -114,7 +120,7 @@ class Worker:
                 self.segment.ring.offer_again()
             if prepared is not None:
                 if ahead is None:
-                    time.sleep(max(0.0, self._tick - (time.monotonic() - begin)))
+                    self._rest(begin)
             elif self._is_over():
                 if end_session(self):
                     return
@@ -171,6 +177,19 @@ class Worker:
         if not self.sweeper.has_news() and self.words[Header.CONFIG_REVISION] == self.words[Header.CONFIG_APPLIED]:
             self.bell.wait(IDLE_POLL if self._gone_since is None else 0.02)
         self._attend(is_sleeping=False)
+
+    def _rest(self, begin: float) -> None:
+        """Let rows gather after a sweep that began at `begin`, as long as there is room and nobody rings.
+
+        At least for the rest of the tick; and if the sweep took long, because its rows were of many entities, for so
+        much longer that the cores are mostly the program's.
+        """
+        now = time.monotonic()
+        end = max(begin + self._tick, now + min(REST_SHARE * (now - begin), MOST_REST))
+        while now < end and not self.sweeper.is_half_full():
+            if self.bell.wait(min(end - now, max(self._tick, LEAST_NAP))):
+                return
+            now = time.monotonic()
 
     def _attend(self, *, is_sleeping: bool) -> None:
         pressure = Attention.PRESSURE if self.sweeper.is_under_pressure else 0
