@@ -325,7 +325,7 @@ class Producer:
         head, size = self._pack_head(rows, 0)
         total = len(declaration) + size
         slots = chain_slots(total, self._capacity)
-        if slots * 4 > self._ring.usable_slots():
+        if slots * 4 > self._words[Header.USABLE_SLOTS]:
             return self._append_file(rows)
         chain = self._claim_slots((Kind.HEAD, *[Kind.PART] * (slots - 1)))
         try:

@@ -157,7 +157,7 @@ class Sweeper:
             if slot not in self._ahead:
                 self._free_if_done(slot)
         free, usable = self._free_and_usable()
-        self._words[Header.FREE_SLOTS] = free
+        self._words[Header.FREE_SLOTS], self._words[Header.USABLE_SLOTS] = free, usable
         was_under_pressure, self.is_under_pressure = self.is_under_pressure, free * 4 < usable
         if self.is_under_pressure != was_under_pressure:
             self._words[Header.ATTENTION] = Attention.PRESSURE if self.is_under_pressure else 0

@@ -29,6 +29,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 from rerun_mp.errors import CorruptionError
@@ -92,6 +93,7 @@ class RowsFrame:
     body: memoryview
 
 
+@lru_cache(maxsize=256)
 def pack_shape(shape: Shape) -> bytes:
     """Return the SHAPE frame that declares `shape`."""
     app = shape.recording.application_id.encode()

@@ -109,6 +109,8 @@ class Header:
     """A `SessionState`. Collector."""
     DAMAGED_SLOTS = 23
     """Slots of which something could not be read. Collector."""
+    USABLE_SLOTS = 24
+    """Slots that were not UNUSABLE at the last sweep. Creator, then collector. A hint, as FREE_SLOTS."""
 
     GUARD_PID = 32
     """Guard."""

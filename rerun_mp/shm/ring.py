@@ -65,6 +65,7 @@ class Ring:
         words[Header.BLOCK_TIMEOUT_NS] = block_timeout_ns
         words[Header.CREATED_NS] = created_ns
         words[Header.FREE_SLOTS] = geometry.slots
+        words[Header.USABLE_SLOTS] = geometry.slots
         words[Header.MAGIC] = MAGIC
 
     def has_room_to_keep(self) -> bool:
@@ -75,10 +76,6 @@ class Ring:
         snapshot = self.states.tolist()
         free = snapshot.count(SlotState.FREE) + snapshot.count(SlotState.UNTOUCHED)
         return free * 4 >= len(snapshot) - snapshot.count(SlotState.UNUSABLE)
-
-    def usable_slots(self) -> int:
-        """Return how many slots there are, without those for which there was no memory."""
-        return self.geometry.slots - self.states.tolist().count(SlotState.UNUSABLE)
 
     def count_word(self, slot: int) -> int:
         """Return the index in `words` of a slot's count."""

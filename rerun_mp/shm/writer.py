@@ -10,7 +10,7 @@ Called by the owner under its own mutex, or for slots that no other call of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from rerun_mp.shm.layout import LINE_WORDS, Line, SlotState
 from rerun_mp.shm.ring import Ring
@@ -68,9 +68,8 @@ class SlotWriter:
         claimed: list[int] = []
         # A used slot first: the ring takes only as much memory as the load needs.
         for wanted in (SlotState.FREE, SlotState.UNTOUCHED):
-            for slot in positions(snapshot, wanted, start if wanted == SlotState.FREE else 0, CANDIDATES + len(kinds)):
-                if len(claimed) == len(kinds):
-                    break
+            most = CANDIDATES + len(kinds) if len(claimed) < len(kinds) else 0
+            for slot in positions(snapshot, wanted, start if wanted == SlotState.FREE else 0, most):
                 if not lock(slot) or states[slot] != wanted:
                     continue
                 usable = wanted == SlotState.FREE or reserve(slot)
@@ -86,6 +85,8 @@ class SlotWriter:
                 words[kind_word] = kind
                 states[slot] = mine
                 claimed.append(slot)
+                if len(claimed) == len(kinds):
+                    break
         return claimed
 
     def write(self, slot: int, at: int, pieces: Iterable[bytes | memoryview], count: int) -> None:
@@ -162,16 +163,15 @@ class SlotWriter:
                 states[slot] = word
 
 
-def positions(snapshot: list[int], wanted: int, start: int, most: int) -> list[int]:
-    """Return up to `most` slots in the `wanted` state, from `start` on and going round."""
-    found: list[int] = []
+def positions(snapshot: list[int], wanted: int, start: int, most: int) -> Iterator[int]:
+    """Yield up to `most` slots in the `wanted` state, from `start` on and going round."""
     for begin, end in ((start, len(snapshot)), (0, start)):
         at = begin
-        while len(found) < most:
+        while most > 0:
             try:
                 at = snapshot.index(wanted, at, end)
             except ValueError:
                 break
-            found.append(at)
+            yield at
+            most -= 1
             at += 1
-    return found
