@@ -22,6 +22,7 @@ VERSION = "0.1.0"
 
 def init(
     application_id: str,
+    *,
     recording_id: str | uuid.UUID | None = None,
     spawn: bool = False,
     init_logging: bool = True,
