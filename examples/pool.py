@@ -148,7 +148,7 @@ def training(log: Log, fold: str) -> Iterator[str]:
         right = (patches[held_out] @ weights > 0) == is_face[held_out]
         log(f"training/fold_{fold}/accuracy", rr.Scalars(right.mean()))
     shown = weights.reshape(25, 25)
-    log(f"training/fold_{fold}/weights", rr.Image((255 * (shown - shown.min()) / np.ptp(shown)).astype(np.uint8)))
+    log(f"training/fold_{fold}/weights", rr.Image((255 * (shown - np.min(shown)) / np.ptp(shown)).astype(np.uint8)))
 
 
 WORK = {"edges": edges, "histogram": histogram, "training": training}

@@ -188,9 +188,18 @@ def get_data_recording(recording: RecordingStream | None = None) -> RecordingStr
 
 
 def active_state(recording: RecordingStream | None = None) -> RecordingState | None:
-    """Return the state of the recording that a call goes to. None: there is none, or it is disabled."""
+    """Return the state of the recording that a call goes to. None: there is none, or it is disabled.
+
+    Raises
+    ------
+    TypeError
+        If `recording` is no `RecordingStream`.
+    """
     stream = get_data_recording(recording)
-    return None if stream is None else stream.state
+    try:
+        return None if stream is None else stream.state
+    except AttributeError:
+        raise _not_a_recording(stream) from None
 
 
 def is_foreign(recording: object) -> bool:
@@ -241,8 +250,15 @@ def get_global_data_recording() -> RecordingStream | None:
 
 
 def set_global_data_recording(recording: RecordingStream | None) -> RecordingStream | None:
-    """Replace the global recording and return the one before."""
+    """Replace the global recording and return the one before.
+
+    Raises
+    ------
+    TypeError
+        If `recording` is neither a `RecordingStream` nor None.
+    """
     global _global, _is_chosen
+    _check_recording(recording)
     before = get_global_data_recording()
     _global, _is_chosen = recording, True
     leave_lanes()
@@ -255,10 +271,32 @@ def get_thread_local_data_recording() -> RecordingStream | None:
 
 
 def set_thread_local_data_recording(recording: RecordingStream | None) -> RecordingStream | None:
-    """Replace the recording of the calling thread and return the one before."""
+    """Replace the recording of the calling thread and return the one before.
+
+    Raises
+    ------
+    TypeError
+        If `recording` is neither a `RecordingStream` nor None.
+    """
+    _check_recording(recording)
     before, _thread.stream = _thread.stream, recording
     leave_lanes()
     return before
+
+
+def _check_recording(recording: object) -> None:
+    from rerun_mp.recording import RecordingStream
+
+    if not isinstance(recording, RecordingStream | None):
+        raise _not_a_recording(recording)
+
+
+def _not_a_recording(given: object) -> TypeError:
+    kind = type(given)
+    return TypeError(
+        f"argument 'recording': '{kind.__module__}.{kind.__qualname__}' object is no rerun_mp.RecordingStream; "
+        "give one, or None for the active one"
+    )
 
 
 def _default_of_session() -> RecordingStream | None:

@@ -271,10 +271,16 @@ def flush(timeout_sec: float = 1e38, *, recording: RecordingStream | None = None
     ------
     FlushTimeoutError
         If it takes longer. The rows are safe nevertheless.
+    TypeError
+        If `timeout_sec` is no number.
     InvalidArgumentError
-        If `timeout_sec` is negative or NaN.
+        If it is negative or NaN.
     """
-    if not timeout_sec >= 0:
+    try:
+        is_valid = timeout_sec >= 0
+    except TypeError:
+        raise TypeError(f"argument 'timeout_sec': must be real number, not {type(timeout_sec).__name__}") from None
+    if not is_valid:
         raise InvalidArgumentError(f"timeout_sec is {timeout_sec}; give the seconds to wait at most, 0 for no wait")
     joined = session.current()
     if joined is None:

@@ -15,6 +15,7 @@ from rerun_mp.encoding.entity_path import canonical_entity_path
 from rerun_mp.encoding.tables import BLOCK_FORMS, Form, TableShape
 from rerun_mp.errors import RingFullError, SessionEndedError
 from rerun_mp.fast import DEPTH_IMAGE, ENCODED_IMAGE, IMAGE, SEGMENTATION_IMAGE, TENSOR
+from rerun_mp.fast.base import FastMeta
 from rerun_mp.producer import Outcome
 from rerun_mp.strictness import warn_or_raise, warns_unless_strict
 from rerun_mp.table import TableRow
@@ -121,7 +122,8 @@ def _log(
     if not isinstance(static, bool):
         raise TypeError(f"argument 'static': '{type(static).__name__}' object is not an instance of 'bool'")
 
-    form = getattr(entity, "_form", 0)
+    # Of a class, given where an object is meant, the class is no fast one.
+    form = entity._form if type(type(entity)) is FastMeta else 0  # type: ignore[union-attr]
     if (
         form in FORMS
         and not extra
@@ -242,8 +244,11 @@ def send_columns(
 
 def log_warning(text: str, recording: RecordingStream | None) -> None:
     """Log a warning of ours to the recording that it is about, where rerun logs its own."""
-    if active_state(recording) is None or session.current() is None:
-        return
+    try:
+        if active_state(recording) is None or session.current() is None:
+            return
+    except TypeError:
+        return  # `recording` is none, and this is what the user has been warned of
     from rerun import TextLog
 
     try:

@@ -27,21 +27,24 @@ def test_a_program_runs_to_its_end(run_python: RunPython) -> None:
         done.check()
 
 
-def test_a_program_that_hangs_shows_its_stacks(run_python: RunPython) -> None:
+def test_a_program_that_hangs_shows_its_stacks(start_python: StartPython) -> None:
     """A timeout ends parent and child, and says where both of them stood."""
     code = """
         import multiprocessing, signal
 
         def stand_still_here():
+            print("ready")
             signal.pause()
 
         if __name__ == "__main__":
             multiprocessing.get_context("spawn").Process(target=stand_still_here).start()
             signal.pause()
     """
+    program = start_python(code)
+    program.wait_for_output("ready")
     with pytest.raises(AssertionError) as caught:
-        run_python(code, timeout=2)
-    assert "did not end within 2 s" in str(caught.value)
+        program.wait(timeout_secs=0.5)
+    assert "did not end within 0.5 s" in str(caught.value)
     assert "stand_still_here" in str(caught.value)
     # The two write at the same time, into one another.
     assert str(caught.value).count("Aborted") >= 2

@@ -242,7 +242,10 @@ def test_rows_are_handed_over_when_a_function_ends_however_it_ends(run_python: R
                     ok = work(fail) == 5
                 except ZeroDivisionError:
                     ok = fail
-                os._exit(0 if ok and not session.current()._producer.pending() else 1)
+                joined = session.current()
+                # What is stored may not have been freed yet, and then is still listed.
+                is_stored = all(joined._is_stored(*slot) for slot in joined._producer.pending())
+                os._exit(0 if ok and is_stored else 1)
             assert os.wait()[1] == 0
         """,
         place / "run.rrd",
@@ -318,10 +321,10 @@ def test_flush_takes_no_nonsense(run_python: RunPython) -> None:
         rr.log("x", rr.Scalars(1.0))
         rr.flush(timeout_sec=0)
         rr.get_data_recording().flush(timeout_sec=30)
-        for wrong in (-1, float("nan")):
+        for wrong, error in ((-1, ValueError), (float("nan"), ValueError), ("5", TypeError)):
             try:
                 rr.flush(timeout_sec=wrong)
-            except ValueError:
+            except error:
                 continue
             raise AssertionError(wrong)
     """).check()
@@ -351,3 +354,31 @@ def test_bad_ids_are_refused(run_python: RunPython) -> None:
                 raise AssertionError((begin, wrong))
         assert "RERUN_MP_SESSION" not in os.environ
     """).check()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "rr.set_global_data_recording(5)",
+        "rr.set_thread_local_data_recording('recording')",
+        "rr.set_time('t', sequence=1, recording=5)",
+        "rr.save('run.rrd', recording=5)",
+    ],
+)
+def test_what_is_no_recording_is_refused_and_the_recording_stays(run_python: RunPython, call: str) -> None:
+    run_python(
+        """
+        import sys
+        import rerun_mp as rr
+        rr.init("rerun_mp_kinds")
+        before = rr.get_recording_id()
+        try:
+            eval(sys.argv[1])
+        except TypeError as error:
+            assert "RecordingStream" in str(error), error
+        else:
+            raise AssertionError("accepted")
+        assert rr.get_recording_id() == before
+        """,
+        call,
+    ).check()

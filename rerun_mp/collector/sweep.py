@@ -267,7 +267,7 @@ class Sweeper:
 
     def _copy(self, start: int, stop: int) -> memoryview:
         """Copy bytes of the segment into memory of our own, aligned as Arrow wants it."""
-        view = memoryview(np.empty(stop - start, dtype=np.uint8))  # type: ignore[arg-type]
+        view = np.empty(stop - start, dtype=np.uint8).data
         view[:] = self._ring.memory[start:stop]
         return view.toreadonly()
 
@@ -308,7 +308,7 @@ class Sweeper:
     def _unpack_chain(self, slot: int) -> tuple[list[RowsFrame], CorruptionError | None]:
         parts, total, begin = self._chain(slot)
         capacity = self._geometry.slot_bytes
-        message = memoryview(np.empty(total, dtype=np.uint8))  # type: ignore[arg-type]
+        message = np.empty(total, dtype=np.uint8).data
         at = 0
         for number, first in ((slot, begin), *((part, 0) for part, _ in parts)):
             n = min(capacity - first, total - at)

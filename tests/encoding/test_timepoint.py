@@ -43,7 +43,7 @@ def test_timestamps_convert_as_in_rerun(value: float | datetime) -> None:
         (sequence_number, True, 1),
         (sequence_number, 2**63 - 1, 2**63 - 1),
         (sequence_number, -(2**63), -(2**63) + 1),
-        (timestamp_nanos, np.datetime64("NaT"), -(2**63) + 1),
+        (timestamp_nanos, np.datetime64("NaT", "ns"), -(2**63) + 1),
     ],
 )
 def test_every_accepted_type_converts(convert: object, value: object, nanos: int) -> None:

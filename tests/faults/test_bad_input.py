@@ -21,6 +21,9 @@ from tests.harness.sessions import SessionWatch
 WRONG_CALLS = {
     "an int for an archetype": ("rr.log('bad', 42)", "AsComponents"),
     "nothing for an archetype": ("rr.log('bad', None)", "AsComponents"),
+    "a class for an archetype": ("rr.log('bad', rr.Scalars)", "as_component_batches"),
+    "a class for an image": ("rr.log('bad', rr.Image)", "as_component_batches"),
+    "a number for a recording": ("rr.log('bad', rr.Scalars(1.0), recording=5)", "RecordingStream"),
     "a string for an archetype": ("rr.log('bad', 'text')", "component"),
     "points of two coordinates": ("rr.log('bad', rr.Points3D([[1.0, 2.0]]))", "multiple of 3"),
     "text for a number": ("rr.log('bad', rr.Scalars('text'))", "could not convert"),

@@ -61,8 +61,8 @@ rr.log("warm", image)
 signal.signal(signal.SIGALRM, signal.default_int_handler)
 returned = interrupted = 0
 while interrupted < 40:
-    signal.setitimer(signal.ITIMER_REAL, 0.0002 + 0.0001 * (interrupted % 20))
     try:
+        signal.setitimer(signal.ITIMER_REAL, 0.0002 + 0.0001 * (interrupted % 20))
         while True:
             rr.log("image", image)
             returned += 1

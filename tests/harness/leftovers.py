@@ -76,7 +76,9 @@ class Machine:
     def leftovers(self) -> Leftovers:
         """Return what has come since and is not somebody else's."""
         processes = [process for process in self._new_processes() if self._is_left(process)]
-        segments = [path for path in _segments() if path not in self.segments and not self._is_foreign(path)]
+        new_segments = [path for path in _segments() if path not in self.segments]
+        # One of another run's may have gone, and its users with it, between the two looks.
+        segments = [path for path in new_segments if not self._is_foreign(path) and path.exists()]
         return Leftovers(segments, list(_session_files(self.own)), processes)
 
     def _new_processes(self) -> Iterator[psutil.Process]:
@@ -105,7 +107,11 @@ class Machine:
 
     def _is_foreign(self, segment: Path) -> bool:
         """Whether a process of another test run has `segment` mapped, and none of ours has."""
-        users = [process for process in psutil.process_iter() if _maps(process, segment)]
+        try:
+            inode = segment.stat().st_ino
+        except FileNotFoundError:
+            return False
+        users = [process for process in psutil.process_iter() if _maps(process, inode)]
         return bool(users) and not any(
             process.pid == os.getpid() or (process not in self.processes and self._is_left(process))
             for process in users
@@ -125,11 +131,17 @@ def _session_files(own: Path) -> Iterator[Path]:
             yield base
 
 
-def _maps(process: psutil.Process, segment: Path) -> bool:
+def _maps(process: psutil.Process, inode: int) -> bool:
+    """Whether a process has that file of shared memory mapped.
+
+    Not looked for by its name: who made it has it mapped under the private name that it had before it was published.
+    """
     try:
-        return str(segment) in Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8", errors="replace")
+        lines = Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return False
+    fields = (line.split(maxsplit=5) for line in lines if str(SHARED_MEMORY) in line)
+    return any(int(field[4]) == inode for field in fields)
 
 
 def _resource_tracker_pid() -> int | None:

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 """The root of the source tree."""
 
 POLL_SECS = 0.01
-STACKS_SECS = 3.0
+STACKS_SECS = 10.0
 """How long a program that is asked for its stacks may take to write them."""
 
 
@@ -168,15 +168,23 @@ class Program:
         """Make every process of the group write its stacks to standard error, which ends it."""
         self._signal(signal.SIGCONT)  # a stopped process writes nothing
         self._signal(signal.SIGABRT)
-        try:
-            self.process.wait(STACKS_SECS)
-        except subprocess.TimeoutExpired:
-            pass
+        deadline = time.monotonic() + STACKS_SECS
+        # All of the group, not just its leader: whoever is killed before it has written leaves no stack.
+        while self._has_group() and time.monotonic() < deadline:
+            time.sleep(POLL_SECS)
 
     def end(self) -> None:
         """Kill its process group and wait for its end. Harmless if it has ended."""
         self._signal(signal.SIGKILL)
         self.process.wait()
+
+    def _has_group(self) -> bool:
+        self.process.poll()  # the leader would be a zombie until somebody takes note of its end
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
 
     def _signal(self, number: signal.Signals) -> None:
         try:
