@@ -4,8 +4,8 @@ Each is a closure over the table's columns, because a local variable is the chea
 the count to the store of the next one there is no call and no backward jump, so that no other thread, signal handler
 or fork comes in between; tests/test_appends.py checks that on the bytecode.
 
-An append returns False, and has done nothing, when the table is full, sealed, of another process, or does not know the
-entity: the producer's slow path then sees to it.
+An append returns False, and has done nothing, when the table is full, sealed, of another process, does not know the
+entity, or is not for such an archetype: the producer's slow path then sees to it.
 """
 
 from __future__ import annotations
@@ -82,6 +82,8 @@ def append_text(columns: Columns, ends: memoryview, memory: memoryview, heap: in
     first, second = ([*times, words, words])[:2]
 
     def append(path: str, archetype: Any, point: dict[str, int]) -> bool:
+        if archetype._level is not None:
+            return False
         index = index_of(path)
         text = archetype._text.encode()
         size = len(text)
@@ -120,8 +122,11 @@ def append_levelled_text(
     first, second = ([*times, words, words])[:2]
 
     def append(path: str, archetype: Any, point: dict[str, int]) -> bool:
+        level = archetype._level
+        if level is None:
+            return False
         index = index_of(path)
-        level = index_of("\n" + archetype._level)
+        level = index_of("\n" + level)
         text = archetype._text.encode()
         size = len(text)
         here_first = point[first_name] if has_first else 0

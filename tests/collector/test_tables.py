@@ -100,7 +100,11 @@ def test_texts_come_back(rows: list[tuple[str, str]], levelled: bool) -> None:
     rows = [(text.encode("utf-8", "replace").decode(), level) for text, level in rows]
     ring = make_ring(GEOMETRY)
     form = Form.LEVELLED_TEXT if levelled else Form.TEXT
-    table, _ = table_of(ring, form, [("a", Fast(_text=text, _level=level), n) for n, (text, level) in enumerate(rows)])
+    levels = [level if levelled else None for _, level in rows]
+    logged = [
+        ("a", Fast(_text=text, _level=level), n) for n, ((text, _), level) in enumerate(zip(rows, levels, strict=True))
+    ]
+    table, _ = table_of(ring, form, logged)
     paths: list[str] = []
     half = len(rows) // 2
     ranges = [(0, half), (half, len(rows))] if half else [(0, len(rows))]

@@ -39,6 +39,26 @@ PROGRAM = """
     rr.disconnect()
 """
 
+LOOPS = """
+    import sys
+    import numpy as np
+    rr = __import__(sys.argv[1])
+
+    rr.init("loops", recording_id="fixed")
+    rr.save(sys.argv[2])
+    for step in range(40):
+        # What one call says must not depend on what the calls before it said.
+        rr.set_time("step", sequence=step)
+        if step % 10 == 5:
+            rr.set_time("elapsed", duration=step)
+        if step % 10 == 9:
+            rr.disable_timeline("elapsed")
+        rr.log("loss", rr.Scalars(step))
+        rr.log("loss", rr.Scalars([step, 1.0] if step % 4 == 0 else 0.5 * step))
+        rr.log("text", rr.TextLog("a", level=[None, "INFO", "WARN"][step % 3]))
+        rr.log("points", rr.Points3D(np.full((1 + step // 3 % 2, 3), step)))
+"""
+
 
 def comparable(rows: list[Row]) -> list[tuple[str, dict[str, int], dict[str, Any]]]:
     """Return what must be equal: all but ids and clocks, in one order."""
@@ -59,3 +79,11 @@ def test_both_write_the_same_rows(run_python: RunPython, place: Path, which: str
     theirs, ours = (comparable(rows_of(place / package / which, properties=True)) for package in ("rerun", "rerun_mp"))
     assert ours == theirs
     assert len(ours) > 1
+
+
+def test_loops_write_the_same_rows(run_python: RunPython, place: Path) -> None:
+    for package in ("rerun", "rerun_mp"):
+        run_python(LOOPS, package, place / f"{package}.rrd").check()
+    theirs, ours = (comparable(rows_of(place / f"{package}.rrd")) for package in ("rerun", "rerun_mp"))
+    assert ours == theirs
+    assert len(ours) == 160
