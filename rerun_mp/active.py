@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from rerun_mp.timeline import Timepoint
 
 __all__ = [
+    "Lane",
+    "Lanes",
     "RecordingState",
     "active_recording_stream",
     "active_state",
@@ -56,6 +58,30 @@ LOOK_AGAIN = 0.05
 """Seconds between two looks at the session's default recording, while it has none."""
 
 
+class Lane:
+    """What a thread's next call of `log` or `set_time` needs, if nothing has changed since the last: see `rows.log`.
+
+    Forked child processes leave those of their parent.
+    """
+
+    __slots__ = ("kinds", "tables", "times", "version")
+
+    def __init__(self) -> None:
+        self.version = -1
+        """The lane holds as long as this is `active.version`."""
+        self.tables: dict[type, Append] = {}
+        """What appends to the open tables, by the type of the archetype; `float` stands for bare numbers."""
+        self.times: dict[str, int] = {}
+        self.kinds: dict[str, TimeKind] = {}
+
+
+class Lanes(threading.local):
+    """`lane` is the calling thread's."""
+
+    def __init__(self) -> None:
+        self.lane = Lane()
+
+
 class RecordingState:
     """What this process knows of one recording; shared by all its `RecordingStream` objects."""
 
@@ -67,6 +93,8 @@ class RecordingState:
         """Calls of `log` so far. Drawing the next one is a single step, whatever other threads do."""
         self.encoder: Encoder | None = None
         """Made at the first row, because pyarrow is loaded for it."""
+        self.lanes = Lanes()
+        """Of calls that name the recording."""
         self._times = threading.local()
         self._sinks: tuple[int, tuple[SinkSpec, ...]] = (0, ())
 
@@ -125,29 +153,11 @@ os.register_at_fork(after_in_child=_new_lock_in_child)
 # ---- lanes ---------------------------------------------------------------------------------------------------------
 
 version = 0
-"""Grows when what a call without `recording=` means may have changed, for whatever thread."""
+"""Grows when what a call means may have changed, for whatever thread."""
 
 
-class Lane:
-    """What a thread's next call of `log` or `set_time` needs, if nothing has changed since the last: see `rows.log`."""
-
-    __slots__ = ("kinds", "tables", "times", "version")
-
-    def __init__(self) -> None:
-        self.version = -1
-        """The lane holds as long as this is `active.version`."""
-        self.tables: dict[type, Append] = {}
-        self.times: dict[str, int] = {}
-        self.kinds: dict[str, TimeKind] = {}
-
-
-class _Lanes(threading.local):
-    def __init__(self) -> None:
-        self.lane = Lane()
-
-
-lanes = _Lanes()
-"""`lanes.lane` is the calling thread's. A forked child's threads leave theirs."""
+lanes = Lanes()
+"""Of calls without `recording=`; those of calls that name one are its state's."""
 
 
 def leave_lanes() -> None:

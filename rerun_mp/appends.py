@@ -16,10 +16,18 @@ from typing import Any, NamedTuple
 
 from rerun_mp.shm.layout import Header
 
-__all__ = ["Append", "Columns", "append_block", "append_levelled_text", "append_scalar", "append_text"]
+__all__ = [
+    "Append",
+    "Columns",
+    "append_block",
+    "append_levelled_text",
+    "append_number",
+    "append_scalar",
+    "append_text",
+]
 
 Append = Callable[[str, Any, dict[str, int]], bool]
-"""(entity path as the user wrote it, archetype, times by timeline) -> whether the row is committed."""
+"""(entity path as the user wrote it, archetype or number, times by timeline) -> whether the row is committed."""
 
 
 class Columns(NamedTuple):
@@ -61,6 +69,37 @@ def append_scalar(columns: Columns, values: memoryview) -> Append:
         clock[row] = now
         entity[row] = index
         values[row] = value
+        if has_first:
+            first[row] = here_first
+        if has_second:
+            second[row] = here_second
+        words[count_index] = row + 1
+        if words[attention]:
+            attend()
+        return True
+
+    return append
+
+
+def append_number(columns: Columns, values: memoryview[float]) -> Append:
+    """Return what appends a float to a table of `Scalars`. Another type might run code of the user's when stored."""
+    words, count_index, capacity, alive, armed, is_open, entities, clock, entity, times, names, attend = columns
+    index_of, time_ns, attention = entities.get, time.time_ns, Header.ATTENTION
+    has_first, has_second = len(times) > 0, len(times) > 1
+    first_name, second_name = ([*names, "", ""])[:2]
+    first, second = ([*times, words, words])[:2]
+
+    def append(path: str, number: float, point: dict[str, int]) -> bool:
+        index = index_of(path)
+        here_first = point[first_name] if has_first else 0
+        here_second = point[second_name] if has_second else 0
+        now = time_ns()
+        row = words[count_index]
+        if index is None or row >= capacity or not is_open[0] or not alive[armed]:
+            return False
+        clock[row] = now
+        entity[row] = index
+        values[row] = number
         if has_first:
             first[row] = here_first
         if has_second:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rerun import AsComponents, ComponentColumn, DescribedComponentBatch
     from rerun._send_columns import TimeColumnLike
 
+    from rerun_mp.active import Lanes
     from rerun_mp.encoding.components import EncodedRows, Encoder
     from rerun_mp.recording import RecordingStream
 
@@ -112,6 +113,7 @@ def _log(
 
         rerun.log(entity_path, entity, *extra, static=static, recording=recording, strict=strict)  # type: ignore[arg-type]
         return
+    version = active.version  # before anything is looked at that it stands for
     state = active_state(recording)
     if state is None:
         return
@@ -126,7 +128,7 @@ def _log(
         and not extra
         and not static
         and not state.has_log_tick
-        and _log_in_table(state, form, entity_path, entity, is_default=recording is None)
+        and _log_in_table(state, form, entity_path, entity, lanes if recording is None else state.lanes, version)
     ):
         return
     encoder = state.encoder or _new_encoder(state)
@@ -152,9 +154,12 @@ def _log(
 
 
 def _log_in_table(
-    state: RecordingState, form: int, entity_path: str | list[object], archetype: Any, *, is_default: bool
+    state: RecordingState, form: int, entity_path: str | list[object], archetype: Any, lanes: Lanes, version: int
 ) -> bool:
-    """Log an archetype of fixed layout in its table, and open the lane to calls like this. False: it has none."""
+    """Log an archetype of fixed layout in its table, and open this thread's lane to calls like this.
+
+    `version` is `active.version` from before the call found its recording. False: such rows have no table.
+    """
     joined = session.current()
     point = state.times
     kinds = point.timelines()
@@ -166,16 +171,17 @@ def _log_in_table(
     shape = TableShape(state.key, Form(form), width, state.has_log_time, kinds)
     path = canonical_entity_path(entity_path)
     name = entity_path if isinstance(entity_path, str) else path.decode()
-    outcome, append = joined.append_row(TableRow(shape, name, path, archetype, point.values))
+    outcome, table = joined.append_row(TableRow(shape, name, path, archetype, point.values))
     if outcome is Outcome.NOT_A_TABLE:
         return False
     lane = lanes.lane
-    if is_default:
-        if lane.version != active.version:
-            point.tables.clear()
-            lane.version, lane.tables, lane.times, lane.kinds = active.version, point.tables, point.values, point.kinds
-        if append is not None:
-            point.tables[type(archetype)] = append
+    if lane.version != version:
+        point.tables.clear()
+        lane.version, lane.tables, lane.times, lane.kinds = version, point.tables, point.values, point.kinds
+    if table is not None:
+        point.tables[type(archetype)] = table.append
+        if table.append_number is not None:
+            point.tables[float] = table.append_number
     return True
 
 

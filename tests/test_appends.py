@@ -26,7 +26,14 @@ class Number:
 
 
 @pytest.mark.parametrize(
-    "make", [appends.append_scalar, appends.append_text, appends.append_levelled_text, appends.append_block]
+    "make",
+    [
+        appends.append_scalar,
+        appends.append_number,
+        appends.append_text,
+        appends.append_levelled_text,
+        appends.append_block,
+    ],
 )
 def test_nothing_can_run_between_the_look_and_the_commit(make: FunctionType) -> None:
     """From reading the count to storing the next one there is no call and no backward jump, on any path.
