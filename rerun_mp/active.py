@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rerun_mp.appends import Append
     from rerun_mp.config import SinkSpec
     from rerun_mp.encoding.components import Encoder
+    from rerun_mp.encoding.tables import Layout
     from rerun_mp.encoding.timepoint import TimeKind
     from rerun_mp.recording import RecordingStream
     from rerun_mp.timeline import Timepoint
@@ -69,8 +70,11 @@ class Lane:
     def __init__(self) -> None:
         self.version = -1
         """The lane holds as long as this is `active.version`."""
-        self.tables: dict[type, Append] = {}
-        """What appends to the open tables, by the type of the archetype; `float` stands for bare numbers."""
+        self.tables: dict[type | Layout, Append] = {}
+        """What appends to the open tables: to the last one for such archetypes by their type, to each by its layout.
+
+        `float` stands for bare numbers.
+        """
         self.times: dict[str, int] = {}
         self.kinds: dict[str, TimeKind] = {}
 

@@ -14,14 +14,16 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from rerun_mp.encoding.tables import Layout
 from rerun_mp.shm.layout import Header
 
 __all__ = [
     "Append",
     "Columns",
-    "append_block",
+    "append_array",
     "append_levelled_text",
     "append_number",
+    "append_packed",
     "append_scalar",
     "append_text",
 ]
@@ -193,7 +195,7 @@ def append_levelled_text(
     return append
 
 
-def append_block(columns: Columns, memory: memoryview, blocks: int, width: int) -> Append:
+def append_array(columns: Columns, memory: memoryview, blocks: int, width: int) -> Append:
     """Return what appends an archetype whose one component has `width` bytes a row, from offset `blocks` on."""
     words, count_index, capacity, alive, armed, is_open, entities, clock, entity, times, names, attend = columns
     index_of, time_ns, attention = entities.get, time.time_ns, Header.ATTENTION
@@ -210,6 +212,41 @@ def append_block(columns: Columns, memory: memoryview, blocks: int, width: int) 
         now = time_ns()
         row = words[count_index]
         if index is None or size != width or row >= capacity or not is_open[0] or not alive[armed]:
+            return False
+        begin = blocks + row * width
+        memory[begin : begin + width] = block
+        clock[row] = now
+        entity[row] = index
+        if has_first:
+            first[row] = here_first
+        if has_second:
+            second[row] = here_second
+        words[count_index] = row + 1
+        if words[attention]:
+            attend()
+        return True
+
+    return append
+
+
+def append_packed(columns: Columns, memory: memoryview, blocks: int, layout: Layout, width: int) -> Append:
+    """Return what appends an archetype that has packed its components into bytes itself, as `layout` says."""
+    words, count_index, capacity, alive, armed, is_open, entities, clock, entity, times, names, attend = columns
+    index_of, time_ns, attention = entities.get, time.time_ns, Header.ATTENTION
+    has_first, has_second = len(times) > 0, len(times) > 1
+    first_name, second_name = ([*names, "", ""])[:2]
+    first, second = ([*times, words, words])[:2]
+
+    def append(path: str, archetype: Any, point: dict[str, int]) -> bool:
+        if archetype._layout != layout:
+            return False
+        index = index_of(path)
+        block = archetype._block
+        here_first = point[first_name] if has_first else 0
+        here_second = point[second_name] if has_second else 0
+        now = time_ns()
+        row = words[count_index]
+        if index is None or row >= capacity or not is_open[0] or not alive[armed]:
             return False
         begin = blocks + row * width
         memory[begin : begin + width] = block

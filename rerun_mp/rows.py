@@ -12,9 +12,19 @@ from typing import TYPE_CHECKING
 from rerun_mp import active, session
 from rerun_mp.active import RecordingState, active_state, is_foreign, lanes
 from rerun_mp.encoding.entity_path import canonical_entity_path
-from rerun_mp.encoding.tables import BLOCK_FORMS, Form, TableShape
+from rerun_mp.encoding.tables import TableShape
 from rerun_mp.errors import RingFullError, SessionEndedError
-from rerun_mp.fast import DEPTH_IMAGE, ENCODED_IMAGE, IMAGE, SEGMENTATION_IMAGE, TENSOR
+from rerun_mp.fast import (
+    DEPTH_IMAGE,
+    ENCODED_IMAGE,
+    IMAGE,
+    POINTS_2D,
+    POINTS_3D,
+    SCALARS,
+    SEGMENTATION_IMAGE,
+    TENSOR,
+    TEXT_LOG,
+)
 from rerun_mp.producer import Outcome
 from rerun_mp.strictness import warn_or_raise, warns_unless_strict
 from rerun_mp.table import TableRow
@@ -28,14 +38,17 @@ if TYPE_CHECKING:
 
     from rerun_mp.active import Lanes
     from rerun_mp.encoding.components import EncodedRows, Encoder
+    from rerun_mp.encoding.tables import Layout
     from rerun_mp.recording import RecordingStream
 
 __all__ = ["log", "send_columns"]
 
 LOG_TIME = "log_time"
-FORMS = frozenset(Form)
+TABLED = frozenset({POINTS_2D, POINTS_3D, SCALARS, TEXT_LOG})
 BLOBS = frozenset({DEPTH_IMAGE, ENCODED_IMAGE, IMAGE, SEGMENTATION_IMAGE, TENSOR})
 WARNINGS = "__warnings"
+MOST_REMEMBERED = 256
+"""Tables that a lane knows before it forgets them all: points have a layout for each number of them."""
 
 
 def log(
@@ -89,6 +102,10 @@ def log(
             try:
                 if append(entity_path, entity, lane.times):
                     return
+                # That table may be for another layout of such archetypes.
+                append = lane.tables.get(entity._layout)  # type: ignore[union-attr]
+                if append is not None and append(entity_path, entity, lane.times):
+                    return
             except AttributeError:
                 # The archetype has been changed since it was made: no longer one of fixed layout.
                 pass
@@ -124,11 +141,11 @@ def _log(
 
     form = getattr(entity, "_form", 0)
     if (
-        form in FORMS
+        form in TABLED
         and not extra
         and not static
         and not state.has_log_tick
-        and _log_in_table(state, form, entity_path, entity, lanes if recording is None else state.lanes, version)
+        and _log_in_table(state, entity_path, entity, lanes if recording is None else state.lanes, version)
     ):
         return
     encoder = state.encoder or _new_encoder(state)
@@ -154,7 +171,7 @@ def _log(
 
 
 def _log_in_table(
-    state: RecordingState, form: int, entity_path: str | list[object], archetype: Any, lanes: Lanes, version: int
+    state: RecordingState, entity_path: str | list[object], archetype: Any, lanes: Lanes, version: int
 ) -> bool:
     """Log an archetype of fixed layout in its table, and open this thread's lane to calls like this.
 
@@ -165,10 +182,8 @@ def _log_in_table(
     kinds = point.timelines()
     if joined is None or any(name == LOG_TIME for name, _ in kinds):
         return False
-    if form == Form.TEXT and archetype._level is not None:
-        form = Form.LEVELLED_TEXT
-    width = archetype._block.nbytes if form in BLOCK_FORMS else 0
-    shape = TableShape(state.key, Form(form), width, state.has_log_time, kinds)
+    layout: Layout = archetype._layout
+    shape = TableShape(state.key, *layout, state.has_log_time, kinds)
     path = canonical_entity_path(entity_path)
     name = entity_path if isinstance(entity_path, str) else path.decode()
     outcome, table = joined.append_row(TableRow(shape, name, path, archetype, point.values))
@@ -179,7 +194,9 @@ def _log_in_table(
         point.tables.clear()
         lane.version, lane.tables, lane.times, lane.kinds = version, point.tables, point.values, point.kinds
     if table is not None:
-        point.tables[type(archetype)] = table.append
+        if len(point.tables) >= MOST_REMEMBERED:
+            point.tables.clear()
+        point.tables[type(archetype)] = point.tables[layout] = table.append
         if table.append_number is not None:
             point.tables[float] = table.append_number
     return True

@@ -18,16 +18,17 @@ from typing import Any, NamedTuple
 from rerun_mp.appends import (
     Append,
     Columns,
-    append_block,
+    append_array,
     append_levelled_text,
     append_number,
+    append_packed,
     append_scalar,
     append_text,
 )
 from rerun_mp.encoding.tables import (
-    BLOCK_FORMS,
     MOST_ENTITIES,
     Form,
+    Layout,
     TablePlan,
     TableShape,
     pack_head,
@@ -180,8 +181,11 @@ def _make_appends(
     if form == Form.SCALARS:
         values = column(plan.values, 8, "d")
         return append_scalar(columns, values), append_number(columns, values)
-    if form in BLOCK_FORMS:
-        return append_block(columns, memory, base + plan.values, table.shape.width), None
+    if form == Form.ARRAY:
+        return append_array(columns, memory, base + plan.values, table.shape.width), None
+    if form == Form.PACKED:
+        layout = Layout(form, table.shape.parts)
+        return append_packed(columns, memory, base + plan.values, layout, table.shape.width), None
     ends, heap = column(plan.values, 4, "I"), base + plan.heap
     if form == Form.LEVELLED_TEXT:
         return append_levelled_text(columns, ends, memory, heap, plan.heap_bytes, column(plan.levels, 2, "H")), None

@@ -32,7 +32,8 @@ class Number:
         appends.append_number,
         appends.append_text,
         appends.append_levelled_text,
-        appends.append_block,
+        appends.append_array,
+        appends.append_packed,
     ],
 )
 def test_nothing_can_run_between_the_look_and_the_commit(make: FunctionType) -> None:
@@ -80,7 +81,7 @@ def open_table(
     writer, alive = make_writer(ring)
     slot = claim_one(writer, Kind.TABLE, 0, always, always)
     assert slot is not None
-    shape = TableShape(RecordingKey("app", "rec"), form, 0, True, timelines)
+    shape = TableShape(RecordingKey("app", "rec"), form, (), True, timelines)
     plan = plan_for(shape, GEOMETRY.slot_bytes)
     assert plan is not None
     asked: list[int] = []

@@ -25,7 +25,7 @@ from rerun_mp.errors import CorruptionError
 __all__ = ["TakenRows", "build_table_chunks", "copy_rows"]
 
 TIME_TYPES = {"sequence": pa.int64(), "timestamp": pa.timestamp("ns"), "duration": pa.duration("ns")}
-POINTS = {Form.POINTS3D: ("Points3D", 3), Form.POINTS2D: ("Points2D", 2)}
+ITEM_TYPES = {"f4": pa.float32(), "u1": pa.uint8()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,13 +216,20 @@ def _components(shape: TableShape, parts: list[TakenRows], order: Any) -> list[t
     if shape.form == Form.SCALARS:
         array = pa.Array.from_buffers(pa.float64(), len(order), [None, pa.py_buffer(values)])
         return [(_field("Scalars", "scalars", "Scalar", pa.float64()), _lists(array, 1))]
-    archetype, size = POINTS[shape.form]
-    coordinates = values.reshape(-1).view("<f4")
-    item = pa.list_(pa.field("item", pa.float32(), nullable=False), size)
-    flat = pa.Array.from_buffers(pa.float32(), len(coordinates), [None, pa.py_buffer(coordinates)])
-    points = pa.FixedSizeListArray.from_arrays(flat, type=item)
-    component_type = f"Position{size}D"
-    return [(_field(archetype, "positions", component_type, item), _lists(points, len(points) // len(order)))]
+    found = []
+    begin = 0
+    for part in shape.parts:
+        numbers = np.ascontiguousarray(values[:, begin : begin + part.width]).reshape(-1)
+        begin += part.width
+        item = ITEM_TYPES[part.item]
+        items = pa.Array.from_buffers(
+            item, len(order) * (part.size or 1) * part.instances, [None, pa.py_buffer(numbers)]
+        )
+        if part.size:
+            item = pa.list_(pa.field("item", item, nullable=False), part.size)
+            items = pa.FixedSizeListArray.from_arrays(items, type=item)
+        found.append((_field(part.archetype, part.field, part.component_type, item), _lists(items, part.instances)))
+    return found
 
 
 def _field(archetype: str, name: str, component_type: str, item: Any) -> Any:

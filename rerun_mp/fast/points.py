@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rerun_mp.encoding.tables import Form, Layout, Part
 from rerun_mp.fast.base import FastArchetype
 from rerun_mp.imports import when_loaded
 
@@ -64,6 +65,10 @@ class Points3D(FastArchetype, form=POINTS_3D):
 
     __init__.__qualname__ = "Points3DExt.__init__"  # as rerun's error messages have it
 
+    @property
+    def _layout(self) -> Layout:
+        return Layout(Form.ARRAY, (Part("Points3D", "positions", "Position3D", "f4", 3, len(self._block)),))
+
     def _make(self, theirs: Any) -> Any:
         return theirs(self._block)
 
@@ -94,6 +99,10 @@ class Points2D(FastArchetype, form=POINTS_2D):
         self._leave(positions, **others)
 
     __init__.__qualname__ = "Points2DExt.__init__"
+
+    @property
+    def _layout(self) -> Layout:
+        return Layout(Form.ARRAY, (Part("Points2D", "positions", "Position2D", "f4", 2, len(self._block)),))
 
     def _make(self, theirs: Any) -> Any:
         return theirs(self._block)

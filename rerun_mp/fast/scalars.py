@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rerun_mp.encoding.tables import Form, Layout
 from rerun_mp.fast.base import FastArchetype
 from rerun_mp.imports import when_loaded
 
@@ -27,6 +28,8 @@ class Scalars(FastArchetype, form=SCALARS):
     __slots__ = ("_value",)
 
     _fields = ("scalars",)
+
+    _layout = Layout(Form.SCALARS)
 
     _value: float
 

@@ -57,6 +57,7 @@ LOOPS = """
         rr.log("loss", rr.Scalars([step, 1.0] if step % 4 == 0 else 0.5 * step))
         rr.log("text", rr.TextLog("a", level=[None, "INFO", "WARN"][step % 3]))
         rr.log("points", rr.Points3D(np.full((1 + step // 3 % 2, 3), step)))
+        rr.log("points", rr.Points2D(np.full((2, 2), step, np.float32)))
 """
 
 
@@ -65,7 +66,9 @@ def comparable(rows: list[Row]) -> list[tuple[str, dict[str, int], dict[str, Any
     seen = []
     for row in rows:
         times = {name: 0 if name == "log_time" else time for name, time in row.times.items()}
-        components = {name: value.as_py() for name, value in row.components.items() if value.is_valid}
+        components = {
+            name: (str(value.type), value.as_py()) for name, value in row.components.items() if value.is_valid
+        }
         components.pop("RecordingInfo:start_time", None)
         seen.append((row.entity_path, times, components))
     return sorted(seen, key=repr)
@@ -86,4 +89,4 @@ def test_loops_write_the_same_rows(run_python: RunPython, place: Path) -> None:
         run_python(LOOPS, package, place / f"{package}.rrd").check()
     theirs, ours = (comparable(rows_of(place / f"{package}.rrd")) for package in ("rerun", "rerun_mp"))
     assert ours == theirs
-    assert len(ours) == 160
+    assert len(ours) == 200
