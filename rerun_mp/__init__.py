@@ -83,6 +83,7 @@ else:
         SegmentationImage,
         Tensor,
         TextLog,
+        Transform3D,
     )
 
 __all__ = [

@@ -24,6 +24,7 @@ from rerun_mp.fast import (
     SEGMENTATION_IMAGE,
     TENSOR,
     TEXT_LOG,
+    TRANSFORM_3D,
 )
 from rerun_mp.producer import Outcome
 from rerun_mp.strictness import warn_or_raise, warns_unless_strict
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["log", "send_columns"]
 
 LOG_TIME = "log_time"
-TABLED = frozenset({POINTS_2D, POINTS_3D, SCALARS, TEXT_LOG})
+TABLED = frozenset({POINTS_2D, POINTS_3D, SCALARS, TEXT_LOG, TRANSFORM_3D})
 BLOBS = frozenset({DEPTH_IMAGE, ENCODED_IMAGE, IMAGE, SEGMENTATION_IMAGE, TENSOR})
 WARNINGS = "__warnings"
 MOST_REMEMBERED = 256

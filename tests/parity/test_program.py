@@ -58,6 +58,15 @@ LOOPS = """
         rr.log("text", rr.TextLog("a", level=[None, "INFO", "WARN"][step % 3]))
         rr.log("points", rr.Points3D(np.full((1 + step // 3 % 2, 3), step)))
         rr.log("points", rr.Points2D(np.full((2, 2), step, np.float32)))
+        rr.log("pose", rr.Transform3D(
+            translation=[step, 0.5, 1] if step % 3 else np.full(3, step),
+            quaternion=rr.Quaternion(xyzw=[0, 0, 0, 1]) if step % 2 else None,
+            mat3x3=np.arange(step, step + 9) * 1.0 if step % 7 == 0 else None,
+            scale=step if step % 4 == 0 else None,
+            relation=rr.TransformRelation.ChildFromParent if step % 5 == 0 else None,
+        ))
+        if step % 3 == 0:
+            rr.log("pose", rr.Transform3D(rotation=rr.RotationAxisAngle([0, 0, 1], degrees=step), child_frame="a"))
 """
 
 
@@ -89,4 +98,4 @@ def test_loops_write_the_same_rows(run_python: RunPython, place: Path) -> None:
         run_python(LOOPS, package, place / f"{package}.rrd").check()
     theirs, ours = (comparable(rows_of(place / f"{package}.rrd")) for package in ("rerun", "rerun_mp"))
     assert ours == theirs
-    assert len(ours) == 200
+    assert len(ours) == 254
