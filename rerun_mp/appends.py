@@ -195,8 +195,8 @@ def append_levelled_text(
     return append
 
 
-def append_array(columns: Columns, memory: memoryview, blocks: int, width: int) -> Append:
-    """Return what appends an archetype whose one component has `width` bytes a row, from offset `blocks` on."""
+def append_array(columns: Columns, ends: memoryview, memory: memoryview, heap: int, heap_bytes: int) -> Append:
+    """Return what appends an archetype whose one component is an array; its numbers lie in the heap, from `heap` on."""
     words, count_index, capacity, alive, armed, is_open, entities, clock, entity, times, names, attend = columns
     index_of, time_ns, attention = entities.get, time.time_ns, Header.ATTENTION
     has_first, has_second = len(times) > 0, len(times) > 1
@@ -211,10 +211,12 @@ def append_array(columns: Columns, memory: memoryview, blocks: int, width: int) 
         here_second = point[second_name] if has_second else 0
         now = time_ns()
         row = words[count_index]
-        if index is None or size != width or row >= capacity or not is_open[0] or not alive[armed]:
+        begin = ends[row - 1] if row else 0
+        end = begin + size
+        if index is None or row >= capacity or end > heap_bytes or not is_open[0] or not alive[armed]:
             return False
-        begin = blocks + row * width
-        memory[begin : begin + width] = block
+        memory[heap + begin : heap + end] = block
+        ends[row] = end
         clock[row] = now
         entity[row] = index
         if has_first:

@@ -48,8 +48,6 @@ LOG_TIME = "log_time"
 TABLED = frozenset({POINTS_2D, POINTS_3D, SCALARS, TEXT_LOG, TRANSFORM_3D})
 BLOBS = frozenset({DEPTH_IMAGE, ENCODED_IMAGE, IMAGE, SEGMENTATION_IMAGE, TENSOR})
 WARNINGS = "__warnings"
-MOST_REMEMBERED = 256
-"""Tables that a lane knows before it forgets them all: points have a layout for each number of them."""
 
 
 def log(
@@ -195,8 +193,6 @@ def _log_in_table(
         point.tables.clear()
         lane.version, lane.tables, lane.times, lane.kinds = version, point.tables, point.values, point.kinds
     if table is not None:
-        if len(point.tables) >= MOST_REMEMBERED:
-            point.tables.clear()
         point.tables[type(archetype)] = point.tables[layout] = table.append
         if table.append_number is not None:
             point.tables[float] = table.append_number

@@ -181,12 +181,12 @@ def _make_appends(
     if form == Form.SCALARS:
         values = column(plan.values, 8, "d")
         return append_scalar(columns, values), append_number(columns, values)
-    if form == Form.ARRAY:
-        return append_array(columns, memory, base + plan.values, table.shape.width), None
     if form == Form.PACKED:
         layout = Layout(form, table.shape.parts)
         return append_packed(columns, memory, base + plan.values, layout, table.shape.width), None
     ends, heap = column(plan.values, 4, "I"), base + plan.heap
     if form == Form.LEVELLED_TEXT:
         return append_levelled_text(columns, ends, memory, heap, plan.heap_bytes, column(plan.levels, 2, "H")), None
+    if form == Form.ARRAY:
+        return append_array(columns, ends, memory, heap, plan.heap_bytes), None
     return append_text(columns, ends, memory, heap, plan.heap_bytes), None

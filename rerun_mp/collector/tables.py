@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from rerun_mp.collector.chunks import MAX_PART_ROWS, ROW_ID_FIELD, SORBET_VERSION, BuiltChunks, ChunkBatch
-from rerun_mp.encoding.tables import BLOCK_FORMS, TEXT_FORMS, Form, TablePlan, TableShape, unpack_texts
+from rerun_mp.encoding.tables import TEXT_FORMS, Form, Part, TablePlan, TableShape, unpack_texts
 from rerun_mp.errors import CorruptionError
 
 __all__ = ["TakenRows", "build_table_chunks", "copy_rows"]
@@ -49,7 +49,7 @@ class TakenRows:
     timelines: list[Any]
     """int64 each."""
     values: Any
-    """By form: float64; uint8 of shape (rows, width); or a list of (text, level or None) arrays of pyarrow."""
+    """By form: float64; uint8 of shape (rows, width); lists of pyarrow; or a pair of texts and levels, or None."""
 
     @property
     def range(self) -> tuple[int, int, int, int]:
@@ -96,7 +96,7 @@ def copy_rows(
     needed = int(entity.max()) + 1
     if shape.form == Form.SCALARS:
         values = column(plan.values, "<f8")
-    elif shape.form in BLOCK_FORMS:
+    elif shape.form == Form.PACKED:
         begin = at + plan.values + start * shape.width
         raw = bytes(memory[begin : begin + (stop - start) * shape.width])
         values = np.frombuffer(raw, np.uint8).reshape(stop - start, shape.width)
@@ -105,7 +105,8 @@ def copy_rows(
         levels = column(plan.levels, "<u2") if shape.form == Form.LEVELLED_TEXT else None
         if levels is not None:
             needed = max(needed, int(levels.max()) + 1)
-        values = (_texts(memory, at, plan, ends, stop - start, is_first=start == 0), levels)
+        bounds, raw = _heap(memory, at, plan, ends, stop - start, is_first=start == 0)
+        values = _arrays(bounds, raw, shape.parts[0]) if shape.form == Form.ARRAY else (_texts(bounds, raw), levels)
     if needed > len(paths):
         # Earlier texts never change, but a later look finds more of them.
         begin = at + plan.dictionary
@@ -212,6 +213,10 @@ def _components(shape: TableShape, parts: list[TakenRows], order: Any) -> list[t
             levels = pa.concat_arrays([part.values[1] for part in parts]).take(indices)
             found.insert(0, (_field("TextLog", "level", "TextLogLevel", pa.string()), _lists(levels, 1)))
         return found
+    if shape.form == Form.ARRAY:
+        (part,) = shape.parts
+        lists = pa.concat_arrays([taken.values for taken in parts]).take(pa.array(order))
+        return [(_field(part.archetype, part.field, part.component_type, lists.type.value_type), lists)]
     values = np.concatenate([part.values for part in parts])[order]
     if shape.form == Form.SCALARS:
         array = pa.Array.from_buffers(pa.float64(), len(order), [None, pa.py_buffer(values)])
@@ -221,14 +226,9 @@ def _components(shape: TableShape, parts: list[TakenRows], order: Any) -> list[t
     for part in shape.parts:
         numbers = np.ascontiguousarray(values[:, begin : begin + part.width]).reshape(-1)
         begin += part.width
-        item = ITEM_TYPES[part.item]
-        items = pa.Array.from_buffers(
-            item, len(order) * (part.size or 1) * part.instances, [None, pa.py_buffer(numbers)]
-        )
-        if part.size:
-            item = pa.list_(pa.field("item", item, nullable=False), part.size)
-            items = pa.FixedSizeListArray.from_arrays(items, type=item)
-        found.append((_field(part.archetype, part.field, part.component_type, item), _lists(items, part.instances)))
+        items = _instances(numbers, part)
+        field = _field(part.archetype, part.field, part.component_type, items.type)
+        found.append((field, _lists(items, part.instances)))
     return found
 
 
@@ -248,20 +248,42 @@ def _lists(items: Any, length: int) -> Any:
     return pa.ListArray.from_arrays(pa.array(offsets), items)
 
 
-def _texts(memory: memoryview, at: int, plan: TablePlan, ends: Any, rows: int, *, is_first: bool) -> Any:
-    """Return the texts that end at `ends`, which begins with the row before, unless there is none."""
+def _instances(numbers: Any, part: Part) -> Any:
+    """Return the instances of a component whose bytes are `numbers`."""
+    item = ITEM_TYPES[part.item]
+    flat = pa.Array.from_buffers(item, len(numbers) // (item.bit_width // 8), [None, pa.py_buffer(numbers)])
+    if not part.size:
+        return flat
+    return pa.FixedSizeListArray.from_arrays(flat, type=pa.list_(pa.field("item", item, nullable=False), part.size))
+
+
+def _heap(memory: memoryview, at: int, plan: TablePlan, ends: Any, rows: int, *, is_first: bool) -> tuple[Any, bytes]:
+    """Return what lies in the heap between rows' `ends`, which begin with the row before, unless there is none.
+
+    Also returns where in it each row begins and the last one ends, as int32.
+    """
     bounds = np.concatenate((np.zeros(1, "<u4"), ends)) if is_first else ends
     begin, end = int(bounds[0]), int(bounds[-1])
     if len(bounds) != rows + 1 or bool((bounds[1:] < bounds[:-1]).any()) or end > plan.heap_bytes:
-        raise CorruptionError("a table's texts do not lie one after the other")
-    raw = bytes(memory[at + plan.heap + begin : at + plan.heap + end])
-    offsets = (bounds - np.uint32(begin)).astype(np.int32)
-    array = pa.StringArray.from_buffers(rows, pa.py_buffer(offsets), pa.py_buffer(raw))
+        raise CorruptionError("a table's rows do not lie one after the other")
+    return (bounds - np.uint32(begin)).astype(np.int32), bytes(memory[at + plan.heap + begin : at + plan.heap + end])
+
+
+def _texts(bounds: Any, raw: bytes) -> Any:
+    array = pa.StringArray.from_buffers(len(bounds) - 1, pa.py_buffer(bounds), pa.py_buffer(raw))
     try:
         array.validate(full=True)
     except pa.ArrowInvalid as error:
         raise CorruptionError(f"a table's text is no UTF-8: {error}") from error
     return array
+
+
+def _arrays(bounds: Any, raw: bytes, part: Part) -> Any:
+    """Return a list of instances for each row."""
+    offsets, rest = np.divmod(bounds, part._replace(instances=1).width)
+    if rest.any():
+        raise CorruptionError("a row of a table ends within an instance")
+    return pa.ListArray.from_arrays(pa.array(offsets), _instances(raw, part))
 
 
 def _digest(nonce: bytes, shape: TableShape, parts: list[TakenRows]) -> bytes:

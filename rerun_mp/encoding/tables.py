@@ -66,17 +66,18 @@ class Form(IntEnum):
     LEVELLED_TEXT = 3
     """As TEXT, then u16 x capacity: the level's index in the dictionary."""
     ARRAY = 4
-    """A block x capacity: the numbers of an array."""
+    """u32 x capacity: where the instances of each row end in the heap; then the heap. As many in a row as it has."""
     PACKED = 5
     """A block x capacity: the parts of the layout, one after the other."""
 
 
 TEXT_FORMS = (Form.TEXT, Form.LEVELLED_TEXT)
-BLOCK_FORMS = (Form.ARRAY, Form.PACKED)
+HEAP_FORMS = (*TEXT_FORMS, Form.ARRAY)
+"""What rows of these forms hold lies in a heap, one row's after the other's."""
 
 
 class Part(NamedTuple):
-    """A component of fixed width in a row's block."""
+    """A component of numbers."""
 
     archetype: str
     """Short name, such as "Points3D"."""
@@ -89,11 +90,11 @@ class Part(NamedTuple):
     size: int
     """Numbers of an instance, which is a list of so many; 0: it is one number."""
     instances: int
-    """As many in each row."""
+    """As many in each row; in an ARRAY, as many as a row is thought to have at least."""
 
     @property
     def width(self) -> int:
-        """Bytes of the component in a block."""
+        """Bytes of the component in a row."""
         return ITEM_BYTES[self.item] * (self.size or 1) * self.instances
 
 
@@ -102,7 +103,7 @@ class Layout(NamedTuple):
 
     form: Form
     parts: tuple[Part, ...] = ()
-    """Of a block, in the order of the fields' names; one in an ARRAY; none in other forms."""
+    """Of a block, in the order of the fields' names; the one of an ARRAY; none in other forms."""
 
 
 class TableShape(NamedTuple):
@@ -118,7 +119,7 @@ class TableShape(NamedTuple):
 
     @property
     def width(self) -> int:
-        """Bytes of a row's block; 0 for forms without."""
+        """Bytes of a row's parts; 0 for forms without."""
         return sum(part.width for part in self.parts)
 
 
@@ -154,19 +155,18 @@ def plan_table(
     begin = head_bytes + PLAN.size + -PLAN.size % WORD
     dictionary = slot_bytes - slot_bytes // 4
     row = WORD + ENTITY_BYTES + WORD * len(shape.timelines)
-    if shape.form in TEXT_FORMS:
-        row += 4 + (2 if shape.form == Form.LEVELLED_TEXT else 0)
-        capacity = (dictionary - begin - 8 * WORD) // (row + TEXT_GUESS)
+    if shape.form in HEAP_FORMS:
+        row += 4 + (2 if shape.form == Form.LEVELLED_TEXT else 0) + (shape.width or TEXT_GUESS)
     else:
         row += shape.width or WORD
-        capacity = (dictionary - begin - 8 * WORD) // row
+    capacity = (dictionary - begin - 8 * WORD) // row
     if capacity < FEWEST_ROWS:
         return None
     entity = begin + WORD * capacity
     timelines = _aligned(entity + ENTITY_BYTES * capacity)
     values = timelines + WORD * capacity * len(shape.timelines)
     levels = heap = 0
-    if shape.form in TEXT_FORMS:
+    if shape.form in HEAP_FORMS:
         levels = _aligned(values + 4 * capacity)
         heap = _aligned(levels + (2 * capacity if shape.form == Form.LEVELLED_TEXT else 0))
     heap_bytes = dictionary - heap if heap else 0
@@ -213,8 +213,8 @@ def unpack_head(head: memoryview, slot_bytes: int) -> tuple[TableShape, TablePla
         raise CorruptionError(f"a table's head is damaged: {error}") from error
     names = {(part.archetype, part.field) for part in shape.parts}
     is_known = all(kind in TIME_KINDS for _, kind in shape.timelines) and len(names) == len(shape.parts)
-    is_block = shape.form in BLOCK_FORMS
-    if is_block != (0 < shape.width < slot_bytes) or len(shape.timelines) > 1000 or not is_known:
+    may_have = {Form.ARRAY: (1,), Form.PACKED: range(1, MOST_PARTS)}.get(shape.form, (0,))
+    if len(shape.parts) not in may_have or shape.width >= slot_bytes or len(shape.timelines) > 1000 or not is_known:
         raise CorruptionError("a table's shape is damaged")
     # Everything in a plan but the row ids follows from the shape.
     if plan != plan_table(shape, begin, slot_bytes, plan.first_counter, plan.least_time):

@@ -67,7 +67,7 @@ class Points3D(FastArchetype, form=POINTS_3D):
 
     @property
     def _layout(self) -> Layout:
-        return Layout(Form.ARRAY, (Part("Points3D", "positions", "Position3D", "f4", 3, len(self._block)),))
+        return Layout(Form.ARRAY, (Part("Points3D", "positions", "Position3D", "f4", 3, _thought(self._block)),))
 
     def _make(self, theirs: Any) -> Any:
         return theirs(self._block)
@@ -102,7 +102,7 @@ class Points2D(FastArchetype, form=POINTS_2D):
 
     @property
     def _layout(self) -> Layout:
-        return Layout(Form.ARRAY, (Part("Points2D", "positions", "Position2D", "f4", 2, len(self._block)),))
+        return Layout(Form.ARRAY, (Part("Points2D", "positions", "Position2D", "f4", 2, _thought(self._block)),))
 
     def _make(self, theirs: Any) -> Any:
         return theirs(self._block)
@@ -117,6 +117,11 @@ def _block_of(positions: Any) -> Any:
             return _numpy.ascontiguousarray(positions, _float32)
     except FloatingPointError:
         return None
+
+
+def _thought(positions: Any) -> int:
+    """Return how many points such rows are thought to have, so that the rows of a table are of one magnitude."""
+    return 1 << (len(positions).bit_length() - 1)
 
 
 def _take_arrays(numpy: ModuleType) -> None:

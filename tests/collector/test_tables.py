@@ -26,6 +26,8 @@ NONCE = bytes(16)
 class Fast:
     """Stands for an archetype of fixed layout: what appends read are these attributes."""
 
+    _block: Any
+
     def __init__(self, **slots: Any) -> None:
         self.__dict__.update(slots)
 
@@ -119,15 +121,21 @@ def test_texts_come_back(rows: list[tuple[str, str]], levelled: bool) -> None:
         assert read(chunks, "TextLog:level") == {"/a": [(n, [level]) for n, (_, level) in enumerate(rows)]}
 
 
-def test_blocks_come_back() -> None:
-    """Points of one number a row lie in one block."""
+def test_arrays_come_back() -> None:
+    """Rows of one table may have any number of points, but none within a point."""
     ring = make_ring(GEOMETRY)
-    blocks = [np.arange(n, n + 30, dtype=np.float32).reshape(10, 3) for n in range(5)]
-    parts = (Part("Points3D", "positions", "Position3D", "f4", 3, 10),)
-    table, _ = table_of(ring, Form.ARRAY, [("p", Fast(_block=block), n) for n, block in enumerate(blocks)], parts)
-    built = build_table_chunks([take(ring, table, 0, 5, [])], nonce=NONCE)
-    assert built.good_rows == {table.slot: 5}
-    assert read(built.chunks, "Points3D:positions") == {"/p": [(n, block.tolist()) for n, block in enumerate(blocks)]}
+    blocks = [np.arange(3 * (n + 1), dtype=np.float32).reshape(-1, 3) for n in (5, 1, 9, 0, 30)]
+    parts = (Part("Points3D", "positions", "Position3D", "f4", 3, 4),)
+    rows = [("pq"[n % 2], Fast(_block=block), n) for n, block in enumerate(blocks)]
+    table, _ = table_of(ring, Form.ARRAY, rows, parts)
+    built = build_table_chunks([take(ring, table, 0, 2, []), take(ring, table, 2, 5, [])], nonce=NONCE)
+    assert built.good_rows == {table.slot: 3}  # the last one's: a sweep takes a slot once
+    assert read(built.chunks, "Points3D:positions") == {
+        "/" + name: [(n, blocks[n].tolist()) for n in range(5) if "pq"[n % 2] == name] for name in "pq"
+    }
+    table, _ = table_of(ring, Form.ARRAY, [("p", Fast(_block=np.zeros(4, np.float32)), 0)], parts)
+    with pytest.raises(CorruptionError, match="within an instance"):
+        take(ring, table, 0, 1, [])
 
 
 PARTS = (
@@ -201,13 +209,14 @@ def test_row_ids_ascend_though_the_clock_steps_back(monkeypatch: pytest.MonkeyPa
 
 @example(44, b" ")
 @given(st.integers(0, GEOMETRY.slot_bytes - 1) | st.integers(0, 400), st.binary(min_size=1, max_size=64))
-@pytest.mark.parametrize("form", [Form.LEVELLED_TEXT, Form.PACKED])
+@pytest.mark.parametrize("form", [Form.LEVELLED_TEXT, Form.ARRAY, Form.PACKED])
 def test_damage_is_noticed_or_harmless(form: Form, at: int, junk: bytes) -> None:
     """Any bytes anywhere in a slot give rows or a CorruptionError: no crash, and no row beyond the count."""
     ring = make_ring(GEOMETRY)
-    archetype = Fast(_text="text", _level="INFO", _layout=PACKED, _block=bytes(19))
+    archetype = Fast(_text="text", _level="INFO", _layout=PACKED)
+    archetype._block = bytes(19) if form == Form.PACKED else np.ones((3, 2), np.float32)
     rows = [("ab"[n % 2], archetype, n) for n in range(20)]
-    table, _ = table_of(ring, form, rows, PARTS if form == Form.PACKED else ())
+    table, _ = table_of(ring, form, rows, {Form.PACKED: PARTS, Form.ARRAY: PARTS[1:]}.get(form, ()))
     begin = GEOMETRY.slot_offset(table.slot) + at
     end = min(begin + len(junk), GEOMETRY.slot_offset(table.slot + 1))
     ring.memory[begin:end] = junk[: end - begin]
