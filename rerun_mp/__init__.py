@@ -8,7 +8,7 @@ floors of the building, from the top; imports only go down:
     floor 3  opening.py      `init`, `new_recording`: what a program calls first
              scopes.py       decorators: `shutdown_at_exit`, `thread_local_stream`, ...
              recording.py    `RecordingStream`, a handle of a recording
-             rows.py         `log`, `send_columns`: from the call into the ring
+             rows.py         `log`, `send_columns`: from the call into the ring; `series.py`: a `log` for hot loops
              timeline.py     `set_time` and the times of each thread
              routing.py      `save`, `connect_grpc`, `spawn`, ...: where recordings go; `sinks.py`: what they go to
              viewer.py       starting a viewer, or finding one
@@ -61,6 +61,7 @@ from rerun_mp.recording import RecordingStream
 from rerun_mp.routing import connect_grpc, disconnect, flush, save, set_sinks, spawn
 from rerun_mp.rows import log, send_columns
 from rerun_mp.scopes import recording_stream_generator_ctx, shutdown_at_exit, thread_local_stream
+from rerun_mp.series import series
 from rerun_mp.settings import Policy, Settings
 from rerun_mp.sinks import FileSink, GrpcSink
 from rerun_mp.strictness import set_strict_mode, strict_mode
@@ -83,6 +84,7 @@ else:
         SegmentationImage,
         Tensor,
         TextLog,
+        Transform3D,
     )
 
 __all__ = [
@@ -120,6 +122,7 @@ __all__ = [
     "reset_time",
     "save",
     "send_columns",
+    "series",
     "set_global_data_recording",
     "set_log_tick_enabled",
     "set_log_time_enabled",

@@ -28,10 +28,13 @@ if TYPE_CHECKING:
     from rerun_mp.appends import Append
     from rerun_mp.config import SinkSpec
     from rerun_mp.encoding.components import Encoder
+    from rerun_mp.encoding.tables import Layout
     from rerun_mp.recording import RecordingStream
     from rerun_mp.timeline import Timepoint
 
 __all__ = [
+    "Lane",
+    "Lanes",
     "RecordingState",
     "active_recording_stream",
     "active_state",
@@ -55,6 +58,34 @@ LOOK_AGAIN = 0.05
 """Seconds between two looks at the session's default recording, while it has none."""
 
 
+class Lane:
+    """What a thread's next call of `log` or `set_time` needs, if nothing has changed since the last: see `rows.log`.
+
+    Forked child processes leave those of their parent.
+    """
+
+    __slots__ = ("sequences", "tables", "times", "version")
+
+    def __init__(self) -> None:
+        self.version = -1
+        """The lane holds as long as this is `active.version`."""
+        self.tables: dict[type | Layout, Append] = {}
+        """What appends to the open tables: to the last one for such archetypes by their type, to each by its layout.
+
+        `float` stands for bare numbers.
+        """
+        self.times: dict[str, int] = {}
+        self.sequences: set[str] = set()
+        """Which of them are sequences."""
+
+
+class Lanes(threading.local):
+    """`lane` is the calling thread's."""
+
+    def __init__(self) -> None:
+        self.lane = Lane()
+
+
 class RecordingState:
     """What this process knows of one recording; shared by all its `RecordingStream` objects."""
 
@@ -66,6 +97,8 @@ class RecordingState:
         """Calls of `log` so far. Drawing the next one is a single step, whatever other threads do."""
         self.encoder: Encoder | None = None
         """Made at the first row, because pyarrow is loaded for it."""
+        self.lanes = Lanes()
+        """Of calls that name the recording."""
         self._times = threading.local()
         self._sinks: tuple[int, tuple[SinkSpec, ...]] = (0, ())
 
@@ -124,29 +157,11 @@ os.register_at_fork(after_in_child=_new_lock_in_child)
 # ---- lanes ---------------------------------------------------------------------------------------------------------
 
 version = 0
-"""Grows when what a call without `recording=` means may have changed, for whatever thread."""
+"""Grows when what a call means may have changed, for whatever thread."""
 
 
-class Lane:
-    """What a thread's next call of `log` or `set_time` needs, if nothing has changed since the last: see `rows.log`."""
-
-    __slots__ = ("sequences", "tables", "times", "version")
-
-    def __init__(self) -> None:
-        self.version = -1
-        """The lane holds as long as this is `active.version`."""
-        self.tables: dict[type, Append] = {}
-        self.times: dict[str, int] = {}
-        self.sequences: set[str] = set()
-
-
-class _Lanes(threading.local):
-    def __init__(self) -> None:
-        self.lane = Lane()
-
-
-lanes = _Lanes()
-"""`lanes.lane` is the calling thread's. A forked child's threads leave theirs."""
+lanes = Lanes()
+"""Of calls without `recording=`; those of calls that name one are its state's."""
 
 
 def leave_lanes() -> None:

@@ -4,8 +4,8 @@ Each is a closure over the table's columns, because a local variable is the chea
 the count to the store of the next one there is no call and no backward jump, so that no other thread, signal handler
 or fork comes in between; tests/test_appends.py checks that on the bytecode.
 
-An append returns False, and has done nothing, when the table is full, sealed, of another process, or does not know the
-entity: the producer's slow path then sees to it.
+An append returns False, and has done nothing, when the table is full, sealed, of another process, does not know the
+entity, or is not for such an archetype: the producer's slow path then sees to it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,22 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from rerun_mp.encoding.tables import Layout
 from rerun_mp.shm.layout import Header
 
-__all__ = ["Append", "Columns", "append_block", "append_levelled_text", "append_scalar", "append_text"]
+__all__ = [
+    "Append",
+    "Columns",
+    "append_array",
+    "append_levelled_text",
+    "append_number",
+    "append_packed",
+    "append_scalar",
+    "append_text",
+]
 
 Append = Callable[[str, Any, dict[str, int]], bool]
-"""(entity path as the user wrote it, archetype, times by timeline) -> whether the row is committed."""
+"""(entity path as the user wrote it, archetype or number, times by timeline) -> whether the row is committed."""
 
 
 class Columns(NamedTuple):
@@ -73,6 +83,37 @@ def append_scalar(columns: Columns, values: memoryview) -> Append:
     return append
 
 
+def append_number(columns: Columns, values: memoryview[float]) -> Append:
+    """Return what appends a float to a table of `Scalars`. Another type might run code of the user's when stored."""
+    words, count_index, capacity, alive, armed, is_open, entities, clock, entity, times, names, attend = columns
+    index_of, time_ns, attention = entities.get, time.time_ns, Header.ATTENTION
+    has_first, has_second = len(times) > 0, len(times) > 1
+    first_name, second_name = ([*names, "", ""])[:2]
+    first, second = ([*times, words, words])[:2]
+
+    def append(path: str, number: float, point: dict[str, int]) -> bool:
+        index = index_of(path)
+        here_first = point[first_name] if has_first else 0
+        here_second = point[second_name] if has_second else 0
+        now = time_ns()
+        row = words[count_index]
+        if index is None or row >= capacity or not is_open[0] or not alive[armed]:
+            return False
+        clock[row] = now
+        entity[row] = index
+        values[row] = number
+        if has_first:
+            first[row] = here_first
+        if has_second:
+            second[row] = here_second
+        words[count_index] = row + 1
+        if words[attention]:
+            attend()
+        return True
+
+    return append
+
+
 def append_text(columns: Columns, ends: memoryview, memory: memoryview, heap: int, heap_bytes: int) -> Append:
     """Return what appends a `TextLog` without a level; the text lies in the heap, from `heap` on."""
     words, count_index, capacity, alive, armed, is_open, entities, clock, entity, times, names, attend = columns
@@ -82,6 +123,8 @@ def append_text(columns: Columns, ends: memoryview, memory: memoryview, heap: in
     first, second = ([*times, words, words])[:2]
 
     def append(path: str, archetype: Any, point: dict[str, int]) -> bool:
+        if archetype._level is not None:
+            return False
         index = index_of(path)
         text = archetype._text.encode()
         size = len(text)
@@ -120,8 +163,11 @@ def append_levelled_text(
     first, second = ([*times, words, words])[:2]
 
     def append(path: str, archetype: Any, point: dict[str, int]) -> bool:
+        level = archetype._level
+        if level is None:
+            return False
         index = index_of(path)
-        level = index_of("\n" + archetype._level)
+        level = index_of("\n" + level)
         text = archetype._text.encode()
         size = len(text)
         here_first = point[first_name] if has_first else 0
@@ -149,8 +195,8 @@ def append_levelled_text(
     return append
 
 
-def append_block(columns: Columns, memory: memoryview, blocks: int, width: int) -> Append:
-    """Return what appends an archetype whose one component has `width` bytes a row, from offset `blocks` on."""
+def append_array(columns: Columns, ends: memoryview, memory: memoryview, heap: int, heap_bytes: int) -> Append:
+    """Return what appends an archetype whose one component is an array; its numbers lie in the heap, from `heap` on."""
     words, count_index, capacity, alive, armed, is_open, entities, clock, entity, times, names, attend = columns
     index_of, time_ns, attention = entities.get, time.time_ns, Header.ATTENTION
     has_first, has_second = len(times) > 0, len(times) > 1
@@ -165,7 +211,44 @@ def append_block(columns: Columns, memory: memoryview, blocks: int, width: int) 
         here_second = point[second_name] if has_second else 0
         now = time_ns()
         row = words[count_index]
-        if index is None or size != width or row >= capacity or not is_open[0] or not alive[armed]:
+        begin = ends[row - 1] if row else 0
+        end = begin + size
+        if index is None or row >= capacity or end > heap_bytes or not is_open[0] or not alive[armed]:
+            return False
+        memory[heap + begin : heap + end] = block
+        ends[row] = end
+        clock[row] = now
+        entity[row] = index
+        if has_first:
+            first[row] = here_first
+        if has_second:
+            second[row] = here_second
+        words[count_index] = row + 1
+        if words[attention]:
+            attend()
+        return True
+
+    return append
+
+
+def append_packed(columns: Columns, memory: memoryview, blocks: int, layout: Layout, width: int) -> Append:
+    """Return what appends an archetype that has packed its components into bytes itself, as `layout` says."""
+    words, count_index, capacity, alive, armed, is_open, entities, clock, entity, times, names, attend = columns
+    index_of, time_ns, attention = entities.get, time.time_ns, Header.ATTENTION
+    has_first, has_second = len(times) > 0, len(times) > 1
+    first_name, second_name = ([*names, "", ""])[:2]
+    first, second = ([*times, words, words])[:2]
+
+    def append(path: str, archetype: Any, point: dict[str, int]) -> bool:
+        if archetype._layout != layout:
+            return False
+        index = index_of(path)
+        block = archetype._block
+        here_first = point[first_name] if has_first else 0
+        here_second = point[second_name] if has_second else 0
+        now = time_ns()
+        row = words[count_index]
+        if index is None or row >= capacity or not is_open[0] or not alive[armed]:
             return False
         begin = blocks + row * width
         memory[begin : begin + width] = block

@@ -33,7 +33,6 @@ from rerun_mp.table import OpenTable, TableRow, plan_for
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from rerun_mp.appends import Append
     from rerun_mp.encoding.tables import TableShape
     from rerun_mp.shm.leases import ForkGuard
 
@@ -175,10 +174,9 @@ class Producer:
             attempt += 1
         return outcome
 
-    def append_of(self, shape: TableShape) -> Append | None:
-        """Return what appends to the open table of a shape, if there is one."""
-        table = self._tables.get(shape)
-        return table.append if table is not None else None
+    def table_of(self, shape: TableShape) -> OpenTable | None:
+        """Return the open table of a shape, if there is one."""
+        return self._tables.get(shape)
 
     def invalidate(self) -> None:
         """Let nobody append to what is open: it belongs to the process from which this one was forked."""

@@ -12,9 +12,20 @@ from typing import TYPE_CHECKING
 from rerun_mp import active, session
 from rerun_mp.active import RecordingState, active_state, is_foreign, lanes
 from rerun_mp.encoding.entity_path import canonical_entity_path
-from rerun_mp.encoding.tables import BLOCK_FORMS, Form, TableShape
+from rerun_mp.encoding.tables import TableShape
 from rerun_mp.errors import RingFullError, SessionEndedError
-from rerun_mp.fast import DEPTH_IMAGE, ENCODED_IMAGE, IMAGE, SEGMENTATION_IMAGE, TENSOR
+from rerun_mp.fast import (
+    DEPTH_IMAGE,
+    ENCODED_IMAGE,
+    IMAGE,
+    POINTS_2D,
+    POINTS_3D,
+    SCALARS,
+    SEGMENTATION_IMAGE,
+    TENSOR,
+    TEXT_LOG,
+    TRANSFORM_3D,
+)
 from rerun_mp.fast.base import FastMeta
 from rerun_mp.producer import Outcome
 from rerun_mp.strictness import warn_or_raise, warns_unless_strict
@@ -27,13 +38,15 @@ if TYPE_CHECKING:
     from rerun import AsComponents, ComponentColumn, DescribedComponentBatch
     from rerun._send_columns import TimeColumnLike
 
+    from rerun_mp.active import Lanes
     from rerun_mp.encoding.components import EncodedRows, Encoder
+    from rerun_mp.encoding.tables import Layout
     from rerun_mp.recording import RecordingStream
 
 __all__ = ["log", "send_columns"]
 
 LOG_TIME = "log_time"
-FORMS = frozenset(Form)
+TABLED = frozenset({POINTS_2D, POINTS_3D, SCALARS, TEXT_LOG, TRANSFORM_3D})
 BLOBS = frozenset({DEPTH_IMAGE, ENCODED_IMAGE, IMAGE, SEGMENTATION_IMAGE, TENSOR})
 WARNINGS = "__warnings"
 
@@ -89,6 +102,10 @@ def log(
             try:
                 if append(entity_path, entity, lane.times):  # type: ignore[arg-type]
                     return
+                # That table may be for another layout of such archetypes.
+                append = lane.tables.get(entity._layout)  # type: ignore[union-attr]
+                if append is not None and append(entity_path, entity, lane.times):  # type: ignore[arg-type]
+                    return
             except (AttributeError, TypeError):
                 # The archetype has been changed since it was made: no longer one of fixed layout. Or the path is a
                 # list of parts. Nothing has been committed.
@@ -114,6 +131,7 @@ def _log(
 
         rerun.log(entity_path, entity, *extra, static=static, recording=recording, strict=strict)  # type: ignore[arg-type]
         return
+    version = active.version  # before anything is looked at that it stands for
     state = active_state(recording)
     if state is None:
         return
@@ -125,11 +143,11 @@ def _log(
     # Of a class, given where an object is meant, the class is no fast one.
     form = entity._form if type(type(entity)) is FastMeta else 0  # type: ignore[union-attr]
     if (
-        form in FORMS
+        form in TABLED
         and not extra
         and not static
         and not state.has_log_tick
-        and _log_in_table(state, form, entity_path, entity, is_default=recording is None)
+        and _log_in_table(state, entity_path, entity, lanes if recording is None else state.lanes, version)
     ):
         return
     encoder = state.encoder or _new_encoder(state)
@@ -155,31 +173,33 @@ def _log(
 
 
 def _log_in_table(
-    state: RecordingState, form: int, entity_path: str | list[object], archetype: Any, *, is_default: bool
+    state: RecordingState, entity_path: str | list[object], archetype: Any, lanes: Lanes, version: int
 ) -> bool:
-    """Log an archetype of fixed layout in its table, and open the lane to calls like this. False: it has none."""
+    """Log an archetype of fixed layout in its table, and open this thread's lane to calls like this.
+
+    `version` is `active.version` from before the call found its recording. False: such rows have no table.
+    """
     joined = session.current()
     point = state.times
     kinds = point.timelines()
     if joined is None or any(name == LOG_TIME for name, _ in kinds):
         return False
-    if form == Form.TEXT and archetype._level is not None:
-        form = Form.LEVELLED_TEXT
-    width = archetype._block.nbytes if form in BLOCK_FORMS else 0
-    shape = TableShape(state.key, Form(form), width, state.has_log_time, kinds)
+    layout: Layout = archetype._layout
+    shape = TableShape(state.key, *layout, state.has_log_time, kinds)
     path = canonical_entity_path(entity_path)
     name = entity_path if isinstance(entity_path, str) else path.decode()
-    outcome, append = joined.append_row(TableRow(shape, name, path, archetype, point.values))
+    outcome, table = joined.append_row(TableRow(shape, name, path, archetype, point.values))
     if outcome is Outcome.NOT_A_TABLE:
         return False
     lane = lanes.lane
-    if is_default:
-        if lane.version != active.version:
-            point.tables.clear()
-            lane.version, lane.tables = active.version, point.tables
-            lane.times, lane.sequences = point.values, point.sequences
-        if append is not None:
-            point.tables[type(archetype)] = append
+    if lane.version != version:
+        point.tables.clear()
+        lane.version, lane.tables = version, point.tables
+        lane.times, lane.sequences = point.values, point.sequences
+    if table is not None:
+        point.tables[type(archetype)] = point.tables[layout] = table.append
+        if table.append_number is not None:
+            point.tables[float] = table.append_number
     return True
 
 

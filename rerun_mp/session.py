@@ -39,10 +39,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from rerun_mp.appends import Append
     from rerun_mp.config import SinkSpec
     from rerun_mp.shm.segment import Segment
-    from rerun_mp.table import TableRow
+    from rerun_mp.table import OpenTable, TableRow
 
 __all__ = ["Session", "current", "found_or_join", "read_config"]
 
@@ -126,8 +125,8 @@ class Session:
                 if producer is None or producer.is_intact:
                     raise
 
-    def append_row(self, row: TableRow) -> tuple[Outcome, Append | None]:
-        """Log one row that may lie in a table. Also returns what appends to the table from now on.
+    def append_row(self, row: TableRow) -> tuple[Outcome, OpenTable | None]:
+        """Log one row that may lie in a table. Also returns the table that is open for such rows from now on.
 
         Raises
         ------
@@ -139,7 +138,7 @@ class Session:
             try:
                 if producer is None or not producer.is_intact:
                     producer = self._new_producer(producer)
-                return producer.append_row(row), producer.append_of(row.shape)
+                return producer.append_row(row), producer.table_of(row.shape)
             except (ForkedError, OSError):
                 if producer is None or producer.is_intact:
                     raise

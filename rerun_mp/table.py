@@ -15,11 +15,20 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from rerun_mp.appends import Append, Columns, append_block, append_levelled_text, append_scalar, append_text
+from rerun_mp.appends import (
+    Append,
+    Columns,
+    append_array,
+    append_levelled_text,
+    append_number,
+    append_packed,
+    append_scalar,
+    append_text,
+)
 from rerun_mp.encoding.tables import (
-    BLOCK_FORMS,
     MOST_ENTITIES,
     Form,
+    Layout,
     TablePlan,
     TableShape,
     pack_head,
@@ -57,7 +66,7 @@ class TableRow(NamedTuple):
 class OpenTable:
     """A table that this process appends to."""
 
-    __slots__ = ("_plan", "_writer", "append", "entities", "is_open", "shape", "slot", "texts")
+    __slots__ = ("_plan", "_writer", "append", "append_number", "entities", "is_open", "shape", "slot", "texts")
 
     def __init__(
         self,
@@ -88,7 +97,8 @@ class OpenTable:
         """The dictionary's bytes."""
         writer.fill(slot, 0, pack_head(shape) + pack_plan(plan))
         writer.fill(slot, plan.dictionary, bytes(self.texts))
-        self.append = _make_append(self, writer.ring, plan, alive, armed, attend)
+        self.append, self.append_number = _make_appends(self, writer.ring, plan, alive, armed, attend)
+        """What appends an archetype, and what a bare number, if the table is one of numbers."""
 
     def add(self, name: str, text: bytes) -> bool:
         """Give `name` an index that stands for `text`. False: the dictionary is full. Under the producer's mutex."""
@@ -138,14 +148,14 @@ def plan_for(shape: TableShape, slot_bytes: int) -> TablePlan | None:
     return plan_table(shape, len(pack_head(shape)), slot_bytes, 0, 0)
 
 
-def _make_append(
+def _make_appends(
     table: OpenTable,
     ring: Ring,
     plan: TablePlan,
     alive: memoryview,
     armed: int,
     attend: Callable[[], None],
-) -> Append:
+) -> tuple[Append, Append | None]:
     base, memory = ring.geometry.slot_offset(table.slot), ring.memory
 
     def column(offset: int, size: int, code: str, number: int = 0) -> Any:
@@ -169,10 +179,14 @@ def _make_append(
     )
     form = table.shape.form
     if form == Form.SCALARS:
-        return append_scalar(columns, column(plan.values, 8, "d"))
-    if form in BLOCK_FORMS:
-        return append_block(columns, memory, base + plan.values, table.shape.width)
+        values = column(plan.values, 8, "d")
+        return append_scalar(columns, values), append_number(columns, values)
+    if form == Form.PACKED:
+        layout = Layout(form, table.shape.parts)
+        return append_packed(columns, memory, base + plan.values, layout, table.shape.width), None
     ends, heap = column(plan.values, 4, "I"), base + plan.heap
     if form == Form.LEVELLED_TEXT:
-        return append_levelled_text(columns, ends, memory, heap, plan.heap_bytes, column(plan.levels, 2, "H"))
-    return append_text(columns, ends, memory, heap, plan.heap_bytes)
+        return append_levelled_text(columns, ends, memory, heap, plan.heap_bytes, column(plan.levels, 2, "H")), None
+    if form == Form.ARRAY:
+        return append_array(columns, ends, memory, heap, plan.heap_bytes), None
+    return append_text(columns, ends, memory, heap, plan.heap_bytes), None

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from rerun_mp.appends import Append
+    from rerun_mp.encoding.tables import Layout
     from rerun_mp.recording import RecordingStream
 
 __all__ = ["Timepoint", "disable_timeline", "reset_time", "set_log_tick_enabled", "set_log_time_enabled", "set_time"]
@@ -46,8 +47,8 @@ class Timepoint:
         self.values: dict[str, int] = {}
         self._names: dict[tuple[bool, bool], TimelineNames] = {}
         """What `stamp` returns, by whether it stamps the time and the tick; forgotten when a timeline comes or goes."""
-        self.tables: dict[type, Append] = {}
-        """What appends an archetype with these timelines to its open table; forgotten with the names."""
+        self.tables: dict[type | Layout, Append] = {}
+        """What appends to the open tables with these timelines, as in `Lane.tables`; forgotten with the names."""
 
     def set(self, timeline: str, kind: TimeKind, value: int) -> None:
         """Set the time on a timeline. A timeline that changes its kind is replaced."""

@@ -26,7 +26,15 @@ class Number:
 
 
 @pytest.mark.parametrize(
-    "make", [appends.append_scalar, appends.append_text, appends.append_levelled_text, appends.append_block]
+    "make",
+    [
+        appends.append_scalar,
+        appends.append_number,
+        appends.append_text,
+        appends.append_levelled_text,
+        appends.append_array,
+        appends.append_packed,
+    ],
 )
 def test_nothing_can_run_between_the_look_and_the_commit(make: FunctionType) -> None:
     """From reading the count to storing the next one there is no call and no backward jump, on any path.
@@ -57,19 +65,30 @@ def test_nothing_can_run_between_the_look_and_the_commit(make: FunctionType) -> 
         assert "BACKWARD" not in code[i].opname, code[i]
 
 
-def open_table(ring: Ring, *, timelines: tuple[tuple[str, str], ...] = ()) -> tuple[OpenTable, bytearray, list[int]]:
-    """Return a table of numbers in a new slot, the fork guard's byte, and how often it asked for attention."""
+class Text:
+    """Stands for a text, with a level or without."""
+
+    _text = "text"
+
+    def __init__(self, level: str | None) -> None:
+        self._level = level
+
+
+def open_table(
+    ring: Ring, *, form: Form = Form.SCALARS, timelines: tuple[tuple[str, str], ...] = ()
+) -> tuple[OpenTable, bytearray, list[int]]:
+    """Return a table in a new slot, the fork guard's byte, and how often it asked for attention."""
     writer, alive = make_writer(ring)
     slot = claim_one(writer, Kind.TABLE, 0, always, always)
     assert slot is not None
-    shape = TableShape(RecordingKey("app", "rec"), Form.SCALARS, 0, True, timelines)
+    shape = TableShape(RecordingKey("app", "rec"), form, (), True, timelines)
     plan = plan_for(shape, GEOMETRY.slot_bytes)
     assert plan is not None
     asked: list[int] = []
     table = OpenTable(
         writer, slot, shape, plan._replace(first_counter=7), memoryview(alive), 0, lambda: asked.append(1), None
     )
-    assert table.knows(TableRow(shape, "a", b"/a", Number(), {}))
+    assert table.knows(TableRow(shape, "a", b"/a", Text("INFO"), {}))
     return table, alive, asked
 
 
@@ -105,6 +124,16 @@ def test_an_append_refuses_what_it_cannot_do() -> None:
     alive[0] = 0
     assert not third.append("a", Number(), {})
     assert (count(ring, table), count(ring, other), count(ring, third)) == (full, 1, 0)
+
+
+@pytest.mark.parametrize("form", [Form.TEXT, Form.LEVELLED_TEXT])
+def test_a_table_of_texts_takes_those_with_a_level_or_those_without(form: Form) -> None:
+    """A level is never lost, nor a missing one made up."""
+    ring = make_ring(GEOMETRY)
+    table, _, _ = open_table(ring, form=form)
+    taken = [table.append("a", Text(level), {}) for level in (None, "INFO", None)]
+    assert taken == ([True, False, True] if form == Form.TEXT else [False, True, False])
+    assert count(ring, table) == taken.count(True)
 
 
 def test_an_archetype_without_its_number_costs_nothing() -> None:

@@ -49,6 +49,7 @@ FLOORS = {
     "rerun_mp.routing": 3,
     "rerun_mp.rows": 3,
     "rerun_mp.scopes": 3,
+    "rerun_mp.series": 3,
     "rerun_mp.sinks": 3,
     "rerun_mp.strictness": 3,
     "rerun_mp.timeline": 3,

@@ -26,13 +26,13 @@ from rerun_mp.collector.chunks import (
     BuiltChunks,
     ChunkBatch,
 )
-from rerun_mp.encoding.tables import BLOCK_FORMS, TEXT_FORMS, Form, TablePlan, TableShape, unpack_texts
+from rerun_mp.encoding.tables import TEXT_FORMS, Form, Part, TablePlan, TableShape, unpack_texts
 from rerun_mp.errors import CorruptionError
 
 __all__ = ["TakenRows", "build_table_chunks", "copy_rows"]
 
 TIME_TYPES = {"sequence": pa.int64(), "timestamp": pa.timestamp("ns"), "duration": pa.duration("ns")}
-POINTS = {Form.POINTS3D: ("Points3D", 3), Form.POINTS2D: ("Points2D", 2)}
+ITEM_TYPES = {"f4": pa.float32(), "u1": pa.uint8()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class TakenRows:
     timelines: list[Any]
     """int64 each."""
     values: Any
-    """By form: float64; uint8 of shape (rows, width); or a list of (text, level or None) arrays of pyarrow."""
+    """By form: float64; uint8 of shape (rows, width); lists of pyarrow; or a pair of texts and levels, or None."""
 
     @property
     def range(self) -> tuple[int, int, int, int]:
@@ -103,7 +103,7 @@ def copy_rows(
     needed = int(entity.max()) + 1
     if shape.form == Form.SCALARS:
         values = column(plan.values, "<f8")
-    elif shape.form in BLOCK_FORMS:
+    elif shape.form == Form.PACKED:
         begin = at + plan.values + start * shape.width
         raw = bytes(memory[begin : begin + (stop - start) * shape.width])
         values = np.frombuffer(raw, np.uint8).reshape(stop - start, shape.width)
@@ -112,7 +112,8 @@ def copy_rows(
         levels = column(plan.levels, "<u2") if shape.form == Form.LEVELLED_TEXT else None
         if levels is not None:
             needed = max(needed, int(levels.max()) + 1)
-        values = (_texts(memory, at, plan, ends, stop - start, is_first=start == 0), levels)
+        bounds, raw = _heap(memory, at, plan, ends, stop - start, is_first=start == 0)
+        values = _arrays(bounds, raw, shape.parts[0]) if shape.form == Form.ARRAY else (_texts(bounds, raw), levels)
     if needed > len(paths):
         # Earlier texts never change, but a later look finds more of them.
         begin = at + plan.dictionary
@@ -217,23 +218,34 @@ def _batch(shape: TableShape, parts: list[TakenRows], order: Any, time_half: Any
 
 def _components(shape: TableShape, parts: list[TakenRows], order: Any) -> list[tuple[Any, Any]]:
     if shape.form in TEXT_FORMS:
-        found = [(_field("TextLog", "text", "Text", pa.string()), _lists(_taken(parts, 0, order), 1))]
+        found = [
+            (
+                _field("TextLog", "text", "Text", pa.string()),
+                _lists(_taken([part.values[0] for part in parts], order), 1),
+            )
+        ]
         if shape.form == Form.LEVELLED_TEXT:
-            levels = _lists(_taken(parts, 1, order), 1)
+            levels = _lists(_taken([part.values[1] for part in parts], order), 1)
             found.insert(0, (_field("TextLog", "level", "TextLogLevel", pa.string()), levels))
         return found
+    if shape.form == Form.ARRAY:
+        (part,) = shape.parts
+        lists = _taken([taken.values for taken in parts], order)
+        return [(_field(part.archetype, part.field, part.component_type, lists.type.value_type), lists)]
     values = _ordered([part.values for part in parts], order)
     rows = len(values)
     if shape.form == Form.SCALARS:
         array = pa.Array.from_buffers(pa.float64(), rows, [None, pa.py_buffer(values)])
         return [(_field("Scalars", "scalars", "Scalar", pa.float64()), _lists(array, 1))]
-    archetype, size = POINTS[shape.form]
-    coordinates = values.reshape(-1).view("<f4")
-    item = pa.list_(pa.field("item", pa.float32(), nullable=False), size)
-    flat = pa.Array.from_buffers(pa.float32(), len(coordinates), [None, pa.py_buffer(coordinates)])
-    points = pa.FixedSizeListArray.from_arrays(flat, type=item)
-    component_type = f"Position{size}D"
-    return [(_field(archetype, "positions", component_type, item), _lists(points, len(points) // rows))]
+    found = []
+    begin = 0
+    for part in shape.parts:
+        numbers = np.ascontiguousarray(values[:, begin : begin + part.width]).reshape(-1)
+        begin += part.width
+        items = _instances(numbers, part)
+        field = _field(part.archetype, part.field, part.component_type, items.type)
+        found.append((field, _lists(items, part.instances)))
+    return found
 
 
 def _ordered(columns: list[Any], order: Any) -> Any:
@@ -242,8 +254,9 @@ def _ordered(columns: list[Any], order: Any) -> Any:
     return whole if order is None else whole[order]
 
 
-def _taken(parts: list[TakenRows], number: int, order: Any) -> Any:
-    whole = pa.concat_arrays([part.values[number] for part in parts])
+def _taken(arrays: list[Any], order: Any) -> Any:
+    """Return the Arrow arrays of all parts as one, in order."""
+    whole = arrays[0] if len(arrays) == 1 else pa.concat_arrays(arrays)
     return whole if order is None else whole.take(pa.array(order))
 
 
@@ -263,20 +276,42 @@ def _lists(items: Any, length: int) -> Any:
     return pa.ListArray.from_arrays(pa.array(offsets), items)
 
 
-def _texts(memory: memoryview, at: int, plan: TablePlan, ends: Any, rows: int, *, is_first: bool) -> Any:
-    """Return the texts that end at `ends`, which begins with the row before, unless there is none."""
+def _instances(numbers: Any, part: Part) -> Any:
+    """Return the instances of a component whose bytes are `numbers`."""
+    item = ITEM_TYPES[part.item]
+    flat = pa.Array.from_buffers(item, len(numbers) // (item.bit_width // 8), [None, pa.py_buffer(numbers)])
+    if not part.size:
+        return flat
+    return pa.FixedSizeListArray.from_arrays(flat, type=pa.list_(pa.field("item", item, nullable=False), part.size))
+
+
+def _heap(memory: memoryview, at: int, plan: TablePlan, ends: Any, rows: int, *, is_first: bool) -> tuple[Any, bytes]:
+    """Return what lies in the heap between rows' `ends`, which begin with the row before, unless there is none.
+
+    Also returns where in it each row begins and the last one ends, as int32.
+    """
     bounds = np.concatenate((np.zeros(1, "<u4"), ends)) if is_first else ends
     begin, end = int(bounds[0]), int(bounds[-1])
     if len(bounds) != rows + 1 or bool((bounds[1:] < bounds[:-1]).any()) or end > plan.heap_bytes:
-        raise CorruptionError("a table's texts do not lie one after the other")
-    raw = bytes(memory[at + plan.heap + begin : at + plan.heap + end])
-    offsets = (bounds - np.uint32(begin)).astype(np.int32)
-    array = pa.StringArray.from_buffers(rows, pa.py_buffer(offsets), pa.py_buffer(raw))
+        raise CorruptionError("a table's rows do not lie one after the other")
+    return (bounds - np.uint32(begin)).astype(np.int32), bytes(memory[at + plan.heap + begin : at + plan.heap + end])
+
+
+def _texts(bounds: Any, raw: bytes) -> Any:
+    array = pa.StringArray.from_buffers(len(bounds) - 1, pa.py_buffer(bounds), pa.py_buffer(raw))
     try:
         array.validate(full=True)
     except pa.ArrowInvalid as error:
         raise CorruptionError(f"a table's text is no UTF-8: {error}") from error
     return array
+
+
+def _arrays(bounds: Any, raw: bytes, part: Part) -> Any:
+    """Return a list of instances for each row."""
+    offsets, rest = np.divmod(bounds, part._replace(instances=1).width)
+    if rest.any():
+        raise CorruptionError("a row of a table ends within an instance")
+    return pa.ListArray.from_arrays(pa.array(offsets), _instances(raw, part))
 
 
 def _digest(nonce: bytes, shape: TableShape, parts: list[TakenRows]) -> bytes:

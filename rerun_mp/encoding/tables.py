@@ -1,6 +1,6 @@
 """Tables: an Arrow record batch that grows in place in a slot, one row a call.
 
-A table slot holds rows of one *form* (an archetype of fixed layout and a set of timelines) for any number of entities.
+A table slot holds rows of one *shape* (an archetype's layout and a set of timelines) for any number of entities.
 Its columns have fixed capacity; a row exists when the slot's count says so, and what can be derived is not stored: the
 counter half of a row's id is the table's first counter plus the row's number, its time half the running maximum of the
 clock column, and log_time the clock column itself::
@@ -30,6 +30,8 @@ from rerun_mp.errors import CorruptionError
 
 __all__ = [
     "Form",
+    "Layout",
+    "Part",
     "TablePlan",
     "TableShape",
     "head_bytes",
@@ -49,7 +51,10 @@ MOST_ENTITIES = 0xFFFF
 TEXT_GUESS = 64
 """Bytes that a text is thought to have, when a slot is divided between rows and text."""
 FEWEST_ROWS = 4
+MOST_PARTS = 100
 TIME_KINDS = frozenset({"sequence", "timestamp", "duration"})
+ITEM_BYTES = {"f4": 4, "u1": 1}
+"""Kinds of numbers in blocks, little-endian."""
 
 
 class Form(IntEnum):
@@ -59,16 +64,47 @@ class Form(IntEnum):
     """f64 x capacity."""
     TEXT = 2
     """u32 x capacity: where each text ends in the heap; then the heap."""
-    POINTS3D = 3
-    """width bytes x capacity: float32 triples, as many in each row."""
-    POINTS2D = 4
-    """The same with pairs."""
-    LEVELLED_TEXT = 102
+    LEVELLED_TEXT = 3
     """As TEXT, then u16 x capacity: the level's index in the dictionary."""
+    ARRAY = 4
+    """u32 x capacity: where the instances of each row end in the heap; then the heap. As many in a row as it has."""
+    PACKED = 5
+    """A block x capacity: the parts of the layout, one after the other."""
 
 
 TEXT_FORMS = (Form.TEXT, Form.LEVELLED_TEXT)
-BLOCK_FORMS = (Form.POINTS3D, Form.POINTS2D)
+HEAP_FORMS = (*TEXT_FORMS, Form.ARRAY)
+"""What rows of these forms hold lies in a heap, one row's after the other's."""
+
+
+class Part(NamedTuple):
+    """A component of numbers."""
+
+    archetype: str
+    """Short name, such as "Points3D"."""
+    field: str
+    """Such as "positions"."""
+    component_type: str
+    """Short name, such as "Position3D"."""
+    item: str
+    """Kind of the numbers: one of `ITEM_BYTES`."""
+    size: int
+    """Numbers of an instance, which is a list of so many; 0: it is one number."""
+    instances: int
+    """As many in each row; in an ARRAY, as many as a row is thought to have at least."""
+
+    @property
+    def width(self) -> int:
+        """Bytes of the component in a row."""
+        return ITEM_BYTES[self.item] * (self.size or 1) * self.instances
+
+
+class Layout(NamedTuple):
+    """How the values of a row lie in a table; an archetype of which a table can be made has one in `_layout`."""
+
+    form: Form
+    parts: tuple[Part, ...] = ()
+    """Of a block, in the order of the fields' names; the one of an ARRAY; none in other forms."""
 
 
 class TableShape(NamedTuple):
@@ -76,11 +112,16 @@ class TableShape(NamedTuple):
 
     recording: RecordingKey
     form: Form
-    width: int
-    """Bytes of a row's block; 0 for forms without."""
+    parts: tuple[Part, ...]
+    """Form and parts are those of the `Layout`."""
     has_log_time: bool
     timelines: tuple[tuple[str, str], ...]
     """(name, kind) of each timeline that the user set, in the order of the names; kinds as in `TIME_KINDS`."""
+
+    @property
+    def width(self) -> int:
+        """Bytes of a row's parts; 0 for forms without."""
+        return sum(part.width for part in self.parts)
 
 
 class TablePlan(NamedTuple):
@@ -104,7 +145,7 @@ class TablePlan(NamedTuple):
 
 def pack_head(shape: TableShape) -> bytes:
     """Return the declaration, with its length before it, padded."""
-    text = json.dumps([*shape.recording, shape.form, shape.width, shape.has_log_time, shape.timelines]).encode()
+    text = json.dumps([*shape.recording, shape.form, shape.parts, shape.has_log_time, shape.timelines]).encode()
     return SIZE.pack(len(text)) + text + bytes(-(SIZE.size + len(text)) % WORD)
 
 
@@ -115,19 +156,18 @@ def plan_table(
     begin = head_bytes + PLAN.size + -PLAN.size % WORD
     dictionary = slot_bytes - slot_bytes // 4
     row = WORD + ENTITY_BYTES + WORD * len(shape.timelines)
-    if shape.form in TEXT_FORMS:
-        row += 4 + (2 if shape.form == Form.LEVELLED_TEXT else 0)
-        capacity = (dictionary - begin - 8 * WORD) // (row + TEXT_GUESS)
+    if shape.form in HEAP_FORMS:
+        row += 4 + (2 if shape.form == Form.LEVELLED_TEXT else 0) + (shape.width or TEXT_GUESS)
     else:
         row += shape.width or WORD
-        capacity = (dictionary - begin - 8 * WORD) // row
+    capacity = (dictionary - begin - 8 * WORD) // row
     if capacity < FEWEST_ROWS:
         return None
     entity = begin + WORD * capacity
     timelines = _aligned(entity + ENTITY_BYTES * capacity)
     values = timelines + WORD * capacity * len(shape.timelines)
     levels = heap = 0
-    if shape.form in TEXT_FORMS:
+    if shape.form in HEAP_FORMS:
         levels = _aligned(values + 4 * capacity)
         heap = _aligned(levels + (2 * capacity if shape.form == Form.LEVELLED_TEXT else 0))
     heap_bytes = dictionary - heap if heap else 0
@@ -164,22 +204,24 @@ def unpack_head(head: memoryview, slot_bytes: int) -> tuple[TableShape, TablePla
         (size,) = SIZE.unpack_from(head, 0)
         if size > len(head) - SIZE.size:
             raise CorruptionError(f"a table's declaration claims {size} bytes")
-        application_id, recording_id, form, width, has_log_time, timelines = json.loads(
+        application_id, recording_id, form, parts, has_log_time, timelines = json.loads(
             bytes(head[SIZE.size : SIZE.size + size])
         )
         shape = TableShape(
             RecordingKey(str(application_id), str(recording_id)),
             Form(form),
-            int(width),
+            tuple(_checked_part(*part) for part in parts),
             bool(has_log_time),
             tuple((str(name), str(kind)) for name, kind in timelines),
         )
         begin = _aligned(SIZE.size + size)
         plan = TablePlan(*PLAN.unpack_from(head, begin))
-    except (struct.error, ValueError, TypeError, RecursionError) as error:
+    except (struct.error, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise CorruptionError(f"a table's head is damaged: {error}") from error
-    is_known = all(kind in TIME_KINDS for _, kind in shape.timelines)
-    if not 0 <= shape.width < slot_bytes or len(shape.timelines) > 1000 or not is_known:
+    names = {(part.archetype, part.field) for part in shape.parts}
+    is_known = all(kind in TIME_KINDS for _, kind in shape.timelines) and len(names) == len(shape.parts)
+    may_have = {Form.ARRAY: (1,), Form.PACKED: range(1, MOST_PARTS)}.get(shape.form, (0,))
+    if len(shape.parts) not in may_have or shape.width >= slot_bytes or len(shape.timelines) > 1000 or not is_known:
         raise CorruptionError("a table's shape is damaged")
     # Everything in a plan but the row ids follows from the shape.
     if plan != plan_table(shape, begin, slot_bytes, plan.first_counter, plan.least_time):
@@ -208,6 +250,21 @@ def unpack_texts(dictionary: memoryview, count: int) -> list[str]:
     except (struct.error, UnicodeDecodeError) as error:
         raise CorruptionError(f"a table's dictionary is damaged: {error}") from error
     return texts
+
+
+def _checked_part(
+    archetype: object, field: object, component_type: object, item: object, size: object, instances: object
+) -> Part:
+    part = Part(str(archetype), str(field), str(component_type), str(item), int(size), int(instances))  # type: ignore[call-overload]
+    names = (part.archetype, part.field, part.component_type)
+    if (
+        part.item not in ITEM_BYTES
+        or not 0 <= part.size < 1 << 16
+        or part.instances < 1
+        or not all(map(str.isidentifier, names))
+    ):
+        raise CorruptionError(f"a table claims a part {part}")
+    return part
 
 
 def _aligned(offset: int) -> int:

@@ -1,11 +1,12 @@
 """Archetypes whose construction does no Arrow work, behind the names of rerun's.
 
-    base.py      how a class stands for rerun's class of its name
-    scalars.py   `Scalars`
-    text.py      `TextLog`
-    points.py    `Points3D`, `Points2D`
-    images.py    `Image`, `DepthImage`, `SegmentationImage`
-    blobs.py     `EncodedImage`, `Tensor`
+    base.py        how a class stands for rerun's class of its name
+    scalars.py     `Scalars`
+    text.py        `TextLog`
+    points.py      `Points3D`, `Points2D`
+    transforms.py  `Transform3D`
+    images.py      `Image`, `DepthImage`, `SegmentationImage`
+    blobs.py       `EncodedImage`, `Tensor`
 
 All other archetypes are rerun's own. Importing this package loads neither rerun nor numpy nor pyarrow.
 """
@@ -18,6 +19,7 @@ from rerun_mp.fast.images import DEPTH_IMAGE, IMAGE, SEGMENTATION_IMAGE, DepthIm
 from rerun_mp.fast.points import POINTS_2D, POINTS_3D, Points2D, Points3D
 from rerun_mp.fast.scalars import SCALARS, Scalars
 from rerun_mp.fast.text import TEXT_LOG, TextLog
+from rerun_mp.fast.transforms import TRANSFORM_3D, Transform3D
 
 __all__ = [
     "DEPTH_IMAGE",
@@ -29,6 +31,7 @@ __all__ = [
     "SEGMENTATION_IMAGE",
     "TENSOR",
     "TEXT_LOG",
+    "TRANSFORM_3D",
     "DepthImage",
     "EncodedImage",
     "FastArchetype",
@@ -39,4 +42,5 @@ __all__ = [
     "SegmentationImage",
     "Tensor",
     "TextLog",
+    "Transform3D",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rerun_mp.encoding.tables import Form, Layout, Part
 from rerun_mp.fast.base import FastArchetype
 from rerun_mp.imports import when_loaded
 
@@ -64,6 +65,10 @@ class Points3D(FastArchetype, form=POINTS_3D):
 
     __init__.__qualname__ = "Points3DExt.__init__"  # as rerun's error messages have it
 
+    @property
+    def _layout(self) -> Layout:
+        return Layout(Form.ARRAY, (Part("Points3D", "positions", "Position3D", "f4", 3, _thought(self._block)),))
+
     def _make(self, theirs: Any) -> Any:
         return theirs(self._block)
 
@@ -95,6 +100,10 @@ class Points2D(FastArchetype, form=POINTS_2D):
 
     __init__.__qualname__ = "Points2DExt.__init__"
 
+    @property
+    def _layout(self) -> Layout:
+        return Layout(Form.ARRAY, (Part("Points2D", "positions", "Position2D", "f4", 2, _thought(self._block)),))
+
     def _make(self, theirs: Any) -> Any:
         return theirs(self._block)
 
@@ -108,6 +117,11 @@ def _block_of(positions: Any) -> Any:
             return _numpy.ascontiguousarray(positions, _float32)
     except FloatingPointError:
         return None
+
+
+def _thought(positions: Any) -> int:
+    """Return how many points such rows are thought to have, so that the rows of a table are of one magnitude."""
+    return 1 << (len(positions).bit_length() - 1)
 
 
 def _take_arrays(numpy: ModuleType) -> None:

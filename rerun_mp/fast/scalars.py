@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rerun_mp.encoding.tables import Form, Layout
 from rerun_mp.fast.base import FastArchetype
 from rerun_mp.imports import when_loaded
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["SCALARS", "Scalars"]
+__all__ = ["EXACT", "SCALARS", "Scalars"]
 
 SCALARS = 1
 
-_exact: frozenset[type] = frozenset({int})
+EXACT: set[type] = {int}
 """Numbers other than floats, from which `float` makes what numpy makes of them. Numpy's are added when it is loaded."""
 
 
@@ -28,12 +29,14 @@ class Scalars(FastArchetype, form=SCALARS):
 
     _fields = ("scalars",)
 
+    _layout = Layout(Form.SCALARS)
+
     _value: float
 
     def __init__(self, scalars: Any) -> None:
         if type(scalars) is float:
             self._value = scalars
-        elif type(scalars) in _exact:
+        elif type(scalars) in EXACT:
             try:
                 self._value = float(scalars)
             except OverflowError:
@@ -46,9 +49,8 @@ class Scalars(FastArchetype, form=SCALARS):
 
 
 def _take_numbers(numpy: ModuleType) -> None:
-    global _exact
     integers = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
-    _exact |= {getattr(numpy, name) for name in ("float64", "float32", *integers)}
+    EXACT.update(getattr(numpy, name) for name in ("float64", "float32", *integers))
 
 
 when_loaded("numpy", _take_numbers)

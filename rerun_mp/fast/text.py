@@ -5,11 +5,15 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from rerun_mp.encoding.tables import Form, Layout
 from rerun_mp.fast.base import FastArchetype
 
 __all__ = ["TEXT_LOG", "TextLog", "plain_text"]
 
 TEXT_LOG = 2
+
+WITHOUT_LEVEL = Layout(Form.TEXT)
+WITH_LEVEL = Layout(Form.LEVELLED_TEXT)
 
 
 class TextLog(FastArchetype, form=TEXT_LOG):
@@ -38,6 +42,10 @@ class TextLog(FastArchetype, form=TEXT_LOG):
             self.__init__(text, level=constant)  # type: ignore[misc]
         else:
             self._leave(text, level=level, color=color)
+
+    @property
+    def _layout(self) -> Layout:
+        return WITHOUT_LEVEL if self._level is None else WITH_LEVEL
 
     def _make(self, theirs: Any) -> Any:
         return theirs(self._text, level=self._level)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from rerun_mp.collector.tables import TakenRows, build_table_chunks, copy_rows
 from rerun_mp.encoding.frames import RecordingKey
-from rerun_mp.encoding.tables import Form, TableShape, unpack_head
+from rerun_mp.encoding.tables import Form, Layout, Part, TableShape, pack_head, pack_plan, plan_table, unpack_head
 from rerun_mp.errors import CorruptionError
 from rerun_mp.shm.layout import Geometry, Kind
 from rerun_mp.shm.ring import Ring
@@ -25,16 +26,20 @@ NONCE = bytes(16)
 class Fast:
     """Stands for an archetype of fixed layout: what appends read are these attributes."""
 
+    _block: Any
+
     def __init__(self, **slots: Any) -> None:
         self.__dict__.update(slots)
 
 
-def table_of(ring: Ring, form: Form, rows: list[tuple[str, Fast, int]], width: int = 0) -> tuple[OpenTable, TableShape]:
+def table_of(
+    ring: Ring, form: Form, rows: list[tuple[str, Fast, int]], parts: tuple[Part, ...] = ()
+) -> tuple[OpenTable, TableShape]:
     """Return a table to which (entity, archetype, step) rows were appended."""
     writer, alive = make_writer(ring)
     slot = claim_one(writer, Kind.TABLE, 0, always, always)
     assert slot is not None
-    shape = TableShape(RecordingKey("app", "rec"), form, width, True, (("step", "sequence"),))
+    shape = TableShape(RecordingKey("app", "rec"), form, parts, True, (("step", "sequence"),))
     plan = plan_for(shape, GEOMETRY.slot_bytes)
     assert plan is not None
     plan = plan._replace(first_counter=1000, least_time=5)
@@ -100,7 +105,11 @@ def test_texts_come_back(rows: list[tuple[str, str]], levelled: bool) -> None:
     rows = [(text.encode("utf-8", "replace").decode(), level) for text, level in rows]
     ring = make_ring(GEOMETRY)
     form = Form.LEVELLED_TEXT if levelled else Form.TEXT
-    table, _ = table_of(ring, form, [("a", Fast(_text=text, _level=level), n) for n, (text, level) in enumerate(rows)])
+    levels = [level if levelled else None for _, level in rows]
+    logged = [
+        ("a", Fast(_text=text, _level=level), n) for n, ((text, _), level) in enumerate(zip(rows, levels, strict=True))
+    ]
+    table, _ = table_of(ring, form, logged)
     paths: list[str] = []
     half = len(rows) // 2
     ranges = [(0, half), (half, len(rows))] if half else [(0, len(rows))]
@@ -112,14 +121,62 @@ def test_texts_come_back(rows: list[tuple[str, str]], levelled: bool) -> None:
         assert read(chunks, "TextLog:level") == {"/a": [(n, [level]) for n, (_, level) in enumerate(rows)]}
 
 
-def test_blocks_come_back() -> None:
-    """Points of one number a row lie in one block."""
+def test_arrays_come_back() -> None:
+    """Rows of one table may have any number of points, but none within a point."""
     ring = make_ring(GEOMETRY)
-    blocks = [np.arange(n, n + 30, dtype=np.float32).reshape(10, 3) for n in range(5)]
-    table, _ = table_of(ring, Form.POINTS3D, [("p", Fast(_block=block), n) for n, block in enumerate(blocks)], 120)
-    built = build_table_chunks([take(ring, table, 0, 5, [])], nonce=NONCE)
-    assert built.good_rows == {table.slot: 5}
-    assert read(built.chunks, "Points3D:positions") == {"/p": [(n, block.tolist()) for n, block in enumerate(blocks)]}
+    blocks = [np.arange(3 * (n + 1), dtype=np.float32).reshape(-1, 3) for n in (5, 1, 9, 0, 30)]
+    parts = (Part("Points3D", "positions", "Position3D", "f4", 3, 4),)
+    rows = [("pq"[n % 2], Fast(_block=block), n) for n, block in enumerate(blocks)]
+    table, _ = table_of(ring, Form.ARRAY, rows, parts)
+    built = build_table_chunks([take(ring, table, 0, 2, []), take(ring, table, 2, 5, [])], nonce=NONCE)
+    assert built.good_rows == {table.slot: 3}  # the last one's: a sweep takes a slot once
+    assert read(built.chunks, "Points3D:positions") == {
+        "/" + name: [(n, blocks[n].tolist()) for n in range(5) if "pq"[n % 2] == name] for name in "pq"
+    }
+    table, _ = table_of(ring, Form.ARRAY, [("p", Fast(_block=np.zeros(4, np.float32)), 0)], parts)
+    with pytest.raises(CorruptionError, match="within an instance"):
+        take(ring, table, 0, 1, [])
+
+
+PARTS = (
+    Part("Anything", "numbers", "Number", "u1", 0, 3),
+    Part("Anything", "pairs", "Pair", "f4", 2, 2),
+)
+PACKED = Layout(Form.PACKED, PARTS)
+
+
+def test_packed_parts_come_back() -> None:
+    """Each part of a block is a component, wherever in the block it lies."""
+    ring = make_ring(GEOMETRY)
+    rows = [("p", Fast(_layout=PACKED, _block=struct.pack("<3B4f", n, 2, 3, n, 0.5, 1, -1)), n) for n in range(5)]
+    table, _ = table_of(ring, Form.PACKED, rows, PARTS)
+    assert not table.append("p", Fast(_layout=Layout(Form.PACKED, PARTS[:1]), _block=bytes(3)), {"step": 0})
+    chunks = build_table_chunks([take(ring, table, 0, 2, []), take(ring, table, 2, 5, [])], nonce=NONCE).chunks
+    assert read(chunks, "Anything:numbers") == {"/p": [(n, [n, 2, 3]) for n in range(5)]}
+    assert read(chunks, "Anything:pairs") == {"/p": [(n, [[n, 0.5], [1, -1]]) for n in range(5)]}
+    metadata = chunks[0].batch.schema.field("Anything:pairs").metadata
+    assert metadata[b"rerun:component_type"] == b"rerun.components.Pair"
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (),
+        PARTS[:1] * 2,
+        (PARTS[0]._replace(size=-1),),
+        (PARTS[0]._replace(size=1 << 16),),
+        (PARTS[0]._replace(instances=0),),
+        (PARTS[0]._replace(instances=1 << 40),),
+        (PARTS[0]._replace(field="no name"),),
+        (PARTS[0]._replace(archetype=""),),
+    ],
+)
+def test_parts_that_cannot_be_are_noticed(parts: tuple[Part, ...]) -> None:
+    shape = TableShape(RecordingKey("app", "rec"), Form.PACKED, parts, True, ())
+    plan = plan_table(shape._replace(parts=PARTS), len(pack_head(shape)), GEOMETRY.slot_bytes, 0, 0)
+    assert plan is not None
+    with pytest.raises(CorruptionError):
+        unpack_head(memoryview(pack_head(shape) + pack_plan(plan)), GEOMETRY.slot_bytes)
 
 
 def test_a_repeated_sweep_makes_the_same_chunks() -> None:
@@ -151,12 +208,15 @@ def test_row_ids_ascend_though_the_clock_steps_back(monkeypatch: pytest.MonkeyPa
 
 
 @example(44, b" ")
-@given(st.integers(0, GEOMETRY.slot_bytes - 1), st.binary(min_size=1, max_size=64))
-def test_damage_is_noticed_or_harmless(at: int, junk: bytes) -> None:
+@given(st.integers(0, GEOMETRY.slot_bytes - 1) | st.integers(0, 400), st.binary(min_size=1, max_size=64))
+@pytest.mark.parametrize("form", [Form.LEVELLED_TEXT, Form.ARRAY, Form.PACKED])
+def test_damage_is_noticed_or_harmless(form: Form, at: int, junk: bytes) -> None:
     """Any bytes anywhere in a slot give rows or a CorruptionError: no crash, and no row beyond the count."""
     ring = make_ring(GEOMETRY)
-    rows = [("ab"[n % 2], Fast(_text=f"text {n}", _level="INFO"), n) for n in range(20)]
-    table, _ = table_of(ring, Form.LEVELLED_TEXT, rows)
+    archetype = Fast(_text="text", _level="INFO", _layout=PACKED)
+    archetype._block = bytes(19) if form == Form.PACKED else np.ones((3, 2), np.float32)
+    rows = [("ab"[n % 2], archetype, n) for n in range(20)]
+    table, _ = table_of(ring, form, rows, {Form.PACKED: PARTS, Form.ARRAY: PARTS[1:]}.get(form, ()))
     begin = GEOMETRY.slot_offset(table.slot) + at
     end = min(begin + len(junk), GEOMETRY.slot_offset(table.slot + 1))
     ring.memory[begin:end] = junk[: end - begin]

@@ -30,6 +30,7 @@ ARGUMENTS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "TextLog": (("größer",), {"level": "INFO"}),
     "Points3D": ((np.arange(9, dtype=np.float32).reshape(3, 3),), {}),
     "Points2D": ((np.arange(8, dtype=np.float64).reshape(4, 2),), {}),
+    "Transform3D": ((), {"translation": [1, 2, 3], "mat3x3": np.arange(9.0), "relation": "ChildFromParent"}),
     "Image": ((FRAME,), {"color_model": "BGR"}),
     "DepthImage": ((FRAME[..., 1],), {"meter": 1000}),
     "SegmentationImage": ((FRAME[..., 0],), {}),
@@ -287,6 +288,7 @@ def test_making_logging_and_sending_them_loads_neither_rerun_nor_pyarrow(run_pyt
         made = [
             rr.Scalars(0.5), rr.Scalars(np.float32(3)), rr.TextLog("text", level="INFO"),
             rr.Points3D(np.zeros((3, 3))), rr.Points2D(np.zeros((3, 2), np.float32)),
+            rr.Transform3D(translation=np.zeros(3), quaternion=(0, 0, 0, 1)),
             rr.Image(frame, "BGR"), rr.DepthImage(frame[..., 0], meter=1.0), rr.SegmentationImage(frame[..., 0]),
             rr.EncodedImage(contents=b"png", media_type="image/png"), rr.Tensor(frame),
         ]
@@ -297,6 +299,6 @@ def test_making_logging_and_sending_them_loads_neither_rerun_nor_pyarrow(run_pyt
         import rerun
         assert isinstance(made[0], rerun.Scalars)
         assert isinstance(rerun.Scalars(1.0), rr.Scalars)
-        assert made[5] == rerun.Image(frame, "BGR")
+        assert made[6] == rerun.Image(frame, "BGR")
     """
     assert run_python(program).check().stdout.strip() == "[]"

@@ -1,0 +1,93 @@
+"""What the calls of a hot loop cost, in instructions of the interpreter: a number that no load of the machine changes.
+
+Each call is made many times in a session of its own, under `sys.settrace`, and what most of them took counts: a call
+that had to open a table is not the hot path, and CPython 3.12 misses the first ones. Nor do calls count while the
+collector sleeps, for they would have to wake it.
+
+`python -m tests.harness.bytecodes` prints the figures of the interpreter that runs it, as `tests/test_hot_path.py`
+records them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from statistics import mode
+from types import FrameType
+from typing import Any
+
+from rerun_mp.shm.layout import Header
+
+__all__ = ["count_instructions"]
+
+CALLS = 60
+
+
+def count_instructions() -> dict[str, int]:
+    """Return the instructions that each call of the hot path takes. Founds a session in this process."""
+    import numpy as np
+
+    import rerun_mp as rr
+
+    rr.init("rerun_mp_bytecodes")
+    points: Any = np.zeros((10, 3), np.float32)
+    rotation: Any = (0.0, 0.0, 0.0, 1.0)
+    loss = rr.series("loss")
+    calls: dict[str, Callable[[], object]] = {
+        "Scalars": lambda: rr.log("scalar", rr.Scalars(0.5)),
+        "series": lambda: loss(0.5),
+        "TextLog": lambda: rr.log("text", rr.TextLog("a line of text")),
+        "TextLog with level": lambda: rr.log("text", rr.TextLog("a line of text", level="INFO")),
+        "TextLog after one with level": lambda: rr.log("text", rr.TextLog("a line of text")),
+        "Points3D": lambda: rr.log("points", rr.Points3D(points)),
+        "Transform3D": lambda: rr.log("pose", rr.Transform3D(translation=(1.0, 2.0, 3.0), quaternion=rotation)),
+        "set_time": lambda: rr.set_time("step", sequence=7),
+    }
+    calls["set_time"]()
+    return {name: _usual(call) for name, call in calls.items()}
+
+
+def _usual(call: Callable[[], object]) -> int:
+    """Return how many instructions most calls take while the collector is awake."""
+    from rerun_mp import session
+
+    joined = session.current()
+    assert joined is not None
+    words = joined.segment.ring.words
+    counts: list[int] = []
+    while len(counts) < CALLS:
+        executed = _instructions_of(call)
+        if words[Header.ATTENTION]:
+            joined.ring_doorbell()  # and it will be awake some time
+        else:
+            counts.append(executed)
+    return mode(counts)
+
+
+def _instructions_of(call: Callable[[], object]) -> int:
+    """Return how many instructions are executed in what `call` calls."""
+    executed = 0
+
+    def begin(frame: FrameType, event: str, _: object) -> Callable[..., Any] | None:
+        if frame.f_code is call.__code__:
+            return None
+        frame.f_trace_opcodes = True
+        frame.f_trace_lines = False
+        return step
+
+    def step(_: FrameType, event: str, __: object) -> Callable[..., Any]:
+        nonlocal executed
+        executed += event == "opcode"
+        return step
+
+    before = sys.gettrace()
+    sys.settrace(begin)
+    try:
+        call()
+    finally:
+        sys.settrace(before)
+    return executed
+
+
+if __name__ == "__main__":
+    print(f"    {sys.version_info[:2]}: {count_instructions()},")

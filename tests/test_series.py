@@ -1,0 +1,220 @@
+"""`series`: its rows are those of `log` with `Scalars`, whoever calls it, and wherever that goes at the moment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import rerun_mp as rr
+from tests.conftest import RunPython
+from tests.harness.recordings import rows_of
+
+SAME = """
+    import sys, warnings
+    import numpy as np
+    import rerun_mp as rr
+
+    rr.init("app")
+    rr.save(sys.argv[1])
+    number = rr.series("series")
+
+    def both(value):
+        rr.log("log", rr.Scalars(value))
+        number(value)
+
+    for step in range(4000):  # more than a table holds
+        rr.set_time("step", sequence=step)
+        both(0.5 * step)
+    rr.set_time("elapsed", duration=0.25)
+    for value in (1, True, np.float32(0.1), np.uint8(3), np.int64(-5), np.float16(2), float("nan"), [1.0, 2.0],
+                  np.arange(3.0), [], 2**200 // 2**100):
+        both(value)
+    rr.disable_timeline("step")
+    both(1.0)
+    rr.reset_time()
+    both(2.0)
+    rr.set_log_time_enabled(False)
+    rr.set_time("t", sequence=1)
+    both(3.0)
+    rr.set_log_time_enabled(True)
+    both(4.0)
+    for name in "abc":  # more timelines than tables have
+        rr.set_time(name, timestamp=7.0)
+    both(5.0)
+    rr.disconnect()
+"""
+
+
+def test_its_rows_are_those_of_log(run_python: RunPython, place: Path) -> None:
+    path = place / "out.rrd"
+    run_python(SAME, path).check()
+    made: dict[str, list[object]] = {"log": [], "series": []}
+    for row in rows_of(path):
+        times = {name: time for name, time in row.times.items() if name != "log_time"}
+        data = {name: (str(value.type), str(value)) for name, value in row.components.items()}
+        made[row.entity_path].append(("log_time" in row.times, times, data))
+    assert made["series"] == made["log"]
+    assert len(made["log"]) == 4016
+
+
+def test_it_refuses_what_log_refuses_at_the_users_line(run_python: RunPython, place: Path) -> None:
+    run_python("""
+        import warnings
+        import rerun_mp as rr
+        rr.init("app")
+        number = rr.series("number")
+        number(1.0)
+        for wrong in ("text", 10**400, object()):
+            seen = []
+            for call in (lambda: rr.log("number", rr.Scalars(wrong)), lambda: number(wrong)):
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always")
+                    call()
+                seen.append([(str(warning.message), warning.category, warning.filename) for warning in caught])
+            assert seen[0] == seen[1], seen
+            assert seen[0][0][2] == __file__, seen
+        rr.set_strict_mode(True)
+        try:
+            number("text")
+        except ValueError:
+            pass
+        else:
+            raise AssertionError("it was strict")
+    """).check()
+
+
+def test_it_goes_where_log_goes(run_python: RunPython, place: Path) -> None:
+    """The active recording is looked up at each call, in the calling thread, unless one was named."""
+    run_python(
+        """
+        import sys, threading
+        import rerun_mp as rr
+
+        number = rr.series("number")
+        number(0.0)  # nowhere
+        main, own, named = (rr.RecordingStream("app", recording_id=name) for name in ("main", "own", "named"))
+        for recording in (main, own, named):
+            recording.save(f"{sys.argv[1]}/{recording.get_recording_id()}.rrd")
+        directly = rr.series(["number"], recording=named)
+        rr.set_global_data_recording(main)
+        turns = threading.Barrier(2)
+
+        def work():
+            for step in range(100):
+                rr.set_time("thread", sequence=step)
+                number(1.0)
+                directly(2.0)
+                turns.wait()
+                rr.set_thread_local_data_recording(own)
+                rr.set_time("own", sequence=step)
+                number(3.0)
+                rr.set_thread_local_data_recording(None)
+                turns.wait()
+            directly(4.0)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        for step in range(100):
+            rr.set_time("main", sequence=step)
+            number(5.0)
+            turns.wait()
+            number(6.0)
+            turns.wait()
+        thread.join()
+        named.set_time("late", sequence=1)
+        directly(7.0)
+        rr.disconnect(main), rr.disconnect(own), rr.disconnect(named)
+        """,
+        place,
+    ).check()
+
+    def read(recording: str) -> list[tuple[float, dict[str, int]]]:
+        rows = [row for row in rows_of(place / f"{recording}.rrd") if row.entity_path == "number"]
+        for row in rows:
+            del row.times["log_time"]
+        return sorted(((row.components["Scalars:scalars"].as_py()[0], row.times) for row in rows), key=str)
+
+    def expected(*logged: tuple[float, str]) -> list[tuple[float, dict[str, int]]]:
+        return sorted(((value, {name: step}) for value, name in logged for step in range(100)), key=str)
+
+    assert read("main") == expected((1.0, "thread"), (5.0, "main"), (6.0, "main"))
+    assert read("own") == expected((3.0, "own"))
+    assert read("named") == [(2.0, {})] * 100 + [(4.0, {}), (7.0, {"late": 1})]
+
+
+def test_a_fork_keeps_it_and_threads_share_it(run_python: RunPython, place: Path) -> None:
+    path = place / "out.rrd"
+    run_python(
+        """
+        import os, sys, threading
+        import rerun_mp as rr
+        rr.init("app")
+        rr.save(sys.argv[1])
+        number = rr.series("number")
+        children = []
+
+        def work():
+            for step in range(5000):
+                number(float(step))
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for _ in range(20):
+            number(-1.0)
+            child = os.fork()
+            if child == 0:
+                for step in range(50):
+                    number(0.25)
+                os._exit(0)
+            children.append(child)
+        for thread in threads:
+            thread.join()
+        for child in children:
+            assert os.waitpid(child, 0)[1] == 0
+        """,
+        path,
+    ).check()
+    rows = rows_of(path)
+    values = [row.components["Scalars:scalars"].as_py()[0] for row in rows]
+    assert sorted(values) == [-1.0] * 20 + sorted([0.25] * 1000 + [float(step) for step in range(5000)] * 4)
+    assert len({row.row_id for row in rows}) == len(rows)
+
+
+def test_recordings_of_reruns_own_and_disabled_ones(run_python: RunPython, place: Path) -> None:
+    path = place / "theirs.rrd"
+    run_python(
+        """
+        import sys
+        import rerun
+        import rerun_mp as rr
+        recording = rerun.RecordingStream("app", send_properties=False)
+        recording.save(sys.argv[1])
+        rr.series("number", recording=recording)(1.5)
+        rr.series("number", recording=rr.RecordingStream("app", default_enabled=False))(2.5)
+        recording.disconnect()
+        """,
+        path,
+    ).check()
+    assert [row.components["Scalars:scalars"].as_py() for row in rows_of(path)] == [[1.5]]
+
+
+def test_what_is_no_path_is_refused_beforehand() -> None:
+    with pytest.raises(TypeError, match="entity_path"):
+        rr.series(3)  # type: ignore[arg-type]
+
+
+def test_it_loads_neither_rerun_nor_pyarrow(run_python: RunPython) -> None:
+    program = """
+        import sys
+        import rerun_mp as rr
+        rr.init("app")
+        number = rr.series("number")
+        for step in range(5):
+            rr.set_time("step", sequence=step)
+            number(0.5)
+            number(step)
+        print([name for name in ("rerun", "rerun_bindings", "numpy", "pyarrow") if name in sys.modules])
+    """
+    assert run_python(program).check().stdout.strip() == "[]"
