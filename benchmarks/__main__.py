@@ -1,13 +1,24 @@
-"""`python -m benchmarks`, or `make bench`: every benchmark, one after the other."""
+"""`python -m benchmarks`, or `make bench`: every benchmark; with options, only `hot_path`, with these."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-MODULES = ("start_up", "hot_path", "frozen_viewer")
+from tests.harness.viewers import vulkan_missing
+
+
+def main(options: list[str]) -> int:
+    """Run them all, also after one has failed. Returns how many have."""
+    receiver = "server" if vulkan_missing() else "viewer"
+    commands = [["start_up"], ["hot_path"], ["frozen_viewer", "--receiver", receiver]]
+    failed = 0
+    for module, *arguments in [["hot_path", *options]] if options else commands:
+        print(f"## {module}\n", flush=True)
+        command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
+        failed += subprocess.run(command, check=False).returncode != 0
+    return failed
+
 
 if __name__ == "__main__":
-    for module in MODULES:
-        print(f"== {module}", flush=True)
-        subprocess.run([sys.executable, "-m", f"benchmarks.{module}"], check=True)
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,65 @@
+"""What a call costs its worker: `log()` p50, p99 and p99.9, beside rerun-sdk; an image's beside a copy of its bytes.
+
+Images are paced, so that the ring is never full and a call waits for nothing; the other kinds run as fast as they can,
+so that the collector is busy all the time. The copy is taken in the same worker, turn about with the calls: of the
+same bytes, into shared pages that are mapped already and, as the ring's, too many for the caches.
+"""
+
+from __future__ import annotations
+
+from benchmarks.plan import Plan
+from benchmarks.report import Section, Target, ratio_text, times_text
+from benchmarks.rounds import Runner, Summary, medians
+from benchmarks.workloads import LOGGERS
+
+__all__ = ["run"]
+
+IMAGE_PACE_SECS = 0.01
+P50, P999 = 0, 2
+TARGETS = {"scalars": (20.0, 25.0), "text": (15.0, None), "points": (4.5, None)}
+"""By how much p50 must be smaller than rerun's, and by how much it would be fine."""
+MOST_COPIES = 1.7
+NOTES = (
+    "Microseconds, p50 / p99 / p99.9 of 2 workers; `log()` alone. Whole: p50 of `set_time`, the making of the "
+    "archetype and `log()` together. An image every 10 ms and worker; the others one after the other."
+)
+
+
+def run(runner: Runner, plan: Plan) -> Section:
+    """Measure."""
+    header = ("work", "rerun_mp", "rerun-sdk", "p50", "p99.9", "whole, rerun_mp", "rerun-sdk", "ratio", "others, cores")
+    section = Section("A call", header, notes=NOTES)
+    for kind in plan.kinds:
+        pace_secs = IMAGE_PACE_SECS if kind == "image" else 0.0
+        jobs = [plan.timed(carrier, kind, pace_secs=pace_secs) for carrier in LOGGERS]
+        taken = runner.turns(jobs, plan.turns)
+        ours, theirs = (medians(taken[job]) for job in jobs)
+        _add(section, kind, ours, theirs)
+    return section
+
+
+def _add(section: Section, kind: str, ours: Summary, theirs: Summary) -> None:
+    ratios = [their / our for our, their in zip(ours["logs"], theirs["logs"], strict=True)]
+    wholes = ours["statements"][P50], theirs["statements"][P50]
+    section.rows.append(
+        (
+            kind,
+            times_text(ours["logs"]),
+            times_text(theirs["logs"]),
+            ratio_text(ratios[P50]),
+            ratio_text(ratios[P999]),
+            times_text(wholes[:1]),
+            times_text(wholes[1:]),
+            ratio_text(wholes[1] / wholes[0]),
+            f"{ours.others} / {theirs.others}",
+        )
+    )
+    if kind in TARGETS:
+        at_least, aim = TARGETS[kind]
+        section.targets.append(Target(f"{kind}: p50 of the call, rerun's over ours", ratios[P50], at_least, aim=aim))
+    if kind == "scalars":
+        section.targets.append(Target("scalars: p99.9 of the call, rerun's over ours", ratios[P999], 40.0))
+    if kind == "image":
+        copies = ours["logs"][P50] / ours["copies"][P50]
+        section.rows.append(("a copy of its bytes", times_text(ours["copies"]), *[""] * 7))
+        section.targets.append(Target("image: p50 of the call over a copy of its bytes", copies, at_most=MOST_COPIES))

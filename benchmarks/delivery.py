@@ -1,0 +1,81 @@
+"""How many rows a second arrive, and what CPU a row costs: ours, rerun-sdk and transports of bytes, turn about.
+
+No call is timed in these runs. Loggers bring rows into a file, from the first call to the file being complete;
+transports bring opaque bytes, as many as a row's payload, into the hands of another process, and write no file.
+"""
+
+from __future__ import annotations
+
+from benchmarks.plan import Plan
+from benchmarks.report import Section, Target, rate_text, ratio_text
+from benchmarks.rounds import Runner, Summary, medians
+from benchmarks.workloads import CARRIERS, LOGGERS, PAYLOAD_BYTES, TRANSPORTS
+
+__all__ = ["run"]
+
+TARGETS = {"scalars": (16.0, 20.0), "text": (12.0, None), "points": (2.0, 2.5), "image": (2.0, 2.5)}
+"""By how much we must deliver more than rerun, and by how much it would be fine."""
+SMALL = ("scalars", "text")
+TO_BEAT = ("queue", "pipe", "faster-fifo")
+HEADER = (
+    "work",
+    "carried by",
+    "rows/s",
+    "MB/s",
+    "rerun_mp is",
+    "CPU/row, workers",
+    "CPU/row, collector",
+    "rows",
+    "others, cores",
+)
+NOTES = (
+    "2 workers. Loggers: rows in a complete file, from the first call on. Queue, Pipe, faster-fifo and ZeroMQ only "
+    "carry opaque bytes, as many as a row's payload, to another process: nothing is encoded and no file is written. "
+    "MB/s are of payload. CPU in microseconds; the collector's is that of guard and worker, of rerun's server, or of "
+    "the transport's consumer."
+)
+
+
+def run(runner: Runner, plan: Plan, carriers: tuple[str, ...]) -> Section:
+    """Measure ours beside each of `carriers`."""
+    section = Section("Delivered", HEADER, notes=NOTES)
+    for kind in plan.kinds:
+        jobs = [plan.logging(carrier, kind) for carrier in carriers]
+        taken = runner.turns(jobs, plan.turns)
+        summaries = {job.carrier: medians(taken[job]) for job in jobs}
+        for carrier, summary in summaries.items():
+            ratio = summaries["rerun_mp"]["rows_per_sec"] / summary["rows_per_sec"]
+            section.rows.append(_line(summary, ratio if carrier != "rerun_mp" else None))
+            section.targets.extend(_targets(kind, carrier, ratio))
+    return section
+
+
+def carriers_of(plan: Plan, *, loggers: bool, transports: bool) -> tuple[str, ...]:
+    """Return who takes turns; ours always does."""
+    wanted = (LOGGERS if loggers else ()) + (TRANSPORTS if transports else ())
+    return ("rerun_mp", *(carrier for carrier in wanted if carrier in plan.carriers and carrier != "rerun_mp"))
+
+
+def _line(summary: Summary, ratio: float | None) -> tuple[str, ...]:
+    job = summary.job
+    rate = summary["rows_per_sec"]
+    return (
+        job.kind,
+        CARRIERS[job.carrier],
+        rate_text(rate),
+        f"{rate * PAYLOAD_BYTES[job.kind] / 1e6:,.0f}",
+        "" if ratio is None else ratio_text(ratio),
+        f"{summary['worker_cpu_secs'] / job.total_rows * 1e6:.2f}",
+        f"{summary['collector_cpu_secs'] / job.total_rows * 1e6:.2f}",
+        f"{job.total_rows:,}",
+        summary.others,
+    )
+
+
+def _targets(kind: str, carrier: str, ratio: float) -> list[Target]:
+    if carrier == "rerun":
+        at_least, aim = TARGETS[kind]
+        return [Target(f"{kind}: delivered, ours over rerun's", ratio, at_least, aim=aim)]
+    if carrier in TO_BEAT and kind in SMALL:
+        return [Target(f"{kind}: delivered, ours over what {CARRIERS[carrier]} carries", ratio, 1.0)]
+    return []

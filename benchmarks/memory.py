@@ -1,0 +1,98 @@
+"""Peaks of memory: the ring's pages, the collector's own memory, and what a worker grows by over a million rows.
+
+The collector is looked at every 20 ms, from the first row to the file being complete: the footer is made last, of
+something about every chunk. So thousands of entities, of which every sweep makes a chunk each, cost the most.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from benchmarks.plan import Plan
+from benchmarks.report import Section, Target, bytes_text
+from benchmarks.rounds import Runner, Summary, medians
+from rerun_mp.settings import Settings
+from rerun_mp.shm.layout import Geometry
+
+__all__ = ["allowed_bytes", "run"]
+
+WARM_ROWS = 20_000
+"""What a worker allocates once, it has by then."""
+MANY_ENTITIES = 2000
+MANY_ROWS = 2.5
+"""How many times as many rows, for many more chunks than are free."""
+FREE_CHUNKS = 200_000
+MOST_BYTES = 300e6
+MOST_BYTES_A_CHUNK = 1000
+MOST_GROWTH = 5e6
+MILLION = 1_000_000
+HEADER = (
+    "work",
+    "entities",
+    "rows",
+    "chunks",
+    "ring",
+    "collector, RssAnon",
+    "a worker grew by",
+    "file",
+    "others, cores",
+)
+NOTES = "2 workers; peaks. A worker's growth is of RssAnon, from its 20,000th row on (small rows)."
+
+
+def allowed_bytes(chunks: float) -> float:
+    """Return how much memory of its own the collector may have with so many chunks in a file."""
+    return MOST_BYTES + MOST_BYTES_A_CHUNK * max(0.0, chunks - FREE_CHUNKS)
+
+
+def run(runner: Runner, plan: Plan) -> Section:
+    """Measure; one turn, because a peak needs no median."""
+    section = Section("Memory", HEADER, notes=NOTES)
+    jobs = []
+    for kind in plan.kinds:
+        is_small = kind in {"scalars", "text"}
+        job = plan.logging("rerun_mp", kind)
+        rows = max(job.rows, round(MILLION * min(1.0, plan.share))) if is_small else job.rows
+        jobs.append(replace(job, rows=rows, warm_rows=WARM_ROWS if is_small else 1))
+    many = plan.logging("rerun_mp", "scalars", entities=MANY_ENTITIES)
+    jobs += [many, replace(many, rows=round(MANY_ROWS * many.rows))]
+    for job in jobs:
+        _add(section, medians([runner.run(job)]))
+    return section
+
+
+def ring_limit() -> int:
+    """Return the bytes of a segment whose ring is as large as it may be."""
+    settings = Settings()
+    geometry = Geometry(
+        slot_bytes=settings.slot_bytes, slots=settings.ring_bytes // settings.slot_bytes, producers=settings.producers
+    )
+    return geometry.total_bytes
+
+
+def _add(section: Section, summary: Summary) -> None:
+    job = summary.job
+    section.rows.append(
+        (
+            job.kind,
+            f"{job.entities:,}",
+            f"{job.total_rows:,}",
+            f"{summary['chunks']:,.0f}",
+            bytes_text(summary["ring_bytes"]),
+            bytes_text(summary["collector_bytes"]),
+            bytes_text(summary["grown_bytes"]),
+            bytes_text(summary["file_bytes"]),
+            summary.others,
+        )
+    )
+    what = f"{job.kind}, {job.entities:,} entities"
+    limit, allowed = ring_limit(), allowed_bytes(summary["chunks"])
+    section.targets += [
+        Target(f"{what}: ring", summary["ring_bytes"] / 1e6, at_most=limit / 1e6, unit="MB"),
+        Target(f"{what}: collector's RssAnon", summary["collector_bytes"] / 1e6, at_most=allowed / 1e6, unit="MB"),
+    ]
+    if job.rows >= MILLION:
+        grown = summary["grown_bytes"] / 1e6 * MILLION / job.rows
+        section.targets.append(
+            Target(f"{what}: a worker's growth over a million rows", grown, at_most=MOST_GROWTH / 1e6, unit="MB")
+        )
