@@ -8,6 +8,7 @@ sweep that is repeated makes the same chunks.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
@@ -32,6 +33,7 @@ from rerun_mp.errors import CorruptionError
 __all__ = ["TakenRows", "build_table_chunks", "copy_rows"]
 
 TIME_TYPES = {"sequence": pa.int64(), "timestamp": pa.timestamp("ns"), "duration": pa.duration("ns")}
+NEAR_DICTIONARY = 2048
 ITEM_TYPES = {"f4": pa.float32(), "u1": pa.uint8()}
 
 
@@ -116,8 +118,7 @@ def copy_rows(
         values = _arrays(bounds, raw, shape.parts[0]) if shape.form == Form.ARRAY else (_texts(bounds, raw), levels)
     if needed > len(paths):
         # Earlier texts never change, but a later look finds more of them.
-        begin = at + plan.dictionary
-        paths[:] = unpack_texts(memoryview(bytes(memory[begin : at + slot_bytes])), needed)
+        paths[:] = _unpack_dictionary(memory, at + plan.dictionary, at + slot_bytes, needed)
     if shape.form == Form.LEVELLED_TEXT:
         names = pa.array(paths, pa.string())
         values = (values[0], names.take(pa.array(values[1], pa.uint16())))
@@ -137,6 +138,15 @@ def copy_rows(
         ],
         values=values,
     )
+
+
+def _unpack_dictionary(memory: memoryview, begin: int, end: int, needed: int) -> list[str]:
+    """Read the first texts of a slot's dictionary. Most slots know few entities: so first only the beginning of it."""
+    near = min(begin + NEAR_DICTIONARY, end)
+    if near < end:
+        with contextlib.suppress(CorruptionError):  # they may lie further on
+            return unpack_texts(memoryview(bytes(memory[begin:near])), needed)
+    return unpack_texts(memoryview(bytes(memory[begin:end])), needed)
 
 
 def build_table_chunks(taken: Sequence[TakenRows], *, nonce: bytes) -> BuiltChunks:

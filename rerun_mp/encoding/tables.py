@@ -51,6 +51,9 @@ MOST_ENTITIES = 0xFFFF
 TEXT_GUESS = 64
 """Bytes that a text is thought to have, when a slot is divided between rows and text."""
 FEWEST_ROWS = 4
+WIDE_ROW = 1024
+FEW_ROWS_SHARE = 32
+"""The dictionary of a table with wide rows gets one part in so many of the slot, of other tables a quarter."""
 MOST_PARTS = 100
 TIME_KINDS = frozenset({"sequence", "timestamp", "duration"})
 ITEM_BYTES = {"f4": 4, "u1": 1}
@@ -154,7 +157,8 @@ def plan_table(
 ) -> TablePlan | None:
     """Divide a slot between columns and dictionary. None if too few rows would fit."""
     begin = head_bytes + PLAN.size + -PLAN.size % WORD
-    dictionary = slot_bytes - slot_bytes // 4
+    # Few rows cannot speak of many entities, and have better use for the room.
+    dictionary = slot_bytes - slot_bytes // (FEW_ROWS_SHARE if shape.width >= WIDE_ROW else 4)
     row = WORD + ENTITY_BYTES + WORD * len(shape.timelines)
     if shape.form in HEAP_FORMS:
         row += 4 + (2 if shape.form == Form.LEVELLED_TEXT else 0) + (shape.width or TEXT_GUESS)
