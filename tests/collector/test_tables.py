@@ -121,10 +121,11 @@ def test_texts_come_back(rows: list[tuple[str, str]], levelled: bool) -> None:
         assert read(chunks, "TextLog:level") == {"/a": [(n, [level]) for n, (_, level) in enumerate(rows)]}
 
 
-def test_arrays_come_back() -> None:
-    """Rows of one table may have any number of points, but none within a point."""
+@pytest.mark.parametrize("sizes", [(5, 1, 9, 2, 30), (6, 6, 6, 6, 6)])
+def test_arrays_come_back(sizes: tuple[int, ...]) -> None:
+    """Rows of one table may have any number of points, but none may end within a point."""
     ring = make_ring(GEOMETRY)
-    blocks = [np.arange(3 * (n + 1), dtype=np.float32).reshape(-1, 3) for n in (5, 1, 9, 0, 30)]
+    blocks = [np.arange(n, 4 * n, dtype=np.float32).reshape(n, 3) for n in sizes]
     parts = (Part("Points3D", "positions", "Position3D", "f4", 3, 4),)
     rows = [("pq"[n % 2], Fast(_block=block), n) for n, block in enumerate(blocks)]
     table, _ = table_of(ring, Form.ARRAY, rows, parts)
