@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import hypothesis
@@ -77,13 +78,18 @@ def place(_temporary_directories: None, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 def _wait_for_nothing(machine: Machine) -> Leftovers:
-    """Wait until nothing is left, for as long as a session may take to end; return what is left then."""
+    """Wait until nothing is left, for as long as a session may take to end; return what is left then.
+
+    Shared memory that only the last look saw is not among it: another run may just be founding a session.
+    """
     deadline = time.monotonic() + LEFTOVER_SECS
     pause_secs = 0.01
+    before = Leftovers()
     while (left := machine.leftovers()) and time.monotonic() < deadline:
+        before = left
         time.sleep(pause_secs)
         pause_secs = min(2 * pause_secs, 0.2)
-    return left
+    return replace(left, segments=[path for path in left.segments if path in before.segments])
 
 
 class StartPython:
