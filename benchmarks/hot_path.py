@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -35,6 +36,7 @@ REPEATS = 3
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print. Returns what the command ends with."""
     options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the round that runs is ended and removed
     plan = plan_of(options)
     repeats = (0 if options.quick else REPEATS) if options.repeats is None else options.repeats
     runner = Runner(repeats, options.directory)

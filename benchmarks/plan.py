@@ -21,6 +21,8 @@ class Plan:
     workers: tuple[int, ...] = WORKERS
     """For the section on scaling; the others have two."""
     entities: tuple[int, ...] = ENTITIES
+    scaled_beside_rerun: str | None = "scalars"
+    """The kind for which rerun scales, too."""
     turns: int = 3
     share: float = 1.0
     """Of the rows of a full run."""
@@ -31,7 +33,7 @@ class Plan:
     @classmethod
     def quick(cls) -> Plan:
         """Return what shows that everything runs. Its figures are of no use."""
-        return cls(turns=1, share=0.1, latency_rows=20, idle_secs=4.0)
+        return cls(scaled_beside_rerun=None, turns=1, share=0.1, latency_rows=20, idle_secs=4.0)
 
     def logging(self, carrier: str, kind: str, *, workers: int = 2, entities: int = 1) -> Job:
         """Return the job of logging without timers around the calls."""

@@ -63,7 +63,9 @@ def produce(job: Job, url: str, gate: Connection) -> None:
     gate.recv()
     memory, cpu, begin = rss_anon(), time.process_time(), time.monotonic_ns()
     times = _log_timed(rr, make, paths, job, copy) if job.is_timed else {}
-    if not job.is_timed:
+    if job.is_in_bursts:
+        _log_bursts(rr, make, paths, job)
+    elif not job.is_timed:
         _log(rr, make, paths, job.rows)
     if job.carrier == "rerun":
         rr.disconnect()
@@ -75,6 +77,13 @@ def _log(rr: Any, make: Callable[[int], Any], paths: list[str], rows: int) -> No
     for n, path in zip(range(rows), cycle(paths)):
         set_time("step", sequence=n)
         log(path, make(n))
+
+
+def _log_bursts(rr: Any, make: Callable[[int], Any], paths: list[str], job: Job) -> None:
+    """Log one row to each entity at a time, so that a sweep finds one of each: the most chunks for the fewest rows."""
+    for _ in range(job.rows // job.entities):
+        _log(rr, make, paths, job.entities)
+        rr.flush()
 
 
 def _log_timed(

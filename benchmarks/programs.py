@@ -7,9 +7,11 @@ DIRECTORY`; it prints one line of JSON.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -29,6 +31,7 @@ from tests.harness.sessions import SessionWatch
 __all__ = ["Crew", "session_watch"]
 
 QUANTILES = (0.5, 0.99, 0.999)
+PR_SET_PDEATHSIG = 1
 
 
 class Crew:
@@ -67,8 +70,15 @@ def session_watch() -> SessionWatch:
     return SessionWatch(bytes.fromhex(os.environ[ENVIRONMENT_VARIABLE]))
 
 
+def _end_with_parent() -> None:
+    """End the whole group, workers and servers, when who started the program ends: nothing else would."""
+    signal.signal(signal.SIGTERM, lambda *_: os.killpg(0, signal.SIGKILL))
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
+
+
 def main() -> None:
     """Do the job and print what was measured."""
+    _end_with_parent()
     job, directory = Job.from_json(sys.argv[1]), Path(sys.argv[2])
     if job.task == "latency":
         from benchmarks import latency

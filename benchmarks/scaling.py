@@ -2,7 +2,7 @@
 
 The rows of all workers together stay the same. All workers log to the same entities, each going round and round, so
 that the collector brings rows of different processes together. rerun has one turn: starting 64 of its workers takes
-longer than what they are started for.
+longer than what they are started for. And only with scalars, in a full run.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ HEADER = (
     "chunks",
     "others, cores",
 )
-NOTES = "Share: of the rows a second of 2 workers and one entity. rerun-sdk in one turn only."
+NOTES = "Share: of the rows a second of 2 workers and one entity. rerun-sdk in one turn, with scalars."
 
 
 def run(runner: Runner, plan: Plan) -> Section:
@@ -38,7 +38,7 @@ def run(runner: Runner, plan: Plan) -> Section:
     shapes += [(WORKERS, entities) for entities in plan.entities if entities != 1]
     for kind in plan.kinds:
         for carrier in LOGGERS:
-            if carrier in plan.carriers:
+            if carrier == "rerun_mp" or (carrier in plan.carriers and kind == plan.scaled_beside_rerun):
                 jobs = [plan.logging(carrier, kind, workers=workers, entities=many) for workers, many in shapes]
                 taken = runner.turns(jobs, plan.turns if carrier == "rerun_mp" else 1)
                 _add(section, [medians(taken[job]) for job in jobs])

@@ -82,6 +82,8 @@ class Job:
     """Whether each call is timed."""
     pace_secs: float = 0.0
     """Sleep before each call that is timed."""
+    is_in_bursts: bool = False
+    """Whether a worker waits, after each time round the entities, until its rows are stored."""
     task: Literal["log", "latency", "idle"] = "log"
     sink: Literal["file", "server"] = "file"
     secs: float = 0.0
