@@ -101,7 +101,7 @@ class Sweeper:
         self._ahead: dict[int, int] = {}
         """What a sweep has copied that has not begun: slot -> how far. Such a slot must not be freed."""
         self.is_under_pressure = False
-        """Whether less than a quarter of the usable slots is free."""
+        """Whether less than a quarter of the usable slots is free, and more than half are held open."""
 
     def collect(self, *, resume: bool = False, after: Sweep | None = None) -> Sweep | None:
         """Copy what is new. None if that is nothing.
@@ -156,21 +156,25 @@ class Sweeper:
         for slot in np.flatnonzero((states == SlotState.SEALED) | (states == SlotState.ABANDONED)).tolist():
             if slot not in self._ahead:
                 self._free_if_done(slot)
-        free, usable = self._free_and_usable()
+        free, held, usable = self._census()
         self._words[Header.FREE_SLOTS], self._words[Header.USABLE_SLOTS] = free, usable
-        was_under_pressure, self.is_under_pressure = self.is_under_pressure, free * 4 < usable
+        # Where slots are only waiting for us, sealing more of them half empty would make it worse.
+        was_under_pressure = self.is_under_pressure
+        self.is_under_pressure = free * 4 < usable < held * 2
         if self.is_under_pressure != was_under_pressure:
             self._words[Header.ATTENTION] = Attention.PRESSURE if self.is_under_pressure else 0
 
     def is_half_full(self) -> bool:
         """Say whether less than half of the usable slots is free now."""
-        free, usable = self._free_and_usable()
+        free, _, usable = self._census()
         return free * 2 < usable
 
-    def _free_and_usable(self) -> tuple[int, int]:
+    def _census(self) -> tuple[int, int, int]:
+        """Return how many slots are free, held open by a producer, and usable."""
         states = self._control[:, Line.STATE] & np.uint64(0xFF)
         free = int(np.count_nonzero(states <= SlotState.FREE))
-        return free, self._geometry.slots - int(np.count_nonzero(states == SlotState.UNUSABLE))
+        held = int(np.count_nonzero((states == SlotState.OPEN) & (self._control[:, Line.KIND] != Kind.PART)))
+        return free, held, self._geometry.slots - int(np.count_nonzero(states == SlotState.UNUSABLE))
 
     def seal_dead(self, owner: int) -> None:
         """Take over the slots of a producer (`layout.pack_owner`) whose lease is free: nobody writes to them."""

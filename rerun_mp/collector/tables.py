@@ -27,7 +27,7 @@ from rerun_mp.collector.chunks import (
     BuiltChunks,
     ChunkBatch,
 )
-from rerun_mp.encoding.tables import TEXT_FORMS, Form, Part, TablePlan, TableShape, unpack_texts
+from rerun_mp.encoding.tables import TEXT_FORMS, WORD, Form, Part, TablePlan, TableShape, unpack_texts
 from rerun_mp.errors import CorruptionError
 
 __all__ = ["TakenRows", "build_table_chunks", "copy_rows"]
@@ -59,16 +59,13 @@ class TakenRows:
     """int64 each."""
     values: Any
     """By form: float64; uint8 of shape (rows, width); lists of pyarrow; or a pair of texts and levels, or None."""
+    num_bytes: int
+    """Bytes that the copy takes, about."""
 
     @property
     def range(self) -> tuple[int, int, int, int]:
         """(slot, epoch, start, stop)."""
         return (self.slot, self.epoch, self.start, self.stop)
-
-    @property
-    def num_bytes(self) -> int:
-        """Bytes that the copy takes."""
-        return int(self.clock.nbytes * 4 + getattr(self.values, "nbytes", 64 * len(self.clock)))
 
 
 def copy_rows(
@@ -102,6 +99,7 @@ def copy_rows(
     reached = np.maximum(np.maximum.accumulate(all_clocks), np.uint64(plan.least_time))
     entity = column(plan.entity, "<u2")
     values: Any
+    heap_bytes = 0
     needed = int(entity.max()) + 1
     if shape.form == Form.SCALARS:
         values = column(plan.values, "<f8")
@@ -115,6 +113,7 @@ def copy_rows(
         if levels is not None:
             needed = max(needed, int(levels.max()) + 1)
         bounds, raw = _heap(memory, at, plan, ends, stop - start, is_first=start == 0)
+        heap_bytes = len(raw)
         values = _arrays(bounds, raw, shape.parts[0]) if shape.form == Form.ARRAY else (_texts(bounds, raw), levels)
     if needed > len(paths):
         # Earlier texts never change, but a later look finds more of them.
@@ -137,6 +136,7 @@ def copy_rows(
             column(plan.timelines + number * 8 * plan.capacity, "<i8") for number in range(len(shape.timelines))
         ],
         values=values,
+        num_bytes=heap_bytes + (stop - start) * (4 * WORD + max(shape.width, WORD)),
     )
 
 
@@ -174,9 +174,11 @@ def _chunks_of_shape(shape: TableShape, parts: list[TakenRows], nonce: bytes) ->
     numbers: dict[str, int] = {}
     entities = []
     for part in parts:
-        used, inverse = np.unique(part.entity, return_inverse=True)
-        own = [numbers.setdefault(part.paths[index], len(numbers)) for index in used.tolist()]
-        entities.append(np.array(own, np.int64)[inverse])
+        # Tables know thousands of entities; a slot's rows are mostly of few.
+        used = np.flatnonzero(np.bincount(part.entity))
+        number_of = np.zeros(int(used[-1]) + 1, np.int64)
+        number_of[used] = [numbers.setdefault(part.paths[index], len(numbers)) for index in used.tolist()]
+        entities.append(number_of[part.entity])
     entity = np.concatenate(entities)
     time_half = np.concatenate([part.time_half for part in parts])
     counter_half = np.concatenate([part.counter_half for part in parts])
@@ -292,7 +294,8 @@ def _instances(numbers: Any, part: Part) -> Any:
     flat = pa.Array.from_buffers(item, len(numbers) // (item.bit_width // 8), [None, pa.py_buffer(numbers)])
     if not part.size:
         return flat
-    return pa.FixedSizeListArray.from_arrays(flat, type=pa.list_(pa.field("item", item, nullable=False), part.size))
+    kind = pa.list_(pa.field("item", item, nullable=False), part.size)
+    return pa.Array.from_buffers(kind, len(flat) // part.size, [None], children=[flat])
 
 
 def _heap(memory: memoryview, at: int, plan: TablePlan, ends: Any, rows: int, *, is_first: bool) -> tuple[Any, bytes]:
@@ -318,10 +321,11 @@ def _texts(bounds: Any, raw: bytes) -> Any:
 
 def _arrays(bounds: Any, raw: bytes, part: Part) -> Any:
     """Return a list of instances for each row."""
-    offsets, rest = np.divmod(bounds, part._replace(instances=1).width)
+    offsets, rest = np.divmod(bounds, np.int32(part.width // part.instances))
     if rest.any():
         raise CorruptionError("a row of a table ends within an instance")
-    return pa.ListArray.from_arrays(pa.array(offsets), _instances(raw, part))
+    items = _instances(raw, part)
+    return pa.Array.from_buffers(pa.list_(items.type), len(bounds) - 1, [None, pa.py_buffer(offsets)], children=[items])
 
 
 def _digest(nonce: bytes, shape: TableShape, parts: list[TakenRows]) -> bytes:

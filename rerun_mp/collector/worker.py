@@ -153,7 +153,7 @@ class Worker:
         self._apply_config()
         self.sweeper.begin(sweep)
         self.outputs.store(built.chunks)
-        is_busy = sweep.is_full or self.sweeper.is_under_pressure
+        is_busy = sweep.is_full or self.sweeper.is_half_full()
         ahead = self._collect(after=sweep) if looks_ahead and is_busy else None
         self.outputs.flush()
         self.sweeper.complete(sweep, built)

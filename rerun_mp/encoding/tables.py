@@ -23,6 +23,7 @@ from __future__ import annotations
 import json
 import struct
 from enum import IntEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 from rerun_mp.encoding.frames import RecordingKey
@@ -208,9 +209,22 @@ def unpack_head(head: memoryview, slot_bytes: int) -> tuple[TableShape, TablePla
         (size,) = SIZE.unpack_from(head, 0)
         if size > len(head) - SIZE.size:
             raise CorruptionError(f"a table's declaration claims {size} bytes")
-        application_id, recording_id, form, parts, has_log_time, timelines = json.loads(
-            bytes(head[SIZE.size : SIZE.size + size])
-        )
+        begin = _aligned(SIZE.size + size)
+        plan = TablePlan(*PLAN.unpack_from(head, begin))
+    except struct.error as error:
+        raise CorruptionError(f"a table's head is damaged: {error}") from error
+    shape, expected = _plan_of(bytes(head[SIZE.size : SIZE.size + size]), begin, slot_bytes)
+    # Everything in a plan but the row ids follows from the shape.
+    if expected is None or plan[:-2] != expected[:-2]:
+        raise CorruptionError("a table's plan is not that of its shape")
+    return shape, plan
+
+
+@lru_cache(maxsize=256)
+def _plan_of(declaration: bytes, begin: int, slot_bytes: int) -> tuple[TableShape, TablePlan | None]:
+    """Return what a declaration declares, and how its slot must be divided behind it."""
+    try:
+        application_id, recording_id, form, parts, has_log_time, timelines = json.loads(declaration)
         shape = TableShape(
             RecordingKey(str(application_id), str(recording_id)),
             Form(form),
@@ -218,19 +232,14 @@ def unpack_head(head: memoryview, slot_bytes: int) -> tuple[TableShape, TablePla
             bool(has_log_time),
             tuple((str(name), str(kind)) for name, kind in timelines),
         )
-        begin = _aligned(SIZE.size + size)
-        plan = TablePlan(*PLAN.unpack_from(head, begin))
-    except (struct.error, ValueError, TypeError, OverflowError, RecursionError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise CorruptionError(f"a table's head is damaged: {error}") from error
     names = {(part.archetype, part.field) for part in shape.parts}
     is_known = all(kind in TIME_KINDS for _, kind in shape.timelines) and len(names) == len(shape.parts)
     may_have = {Form.ARRAY: (1,), Form.PACKED: range(1, MOST_PARTS)}.get(shape.form, (0,))
     if len(shape.parts) not in may_have or shape.width >= slot_bytes or len(shape.timelines) > 1000 or not is_known:
         raise CorruptionError("a table's shape is damaged")
-    # Everything in a plan but the row ids follows from the shape.
-    if plan != plan_table(shape, begin, slot_bytes, plan.first_counter, plan.least_time):
-        raise CorruptionError("a table's plan is not that of its shape")
-    return shape, plan
+    return shape, plan_table(shape, begin, slot_bytes, 0, 0)
 
 
 def unpack_texts(dictionary: memoryview, count: int) -> list[str]:

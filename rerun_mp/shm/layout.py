@@ -131,7 +131,7 @@ class Attention:
     SLEEPING = 1
     """The collector sleeps and wants the doorbell."""
     PRESSURE = 2
-    """Less than a quarter of the usable slots is free: producers seal on return."""
+    """Little is free, and more than half of the usable slots are held open: producers seal on return."""
 
 
 class Line:

@@ -69,13 +69,14 @@ class Ring:
         words[Header.MAGIC] = MAGIC
 
     def has_room_to_keep(self) -> bool:
-        """Say whether a producer may keep a slot open between calls: a quarter of the usable slots is still free.
+        """Say whether a producer may keep a slot open between calls: three quarters of the usable ones are not held.
 
-        Asked after the OPEN store of the slot in question, so that of many who ask at once the last sees all.
+        So a quarter always goes round, free or soon to be freed, however many processes keep what they have. Asked
+        after the OPEN store of the slot in question, so that of many who ask at once the last sees all.
         """
         snapshot = self.states.tolist()
-        free = snapshot.count(SlotState.FREE) + snapshot.count(SlotState.UNTOUCHED)
-        return free * 4 >= len(snapshot) - snapshot.count(SlotState.UNUSABLE)
+        held = sum(state & 0xFF == SlotState.OPEN for state in snapshot)
+        return held * 4 <= (len(snapshot) - snapshot.count(SlotState.UNUSABLE)) * 3
 
     def count_word(self, slot: int) -> int:
         """Return the index in `words` of a slot's count."""
