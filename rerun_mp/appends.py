@@ -4,8 +4,12 @@ Each is a closure over the table's columns, because a local variable is the chea
 the count to the store of the next one there is no call and no backward jump, so that no other thread, signal handler
 or fork comes in between; tests/test_appends.py checks that on the bytecode.
 
-An append returns False, and has done nothing, when the table is full, sealed, of another process, does not know the
-entity, or is not for such an archetype: the producer's slow path then sees to it.
+An append returns False, and has done nothing, when the table is full, sealed, of another process, or not for such an
+archetype, and raises KeyError, having done nothing, when the table does not know the entity: the producer's slow path
+then sees to it.
+
+Whatever costs a call has been left out: a subscript instead of `get`, and no store for the entity of index 0, because
+the column is all zeros.
 """
 
 from __future__ import annotations
@@ -54,22 +58,23 @@ class Columns(NamedTuple):
 def append_scalar(columns: Columns, values: memoryview) -> Append:
     """Return what appends a `Scalars` of one number."""
     words, count_index, capacity, alive, armed, is_open, entities, clock, entity, times, names, attend = columns
-    index_of, time_ns, attention = entities.get, time.time_ns, Header.ATTENTION
+    time_ns, attention = time.time_ns, Header.ATTENTION
     has_first, has_second = len(times) > 0, len(times) > 1
     first_name, second_name = ([*names, "", ""])[:2]
     first, second = ([*times, words, words])[:2]
 
     def append(path: str, archetype: Any, point: dict[str, int]) -> bool:
-        index = index_of(path)
+        index = entities[path]
         value = archetype._value
         here_first = point[first_name] if has_first else 0
         here_second = point[second_name] if has_second else 0
         now = time_ns()
         row = words[count_index]
-        if index is None or row >= capacity or not is_open[0] or not alive[armed]:
+        if row >= capacity or not is_open[0] or not alive[armed]:
             return False
         clock[row] = now
-        entity[row] = index
+        if index:
+            entity[row] = index
         values[row] = value
         if has_first:
             first[row] = here_first
@@ -86,21 +91,22 @@ def append_scalar(columns: Columns, values: memoryview) -> Append:
 def append_number(columns: Columns, values: memoryview[float]) -> Append:
     """Return what appends a float to a table of `Scalars`. Another type might run code of the user's when stored."""
     words, count_index, capacity, alive, armed, is_open, entities, clock, entity, times, names, attend = columns
-    index_of, time_ns, attention = entities.get, time.time_ns, Header.ATTENTION
+    time_ns, attention = time.time_ns, Header.ATTENTION
     has_first, has_second = len(times) > 0, len(times) > 1
     first_name, second_name = ([*names, "", ""])[:2]
     first, second = ([*times, words, words])[:2]
 
     def append(path: str, number: float, point: dict[str, int]) -> bool:
-        index = index_of(path)
+        index = entities[path]
         here_first = point[first_name] if has_first else 0
         here_second = point[second_name] if has_second else 0
         now = time_ns()
         row = words[count_index]
-        if index is None or row >= capacity or not is_open[0] or not alive[armed]:
+        if row >= capacity or not is_open[0] or not alive[armed]:
             return False
         clock[row] = now
-        entity[row] = index
+        if index:
+            entity[row] = index
         values[row] = number
         if has_first:
             first[row] = here_first
@@ -117,7 +123,7 @@ def append_number(columns: Columns, values: memoryview[float]) -> Append:
 def append_text(columns: Columns, ends: memoryview, memory: memoryview, heap: int, heap_bytes: int) -> Append:
     """Return what appends a `TextLog` without a level; the text lies in the heap, from `heap` on."""
     words, count_index, capacity, alive, armed, is_open, entities, clock, entity, times, names, attend = columns
-    index_of, time_ns, attention = entities.get, time.time_ns, Header.ATTENTION
+    time_ns, attention = time.time_ns, Header.ATTENTION
     has_first, has_second = len(times) > 0, len(times) > 1
     first_name, second_name = ([*names, "", ""])[:2]
     first, second = ([*times, words, words])[:2]
@@ -125,7 +131,7 @@ def append_text(columns: Columns, ends: memoryview, memory: memoryview, heap: in
     def append(path: str, archetype: Any, point: dict[str, int]) -> bool:
         if archetype._level is not None:
             return False
-        index = index_of(path)
+        index = entities[path]
         text = archetype._text.encode()
         size = len(text)
         here_first = point[first_name] if has_first else 0
@@ -134,12 +140,13 @@ def append_text(columns: Columns, ends: memoryview, memory: memoryview, heap: in
         row = words[count_index]
         begin = ends[row - 1] if row else 0
         end = begin + size
-        if index is None or row >= capacity or end > heap_bytes or not is_open[0] or not alive[armed]:
+        if row >= capacity or end > heap_bytes or not is_open[0] or not alive[armed]:
             return False
         memory[heap + begin : heap + end] = text
         ends[row] = end
         clock[row] = now
-        entity[row] = index
+        if index:
+            entity[row] = index
         if has_first:
             first[row] = here_first
         if has_second:
@@ -157,7 +164,7 @@ def append_levelled_text(
 ) -> Append:
     """Return what appends a `TextLog` with a level, which is in the dictionary under its name after a newline."""
     words, count_index, capacity, alive, armed, is_open, entities, clock, entity, times, names, attend = columns
-    index_of, time_ns, attention = entities.get, time.time_ns, Header.ATTENTION
+    time_ns, attention = time.time_ns, Header.ATTENTION
     has_first, has_second = len(times) > 0, len(times) > 1
     first_name, second_name = ([*names, "", ""])[:2]
     first, second = ([*times, words, words])[:2]
@@ -166,8 +173,8 @@ def append_levelled_text(
         level = archetype._level
         if level is None:
             return False
-        index = index_of(path)
-        level = index_of("\n" + level)
+        index = entities[path]
+        level = entities["\n" + level]
         text = archetype._text.encode()
         size = len(text)
         here_first = point[first_name] if has_first else 0
@@ -176,13 +183,14 @@ def append_levelled_text(
         row = words[count_index]
         begin = ends[row - 1] if row else 0
         end = begin + size
-        if index is None or level is None or row >= capacity or end > heap_bytes or not is_open[0] or not alive[armed]:
+        if row >= capacity or end > heap_bytes or not is_open[0] or not alive[armed]:
             return False
         memory[heap + begin : heap + end] = text
         ends[row] = end
         levels[row] = level
         clock[row] = now
-        entity[row] = index
+        if index:
+            entity[row] = index
         if has_first:
             first[row] = here_first
         if has_second:
@@ -198,13 +206,13 @@ def append_levelled_text(
 def append_array(columns: Columns, ends: memoryview, memory: memoryview, heap: int, heap_bytes: int) -> Append:
     """Return what appends an archetype whose one component is an array; its numbers lie in the heap, from `heap` on."""
     words, count_index, capacity, alive, armed, is_open, entities, clock, entity, times, names, attend = columns
-    index_of, time_ns, attention = entities.get, time.time_ns, Header.ATTENTION
+    time_ns, attention = time.time_ns, Header.ATTENTION
     has_first, has_second = len(times) > 0, len(times) > 1
     first_name, second_name = ([*names, "", ""])[:2]
     first, second = ([*times, words, words])[:2]
 
     def append(path: str, archetype: Any, point: dict[str, int]) -> bool:
-        index = index_of(path)
+        index = entities[path]
         block = archetype._block.data.cast("B")
         size = len(block)
         here_first = point[first_name] if has_first else 0
@@ -213,12 +221,13 @@ def append_array(columns: Columns, ends: memoryview, memory: memoryview, heap: i
         row = words[count_index]
         begin = ends[row - 1] if row else 0
         end = begin + size
-        if index is None or row >= capacity or end > heap_bytes or not is_open[0] or not alive[armed]:
+        if row >= capacity or end > heap_bytes or not is_open[0] or not alive[armed]:
             return False
         memory[heap + begin : heap + end] = block
         ends[row] = end
         clock[row] = now
-        entity[row] = index
+        if index:
+            entity[row] = index
         if has_first:
             first[row] = here_first
         if has_second:
@@ -234,7 +243,7 @@ def append_array(columns: Columns, ends: memoryview, memory: memoryview, heap: i
 def append_packed(columns: Columns, memory: memoryview, blocks: int, layout: Layout, width: int) -> Append:
     """Return what appends an archetype that has packed its components into bytes itself, as `layout` says."""
     words, count_index, capacity, alive, armed, is_open, entities, clock, entity, times, names, attend = columns
-    index_of, time_ns, attention = entities.get, time.time_ns, Header.ATTENTION
+    time_ns, attention = time.time_ns, Header.ATTENTION
     has_first, has_second = len(times) > 0, len(times) > 1
     first_name, second_name = ([*names, "", ""])[:2]
     first, second = ([*times, words, words])[:2]
@@ -242,18 +251,19 @@ def append_packed(columns: Columns, memory: memoryview, blocks: int, layout: Lay
     def append(path: str, archetype: Any, point: dict[str, int]) -> bool:
         if archetype._layout != layout:
             return False
-        index = index_of(path)
+        index = entities[path]
         block = archetype._block
         here_first = point[first_name] if has_first else 0
         here_second = point[second_name] if has_second else 0
         now = time_ns()
         row = words[count_index]
-        if index is None or row >= capacity or not is_open[0] or not alive[armed]:
+        if row >= capacity or not is_open[0] or not alive[armed]:
             return False
         begin = blocks + row * width
         memory[begin : begin + width] = block
         clock[row] = now
-        entity[row] = index
+        if index:
+            entity[row] = index
         if has_first:
             first[row] = here_first
         if has_second:

@@ -97,19 +97,16 @@ def log(
     """
     lane = lanes.lane
     if lane.version == active.version and recording is None and static is False and not extra:
-        append = lane.tables.get(type(entity))
-        if append is not None:
-            try:
-                if append(entity_path, entity, lane.times):  # type: ignore[arg-type]
-                    return
-                # That table may be for another layout of such archetypes.
-                append = lane.tables.get(entity._layout)  # type: ignore[union-attr]
-                if append is not None and append(entity_path, entity, lane.times):  # type: ignore[arg-type]
-                    return
-            except (AttributeError, TypeError):
-                # The archetype has been changed since it was made: no longer one of fixed layout. Or the path is a
-                # list of parts. Nothing has been committed.
-                pass
+        try:
+            if lane.tables[type(entity)](entity_path, entity, lane.times):  # type: ignore[arg-type]
+                return
+            # That table may be for another layout of such archetypes.
+            if lane.tables[entity._layout](entity_path, entity, lane.times):  # type: ignore[arg-type, union-attr]
+                return
+        except (AttributeError, KeyError, TypeError):
+            # There is no table yet, or it does not know the entity; the archetype has been changed since it was made
+            # and is no longer one of fixed layout; or the path is a list of parts. Nothing has been committed.
+            pass
     if strict is None:
         _log(entity_path, entity, *extra, static=static, recording=recording)
     else:

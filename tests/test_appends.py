@@ -107,10 +107,12 @@ def test_an_append_commits_one_row() -> None:
 
 
 def test_an_append_refuses_what_it_cannot_do() -> None:
-    """An unknown entity, a full table, a sealed one and a parent's are answered by False, and nothing is stored."""
+    """A full table, a sealed one and a parent's answer False, an unknown entity is an error; nothing is stored."""
     ring = make_ring(GEOMETRY)
     table, alive, _ = open_table(ring)
-    assert not table.append("unknown", Number(), {})
+    with pytest.raises(KeyError, match="unknown"):
+        table.append("unknown", Number(), {})
+    assert count(ring, table) == 0
     while table.append("a", Number(), {}):
         pass
     full = count(ring, table)

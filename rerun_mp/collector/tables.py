@@ -27,7 +27,7 @@ from rerun_mp.collector.chunks import (
     BuiltChunks,
     ChunkBatch,
 )
-from rerun_mp.encoding.tables import TEXT_FORMS, WORD, Form, Part, TablePlan, TableShape, unpack_texts
+from rerun_mp.encoding.tables import TEXT_FORMS, WIDE_ROW, WORD, Form, Part, TablePlan, TableShape, unpack_texts
 from rerun_mp.errors import CorruptionError
 
 __all__ = ["TakenRows", "build_table_chunks", "copy_rows"]
@@ -166,8 +166,30 @@ def build_table_chunks(taken: Sequence[TakenRows], *, nonce: bytes) -> BuiltChun
     good: Counter[int] = Counter({rows.slot: rows.stop - rows.start for rows in taken})
     chunks: list[ChunkBatch] = []
     for shape, parts in by_shape.items():
-        chunks.extend(_chunks_of_shape(shape, parts, nonce))
+        for run in _runs(parts) if shape.width >= WIDE_ROW else [parts]:
+            chunks.extend(_chunks_of_shape(shape, run, nonce))
     return BuiltChunks(chunks, good, Counter())
+
+
+def _runs(parts: list[TakenRows]) -> list[list[TakenRows]]:
+    """Divide the parts of one shape, sorted, so that the rows of each run are in order if those of its parts are.
+
+    Where several producers log to one entity, putting wide rows in order would cost more than a chunk for each.
+    """
+    runs: list[list[TakenRows]] = []
+    for part in parts:
+        first = (part.time_half[0], part.counter_half[0])
+        for run in runs:
+            last = run[-1]
+            if last.paths[last.entity[-1]] != part.paths[part.entity[0]] or first > (
+                last.time_half[-1],
+                last.counter_half[-1],
+            ):
+                run.append(part)
+                break
+        else:
+            runs.append([part])
+    return runs
 
 
 def _chunks_of_shape(shape: TableShape, parts: list[TakenRows], nonce: bytes) -> list[ChunkBatch]:
@@ -182,10 +204,8 @@ def _chunks_of_shape(shape: TableShape, parts: list[TakenRows], nonce: bytes) ->
     entity = np.concatenate(entities)
     time_half = np.concatenate([part.time_half for part in parts])
     counter_half = np.concatenate([part.counter_half for part in parts])
-    order: Any = np.lexsort((counter_half, time_half, entity))
-    if (order[1:] > order[:-1]).all():
-        order = None
-    else:
+    order = _order(entity, time_half, counter_half) if len(parts) > 1 or len(numbers) > 1 else None
+    if order is not None:
         entity, time_half, counter_half = entity[order], time_half[order], counter_half[order]
     batch = _batch(shape, parts, order, time_half, counter_half)
     bounds = [0, *(np.flatnonzero(entity[1:] != entity[:-1]) + 1).tolist(), len(entity)]
@@ -203,6 +223,12 @@ def _chunks_of_shape(shape: TableShape, parts: list[TakenRows], nonce: bytes) ->
             size = batch.nbytes * (last - first) // len(entity)
             chunks.append(ChunkBatch(shape.recording, path, chunk_id, piece, size))
     return chunks
+
+
+def _order(entity: Any, time_half: Any, counter_half: Any) -> Any:
+    """Return what puts rows in order of entity and row id; None if they are."""
+    order: Any = np.lexsort((counter_half, time_half, entity))
+    return None if (order[1:] > order[:-1]).all() else order
 
 
 def _batch(shape: TableShape, parts: list[TakenRows], order: Any, time_half: Any, counter_half: Any) -> Any:
