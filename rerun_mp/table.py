@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from rerun_mp.appends import (
@@ -152,6 +153,7 @@ def _greatest(words: bytes) -> int:
     return int(frombuffer(words, "<u8").max())
 
 
+@lru_cache(maxsize=256)
 def plan_for(shape: TableShape, slot_bytes: int) -> TablePlan | None:
     """Return how a slot is divided for `shape`, without row ids; None if such rows are not put into tables here."""
     if len(shape.timelines) > MOST_TIMELINES or not is_possible():

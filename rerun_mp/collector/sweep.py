@@ -153,9 +153,16 @@ class Sweeper:
         """Free every slot that its owner has let go of and whose rows are in the store, and publish what is free."""
         snapshot = self._control.copy()
         states = snapshot[:, Line.STATE] & np.uint64(0xFF)
-        for slot in np.flatnonzero((states == SlotState.SEALED) | (states == SlotState.ABANDONED)).tolist():
+        counts = snapshot[:, Line.COUNT]
+        is_done = (states == SlotState.ABANDONED) | (counts == 0) | (self._done(snapshot) >= counts)
+        let_go = (states == SlotState.SEALED) | (states == SlotState.ABANDONED)
+        for slot in np.flatnonzero(let_go & is_done).tolist():
             if slot not in self._ahead:
-                self._free_if_done(slot)
+                self._free_with_parts(slot)
+        for slot, epoch in list(self._damaged):
+            line = snapshot[slot]
+            if line[Line.EPOCH] == epoch and let_go[slot] and slot not in self._ahead:
+                self._free_with_parts(slot)
         free, held, usable = self._census()
         self._words[Header.FREE_SLOTS], self._words[Header.USABLE_SLOTS] = free, usable
         # Where slots are only waiting for us, sealing more of them half empty would make it worse.
@@ -342,13 +349,9 @@ class Sweeper:
 
     # ---- freeing ---------------------------------------------------------------------------------------------------
 
-    def _free_if_done(self, slot: int) -> None:
+    def _free_with_parts(self, slot: int) -> None:
         line = self._geometry.line_word(slot)
-        state, count = self._words[line + Line.STATE] & 0xFF, self._words[line + Line.COUNT]
-        is_damaged = (slot, self._words[line + Line.EPOCH]) in self._damaged
-        if state == SlotState.SEALED and count and self._ring.done(slot) < count and not is_damaged:
-            return
-        if self._words[line + Line.KIND] == Kind.HEAD and count:
+        if self._words[line + Line.KIND] == Kind.HEAD and self._words[line + Line.COUNT]:
             with contextlib.suppress(CorruptionError):
                 for part, epoch in self._chain(slot)[0]:
                     self._free_part(part, epoch)

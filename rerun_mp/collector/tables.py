@@ -1,6 +1,7 @@
 """Rows of table slots, copied out and made into chunks: vectorised, no Python loop over rows.
 
-`copy_rows` takes the new rows of one slot into numpy arrays and checks every index and offset in the copy.
+`copy_rows` takes the new rows of one slot into numpy arrays and checks every index and offset in the copy. Only the
+numbers of arrays, which need no check and are most of the bytes, are copied later, to where they belong in a batch.
 `build_table_chunks` puts rows of one shape from all slots together, sorts them by entity and row id, and cuts a chunk
 out of the sorted batch for each entity. As with frames, ids depend on nothing but the ranges that were taken, so a
 sweep that is repeated makes the same chunks.
@@ -14,7 +15,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +36,15 @@ __all__ = ["TakenRows", "build_table_chunks", "copy_rows"]
 TIME_TYPES = {"sequence": pa.int64(), "timestamp": pa.timestamp("ns"), "duration": pa.duration("ns")}
 NEAR_DICTIONARY = 2048
 ITEM_TYPES = {"f4": pa.float32(), "u1": pa.uint8()}
+
+
+class ArrayValues(NamedTuple):
+    """The arrays of a slot's rows."""
+
+    bounds: Any
+    """int32: where in `shared` each row begins, and the last one ends, in instances."""
+    shared: memoryview
+    """Still in shared memory: any bytes are numbers. Nobody changes them, unless he would harm himself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +68,7 @@ class TakenRows:
     timelines: list[Any]
     """int64 each."""
     values: Any
-    """By form: float64; uint8 of shape (rows, width); lists of pyarrow; or a pair of texts and levels, or None."""
+    """By form: float64; uint8 of shape (rows, width); `ArrayValues`; or a pair of texts and levels, or None."""
     num_bytes: int
     """Bytes that the copy takes, about."""
 
@@ -112,9 +122,12 @@ def copy_rows(
         levels = column(plan.levels, "<u2") if shape.form == Form.LEVELLED_TEXT else None
         if levels is not None:
             needed = max(needed, int(levels.max()) + 1)
-        bounds, raw = _heap(memory, at, plan, ends, stop - start, is_first=start == 0)
-        heap_bytes = len(raw)
-        values = _arrays(bounds, raw, shape.parts[0]) if shape.form == Form.ARRAY else (_texts(bounds, raw), levels)
+        bounds, heap = _heap(memory, at, plan, ends, stop - start, is_first=start == 0)
+        heap_bytes = len(heap)
+        if shape.form == Form.ARRAY:
+            values = ArrayValues(_instance_bounds(bounds, shape.parts[0]), heap)
+        else:
+            values = (_texts(bounds, bytes(heap)), levels)
     if needed > len(paths):
         # Earlier texts never change, but a later look finds more of them.
         paths[:] = _unpack_dictionary(memory, at + plan.dictionary, at + slot_bytes, needed)
@@ -268,7 +281,8 @@ def _components(shape: TableShape, parts: list[TakenRows], order: Any) -> list[t
         return found
     if shape.form == Form.ARRAY:
         (part,) = shape.parts
-        lists = _taken([taken.values for taken in parts], order)
+        lists = _arrays([taken.values for taken in parts], part)
+        lists = lists if order is None else lists.take(pa.array(order))
         return [(_field(part.archetype, part.field, part.component_type, lists.type.value_type), lists)]
     values = _ordered([part.values for part in parts], order)
     rows = len(values)
@@ -324,7 +338,9 @@ def _instances(numbers: Any, part: Part) -> Any:
     return pa.Array.from_buffers(kind, len(flat) // part.size, [None], children=[flat])
 
 
-def _heap(memory: memoryview, at: int, plan: TablePlan, ends: Any, rows: int, *, is_first: bool) -> tuple[Any, bytes]:
+def _heap(
+    memory: memoryview, at: int, plan: TablePlan, ends: Any, rows: int, *, is_first: bool
+) -> tuple[Any, memoryview]:
     """Return what lies in the heap between rows' `ends`, which begin with the row before, unless there is none.
 
     Also returns where in it each row begins and the last one ends, as int32.
@@ -333,7 +349,7 @@ def _heap(memory: memoryview, at: int, plan: TablePlan, ends: Any, rows: int, *,
     begin, end = int(bounds[0]), int(bounds[-1])
     if len(bounds) != rows + 1 or bool((bounds[1:] < bounds[:-1]).any()) or end > plan.heap_bytes:
         raise CorruptionError("a table's rows do not lie one after the other")
-    return (bounds - np.uint32(begin)).astype(np.int32), bytes(memory[at + plan.heap + begin : at + plan.heap + end])
+    return (bounds - np.uint32(begin)).astype(np.int32), memory[at + plan.heap + begin : at + plan.heap + end]
 
 
 def _texts(bounds: Any, raw: bytes) -> Any:
@@ -345,13 +361,25 @@ def _texts(bounds: Any, raw: bytes) -> Any:
     return array
 
 
-def _arrays(bounds: Any, raw: bytes, part: Part) -> Any:
-    """Return a list of instances for each row."""
-    offsets, rest = np.divmod(bounds, np.int32(part.width // part.instances))
+def _instance_bounds(bounds: Any, part: Part) -> Any:
+    """Return in instances what is given in bytes."""
+    found, rest = np.divmod(bounds, np.int32(part.width // part.instances))
     if rest.any():
         raise CorruptionError("a row of a table ends within an instance")
-    items = _instances(raw, part)
-    return pa.Array.from_buffers(pa.list_(items.type), len(bounds) - 1, [None, pa.py_buffer(offsets)], children=[items])
+    return found
+
+
+def _arrays(values: list[ArrayValues], part: Part) -> Any:
+    """Copy the arrays of all slots out of shared memory, one after the other, and return a list for each row."""
+    raw = np.empty(sum(len(value.shared) for value in values), np.uint8)
+    offsets = [np.zeros(1, np.int32)]
+    at = 0
+    for value in values:
+        raw[at : at + len(value.shared)] = np.frombuffer(value.shared, np.uint8)
+        at += len(value.shared)
+        offsets.append(value.bounds[1:] + offsets[-1][-1])
+    items, bounds = _instances(raw, part), np.concatenate(offsets)
+    return pa.Array.from_buffers(pa.list_(items.type), len(bounds) - 1, [None, pa.py_buffer(bounds)], children=[items])
 
 
 def _digest(nonce: bytes, shape: TableShape, parts: list[TakenRows]) -> bytes:

@@ -147,6 +147,7 @@ class TablePlan(NamedTuple):
     """No row's id has a smaller time half, whatever the clock does."""
 
 
+@lru_cache(maxsize=256)
 def pack_head(shape: TableShape) -> bytes:
     """Return the declaration, with its length before it, padded."""
     text = json.dumps([*shape.recording, shape.form, shape.parts, shape.has_log_time, shape.timelines]).encode()

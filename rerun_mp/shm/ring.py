@@ -19,6 +19,7 @@ The producer's side is `writer.SlotWriter`. The collector's methods (`take`, `do
 from __future__ import annotations
 
 from rerun_mp.shm.layout import (
+    LINE_BYTES,
     LINE_WORDS,
     MAGIC,
     TAKEN_BITS,
@@ -26,6 +27,7 @@ from rerun_mp.shm.layout import (
     TOTAL_BITS,
     TOTAL_MASK,
     VERSION,
+    WORD,
     Geometry,
     Header,
     Line,
@@ -39,7 +41,7 @@ __all__ = ["Ring"]
 class Ring:
     """One segment's words and slots. Holds no state of its own, so that any number of processes may have one."""
 
-    __slots__ = ("geometry", "memory", "states", "words")
+    __slots__ = ("_state_bytes", "geometry", "memory", "states", "words")
 
     def __init__(self, buffer: memoryview, geometry: Geometry) -> None:
         self.geometry = geometry
@@ -50,6 +52,8 @@ class Ring:
         first = geometry.line_word(0)
         self.states = self.words[first : first + geometry.slots * LINE_WORDS : LINE_WORDS]
         """The state words of all slots."""
+        self._state_bytes = self.memory[first * WORD : (first + geometry.slots * LINE_WORDS) * WORD : LINE_BYTES]
+        """Their low bytes: the `SlotState` of each."""
 
     def format(self, nonce: bytes, *, policy: int, block_timeout_ns: int, created_ns: int) -> None:
         """Write the header of a new segment. Everything else is zero, which means free and never touched."""
@@ -74,9 +78,8 @@ class Ring:
         So a quarter always goes round, free or soon to be freed, however many processes keep what they have. Asked
         after the OPEN store of the slot in question, so that of many who ask at once the last sees all.
         """
-        snapshot = self.states.tolist()
-        held = sum(state & 0xFF == SlotState.OPEN for state in snapshot)
-        return held * 4 <= (len(snapshot) - snapshot.count(SlotState.UNUSABLE)) * 3
+        states = self._state_bytes.tobytes()
+        return states.count(SlotState.OPEN) * 4 <= (len(states) - states.count(SlotState.UNUSABLE)) * 3
 
     def count_word(self, slot: int) -> int:
         """Return the index in `words` of a slot's count."""
