@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from rerun_mp.encoding.chains import chain_slots, pack_chain
 from rerun_mp.encoding.frames import FILE_REFERENCE, LARGE_FILE_PREFIX, FrameKind, Shape, pack_rows_head, pack_shape
 from rerun_mp.encoding.identity import RowIds
+from rerun_mp.encoding.tables import WIDE_ROW
 from rerun_mp.errors import RingFullError
 from rerun_mp.registration import Registration
 from rerun_mp.settings import Policy
-from rerun_mp.shm.doorbell import Ringer
 from rerun_mp.shm.layout import Attention, Header, Kind, Line, ProducerWord
 from rerun_mp.shm.segment import ClaimLocks, Segment
 from rerun_mp.shm.writer import SlotWriter
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from rerun_mp.encoding.tables import TableShape
+    from rerun_mp.shm.doorbell import Ringer
     from rerun_mp.shm.leases import ForkGuard
 
 __all__ = ["Outcome", "Producer", "Rows"]
@@ -73,6 +74,7 @@ class Producer:
         self,
         segment: Segment,
         guard: ForkGuard,
+        ringer: Ringer,
         wait_for_space: Callable[[int], None],
         watch_collector: Callable[[], None],
     ) -> None:
@@ -84,6 +86,8 @@ class Producer:
             The session's segment.
         guard
             The process's fork guard; the producer arms a byte of it.
+        ringer
+            Wakes the collector.
         wait_for_space
             Sleeps once, the longer the greater the number of the attempt, and watches the collector. Called without
             any mutex held.
@@ -99,11 +103,12 @@ class Producer:
         self._armed = guard.arm()
         self._wait_for_space = wait_for_space
         self._watch_collector = watch_collector
-        self._next_look = 0.0
+        # Who joined the session has seen to it that there is a collector; so has, before, the parent of a forked child.
+        self._next_look = time.monotonic() + LOOK_SECS
         self._registration = Registration.take(segment, wait_for_space)
         self._entry = segment.ring.geometry.producer_word(self._registration.index)
         self._writer = SlotWriter(segment.ring, self._registration.owner, guard.page, self._armed)
-        self._ringer = Ringer(segment.nonce)
+        self._ringer = ringer
         self._mutex = threading.RLock()
         self._busy = False
         self._closed = False
@@ -189,10 +194,6 @@ class Producer:
             if not self._busy:
                 self._seal_all()
 
-    def ring_doorbell(self) -> None:
-        """Wake the collector, asleep or not."""
-        self._ringer.ring()
-
     def pending(self) -> list[tuple[int, int, int]]:
         """Return (slot, epoch, count) of what this process has committed and the store may not have yet."""
         return self._ring.pending(self._registration.owner)
@@ -228,7 +229,7 @@ class Producer:
         self._seal_open()
         if not self._fits_a_slot(rows):
             return self._append_large(rows)
-        slot = self._claim(Kind.FRAMES)
+        slot = self._claim(Kind.FRAMES, maps_ahead=rows.size >= WIDE_ROW)
         if slot is None:
             return False
         self._slot = slot
@@ -258,7 +259,7 @@ class Producer:
         plan = plan_for(row.shape, self._capacity)
         if plan is None:
             return Outcome.NOT_A_TABLE
-        slot = self._claim(Kind.TABLE)
+        slot = self._claim(Kind.TABLE, maps_ahead=row.shape.width >= WIDE_ROW)
         if slot is None:
             return Outcome.NO_SPACE
         keep = False
@@ -307,7 +308,7 @@ class Producer:
             return self._append_large(rows)
         declaration = pack_shape(rows.shape)
         head, size = self._pack_head(rows, 0)
-        slot = self._claim(Kind.FRAMES)
+        slot = self._claim(Kind.FRAMES, maps_ahead=rows.size >= WIDE_ROW)
         if slot is None:
             return False
         try:
@@ -325,7 +326,7 @@ class Producer:
         slots = chain_slots(total, self._capacity)
         if slots * 4 > self._words[Header.USABLE_SLOTS]:
             return self._append_file(rows)
-        chain = self._claim_slots((Kind.HEAD, *[Kind.PART] * (slots - 1)))
+        chain = self._claim_slots((Kind.HEAD, *[Kind.PART] * (slots - 1)), maps_ahead=True)
         try:
             if len(chain) < slots:
                 return False
@@ -368,19 +369,19 @@ class Producer:
         others = len(rows.shape.schema) + sum(4 * len(text) for text in rows.shape.recording) + len(rows.entity_path)
         return rows.size + others + 128 <= self._capacity
 
-    def _claim(self, kind: int) -> int | None:
-        slots = self._claim_slots((kind,))
+    def _claim(self, kind: int, *, maps_ahead: bool) -> int | None:
+        slots = self._claim_slots((kind,), maps_ahead=maps_ahead)
         return slots[0] if slots else None
 
-    def _claim_slots(self, kinds: Sequence[int]) -> list[int]:
-        """Claim a slot for each of `kinds`, or fewer where there are no more."""
+    def _claim_slots(self, kinds: Sequence[int], *, maps_ahead: bool) -> list[int]:
+        """Claim a slot for each of `kinds`, or fewer where there are no more. `maps_ahead`: they will soon be full."""
         self._look_after_collector()
         tried: list[int] = []
         try:
             with ClaimLocks(self._segment) as locks:
                 slots = self._writer.claim(kinds, self._start(), locks.lock, locks.reserve, tried)
             for slot in slots:
-                if not self._mapped[slot]:
+                if maps_ahead and not self._mapped[slot]:
                     # Page by page, at the first touches, it would take several times as long.
                     self._segment.map_ahead(slot)
                     self._mapped[slot] = 1

@@ -17,10 +17,7 @@ from rerun_mp.shm.layout import (
     GENERATION_MASK,
     NAME_BYTES,
     NAME_OFFSET,
-    PAGE,
     PRODUCER_BYTES,
-    PRODUCER_WORDS,
-    WORD,
     Lock,
     ProducerState,
     ProducerWord,
@@ -69,10 +66,9 @@ class Registration:
 
 def _try_all(segment: Segment) -> Registration | None:
     words, geometry = segment.ring.words, segment.ring.geometry
-    first = PAGE // WORD
-    states = words[first : first + geometry.producers * PRODUCER_WORDS : PRODUCER_WORDS].tolist()
-    for index, state in enumerate(states):
-        if state & 0xFF != ProducerState.FREE:
+    for index in range(geometry.producers):
+        # One by one: most often the first entries do, and each page that is looked at has to be mapped.
+        if words[geometry.producer_word(index) + ProducerWord.STATE] & 0xFF != ProducerState.FREE:
             continue
         entry = geometry.producer_word(index)
         with Transient() as transient:

@@ -69,6 +69,8 @@ class Session:
         self._founder_pid = os.getpid() if is_founder else -1
         self._settings = settings
         self._words = joined.ring.words
+        self._ringer = Ringer(joined.nonce)
+        """Forked children inherit it, and with it the open semaphore."""
         self._producer: Producer | None = None
         self._begin_life()
 
@@ -202,7 +204,9 @@ class Session:
             self._begin_life()
         with self._creating:
             # A signal handler that interrupts the making of one makes its own; the first one to be ready stays.
-            made = self._producer or Producer(self.segment, self._guard, self._wait_for_space, self.watch_collector)
+            made = self._producer or Producer(
+                self.segment, self._guard, self._ringer, self._wait_for_space, self.watch_collector
+            )
             kept = self._producer or made
             if made is not kept:
                 made.close()
@@ -319,7 +323,7 @@ class Session:
 
     def ring_doorbell(self) -> None:
         """Wake the collector."""
-        Ringer(self.segment.nonce).ring()
+        self._ringer.ring()
 
     # ---- end -------------------------------------------------------------------------------------------------------
 

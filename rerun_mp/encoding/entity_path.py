@@ -87,7 +87,8 @@ def _parse(entity_path: str) -> str:
 
 
 def _is_plain(part: str) -> bool:
-    return _PLAIN_PART.fullmatch(part) is not None
+    # What most parts are is found out without the regular expressions' machinery, cold in a child that has just begun.
+    return (part.isascii() and part.isidentifier()) or _PLAIN_PART.fullmatch(part) is not None
 
 
 def _checked(canonical: str) -> bytes:
