@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["Session", "current", "found_or_join", "read_config"]
 
 LEAST_SLOT_BYTES = 64 * 1024
-FEW_SLOTS = 64
+FEW_SLOTS = 128
 LOOK_AGAIN = 0.05
 """Seconds between two looks for a session to join, in a process that has none."""
 

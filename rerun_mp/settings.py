@@ -78,9 +78,9 @@ class Settings:
     >>> rr.init("my_app", settings=rr.Settings(policy=rr.Policy.DROP))  # doctest: +SKIP
     """
 
-    ring_bytes: int = field(default_factory=lambda: _number("RERUN_MP_RING_BYTES", 64 * 1024 * 1024))
+    ring_bytes: int = field(default_factory=lambda: _number("RERUN_MP_RING_BYTES", 128 * 1024 * 1024))
     """Size of all slots together in bytes; less where /dev/shm has less (half of what is free). RERUN_MP_RING_BYTES."""
-    slot_bytes: int = field(default_factory=lambda: _number("RERUN_MP_SLOT_BYTES", 256 * 1024))
+    slot_bytes: int = field(default_factory=lambda: _number("RERUN_MP_SLOT_BYTES", 512 * 1024))
     """Size of a slot in bytes, whole pages; halved, down to 64 KiB, where the ring is small. RERUN_MP_SLOT_BYTES."""
     producers: int = field(default_factory=lambda: _number("RERUN_MP_PRODUCERS", 2048))
     """How many processes may log at one time. RERUN_MP_PRODUCERS."""

@@ -103,7 +103,9 @@ for _ in range(PROCESSES):
 """
 
 
-@pytest.mark.parametrize("ring_bytes", [64 * MIB, 4 * MIB], ids=["a slot for each", "more processes than slots"])
+@pytest.mark.parametrize(
+    "ring_bytes", [Settings().ring_bytes, 4 * MIB], ids=["as set by default", "more processes than slots"]
+)
 def test_three_hundred_idle_processes_and_one_that_logs(
     ring_bytes: int, start_python: StartPython, tmp_path: Path
 ) -> None:
