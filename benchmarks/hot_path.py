@@ -3,7 +3,7 @@
 One command, `make bench` or `python -m benchmarks.hot_path`: ours and each peer take turns, each run in fresh
 processes; the figures are medians of the turns, and ratios are what to quote. Each line says how many cores other
 programs used meanwhile; a run above a tenth of a core is repeated, and marked `!` if no repetition was left in peace.
-Every run counts its rows in the file: a lost row is an error, and the command ends with 1. What is printed is Markdown.
+Every run counts its rows in the file: a row that we lose is an error, and the command ends with 1. It prints Markdown.
 The targets at the end are those that the project has set itself; missing one is no error.
 """
 

@@ -28,6 +28,9 @@ from tests.harness.sessions import SessionWatch
 
 __all__ = ["MOST_FOREIGN", "Round", "RoundError", "Runner", "Summary", "medians"]
 
+SETTINGS = ("RERUN_MP_RING_BYTES", "RERUN_MP_SLOT_BYTES", "RERUN_MP_FLUSH_TICK")
+"""What may be set from outside, to compare settings."""
+
 MOST_FOREIGN = 0.1
 ROUND_SECS = 180.0
 END_SECS = 20.0
@@ -106,13 +109,18 @@ class Runner:
 
     def _checked(self, result: Round) -> Round:
         if result.lost:
-            self.errors.append(f"{result.lost} of {result.figures['expected']} rows lost: {result.job}")
-            print(f"ERROR {self.errors[-1]}", file=sys.stderr, flush=True)
+            message = f"{result.lost} of {result.figures['expected']} rows lost: {result.job}"
+            # A peer that loses rows is worth a line; that it does is why this project exists.
+            if result.job.carrier == "rerun":
+                print(f"rerun-sdk lost rows: {message}", file=sys.stderr, flush=True)
+            else:
+                self.errors.append(message)
+                print(f"ERROR {message}", file=sys.stderr, flush=True)
         return result
 
 
 def _run_program(job: Job, directory: Path, watch: SessionWatch) -> dict[str, Any]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RERUN")}
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("RERUN") or name in SETTINGS}
     environment |= {"RUST_LOG": "error", TOKEN_VARIABLE: secrets.token_hex(8), **watch.environment}
     for variable in ("XDG_RUNTIME_DIR", "XDG_CACHE_HOME", "TMPDIR"):
         (directory / variable).mkdir(mode=0o700)

@@ -42,7 +42,7 @@ from rerun_mp.errors import CorruptionError, FlushTimeoutError, ResourceError
 
 __all__ = ["RecordingStore"]
 
-UNFLUSHED_BYTES = 16 << 20
+UNFLUSHED_BYTES = 32 << 20
 """Appending flushes by itself beyond this."""
 FLUSH_SECS = 30.0
 STALLED_SECS = 5.0

@@ -50,7 +50,7 @@ from rerun_mp.shm.segment import Segment
 
 __all__ = ["Sweep", "Sweeper"]
 
-MAX_SWEEP_BYTES = 12 * 1024 * 1024
+MAX_SWEEP_BYTES = 16 * 1024 * 1024
 """What one sweep copies at most. Two of them are in memory, one of these unflushed: a collector that took all there is
 grew to 1 GB."""
 MAX_FILE_BYTES = 1 << 40

@@ -32,7 +32,7 @@ __all__ = ["Worker", "main"]
 
 MOST_TICK = 1.0
 """Seconds between two sweeps under load at most, whatever the session's settings say."""
-REST_SHARE = 2.0
+REST_SHARE = 3.0
 """Rest after a sweep, as a multiple of the time that it took."""
 MOST_REST = 0.25
 """Seconds of such a rest at most."""
