@@ -27,8 +27,8 @@ class Policy(IntEnum):
     """Raise `RingFullError` at once."""
 
 
-def _given(text: str, variable: str, example: str) -> InvalidArgumentError:
-    return InvalidArgumentError(f"{variable}={text!r} is not {example}")
+def _unreadable(text: str, variable: str, expected: str) -> InvalidArgumentError:
+    return InvalidArgumentError(f"{variable}={text!r} is not {expected}")
 
 
 def _number(variable: str, default: int) -> int:
@@ -36,7 +36,7 @@ def _number(variable: str, default: int) -> int:
     if text is None:
         return default
     if not text.strip().isdecimal():
-        raise _given(text, variable, f"a whole number; unset it or give one, such as {default}")
+        raise _unreadable(text, variable, f"a whole number; unset it or give one, such as {default}")
     return int(text)
 
 
@@ -49,7 +49,7 @@ def _seconds(variable: str, default: float | None) -> float | None:
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds < MOST_SECONDS:
-        raise _given(text, variable, "a number of seconds; unset it or give one, such as 30")
+        raise _unreadable(text, variable, "a number of seconds; unset it or give one, such as 30")
     return seconds
 
 
@@ -60,7 +60,7 @@ def _policy(variable: str, default: Policy) -> Policy:
     try:
         return Policy[text.strip().upper()]
     except KeyError:
-        raise _given(text, variable, "one of block, drop, raise") from None
+        raise _unreadable(text, variable, "one of block, drop, raise") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

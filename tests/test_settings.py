@@ -50,7 +50,7 @@ def test_nonsense_is_named(name: str, variable: str, text: str, value: object, m
         Settings()
 
 
-FULL_RING = """
+FOUNDER_AND_LATER_CALL = """
 import os, signal, sys
 import rerun_mp as rr
 from rerun_mp.session import current
@@ -65,4 +65,8 @@ print(geometry.slots * geometry.slot_bytes, words[Header.POLICY], words[Header.F
 
 
 def test_the_founder_s_settings_are_the_session_s(run_python: RunPython) -> None:
-    assert run_python(FULL_RING).check().stdout.split() == [str(1 << 20), str(Policy.RAISE.value), "500000000"]
+    assert run_python(FOUNDER_AND_LATER_CALL).check().stdout.split() == [
+        str(1 << 20),
+        str(Policy.RAISE.value),
+        "500000000",
+    ]

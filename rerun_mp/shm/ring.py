@@ -55,7 +55,7 @@ class Ring:
         self._state_bytes = self.memory[first * WORD : (first + geometry.slots * LINE_WORDS) * WORD : LINE_BYTES]
         """Their low bytes: the `SlotState` of each."""
 
-    def format(self, nonce: bytes, *, policy: int, block_timeout_ns: int, created_ns: int) -> None:
+    def format(self, nonce: bytes, *, policy: int, block_timeout_ns: int, flush_tick_ns: int, created_ns: int) -> None:
         """Write the header of a new segment. Everything else is zero, which means free and never touched."""
         words, geometry = self.words, self.geometry
         words[Header.VERSION] = VERSION
@@ -67,6 +67,7 @@ class Ring:
         words[Header.NONCE_HIGH] = int.from_bytes(nonce[8:16], "little")
         words[Header.POLICY] = policy
         words[Header.BLOCK_TIMEOUT_NS] = block_timeout_ns
+        words[Header.FLUSH_TICK_NS] = flush_tick_ns
         words[Header.CREATED_NS] = created_ns
         words[Header.FREE_SLOTS] = geometry.slots
         words[Header.USABLE_SLOTS] = geometry.slots

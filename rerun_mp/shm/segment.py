@@ -164,25 +164,29 @@ def create(
                 f"no space for a session in {DIRECTORY}: {needed} bytes are needed at least, "
                 f"{free.f_bavail * free.f_frsize} are free. Enlarge it (Docker: --shm-size) or remove what fills it."
             )
-        address = kernel.map_file(descriptor, geometry.total_bytes, writable=True)
-        ring = Ring(kernel.view(address, geometry.total_bytes), geometry)
+        made = Segment(path, os.fstat(descriptor).st_ino, _map(descriptor, geometry), geometry, None)
+        ring = made.ring
         for offset, text in ((Header.RUNTIME_DIRECTORY, runtime_directory), (Header.SPOOL_DIRECTORY, spool_directory)):
             raw = text.encode()
             if len(raw) > Header.PATH_BYTES:
                 raise SharedMemoryError(f"the path {text!r} is longer than {Header.PATH_BYTES} bytes")
             ring.memory[offset + 8 : offset + 8 + len(raw)] = raw
             ring.words[offset // 8] = len(raw)
-        ring.format(nonce, policy=policy, block_timeout_ns=block_timeout_ns, created_ns=time.time_ns())
-        ring.words[Header.FLUSH_TICK_NS] = flush_tick_ns
-        participants = _participate(descriptor)
+        ring.format(
+            nonce,
+            policy=policy,
+            block_timeout_ns=block_timeout_ns,
+            flush_tick_ns=flush_tick_ns,
+            created_ns=time.time_ns(),
+        )
+        made.participants = participants = _participate(descriptor)
         assert participants is not None, "nobody else knows this file yet"
-        inode = os.fstat(descriptor).st_ino
         try:
             kernel.link_descriptor(descriptor, path)
         except FileExistsError:
             participants.release()
             return None
-        return Segment(path, inode, address, geometry, participants)
+        return made
     finally:
         os.close(descriptor)
 
@@ -212,8 +216,7 @@ def attach(path: str, *, participate: bool = True) -> Segment | None:
             if os.stat(path, follow_symlinks=False).st_ino != inode:
                 raise FileNotFoundError
             geometry = _geometry_of(descriptor, path)
-            address = kernel.map_file(descriptor, geometry.total_bytes, writable=True)
-            return Segment(path, inode, address, geometry, participants)
+            return Segment(path, inode, _map(descriptor, geometry), geometry, participants)
         except BaseException as error:
             if participants is not None:
                 participants.release()
@@ -270,6 +273,10 @@ def _geometry_of(descriptor: int, path: str) -> Geometry:
     if problem is not None or geometry.total_bytes != size:
         raise SharedMemoryError(f"{path} is damaged: {problem or f'{size} bytes, expected {geometry.total_bytes}'}")
     return geometry
+
+
+def _map(descriptor: int, geometry: Geometry) -> int:
+    return kernel.map_file(descriptor, geometry.total_bytes, writable=True)
 
 
 def _reserve(descriptor: int, offset: int, size: int) -> bool:

@@ -14,7 +14,7 @@ GEOMETRY = Geometry(slot_bytes=4096, slots=8, producers=4)
 def make_ring(geometry: Geometry = GEOMETRY) -> Ring:
     """Return a formatted ring in memory of its own."""
     ring = Ring(memoryview(bytearray(geometry.total_bytes)), geometry)
-    ring.format(bytes(range(16)), policy=0, block_timeout_ns=0, created_ns=1)
+    ring.format(bytes(range(16)), policy=0, block_timeout_ns=0, flush_tick_ns=0, created_ns=1)
     return ring
 
 
