@@ -213,7 +213,7 @@ def append_array(columns: Columns, ends: memoryview, memory: memoryview, heap: i
 
     def append(path: str, archetype: Any, point: dict[str, int]) -> bool:
         index = entities[path]
-        block = archetype._block.data.cast("B")
+        block = archetype._buffer
         size = len(block)
         here_first = point[first_name] if has_first else 0
         here_second = point[second_name] if has_second else 0

@@ -16,10 +16,19 @@ import sys
 import threading
 import time
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from rerun_mp.blobs import BlobAppend
 from rerun_mp.encoding.chains import chain_slots, pack_chain
-from rerun_mp.encoding.frames import FILE_REFERENCE, LARGE_FILE_PREFIX, FrameKind, Shape, pack_rows_head, pack_shape
+from rerun_mp.encoding.frames import (
+    FILE_REFERENCE,
+    LARGE_FILE_PREFIX,
+    FrameKind,
+    Rows,
+    Shape,
+    pack_rows_head,
+    pack_shape,
+)
 from rerun_mp.encoding.identity import RowIds
 from rerun_mp.encoding.tables import WIDE_ROW
 from rerun_mp.errors import RingFullError
@@ -31,17 +40,26 @@ from rerun_mp.shm.writer import SlotWriter
 from rerun_mp.table import OpenTable, TableRow, plan_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any
 
+    from rerun_mp.blobs import KnownMessage
+    from rerun_mp.encoding.components import BlobTemplate
     from rerun_mp.encoding.tables import TableShape
     from rerun_mp.shm.doorbell import Ringer
     from rerun_mp.shm.leases import ForkGuard
 
-__all__ = ["Outcome", "Producer", "Rows"]
+__all__ = ["Outcome", "Producer"]
 
 LOOK_SECS = 1.0
 MOST_TABLES = 64
 """Tables that one process keeps open."""
+MOST_BLOBS = 256
+"""Forms of blobs whose rows are composed from what is known."""
+SPARE_SLOTS = 8
+"""How many slots are claimed at once for large messages, if those need fewer."""
+SPARE_SHARE = 16
+"""Of so many usable slots, one at most is claimed ahead."""
 
 
 class Outcome(Enum):
@@ -52,19 +70,6 @@ class Outcome(Enum):
     NO_SPACE = "no space"
     NOT_A_TABLE = "not a table"
     """Such rows are frames, or this one is."""
-
-
-class Rows(NamedTuple):
-    """What one `log` call gives: rows of one shape on one entity."""
-
-    shape: Shape
-    entity_path: bytes
-    pieces: tuple[bytes | memoryview, ...]
-    """The batch, one piece after the other; views are of bytes."""
-    size: int
-    """Of all pieces together, in bytes."""
-    rows: int
-    kind: FrameKind
 
 
 class Producer:
@@ -115,8 +120,11 @@ class Producer:
         self._row_ids = RowIds()
         self._slot = -1
         self._keep = False
+        self._spares: list[int] = []
+        """Slots claimed for large messages to come."""
         self._shapes: dict[Shape, int] = {}
         self._tables: dict[TableShape, OpenTable] = {}
+        self._blobs: dict[BlobTemplate, BlobAppend] = {}
         self._large_files = 0
         self._mapped = bytearray(segment.ring.geometry.slots)
         """Whether this process has each slot's pages mapped already."""
@@ -130,6 +138,11 @@ class Producer:
     def index(self) -> int:
         """Where this process stands in the producers table."""
         return self._registration.index
+
+    @property
+    def slot_bytes(self) -> int:
+        """Of each slot."""
+        return self._capacity
 
     @property
     def dropped(self) -> int:
@@ -179,6 +192,42 @@ class Producer:
             attempt += 1
         return outcome
 
+    def blob_append(self, template: BlobTemplate, names: tuple[str, ...], log_time: str, archetype: Any) -> BlobAppend:
+        """Return what appends blobs like this one."""
+        made = self._blobs.get(template)
+        if made is None:
+            if len(self._blobs) >= MOST_BLOBS:
+                self._blobs.clear()
+            made = self._blobs[template] = BlobAppend(self, template, names, log_time, archetype)
+        return made
+
+    def append_known(self, message: KnownMessage, times: Sequence[int], blob: memoryview) -> bool:
+        """Log one row whose message is known but for its id, times and blob. False: it needs the long way.
+
+        Raises
+        ------
+        ForkedError
+            As `append`.
+        """
+        if sys.is_finalizing() or not self.is_intact:
+            return False
+        with self._mutex:
+            if self._busy or self._closed:
+                return False
+            self._busy = True
+            try:
+                slots = message.slots
+                chain = self._take_spares(slots)
+                row_id = self._row_ids.mint(1)
+                head = message.pack(message.before, *row_id, message.between, *times, message.behind)
+                if not self._write_chain(chain, slots, message.total, (head, blob, message.after)):
+                    return False
+            finally:
+                self._busy = False
+        if self._words[Header.ATTENTION]:
+            self._attend()
+        return True
+
     def table_of(self, shape: TableShape) -> OpenTable | None:
         """Return the open table of a shape, if there is one."""
         return self._tables.get(shape)
@@ -223,12 +272,12 @@ class Producer:
                 self._busy = False
 
     def _append_open(self, rows: Rows) -> bool:
-        """Append to the open slot, or else to a new one."""
+        """Append to the open slot, or else to a new one, or to several."""
+        if not self._fits_a_slot(rows):
+            return self._append_large(rows, self._take_spares)
         if self._slot >= 0 and self._append_at(self._words[self._ring.count_word(self._slot)], rows):
             return True
         self._seal_open()
-        if not self._fits_a_slot(rows):
-            return self._append_large(rows)
         slot = self._claim(Kind.FRAMES, maps_ahead=rows.size >= WIDE_ROW)
         if slot is None:
             return False
@@ -305,7 +354,7 @@ class Producer:
     def _append_alone(self, rows: Rows) -> bool:
         """Append to a slot claimed for these rows only: no other call's state is touched."""
         if not self._fits_a_slot(rows):
-            return self._append_large(rows)
+            return self._append_large(rows, self._claim_chain)
         declaration = pack_shape(rows.shape)
         head, size = self._pack_head(rows, 0)
         slot = self._claim(Kind.FRAMES, maps_ahead=rows.size >= WIDE_ROW)
@@ -318,28 +367,58 @@ class Producer:
             self._writer.seal(slot)
         return True
 
-    def _append_large(self, rows: Rows) -> bool:
-        """Append a message that no slot holds: over several slots, or by way of a file of the spool."""
+    def _append_large(self, rows: Rows, take: Callable[[int], list[int]]) -> bool:
+        """Append a message that no slot holds: over the slots that `take` yields, or by way of a file of the spool."""
         declaration = pack_shape(rows.shape)
         head, size = self._pack_head(rows, 0)
         total = len(declaration) + size
         slots = chain_slots(total, self._capacity)
         if slots * 4 > self._words[Header.USABLE_SLOTS]:
             return self._append_file(rows)
-        chain = self._claim_slots((Kind.HEAD, *[Kind.PART] * (slots - 1)), maps_ahead=True)
+        pieces = (declaration, head, *rows.pieces)
+        return self._write_chain(take(slots), slots, total, pieces)
+
+    def _write_chain(self, chain: list[int], slots: int, total: int, pieces: Iterable[bytes | memoryview]) -> bool:
+        """Write a message of `total` bytes over a chain. False: it has fewer than `slots` slots, which go back."""
+        words, line_word = self._words, self._ring.geometry.line_word
         try:
             if len(chain) < slots:
                 return False
-            parts = [(slot, self._words[self._ring.geometry.line_word(slot) + Line.EPOCH]) for slot in chain[1:]]
-            self._writer.scatter(chain, (pack_chain(parts, total), declaration, head, *rows.pieces))
+            parts = [(slot, words[line_word(slot) + Line.EPOCH]) for slot in chain[1:]]
+            self._writer.join(chain[1:])
+            self._writer.scatter(chain, (pack_chain(parts, total), *pieces))
             self._writer.commit(chain[0], 1)
             return True
         finally:
-            if chain and self._words[self._ring.count_word(chain[0])]:
+            if chain and words[self._ring.count_word(chain[0])]:
                 # The collector frees the whole chain with its head.
                 self._writer.seal(chain[0])
             else:
                 self._writer.abandon(chain)
+
+    def _claim_chain(self, slots: int) -> list[int]:
+        """Claim slots for one message, or fewer."""
+        return self._claim_slots((Kind.HEAD,) * slots, maps_ahead=True)
+
+    def _take_spares(self, slots: int) -> list[int]:
+        """Take slots for one message, or fewer, from those claimed ahead.
+
+        Claiming takes a call into the kernel for each slot and some more; for several messages at once it is cheaper.
+        """
+        missing = slots - len(self._spares)
+        if missing > 0:
+            more = self._claim_chain(max(missing, min(SPARE_SLOTS, self._words[Header.USABLE_SLOTS] // SPARE_SHARE)))
+            self._spares = self._spares + more
+            if not self._ring.has_room_to_keep():
+                self._writer.abandon(self._spares[slots:])
+                self._spares = self._spares[:slots]
+        # No call in between: whoever interrupts the call finds a slot here or there.
+        chain, self._spares = self._spares[:slots], self._spares[slots:]
+        return chain
+
+    def _abandon_spares(self) -> None:
+        spares, self._spares = self._spares, []
+        self._writer.abandon(spares)
 
     def _append_file(self, rows: Rows) -> bool:
         """Put the batch into a private file of the spool, and a small frame that names it into the ring."""
@@ -396,6 +475,7 @@ class Producer:
 
     def _seal_all(self) -> None:
         self._seal_open()
+        self._abandon_spares()
         for shape in list(self._tables):
             self._close_table(shape)
 

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING
 
 from rerun_mp import directories, forking, launch
 from rerun_mp.config import RecordingSpec, SessionConfig
-from rerun_mp.encoding.frames import FrameKind, RecordingKey, Shape
+from rerun_mp.encoding.frames import FrameKind, RecordingKey, Rows, Shape
 from rerun_mp.encoding.identity import ENVIRONMENT_VARIABLE, parse_key, recording_id, segment_name, session_key
 from rerun_mp.errors import CollectorError, FlushTimeoutError, ResourceError, SessionError
-from rerun_mp.producer import Outcome, Producer, Rows
+from rerun_mp.producer import Outcome, Producer
 from rerun_mp.settings import Settings
 from rerun_mp.shm import leases, segment
 from rerun_mp.shm.doorbell import Ringer
@@ -36,10 +36,13 @@ from rerun_mp.waiting import Progress, pause_length, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from typing import Any
 
     from typing_extensions import Buffer
 
+    from rerun_mp.blobs import BlobAppend
     from rerun_mp.config import SinkSpec
+    from rerun_mp.encoding.components import BlobTemplate
     from rerun_mp.shm.segment import Segment
     from rerun_mp.table import OpenTable, TableRow
 
@@ -144,6 +147,15 @@ class Session:
             except (ForkedError, OSError):
                 if producer is None or producer.is_intact:
                     raise
+
+    def blob_append(
+        self, template: BlobTemplate, names: tuple[str, ...], log_time: str, archetype: Any
+    ) -> BlobAppend | None:
+        """Return what appends blobs like this one. See `blobs.BlobAppend`. None if nothing has been logged yet."""
+        producer = self._producer
+        if producer is None or not producer.is_intact:
+            return None
+        return producer.blob_append(template, names, log_time, archetype)
 
     def seal(self) -> None:
         """Give this process's open slots to the collector."""

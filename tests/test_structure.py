@@ -39,6 +39,7 @@ FLOORS = {
     "rerun_mp.producer": 2,
     "rerun_mp.registration": 2,
     "rerun_mp.session": 2,
+    "rerun_mp.blobs": 2,
     "rerun_mp.table": 2,
     # What Rerun's users know.
     "rerun_mp.active": 3,

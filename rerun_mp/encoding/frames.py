@@ -39,6 +39,7 @@ __all__ = [
     "LARGE_FILE_PREFIX",
     "FrameKind",
     "RecordingKey",
+    "Rows",
     "RowsFrame",
     "Shape",
     "pack_rows_head",
@@ -78,6 +79,19 @@ class Shape:
     is_static: bool
     schema: bytes
     """Encapsulated Arrow IPC schema message of timelines and components, with rerun's field metadata."""
+
+
+class Rows(NamedTuple):
+    """What one `log` call gives: rows of one shape on one entity."""
+
+    shape: Shape
+    entity_path: bytes
+    pieces: tuple[bytes | memoryview, ...]
+    """The batch, one piece after the other; views are of bytes."""
+    size: int
+    """Of all pieces together, in bytes."""
+    rows: int
+    kind: FrameKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from rerun_mp.shm.layout import LINE_WORDS, Line, SlotState
+from rerun_mp.shm.layout import LINE_WORDS, Kind, Line, SlotState
 from rerun_mp.shm.ring import Ring
 
 __all__ = ["ForkedError", "SlotWriter"]
@@ -139,6 +139,21 @@ class SlotWriter:
                 if not alive[armed]:
                     raise ForkedError
                 memory[begin:end] = part
+
+    def join(self, slots: Iterable[int]) -> None:
+        """Make slots, claimed as heads, parts of a chain whose head has no count yet.
+
+        Raises
+        ------
+        ForkedError
+            In a process forked since the owner registered.
+        """
+        words, first, alive, armed = self.ring.words, self._first_line + Line.KIND, self._alive, self._armed
+        for slot in slots:
+            index = first + slot * LINE_WORDS
+            if not alive[armed]:
+                raise ForkedError
+            words[index] = Kind.PART
 
     def commit(self, slot: int, count: int) -> None:
         """Store the count: everything below it exists from now on."""
