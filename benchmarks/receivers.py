@@ -1,8 +1,8 @@
 """What receives a recording: rerun's own server, which saves what it gets, and a reader that counts rows in a file.
 
 The `rerun` console script is a wrapper: the server is the native program beside it. Its default is to listen on every
-interface, so it is always told the loopback. A server that is ended by SIGTERM leaves no footer, and now and then a file
-that ends in the middle of a chunk.
+interface, so it is always told the loopback. A server that is ended by SIGTERM leaves no footer, and now and then a
+file that ends in the middle of a chunk.
 """
 
 from __future__ import annotations
