@@ -26,7 +26,7 @@ import ctypes
 import os
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,18 @@ class SinkWriter:
             If rerun-sdk cannot make a chunk of it. Nothing was sent.
         """
         self._stream.send_chunks(chunk if isinstance(chunk, Chunk) else _chunk_of(chunk))
+
+    def send_all(self, chunks: Sequence[ChunkBatch]) -> list[tuple[ChunkBatch, CorruptionError]]:
+        """Hand chunks over at once. Returns those of which rerun-sdk can make none, and why; they were not sent."""
+        converted: list[Chunk] = []
+        refused: list[tuple[ChunkBatch, CorruptionError]] = []
+        for chunk in chunks:
+            try:
+                converted.append(_chunk_of(chunk))
+            except CorruptionError as error:
+                refused.append((chunk, error))
+        self._stream.send_chunks(converted)
+        return refused
 
     def flush(self, timeout_secs: float) -> None:
         """Wait until a file has everything, or a viewer all but the last 1 to 2 MB.

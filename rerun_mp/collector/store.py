@@ -38,7 +38,7 @@ from rerun_mp.collector.parts import Journal, Part, Purpose
 from rerun_mp.collector.rerun_sinks import SinkWriter, merge
 from rerun_mp.config import SinkSpec
 from rerun_mp.encoding.frames import RecordingKey
-from rerun_mp.errors import CorruptionError, FlushTimeoutError, ResourceError
+from rerun_mp.errors import FlushTimeoutError, ResourceError
 
 __all__ = ["RecordingStore"]
 
@@ -49,6 +49,8 @@ STALLED_SECS = 5.0
 """A file that did not grow for so long while it was flushed has failed."""
 SPARE_BYTES = 8 << 20
 """Left free on every disk: rerun's writer does not survive a full one, and a footer must still fit."""
+RUN_BYTES = 256 << 10
+"""Handed to rerun-sdk at once."""
 FOOTER_BYTES_PER_CHUNK = 512
 RECENT_BYTES = 32 << 20
 """Flushed chunks kept in memory while live sinks follow, for all of these together."""
@@ -166,15 +168,16 @@ class RecordingStore:
 
     def append(self, chunks: Sequence[ChunkBatch]) -> None:
         """Take chunks. They are delivered when `flush` has returned."""
-        for chunk in chunks:
-            if self._unflushed_bytes + chunk.num_bytes > UNFLUSHED_BYTES:
+        for run in _runs(chunks):
+            num_bytes = sum(chunk.num_bytes for chunk in run)
+            if self._unflushed_bytes + num_bytes > UNFLUSHED_BYTES:
                 self.flush(FLUSH_SECS)
-            writer = self._writer_with_room(chunk.num_bytes)
+            writer = self._writer_with_room(num_bytes)
             if writer is None:
-                self._journal.dropped_rows += chunk.num_rows
-            elif self._send(writer, chunk):
-                self._unflushed.append(chunk)
-                self._unflushed_bytes += chunk.num_bytes
+                self._journal.dropped_rows += sum(chunk.num_rows for chunk in run)
+            else:
+                self._unflushed += self._send(writer, run)
+                self._unflushed_bytes += num_bytes
 
     def flush(self, timeout_secs: float) -> None:
         """Bring everything appended into a file, another one if the present one fails.
@@ -307,14 +310,14 @@ class RecordingStore:
         self._writer, self._part = writer, part
         return True
 
-    def _send(self, writer: SinkWriter, chunk: ChunkBatch) -> bool:
-        try:
-            writer.send(chunk)
-        except CorruptionError as error:
+    def _send(self, writer: SinkWriter, run: list[ChunkBatch]) -> list[ChunkBatch]:
+        """Hand chunks over, and return those that rerun-sdk took."""
+        refused = writer.send_all(run)
+        for chunk, error in refused:
             self._rejected_rows += chunk.num_rows
             self._say(str(error))
-            return False
-        return True
+        refusals = {id(chunk) for chunk, _ in refused}
+        return [chunk for chunk in run if id(chunk) not in refusals] if refused else run
 
     def _flush_writer(self, writer: SinkWriter, part: Part, timeout_secs: float) -> None:
         deadline = time.monotonic() + timeout_secs
@@ -351,8 +354,7 @@ class RecordingStore:
         for _ in range(2):
             if self._open_spool_part() and self._writer is not None and self._part is not None:
                 try:
-                    for chunk in self._unflushed:
-                        self._send(self._writer, chunk)
+                    self._send(self._writer, self._unflushed)
                     self._flush_writer(self._writer, self._part, FLUSH_SECS)
                     self._take_note_of_flushed(self._part)
                     return
@@ -431,6 +433,20 @@ class RecordingStore:
 
     def _say(self, message: str) -> None:
         print(f"rerun_mp: {self.recording.application_id}: {message}", file=sys.stderr, flush=True)
+
+
+def _runs(chunks: Sequence[ChunkBatch]) -> Iterator[list[ChunkBatch]]:
+    """Yield chunks in runs of `RUN_BYTES` and a bit more: rerun's threads are woken, and the disk asked, for each."""
+    run: list[ChunkBatch] = []
+    num_bytes = 0
+    for chunk in chunks:
+        run.append(chunk)
+        num_bytes += chunk.num_bytes
+        if num_bytes >= RUN_BYTES:
+            yield run
+            run, num_bytes = [], 0
+    if run:
+        yield run
 
 
 def _has_room(path: str, num_bytes: int) -> bool:

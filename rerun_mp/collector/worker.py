@@ -9,6 +9,7 @@ SIGINT and SIGTERM mean: drain. That is what it does all the time; they only wak
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 import time
@@ -65,6 +66,8 @@ def main(path: str, nonce: str) -> int:
     words[Header.WORKER_PID] = os.getpid()
     words[Header.WORKER_LIVES] += 1
     os.chdir("/")
+    gc.collect()
+    gc.freeze()  # what has been imported stays, and need not be looked at again
     Worker(joined, descriptor).run(is_ending=joined.path == ending_path(path, nonce))
     return 0
 
