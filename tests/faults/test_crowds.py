@@ -184,6 +184,50 @@ def locks_of(path: Path) -> list[str]:
     return [line for line in Path("/proc/locks").read_text().splitlines() if line.split()[-3].endswith(suffix)]
 
 
+MANY_RECORDINGS = """
+import os, sys
+import rerun_mp as rr
+
+rr.init("rerun_mp_recordings")
+recordings = []
+for number in range(int(sys.argv[2])):
+    recording = rr.new_recording("rerun_mp_recordings", recording_id=f"recording-{number}")
+    recording.save(f"{sys.argv[1]}/{number}.rrd")
+    recording.log("row", rr.Scalars(float(number)))
+    recordings.append(recording)
+rr.flush()
+for number in range(0, len(recordings), 10):
+    recordings[number].log("again", rr.Scalars(float(number)))
+rr.flush()
+print("all are stored", flush=True)
+open(sys.argv[3]).read()
+"""
+
+
+def test_recordings_beyond_64_rest_and_are_whole_all_the_same(start_python: StartPython, tmp_path: Path) -> None:
+    """Hazard 27: each that is being written takes three threads and a descriptor, so the longest unused make room.
+
+    Two of the threads remain, whatever a recording's files were: rerun-sdk keeps them as long as it lives.
+    """
+    files, fifo, recordings, watch = tmp_path / "files", tmp_path / "fifo", 150, SessionWatch()
+    files.mkdir()
+    os.mkfifo(fifo)
+    program = start_python(MANY_RECORDINGS, files, str(recordings), fifo, env=watch.environment)
+    program.wait_for_output("all are stored", timeout_secs=60.0)
+    used = watch.usage()
+    fifo.write_bytes(b"")
+    program.wait().check()
+    assert used.threads <= 2 * recordings + 64 + 32, f"{used.threads} threads"
+    assert used.descriptors <= 64 + 64, f"{used.descriptors} descriptors"
+    assert len(list(files.iterdir())) == recordings
+    for number in range(recordings):
+        path = files / f"{number}.rrd"
+        counts = Counter(row.entity_path for row in rows_of(path))
+        assert counts == ({"row": 1} if number % 10 else {"row": 1, "again": 1})
+        if number % 50 == 0:
+            verify(path)
+
+
 def _report(name: str, seen: list[Usage]) -> Usage:
     """Print the greatest of each figure, and return it."""
     most = reduce(Usage.most, seen)

@@ -103,8 +103,12 @@ class SessionWatch:
 
     def sweeps_done(self) -> int:
         """Return how many sweeps are in the store."""
+        return self.header_word(Header.SWEEP_DONE)
+
+    def header_word(self, word: int) -> int:
+        """Return a word of `layout.Header`."""
         with self.segment.open("rb") as file:
-            return memoryview(file.read(PAGE)).cast("Q")[Header.SWEEP_DONE]
+            return memoryview(file.read(PAGE)).cast("Q")[word]
 
     def slot_states(self) -> list[int]:
         """Return the state of each slot."""

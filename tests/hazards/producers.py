@@ -176,7 +176,11 @@ REMOVALS = (
         "waits-for-the-frozen",
         "While the interpreter finalises no call takes the mutex: a frozen daemon thread may have it.",
         (
-            Edit("producer.py", "            return not self._closed and self._append_alone(rows)\n", "            pass\n"),
+            Edit(
+                "producer.py",
+                "            return not self._closed and self._append_alone(rows)\n",
+                "            pass\n",
+            ),
             Edit(
                 "producer.py",
                 "        if sys.is_finalizing():\n            return Outcome.NOT_A_TABLE\n",

@@ -58,6 +58,20 @@ REMOVALS = (
         "(0, 250) == (100, 250)",
     ),
     Removal(
+        4,
+        "two-stores",
+        "The number of the sweep and how far it takes a slot are one word, stored at once.",
+        (
+            Edit(
+                "shm/ring.py",
+                "        self.words[line + other] = sweep << TAKEN_BITS | taken\n",
+                "        self.words[line + other] = sweep << TAKEN_BITS\n        self.words[line + other] |= taken\n",
+            ),
+        ),
+        ("tests/shm/test_ring.py::test_a_take_is_one_store",),
+        "would split the sweep",
+    ),
+    Removal(
         11,
         "visible-while-made",
         "A segment is made without a name and gets it, whole, by one linkat(2).",
@@ -116,8 +130,22 @@ REMOVALS = (
                 "            return os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)\n",
             ),
         ),
-        ("tests/faults/test_collector_gone.py::test_the_runtime_directory_may_go_away",),
-        "",
+        ("tests/faults/test_collector_gone.py::test_the_runtime_directory_may_go_away[alone]",),
+        "held",
+    ),
+    Removal(
+        12,
+        "forgets-its-sinks",
+        "What the collector must know of recordings and sinks lies in the spool directory too, which no logout removes.",
+        (
+            Edit(
+                "session.py",
+                "    for directory in (joined.runtime_directory, joined.spool_directory):\n",
+                "    for directory in (joined.runtime_directory,):\n",
+            ),
+        ),
+        ("tests/faults/test_collector_gone.py::test_the_runtime_directory_may_go_away[with the collector]",),
+        "Counter",
     ),
     Removal(
         13,
