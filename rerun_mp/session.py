@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Session", "current", "found_or_join", "read_config"]
 
+CONFIG_NAME = "config.json"
 LEAST_SLOT_BYTES = 64 * 1024
 FEW_SLOTS = 128
 LOOK_AGAIN = 0.05
@@ -533,20 +534,27 @@ def _path(key: bytes) -> str:
 
 def read_config(joined: Segment) -> SessionConfig:
     """Read a session's configuration file; what nobody has written yet is empty."""
-    try:
-        with open(os.path.join(joined.runtime_directory, "config.json"), "rb") as file:
-            return SessionConfig.from_json(file.read())
-    except FileNotFoundError:
-        return SessionConfig()
+    for directory in (joined.runtime_directory, joined.spool_directory):
+        try:
+            with open(os.path.join(directory, CONFIG_NAME), "rb") as file:
+                return SessionConfig.from_json(file.read())
+        except FileNotFoundError:
+            continue
+    return SessionConfig()
 
 
 def write_config(joined: Segment, config: SessionConfig) -> None:
-    """Replace a session's configuration file. Under the CONFIG lock."""
-    directories.ensure_private(joined.runtime_directory)
-    path = os.path.join(joined.runtime_directory, "config.json")
-    with open(path + ".new", "w", encoding="utf-8") as file:
-        file.write(config.to_json())
-    os.replace(path + ".new", path)
+    """Replace a session's configuration file. Under the CONFIG lock.
+
+    It lies in both directories, because a logout removes the runtime directory while the session goes on.
+    """
+    text = config.to_json()
+    for directory in (joined.spool_directory, joined.runtime_directory):
+        directories.ensure_private(directory)
+        path = os.path.join(directory, CONFIG_NAME)
+        with open(path + ".new", "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(path + ".new", path)
 
 
 # ---- exit and fork -------------------------------------------------------------------------------------------------

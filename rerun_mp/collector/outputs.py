@@ -24,6 +24,8 @@ from rerun_mp.shm.segment import Segment
 
 __all__ = ["Outputs"]
 
+MOST_OPEN = 64
+"""Recordings that are being written at one time: each takes three threads and a descriptor."""
 FLUSH_TIMEOUT = 30.0
 """Seconds after which a file that does not take what it was given counts as failed."""
 
@@ -64,6 +66,8 @@ class Outputs:
         directories.ensure_private(segment.spool_directory)
         self._outputs: dict[RecordingKey, RecordingOutput] = {}
         self._unflushed: list[RecordingStore] = []
+        self._open: dict[RecordingKey, RecordingStore] = {}
+        """Those that are being written, the longest unused first."""
 
     def apply(self, config: SessionConfig) -> None:
         """Bring every recording to the sinks that the configuration names."""
@@ -71,6 +75,7 @@ class Outputs:
             is_new = spec.key not in self._outputs
             output = self._output(spec.key)
             output.apply(spec.sinks)
+            self._note_use(spec.key, output.store)
             if is_new and spec.start_time_ns is not None:
                 # Each life of a collector does it; the chunk is the same one each time.
                 chunk = start_time_chunk(spec.key, spec.start_time_ns)
@@ -95,6 +100,7 @@ class Outputs:
             store.append(list(group))
             if store not in self._unflushed:
                 self._unflushed.append(store)
+            self._note_use(key, store)
 
     def flush(self) -> None:
         """Wait until the stores have what was handed to them."""
@@ -127,6 +133,14 @@ class Outputs:
             sink.stop()
         for sink in sinks:
             sink.close(patience)
+
+    def _note_use(self, key: RecordingKey, store: RecordingStore) -> None:
+        """Let the recordings rest that have not been used for longest, if too many are being written."""
+        self._open.pop(key, None)
+        if store.is_open:
+            self._open[key] = store
+        while len(self._open) > MOST_OPEN:
+            self._open.pop(next(iter(self._open))).rest()
 
     def _output(self, key: RecordingKey) -> RecordingOutput:
         output = self._outputs.get(key)

@@ -198,6 +198,10 @@ class RecordingStore:
         if self._part.purpose != "file":
             self._rotate_spool()
 
+    def rest(self) -> None:
+        """End the part that is being written, which takes threads and a descriptor; the next chunk begins another."""
+        self._end_part(with_footer=True)
+
     def read(self, since: int = 0) -> Iterator[tuple[int, Any]]:
         """Yield what the store holds from ordinal `since` on, as (ordinal, chunk), until what was flushed at the call.
 
@@ -213,6 +217,11 @@ class RecordingStore:
         yield from recent
         for part in sorted(parts, key=lambda part: part.first):
             yield from part.read(since)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a part is being written."""
+        return self._writer is not None
 
     @property
     def end(self) -> int:

@@ -157,7 +157,8 @@ class Sweeper:
         is_done = (states == SlotState.ABANDONED) | (counts == 0) | (self._done(snapshot) >= counts)
         let_go = (states == SlotState.SEALED) | (states == SlotState.ABANDONED)
         for slot in np.flatnonzero(let_go & is_done).tolist():
-            if slot not in self._ahead:
+            # Whatever the snapshot was taken with: what is sealed has its last count, and that is read now.
+            if slot not in self._ahead and self._has_no_more(slot):
                 self._free_with_parts(slot)
         for slot, epoch in list(self._damaged):
             line = snapshot[slot]
@@ -348,6 +349,11 @@ class Sweeper:
         return replace(frame, kind=kind, body=body)
 
     # ---- freeing ---------------------------------------------------------------------------------------------------
+
+    def _has_no_more(self, slot: int) -> bool:
+        """Say whether a slot that its owner has let go of is delivered to its end."""
+        is_abandoned = self._ring.states[slot] & 0xFF == SlotState.ABANDONED
+        return is_abandoned or self._ring.done(slot) >= self._words[self._ring.count_word(slot)]
 
     def _free_with_parts(self, slot: int) -> None:
         line = self._geometry.line_word(slot)

@@ -268,6 +268,37 @@ def test_a_collector_killed_at_any_step_of_completing_leaves_all_for_the_next(
     assert nothing_left(spool, out)
 
 
+LARGE_LIFE = """
+import os, resource, signal, sys
+from pathlib import Path
+from rerun_mp.collector.store import RecordingStore
+from tests.collector.made_frames import RECORDING
+from tests.collector.test_live import blob
+from tests.collector.test_store import NONCE, file_spec
+store = RecordingStore(RECORDING, Path(sys.argv[1]), NONCE)
+if sys.argv[3] == "be killed":
+    store.set_files([file_spec(Path(sys.argv[2]))])
+    for number in range(300):
+        store.append([blob(number)])
+        store.flush(30.0)
+    os.kill(os.getpid(), signal.SIGKILL)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+store.finish()
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def test_completing_a_large_file_takes_little_memory(spool: Path, out: Path) -> None:
+    """Hazard 30: `rerun rrd merge` takes more than the file has. A file of 300 MB is copied as a stream."""
+    command = [sys.executable, "-c", LARGE_LIFE, str(spool), str(out)]
+    killed = subprocess.run([*command, "be killed"], cwd=ROOT, check=False, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    done = subprocess.run([*command, "finish"], cwd=ROOT, check=True, timeout=60, capture_output=True, text=True)
+    assert out.stat().st_size > 300_000_000
+    assert int(done.stdout) < 150, f"it took {done.stdout.strip()} MiB"
+    assert nothing_left(spool, out)
+
+
 def test_of_two_runs_with_one_path_the_later_has_it_and_neither_is_mixed(tmp_path: Path, out: Path) -> None:
     first = RecordingStore(RECORDING, tmp_path / "first", NONCE)
     first.set_files([file_spec(out)])

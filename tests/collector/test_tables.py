@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -194,6 +195,31 @@ def test_a_repeated_sweep_makes_the_same_chunks() -> None:
     assert len({chunk.chunk_id for chunk in first}) == 3
     others = build_table_chunks(taken[:1], nonce=NONCE).chunks
     assert not {chunk.chunk_id for chunk in first} & {chunk.chunk_id for chunk in others}
+
+
+def test_whatever_identifies_the_rows_is_in_the_chunk_id() -> None:
+    """Hazard 5: entities of one table, two slots or ranges, two segments: of equal ids readers keep only the first."""
+    ring = make_ring(GEOMETRY)
+    # Equal row ids and values, so that nothing but what identifies them differs.
+    rows = [(name, Fast(_value=1.0), 1) for name in "ab"]
+    (one, _), (other, _) = table_of(ring, Form.SCALARS, rows), table_of(ring, Form.SCALARS, rows)
+    first = take(ring, one, 0, 2, [])
+    alike = replace(first, time_half=np.full(2, 7, np.uint64))
+    variants = [
+        build_table_chunks([taken], nonce=nonce).chunks
+        for taken, nonce in (
+            (alike, NONCE),
+            (alike, b"another segment."),
+            (replace(alike, slot=other.slot), NONCE),
+            (replace(alike, epoch=2), NONCE),
+            (replace(alike, start=1, stop=3), NONCE),
+            (replace(alike, shape=alike.shape._replace(recording=RecordingKey("app", "another"))), NONCE),
+            (replace(alike, shape=alike.shape._replace(timelines=(("frame", "sequence"),))), NONCE),
+        )
+    ]
+    ids = [chunk.chunk_id for chunks in variants for chunk in chunks]
+    assert len(ids) == 2 * len(variants)
+    assert len(set(ids)) == len(ids)
 
 
 def test_row_ids_ascend_though_the_clock_steps_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,6 +114,33 @@ def test_an_unwritable_path_is_refused_by_name_and_the_file_before_goes_on(
     assert Counter(row.entity_path for row in rows_of(path)) == {"row": 1 + len(paths)}
 
 
+LONG_PATHS = """
+import multiprocessing, sys
+import rerun_mp as rr
+
+def work(number):
+    rr.log("worker", rr.Scalars(1.0))
+
+if __name__ == "__main__":
+    rr.init("rerun_mp_long")
+    rr.save(sys.argv[1])
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        pool.map(work, range(10))
+"""
+
+
+def test_long_paths_of_our_directories_are_no_matter(place: Path, run_python: RunPython, tmp_path: Path) -> None:
+    """Hazard 25: sockets have paths of 107 bytes at most. There is none of ours, and our directories lie anywhere."""
+    path, environment = tmp_path / "out.rrd", {}
+    for name, variable in (("runtime", "XDG_RUNTIME_DIR"), ("cache", "XDG_CACHE_HOME")):
+        directory = place / name / ("a-directory-of-a-long-name-" * 7)
+        directory.mkdir(mode=0o700)
+        environment[variable] = str(directory)
+    run_python(LONG_PATHS, path, env=environment, timeout=30.0).check()
+    verify(path)
+    assert Counter(row.entity_path for row in rows_of(path)) == {"worker": 10}
+
+
 # ---- a port that is somebody else's --------------------------------------------------------------------------------
 
 NO_VIEWER = """

@@ -15,7 +15,7 @@ import psutil
 
 from rerun_mp.encoding.identity import ENVIRONMENT_VARIABLE, segment_name
 from rerun_mp.shm import leases
-from rerun_mp.shm.layout import PAGE, Header, Lock
+from rerun_mp.shm.layout import LINE_BYTES, PAGE, Geometry, Header, Lock
 from tests.harness.programs import Program, wait_until
 
 __all__ = ["SessionWatch", "Usage", "is_running"]
@@ -103,8 +103,21 @@ class SessionWatch:
 
     def sweeps_done(self) -> int:
         """Return how many sweeps are in the store."""
+        return self.header_word(Header.SWEEP_DONE)
+
+    def header_word(self, word: int) -> int:
+        """Return a word of `layout.Header`."""
         with self.segment.open("rb") as file:
-            return memoryview(file.read(PAGE)).cast("Q")[Header.SWEEP_DONE]
+            return memoryview(file.read(PAGE)).cast("Q")[word]
+
+    def slot_states(self) -> list[int]:
+        """Return the state of each slot."""
+        with self.segment.open("rb") as file:
+            words = memoryview(file.read(PAGE)).cast("Q")
+            geometry = Geometry(words[Header.SLOT_BYTES], words[Header.SLOTS], words[Header.PRODUCERS])
+            file.seek(geometry.control_offset)
+            lines = memoryview(file.read(geometry.slots * LINE_BYTES)).cast("Q")
+        return [state & 0xFF for state in lines[:: LINE_BYTES // 8].tolist()]
 
     def wait_for_sweeps(self, number: int) -> None:
         """Wait until so many more sweeps are in the store."""

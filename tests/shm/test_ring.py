@@ -49,6 +49,38 @@ def test_a_sweep_counts_only_when_the_header_says_so() -> None:
     assert (ring.done(3), ring.in_flight(3)) == (250, None)
 
 
+class Stores:
+    """Words that note each store, in order."""
+
+    def __init__(self, words: memoryview) -> None:
+        self._words = words
+        self.made: list[int] = []
+
+    def __getitem__(self, index: int) -> int:
+        return self._words[index]
+
+    def __setitem__(self, index: int, value: int) -> None:
+        self.made.append(index)
+        self._words[index] = value
+
+
+def test_a_take_is_one_store() -> None:
+    """Hazard 4: the sweep and how far it takes the slot are one word, so that no crash comes in between."""
+    ring = make_ring()
+    stores = Stores(ring.words)
+    ring.words = stores  # type: ignore[assignment]
+    line = ring.geometry.line_word(3)
+    for sweep, taken in ((1, 100), (2, 250), (2, 250), (3, 300)):
+        ring.words[Header.SWEEP_DONE] = sweep - 1
+        stores.made.clear()
+        ring.take(3, sweep, taken)
+        assert len(stores.made) == 1, "a crash between two stores would split the sweep"
+        assert stores.made[0] in (line + Line.TAKEN_A, line + Line.TAKEN_B)
+        assert ring.in_flight(3) == taken
+        ring.words[Header.SWEEP_DONE] = sweep
+        assert ring.done(3) == taken
+
+
 def test_totals_follow_the_same_rule() -> None:
     """A total that a dead collector had added in the sweep in flight is not added twice."""
     ring = make_ring()
