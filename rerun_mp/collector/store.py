@@ -164,8 +164,9 @@ class RecordingStore:
 
     # Rows
 
-    def append(self, chunks: Sequence[ChunkBatch]) -> None:
-        """Take chunks. They are delivered when `flush` has returned."""
+    def append(self, chunks: Sequence[ChunkBatch]) -> list[ChunkBatch]:
+        """Take chunks, and return those that rerun-sdk refuses. The others are delivered when `flush` has returned."""
+        refused = []
         for chunk in chunks:
             if self._unflushed_bytes + chunk.num_bytes > UNFLUSHED_BYTES:
                 self.flush(FLUSH_SECS)
@@ -175,6 +176,9 @@ class RecordingStore:
             elif self._send(writer, chunk):
                 self._unflushed.append(chunk)
                 self._unflushed_bytes += chunk.num_bytes
+            else:
+                refused.append(chunk)
+        return refused
 
     def flush(self, timeout_secs: float) -> None:
         """Bring everything appended into a file, another one if the present one fails.

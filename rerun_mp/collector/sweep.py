@@ -23,6 +23,7 @@ import contextlib
 import os
 import stat
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -118,7 +119,14 @@ class Sweeper:
         self.is_under_pressure = False
         """Whether less than a quarter of the usable slots is free, and more than half are held open."""
 
-    def collect(self, *, resume: bool = False, after: Sweep | None = None) -> Sweep | None:
+    @property
+    def done(self) -> int:
+        """Number of the last sweep that is done."""
+        return self._number
+
+    def collect(
+        self, *, resume: bool = False, after: Sweep | None = None, admits: Callable[[int, int], bool] | None = None
+    ) -> Sweep | None:
         """Copy what is new. None if that is nothing.
 
         Parameters
@@ -127,18 +135,29 @@ class Sweeper:
             Copy instead what a dead collector's sweep had taken.
         after
             The sweep that is in flight: what it has is not new.
+        admits
+            Asked before a slot and epoch are read, of which then only one is taken unless `resume`; what it does not
+            admit counts as damaged. See `trial`.
         """
         sweep = Sweep((self._number if after is None else after.number) + 1)
         taken = {} if after is None else after.stops
         for slot in self._in_flight() if resume else self._moved(taken):
+            if admits is not None:
+                self._ask(slot, admits)
             stop = self._take(slot, sweep, taken.get(slot), resume=resume)
             if stop is not None:
                 sweep.stops[slot] = stop
-            if sweep.is_full and not resume:
+            if not resume and (sweep.is_full or (admits is not None and sweep.stops)):
                 self._first = slot + 1
                 break
         self._ahead = sweep.stops
         return sweep if sweep.stops else None
+
+    def _ask(self, slot: int, admits: Callable[[int, int], bool]) -> None:
+        epoch = self._words[self._geometry.line_word(slot) + Line.EPOCH]
+        if not admits(slot, epoch) and self._damaged.get(slot) != epoch:
+            self._damaged[slot] = epoch
+            self._ring.count_up(Header.DAMAGED_SLOTS, 1)
 
     def begin(self, sweep: Sweep) -> None:
         """Note in the ring what the sweep has taken. The one before is done."""

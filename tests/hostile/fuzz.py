@@ -93,7 +93,7 @@ class Fuzzer:
             victim.restore()
 
     def _drain(self, victim: Any) -> tuple[list[Any], Counter[int], bool]:
-        """Sweep until nothing is left. Returns the chunks, the good rows of each slot, and whether damage was counted."""
+        """Sweep until nothing is left. Returns chunks, good rows of each slot, and whether damage was counted."""
         from rerun_mp.collector.sweep import Sweeper
         from rerun_mp.shm.layout import Header, ProducerWord
         from tests.hostile.victims import GEOMETRY, build
@@ -228,7 +228,7 @@ def _supervise(run: Callable[[mmap.mmap], int], seed: int) -> int:
         try:
             faulthandler.enable()
             status = run(at)
-        except Exception:
+        except Exception:  # noqa: BLE001 (whatever it is, it is told, and the child must not go on as its parent)
             traceback.print_exc()
         finally:
             sys.stdout.flush()
