@@ -67,7 +67,9 @@ def collector_environment() -> dict[str, str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RERUN")}
     # What the program can import the collector must be able to import, however the path came about.
     own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    paths = [path for path in sys.path[1:] if path and os.path.isdir(path)]
+    # First comes the script's directory, but in a guard, which starts its worker so.
+    found = sys.path if sys.flags.safe_path else sys.path[1:]
+    paths = [path for path in found if path and os.path.isdir(path)]
     environment["PYTHONPATH"] = os.pathsep.join(paths if own in paths else [*paths, own])
     # Each sweep copies into memory that the one before it has given back. glibc would return that to the kernel, which
     # zeroes it for us again and again: most of the time that a collector spent on images.

@@ -18,7 +18,7 @@ from rerun_mp import directories
 from rerun_mp.collector.guard import ending_path
 from rerun_mp.encoding.identity import ENVIRONMENT_VARIABLE, parse_key, segment_name
 from rerun_mp.shm import leases
-from rerun_mp.shm.layout import Header, Lock, SessionState
+from rerun_mp.shm.layout import Lock, SessionState
 from rerun_mp.shm.segment import Segment
 
 if TYPE_CHECKING:
@@ -41,29 +41,36 @@ def is_over(segment: Segment, gone_for: float) -> bool:
 
 def end_session(worker: Worker) -> bool:
     """End the session. False if somebody has joined in the last moment."""
-    segment, words = worker.segment, worker.words
+    segment = worker.segment
     exclusive = segment.open()
     try:
         if not leases.try_lock(exclusive, Lock.PARTICIPANTS):
             return False
-        words[Header.SESSION_STATE] = max(words[Header.SESSION_STATE], SessionState.ENDING)
+        worker.set_state(max(worker.state, SessionState.ENDING))
         aside = ending_path(segment.path.removesuffix("." + segment.nonce.hex()[:16]), segment.nonce.hex())
         if segment.path != aside:
             os.rename(segment.path, aside)
             segment.path = aside
-        if words[Header.SESSION_STATE] < SessionState.FILES_COMPLETE:
+        if worker.state < SessionState.FILES_COMPLETE:
             _drain(worker)
             worker.outputs.complete_files()
-            words[Header.SESSION_STATE] = SessionState.FILES_COMPLETE
+            worker.set_state(SessionState.FILES_COMPLETE)
         worker.outputs.close_live(LIVE_PATIENCE)
         worker.bell.remove()
-        directories.remove_tree(segment.spool_directory)
-        directories.remove_tree(segment.runtime_directory)
+        for path in (segment.spool_directory, segment.runtime_directory):
+            _remove(path, segment.nonce)
         os.unlink(segment.path)
-        words[Header.SESSION_STATE] = SessionState.ENDED
+        worker.set_state(SessionState.ENDED)
         return True
     finally:
         os.close(exclusive)
+
+
+def _remove(path: str, nonce: bytes) -> None:
+    """Remove a directory of the session. Its path was in shared memory: it must be one that a session can have."""
+    base, name = os.path.split(path)
+    if name == nonce.hex()[:16] and os.path.basename(base).startswith("rerun_mp"):
+        directories.remove_tree(path)
 
 
 def _drain(worker: Worker) -> None:

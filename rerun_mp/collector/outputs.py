@@ -26,6 +26,8 @@ __all__ = ["Outputs"]
 
 MOST_OPEN = 64
 """Recordings that are being written at one time: each takes three threads and a descriptor."""
+MOST_UNKNOWN = 16
+"""Recordings that nobody has begun and rows speak of. Each costs threads and files, and most are damage."""
 FLUSH_TIMEOUT = 30.0
 """Seconds after which a file that does not take what it was given counts as failed."""
 
@@ -68,11 +70,13 @@ class Outputs:
         self._unflushed: list[RecordingStore] = []
         self._open: dict[RecordingKey, RecordingStore] = {}
         """Those that are being written, the longest unused first."""
+        self._unknown: set[RecordingKey] = set()
 
     def apply(self, config: SessionConfig) -> None:
         """Bring every recording to the sinks that the configuration names."""
         for spec in config.recordings:
             is_new = spec.key not in self._outputs
+            self._unknown.discard(spec.key)
             output = self._output(spec.key)
             output.apply(spec.sinks)
             self._note_use(spec.key, output.store)
@@ -93,14 +97,19 @@ class Outputs:
             built.chunks + tables.chunks, built.good_rows + tables.good_rows, built.damaged_rows + tables.damaged_rows
         )
 
-    def store(self, chunks: Sequence[ChunkBatch]) -> None:
-        """Hand chunks to their stores. They are there when `flush` has returned."""
+    def store(self, chunks: Sequence[ChunkBatch]) -> list[ChunkBatch]:
+        """Hand chunks to their stores, and return those that none takes. The others are there after `flush`."""
+        refused: list[ChunkBatch] = []
         for key, group in groupby(sorted(chunks, key=lambda chunk: chunk.recording), key=lambda chunk: chunk.recording):
+            if not self._may_have(key):
+                refused += group
+                continue
             store = self._output(key).store
-            store.append(list(group))
+            refused += store.append(list(group))
             if store not in self._unflushed:
                 self._unflushed.append(store)
             self._note_use(key, store)
+        return refused
 
     def flush(self) -> None:
         """Wait until the stores have what was handed to them."""
@@ -111,7 +120,7 @@ class Outputs:
     def show(self, chunks: Sequence[ChunkBatch]) -> None:
         """Offer chunks to the live sinks of their recordings."""
         for key, group in groupby(sorted(chunks, key=lambda chunk: chunk.recording), key=lambda chunk: chunk.recording):
-            live = self._output(key).live
+            live = self._outputs[key].live if key in self._outputs else None
             if live:
                 offered = list(group)
                 for sink in live.values():
@@ -141,6 +150,14 @@ class Outputs:
             self._open[key] = store
         while len(self._open) > MOST_OPEN:
             self._open.pop(next(iter(self._open))).rest()
+
+    def _may_have(self, key: RecordingKey) -> bool:
+        """Say whether rows may be of this recording: it has been begun, or not too many have come unannounced."""
+        if key not in self._outputs:
+            if len(self._unknown) >= MOST_UNKNOWN:
+                return False
+            self._unknown.add(key)
+        return True
 
     def _output(self, key: RecordingKey) -> RecordingOutput:
         output = self._outputs.get(key)

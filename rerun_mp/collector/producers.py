@@ -2,6 +2,9 @@
 
 Dead is whose lease the kernel has freed. In this order: the lease, then the slots' states, then their counts. An entry
 is freed last, when every slot of that (index, generation) is delivered and free, and its account is written down.
+
+A slot whose owner has no entry, and whose lease nobody holds, has a forged line: it is cleared up in the same way, so
+that a ring cannot lose its slots one by one.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 from rerun_mp.accounts import close_account
 from rerun_mp.collector.sweep import Sweeper
 from rerun_mp.shm import leases
-from rerun_mp.shm.layout import PAGE, PRODUCER_WORDS, WORD, Lock, ProducerState, ProducerWord, pack_owner
+from rerun_mp.shm.layout import PAGE, PRODUCER_WORDS, WORD, Lock, ProducerState, ProducerWord, pack_owner, unpack_owner
 from rerun_mp.shm.segment import Segment
 
 __all__ = ["ProducersWatch"]
@@ -29,6 +32,8 @@ class ProducersWatch:
     def look(self) -> int:
         """Seal the slots of the dead and free the entries of those who are wholly delivered. Returns how many live."""
         living = 0
+        # The slots first: whoever owned one then had its entry before, and loses it here only.
+        owners = {state & ~0xFF for state in self._segment.ring.states.tolist() if state > 0xFF}
         for index, state in enumerate(self._states.tolist()):
             if state & 0xFF != ProducerState.LIVE:
                 continue
@@ -36,12 +41,24 @@ class ProducersWatch:
                 living += 1
                 continue
             owner = pack_owner(index, state >> 8)
+            owners.discard(owner)
             self._sweeper.seal_dead(owner)
             if not self._segment.ring.owner_slots(owner):
                 close_account(self._segment, index)
                 entry = self._segment.ring.geometry.producer_word(index)
                 self._segment.ring.words[entry + ProducerWord.STATE] = state & ~0xFF | ProducerState.FREE
+        for owner in owners:
+            self._seal_if_orphan(owner)
         return living
+
+    def _seal_if_orphan(self, owner: int) -> None:
+        index, _ = unpack_owner(owner)
+        if index < self._segment.ring.geometry.producers:
+            state = self._states[index]
+            has_entry = state & 0xFF == ProducerState.LIVE and pack_owner(index, state >> 8) == owner
+            if has_entry or leases.is_held(self._descriptor, Lock.PRODUCERS + index):
+                return
+        self._sweeper.seal_dead(owner)
 
     def entries(self) -> int:
         """Return how many entries are not free: living producers and dead ones with something to deliver."""

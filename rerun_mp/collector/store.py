@@ -166,8 +166,9 @@ class RecordingStore:
 
     # Rows
 
-    def append(self, chunks: Sequence[ChunkBatch]) -> None:
-        """Take chunks. They are delivered when `flush` has returned."""
+    def append(self, chunks: Sequence[ChunkBatch]) -> list[ChunkBatch]:
+        """Take chunks, and return those that rerun-sdk refuses. The others are delivered when `flush` has returned."""
+        refused: list[ChunkBatch] = []
         for run in _runs(chunks):
             num_bytes = sum(chunk.num_bytes for chunk in run)
             if self._unflushed_bytes + num_bytes > UNFLUSHED_BYTES:
@@ -176,8 +177,11 @@ class RecordingStore:
             if writer is None:
                 self._journal.dropped_rows += sum(chunk.num_rows for chunk in run)
             else:
-                self._unflushed += self._send(writer, run)
+                refusals = self._send(writer, run)
+                self._unflushed += [chunk for chunk in run if chunk not in refusals] if refusals else run
                 self._unflushed_bytes += num_bytes
+                refused += refusals
+        return refused
 
     def flush(self, timeout_secs: float) -> None:
         """Bring everything appended into a file, another one if the present one fails.
@@ -320,13 +324,12 @@ class RecordingStore:
         return True
 
     def _send(self, writer: SinkWriter, run: list[ChunkBatch]) -> list[ChunkBatch]:
-        """Hand chunks over, and return those that rerun-sdk took."""
+        """Hand chunks over, and return those that rerun-sdk refuses."""
         refused = writer.send_all(run)
         for chunk, error in refused:
             self._rejected_rows += chunk.num_rows
             self._say(str(error))
-        refusals = {id(chunk) for chunk, _ in refused}
-        return [chunk for chunk in run if id(chunk) not in refusals] if refused else run
+        return [chunk for chunk, _ in refused]
 
     def _flush_writer(self, writer: SinkWriter, part: Part, timeout_secs: float) -> None:
         deadline = time.monotonic() + timeout_secs

@@ -22,6 +22,7 @@ from rerun_mp.shm.layout import (
     LINE_BYTES,
     LINE_WORDS,
     MAGIC,
+    MOST_WORD,
     TAKEN_BITS,
     TAKEN_MASK,
     TOTAL_BITS,
@@ -112,16 +113,22 @@ class Ring:
         other = Line.TAKEN_A if a >> TAKEN_BITS == sweep or (a <= b and b >> TAKEN_BITS != sweep) else Line.TAKEN_B
         self.words[line + other] = sweep << TAKEN_BITS | taken
 
-    def done(self, slot: int) -> int:
-        """Return how far a slot is in the store: its greatest `taken` whose sweep is not above the header's."""
-        sweep = self.words[Header.SWEEP_DONE]
+    def done(self, slot: int, sweep: int | None = None) -> int:
+        """Return how far a slot is in the store: its greatest `taken` whose sweep is not above the last one done.
+
+        `sweep` is that number, if the caller knows it better than the header.
+        """
+        sweep = self.words[Header.SWEEP_DONE] if sweep is None else sweep
         line = self.geometry.line_word(slot)
         a, b = self.words[line + Line.TAKEN_A], self.words[line + Line.TAKEN_B]
         return max((word & TAKEN_MASK for word in (a, b) if word >> TAKEN_BITS <= sweep), default=0)
 
-    def in_flight(self, slot: int) -> int | None:
-        """Return the `taken` of the sweep that follows the last done one, or None if it had not got to this slot."""
-        sweep = self.words[Header.SWEEP_DONE] + 1
+    def in_flight(self, slot: int, sweep: int | None = None) -> int | None:
+        """Return the `taken` of the sweep that follows the last done one, or None if it had not got to this slot.
+
+        `sweep` as in `done`.
+        """
+        sweep = (self.words[Header.SWEEP_DONE] if sweep is None else sweep) + 1
         line = self.geometry.line_word(slot)
         for word in (self.words[line + Line.TAKEN_A], self.words[line + Line.TAKEN_B]):
             if word >> TAKEN_BITS == sweep:
@@ -136,12 +143,16 @@ class Ring:
         """Return a slot to the producers. The line is cleared first and the state stored last."""
         words = self.words
         line = self.geometry.line_word(slot)
-        words[line + Line.EPOCH] += 1
+        words[line + Line.EPOCH] = (words[line + Line.EPOCH] + 1) & MOST_WORD
         words[line + Line.COUNT] = 0
         words[line + Line.TAKEN_A] = 0
         words[line + Line.TAKEN_B] = 0
         words[line + Line.CAPACITY] = 0
         self.states[slot] = SlotState.FREE
+
+    def count_up(self, word: int, number: int) -> None:
+        """Add to a word that only the collector writes. It stays at its greatest value, which only damage brings."""
+        self.words[word] = min(self.words[word] + number, MOST_WORD)
 
     def offer_again(self) -> None:
         """Let producers try again to reserve memory for slots that had none."""
@@ -153,21 +164,23 @@ class Ring:
     def add_total(self, producer: int, sweep: int, rows: int) -> None:
         """Note that sweep `sweep` delivers `rows` more rows of a producer, over the older of its two words."""
         entry = self.geometry.producer_word(producer)
-        total = self.total(producer) + rows
+        total = self.total(producer, sweep - 1) + rows
         a, b = self.words[entry + ProducerWord.TOTAL_A], self.words[entry + ProducerWord.TOTAL_B]
         # The word that `total` read from must stay; sweeps are compared modulo 2**16 and differ by less than half.
-        current = self._total_word(a, b)
+        current = self._total_word(a, b, sweep - 1)
         other = ProducerWord.TOTAL_B if current == ProducerWord.TOTAL_A else ProducerWord.TOTAL_A
         self.words[entry + other] = (sweep & 0xFFFF) << TOTAL_BITS | (total & TOTAL_MASK)
 
-    def total(self, producer: int) -> int:
-        """Return how many rows of a producer are in the store, by the last sweep that is done."""
+    def total(self, producer: int, sweep: int | None = None) -> int:
+        """Return how many rows of a producer are in the store, by the last sweep that is done; `sweep` as in `done`."""
         entry = self.geometry.producer_word(producer)
         a, b = self.words[entry + ProducerWord.TOTAL_A], self.words[entry + ProducerWord.TOTAL_B]
-        return (a if self._total_word(a, b) == ProducerWord.TOTAL_A else b) & TOTAL_MASK
+        sweep = self.words[Header.SWEEP_DONE] if sweep is None else sweep
+        return (a if self._total_word(a, b, sweep) == ProducerWord.TOTAL_A else b) & TOTAL_MASK
 
-    def _total_word(self, a: int, b: int) -> int:
-        in_flight = (self.words[Header.SWEEP_DONE] + 1) & 0xFFFF
+    @staticmethod
+    def _total_word(a: int, b: int, sweep: int) -> int:
+        in_flight = (sweep + 1) & 0xFFFF
         if a >> TOTAL_BITS == in_flight and a & TOTAL_MASK:
             return ProducerWord.TOTAL_B
         if b >> TOTAL_BITS == in_flight and b & TOTAL_MASK:

@@ -30,7 +30,7 @@ MINIMUM_SLOTS = 4
 class Segment:
     """A mapped segment. Its mapping is never undone, so that no late reader can crash."""
 
-    __slots__ = ("_address", "inode", "participants", "path", "ring")
+    __slots__ = ("_address", "_nonce", "_paths", "inode", "participants", "path", "ring")
 
     def __init__(
         self, path: str, inode: int, address: int, geometry: Geometry, participants: leases.Lease | None
@@ -39,14 +39,19 @@ class Segment:
         self.inode = inode
         self._address = address
         self.ring = Ring(kernel.view(address, geometry.total_bytes), geometry)
+        self._nonce = b""
+        self._paths: dict[int, str] = {}
         self.participants = participants
         """This process's share in the session's life; None for the collector, which has none."""
 
     @property
     def nonce(self) -> bytes:
         """Sixteen random bytes that no other segment has, not even a later one under the same name."""
-        words = self.ring.words
-        return b"".join(words[i].to_bytes(8, "little") for i in (Header.NONCE_LOW, Header.NONCE_HIGH))
+        # Read once, as the paths are: what is in the header may be damaged later.
+        if not self._nonce:
+            words = self.ring.words
+            self._nonce = b"".join(words[i].to_bytes(8, "little") for i in (Header.NONCE_LOW, Header.NONCE_HIGH))
+        return self._nonce
 
     @property
     def runtime_directory(self) -> str:
@@ -86,10 +91,17 @@ class Segment:
         return descriptor
 
     def _path_at(self, offset: int) -> str:
-        length = self.ring.words[offset // 8]
-        if length > Header.PATH_BYTES:
-            raise SharedMemoryError(f"{self.path} names a directory of {length} bytes; its header is damaged")
-        return bytes(self.ring.memory[offset + 8 : offset + 8 + length]).decode()
+        found = self._paths.get(offset)
+        if found is None:
+            length = self.ring.words[offset // 8]
+            if length > Header.PATH_BYTES:
+                raise SharedMemoryError(f"{self.path} names a directory of {length} bytes; its header is damaged")
+            try:
+                found = bytes(self.ring.memory[offset + 8 : offset + 8 + length]).decode()
+            except UnicodeDecodeError as error:
+                raise SharedMemoryError(f"{self.path} names no directory; its header is damaged: {error}") from error
+            self._paths[offset] = found
+        return found
 
 
 class ClaimLocks:
