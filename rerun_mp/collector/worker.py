@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from rerun_mp import launch
 from rerun_mp.collector.chunks import BuiltChunks
-from rerun_mp.collector.ending import end_session, is_over
-from rerun_mp.collector.guard import ending_path, find_segment, outlive_signals
+from rerun_mp.collector.ending import end_session, is_over, remove_session
+from rerun_mp.collector.guard import find_segment, outlive_signals
 from rerun_mp.collector.outputs import Outputs
 from rerun_mp.collector.producers import ProducersWatch
 from rerun_mp.collector.sweep import Sweep, Sweeper
@@ -25,7 +25,7 @@ from rerun_mp.errors import RerunMpError
 from rerun_mp.session import read_config
 from rerun_mp.shm import leases
 from rerun_mp.shm.doorbell import Bell
-from rerun_mp.shm.layout import Attention, Header, Lock
+from rerun_mp.shm.layout import Attention, Header, Lock, SessionState
 from rerun_mp.shm.segment import Segment
 
 __all__ = ["Worker", "main"]
@@ -65,7 +65,10 @@ def main(path: str, nonce: str) -> int:
     words[Header.WORKER_PID] = os.getpid()
     words[Header.WORKER_LIVES] += 1
     os.chdir("/")
-    Worker(joined, descriptor).run(is_ending=joined.path == ending_path(path, nonce))
+    if words[Header.SESSION_STATE] >= SessionState.REMOVING:
+        remove_session(joined, Bell(joined.nonce))
+    else:
+        Worker(joined, descriptor).run(is_ending=joined.path == joined.ending_path)
     return 0
 
 
@@ -98,7 +101,9 @@ class Worker:
         self._forward(self._collect(resume=True))
         self.sweeper.free_done()
         if is_ending:
-            end_session(self)
+            # A newcomer that opened the segment before it was renamed looks for a moment at what it has got.
+            while not end_session(self):
+                time.sleep(LEAST_NAP)
             return
         next_watch = next_guard = 0.0
         next_offer = time.monotonic() + OFFER_EVERY

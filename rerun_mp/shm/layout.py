@@ -183,7 +183,9 @@ class SessionState:
     LIVE = 0
     ENDING = 1
     FILES_COMPLETE = 2
-    ENDED = 3
+    REMOVING = 3
+    """Everybody has got what there was; nothing is opened any more."""
+    ENDED = 4
 
 
 class Kind:
@@ -209,6 +211,9 @@ class Lock:
     CONFIG = BASE + 4
     PRODUCERS = BASE + (1 << 20)
     SLOTS = BASE + (1 << 30)
+
+    LIVES = 4
+    """So many bytes from BASE on are held where somebody lives: a participant, or a collector, there or to be."""
 
 
 PRODUCER_BITS = 16

@@ -93,6 +93,40 @@ class SessionWatch:
         # Nobody here is their parent: gone is who can no longer be found.
         wait_until(lambda: not any(map(is_running, victims)), what="the end of those that were killed")
 
+    def stop(self, *roles: str) -> list[psutil.Process]:
+        """Stop the collector's processes of these roles where they are, and return them."""
+        stopped = [self.collector(role) for role in roles]
+        for process in stopped:
+            process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: all(one.status() == psutil.STATUS_STOPPED for one in stopped), what="their being stopped")
+        return stopped
+
+    def kill_everything(self, program: Program) -> None:
+        """Kill the program's process group and every process of the collector, all of them before any can react."""
+        os.killpg(program.pid, signal.SIGSTOP)
+        victims: list[psutil.Process] = []
+        # One may have started another until it was stopped itself.
+        while fresh := [one for group in self.collectors().values() for one in group if one not in victims]:
+            for process in fresh:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.send_signal(signal.SIGSTOP)
+            victims += fresh
+        os.killpg(program.pid, signal.SIGKILL)
+        for process in victims:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGKILL)
+        program.wait()
+        wait_until(lambda: not any(map(is_running, victims)), what="the end of those that were killed")
+        wait_until(lambda: not self.is_lived_in(), what="the end of every process of the session")
+
+    def is_lived_in(self) -> bool:
+        """Say whether any process takes part in the session or collects from it."""
+        descriptor = os.open(self.segment, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            return leases.is_held(descriptor, Lock.BASE, Lock.LIVES)
+        finally:
+            os.close(descriptor)
+
     def has_participants(self) -> bool:
         """Say whether any process takes part in the session."""
         descriptor = os.open(self.segment, os.O_RDWR | os.O_CLOEXEC)

@@ -1,0 +1,66 @@
+"""Which segments lie in `/dev/shm`, and whether anybody lives in them. Looks at headers and locks, and changes nothing.
+
+A founder has its share in the session's life before the segment has a name, and whoever starts a collector holds the
+STARTER byte until the collector holds its own. So a segment of which nobody holds any of these bytes has been left
+behind: its whole tree was killed, collector included.
+
+Any process and thread may call.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from rerun_mp.errors import ResourceError
+from rerun_mp.shm import leases
+from rerun_mp.shm.layout import Header, Lock
+from rerun_mp.shm.segment import DIRECTORY, directory_at, nonce_of, open_checked, read_header
+
+__all__ = ["Found", "survey"]
+
+PREFIX = "rmp-"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A segment of this user, as its header describes it."""
+
+    path: str
+    nonce: bytes
+    runtime_directory: str
+    spool_directory: str
+    is_left: bool
+    """Whether nobody lives in it."""
+
+
+def survey() -> tuple[list[Found], list[str]]:
+    """Return this user's segments, and of what cannot be read as one, why."""
+    found, problems = [], []
+    for name in sorted(os.listdir(DIRECTORY)):
+        if name.startswith(PREFIX):
+            try:
+                found.append(_look_at(os.path.join(DIRECTORY, name)))
+            except FileNotFoundError:
+                continue
+            except ResourceError as error:
+                problems.append(str(error))
+    return found, problems
+
+
+def _look_at(path: str) -> Found:
+    descriptor = open_checked(path)
+    try:
+        # First who lives there: what is read afterwards can no more be that of somebody who has just come.
+        is_left = not leases.is_held(descriptor, Lock.BASE, Lock.LIVES)
+        words, _ = read_header(descriptor, path)
+        memory = words.cast("B")
+        return Found(
+            path,
+            nonce_of(words),
+            directory_at(memory, Header.RUNTIME_DIRECTORY, path),
+            directory_at(memory, Header.SPOOL_DIRECTORY, path),
+            is_left,
+        )
+    finally:
+        os.close(descriptor)
