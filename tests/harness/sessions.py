@@ -135,10 +135,17 @@ class SessionWatch:
         finally:
             os.close(descriptor)
 
+    def header(self, word: int) -> int:
+        """Return a word of the segment's header, whether the session lives or is ending."""
+        paths = [self.segment, *self.segment.parent.glob(f"{self.segment.name}.*")]
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+                return int(memoryview(file.read(PAGE)).cast("Q")[word])
+        raise FileNotFoundError(f"{self.segment} is not there")
+
     def sweeps_done(self) -> int:
         """Return how many sweeps are in the store."""
-        with self.segment.open("rb") as file:
-            return memoryview(file.read(PAGE)).cast("Q")[Header.SWEEP_DONE]
+        return self.header(Header.SWEEP_DONE)
 
     def wait_for_sweeps(self, number: int) -> None:
         """Wait until so many more sweeps are in the store."""

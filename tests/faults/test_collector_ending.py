@@ -1,0 +1,59 @@
+"""A collector that is killed while its session ends is followed by one that goes on with the ending."""
+
+from __future__ import annotations
+
+import socket
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rerun_mp.shm.layout import Header, SessionState
+from tests.conftest import StartPython
+from tests.harness.leftovers import Machine
+from tests.harness.programs import wait_until
+from tests.harness.recordings import rows_of, verify
+from tests.harness.sessions import SessionWatch
+
+ROWS = 2000
+
+SAVING = """
+import sys
+import rerun_mp as rr
+rr.init("rerun_mp_ending")
+rr.set_sinks(rr.FileSink(sys.argv[1]), rr.GrpcSink(sys.argv[2]))
+for step in range(ROWS):
+    rr.log("row", rr.Scalars(float(step)))
+""".replace("ROWS", str(ROWS))
+
+
+@pytest.fixture
+def mute_server() -> Iterator[socket.socket]:
+    """Listen on a port and never say anything, as a frozen viewer: the end of a session waits for it for seconds."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener
+
+
+@pytest.mark.parametrize("roles", [("worker",), ("guard", "worker")], ids="+".join)
+def test_a_collector_killed_after_the_files_were_complete_leaves_them_so(
+    roles: tuple[str, ...], mute_server: socket.socket, place: Path, start_python: StartPython, tmp_path: Path
+) -> None:
+    """Its successor, which a new guard or the next program starts, must not begin the user's file anew."""
+    machine, path, watch = Machine.snapshot(place), tmp_path / "out.rrd", SessionWatch()
+    url = f"rerun+http://127.0.0.1:{mute_server.getsockname()[1]}/proxy"
+    program = start_python(SAVING, path, url, env=watch.environment)
+    wait_until(watch.segment.exists, what="the session")
+    wait_until(
+        lambda: watch.header(Header.SESSION_STATE) >= SessionState.FILES_COMPLETE,
+        timeout_secs=30.0,
+        what="the files' being complete",
+    )
+    watch.kill(*roles)
+    mute_server.close()  # the successor shall not wait for it
+    program.wait().check()
+    if "guard" in roles:
+        start_python("import rerun_mp as rr; rr.init('rerun_mp_next')").wait().check()
+    wait_until(lambda: not machine.leftovers(), timeout_secs=30.0, what="the session's end")
+    verify(path)
+    assert Counter(row.entity_path for row in rows_of(path)) == {"row": ROWS}
