@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections import Counter
 from collections.abc import Iterator
@@ -57,3 +58,39 @@ def test_a_collector_killed_after_the_files_were_complete_leaves_them_so(
     wait_until(lambda: not machine.leftovers(), timeout_secs=30.0, what="the session's end")
     verify(path)
     assert Counter(row.entity_path for row in rows_of(path)) == {"row": ROWS}
+
+
+LARGE = """
+import sys
+import numpy as np
+import rerun_mp as rr
+rr.init("rerun_mp_ending")
+rr.save(sys.argv[1])
+image = np.zeros((1000, 1000, 3), np.uint8)
+for step in range(20):
+    rr.log("image", rr.Image(image))
+rr.flush()
+print("stored", flush=True)
+open(sys.argv[2]).read()
+for step in range(20):
+    rr.log("image", rr.Image(image))
+"""
+
+
+def test_a_program_that_waits_for_its_files_gets_another_collector(
+    place: Path, start_python: StartPython, tmp_path: Path
+) -> None:
+    """Hazard 19: guard and worker are killed while they complete the file, and nobody but the program is there."""
+    machine, path, watch = Machine.snapshot(place), tmp_path / "out.rrd", SessionWatch()
+    go_on = tmp_path / "go_on"
+    os.mkfifo(go_on)
+    program = start_python(LARGE, path, go_on, env=watch.environment)
+    program.wait_for_output("stored")
+    watch.kill("worker")  # so that the file has two parts, and completing it takes a while
+    go_on.write_bytes(b"x")
+    wait_until(lambda: watch.header(Header.SESSION_STATE) >= SessionState.ENDING, timeout_secs=30.0, what="the end")
+    watch.kill_what_is_there()
+    program.wait().check()
+    verify(path)
+    assert Counter(row.entity_path for row in rows_of(path)) == {"image": 40}
+    wait_until(lambda: not machine.leftovers(), timeout_secs=30.0, what="the session's end")

@@ -104,6 +104,13 @@ class SessionWatch:
     def kill_everything(self, program: Program) -> None:
         """Kill the program's process group and every process of the collector, all of them before any can react."""
         os.killpg(program.pid, signal.SIGSTOP)
+        self.kill_what_is_there()
+        os.killpg(program.pid, signal.SIGKILL)
+        program.wait()
+        wait_until(lambda: not self.is_lived_in(), what="the end of every process of the session")
+
+    def kill_what_is_there(self) -> None:
+        """Kill every process of the collector, all of them before any can react; there need not be any."""
         victims: list[psutil.Process] = []
         # One may have started another until it was stopped itself.
         while fresh := [one for group in self.collectors().values() for one in group if one not in victims]:
@@ -111,13 +118,10 @@ class SessionWatch:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.send_signal(signal.SIGSTOP)
             victims += fresh
-        os.killpg(program.pid, signal.SIGKILL)
         for process in victims:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGKILL)
-        program.wait()
         wait_until(lambda: not any(map(is_running, victims)), what="the end of those that were killed")
-        wait_until(lambda: not self.is_lived_in(), what="the end of every process of the session")
 
     def is_lived_in(self) -> bool:
         """Say whether any process takes part in the session or collects from it."""
