@@ -46,16 +46,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     command.add_argument("--quiet", action="store_true", help="print problems only")
     chosen = parser.parse_args(arguments)
+    problems: list[str] = []
     try:
-        left, problems = recovery.find_left()
+        left, unreadable = recovery.find_left()
         if chosen.sessions:
-            problems = []
             unknown = set(chosen.sessions) - {one.name for one in left}
             if unknown:
                 parser.error(f"no session of that name lies about: {', '.join(sorted(unknown))}")
             left = [one for one in left if one.name in chosen.sessions]
         for one in left:
             problems += _list(one) if chosen.list else _recover(one, chosen.into, quiet=chosen.quiet)
+        if chosen.list:
+            sys.stderr.writelines(f"rerun_mp: {reason}\n" for reason in unreadable)
     except KeyboardInterrupt:
         sys.stderr.write("rerun_mp: interrupted; the collectors that were started go on\n")
         return 1

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from rerun_mp import directories, launch
 from rerun_mp.errors import RerunMpError, SessionEndedError
 from rerun_mp.session import read_config, read_config_in, write_config
-from rerun_mp.shm import leases, segment
+from rerun_mp.shm import doorbell, leases, segment
 from rerun_mp.shm.layout import Header, Lock, SessionState
 from rerun_mp.shm.survey import survey
 from rerun_mp.waiting import Progress, wait_until
@@ -74,7 +74,7 @@ class Inspection:
 
 
 def find_left() -> tuple[list[LeftSession], list[str]]:
-    """Return the sessions that nobody lives in, and of segments that cannot be read, why."""
+    """Return the sessions that nobody lives in, and of segments that cannot be read, whosever they are, why."""
     spool_base, runtime_base = directories.spool_base(), directories.runtime_base()
     # Directories first: a session removes them before its segment, and makes them after it.
     names = {*_names_in(spool_base), *_names_in(runtime_base)}
@@ -89,11 +89,10 @@ def find_left() -> tuple[list[LeftSession], list[str]]:
         and (os.path.isdir(one.spool_directory) or os.path.isdir(one.runtime_directory))
     ]
     orphans = names - {one.nonce.hex()[:16] for one in found}
-    if orphans and not problems:
-        for name in sorted(orphans):
-            runtime, spool = os.path.join(runtime_base, name), os.path.join(spool_base, name)
-            if _is_free(spool) and (os.path.isdir(spool) or os.path.isdir(runtime)):
-                left.append(LeftSession(name, None, runtime, spool))
+    for name in sorted(orphans):
+        runtime, spool = os.path.join(runtime_base, name), os.path.join(spool_base, name)
+        if _is_free(spool) and (os.path.isdir(spool) or os.path.isdir(runtime)):
+            left.append(LeftSession(name, None, runtime, spool))
     return left, problems
 
 
@@ -294,8 +293,8 @@ def _recover_spool(left: LeftSession, rescue: str) -> str | None:
                 directories.remove_tree(left.spool_directory)
         finally:
             os.close(lease)
-    if problem is None:
-        directories.remove_tree(left.runtime_directory)
+    doorbell.remove(nonce)
+    directories.remove_tree(left.runtime_directory)
     return problem
 
 

@@ -11,6 +11,7 @@ Used by the store, in the worker's main thread.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -40,9 +41,11 @@ Purpose = Literal["file", "diverted", "buffer", "window", "retired"]
 """
 
 
-JOURNALED = ("number", "path", "purpose", "prelude", "inode", "is_ended", "rows")
+JOURNALED = ("number", "path", "purpose", "prelude", "digest", "inode", "is_ended", "rows")
 
 PROPERTIES = "/__properties"
+NOWHERE = (0, 0)
+"""The inode of a part whose file is gone."""
 
 
 @dataclass(slots=True)
@@ -53,6 +56,8 @@ class Part:
     path: str
     purpose: Purpose
     prelude: int = 0
+    digest: str = ""
+    """Of its prelude, which no other file has: once nobody has a removed file open, another may get its inode."""
     inode: tuple[int, int] | None = None
     """(device, inode), or None while it is being created."""
     is_ended: bool = False
@@ -107,8 +112,17 @@ class Part:
         return any(not chunk.entity_path.startswith(PROPERTIES) for _, chunk in self.read())
 
     def settle(self) -> None:
-        """Take note of the inode of the file that was created at its path."""
+        """Take note of the inode of the file that was created at its path, and of how it begins."""
         self.inode = _inode(self.path)
+        self.digest = self._digest() if self.is_readable() else ""
+
+    def is_another(self) -> bool:
+        """Whether another file has its inode now. It reads the file's beginning."""
+        return self.is_readable() and self._digest() != self.digest
+
+    def _digest(self) -> str:
+        with open(self.path, "rb") as file:
+            return hashlib.blake2b(file.read(self.prelude), digest_size=16).hexdigest()
 
     def unlink(self) -> None:
         """Remove its file, if it is still this one."""
@@ -230,6 +244,9 @@ class Journal:
             return
         if not part.exists() and self.target is not None and _inode(self.target.target) == part.inode:
             part.path = self.target.target  # killed between the renaming and the journal
+        if part.is_another():
+            self.owned = [inode for inode in self.owned if inode != part.inode]
+            part.inode = NOWHERE
         if part.purpose == "retired" and not part.exists():
             return
         if not part.is_ended:

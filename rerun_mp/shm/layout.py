@@ -78,7 +78,10 @@ NAME_BYTES = 64
 
 
 class Header:
-    """Word indices in the header page. Written once by the creator unless another writer is named."""
+    """Word indices in the header page. Written once by the creator unless another writer is named.
+
+    Magic, version and nonce are at these places in every version.
+    """
 
     MAGIC = 0
     VERSION = 1
