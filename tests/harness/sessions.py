@@ -15,7 +15,8 @@ import psutil
 
 from rerun_mp.encoding.identity import ENVIRONMENT_VARIABLE, segment_name
 from rerun_mp.shm import leases
-from rerun_mp.shm.layout import PAGE, Header, Lock
+from rerun_mp.shm.layout import PAGE, Header, Lock, SlotState
+from rerun_mp.shm.segment import attach, nonce_of
 from tests.harness.programs import Program, wait_until
 
 __all__ = ["SessionWatch", "Usage", "is_running"]
@@ -138,6 +139,18 @@ class SessionWatch:
             return leases.is_held(descriptor, Lock.PARTICIPANTS)
         finally:
             os.close(descriptor)
+
+    @property
+    def nonce(self) -> bytes:
+        """What its directories and its collector's command lines name."""
+        with self.segment.open("rb") as file:
+            return nonce_of(memoryview(file.read(PAGE)).cast("Q"))
+
+    def free_slots(self) -> int:
+        """Return how many slots of the ring nobody has claimed, at this moment."""
+        looked = attach(str(self.segment), participate=False, shared=False)
+        assert looked is not None
+        return sum(state in (SlotState.FREE, SlotState.UNTOUCHED) for state in looked.ring.states.tolist())
 
     def header(self, word: int) -> int:
         """Return a word of the segment's header, whether the session lives or is ending."""
