@@ -6,13 +6,14 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from rerun_mp import directories, recovery
+from rerun_mp import directories, leftovers, recovery
 from rerun_mp.errors import RerunMpError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rerun_mp.recovery import Inspection, LeftSession
+    from rerun_mp.leftovers import LeftSession
+    from rerun_mp.recovery import Inspection
 
 __all__ = ["main"]
 
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     problems: list[str] = []
     try:
-        left, unreadable = recovery.find_left()
+        left, unreadable = leftovers.find_left()
         if chosen.sessions:
             unknown = set(chosen.sessions) - {one.name for one in left}
             if unknown:

@@ -10,7 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from rerun_mp import forking, recovery, session
+from rerun_mp import forking, leftovers, session
 from rerun_mp.active import RecordingState, state_of
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import InvalidArgumentError
@@ -67,7 +67,7 @@ def begin(
         return None
     joined = session.found_or_join(settings)
     if joined.is_founder:
-        recovery.recover_in_background()
+        leftovers.recover_in_background()
     forking.load_before_forks(*NEEDED_FOR_LOGGING)
     key = RecordingKey(application_id, recording_id or joined.default_recording_id(application_id))
     state = state_of(key)

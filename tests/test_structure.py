@@ -36,6 +36,7 @@ FLOORS = {
     "rerun_mp.appends": 2,
     "rerun_mp.collector": 2,
     "rerun_mp.launch": 2,
+    "rerun_mp.leftovers": 2,
     "rerun_mp.producer": 2,
     "rerun_mp.recovery": 2,
     "rerun_mp.registration": 2,

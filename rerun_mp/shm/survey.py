@@ -10,7 +10,7 @@ Any process and thread may call.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rerun_mp.errors import ResourceError, SharedMemoryError
 from rerun_mp.shm import leases
@@ -22,8 +22,7 @@ __all__ = ["Found", "survey"]
 PREFIX = "rmp-"
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A segment of this user, as its header describes it."""
 
     path: str
