@@ -74,8 +74,9 @@ class SessionWatch:
                     continue
             except psutil.NoSuchProcess:
                 continue
-            # python -P -m rerun_mp.collector ROLE SEGMENT NONCE; what waits in a shell to become one is none yet.
-            if line[2:4] == ["-m", "rerun_mp.collector"] and line[5].startswith(str(self.segment)):
+            # python -P -m rerun_mp.collector ROLE SEGMENT NONCE; what waits in a shell to become one is none yet, and
+            # what is just becoming one may show half of it.
+            if len(line) == 7 and line[2:4] == ["-m", "rerun_mp.collector"] and line[5].startswith(str(self.segment)):
                 found[line[4]].append(process)
         return found
 
