@@ -107,6 +107,11 @@ def check_file(path: Path, expected: dict[str, int] = EXPECTED) -> None:
     assert len({row.row_id for row in rows}) == len(rows), "a row is there twice"
 
 
+def wait_for_nothing(machine: Machine) -> None:
+    """Wait until nothing of the session is there: its collector ends a moment after it has removed all."""
+    wait_until(lambda: not machine.leftovers(), timeout_secs=30.0, what="the end of everything")
+
+
 def test_recover_brings_every_row_into_the_file_and_removes_the_rest(
     machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
 ) -> None:
@@ -116,7 +121,7 @@ def test_recover_brings_every_row_into_the_file_and_removes_the_rest(
     done = run_python(RECOVER, "recover").check()
     assert f"{UNDELIVERED:,} rows, in {path}" in done.stdout
     check_file(path)
-    assert not machine.leftovers()
+    wait_for_nothing(machine)
     assert list(tmp_path.glob("*.rrd*")) == [path]
     assert run_python(RECOVER, "recover").check().stdout == "nothing is left to recover\n"
 
@@ -131,7 +136,7 @@ def test_rows_without_a_file_get_a_new_one(
     (path,) = into.iterdir()
     assert f"{sum(EXPECTED.values()):,} rows, in {path}" in done.stdout
     check_file(path)
-    assert not machine.leftovers()
+    wait_for_nothing(machine)
 
 
 def test_list_says_what_lies_about_and_changes_nothing(
@@ -217,7 +222,7 @@ def test_a_session_in_which_somebody_lives_is_not_touched(
     assert_is_left_alone(watch, run_python, tmp_path)
     for process in stopped:
         process.send_signal(signal.SIGCONT)
-    wait_until(lambda: not machine.leftovers(), timeout_secs=30.0, what="the session's end")
+    wait_for_nothing(machine)
     check_file(path)
 
 
@@ -243,7 +248,7 @@ def test_a_path_that_a_later_run_has_stays_with_it(
     assert f"rows, in {rescued}" in done.stdout
     delivered_before = {f"worker/{n}": 1 for n in range(WORKERS)}
     check_file(rescued, dict(Counter(EXPECTED) - Counter(delivered_before)))
-    assert not machine.leftovers()
+    wait_for_nothing(machine)
     assert sorted(tmp_path.glob(".*rmp*")) == []
 
 
@@ -259,7 +264,7 @@ def test_a_path_that_cannot_be_written_any_more_costs_no_row(
     (rescued,) = into.iterdir()
     delivered_before = {f"worker/{n}": 1 for n in range(WORKERS)}
     check_file(rescued, dict(Counter(EXPECTED) - Counter(delivered_before)))
-    assert not machine.leftovers()
+    wait_for_nothing(machine)
 
 
 def test_without_its_segment_a_session_is_recovered_from_disk(
@@ -281,7 +286,7 @@ def test_without_its_segment_a_session_is_recovered_from_disk(
     (rescued,) = into.iterdir()
     for file in (path, rescued):
         check_file(file, {f"worker/{n}": 1 for n in range(WORKERS)})
-    assert not machine.leftovers()
+    wait_for_nothing(machine)
 
 
 def test_a_lost_configuration_costs_no_row(
@@ -295,7 +300,7 @@ def test_a_lost_configuration_costs_no_row(
     done = run_python(RECOVER, "recover").check()
     assert f"{UNDELIVERED:,} rows, in {path}" in done.stdout
     check_file(path)
-    assert not machine.leftovers()
+    wait_for_nothing(machine)
 
 
 def test_a_recovery_that_is_killed_is_recovered(
@@ -312,7 +317,7 @@ def test_a_recovery_that_is_killed_is_recovered(
         recovery.wait()
     # The last one may have been killed after all was done.
     run_python(RECOVER, "recover").check()
-    wait_until(lambda: not machine.leftovers(), timeout_secs=30.0, what="the recovery")
+    wait_for_nothing(machine)
     check_file(path)
 
 
@@ -323,7 +328,7 @@ def test_many_recoveries_at_once_are_one(machine: Machine, start_python: StartPy
     recoveries = [start_python(RECOVER, "recover", "--quiet") for _ in range(6)]
     for recovery in recoveries:
         assert recovery.wait().check().stderr == ""
-    wait_until(lambda: not machine.leftovers(), timeout_secs=30.0, what="the recovery")
+    wait_for_nothing(machine)
     check_file(path)
 
 
@@ -335,3 +340,45 @@ def test_wrong_calls_are_named(run_python: RunPython) -> None:
     text = run_python(RECOVER, "recover", "--help").check().stdout
     assert "--list" in text
     assert "exit status" in text
+
+
+TWO_PARTS = """
+import sys
+import rerun_mp as rr
+rr.init("rerun_mp_kept")
+rr.save(sys.argv[1])
+rr.log("first", rr.Scalars(1.0))
+rr.flush()
+print("stored", flush=True)
+open(sys.argv[2]).read()
+for step in range(100):
+    rr.log("second", rr.Scalars(1.0))
+"""
+
+
+def test_what_could_not_be_written_at_the_end_is_kept_for_a_recovery(
+    machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
+) -> None:
+    """The file's directory has gone, so the rows wait in the spool; nothing else of the session stays."""
+    directory, into, go_on, watch = tmp_path / "runs", tmp_path / "recovered", tmp_path / "go_on", SessionWatch()
+    directory.mkdir()
+    os.mkfifo(go_on)
+    program = start_python(TWO_PARTS, directory / "out.rrd", go_on, env=watch.environment)
+    program.wait_for_output("stored")
+    directory.rename(tmp_path / "moved")
+    watch.kill("worker")
+    go_on.write_bytes(b"x")
+    program.wait().check()
+    cache = machine.own / "cache"
+    wait_until(lambda: all(cache in path.parents for path in found_of(machine)), timeout_secs=30.0, what="the end")
+    assert "100 rows undelivered" in run_python(RECOVER, "recover", "--list").check().stdout
+    run_python(RECOVER, "recover", "--into", into).check()
+    (rescued,) = into.iterdir()
+    check_file(rescued, {"second": 100})
+    wait_for_nothing(machine)
+
+
+def found_of(machine: Machine) -> list[Path]:
+    """Return what is left of files and shared memory, and a path of nowhere for each process."""
+    left = machine.leftovers()
+    return [*left.files, *left.segments, *(Path("/proc") for _ in left.processes)]
