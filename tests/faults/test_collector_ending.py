@@ -36,7 +36,13 @@ def mute_server() -> Iterator[socket.socket]:
         yield listener
 
 
-@pytest.mark.parametrize("roles", [("worker",), ("guard", "worker")], ids="+".join)
+@pytest.mark.parametrize(
+    "roles",
+    [
+        pytest.param(("worker",), id="worker"),
+        pytest.param(("guard", "worker"), id="guard+worker", marks=pytest.mark.soak),
+    ],
+)
 def test_a_collector_killed_after_the_files_were_complete_leaves_them_so(
     roles: tuple[str, ...], mute_server: socket.socket, place: Path, start_python: StartPython, tmp_path: Path
 ) -> None:

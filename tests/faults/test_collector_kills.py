@@ -117,11 +117,17 @@ def test_a_hundred_kills_under_load_cost_no_row_and_repeat_none(press: Press) ->
 
 
 def test_a_stopped_collector_is_not_replaced_and_goes_on(press: Press) -> None:
-    """It holds its lease, so nobody takes over whom it would meet on waking; writers wait for it with a full ring."""
+    """It holds its lease, so nobody takes over whom it would meet on waking; writers wait for it with a full ring.
+
+    Whoever comes second goes, and has changed nothing; before, and while it is stopped.
+    """
     pressed = press()
+    assert start_by_hand(pressed.watch, "guard") == 0
+    assert start_by_hand(pressed.watch, "worker") == ALREADY_RUNNING
     guard, worker = pressed.watch.stop("guard", "worker")
     wait_until(lambda: pressed.watch.free_slots() == 0, timeout_secs=30.0, what="a full ring")
     sweeps = pressed.watch.sweeps_done()
+    assert start_by_hand(pressed.watch, "guard") == 0
     guard.send_signal(signal.SIGKILL)
     wait_until(lambda: not is_running(guard), what="the guard's end")
     assert start_by_hand(pressed.watch, "worker") == ALREADY_RUNNING
@@ -134,20 +140,7 @@ def test_a_stopped_collector_is_not_replaced_and_goes_on(press: Press) -> None:
     pressed.end()
 
 
-def test_a_collector_that_is_started_twice_is_there_once(press: Press) -> None:
-    """Whoever comes second goes, and has changed nothing; also when both roles come second while both are stopped."""
-    pressed = press()
-    for is_stopped in (False, True):
-        processes = pressed.watch.stop("guard", "worker") if is_stopped else []
-        assert start_by_hand(pressed.watch, "worker") == ALREADY_RUNNING
-        assert start_by_hand(pressed.watch, "guard") == 0
-        for process in processes:
-            process.send_signal(signal.SIGCONT)
-        pressed.watch.wait_for_sweeps(3)
-    assert pressed.watch.header(Header.WORKER_LIVES) == 1
-    pressed.end()
-
-
+@pytest.mark.soak
 def test_of_many_that_are_started_at_once_one_stays(press: Press) -> None:
     """While the one before has just been killed, so that the lease is free."""
     pressed = press()
@@ -211,6 +204,7 @@ def test_a_worker_that_runs_out_of_memory_is_replaced(start_python: StartPython,
     check_rows(path, {"small": 1000, "large": 1})
 
 
+@pytest.mark.soak
 def test_workers_for_which_there_is_no_memory_at_all_come_again(press: Press, place: Path) -> None:
     """None of them gets through its imports; the guard starts others, ever more slowly, until one does."""
     pressed = press()

@@ -252,6 +252,7 @@ def test_a_path_that_a_later_run_has_stays_with_it(
     assert sorted(tmp_path.glob(".*rmp*")) == []
 
 
+@pytest.mark.soak
 def test_a_path_that_cannot_be_written_any_more_costs_no_row(
     machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
 ) -> None:
@@ -289,6 +290,7 @@ def test_without_its_segment_a_session_is_recovered_from_disk(
     wait_for_nothing(machine)
 
 
+@pytest.mark.soak
 def test_a_lost_configuration_costs_no_row(
     machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
 ) -> None:
@@ -303,6 +305,7 @@ def test_a_lost_configuration_costs_no_row(
     wait_for_nothing(machine)
 
 
+@pytest.mark.soak
 def test_a_recovery_that_is_killed_is_recovered(
     machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
 ) -> None:
@@ -356,6 +359,7 @@ for step in range(100):
 """
 
 
+@pytest.mark.soak
 def test_what_could_not_be_written_at_the_end_is_kept_for_a_recovery(
     machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
 ) -> None:
