@@ -241,8 +241,9 @@ def kill_viewer_and_collector(press: Press, directory: Path, kills: int) -> None
             else:
                 pressed.kill(*choose.choice(ROLES))
             (directory / f"served-{n - 1}.rrd").unlink(missing_ok=True)
+        server.wait_until_listening()  # a session that ends does not wait for a viewer that is not there
         rows = pressed.end()
-        wait_until(lambda: server.rows() == rows, timeout_secs=60.0, what="every row in the server")
+        wait_until(lambda: server.rows() == rows, timeout_secs=90.0, what="every row in the server")
     finally:
         server.end()
 
