@@ -99,4 +99,6 @@ def test_a_program_that_waits_for_its_files_gets_another_collector(
     program.wait().check()
     verify(path)
     assert Counter(row.entity_path for row in rows_of(path)) == {"image": 40}
+    # If they were killed when the file was complete already, nobody has missed them.
+    start_python("import sys; from rerun_mp.__main__ import main; sys.exit(main(['recover']))").wait().check()
     wait_until(lambda: not machine.leftovers(), timeout_secs=30.0, what="the session's end")
