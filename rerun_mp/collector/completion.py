@@ -130,7 +130,8 @@ def _complete(
     journal.save()
     if whole is not None:
         if whole.path != target.target and whole.exists():
-            _place_unless_replaced(journal, whole, otherwise)
+            with lock:  # who reads it must not find it in neither place
+                _place_unless_replaced(journal, whole, otherwise)
         for spec in journal.copies:
             _copy(journal, whole, spec)
         whole.purpose = "retired"
@@ -163,7 +164,7 @@ def _merge(
         raise ResourceError(f"no space is left to complete {target.target}")
     writer = open_part(whole, recording, target)
     try:
-        merge([(chunk for _, chunk in part.read()) for part in parts], writer)
+        whole.repeated = merge([(chunk for _, chunk in part.read()) for part in parts], writer)
         writer.close(CLOSE_SECS)
         whole.is_ended = True
     except (ResourceError, FlushTimeoutError, CorruptionError) as error:

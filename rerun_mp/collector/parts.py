@@ -68,6 +68,8 @@ class Part:
     """Ordinal of its first chunk, counted anew in each life."""
     chunks: int = 0
     """Chunks that were flushed. What the file holds beyond is not part of it: those are repeated elsewhere."""
+    repeated: int = 0
+    """How many of them it does not hold, because they were there twice in the parts that it was made of."""
 
     @property
     def stop(self) -> int:
@@ -91,11 +93,16 @@ class Part:
         return os.path.getsize(self.path) if self.is_readable() else 0
 
     def read(self, since: int = 0) -> Iterator[tuple[int, Any]]:
-        """Yield its chunks from ordinal `since` on, as (ordinal, chunk)."""
-        skip = max(0, since - self.first)
-        if skip < self.chunks and self.is_readable():
-            chunks = read_file(self.path, prelude=self.prelude, skip=skip, limit=self.chunks - skip)
-            yield from enumerate(chunks, self.first + skip)
+        """Yield its chunks from ordinal `since` on, as (ordinal, chunk).
+
+        Where some were left out as repeated, nobody knows which: rather some before `since` than one too few.
+        """
+        first, chunks = self.first + self.repeated, self.chunks - self.repeated
+        skip = max(0, since - first)
+        if skip < chunks and self.is_readable():
+            yield from enumerate(
+                read_file(self.path, prelude=self.prelude, skip=skip, limit=chunks - skip), first + skip
+            )
 
     def count_rows(self) -> int:
         """Return its rows; reads the file if they are not known."""

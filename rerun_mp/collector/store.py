@@ -231,16 +231,32 @@ class RecordingStore:
 
         Ordinals ascend. There are gaps where parts are gone: dropped, or moved away by the user.
         """
-        with self._lock:
-            if self._recent and self._recent[0][0] <= since:
-                recent = [entry for entry in self._recent if entry[0] >= since]
-                parts = []
+        end = self._next
+        is_second_try = False
+        while since < end:
+            with self._lock:
+                recent = list(self._recent) if self._recent and self._recent[0][0] <= since else []
+                part = min((part for part in self._journal.parts if part.stop > since), key=_first_of, default=None)
+            if recent:
+                yield from (entry for entry in recent if entry[0] >= since)
+                return
+            if part is None:
+                return
+            # One part at a time: meanwhile others may be copied into one, which then has what comes next.
+            begin = since
+            for ordinal, chunk in part.read(since):
+                since = ordinal + 1
+                yield ordinal, chunk
+            if since >= part.stop or since > begin:
+                is_second_try = False
+            elif is_second_try or self._has_lost(part):
+                since, is_second_try = part.stop, False
             else:
-                recent = []
-                parts = [part for part in self._journal.parts if part.stop > since]
-        yield from recent
-        for part in sorted(parts, key=lambda part: part.first):
-            yield from part.read(since)
+                is_second_try = True
+
+    def _has_lost(self, part: Part) -> bool:
+        with self._lock:
+            return any(one is part for one in self._journal.parts) and not part.is_readable()
 
     @property
     def is_complete(self) -> bool:
@@ -286,13 +302,13 @@ class RecordingStore:
         assert fresh is not None
         fresh.first = backlog[0].first if backlog else self._next
         try:
-            merge([(chunk for _, chunk in part.read()) for part in backlog], writer)
+            repeated = merge([(chunk for _, chunk in part.read()) for part in backlog], writer)
         except (ResourceError, FlushTimeoutError) as error:
             self._fail(str(error))
             self._abandon_part()
             return
         with self._lock:
-            fresh.chunks = self._next - fresh.first
+            fresh.chunks, fresh.repeated = self._next - fresh.first, repeated
             fresh.rows = sum(part.count_rows() for part in backlog)
             for part in backlog:
                 self._journal.parts.remove(part)
@@ -477,6 +493,10 @@ class RecordingStore:
 
     def _say(self, message: str) -> None:
         print(f"rerun_mp: {self.recording.application_id}: {message}", file=sys.stderr, flush=True)
+
+
+def _first_of(part: Part) -> int:
+    return part.first
 
 
 def _has_room(path: str, num_bytes: int) -> bool:
