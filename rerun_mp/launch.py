@@ -17,13 +17,13 @@ import os
 import sys
 
 from rerun_mp import directories
-from rerun_mp.errors import CollectorError
+from rerun_mp.errors import CollectorError, SharedMemoryError
 from rerun_mp.shm import leases
 from rerun_mp.shm.layout import Header, Lock, SessionState
 from rerun_mp.shm.segment import Segment
 from rerun_mp.shm.transient import Transient
 
-__all__ = ["STARTER_DESCRIPTOR", "ensure_collector"]
+__all__ = ["STARTER_DESCRIPTOR", "ensure_collector", "start_detached"]
 
 STARTER_DESCRIPTOR = 9
 """The descriptor on which the guard inherits the starter's lock."""
@@ -44,10 +44,16 @@ def ensure_collector(segment: Segment, *, need_guard: bool = False) -> None:
     CollectorError
         If no process can be started.
     """
-    if segment.ring.words[Header.SESSION_STATE] != SessionState.LIVE:
+    state = segment.ring.words[Header.SESSION_STATE]
+    if state == SessionState.ENDED:
         return
     with Transient() as transient:
-        descriptor = transient.own(segment.open())
+        try:
+            descriptor = transient.own(segment.open(is_ending=state != SessionState.LIVE))
+        except SharedMemoryError:
+            if segment.ring.words[Header.SESSION_STATE] < SessionState.REMOVING:
+                raise
+            return
         if leases.is_held(descriptor, Lock.GUARD) or (not need_guard and leases.is_held(descriptor, Lock.WORKER)):
             return
         if not leases.try_lock(descriptor, Lock.STARTER) or leases.is_held(descriptor, Lock.GUARD):
@@ -59,7 +65,7 @@ def ensure_collector(segment: Segment, *, need_guard: bool = False) -> None:
 def collector_command(segment: Segment, role: str) -> list[str]:
     """Return the command line of a guard or worker."""
     # -P: a script's directory or the working directory must not shadow modules of ours.
-    return [sys.executable, "-P", "-m", "rerun_mp.collector", role, segment.path, segment.nonce.hex()]
+    return [sys.executable, "-P", "-m", "rerun_mp.collector", role, segment.living_path, segment.nonce.hex()]
 
 
 def collector_environment() -> dict[str, str]:
@@ -82,26 +88,47 @@ def collector_environment() -> dict[str, str]:
 
 def _start(segment: Segment, starter: int) -> None:
     log = os.path.join(segment.runtime_directory, "collector.log")
-    actions = [
-        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-        (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
-        (os.POSIX_SPAWN_DUP2, 1, 2),
-        (os.POSIX_SPAWN_DUP2, starter, STARTER_DESCRIPTOR),
-    ]
     try:
-        intermediate = os.posix_spawn(
-            "/bin/sh",
-            ["sh", "-c", '"$@" &', "sh", *collector_command(segment, "guard")],
-            collector_environment(),
-            file_actions=actions,
-            setsid=True,
-            setsigmask=[],
-        )
+        start_detached(collector_command(segment, "guard"), log=log, starter=starter)
     except OSError as error:
         raise CollectorError(
             f"no collector could be started: {error.strerror}. Rows wait in shared memory. Check the process limit "
             f"(ulimit -u) and that /bin/sh and {sys.executable} can be run."
         ) from error
+
+
+def start_detached(command: list[str], *, log: str = os.devnull, starter: int | None = None) -> None:
+    """Start what is to be nobody's child, in a collector's environment.
+
+    Parameters
+    ----------
+    command
+        What to run.
+    log
+        The file to which its output is appended.
+    starter
+        A descriptor that it finds as STARTER_DESCRIPTOR.
+
+    Raises
+    ------
+    OSError
+        If no process can be started.
+    """
+    actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    if starter is not None:
+        actions.append((os.POSIX_SPAWN_DUP2, starter, STARTER_DESCRIPTOR))
+    intermediate = os.posix_spawn(
+        "/bin/sh",
+        ["sh", "-c", '"$@" &', "sh", *command],
+        collector_environment(),
+        file_actions=actions,
+        setsid=True,
+        setsigmask=[],
+    )
     # Somebody's SIGCHLD handler may have been quicker.
     with contextlib.suppress(ChildProcessError):
         os.waitpid(intermediate, 0)

@@ -261,7 +261,7 @@ class Session:
             default = key if make_default and (config.default is None or self.is_founder) else config.default
             if is_new:
                 config = config.with_recording(RecordingSpec(*key, start_time_ns=start_time_ns))
-            return SessionConfig(config.revision, default, config.recordings)
+            return replace(config, default=default)
 
         self._edit(edit)
         return is_new
@@ -322,7 +322,7 @@ class Session:
                 if leases.try_lock(transient.own(self.segment.open()), Lock.CONFIG):
                     config = edit(self.config())
                     revision = self._words[Header.CONFIG_REVISION] + 1
-                    write_config(self.segment, SessionConfig(revision, config.default, config.recordings))
+                    write_config(self.segment, replace(config, revision=revision))
                     self._words[Header.CONFIG_REVISION] = revision
                     break
             if time.monotonic() > deadline:
@@ -534,7 +534,12 @@ def _path(key: bytes) -> str:
 
 def read_config(joined: Segment) -> SessionConfig:
     """Read a session's configuration file; what nobody has written yet is empty."""
-    for directory in (joined.runtime_directory, joined.spool_directory):
+    return read_config_in(joined.runtime_directory, joined.spool_directory)
+
+
+def read_config_in(*places: str) -> SessionConfig:
+    """Read the configuration file in the first of these directories that has one."""
+    for directory in places:
         try:
             with open(os.path.join(directory, CONFIG_NAME), "rb") as file:
                 return SessionConfig.from_json(file.read())

@@ -36,7 +36,9 @@ FLOORS = {
     "rerun_mp.appends": 2,
     "rerun_mp.collector": 2,
     "rerun_mp.launch": 2,
+    "rerun_mp.leftovers": 2,
     "rerun_mp.producer": 2,
+    "rerun_mp.recovery": 2,
     "rerun_mp.registration": 2,
     "rerun_mp.session": 2,
     "rerun_mp.blobs": 2,
@@ -57,6 +59,7 @@ FLOORS = {
     "rerun_mp.viewer": 3,
     # The face.
     "rerun_mp": 4,
+    "rerun_mp.__main__": 4,
 }
 """Of a package or module; what is not named itself stands where its package stands. A new one is put here first."""
 

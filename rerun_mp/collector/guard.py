@@ -54,16 +54,11 @@ def outlive_signals() -> None:
 
 def find_segment(path: str, nonce: str) -> Segment | None:
     """Attach, without taking part, to the segment with this nonce, under its name or under the one it ends with."""
-    for candidate in (path, ending_path(path, nonce)):
+    for candidate in (path, segment.ending_path(path, nonce)):
         joined = segment.attach(candidate, participate=False)
         if joined is not None and joined.nonce.hex() == nonce:
             return joined
     return None
-
-
-def ending_path(path: str, nonce: str) -> str:
-    """Return the name under which an ending session's segment lies."""
-    return f"{path}.{nonce[:16]}"
 
 
 def _keep_running(joined: Segment, descriptor: int) -> None:

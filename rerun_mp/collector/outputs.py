@@ -15,6 +15,7 @@ from typing import Any
 
 from rerun_mp import directories
 from rerun_mp.collector.chunks import BuiltChunks, ChunkBatch, TakenFrames, build_chunks
+from rerun_mp.collector.parts import stored_recordings
 from rerun_mp.collector.properties import start_time_chunk
 from rerun_mp.collector.store import RecordingStore
 from rerun_mp.collector.tables import TakenRows, build_table_chunks
@@ -66,21 +67,28 @@ class Outputs:
         self._nonce = segment.nonce
         self._spool = Path(segment.spool_directory)
         directories.ensure_private(segment.spool_directory)
+        self._spool_lease = directories.hold(segment.spool_directory)
         self._outputs: dict[RecordingKey, RecordingOutput] = {}
+        self._begun: set[RecordingKey] = set()
+        """Those of the configuration whose start time has been logged in this life."""
         self._unflushed: list[RecordingStore] = []
         self._open: dict[RecordingKey, RecordingStore] = {}
         """Those that are being written, the longest unused first."""
         self._unknown: set[RecordingKey] = set()
+        # An earlier collector's, known even if the configuration should be lost.
+        for key in stored_recordings(self._spool):
+            self._output(key)
 
     def apply(self, config: SessionConfig) -> None:
         """Bring every recording to the sinks that the configuration names."""
         for spec in config.recordings:
-            is_new = spec.key not in self._outputs
+            is_new = spec.key not in self._begun
+            self._begun.add(spec.key)
             self._unknown.discard(spec.key)
             output = self._output(spec.key)
             output.apply(spec.sinks)
             self._note_use(spec.key, output.store)
-            if is_new and spec.start_time_ns is not None:
+            if is_new and spec.start_time_ns is not None and not output.store.is_complete:
                 # Each life of a collector does it; the chunk is the same one each time.
                 chunk = start_time_chunk(spec.key, spec.start_time_ns)
                 self.store([chunk])
@@ -126,14 +134,19 @@ class Outputs:
                 for sink in live.values():
                     sink.offer(offered)
 
-    def complete_files(self) -> None:
-        """Complete every file."""
+    def complete_files(self, rescue_directory: str | None = None) -> None:
+        """Complete every file. With `rescue_directory`, rows that have none get one there."""
         for key, output in self._outputs.items():
             try:
-                output.store.finish()
+                output.store.complete(self._rescue_path(rescue_directory, key))
             except OSError as error:
                 # The parts stay where they are; the other recordings must not suffer.
                 print(f"worker {os.getpid()}: {key}: {error}", file=sys.stderr, flush=True)
+
+    def _rescue_path(self, directory: str | None, key: RecordingKey) -> str | None:
+        if directory is None:
+            return None
+        return directories.rescue_path(directory, *key, self._nonce)
 
     def close_live(self, patience: float) -> None:
         """Let the live sinks deliver what they have, as long as none goes without progress for `patience` seconds."""

@@ -65,7 +65,7 @@ class RecordingStore:
         self._directory = Path(spool) / name
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._max_bytes = max_bytes
-        self._journal = Journal.load(self._directory / "journal.json", nonce.hex()[:8])
+        self._journal = Journal.load(self._directory / "journal.json", nonce.hex()[:8], recording)
         self._writer: SinkWriter | None = None
         self._part: Part | None = None
         self._unflushed: list[ChunkBatch] = []
@@ -90,8 +90,10 @@ class RecordingStore:
         """Write to these files from now on. A file no longer among them is completed.
 
         Rows that came while no sink was set go into the first file. With several, one is written, and the others
-        become copies of it when it is completed.
+        become copies of it when it is completed. Ignored once all is complete.
         """
+        if self._journal.is_complete:
+            return
         targets = [spec.target for spec in specs]
         current = self._journal.target
         if current is not None and current.target not in targets:
@@ -107,8 +109,11 @@ class RecordingStore:
             self._journal.copies = copies
             self._journal.save()
 
-    def close_file(self) -> None:
+    def close_file(self, otherwise: str | None = None) -> None:
         """Complete the file and let go of it. Later rows go to the spool.
+
+        If it cannot be written any more, or another program has replaced it, what we still have goes to the path
+        `otherwise`.
 
         Raises
         ------
@@ -119,22 +124,46 @@ class RecordingStore:
             return
         self._end_part(with_footer=True)
         try:
-            complete(self._journal, self.recording, lock=self._lock, has_room=_has_room)
+            complete(self._journal, self.recording, lock=self._lock, has_room=_has_room, otherwise=otherwise)
         except (ResourceError, FlushTimeoutError) as error:
             self._fail(f"{error}; its rows stay in {self._directory}")
             raise
         self._failure = None
 
-    def finish(self) -> None:
-        """Complete the file, if there is one, and remove the spool as soon as no live sink reads it.
+    def complete(self, otherwise: str | None = None) -> None:
+        """Complete the file, if there is one, for good: the session has ended.
+
+        Repeating it, in this life or the next one, changes nothing.
+
+        Parameters
+        ----------
+        otherwise
+            Where rows go that have no file, or whose file cannot be written any more. None: those without one are not
+            wanted.
 
         Raises
         ------
         ResourceError, FlushTimeoutError
             If the file cannot be completed. Its parts and the spool then stay.
         """
-        self.close_file()
+        if self._journal.is_complete:
+            return
+        if otherwise is not None and self._journal.target is None:
+            self._begin_rescue(otherwise)
+        self.close_file(otherwise)
         self._end_part(with_footer=False)
+        self._journal.is_complete = True
+        self._journal.save()
+
+    def finish(self) -> None:
+        """Complete the file for good, and remove the spool as soon as no live sink reads it.
+
+        Raises
+        ------
+        ResourceError, FlushTimeoutError
+            As `complete`.
+        """
+        self.complete()
         self._is_finished = True
         if self._readers == 0:
             shutil.rmtree(self._directory)
@@ -167,8 +196,13 @@ class RecordingStore:
     # Rows
 
     def append(self, chunks: Sequence[ChunkBatch]) -> list[ChunkBatch]:
-        """Take chunks, and return those that rerun-sdk refuses. The others are delivered when `flush` has returned."""
+        """Take chunks, and return those that rerun-sdk refuses. The others are delivered when `flush` has returned.
+
+        Ignored once all is complete: nothing is new.
+        """
         refused: list[ChunkBatch] = []
+        if self._journal.is_complete:
+            return refused
         for run in _runs(chunks):
             num_bytes = sum(chunk.num_bytes for chunk in run)
             if self._unflushed_bytes + num_bytes > UNFLUSHED_BYTES:
@@ -211,16 +245,37 @@ class RecordingStore:
 
         Ordinals ascend. There are gaps where parts are gone: dropped, or moved away by the user.
         """
-        with self._lock:
-            if self._recent and self._recent[0][0] <= since:
-                recent = [entry for entry in self._recent if entry[0] >= since]
-                parts = []
+        end = self._next
+        is_second_try = False
+        while since < end:
+            with self._lock:
+                recent = list(self._recent) if self._recent and self._recent[0][0] <= since else []
+                part = min((part for part in self._journal.parts if part.stop > since), key=_first_of, default=None)
+            if recent:
+                yield from (entry for entry in recent if entry[0] >= since)
+                return
+            if part is None:
+                return
+            # One part at a time: meanwhile others may be copied into one, which then has what comes next.
+            begin = since
+            for ordinal, chunk in part.read(since):
+                since = ordinal + 1
+                yield ordinal, chunk
+            if since >= part.stop or since > begin:
+                is_second_try = False
+            elif is_second_try or self._has_lost(part):
+                since, is_second_try = part.stop, False
             else:
-                recent = []
-                parts = [part for part in self._journal.parts if part.stop > since]
-        yield from recent
-        for part in sorted(parts, key=lambda part: part.first):
-            yield from part.read(since)
+                is_second_try = True
+
+    def _has_lost(self, part: Part) -> bool:
+        with self._lock:
+            return any(one is part for one in self._journal.parts) and not part.is_readable()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all is complete for good: the session has ended, and an earlier collector got so far."""
+        return self._journal.is_complete
 
     @property
     def is_open(self) -> bool:
@@ -266,19 +321,29 @@ class RecordingStore:
         assert fresh is not None
         fresh.first = backlog[0].first if backlog else self._next
         try:
-            merge([(chunk for _, chunk in part.read()) for part in backlog], writer)
+            repeated = merge([(chunk for _, chunk in part.read()) for part in backlog], writer)
         except (ResourceError, FlushTimeoutError) as error:
             self._fail(str(error))
             self._abandon_part()
             return
         with self._lock:
-            fresh.chunks = self._next - fresh.first
+            fresh.chunks, fresh.repeated = self._next - fresh.first, repeated
             fresh.rows = sum(part.count_rows() for part in backlog)
             for part in backlog:
                 self._journal.parts.remove(part)
         self._journal.save()
         for part in backlog:
             part.unlink()
+
+    def _begin_rescue(self, path: str) -> None:
+        """Begin a file for all rows that the spool has, whether a live sink may have got them or not."""
+        self._end_part(with_footer=False)
+        kept = [part for part in self._journal.parts if part.purpose in ("buffer", "window")]
+        if any(part.holds_rows() for part in kept):
+            for part in kept:
+                part.purpose = "buffer"
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            self._begin_file(SinkSpec("file", path))
 
     def _writer_with_room(self, num_bytes: int) -> SinkWriter | None:
         if self._writer is None and not (self._failure is None and self._journal.target and self._open_part("file")):
@@ -459,6 +524,10 @@ def _runs(chunks: Sequence[ChunkBatch]) -> Iterator[list[ChunkBatch]]:
             run, num_bytes = [], 0
     if run:
         yield run
+
+
+def _first_of(part: Part) -> int:
+    return part.first
 
 
 def _has_room(path: str, num_bytes: int) -> bool:

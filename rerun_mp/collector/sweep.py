@@ -32,7 +32,15 @@ import numpy as np
 from rerun_mp.collector.chunks import BuiltChunks, TakenFrames
 from rerun_mp.collector.tables import TakenRows, copy_rows
 from rerun_mp.encoding.chains import EPOCH_MASK, preamble_bytes, unpack_chain
-from rerun_mp.encoding.frames import FILE_REFERENCE, LARGE_FILE_PREFIX, FrameKind, RowsFrame, Shape, unpack_frames
+from rerun_mp.encoding.frames import (
+    FILE_REFERENCE,
+    LARGE_FILE_PREFIX,
+    FrameKind,
+    RecordingKey,
+    RowsFrame,
+    Shape,
+    unpack_frames,
+)
 from rerun_mp.encoding.tables import TablePlan, TableShape, head_bytes, unpack_head
 from rerun_mp.errors import CorruptionError
 from rerun_mp.shm.layout import (
@@ -246,6 +254,19 @@ class Sweeper:
                     self._free(slot)
             else:
                 self._ring.seal_dead(slot, states[slot])
+
+    def waiting_rows(self) -> Counter[RecordingKey]:
+        """Count by recording what sweeps would find, in a segment that nobody lives in."""
+        rows: Counter[RecordingKey] = Counter()
+        for slot in self._moved({}):
+            sweep = Sweep(0)
+            self._take(slot, sweep, None, resume=False)
+            for taken in sweep.taken:
+                for frame in taken.frames:
+                    rows[frame.shape.recording] += frame.rows
+            for table in sweep.rows:
+                rows[table.shape.recording] += table.stop - table.start
+        return rows
 
     def has_news(self) -> bool:
         """Say whether a sweep would find anything."""

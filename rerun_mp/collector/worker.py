@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from rerun_mp import launch
 from rerun_mp.collector.chunks import BuiltChunks, ChunkBatch
-from rerun_mp.collector.ending import end_session, is_over
-from rerun_mp.collector.guard import ending_path, find_segment, outlive_signals
+from rerun_mp.collector.ending import end_session, is_over, remove_session
+from rerun_mp.collector.guard import find_segment, outlive_signals
 from rerun_mp.collector.outputs import Outputs
 from rerun_mp.collector.producers import ProducersWatch
 from rerun_mp.collector.refusals import refuse
@@ -68,9 +68,12 @@ def main(path: str, nonce: str) -> int:
     words[Header.WORKER_PID] = os.getpid()
     joined.ring.count_up(Header.WORKER_LIVES, 1)
     os.chdir("/")
+    if words[Header.SESSION_STATE] >= SessionState.REMOVING:
+        remove_session(joined, Bell(joined.nonce))
+        return 0
     gc.collect()
     gc.freeze()  # what has been imported stays, and need not be looked at again
-    Worker(joined, descriptor).run(is_ending=joined.path == ending_path(path, nonce))
+    Worker(joined, descriptor).run(is_ending=joined.path == joined.ending_path)
     return 0
 
 
@@ -112,7 +115,9 @@ class Worker:
         self._forward(self._collect(resume=True))
         self.sweeper.free_done()
         if is_ending:
-            end_session(self)
+            # A newcomer that opened the segment before it was renamed looks for a moment at what it has got.
+            while not end_session(self):
+                time.sleep(LEAST_NAP)
             return
         next_watch = next_guard = 0.0
         next_offer = time.monotonic() + OFFER_EVERY

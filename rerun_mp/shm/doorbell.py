@@ -16,7 +16,7 @@ from typing import Any
 
 import posix_ipc
 
-__all__ = ["Bell", "Ringer", "name_of"]
+__all__ = ["Bell", "Ringer", "name_of", "remove"]
 
 
 DEAF_SECS = 0.02
@@ -25,6 +25,12 @@ DEAF_SECS = 0.02
 def name_of(nonce: bytes) -> str:
     """Return the semaphore's name: `/dev/shm/sem.` and this, without the slash, is its file."""
     return f"/rmp-{nonce.hex()[:16]}"
+
+
+def remove(nonce: bytes) -> None:
+    """Remove the semaphore of a session that nobody lives in, if it is there."""
+    with contextlib.suppress(posix_ipc.Error):
+        posix_ipc.unlink_semaphore(name_of(nonce))
 
 
 class Ringer:

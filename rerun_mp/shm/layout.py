@@ -78,7 +78,10 @@ NAME_BYTES = 64
 
 
 class Header:
-    """Word indices in the header page. Written once by the creator unless another writer is named."""
+    """Word indices in the header page. Written once by the creator unless another writer is named.
+
+    Magic, version and nonce are at these places in every version.
+    """
 
     MAGIC = 0
     VERSION = 1
@@ -183,7 +186,9 @@ class SessionState:
     LIVE = 0
     ENDING = 1
     FILES_COMPLETE = 2
-    ENDED = 3
+    REMOVING = 3
+    """Everybody has got what there was; nothing is opened any more."""
+    ENDED = 4
 
 
 class Kind:
@@ -209,6 +214,9 @@ class Lock:
     CONFIG = BASE + 4
     PRODUCERS = BASE + (1 << 20)
     SLOTS = BASE + (1 << 30)
+
+    LIVES = 4
+    """So many bytes from BASE on are held where somebody lives: a participant, or a collector, there or to be."""
 
 
 PRODUCER_BITS = 16

@@ -21,7 +21,18 @@ from rerun_mp.shm.layout import MAGIC, PAGE, VERSION, Geometry, Header, Lock
 from rerun_mp.shm.ring import Ring
 from rerun_mp.shm.transient import Transient
 
-__all__ = ["DIRECTORY", "ClaimLocks", "Segment", "attach", "create", "open_checked"]
+__all__ = [
+    "DIRECTORY",
+    "ClaimLocks",
+    "Segment",
+    "attach",
+    "create",
+    "directory_at",
+    "ending_path",
+    "nonce_of",
+    "open_checked",
+    "read_header",
+]
 
 DIRECTORY = "/dev/shm"
 MINIMUM_SLOTS = 4
@@ -49,9 +60,18 @@ class Segment:
         """Sixteen random bytes that no other segment has, not even a later one under the same name."""
         # Read once, as the paths are: what is in the header may be damaged later.
         if not self._nonce:
-            words = self.ring.words
-            self._nonce = b"".join(words[i].to_bytes(8, "little") for i in (Header.NONCE_LOW, Header.NONCE_HIGH))
+            self._nonce = nonce_of(self.ring.words)
         return self._nonce
+
+    @property
+    def living_path(self) -> str:
+        """The name that its processes know it by."""
+        return self.path.removesuffix(ending_path("", self.nonce.hex()))
+
+    @property
+    def ending_path(self) -> str:
+        """The name that it has once its session is ending."""
+        return ending_path(self.living_path, self.nonce.hex())
 
     @property
     def runtime_directory(self) -> str:
@@ -70,8 +90,10 @@ class Segment:
         with contextlib.suppress(OSError):
             kernel.advise(self._address + geometry.slot_offset(slot), geometry.slot_bytes, kernel.MADV_POPULATE_WRITE)
 
-    def open(self) -> int:
+    def open(self, *, is_ending: bool = False) -> int:
         """Open the segment's file again and return a descriptor of one's own.
+
+        With `is_ending`, also if it has been renamed because its session is ending.
 
         Raises
         ------
@@ -79,7 +101,8 @@ class Segment:
             If the name is gone or shows another file: somebody removed the segment under us.
         """
         try:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            path = self.ending_path if is_ending and os.path.exists(self.ending_path) else self.path
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError as error:
             raise SharedMemoryError(
                 f"{self.path} has been removed while this process uses it; rows can no longer be logged there. "
@@ -93,15 +116,33 @@ class Segment:
     def _path_at(self, offset: int) -> str:
         found = self._paths.get(offset)
         if found is None:
-            length = self.ring.words[offset // 8]
-            if length > Header.PATH_BYTES:
-                raise SharedMemoryError(f"{self.path} names a directory of {length} bytes; its header is damaged")
-            try:
-                found = bytes(self.ring.memory[offset + 8 : offset + 8 + length]).decode()
-            except UnicodeDecodeError as error:
-                raise SharedMemoryError(f"{self.path} names no directory; its header is damaged: {error}") from error
-            self._paths[offset] = found
+            found = self._paths[offset] = directory_at(self.ring.memory, offset, self.path)
         return found
+
+
+def nonce_of(words: memoryview) -> bytes:
+    """Return the nonce that a header's words hold."""
+    return b"".join(words[i].to_bytes(8, "little") for i in (Header.NONCE_LOW, Header.NONCE_HIGH))
+
+
+def directory_at(memory: memoryview, offset: int, path: str) -> str:
+    """Return the directory that the header of the segment at `path` names at `offset`.
+
+    Raises
+    ------
+    SharedMemoryError
+        If it is none.
+    """
+    length = int.from_bytes(memory[offset : offset + 8], "little")
+    raw = bytes(memory[offset + 8 : offset + 8 + min(length, Header.PATH_BYTES)])
+    if length > Header.PATH_BYTES or b"\0" in raw:
+        raise SharedMemoryError(f"{path} names a directory of {length} bytes; its header is damaged")
+    return os.fsdecode(raw)
+
+
+def ending_path(path: str, nonce: str) -> str:
+    """Return the name of the ending session's segment that lay at `path`; `nonce` is its nonce in hex."""
+    return f"{path}.{nonce[:16]}"
 
 
 class ClaimLocks:
@@ -176,10 +217,11 @@ def create(
                 f"no space for a session in {DIRECTORY}: {needed} bytes are needed at least, "
                 f"{free.f_bavail * free.f_frsize} are free. Enlarge it (Docker: --shm-size) or remove what fills it."
             )
-        made = Segment(path, os.fstat(descriptor).st_ino, _map(descriptor, geometry), geometry, None)
+        address = kernel.map_file(descriptor, geometry.total_bytes, writable=True)
+        made = Segment(path, os.fstat(descriptor).st_ino, address, geometry, None)
         ring = made.ring
         for offset, text in ((Header.RUNTIME_DIRECTORY, runtime_directory), (Header.SPOOL_DIRECTORY, spool_directory)):
-            raw = text.encode()
+            raw = os.fsencode(text)
             if len(raw) > Header.PATH_BYTES:
                 raise SharedMemoryError(f"the path {text!r} is longer than {Header.PATH_BYTES} bytes")
             ring.memory[offset + 8 : offset + 8 + len(raw)] = raw
@@ -203,8 +245,10 @@ def create(
         os.close(descriptor)
 
 
-def attach(path: str, *, participate: bool = True) -> Segment | None:
+def attach(path: str, *, participate: bool = True, shared: bool = True) -> Segment | None:
     """Join the segment that `path` shows. None if there is none, or the one there is ending.
+
+    Without `shared` it is only looked at: nothing that this process does to it can change it.
 
     Raises
     ------
@@ -227,8 +271,9 @@ def attach(path: str, *, participate: bool = True) -> Segment | None:
         try:
             if os.stat(path, follow_symlinks=False).st_ino != inode:
                 raise FileNotFoundError
-            geometry = _geometry_of(descriptor, path)
-            return Segment(path, inode, _map(descriptor, geometry), geometry, participants)
+            _, geometry = read_header(descriptor, path)
+            address = kernel.map_file(descriptor, geometry.total_bytes, writable=True, shared=shared)
+            return Segment(path, inode, address, geometry, participants)
         except BaseException as error:
             if participants is not None:
                 participants.release()
@@ -271,7 +316,14 @@ def _participate(descriptor: int) -> leases.Lease | None:
         return leases.Lease.keep(own, inherited=True)
 
 
-def _geometry_of(descriptor: int, path: str) -> Geometry:
+def read_header(descriptor: int, path: str) -> tuple[memoryview, Geometry]:
+    """Return the header page of the segment that `descriptor` shows, as words, and its form.
+
+    Raises
+    ------
+    SharedMemoryError
+        If it is not a segment of this version of rerun_mp.
+    """
     size = os.fstat(descriptor).st_size
     head = os.pread(descriptor, PAGE, 0)
     words = memoryview(head).cast("Q") if len(head) == PAGE else None
@@ -284,11 +336,7 @@ def _geometry_of(descriptor: int, path: str) -> Geometry:
     problem = geometry.check()
     if problem is not None or geometry.total_bytes != size:
         raise SharedMemoryError(f"{path} is damaged: {problem or f'{size} bytes, expected {geometry.total_bytes}'}")
-    return geometry
-
-
-def _map(descriptor: int, geometry: Geometry) -> int:
-    return kernel.map_file(descriptor, geometry.total_bytes, writable=True)
+    return words, geometry
 
 
 def _reserve(descriptor: int, offset: int, size: int) -> bool:

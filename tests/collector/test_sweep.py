@@ -12,7 +12,7 @@ import pytest
 
 from rerun_mp.collector.chunks import BuiltChunks, build_chunks
 from rerun_mp.collector.sweep import Sweep, Sweeper
-from rerun_mp.encoding.frames import FrameKind
+from rerun_mp.encoding.frames import FrameKind, Rows
 from rerun_mp.producer import Producer
 from rerun_mp.shm import segment
 from rerun_mp.shm.doorbell import Ringer

@@ -130,7 +130,7 @@ def test_ringing_for_a_collector_that_has_died_kills_nobody(start_python: StartP
 
 def wait_until_asleep(watch: SessionWatch) -> None:
     """Wait until the collector wants to be woken."""
-    wait_until(lambda: watch.header_word(Header.ATTENTION) & Attention.SLEEPING, what="the collector's sleep")
+    wait_until(lambda: watch.header(Header.ATTENTION) & Attention.SLEEPING, what="the collector's sleep")
 
 
 ELSEWHERE = """

@@ -15,7 +15,8 @@ import psutil
 
 from rerun_mp.encoding.identity import ENVIRONMENT_VARIABLE, segment_name
 from rerun_mp.shm import leases
-from rerun_mp.shm.layout import LINE_BYTES, PAGE, Geometry, Header, Lock
+from rerun_mp.shm.layout import LINE_BYTES, PAGE, Geometry, Header, Lock, SlotState
+from rerun_mp.shm.segment import attach, nonce_of
 from tests.harness.programs import Program, wait_until
 
 __all__ = ["SessionWatch", "Usage", "is_running"]
@@ -73,8 +74,9 @@ class SessionWatch:
                     continue
             except psutil.NoSuchProcess:
                 continue
-            # python -P -m rerun_mp.collector ROLE SEGMENT NONCE; what waits in a shell to become one is none yet.
-            if line[2:4] == ["-m", "rerun_mp.collector"] and line[5].startswith(str(self.segment)):
+            # python -P -m rerun_mp.collector ROLE SEGMENT NONCE; what waits in a shell to become one is none yet, and
+            # what is just becoming one may show half of it.
+            if len(line) == 7 and line[2:4] == ["-m", "rerun_mp.collector"] and line[5].startswith(str(self.segment)):
                 found[line[4]].append(process)
         return found
 
@@ -93,6 +95,44 @@ class SessionWatch:
         # Nobody here is their parent: gone is who can no longer be found.
         wait_until(lambda: not any(map(is_running, victims)), what="the end of those that were killed")
 
+    def stop(self, *roles: str) -> list[psutil.Process]:
+        """Stop the collector's processes of these roles where they are, and return them."""
+        stopped = [self.collector(role) for role in roles]
+        for process in stopped:
+            process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: all(one.status() == psutil.STATUS_STOPPED for one in stopped), what="their being stopped")
+        return stopped
+
+    def kill_everything(self, program: Program) -> None:
+        """Kill the program's process group and every process of the collector, all of them before any can react."""
+        os.killpg(program.pid, signal.SIGSTOP)
+        self.kill_what_is_there()
+        os.killpg(program.pid, signal.SIGKILL)
+        program.wait()
+        wait_until(lambda: not self.is_lived_in(), what="the end of every process of the session")
+
+    def kill_what_is_there(self) -> None:
+        """Kill every process of the collector, all of them before any can react; there need not be any."""
+        victims: list[psutil.Process] = []
+        # One may have started another until it was stopped itself.
+        while fresh := [one for group in self.collectors().values() for one in group if one not in victims]:
+            for process in fresh:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.send_signal(signal.SIGSTOP)
+            victims += fresh
+        for process in victims:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGKILL)
+        wait_until(lambda: not any(map(is_running, victims)), what="the end of those that were killed")
+
+    def is_lived_in(self) -> bool:
+        """Say whether any process takes part in the session or collects from it."""
+        descriptor = os.open(self.segment, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            return leases.is_held(descriptor, Lock.BASE, Lock.LIVES)
+        finally:
+            os.close(descriptor)
+
     def has_participants(self) -> bool:
         """Say whether any process takes part in the session."""
         descriptor = os.open(self.segment, os.O_RDWR | os.O_CLOEXEC)
@@ -101,14 +141,29 @@ class SessionWatch:
         finally:
             os.close(descriptor)
 
+    @property
+    def nonce(self) -> bytes:
+        """What its directories and its collector's command lines name."""
+        with self.segment.open("rb") as file:
+            return nonce_of(memoryview(file.read(PAGE)).cast("Q"))
+
+    def free_slots(self) -> int:
+        """Return how many slots of the ring nobody has claimed, at this moment."""
+        looked = attach(str(self.segment), participate=False, shared=False)
+        assert looked is not None
+        return sum(state in (SlotState.FREE, SlotState.UNTOUCHED) for state in looked.ring.states.tolist())
+
+    def header(self, word: int) -> int:
+        """Return a word of the segment's header, whether the session lives or is ending."""
+        paths = [self.segment, *self.segment.parent.glob(f"{self.segment.name}.*")]
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+                return int(memoryview(file.read(PAGE)).cast("Q")[word])
+        raise FileNotFoundError(f"{self.segment} is not there")
+
     def sweeps_done(self) -> int:
         """Return how many sweeps are in the store."""
-        return self.header_word(Header.SWEEP_DONE)
-
-    def header_word(self, word: int) -> int:
-        """Return a word of `layout.Header`."""
-        with self.segment.open("rb") as file:
-            return memoryview(file.read(PAGE)).cast("Q")[word]
+        return self.header(Header.SWEEP_DONE)
 
     def slot_states(self) -> list[int]:
         """Return the state of each slot."""
