@@ -22,10 +22,10 @@ from rerun_mp.blobs import BlobAppend
 from rerun_mp.encoding.chains import chain_slots, pack_chain
 from rerun_mp.encoding.frames import (
     FILE_REFERENCE,
-    LARGE_FILE_PREFIX,
     FrameKind,
     Rows,
     Shape,
+    large_file_prefix,
     pack_rows_head,
     pack_shape,
 )
@@ -428,7 +428,7 @@ class Producer:
         directory = self._segment.spool_directory
         os.makedirs(directory, mode=0o700, exist_ok=True)
         self._large_files += 1
-        name = f"{LARGE_FILE_PREFIX}{self._registration.index}-{self._registration.generation}-{self._large_files}"
+        name = large_file_prefix(self._registration.index, self._registration.generation) + str(self._large_files)
         path = os.path.join(directory, name)
         with open(path, "xb", opener=_open_private) as file:
             file.writelines(rows.pieces)
