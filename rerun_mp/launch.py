@@ -15,13 +15,14 @@ import contextlib
 import fcntl
 import os
 import sys
+from io import FileIO
 
 from rerun_mp import directories
 from rerun_mp.errors import CollectorError
 from rerun_mp.shm import leases
 from rerun_mp.shm.layout import Header, Lock, SessionState
 from rerun_mp.shm.segment import Segment
-from rerun_mp.shm.transient import Transient
+from rerun_mp.shm.transient import close_in_children, no_forks
 
 __all__ = ["STARTER_DESCRIPTOR", "ensure_collector"]
 
@@ -46,14 +47,15 @@ def ensure_collector(segment: Segment, *, need_guard: bool = False) -> None:
     """
     if segment.ring.words[Header.SESSION_STATE] != SessionState.LIVE:
         return
-    with Transient() as transient:
-        descriptor = transient.own(segment.open())
+    with no_forks(), FileIO(segment.open(), "r+") as file:
+        descriptor = close_in_children(file)
         if leases.is_held(descriptor, Lock.GUARD) or (not need_guard and leases.is_held(descriptor, Lock.WORKER)):
             return
         if not leases.try_lock(descriptor, Lock.STARTER) or leases.is_held(descriptor, Lock.GUARD):
             return
         directories.ensure_private(segment.runtime_directory)
-        _start(segment, transient.own(fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, STARTER_DESCRIPTOR + 1)))
+        with FileIO(fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, STARTER_DESCRIPTOR + 1), "r+") as starter:
+            _start(segment, close_in_children(starter))
 
 
 def collector_command(segment: Segment, role: str) -> list[str]:
