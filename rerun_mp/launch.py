@@ -15,13 +15,14 @@ import contextlib
 import fcntl
 import os
 import sys
+from io import FileIO
 
 from rerun_mp import directories
 from rerun_mp.errors import CollectorError, SharedMemoryError
 from rerun_mp.shm import leases
 from rerun_mp.shm.layout import Header, Lock, SessionState
 from rerun_mp.shm.segment import Segment
-from rerun_mp.shm.transient import Transient
+from rerun_mp.shm.transient import close_in_children, no_forks
 
 __all__ = ["STARTER_DESCRIPTOR", "ensure_collector", "start_detached"]
 
@@ -47,19 +48,20 @@ def ensure_collector(segment: Segment, *, need_guard: bool = False) -> None:
     state = segment.ring.words[Header.SESSION_STATE]
     if state == SessionState.ENDED:
         return
-    with Transient() as transient:
-        try:
-            descriptor = transient.own(segment.open(is_ending=state != SessionState.LIVE))
-        except SharedMemoryError:
-            if segment.ring.words[Header.SESSION_STATE] < SessionState.REMOVING:
-                raise
-            return
-        if leases.is_held(descriptor, Lock.GUARD) or (not need_guard and leases.is_held(descriptor, Lock.WORKER)):
-            return
-        if not leases.try_lock(descriptor, Lock.STARTER) or leases.is_held(descriptor, Lock.GUARD):
-            return
-        directories.ensure_private(segment.runtime_directory)
-        _start(segment, transient.own(fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, STARTER_DESCRIPTOR + 1)))
+    try:
+        with no_forks(), FileIO(segment.open(is_ending=state != SessionState.LIVE), "r+") as file:
+            descriptor = close_in_children(file)
+            if leases.is_held(descriptor, Lock.GUARD) or (not need_guard and leases.is_held(descriptor, Lock.WORKER)):
+                return
+            if not leases.try_lock(descriptor, Lock.STARTER) or leases.is_held(descriptor, Lock.GUARD):
+                return
+            directories.ensure_private(segment.runtime_directory)
+            with FileIO(fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, STARTER_DESCRIPTOR + 1), "r+") as starter:
+                _start(segment, close_in_children(starter))
+    except SharedMemoryError:
+        # Its segment has gone, as it must when a session ends.
+        if segment.ring.words[Header.SESSION_STATE] < SessionState.REMOVING:
+            raise
 
 
 def collector_command(segment: Segment, role: str) -> list[str]:

@@ -11,31 +11,34 @@ the end of a call can make nothing disagree.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
 import time
 from enum import Enum
+from io import FileIO
 from typing import TYPE_CHECKING
 
 from rerun_mp.blobs import BlobAppend
-from rerun_mp.encoding.chains import chain_slots, pack_chain
+from rerun_mp.encoding.chains import chain_slots, pack_chain, unpack_chain
 from rerun_mp.encoding.frames import (
     FILE_REFERENCE,
-    LARGE_FILE_PREFIX,
     FrameKind,
     Rows,
     Shape,
+    large_file_prefix,
     pack_rows_head,
     pack_shape,
 )
 from rerun_mp.encoding.identity import RowIds
 from rerun_mp.encoding.tables import WIDE_ROW
-from rerun_mp.errors import RingFullError
+from rerun_mp.errors import CorruptionError, RingFullError
 from rerun_mp.registration import Registration
 from rerun_mp.settings import Policy
-from rerun_mp.shm.layout import Attention, Header, Kind, Line, ProducerWord
+from rerun_mp.shm.layout import Attention, Header, Kind, Line, ProducerWord, SlotState
 from rerun_mp.shm.segment import ClaimLocks, Segment
+from rerun_mp.shm.transient import close_in_children, no_forks
 from rerun_mp.shm.writer import SlotWriter
 from rerun_mp.table import OpenTable, TableRow, plan_for
 
@@ -116,6 +119,8 @@ class Producer:
         self._ringer = ringer
         self._mutex = threading.RLock()
         self._busy = False
+        self._is_torn = False
+        """Whether an exception has ended a call that may have left a slot open which nobody knows."""
         self._closed = False
         self._row_ids = RowIds()
         self._slot = -1
@@ -221,9 +226,12 @@ class Producer:
                 row_id = self._row_ids.mint(1)
                 head = message.pack(message.before, *row_id, message.between, *times, message.behind)
                 if not self._write_chain(chain, slots, message.total, (head, blob, message.after)):
+                    self._busy = False
                     return False
-            finally:
-                self._busy = False
+            except BaseException:
+                self._is_torn, self._busy = True, False
+                raise
+            self._busy = False
         if self._words[Header.ATTENTION]:
             self._attend()
         return True
@@ -252,7 +260,8 @@ class Producer:
         # Under the mutex: a thread in the middle of a call must not write into a slot whose owner is taken for dead.
         with self._mutex:
             self._closed = True
-            self._seal_all()
+            if not self._busy:
+                self._seal_all()
         self._registration.release()
 
     def _append_once(self, rows: Rows) -> bool:
@@ -263,13 +272,17 @@ class Producer:
         with self._mutex:
             if self._closed:
                 return False
-            if self._busy:
-                return self._append_alone(rows)
+            is_nested = self._busy
             self._busy = True
             try:
+                if is_nested:
+                    return self._append_alone(rows)
                 return self._append_open(rows)
+            except BaseException:
+                self._is_torn = True
+                raise
             finally:
-                self._busy = False
+                self._busy = is_nested
 
     def _append_open(self, rows: Rows) -> bool:
         """Append to the open slot, or else to a new one, or to several."""
@@ -278,6 +291,8 @@ class Producer:
         if self._slot >= 0 and self._append_at(self._words[self._ring.count_word(self._slot)], rows):
             return True
         self._seal_open()
+        if self._is_torn:
+            self._mend()
         slot = self._claim(Kind.FRAMES, maps_ahead=rows.size >= WIDE_ROW)
         if slot is None:
             return False
@@ -301,6 +316,9 @@ class Producer:
                         return Outcome.COMMITTED
                     self._close_table(row.shape)
                 return self._append_to_new_table(row, table)
+            except BaseException:
+                self._is_torn = True
+                raise
             finally:
                 self._busy = False
 
@@ -308,6 +326,8 @@ class Producer:
         plan = plan_for(row.shape, self._capacity)
         if plan is None:
             return Outcome.NOT_A_TABLE
+        if self._is_torn:
+            self._mend()
         slot = self._claim(Kind.TABLE, maps_ahead=row.shape.width >= WIDE_ROW)
         if slot is None:
             return Outcome.NO_SPACE
@@ -349,7 +369,11 @@ class Producer:
         return True
 
     def _close_table(self, shape: TableShape) -> None:
-        self._row_ids.reach(self._tables.pop(shape).close())
+        table = self._tables[shape]
+        self._row_ids.reach(table.retire())
+        # An exception before this finds a table to which nobody appends; one after it, a slot for `_mend`.
+        del self._tables[shape]
+        self._writer.seal(table.slot)
 
     def _append_alone(self, rows: Rows) -> bool:
         """Append to a slot claimed for these rows only: no other call's state is touched."""
@@ -407,11 +431,13 @@ class Producer:
         """
         missing = slots - len(self._spares)
         if missing > 0:
+            if self._is_torn:
+                self._mend()
             more = self._claim_chain(max(missing, min(SPARE_SLOTS, self._words[Header.USABLE_SLOTS] // SPARE_SHARE)))
             self._spares = self._spares + more
             if not self._ring.has_room_to_keep():
-                self._writer.abandon(self._spares[slots:])
-                self._spares = self._spares[:slots]
+                surplus, self._spares = self._spares[slots:], self._spares[:slots]
+                self._writer.abandon(surplus)
         # No call in between: whoever interrupts the call finds a slot here or there.
         chain, self._spares = self._spares[:slots], self._spares[slots:]
         return chain
@@ -428,10 +454,15 @@ class Producer:
         directory = self._segment.spool_directory
         os.makedirs(directory, mode=0o700, exist_ok=True)
         self._large_files += 1
-        name = f"{LARGE_FILE_PREFIX}{self._registration.index}-{self._registration.generation}-{self._large_files}"
+        name = large_file_prefix(self._registration.index, self._registration.generation) + str(self._large_files)
         path = os.path.join(directory, name)
-        with open(path, "xb", opener=_open_private) as file:
-            file.writelines(rows.pieces)
+        try:
+            with open(path, "xb", opener=_open_private) as file:
+                file.writelines(rows.pieces)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            raise
         reference = FILE_REFERENCE.pack(rows.kind, rows.size) + name.encode()
         written = self._append_alone(rows._replace(kind=FrameKind.FILE, pieces=(reference,), size=len(reference)))
         if not written:
@@ -457,7 +488,8 @@ class Producer:
         self._look_after_collector()
         tried: list[int] = []
         try:
-            with ClaimLocks(self._segment) as locks:
+            with no_forks(), FileIO(self._segment.open(), "r+") as file:
+                locks = ClaimLocks(self._segment, close_in_children(file))
                 slots = self._writer.claim(kinds, self._start(), locks.lock, locks.reserve, tried)
             for slot in slots:
                 if maps_ahead and not self._mapped[slot]:
@@ -474,10 +506,46 @@ class Producer:
         return self._registration.index * 61 % self._ring.geometry.slots
 
     def _seal_all(self) -> None:
-        self._seal_open()
-        self._abandon_spares()
-        for shape in list(self._tables):
-            self._close_table(shape)
+        """Give every open slot to the collector. Under the mutex, in no call's middle."""
+        self._busy = True
+        try:
+            if self._is_torn:
+                self._mend()
+            self._seal_open()
+            self._abandon_spares()
+            for shape in list(self._tables):
+                self._close_table(shape)
+        except BaseException:
+            self._is_torn = True
+            raise
+        finally:
+            self._busy = False
+
+    def _mend(self) -> None:
+        """Let go of the slots that calls ended by an exception have left open.
+
+        A KeyboardInterrupt may come after any call: between a claim and the note of it, and where a slot is given back.
+        Such a slot is one that is ours and open, and that we do not know. In no call's middle: a call in progress has
+        such slots, too.
+        """
+        ring, words, owner = self._ring, self._words, self._registration.owner
+        known = {self._slot, *self._spares, *(table.slot for table in self._tables.values())}
+        for slot in ring.owner_slots(owner):
+            line = ring.geometry.line_word(slot)
+            if words[line + Line.KIND] == Kind.HEAD and words[line + Line.COUNT]:
+                # Parts stay open until the collector frees them with their head; if it has meanwhile, they are free.
+                with contextlib.suppress(CorruptionError):
+                    offset = ring.geometry.slot_offset(slot)
+                    head = ring.memory[offset : offset + self._capacity]
+                    known.update(part for part, _ in unpack_chain(head, ring.geometry.slots, self._capacity)[0])
+        for slot in ring.owner_slots(owner):
+            if slot in known or ring.states[slot] != owner | SlotState.OPEN:
+                continue
+            if words[ring.count_word(slot)]:
+                self._writer.seal(slot)
+            else:
+                self._writer.abandon((slot,))
+        self._is_torn = False
 
     def _seal_open(self) -> None:
         slot, self._slot = self._slot, -1

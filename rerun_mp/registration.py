@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from io import FileIO
 from typing import TYPE_CHECKING
 
 from rerun_mp.shm import leases
@@ -23,7 +24,7 @@ from rerun_mp.shm.layout import (
     ProducerWord,
     pack_owner,
 )
-from rerun_mp.shm.transient import Transient
+from rerun_mp.shm.transient import close_in_children, no_forks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,8 +72,8 @@ def _try_all(segment: Segment) -> Registration | None:
         if words[geometry.producer_word(index) + ProducerWord.STATE] & 0xFF != ProducerState.FREE:
             continue
         entry = geometry.producer_word(index)
-        with Transient() as transient:
-            descriptor = transient.own(segment.open())
+        with no_forks(), FileIO(segment.open(), "r+") as file:
+            descriptor = close_in_children(file)
             if not leases.try_lock(descriptor, Lock.PRODUCERS + index):
                 continue
             # Looked at again under the lock: somebody may have come and gone.

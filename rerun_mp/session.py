@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from io import FileIO
 from typing import TYPE_CHECKING
 
 from rerun_mp import directories, forking, launch
@@ -30,7 +31,7 @@ from rerun_mp.settings import Settings
 from rerun_mp.shm import leases, segment
 from rerun_mp.shm.doorbell import Ringer
 from rerun_mp.shm.layout import Geometry, Header, Line, Lock, SessionState
-from rerun_mp.shm.transient import Transient
+from rerun_mp.shm.transient import close_in_children, no_forks
 from rerun_mp.shm.writer import ForkedError
 from rerun_mp.waiting import Progress, pause_length, wait_until
 
@@ -318,8 +319,8 @@ class Session:
         deadline = time.monotonic() + 10
         attempt = 0
         while True:
-            with Transient() as transient:
-                if leases.try_lock(transient.own(self.segment.open()), Lock.CONFIG):
+            with no_forks(), FileIO(self.segment.open(), "r+") as file:
+                if leases.try_lock(close_in_children(file), Lock.CONFIG):
                     config = edit(self.config())
                     revision = self._words[Header.CONFIG_REVISION] + 1
                     write_config(self.segment, replace(config, revision=revision))

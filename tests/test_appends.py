@@ -10,7 +10,7 @@ import pytest
 from rerun_mp import appends
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.encoding.tables import Form, TableShape
-from rerun_mp.shm.layout import Geometry, Kind, SlotState
+from rerun_mp.shm.layout import Geometry, Kind
 from rerun_mp.shm.ring import Ring
 from rerun_mp.table import OpenTable, TableRow, plan_for
 from tests.shm.bench_ring import always, claim_one, make_ring, make_writer
@@ -119,8 +119,7 @@ def test_an_append_refuses_what_it_cannot_do() -> None:
     assert full == plan_for(table.shape, GEOMETRY.slot_bytes)._replace().capacity  # type: ignore[union-attr]
     other, _, _ = open_table(ring)
     assert other.append("a", Number(), {})
-    other.close()
-    assert ring.states[other.slot] & 0xFF == SlotState.SEALED
+    other.retire()
     assert not other.append("a", Number(), {})
     third, alive, _ = open_table(ring)
     alive[0] = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,8 @@ def _leave_a_row(made: Segment) -> int:
     """Register, commit one row, and keep the slot open."""
     registration = _take(made)
     writer = SlotWriter(made.ring, registration.owner, memoryview(b"\x01"), 0)
-    with ClaimLocks(made) as locks:
+    with FileIO(made.open(), "r+") as file:
+        locks = ClaimLocks(made, file.fileno())
         slot = claim_one(writer, Kind.TABLE, 0, locks.lock, locks.reserve)
     if (registration.index, slot) != (0, 0):
         return 1

@@ -1,7 +1,8 @@
 """Watches who of the producers still lives, and clears up after those who do not.
 
 Dead is whose lease the kernel has freed. In this order: the lease, then the slots' states, then their counts. An entry
-is freed last, when every slot of that (index, generation) is delivered and free, and its account is written down.
+is freed last, when every slot of that (index, generation) is delivered and free, its account is written down, and the
+files of messages that it died in the middle of are removed.
 
 A slot whose owner has no entry, and whose lease nobody holds, has a forged line: it is cleared up in the same way, so
 that a ring cannot lose its slots one by one.
@@ -9,8 +10,12 @@ that a ring cannot lose its slots one by one.
 
 from __future__ import annotations
 
+import contextlib
+import os
+
 from rerun_mp.accounts import close_account
 from rerun_mp.collector.sweep import Sweeper
+from rerun_mp.encoding.frames import large_file_prefix
 from rerun_mp.shm import leases
 from rerun_mp.shm.layout import PAGE, PRODUCER_WORDS, WORD, Lock, ProducerState, ProducerWord, pack_owner, unpack_owner
 from rerun_mp.shm.segment import Segment
@@ -45,6 +50,7 @@ class ProducersWatch:
             self._sweeper.seal_dead(owner)
             if not self._segment.ring.owner_slots(owner):
                 close_account(self._segment, index)
+                self._remove_files(large_file_prefix(index, state >> 8))
                 entry = self._segment.ring.geometry.producer_word(index)
                 self._segment.ring.words[entry + ProducerWord.STATE] = state & ~0xFF | ProducerState.FREE
         for owner in owners:
@@ -59,6 +65,13 @@ class ProducersWatch:
             if has_entry or leases.is_held(self._descriptor, Lock.PRODUCERS + index):
                 return
         self._sweeper.seal_dead(owner)
+
+    def _remove_files(self, prefix: str) -> None:
+        """Remove what a producer has put into the spool and no row in the ring names."""
+        with contextlib.suppress(OSError), os.scandir(self._segment.spool_directory) as entries:
+            for entry in entries:
+                if entry.name.startswith(prefix):
+                    os.unlink(entry.path)
 
     def entries(self) -> int:
         """Return how many entries are not free: living producers and dead ones with something to deliver."""

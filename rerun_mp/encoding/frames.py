@@ -42,6 +42,7 @@ __all__ = [
     "Rows",
     "RowsFrame",
     "Shape",
+    "large_file_prefix",
     "pack_rows_head",
     "pack_shape",
     "unpack_frames",
@@ -53,6 +54,11 @@ FILE_REFERENCE = struct.Struct("<BQ")
 LARGE_FILE_PREFIX = "large-"
 """How the names of spool files begin that hold a batch."""
 ALIGNMENT = 8
+
+
+def large_file_prefix(producer: int, generation: int) -> str:
+    """Return how the names of one producer's files begin."""
+    return f"{LARGE_FILE_PREFIX}{producer}-{generation}-"
 
 
 class FrameKind(IntEnum):

@@ -14,12 +14,13 @@ import contextlib
 import os
 import stat
 import time
+from io import FileIO
 
 from rerun_mp.errors import PrivacyError, SharedMemoryError
 from rerun_mp.shm import kernel, leases
 from rerun_mp.shm.layout import MAGIC, PAGE, VERSION, Geometry, Header, Lock
 from rerun_mp.shm.ring import Ring
-from rerun_mp.shm.transient import Transient
+from rerun_mp.shm.transient import close_in_children, no_forks
 
 __all__ = [
     "DIRECTORY",
@@ -149,28 +150,14 @@ class ClaimLocks:
     """The locks of the slots that one claim tries, on an open file description made for this claim alone.
 
     An inherited description would share its locks with the parent, and a kept descriptor may be closed by the program
-    and its number given to a file of the user's.
+    and its number given to a file of the user's. They are held until the description is closed.
     """
 
-    __slots__ = ("_descriptor", "_geometry", "_segment", "_transient")
+    __slots__ = ("_descriptor", "_geometry")
 
-    def __init__(self, segment: Segment) -> None:
-        self._segment = segment
+    def __init__(self, segment: Segment, descriptor: int) -> None:
         self._geometry = segment.ring.geometry
-        self._transient = Transient()
-        self._descriptor = -1
-
-    def __enter__(self) -> ClaimLocks:
-        self._transient.__enter__()
-        try:
-            self._descriptor = self._transient.own(self._segment.open())
-        except BaseException:
-            self._transient.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._transient.__exit__()
+        self._descriptor = descriptor
 
     def lock(self, slot: int) -> bool:
         """Take a slot's lock without waiting."""
@@ -309,8 +296,8 @@ def open_checked(path: str) -> int:
 
 def _participate(descriptor: int) -> leases.Lease | None:
     # On a description of its own: the mapping of the data would keep the lease for the life of the process.
-    with Transient() as transient:
-        own = transient.own(os.open(f"/proc/self/fd/{descriptor}", os.O_RDWR | os.O_CLOEXEC))
+    with no_forks(), FileIO(os.open(f"/proc/self/fd/{descriptor}", os.O_RDWR | os.O_CLOEXEC), "r+") as file:
+        own = close_in_children(file)
         if not leases.try_lock(own, Lock.PARTICIPANTS, shared=True):
             return None
         return leases.Lease.keep(own, inherited=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,8 @@ def test_a_part_that_has_a_new_owner_is_not_freed_with_its_old_chain(made: Segme
     part = kinds.index(Kind.PART)
     made.ring.free(part)
     writer = SlotWriter(made.ring, pack_owner(3, 9), memoryview(b"\x01"), 0)
-    with ClaimLocks(made) as locks:
+    with FileIO(made.open(), "r+") as file:
+        locks = ClaimLocks(made, file.fileno())
         assert claim_one(writer, Kind.PART, part, locks.lock, locks.reserve) == part
 
     Sweeper(made).free_done()
@@ -123,7 +125,7 @@ class TornControl(np.ndarray[Any, Any]):
     stores: list[Callable[[], None]]
     """What happens before each word is read, and after the last."""
 
-    def copy(self, order: Any = "C") -> Any:
+    def copy(self, order: Any = "C") -> Any:  # noqa: ARG002
         """Return a snapshot that was taken word by word."""
         snapshot = np.zeros(self.shape, np.uint64)
         for word, store in zip(self.words, self.stores, strict=False):
@@ -138,7 +140,8 @@ class TornControl(np.ndarray[Any, Any]):
 def test_no_snapshot_frees_a_slot_that_has_more(words: range, commit_at: int, seal_at: int, made: Segment) -> None:
     """Hazard 10: the owner commits and seals while the table is copied, in whatever order its words are read."""
     writer = SlotWriter(made.ring, pack_owner(1, 1), memoryview(b"\x01"), 0)
-    with ClaimLocks(made) as locks:
+    with FileIO(made.open(), "r+") as file:
+        locks = ClaimLocks(made, file.fileno())
         slot = claim_one(writer, Kind.TABLE, 0, locks.lock, locks.reserve)
     assert slot is not None
     writer.commit(slot, 1)

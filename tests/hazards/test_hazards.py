@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.programs import ROOT
 from tests.hazards.registry import TITLES, Edit, Removal, copy_tree
 from tests.hazards.removals import REMOVALS
-from tests.harness.programs import ROOT
 
 TEST_SECS = 100
 """A test that hangs without its guard has failed after so many seconds."""

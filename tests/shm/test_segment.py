@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from rerun_mp.shm import leases, segment
 from rerun_mp.shm.layout import Geometry, Header, Lock, SlotState, pack_owner
 from rerun_mp.shm.ring import Ring
 from rerun_mp.shm.segment import ClaimLocks, Segment
-from rerun_mp.shm.transient import Transient
+from rerun_mp.shm.transient import close_in_children, no_forks
 from rerun_mp.shm.writer import SlotWriter
 from tests.shm.bench_ring import claim_one
 
@@ -200,7 +201,8 @@ def _claim_often(made: Segment, producer: int, rounds: int) -> int:
     writer = SlotWriter(made.ring, pack_owner(producer, 1), memoryview(b"\x01"), 0)
     mine = writer.owner | SlotState.OPEN
     for number in range(rounds):
-        with ClaimLocks(made) as locks:
+        with no_forks(), FileIO(made.open(), "r+") as file:
+            locks = ClaimLocks(made, close_in_children(file))
             slot = claim_one(writer, 1, number % 4, locks.lock, locks.reserve)
         if slot is None:
             continue
@@ -216,8 +218,8 @@ def test_a_fork_waits_for_transient_descriptors() -> None:
     opened, may_close = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with Transient() as transient:
-            descriptor = transient.own(os.open("/dev/null", os.O_RDONLY))
+        with no_forks(), FileIO("/dev/null") as file:
+            descriptor = close_in_children(file)
             numbers.append(descriptor)
             opened.set()
             may_close.wait()
@@ -240,8 +242,8 @@ def test_a_fork_waits_for_transient_descriptors() -> None:
 
 def test_a_child_forked_in_the_middle_closes_them() -> None:
     """The same thread forks, as a signal handler would: the child closes what it must not keep, once."""
-    with Transient() as transient:
-        descriptor = transient.own(os.open("/dev/null", os.O_RDONLY))
+    with no_forks(), FileIO("/dev/null") as file:
+        descriptor = close_in_children(file)
         child = os.fork()
         if child == 0:
             try:
