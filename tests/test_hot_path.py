@@ -17,7 +17,7 @@ RECORDED: dict[tuple[int, int], dict[str, int]] = {
         "TextLog with level": 190,
         "TextLog after one with level": 192,
         "Points3D": 184,
-        "Image": 1198,
+        "Image": 1196,
         "Transform3D": 246,
         "set_time": 44,
     },

@@ -162,7 +162,7 @@ def test_no_snapshot_frees_a_slot_that_has_more(words: range, commit_at: int, se
     assert sweeper.has_news()
     made.ring.take(slot, 2, 2)
     made.ring.words[Header.SWEEP_DONE] = 2
-    sweeper.free_done()
+    Sweeper(made).free_done()
     assert states(made)[slot] == SlotState.FREE
 
 
