@@ -97,7 +97,7 @@ class SessionConfig:
                     )
                     for spec in raw["recordings"]
                 ),
-                rescue_directory=str(raw["rescue_directory"]) if raw["rescue_directory"] is not None else None,
+                rescue_directory=str(raw["rescue_directory"]) if raw.get("rescue_directory") is not None else None,
             )
         except (ValueError, TypeError, KeyError) as error:
             raise CorruptionError(f"the session's configuration file cannot be read: {error!r}") from error

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from rerun_mp import directories
 from rerun_mp.collector.parts import remove_complete
 from rerun_mp.encoding.identity import ENVIRONMENT_VARIABLE, parse_key, segment_name
+from rerun_mp.errors import CorruptionError
 from rerun_mp.session import read_config
 from rerun_mp.shm import leases
 from rerun_mp.shm.doorbell import Bell
@@ -58,7 +59,7 @@ def end_session(worker: Worker) -> bool:
             segment.path = segment.ending_path
         if worker.state < SessionState.FILES_COMPLETE:
             _drain(worker)
-            worker.outputs.complete_files(read_config(segment).rescue_directory)
+            worker.outputs.complete_files(_rescue_directory(segment))
             worker.set_state(SessionState.FILES_COMPLETE)
         worker.outputs.close_live(LIVE_PATIENCE)
         worker.set_state(SessionState.REMOVING)
@@ -83,6 +84,13 @@ def _may_be_ours(path: str, nonce: bytes) -> bool:
     """Say whether a path that was in shared memory is one that a session's directory can have."""
     base, name = os.path.split(path)
     return name == nonce.hex()[:16] and os.path.basename(base).startswith("rerun_mp")
+
+
+def _rescue_directory(segment: Segment) -> str | None:
+    try:
+        return read_config(segment).rescue_directory
+    except CorruptionError:
+        return None  # the worker has said so already
 
 
 def _drain(worker: Worker) -> None:

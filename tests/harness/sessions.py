@@ -82,7 +82,7 @@ class SessionWatch:
 
     def collector(self, role: str) -> psutil.Process:
         """Wait until there is exactly one process of this role, and return it."""
-        wait_until(lambda: len(self.collectors()[role]) == 1, what=f"one {role}")
+        wait_until(lambda: len(self.collectors()[role]) == 1, timeout_secs=30.0, what=f"one {role}")
         return self.collectors()[role][0]
 
     def kill(self, *roles: str) -> None:
