@@ -235,6 +235,7 @@ def _supervise(run: Callable[[mmap.mmap], int], seed: int) -> int:
             sys.stderr.flush()
             os._exit(status)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    Path(f"/dev/shm/rmp-hostile-{child}").unlink(missing_ok=True)
     if status not in (0, 1):
         number = int.from_bytes(at[:8], "little")
         print(f"segment {seed}:{number} ended the process ({status})")
