@@ -60,7 +60,7 @@ class Ringer:
 class Bell:
     """The collector's end. Without a semaphore of ours in /dev/shm nobody can ring, so it sleeps a moment only."""
 
-    __slots__ = ("_name", "_semaphore")
+    __slots__ = ("_has_complained", "_name", "_semaphore")
 
     def __init__(self, nonce: bytes) -> None:
         self._name = name_of(nonce)
@@ -118,8 +118,8 @@ class Bell:
         if not self._has_complained:
             self._has_complained = True
             sys.stderr.write(
-                f"rerun_mp: {_path_of(self._name)} is not ours and is not used, so nobody can wake the collector, which "
-                f"looks by itself every {DEAF_SECS} s. Remove it.\n"
+                f"rerun_mp: {_path_of(self._name)} is not ours and is not used. Nobody can wake the collector, which "
+                f"looks by itself every {DEAF_SECS} s. Remove that file.\n"
             )
 
 
