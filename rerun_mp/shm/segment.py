@@ -84,6 +84,11 @@ class Segment:
         """Where rows without a file wait, on disk."""
         return self._path_at(Header.SPOOL_DIRECTORY)
 
+    def remember(self) -> None:
+        """Read what says whose segment this is, before anybody can have damaged it."""
+        if not (self.nonce and self.runtime_directory and self.spool_directory):
+            raise SharedMemoryError(f"{self.path} names no directories; its header is damaged")
+
     def map_ahead(self, slot: int) -> None:
         """Map a slot's pages into this process, all at once; they have been reserved."""
         geometry = self.ring.geometry
@@ -222,6 +227,7 @@ def create(
         )
         made.participants = participants = _participate(descriptor)
         assert participants is not None, "nobody else knows this file yet"
+        made.remember()
         try:
             kernel.link_descriptor(descriptor, path)
         except FileExistsError:
@@ -260,7 +266,9 @@ def attach(path: str, *, participate: bool = True, shared: bool = True) -> Segme
                 raise FileNotFoundError
             _, geometry = read_header(descriptor, path)
             address = kernel.map_file(descriptor, geometry.total_bytes, writable=True, shared=shared)
-            return Segment(path, inode, address, geometry, participants)
+            joined = Segment(path, inode, address, geometry, participants)
+            joined.remember()
+            return joined
         except BaseException as error:
             if participants is not None:
                 participants.release()

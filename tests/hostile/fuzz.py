@@ -71,9 +71,17 @@ class Fuzzer:
 
         rng = random.Random(self.seed << 40 | number)
         victim = rng.choice(self.victims[:-1]) if rng.random() < 0.98 else self.victims[-1]
+        self.run_on(victim, mutate, rng, number)
+        if number % FILE_EVERY == FILE_EVERY - 1:
+            self.write_and_read()
+
+    def run_on(
+        self, victim: Any, damage: Callable[[random.Random, Any], None], rng: random.Random, number: int
+    ) -> None:
+        """Damage and drain a victim, and check what must hold of it."""
         tables = bytes(victim.image.memory[: victim.regions[0][1]])
         try:
-            mutate(rng, victim)
+            damage(rng, victim)
             is_within = victim.image.memory[: len(tables)] == tables
             if rng.random() < 0.1:
                 self._begin_as_a_new_collector(rng, victim)
@@ -87,8 +95,6 @@ class Fuzzer:
             self.counts["chunks"] += len(chunks)
             expected = self._expected[victim.name]
             self._waiting += [(number, chunk) for chunk in chunks if chunk.chunk_id not in expected]
-            if number % FILE_EVERY == FILE_EVERY - 1:
-                self.write_and_read()
         finally:
             victim.restore()
 
@@ -235,6 +241,7 @@ def _supervise(run: Callable[[mmap.mmap], int], seed: int) -> int:
             sys.stderr.flush()
             os._exit(status)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    Path(f"/dev/shm/rmp-hostile-{child}").unlink(missing_ok=True)
     if status not in (0, 1):
         number = int.from_bytes(at[:8], "little")
         print(f"segment {seed}:{number} ended the process ({status})")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from rerun_mp.shm.layout import PAGE, Header, Line, ProducerWord, SlotState, pack_owner
 from tests.hostile.victims import GEOMETRY, Victim
 
-__all__ = ["mutate"]
+__all__ = ["EXTREMES", "mutate"]
 
 EXTREMES = (
     *(0, 1, 2, 7, 8, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF),
