@@ -305,13 +305,13 @@ def test_of_two_runs_with_one_path_the_later_has_it_and_neither_is_mixed(tmp_pat
     put(first, [0, 1])
     later = RecordingStore(RECORDING, tmp_path / "later", b"another segment.")
     later.set_files([file_spec(out)])
-    put(first, [2])
-    put(later, [10, 11])
+    put(first, range(2, 60))
+    put(later, [110, 111])
     first.finish()
-    put(later, [12])
+    put(later, [112])
     later.finish()
     verify(out)
-    assert numbers_in(out) == [10, 11, 12]
+    assert numbers_in(out) == [110, 111, 112]
     assert os.listdir(out.parent) == [out.name]
 
 
