@@ -86,7 +86,7 @@ REMOVALS = (
             ),
         ),
         ("tests/faults/test_orphans.py::test_a_subprocess_joins_after_its_parent_has_left",),
-        "assert",
+        "FileNotFoundError",
     ),
     Removal(
         9,

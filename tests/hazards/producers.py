@@ -63,7 +63,7 @@ REMOVALS = (
                 "producer.py",
                 "            if len(chain) < slots:\n                return False\n",
                 "            while len(chain) < slots:\n"
-                "                time.sleep(0.001)\n"
+                "                time.sleep(0.0002)\n"
                 "                kinds = [Kind.PART if chain else Kind.HEAD, *[Kind.PART] * (slots - len(chain) - 1)]\n"
                 "                chain += self._claim_slots(kinds, maps_ahead=True)\n",
             ),

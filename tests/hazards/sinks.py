@@ -116,8 +116,14 @@ REMOVALS = (
     Removal(
         30,
         "reads-the-file-at-once",
-        "Parts are copied as a stream, through windows of 16 MB.",
-        (Edit("collector/rrd_file.py", "WINDOW_BYTES = 16 << 20\n", "WINDOW_BYTES = 16 << 40\n"),),
+        "Parts are copied as a stream, a chunk at a time, and flushed every 16 MB.",
+        (
+            Edit(
+                "collector/rerun_sinks.py",
+                "        for chunk in source:\n            number",
+                "        for chunk in list(source):\n            number",
+            ),
+        ),
         ("tests/collector/test_store.py::test_completing_a_large_file_takes_little_memory",),
         "MiB",
     ),
