@@ -173,7 +173,7 @@ def test_a_slot_that_is_somebody_elses_by_now_is_refused(form: Form, number: int
     table, _, _ = open_table(ring, form=form, parts=parts)
     archetype = Text("INFO" if form == Form.LEVELLED_TEXT else None)
     assert table.append("a", archetype, {})
-    table.close()
+    table.retire()
     before = bytes(ring.memory)
     ring.words[ring.count_word(table.slot)] = number
     assert not table.append("a", archetype, {})

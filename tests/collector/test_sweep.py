@@ -125,7 +125,7 @@ class TornControl(np.ndarray[Any, Any]):
     stores: list[Callable[[], None]]
     """What happens before each word is read, and after the last."""
 
-    def copy(self, order: Any = "C") -> Any:  # noqa: ARG002
+    def copy(self, order: Any = "C") -> Any:  # noqa: ARG002 (as numpy has it)
         """Return a snapshot that was taken word by word."""
         snapshot = np.zeros(self.shape, np.uint64)
         for word, store in zip(self.words, self.stores, strict=False):

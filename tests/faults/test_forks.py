@@ -115,35 +115,47 @@ def test_logging_in_a_signal_handler_in_the_middle_of_a_call(kind: str, run_pyth
 
 
 FINALISING = """
-import sys, threading
+import os, sys, threading, types
 import rerun_mp as rr
 rr.init("rerun_mp_finalising")
 rr.save(sys.argv[1])
+rr.log("main", rr.Scalars(1.0))
+# Of what has no table: each call holds the producer's mutex.
+row = rr.Boxes2D(half_sizes=[[1.0, 2.0]])
+child = os.fork() if sys.argv[2] == "child" else 0
+if child:
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 class Late:
-    def __del__(self):
-        rr.log("late", rr.Scalars(1.0))
-late = Late()
-late.cycle = late
+    # When it is called, names are gone.
+    def __del__(self, log=rr.log, row=row):
+        log("late", row)
+# Of this module nothing is freed, because the threads below are frozen in it.
+sys.modules["another"] = types.ModuleType("another")
+sys.modules["another"].late = Late()
 def for_ever():
     while True:
-        rr.log("daemon", rr.Scalars(1.0))
+        rr.log("daemon", row)
         begun.release()
 begun = threading.Semaphore(0)
 for _ in range(4):
     threading.Thread(target=for_ever, daemon=True).start()
 begun.acquire()
-rr.log("main", rr.Scalars(1.0))
 """
 
 
-def test_daemon_threads_and_finalisers_do_not_hang_the_end(run_python: RunPython, tmp_path: Path) -> None:
-    """Hazard 22: daemon threads that log until finalisation freezes them, and a `__del__` that logs, end in peace."""
+@pytest.mark.parametrize("where", ["founder", "child"])
+def test_daemon_threads_and_finalisers_do_not_hang_the_end(where: str, run_python: RunPython, tmp_path: Path) -> None:
+    """Hazard 22: daemon threads that log until finalisation freezes them, and a `__del__` that logs, end in peace.
+
+    The founder has left the session by then. A forked child has not: its `__del__` logs.
+    """
     path = tmp_path / "out.rrd"
-    run_python(FINALISING, path, timeout=60.0).check()
+    run_python(FINALISING, path, where, timeout=40.0).check()
     verify(path)
     counts = Counter(row.entity_path for row in rows_of(path))
     assert counts["main"] == 1
     assert counts["daemon"] > 0
+    assert counts["late"] == (1 if where == "child" else 0)
 
 
 DAEMON = """

@@ -74,7 +74,8 @@ class Edit:
     def function(self) -> str:
         """Return the name of the innermost function or class of the product around the text; "" for a module's own."""
         source = (ROOT / "rerun_mp" / self.file).read_text()
-        line = source[: source.index(self.old)].count("\n") + 1 + (len(self.old) - len(self.old.lstrip("\n")))
+        # The last line of a text is surely in the function; its first may be the end of another.
+        line = source[: source.index(self.old)].count("\n") + self.old.rstrip("\n").count("\n") + 1
         names: list[str] = []
         body: list[ast.stmt] = ast.parse(source).body
         while True:

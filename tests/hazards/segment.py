@@ -136,7 +136,7 @@ REMOVALS = (
     Removal(
         12,
         "forgets-its-sinks",
-        "What the collector must know of recordings and sinks lies in the spool directory too, which no logout removes.",
+        "What the collector must know of sinks lies in the spool directory too, which no logout removes.",
         (
             Edit(
                 "session.py",
