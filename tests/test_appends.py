@@ -5,13 +5,12 @@ from __future__ import annotations
 import dis
 from types import FunctionType
 
-import numpy as np
 import pytest
 
 from rerun_mp import appends
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.encoding.tables import Form, Part, TableShape
-from rerun_mp.shm.layout import Geometry, Kind, SlotState
+from rerun_mp.shm.layout import Geometry, Kind
 from rerun_mp.shm.ring import Ring
 from rerun_mp.table import OpenTable, TableRow, plan_for
 from tests.shm.bench_ring import always, claim_one, make_ring, make_writer
@@ -70,7 +69,7 @@ class Text:
     """Stands for a text, with a level or without, and for points."""
 
     _text = "text"
-    _block = np.ones((2, 3), np.float32)
+    _buffer = memoryview(bytes(24))
 
     def __init__(self, level: str | None) -> None:
         self._level = level
