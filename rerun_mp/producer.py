@@ -11,6 +11,7 @@ the end of a call can make nothing disagree.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -22,7 +23,7 @@ from rerun_mp.encoding.chains import chain_slots, pack_chain
 from rerun_mp.encoding.frames import FILE_REFERENCE, LARGE_FILE_PREFIX, FrameKind, Shape, pack_rows_head, pack_shape
 from rerun_mp.encoding.identity import RowIds
 from rerun_mp.encoding.tables import WIDE_ROW
-from rerun_mp.errors import RingFullError
+from rerun_mp.errors import ResourceError, RingFullError, SessionEndedError
 from rerun_mp.registration import Registration
 from rerun_mp.settings import Policy
 from rerun_mp.shm.layout import Attention, Header, Kind, Line, ProducerWord
@@ -105,14 +106,14 @@ class Producer:
         self._watch_collector = watch_collector
         # Who joined the session has seen to it that there is a collector; so has, before, the parent of a forked child.
         self._next_look = time.monotonic() + LOOK_SECS
-        self._registration = Registration.take(segment, wait_for_space)
+        self._row_ids = RowIds()
+        self._registration = Registration.take(segment, wait_for_space, self._row_ids.first)
         self._entry = segment.ring.geometry.producer_word(self._registration.index)
         self._writer = SlotWriter(segment.ring, self._registration.owner, guard.page, self._armed)
         self._ringer = ringer
         self._mutex = threading.RLock()
         self._busy = False
         self._closed = False
-        self._row_ids = RowIds()
         self._slot = -1
         self._keep = False
         self._shapes: dict[Shape, int] = {}
@@ -142,7 +143,9 @@ class Producer:
         Raises
         ------
         RingFullError
-            If the ring stayed full for as long as the policy waits.
+            If the ring stayed full for as long as the policy waits, or something else has no room for the rows.
+        SessionEndedError
+            If the producer has been closed.
         ForkedError
             If the process forked in the middle, and this is the child: begin again with another producer.
         """
@@ -150,9 +153,7 @@ class Producer:
         while not self._append_once(rows):
             if attempt == 0:
                 begin = time.monotonic_ns()
-            if not self._may_wait(time.monotonic_ns() - begin):
-                # One subscript and one store: no other thread or signal handler gets in between.
-                self._words[self._entry + ProducerWord.DROPPED] += rows.rows
+            if not self._may_wait(time.monotonic_ns() - begin, rows.rows):
                 return False
             self._wait(attempt)
             attempt += 1
@@ -165,15 +166,14 @@ class Producer:
 
         Raises
         ------
-        RingFullError, ForkedError
+        RingFullError, SessionEndedError, ForkedError
             As `append`.
         """
         attempt, begin = 0, 0
         while (outcome := self._append_row_once(row)) is Outcome.NO_SPACE:
             if attempt == 0:
                 begin = time.monotonic_ns()
-            if not self._may_wait(time.monotonic_ns() - begin):
-                self._words[self._entry + ProducerWord.DROPPED] += 1
+            if not self._may_wait(time.monotonic_ns() - begin, 1):
                 return Outcome.DROPPED
             self._wait(attempt)
             attempt += 1
@@ -199,7 +199,7 @@ class Producer:
         return self._ring.pending(self._registration.owner)
 
     def close(self) -> None:
-        """Let go of everything; the collector takes over what is left. Later calls of `append` drop their rows."""
+        """Let go of everything; the collector takes over what is left. Later calls of `append` raise."""
         # Under the mutex: a thread in the middle of a call must not write into a slot whose owner is taken for dead.
         with self._mutex:
             self._closed = True
@@ -229,7 +229,7 @@ class Producer:
         self._seal_open()
         if not self._fits_a_slot(rows):
             return self._append_large(rows)
-        slot = self._claim(Kind.FRAMES, maps_ahead=rows.size >= WIDE_ROW)
+        slot = self._claim(Kind.FRAMES, rows.rows, maps_ahead=rows.size >= WIDE_ROW)
         if slot is None:
             return False
         self._slot = slot
@@ -241,7 +241,7 @@ class Producer:
             return Outcome.NOT_A_TABLE
         with self._mutex:
             if self._closed:
-                return Outcome.DROPPED
+                return Outcome.NO_SPACE
             if self._busy:
                 return Outcome.NOT_A_TABLE
             self._busy = True
@@ -259,7 +259,7 @@ class Producer:
         plan = plan_for(row.shape, self._capacity)
         if plan is None:
             return Outcome.NOT_A_TABLE
-        slot = self._claim(Kind.TABLE, maps_ahead=row.shape.width >= WIDE_ROW)
+        slot = self._claim(Kind.TABLE, 1, maps_ahead=row.shape.width >= WIDE_ROW)
         if slot is None:
             return Outcome.NO_SPACE
         keep = False
@@ -292,7 +292,8 @@ class Producer:
         count = used + len(declaration) + size
         if count > self._capacity:
             return False
-        self._writer.write(self._slot, used, (declaration, head, *rows.pieces), count)
+        before = self._words[self._ring.rows_word(self._slot)] if used else 0
+        self._writer.write(self._slot, used, (declaration, head, *rows.pieces), count, before + rows.rows)
         if declared is None:
             self._shapes[rows.shape] = used
         if not self._keep or self._words[Header.ATTENTION] & Attention.PRESSURE:
@@ -308,11 +309,11 @@ class Producer:
             return self._append_large(rows)
         declaration = pack_shape(rows.shape)
         head, size = self._pack_head(rows, 0)
-        slot = self._claim(Kind.FRAMES, maps_ahead=rows.size >= WIDE_ROW)
+        slot = self._claim(Kind.FRAMES, rows.rows, maps_ahead=rows.size >= WIDE_ROW)
         if slot is None:
             return False
         try:
-            self._writer.write(slot, 0, (declaration, head, *rows.pieces), len(declaration) + size)
+            self._writer.write(slot, 0, (declaration, head, *rows.pieces), len(declaration) + size, rows.rows)
         finally:
             # With a count of 0 it is a slot given back.
             self._writer.seal(slot)
@@ -326,13 +327,13 @@ class Producer:
         slots = chain_slots(total, self._capacity)
         if slots * 4 > self._words[Header.USABLE_SLOTS]:
             return self._append_file(rows)
-        chain = self._claim_slots((Kind.HEAD, *[Kind.PART] * (slots - 1)), maps_ahead=True)
+        chain = self._claim_slots((Kind.HEAD, *[Kind.PART] * (slots - 1)), rows.rows, maps_ahead=True)
         try:
             if len(chain) < slots:
                 return False
             parts = [(slot, self._words[self._ring.geometry.line_word(slot) + Line.EPOCH]) for slot in chain[1:]]
             self._writer.scatter(chain, (pack_chain(parts, total), declaration, head, *rows.pieces))
-            self._writer.commit(chain[0], 1)
+            self._writer.commit(chain[0], 1, rows.rows)
             return True
         finally:
             if chain and self._words[self._ring.count_word(chain[0])]:
@@ -347,14 +348,31 @@ class Producer:
             # Not to write the file anew at every attempt.
             return False
         directory = self._segment.spool_directory
-        os.makedirs(directory, mode=0o700, exist_ok=True)
         self._large_files += 1
         name = f"{LARGE_FILE_PREFIX}{self._registration.index}-{self._registration.generation}-{self._large_files}"
         path = os.path.join(directory, name)
-        with open(path, "xb", opener=_open_private) as file:
-            file.writelines(rows.pieces)
+        try:
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+            with open(path, "xb", opener=_open_private) as file:
+                file.writelines(rows.pieces)
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            if not isinstance(error, OSError):
+                raise
+            return self._refuse(
+                f"a row of {rows.size} bytes, which the ring is too small for, cannot be written to {directory}: "
+                f"{error.strerror}; it was not logged. Make room there, set XDG_CACHE_HOME to another disk, or enlarge "
+                "the ring (RERUN_MP_RING_BYTES).",
+                error,
+                rows.rows,
+            )
         reference = FILE_REFERENCE.pack(rows.kind, rows.size) + name.encode()
-        written = self._append_alone(rows._replace(kind=FrameKind.FILE, pieces=(reference,), size=len(reference)))
+        try:
+            written = self._append_alone(rows._replace(kind=FrameKind.FILE, pieces=(reference,), size=len(reference)))
+        except RingFullError:
+            os.unlink(path)
+            raise
         if not written:
             os.unlink(path)
         return written
@@ -369,12 +387,15 @@ class Producer:
         others = len(rows.shape.schema) + sum(4 * len(text) for text in rows.shape.recording) + len(rows.entity_path)
         return rows.size + others + 128 <= self._capacity
 
-    def _claim(self, kind: int, *, maps_ahead: bool) -> int | None:
-        slots = self._claim_slots((kind,), maps_ahead=maps_ahead)
+    def _claim(self, kind: int, rows: int, *, maps_ahead: bool) -> int | None:
+        slots = self._claim_slots((kind,), rows, maps_ahead=maps_ahead)
         return slots[0] if slots else None
 
-    def _claim_slots(self, kinds: Sequence[int], *, maps_ahead: bool) -> list[int]:
-        """Claim a slot for each of `kinds`, or fewer where there are no more. `maps_ahead`: they will soon be full."""
+    def _claim_slots(self, kinds: Sequence[int], rows: int, *, maps_ahead: bool) -> list[int]:
+        """Claim a slot for each of `kinds`, or fewer where there are no more. `maps_ahead`: they will soon be full.
+
+        `rows` is how many they are wanted for.
+        """
         self._look_after_collector()
         tried: list[int] = []
         try:
@@ -385,8 +406,17 @@ class Producer:
                     # Page by page, at the first touches, it would take several times as long.
                     self._segment.map_ahead(slot)
                     self._mapped[slot] = 1
-        except BaseException:
+        except BaseException as error:
             self._writer.abandon(tried)
+            if isinstance(error, OSError) and not isinstance(error, ResourceError) and self.is_intact:
+                # Out of descriptors, most often.
+                self._refuse(
+                    f"no slot of the ring can be claimed: {error.strerror}; this row was not logged. Raise the limit "
+                    "that the system names (open files: ulimit -n).",
+                    error,
+                    rows,
+                )
+                return []
             raise
         return slots
 
@@ -425,21 +455,48 @@ class Producer:
         """Wait for space once, with nothing open: the space may be our own."""
         self.seal()
         begin = time.monotonic_ns()
-        self._wait_for_space(attempt)
-        self._words[self._entry + ProducerWord.BLOCKED_NS] += time.monotonic_ns() - begin
+        try:
+            self._wait_for_space(attempt)
+        finally:
+            self._count(ProducerWord.BLOCKED_NS, time.monotonic_ns() - begin)
 
-    def _may_wait(self, waited_ns: int) -> bool:
-        """Follow the policy for a full ring. False: drop the rows."""
-        if self._policy == Policy.DROP or self._closed:
+    def _may_wait(self, waited_ns: int, rows: int) -> bool:
+        """Follow the policy for a full ring. False: the rows are dropped, and counted."""
+        if self._closed:
+            raise SessionEndedError(
+                "this process has left its session, so the row has nowhere to go; call rerun_mp.init() again"
+            )
+        if self._policy == Policy.DROP:
+            self._count(ProducerWord.DROPPED, rows)
             return False
         timeout_ns = self._words[Header.BLOCK_TIMEOUT_NS]
         if self._policy == Policy.RAISE or (timeout_ns and waited_ns >= timeout_ns):
+            self._count(ProducerWord.REFUSED, rows)
             raise RingFullError(
                 f"the ring of {self._ring.geometry.slots} slots is full and stayed so for {waited_ns / 1e9:.1f} s; "
                 "this row was not logged. Enlarge the ring (RERUN_MP_RING_BYTES) or choose another policy "
                 "(RERUN_MP_POLICY=block or drop)."
             )
         return True
+
+    def _refuse(self, message: str, cause: OSError, rows: int) -> bool:
+        """Follow the policy where waiting would not help. False: to be dropped."""
+        if self._policy == Policy.DROP:
+            return False
+        self._count(ProducerWord.REFUSED, rows)
+        raise RingFullError(message) from cause
+
+    def _count(self, word: int, number: int) -> None:
+        """Add to one of this process's counters, unless its entry may be somebody else's by now."""
+        if sys.is_finalizing():
+            self._count_now(word, number)
+            return
+        with self._mutex:
+            self._count_now(word, number)
+
+    def _count_now(self, word: int, number: int) -> None:
+        if not self._closed and self._alive[self._armed]:
+            self._words[self._entry + word] += number
 
 
 def _open_private(path: str, flags: int) -> int:

@@ -29,7 +29,7 @@ from rerun_mp.producer import Outcome, Producer, Rows
 from rerun_mp.settings import Settings
 from rerun_mp.shm import leases, segment
 from rerun_mp.shm.doorbell import Ringer
-from rerun_mp.shm.layout import Geometry, Header, Line, Lock, SessionState
+from rerun_mp.shm.layout import PRODUCER_BYTES, Geometry, Header, Line, Lock, SessionState
 from rerun_mp.shm.transient import Transient
 from rerun_mp.shm.writer import ForkedError
 from rerun_mp.waiting import Progress, pause_length, wait_until
@@ -348,6 +348,28 @@ class Session:
         self.ring_doorbell()
         if self._must_complete and not self._others_remain():
             self._await_files(timeout - (time.monotonic() - begin))
+        if self._must_complete or self.is_founder:
+            self._sum_up()
+
+    def _sum_up(self) -> None:
+        """Say in one line what was dropped, and what lies elsewhere than it should. Nothing, if nothing."""
+        from rerun_mp import accounts
+
+        dropped = accounts.published_totals(self.segment)
+        if self._words[Header.SESSION_STATE] < SessionState.FILES_COMPLETE:
+            try:
+                dropped = accounts.totals(accounts.read_accounts(self.segment)) | dropped
+            except OSError:
+                pass  # the session has ended meanwhile, and said so in the header before
+        if dropped:
+            why = "; ".join(f"{rows} because {reason.explanation}" for reason, rows in sorted(dropped.items()))
+            sys.stderr.write(f"rerun_mp: {dropped.total()} rows were dropped: {why}.\n")
+        incomplete = self._words[Header.INCOMPLETE_FILES]
+        if incomplete:
+            sys.stderr.write(
+                f"rerun_mp: {incomplete} files could not be completed, because their disks are full; what they lack "
+                f"lies in {self.segment.spool_directory}. Make room, and join the parts there with `rerun rrd merge`.\n"
+            )
 
     def _others_remain(self) -> bool:
         try:
@@ -464,6 +486,7 @@ def _create_or_attach(key: bytes, settings: Settings) -> Session:
                 policy=settings.policy,
                 block_timeout_ns=int((settings.block_timeout or 0) * 1e9),
                 flush_tick_ns=int(settings.flush_tick * 1e9),
+                spool_bytes=settings.spool_bytes,
             )
         if joined is not None:
             return Session(key, joined, is_founder=True, settings=settings)
@@ -494,7 +517,7 @@ def _geometry(settings: Settings) -> Geometry:
         slot_bytes //= 2
     slots = max(segment.MINIMUM_SLOTS, ring_bytes // slot_bytes)
     # A small /dev/shm, as in a container, also gets small tables.
-    producers = min(settings.producers, max(64, room // 4 // 128))
+    producers = min(settings.producers, max(64, room // 4 // PRODUCER_BYTES))
     return Geometry(slot_bytes, slots, producers)
 
 

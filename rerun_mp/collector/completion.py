@@ -15,11 +15,11 @@ import glob
 import os
 import shutil
 import stat
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from rerun_mp.collector.log import say
 from rerun_mp.collector.parts import Journal, Part
 from rerun_mp.collector.rerun_sinks import SinkWriter, merge, open_file
 from rerun_mp.config import SinkSpec
@@ -62,11 +62,17 @@ def open_part(part: Part, recording: RecordingKey, target: SinkSpec | None) -> S
 
 
 def complete(
-    journal: Journal, recording: RecordingKey, *, lock: threading.Lock, has_room: Callable[[str, int], bool]
+    journal: Journal,
+    recording: RecordingKey,
+    *,
+    lock: threading.Lock,
+    has_room: Callable[[str, int], bool],
+    give_up: Callable[[Part], None],
 ) -> None:
     """Complete the journal's target, whose writer is closed, and let go of it.
 
-    `lock` is held while the journal's list of parts changes; `has_room(path, bytes)` says whether a disk has space.
+    `lock` is held while the journal's list of parts changes; `has_room(path, bytes)` says whether a disk has space;
+    `give_up` counts the rows of a part that cannot be brought into the target any more.
 
     Raises
     ------
@@ -78,7 +84,9 @@ def complete(
     parts = [part for part in journal.parts if part.purpose in ("file", "diverted")]
     whole: Part | None = None
     if is_special(target.target):
-        journal.dropped_rows += sum(part.count_rows() for part in parts if part.purpose == "diverted")
+        for part in parts:
+            if part.purpose == "diverted":
+                give_up(part)
     elif len(parts) == 1 and parts[0].purpose == "file" and _is_as_good_as_whole(parts[0], target):
         (whole,) = parts
     elif parts:
@@ -138,7 +146,7 @@ def _place_unless_replaced(journal: Journal, whole: Part) -> None:
         journal.place(whole)
     else:
         assert journal.target is not None
-        _say(f"another program has replaced {journal.target.target}; it is not written over")
+        say(f"rerun_mp: another program has replaced {journal.target.target}; it is not written over")
 
 
 def _copy(journal: Journal, whole: Part, spec: SinkSpec) -> None:
@@ -150,8 +158,4 @@ def _copy(journal: Journal, whole: Part, spec: SinkSpec) -> None:
         os.replace(fresh, spec.target)
     except OSError as error:
         Path(fresh).unlink(missing_ok=True)
-        _say(f"{spec.target} could not be written: {error}")
-
-
-def _say(message: str) -> None:
-    print(f"rerun_mp: {message}", file=sys.stderr, flush=True)
+        say(f"rerun_mp: {spec.target} could not be written: {error}")

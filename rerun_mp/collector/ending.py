@@ -5,7 +5,7 @@ waits for it, three seconds at most: programs that never will (an editor, a shel
 
 Steps, each of which a successor can repeat: lock the participants exclusively (nobody can join), rename the segment
 aside (a newcomer makes a new session), drain, complete the files, say so, let the live sinks finish, remove
-everything, the segment last.
+everything, the segment last. What a full disk did not let us complete stays in the spool, and the program says so.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ __all__ = ["end_session", "is_over"]
 NEWCOMER_PATIENCE = 3.0
 """Seconds that a process may take from exec to import."""
 DRAIN_PATIENCE = 10.0
+COMPLETION_PATIENCE = 5.0
+"""Seconds that a full disk may take to have room for what its files lack. Their rows stay in the spool then."""
 LIVE_PATIENCE = 2.0
 """Seconds that live sinks may go without progress before they are given up."""
 HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
@@ -53,11 +55,14 @@ def end_session(worker: Worker) -> bool:
             segment.path = aside
         if words[Header.SESSION_STATE] < SessionState.FILES_COMPLETE:
             _drain(worker)
-            worker.outputs.complete_files()
+            worker.reports.look(is_final=True)
+            words[Header.INCOMPLETE_FILES] = worker.outputs.complete_files(COMPLETION_PATIENCE)
+            worker.reports.publish()
             words[Header.SESSION_STATE] = SessionState.FILES_COMPLETE
         worker.outputs.close_live(LIVE_PATIENCE)
         worker.bell.remove()
-        directories.remove_tree(segment.spool_directory)
+        if not words[Header.INCOMPLETE_FILES]:
+            directories.remove_tree(segment.spool_directory)
         directories.remove_tree(segment.runtime_directory)
         os.unlink(segment.path)
         words[Header.SESSION_STATE] = SessionState.ENDED

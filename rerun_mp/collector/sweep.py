@@ -13,8 +13,10 @@ One sweep is in flight at a time. Its steps, in this order, and what a collector
 A new collector first repeats exactly the ranges that carry the number after the header's (`resume=True`): same ranges,
 same groups, same chunk ids, so that a reader keeps one copy. Freeing is repeated by every sweep until it is done.
 
-Shared memory is not trusted: every range is checked, copied, and parsed only in the copy. What does not parse is
-counted and its slot freed when its owner lets go of it. Called by the worker's main thread only.
+Shared memory is not trusted: every range is checked, copied, and parsed only in the copy. Of a slot that does not
+parse, what lies before the damage is taken, and nothing more. When its owner has let go of it, a sweep *gives up* the
+rest: the rows that the owner counted and nobody has taken are damaged rows of that sweep. Called by the worker's main
+thread only.
 """
 
 from __future__ import annotations
@@ -69,6 +71,8 @@ class Sweep:
     rows: list[TakenRows] = field(default_factory=list)
     owners: dict[int, int] = field(default_factory=dict)
     """slot -> index of its producer."""
+    given_up: dict[int, int] = field(default_factory=dict)
+    """slot -> rows that are lost because something in it, or before them, cannot be read."""
     files: list[str] = field(default_factory=list)
     """Files of the spool whose contents are in `taken`."""
     num_bytes: int = 0
@@ -97,6 +101,8 @@ class Sweeper:
         """slot -> (epoch, shape, plan, texts of the dictionary so far)."""
         self._damaged: set[tuple[int, int]] = set()
         """(slot, epoch) of which nothing more is read."""
+        self._given_up: dict[tuple[int, int], int] = {}
+        """(slot, epoch) of those -> the sweep that has given up the rest."""
         self._first = 0
         self._ahead: dict[int, int] = {}
         """What a sweep has copied that has not begun: slot -> how far. Such a slot must not be freed."""
@@ -133,17 +139,18 @@ class Sweeper:
 
     def complete(self, sweep: Sweep, built: BuiltChunks) -> None:
         """Make the sweep done; its chunks are in the store."""
-        rows: Counter[int] = Counter()
-        for slot, good in built.good_rows.items():
-            rows[sweep.owners[slot]] += good
-        for producer, number in rows.items():
-            self._ring.add_total(producer, sweep.number, number)
-        for slot, damaged in built.damaged_rows.items():
-            self._words[self._geometry.producer_word(sweep.owners[slot]) + ProducerWord.DAMAGED] += damaged
-        if sweep.number % REFRESH_TOTALS == 0:
-            for producer in range(self._geometry.producers):
-                if producer not in rows and self._ring.total(producer):
-                    self._ring.add_total(producer, sweep.number, 0)
+        damaged = Counter(sweep.given_up)
+        damaged.update(built.damaged_rows)
+        for slots, word in ((built.good_rows, ProducerWord.TOTAL_A), (damaged, ProducerWord.DAMAGE_A)):
+            rows: Counter[int] = Counter()
+            for slot, number in slots.items():
+                rows[sweep.owners[slot]] += number
+            for producer, number in rows.items():
+                self._ring.add_total(producer, sweep.number, number, word)
+            if sweep.number % REFRESH_TOTALS == 0:
+                for producer in range(self._geometry.producers):
+                    if producer not in rows and self._ring.total(producer, word):
+                        self._ring.add_total(producer, sweep.number, 0, word)
         self._words[Header.SWEEP_DONE] = sweep.number
         for path in sweep.files:
             with contextlib.suppress(FileNotFoundError):
@@ -159,9 +166,9 @@ class Sweeper:
         for slot in np.flatnonzero(let_go & is_done).tolist():
             if slot not in self._ahead:
                 self._free_with_parts(slot)
-        for slot, epoch in list(self._damaged):
-            line = snapshot[slot]
-            if line[Line.EPOCH] == epoch and let_go[slot] and slot not in self._ahead:
+        for (slot, epoch), sweep in list(self._given_up.items()):
+            # Its count may be anything.
+            if sweep <= self._words[Header.SWEEP_DONE] and snapshot[slot][Line.EPOCH] == epoch and let_go[slot]:
                 self._free_with_parts(slot)
         free, held, usable = self._census()
         self._words[Header.FREE_SLOTS], self._words[Header.USABLE_SLOTS] = free, usable
@@ -226,9 +233,15 @@ class Sweeper:
         done[list(taken)] = list(taken.values())
         moved = np.flatnonzero(live & (snapshot[:, Line.COUNT] > done)).tolist()
         if self._damaged:
-            moved = [s for s in moved if (s, int(snapshot[s, Line.EPOCH])) not in self._damaged]
+            moved = [s for s in moved if self._is_to_be_read(s, int(snapshot[s, Line.EPOCH]), int(states[s]))]
         first = self._first
         return [slot for slot in moved if slot >= first] + [slot for slot in moved if slot < first]
+
+    def _is_to_be_read(self, slot: int, epoch: int, state: int) -> bool:
+        """Say whether there is news in a slot: not in a damaged one, until its owner has let go of it."""
+        if (slot, epoch) not in self._damaged:
+            return True
+        return state == SlotState.SEALED and (slot, epoch) not in self._given_up
 
     def _in_flight(self) -> list[int]:
         return [slot for slot in range(self._geometry.slots) if self._ring.in_flight(slot) is not None]
@@ -246,13 +259,15 @@ class Sweeper:
         kind, epoch = self._words[line + Line.KIND], self._words[line + Line.EPOCH]
         start = self._ring.done(slot) if start is None else start
         producer, _ = unpack_owner(state)
-        if stop is None or stop <= start or (slot, epoch) in self._damaged:
+        if stop is None or stop <= start:
             return None
+        if (slot, epoch) in self._damaged:
+            return self._give_up(slot, epoch, start, producer, sweep)
         try:
             if producer >= self._geometry.producers:
                 raise CorruptionError(f"slot {slot} names producer {producer}")
             if kind == Kind.FRAMES:
-                frames, error = self._unpack_slot(slot, epoch, start, stop)
+                frames, stop, error = self._unpack_slot(slot, epoch, start, stop)
             elif kind == Kind.HEAD:
                 frames, error = self._unpack_chain(slot)
             elif kind == Kind.TABLE:
@@ -264,17 +279,43 @@ class Sweeper:
             else:
                 raise CorruptionError(f"slot {slot} has a count but is of kind {kind}")
         except CorruptionError as damage:
-            frames, error = [], damage
+            frames, stop, error = [], start, damage
         if error is not None:
             self._damaged.add((slot, epoch))
             self._words[Header.DAMAGED_SLOTS] += 1
-        if producer >= self._geometry.producers:
-            return None
+            if kind == Kind.HEAD or stop <= start:
+                # Of a sweep that is repeated, this one had given it up.
+                let_go = state & 0xFF == SlotState.SEALED
+                return self._give_up(slot, epoch, start, producer, sweep) if let_go or resume else None
         frames = [self._resolve(frame, sweep) for frame in frames]
         sweep.taken.append(TakenFrames(slot, epoch, start, stop, frames))
         sweep.owners[slot] = producer
         sweep.num_bytes += sum(len(frame.body) for frame in frames)
-        return min(stop, TAKEN_MASK)
+        return stop
+
+    def _give_up(self, slot: int, epoch: int, start: int, producer: int, sweep: Sweep) -> int:
+        """Take a damaged slot that its owner has let go of to its end, and count the rows that this costs."""
+        line = self._geometry.line_word(slot)
+        count, rows = self._words[line + Line.COUNT], self._words[line + Line.ROWS]
+        if self._words[line + Line.KIND] == Kind.TABLE:
+            rows = count
+            before = start
+        else:
+            before = self._rows_before(slot, start)
+        self._given_up[slot, epoch] = sweep.number
+        if producer < self._geometry.producers:
+            # What no slot can hold, its owner did not count.
+            sweep.given_up[slot] = max(0, min(rows, self._geometry.slots * self._geometry.slot_bytes) - before)
+            sweep.owners[slot] = producer
+        return min(count, TAKEN_MASK)
+
+    def _rows_before(self, slot: int, stop: int) -> int:
+        """Return how many rows lie in a frame slot before `stop`, up to where it has been read."""
+        if self._words[self._geometry.line_word(slot) + Line.KIND] != Kind.FRAMES or not stop:
+            return 0
+        offset = self._geometry.slot_offset(slot)
+        frames, _, _ = unpack_frames(self._copy(offset, offset + stop), 0, {}, known=self._known)
+        return sum(frame.rows for frame in frames)
 
     def _copy(self, start: int, stop: int) -> memoryview:
         """Copy bytes of the segment into memory of our own, aligned as Arrow wants it."""
@@ -284,7 +325,7 @@ class Sweeper:
 
     def _unpack_slot(
         self, slot: int, epoch: int, start: int, stop: int
-    ) -> tuple[list[RowsFrame], CorruptionError | None]:
+    ) -> tuple[list[RowsFrame], int, CorruptionError | None]:
         if stop > self._geometry.slot_bytes:
             raise CorruptionError(f"slot {slot} claims {stop} bytes")
         offset = self._geometry.slot_offset(slot)
@@ -327,7 +368,8 @@ class Sweeper:
             message[at : at + n] = self._ring.memory[offset : offset + n]
             at += n
         # The frame's padding was never written; its bytes are whatever was there, and nobody reads them.
-        return unpack_frames(message.toreadonly(), 0, {}, known=self._known)
+        frames, _, error = unpack_frames(message.toreadonly(), 0, {}, known=self._known)
+        return ([] if error else frames), error
 
     def _resolve(self, frame: RowsFrame, sweep: Sweep) -> RowsFrame:
         """Put the contents of a spool file in the place of the frame that names it; nothing, if it cannot be read."""
@@ -367,6 +409,7 @@ class Sweeper:
     def _free(self, slot: int) -> None:
         epoch = self._words[self._geometry.line_word(slot) + Line.EPOCH]
         self._damaged.discard((slot, epoch))
+        self._given_up.pop((slot, epoch), None)
         self._shapes.pop(slot, None)
         self._tables.pop(slot, None)
         self._ring.free(slot)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import time
 from typing import NamedTuple
 
@@ -18,8 +17,10 @@ from rerun_mp import launch
 from rerun_mp.collector.chunks import BuiltChunks
 from rerun_mp.collector.ending import end_session, is_over
 from rerun_mp.collector.guard import ending_path, find_segment, outlive_signals
+from rerun_mp.collector.log import say
 from rerun_mp.collector.outputs import Outputs
 from rerun_mp.collector.producers import ProducersWatch
+from rerun_mp.collector.reports import DropReports
 from rerun_mp.collector.sweep import Sweep, Sweeper
 from rerun_mp.errors import RerunMpError
 from rerun_mp.session import read_config
@@ -87,6 +88,7 @@ class Worker:
         self.outputs = Outputs(joined)
         self.bell = Bell(joined.nonce)
         self.watch = ProducersWatch(joined, descriptor, self.sweeper)
+        self.reports = DropReports(joined, self.outputs, self.watch)
         self._tick = min(joined.ring.words[Header.FLUSH_TICK_NS] / 1e9, MOST_TICK)
         """Seconds between two sweeps under load: larger chunks, and less disturbance of the writers' caches."""
         self._gone_since: float | None = None
@@ -111,6 +113,7 @@ class Worker:
             if begin >= next_watch or prepared is None:
                 next_watch = begin + WATCH_EVERY
                 self.watch.look()
+                self.reports.look()
             self.sweeper.free_done()
             if begin >= next_guard:
                 next_guard = begin + GUARD_EVERY
@@ -152,7 +155,7 @@ class Worker:
         # A sink that was set before a row was logged must get the row, even if it came while we were copying.
         self._apply_config()
         self.sweeper.begin(sweep)
-        self.outputs.store(built.chunks)
+        self.outputs.store(built.chunks, sweep=sweep.number)
         is_busy = sweep.is_full or self.sweeper.is_half_full()
         ahead = self._collect(after=sweep) if looks_ahead and is_busy else None
         self.outputs.flush()
@@ -166,7 +169,7 @@ class Worker:
             try:
                 config = read_config(self.segment)
             except RerunMpError as error:
-                print(f"worker {os.getpid()}: {error}", file=sys.stderr, flush=True)
+                say(f"worker {os.getpid()}: {error}")
             else:
                 self.outputs.apply(config)
             self.words[Header.CONFIG_APPLIED] = revision

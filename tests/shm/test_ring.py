@@ -11,12 +11,12 @@ from tests.shm.bench_ring import GEOMETRY, always, claim_one, make_ring, make_wr
 def test_tables_and_slots_do_not_overlap() -> None:
     """Every word of the tables and every byte of the slots has a place of its own."""
     assert GEOMETRY.producers_offset == 4096
-    assert GEOMETRY.control_offset == 4096 + GEOMETRY.producers * 128
+    assert GEOMETRY.control_offset == 4096 + GEOMETRY.producers * 192
     assert GEOMETRY.slots_offset >= GEOMETRY.control_offset + GEOMETRY.slots * 64
     assert GEOMETRY.slots_offset % 4096 == 0
     assert GEOMETRY.slot_offset(GEOMETRY.slots) == GEOMETRY.total_bytes
     assert GEOMETRY.line_word(1) - GEOMETRY.line_word(0) == 8
-    assert GEOMETRY.producer_word(1) - GEOMETRY.producer_word(0) == 16
+    assert GEOMETRY.producer_word(1) - GEOMETRY.producer_word(0) == 24
 
 
 @pytest.mark.parametrize(
