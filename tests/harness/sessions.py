@@ -8,6 +8,7 @@ import secrets
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import psutil
 
 from rerun_mp.encoding.identity import ENVIRONMENT_VARIABLE, segment_name
 from rerun_mp.shm import leases
-from rerun_mp.shm.layout import PAGE, Header, Lock
+from rerun_mp.shm.layout import PAGE, PRODUCER_BYTES, WORD, Header, Lock, ProducerWord
 from tests.harness.programs import Program, wait_until
 
 __all__ = ["SessionWatch", "Usage", "is_running"]
@@ -92,6 +93,25 @@ class SessionWatch:
             victim.send_signal(signal.SIGKILL)
         # Nobody here is their parent: gone is who can no longer be found.
         wait_until(lambda: not any(map(is_running, victims)), what="the end of those that were killed")
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Have the collector stand still: guard and worker."""
+        frozen = [self.collector(role) for role in ("guard", "worker")]
+        for process in frozen:
+            process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: all(process.status() == psutil.STATUS_STOPPED for process in frozen), what="their stop")
+        try:
+            yield
+        finally:
+            for process in frozen:
+                process.send_signal(signal.SIGCONT)
+
+    def blocked_ns(self) -> int:
+        """Return how long the first producer's calls have waited for space."""
+        with self.segment.open("rb") as file:
+            words = memoryview(file.read(PAGE + PRODUCER_BYTES)).cast("Q")
+        return words[PAGE // WORD + ProducerWord.BLOCKED_NS]
 
     def has_participants(self) -> bool:
         """Say whether any process takes part in the session."""
