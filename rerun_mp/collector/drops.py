@@ -31,11 +31,13 @@ Owners = Callable[[], Iterable[int]]
 class Drops:
     """What one store has given up."""
 
-    __slots__ = ("_of_sweep", "_settled", "sweep")
+    __slots__ = ("_of_sweep", "_settled", "sweep", "version")
 
     def __init__(self) -> None:
         self.sweep = 0
         """The sweep that the store is getting."""
+        self.version = 0
+        """Grows whenever something is counted, or not any more."""
         self._settled: dict[Reason, Counter[int]] = {reason: Counter() for reason in Reason}
         self._of_sweep: dict[Reason, Counter[int]] = {reason: Counter() for reason in Reason}
 
@@ -44,11 +46,14 @@ class Drops:
         if sweep != self.sweep:
             for reason, rows in self._of_sweep.items():
                 self._settled[reason].update(rows)
+        else:
+            self.version += 1
         self.sweep = sweep
         self._of_sweep = {reason: Counter() for reason in Reason}
 
     def add(self, reason: Reason, rows: Counter[int], *, is_of_sweep: bool) -> None:
         """Count rows by producer; `is_of_sweep`: they came with the present sweep, not before."""
+        self.version += 1
         (self._of_sweep if is_of_sweep else self._settled)[reason].update(rows)
 
     def by_reason(self) -> dict[Reason, Counter[int]]:
@@ -80,6 +85,7 @@ class Drops:
         drops.sweep = int(raw["sweep"])
         for name, into in (("settled", drops._settled), ("of_sweep", drops._of_sweep)):
             for reason, rows in raw[name].items():
+                drops.version += 1
                 into[Reason(int(reason))].update({int(first): int(number) for first, number in rows.items()})
         return drops
 

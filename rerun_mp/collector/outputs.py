@@ -142,6 +142,10 @@ class Outputs:
                 found[reason].update(rows)
         return found
 
+    def drops_version(self) -> int:
+        """Return a number that grows whenever a store gives rows up."""
+        return sum(output.store.drops_version for output in self._outputs.values())
+
     def complete_files(self, patience_secs: float) -> int:
         """Complete every file, and return how many could not be, although their disks had so long to get room.
 

@@ -48,7 +48,7 @@ class DropReports:
         self._entries: Any = entries
         self._next_look = 0.0
         self._seen: object = None
-        self._written: dict[Reason, Counter[int]] | None = None
+        self._written_version = 0
         self._said: dict[int, int] = {}
         """First row -> rows of that producer that have been reported as dropped."""
 
@@ -66,18 +66,27 @@ class DropReports:
         end = time.monotonic()
         self._next_look = end + max(LOOK_SECS, REST * (end - begin))
 
+    def note(self) -> None:
+        """Write down what stores have given up, if there is more of it. Before the sweep that it was part of is done."""
+        version = self._outputs.drops_version()
+        if version != self._written_version and self._write(self._outputs.drops()):
+            self._written_version = version
+
     def publish(self) -> list[Account]:
         """Store what was dropped in header and file, and return the accounts. The recordings may be complete."""
+        self.note()
         drops = self._outputs.drops()
-        if drops != self._written:
-            try:
-                write_store_drops(self._segment, drops)
-                self._written = drops
-            except OSError as error:
-                say(f"rerun_mp: what was dropped cannot be written down: {error.strerror}")
         accounts = [*read_accounts(self._segment, drops), *self._watch.unwritten]
         publish_totals(self._segment, totals(accounts))
         return accounts
+
+    def _write(self, drops: dict[Reason, Counter[int]]) -> bool:
+        try:
+            write_store_drops(self._segment, drops)
+        except OSError as error:
+            say(f"rerun_mp: what was dropped cannot be written down for now: {error}")
+            return False
+        return True
 
     def _say_in_recordings(self, accounts: Iterable[Account]) -> None:
         news = [account for account in accounts if account.dropped > self._said.get(account.first_row, 0)]

@@ -288,6 +288,11 @@ class RecordingStore:
         """Return the rows that the store has given up, by reason and producer."""
         return self._journal.drops.by_reason()
 
+    @property
+    def drops_version(self) -> int:
+        """A number that grows whenever rows are given up."""
+        return self._journal.drops.version
+
     def note_seen(self, ordinal: int) -> None:
         """Take note that a viewer has got everything before `ordinal`. Any thread may call."""
         with self._lock:

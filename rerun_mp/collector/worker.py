@@ -159,6 +159,7 @@ class Worker:
         is_busy = sweep.is_full or self.sweeper.is_half_full()
         ahead = self._collect(after=sweep) if looks_ahead and is_busy else None
         self.outputs.flush()
+        self.reports.note()
         self.sweeper.complete(sweep, built)
         self.outputs.show(built.chunks)
         return ahead

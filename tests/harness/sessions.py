@@ -19,7 +19,7 @@ from rerun_mp.shm import leases
 from rerun_mp.shm.layout import PAGE, PRODUCER_BYTES, WORD, Header, Lock, ProducerWord
 from tests.harness.programs import Program, wait_until
 
-__all__ = ["SessionWatch", "Usage", "is_running"]
+__all__ = ["SHARED_MEMORY", "SessionWatch", "Usage", "is_running"]
 
 SHARED_MEMORY = Path("/dev/shm")
 LOOK_SECS = 0.25
