@@ -67,7 +67,7 @@ class DropReports:
         self._next_look = end + max(LOOK_SECS, REST * (end - begin))
 
     def note(self) -> None:
-        """Write down what stores have given up, if there is more of it. Before the sweep that it was part of is done."""
+        """Write down what stores have given up, if there is more of it, before the sweep that brought it is done."""
         version = self._outputs.drops_version()
         if version != self._written_version and self._write(self._outputs.drops()):
             self._written_version = version

@@ -223,6 +223,7 @@ class RecordingStore:
             writer = self._writer_with_room(chunk.num_bytes)
             if writer is None:
                 self._count(Reason.WRITE, [chunk])
+                self._journal.save()
             elif self._send(writer, chunk):
                 self._unflushed.append(chunk)
                 self._unflushed_bytes += chunk.num_bytes
@@ -379,6 +380,7 @@ class RecordingStore:
         except CorruptionError as error:
             self._rejected_rows += chunk.num_rows
             self._count(Reason.DAMAGE, [chunk])
+            self._journal.save()
             self._say(str(error))
             return False
         return True
@@ -427,6 +429,7 @@ class RecordingStore:
                     self._abandon_part()
             self._drop_oldest_spooled()
         self._count(Reason.WRITE, self._unflushed)
+        self._journal.save()
         self._unflushed.clear()
         self._unflushed_bytes = 0
 
@@ -497,7 +500,10 @@ class RecordingStore:
         return {chunk.id for other in later for _, chunk in other.read()}
 
     def _count(self, reason: Reason, chunks: Iterable[Any], elsewhere: Collection[str] = ()) -> None:
-        """Count the rows of chunks that are given up, ours or rerun's, by their producers."""
+        """Count the rows of chunks that are given up, ours or rerun's, by their producers.
+
+        The caller saves the journal, once, when it also says that they are gone.
+        """
         firsts = np.array(sorted(self._producers()), np.uint64)
         for chunk in chunks:
             is_ours = isinstance(chunk, ChunkBatch)
@@ -506,7 +512,6 @@ class RecordingStore:
                 batch = chunk.batch if is_ours else chunk.to_record_batch()
                 rows = count_by_producer(chunk.entity_path, batch, firsts)
                 self._journal.drops.add(reason, rows, is_of_sweep=chunk_id in self._sweep_ids)
-        self._journal.save()
 
     @staticmethod
     def _is_spool(part: Part) -> bool:

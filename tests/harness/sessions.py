@@ -81,8 +81,14 @@ class SessionWatch:
 
     def collector(self, role: str) -> psutil.Process:
         """Wait until there is exactly one process of this role, and return it."""
-        wait_until(lambda: len(self.collectors()[role]) == 1, what=f"one {role}")
-        return self.collectors()[role][0]
+        found: list[psutil.Process] = []
+
+        def is_one() -> bool:
+            found[:] = self.collectors()[role]
+            return len(found) == 1
+
+        wait_until(is_one, what=f"one {role}")
+        return found[0]
 
     def kill(self, *roles: str) -> None:
         """Kill the collector's processes of these roles, all of them before the first can be replaced."""
