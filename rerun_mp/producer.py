@@ -78,6 +78,8 @@ class Producer:
         ringer: Ringer,
         wait_for_space: Callable[[int], None],
         watch_collector: Callable[[], None],
+        *,
+        wait_for_entry: Callable[[int], None] | None = None,
     ) -> None:
         """Register in the producers table.
 
@@ -94,6 +96,8 @@ class Producer:
             any mutex held.
         watch_collector
             Starts a collector if there is none.
+        wait_for_entry
+            Waits once, as `wait_for_space`, while the table has no entry for this process; may raise instead.
         """
         self._segment = segment
         self._ring = segment.ring
@@ -107,7 +111,7 @@ class Producer:
         # Who joined the session has seen to it that there is a collector; so has, before, the parent of a forked child.
         self._next_look = time.monotonic() + LOOK_SECS
         self._row_ids = RowIds()
-        self._registration = Registration.take(segment, wait_for_space, self._row_ids.first)
+        self._registration = Registration.take(segment, wait_for_entry or wait_for_space, self._row_ids.first)
         self._entry = segment.ring.geometry.producer_word(self._registration.index)
         self._writer = SlotWriter(segment.ring, self._registration.owner, guard.page, self._armed)
         self._ringer = ringer

@@ -12,8 +12,10 @@ the fork guard is found wiped.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import math
 import os
+import resource
 import sys
 import threading
 import time
@@ -24,9 +26,9 @@ from rerun_mp import directories, forking, launch
 from rerun_mp.config import RecordingSpec, SessionConfig
 from rerun_mp.encoding.frames import FrameKind, RecordingKey, Shape
 from rerun_mp.encoding.identity import ENVIRONMENT_VARIABLE, parse_key, recording_id, segment_name, session_key
-from rerun_mp.errors import CollectorError, FlushTimeoutError, ResourceError, SessionError
+from rerun_mp.errors import CollectorError, FlushTimeoutError, ResourceError, RingFullError, SessionError
 from rerun_mp.producer import Outcome, Producer, Rows
-from rerun_mp.settings import Settings
+from rerun_mp.settings import Policy, Settings
 from rerun_mp.shm import leases, segment
 from rerun_mp.shm.doorbell import Ringer
 from rerun_mp.shm.layout import PRODUCER_BYTES, Geometry, Header, Line, Lock, SessionState
@@ -35,7 +37,7 @@ from rerun_mp.shm.writer import ForkedError
 from rerun_mp.waiting import Progress, pause_length, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from typing_extensions import Buffer
 
@@ -204,14 +206,45 @@ class Session:
             self._begin_life()
         with self._creating:
             # A signal handler that interrupts the making of one makes its own; the first one to be ready stays.
-            made = self._producer or Producer(
-                self.segment, self._guard, self._ringer, self._wait_for_space, self.watch_collector
-            )
+            made = self._producer or self._register()
             kept = self._producer or made
             if made is not kept:
                 made.close()
             self._producer = kept
             return kept
+
+    def _register(self) -> Producer:
+        begin = time.monotonic_ns()
+
+        def wait_for_entry(attempt: int) -> None:
+            self._check_policy_for_entries(time.monotonic_ns() - begin)
+            self._wait_for_space(attempt)
+
+        try:
+            return Producer(
+                self.segment,
+                self._guard,
+                self._ringer,
+                self._wait_for_space,
+                self.watch_collector,
+                wait_for_entry=wait_for_entry,
+            )
+        except ResourceError:
+            raise
+        except OSError as error:
+            raise RingFullError(
+                f"this process cannot register with its session: {error.strerror}; the row was not logged. Raise the "
+                "limit that the system names (open files: ulimit -n)."
+            ) from error
+
+    def _check_policy_for_entries(self, waited_ns: int) -> None:
+        """Follow the policy where all entries of the producers table are taken. Without one, nothing can be counted."""
+        timeout_ns = self._words[Header.BLOCK_TIMEOUT_NS]
+        if self._words[Header.POLICY] != Policy.BLOCK or (timeout_ns and waited_ns >= timeout_ns):
+            raise RingFullError(
+                f"{self.segment.ring.geometry.producers} processes log at this moment, which is the session's limit; "
+                "this row was not logged. Raise the limit (RERUN_MP_PRODUCERS)."
+            )
 
     def _wait_for_space(self, attempt: int) -> None:
         """Sleep once before the next attempt; called by writers that found no space."""
@@ -228,6 +261,10 @@ class Session:
         except CollectorError:
             # Out of processes, for now: the next look tries again, and the wait's own bound ends it.
             return
+        except OSError as error:
+            # Out of descriptors, likewise. What has become of the segment is said by those who need it.
+            if isinstance(error, ResourceError):
+                raise
 
     # ---- recordings and sinks --------------------------------------------------------------------------------------
 
@@ -305,7 +342,7 @@ class Session:
         deadline = time.monotonic() + 10
         attempt = 0
         while True:
-            with Transient() as transient:
+            with _named("the session's configuration cannot be changed"), Transient() as transient:
                 if leases.try_lock(transient.own(self.segment.open()), Lock.CONFIG):
                     config = edit(self.config())
                     revision = self._words[Header.CONFIG_REVISION] + 1
@@ -434,6 +471,8 @@ def found_or_join(settings: Settings | None = None) -> Session:
         If there is no room in /dev/shm.
     PrivacyError
         If what lies at the session's name is somebody else's.
+    ResourceError
+        If the system refuses something else, such as another open file.
     SessionError
         If the session there is neither alive nor goes away.
     """
@@ -442,7 +481,22 @@ def found_or_join(settings: Settings | None = None) -> Session:
             return _session
         key = _key(may_create=True)
         assert key is not None
-        return _remember(_create_or_attach(key, settings or Settings()))
+        with _named("the session cannot be founded or joined"):
+            return _remember(_create_or_attach(key, settings or Settings()))
+
+
+@contextlib.contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Say what could not be done when the system refuses something."""
+    try:
+        yield
+    except (ResourceError, FlushTimeoutError):
+        raise
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise ResourceError(
+            f"{what}: {error.strerror}{where}. Make room there, or raise the limit that the system names (ulimit -a)."
+        ) from error
 
 
 def _join_existing() -> Session | None:
@@ -502,15 +556,23 @@ def _create_or_attach(key: bytes, settings: Settings) -> Session:
 def _remember(session: Session) -> Session:
     global _session, _left
     os.environ[ENVIRONMENT_VARIABLE] = session.key.hex()
-    launch.ensure_collector(session.segment)
     _session, _left = session, False
     _leave_on_exit()
+    try:
+        launch.ensure_collector(session.segment)
+    except (CollectorError, OSError) as error:
+        # Rows wait in shared memory, and who waits for room there, or logs on, tries again.
+        sys.stderr.write(f"rerun_mp: {error}\n")
     return session
 
 
 def _geometry(settings: Settings) -> Geometry:
     free = os.statvfs(segment.DIRECTORY)
     room = free.f_bavail * free.f_frsize // 2
+    # A limit for files (ulimit -f) counts here, too: half of it, so that the tables have room beside the slots.
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    if limit != resource.RLIM_INFINITY:
+        room = min(room, limit // 2)
     ring_bytes, slot_bytes = min(settings.ring_bytes, room), settings.slot_bytes
     # A small ring needs slots for everybody more than it needs large ones.
     while slot_bytes > LEAST_SLOT_BYTES and ring_bytes // slot_bytes < FEW_SLOTS:

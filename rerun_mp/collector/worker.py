@@ -171,6 +171,12 @@ class Worker:
                 config = read_config(self.segment)
             except RerunMpError as error:
                 say(f"worker {os.getpid()}: {error}")
+            except OSError as error:
+                if force:
+                    raise
+                # Out of descriptors: it is not in force yet.
+                say(f"worker {os.getpid()}: {error}")
+                return
             else:
                 self.outputs.apply(config)
             self.words[Header.CONFIG_APPLIED] = revision
@@ -209,5 +215,6 @@ class Worker:
         return is_over(self.segment, now - self._gone_since)
 
     def _watch_guard(self) -> None:
-        with contextlib.suppress(RerunMpError):
+        # Out of processes or descriptors: the next look tries again.
+        with contextlib.suppress(RerunMpError, OSError):
             launch.ensure_collector(self.segment, need_guard=True)

@@ -48,7 +48,7 @@ class Ringer:
 
 
 class Bell:
-    """The collector's end. Without room for a semaphore in /dev/shm nobody can ring, so it sleeps a moment only."""
+    """The collector's end. Without a descriptor, or room for a semaphore in /dev/shm, nobody can ring: it naps only."""
 
     __slots__ = ("_name", "_semaphore")
 
@@ -89,7 +89,7 @@ class Bell:
         try:
             self._semaphore = posix_ipc.Semaphore(self._name, posix_ipc.O_CREAT, mode=0o600, initial_value=0)
         except OSError as error:
-            if error.errno != errno.ENOSPC:
+            if error.errno not in (errno.ENOSPC, errno.EMFILE, errno.ENFILE):
                 raise
             return False
         return True
