@@ -105,7 +105,7 @@ rr.log("row", rr.Scalars(1.0))
 """
 
 
-@pytest.mark.parametrize("limit", range(3, 9))
+@pytest.mark.parametrize("limit", [3, 4, 6])
 def test_a_session_for_which_there_are_no_descriptors_is_refused_by_name(
     limit: int, run_python: RunPython, tmp_path: Path
 ) -> None:
@@ -113,7 +113,7 @@ def test_a_session_for_which_there_are_no_descriptors_is_refused_by_name(
     path = tmp_path / "out.rrd"
     done = run_python(NONE_AT_ALL, path, str(limit)).check()
     assert done.stdout == "" or "Too many open files" in done.stdout
-    assert (limit > 3) or done.stdout
+    assert limit > 3 or done.stdout
     assert Counter(row.entity_path for row in rows_of(path)) == {"row": 1}
 
 

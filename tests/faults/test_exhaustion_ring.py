@@ -30,7 +30,7 @@ def log_all(name, counts):
     large = np.zeros((200, 300, 3), np.uint8)
     columns = rr.Scalars.columns(scalars=np.arange(7.0))
     times = [rr.TimeColumn("step", sequence=range(7))]
-    for step in range(200):
+    for step in range(100):
         rr.set_time("step", sequence=step)
         for kind, rows, call in (
             ("scalar", 1, lambda path: rr.log(path, rr.Scalars(1.0))),
@@ -198,6 +198,7 @@ def test_calls_that_block_wait_for_the_collector_and_lose_nothing(start_python: 
     assert [row.times["step"] for row in rows_of(path) if row.entity_path == "row"] == list(range(40_000))
 
 
+@pytest.mark.soak
 def test_a_collector_that_stutters_costs_no_row(start_python: StartPython, tmp_path: Path) -> None:
     """Stopped again and again, at any point of its work: calls block meanwhile, and every row is there once."""
     path, fifo, watch = tmp_path / "out.rrd", tmp_path / "fifo", SessionWatch()

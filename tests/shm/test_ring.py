@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rerun_mp.shm.layout import Geometry, Header, Kind, Line, SlotState, pack_owner, unpack_owner
+from rerun_mp.shm.layout import Geometry, Header, Kind, Line, ProducerWord, SlotState, pack_owner, unpack_owner
 from tests.shm.bench_ring import GEOMETRY, always, claim_one, make_ring, make_writer
 
 
@@ -60,6 +60,10 @@ def test_totals_follow_the_same_rule() -> None:
     ring.add_total(2, 2, 5)
     ring.words[Header.SWEEP_DONE] = 2
     assert ring.total(2) == 15
+    # Damaged rows have two words of their own.
+    ring.add_total(2, 3, 7, ProducerWord.DAMAGE_A)
+    ring.words[Header.SWEEP_DONE] = 3
+    assert (ring.total(2), ring.total(2, ProducerWord.DAMAGE_A)) == (15, 7)
     # Long silence, until the numbers of the sweeps come round.
     ring.words[Header.SWEEP_DONE] = (1 << 15) + 1
     assert ring.total(2) == 15
