@@ -210,6 +210,7 @@ SMALL_SPOOL_DISK = (
 )
 
 
+@pytest.mark.soak
 @needs_namespace
 def test_a_disk_smaller_than_the_quota_drops_the_oldest_rows_and_counts_them(
     run_python: RunPython, tmp_path: Path
@@ -286,7 +287,7 @@ print(account.logged, account.delivered, account.dropped_by_policy, account.refu
 
 
 @needs_namespace
-@pytest.mark.parametrize("policy", ["block", "raise", "drop"])
+@pytest.mark.parametrize("policy", ["block", pytest.param("raise", marks=pytest.mark.soak), "drop"])
 def test_a_row_too_large_for_ring_and_spool_is_refused_or_dropped(
     policy: str, run_python: RunPython, tmp_path: Path
 ) -> None:

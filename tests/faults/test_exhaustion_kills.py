@@ -148,7 +148,9 @@ print(account.logged, account.delivered, account.dropped_by_damage, account.drop
 """
 
 
-@pytest.mark.parametrize("is_killed", [False, True], ids=["", "and the collector is killed"])
+@pytest.mark.parametrize(
+    "is_killed", [pytest.param(False, marks=pytest.mark.soak), True], ids=["", "and the collector is killed"]
+)
 def test_rows_whose_bytes_are_damaged_are_counted_exactly(
     is_killed: bool, start_python: StartPython, tmp_path: Path
 ) -> None:

@@ -105,7 +105,7 @@ rr.log("row", rr.Scalars(1.0))
 """
 
 
-@pytest.mark.parametrize("limit", [3, 4, 6])
+@pytest.mark.parametrize("limit", [3, *(pytest.param(limit, marks=pytest.mark.soak) for limit in range(4, 9))])
 def test_a_session_for_which_there_are_no_descriptors_is_refused_by_name(
     limit: int, run_python: RunPython, tmp_path: Path
 ) -> None:
@@ -163,6 +163,7 @@ def test_a_collector_without_descriptors_delivers_when_it_has_some(start_python:
     assert Counter(row.entity_path for row in rows) == {"row": logged, "image": logged - 1}
 
 
+@pytest.mark.soak
 def test_a_file_that_may_not_grow_any_further_costs_no_row(
     place: Path, start_python: StartPython, tmp_path: Path
 ) -> None:
@@ -253,7 +254,7 @@ for child in children:
     "environment",
     [
         {"RERUN_MP_POLICY": "drop"},
-        {"RERUN_MP_POLICY": "raise"},
+        pytest.param({"RERUN_MP_POLICY": "raise"}, marks=pytest.mark.soak),
         {"RERUN_MP_POLICY": "block", "RERUN_MP_BLOCK_TIMEOUT": "0.2"},
     ],
     ids=["drop", "raise", "block with a timeout"],
