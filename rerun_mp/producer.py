@@ -33,7 +33,7 @@ from rerun_mp.encoding.frames import (
 )
 from rerun_mp.encoding.identity import RowIds
 from rerun_mp.encoding.tables import WIDE_ROW
-from rerun_mp.errors import CorruptionError, RingFullError
+from rerun_mp.errors import CorruptionError, ResourceError, RingFullError, SessionEndedError
 from rerun_mp.registration import Registration
 from rerun_mp.settings import Policy
 from rerun_mp.shm.layout import Attention, Header, Kind, Line, ProducerWord, SlotState
@@ -85,6 +85,8 @@ class Producer:
         ringer: Ringer,
         wait_for_space: Callable[[int], None],
         watch_collector: Callable[[], None],
+        *,
+        wait_for_entry: Callable[[int], None] | None = None,
     ) -> None:
         """Register in the producers table.
 
@@ -101,6 +103,8 @@ class Producer:
             any mutex held.
         watch_collector
             Starts a collector if there is none.
+        wait_for_entry
+            Waits once, as `wait_for_space`, while the table has no entry for this process; may raise instead.
         """
         self._segment = segment
         self._ring = segment.ring
@@ -113,7 +117,8 @@ class Producer:
         self._watch_collector = watch_collector
         # Who joined the session has seen to it that there is a collector; so has, before, the parent of a forked child.
         self._next_look = time.monotonic() + LOOK_SECS
-        self._registration = Registration.take(segment, wait_for_space)
+        self._row_ids = RowIds()
+        self._registration = Registration.take(segment, wait_for_entry or wait_for_space, self._row_ids.first)
         self._entry = segment.ring.geometry.producer_word(self._registration.index)
         self._writer = SlotWriter(segment.ring, self._registration.owner, guard.page, self._armed)
         self._ringer = ringer
@@ -122,7 +127,6 @@ class Producer:
         self._is_torn = False
         """Whether an exception has ended a call that may have left a slot open which nobody knows."""
         self._closed = False
-        self._row_ids = RowIds()
         self._slot = -1
         self._keep = False
         self._spares: list[int] = []
@@ -160,7 +164,9 @@ class Producer:
         Raises
         ------
         RingFullError
-            If the ring stayed full for as long as the policy waits.
+            If the ring stayed full for as long as the policy waits, or something else has no room for the rows.
+        SessionEndedError
+            If the producer has been closed.
         ForkedError
             If the process forked in the middle, and this is the child: begin again with another producer.
         """
@@ -168,9 +174,7 @@ class Producer:
         while not self._append_once(rows):
             if attempt == 0:
                 begin = time.monotonic_ns()
-            if not self._may_wait(time.monotonic_ns() - begin):
-                # One subscript and one store: no other thread or signal handler gets in between.
-                self._words[self._entry + ProducerWord.DROPPED] += rows.rows
+            if not self._may_wait(time.monotonic_ns() - begin, rows.rows):
                 return False
             self._wait(attempt)
             attempt += 1
@@ -183,15 +187,14 @@ class Producer:
 
         Raises
         ------
-        RingFullError, ForkedError
+        RingFullError, SessionEndedError, ForkedError
             As `append`.
         """
         attempt, begin = 0, 0
         while (outcome := self._append_row_once(row)) is Outcome.NO_SPACE:
             if attempt == 0:
                 begin = time.monotonic_ns()
-            if not self._may_wait(time.monotonic_ns() - begin):
-                self._words[self._entry + ProducerWord.DROPPED] += 1
+            if not self._may_wait(time.monotonic_ns() - begin, 1):
                 return Outcome.DROPPED
             self._wait(attempt)
             attempt += 1
@@ -222,10 +225,10 @@ class Producer:
             self._busy = True
             try:
                 slots = message.slots
-                chain = self._take_spares(slots)
+                chain = self._take_spares(slots, 1)
                 row_id = self._row_ids.mint(1)
                 head = message.pack(message.before, *row_id, message.between, *times, message.behind)
-                if not self._write_chain(chain, slots, message.total, (head, blob, message.after)):
+                if not self._write_chain(chain, slots, message.total, 1, (head, blob, message.after)):
                     self._busy = False
                     return False
             except BaseException:
@@ -256,7 +259,7 @@ class Producer:
         return self._ring.pending(self._registration.owner)
 
     def close(self) -> None:
-        """Let go of everything; the collector takes over what is left. Later calls of `append` drop their rows."""
+        """Let go of everything; the collector takes over what is left. Later calls of `append` raise."""
         # Under the mutex: a thread in the middle of a call must not write into a slot whose owner is taken for dead.
         with self._mutex:
             self._closed = True
@@ -293,7 +296,7 @@ class Producer:
         self._seal_open()
         if self._is_torn:
             self._mend()
-        slot = self._claim(Kind.FRAMES, maps_ahead=rows.size >= WIDE_ROW)
+        slot = self._claim(Kind.FRAMES, rows.rows, maps_ahead=rows.size >= WIDE_ROW)
         if slot is None:
             return False
         self._slot = slot
@@ -305,7 +308,7 @@ class Producer:
             return Outcome.NOT_A_TABLE
         with self._mutex:
             if self._closed:
-                return Outcome.DROPPED
+                return Outcome.NO_SPACE
             if self._busy:
                 return Outcome.NOT_A_TABLE
             self._busy = True
@@ -328,7 +331,7 @@ class Producer:
             return Outcome.NOT_A_TABLE
         if self._is_torn:
             self._mend()
-        slot = self._claim(Kind.TABLE, maps_ahead=row.shape.width >= WIDE_ROW)
+        slot = self._claim(Kind.TABLE, 1, maps_ahead=row.shape.width >= WIDE_ROW)
         if slot is None:
             return Outcome.NO_SPACE
         keep = False
@@ -361,7 +364,8 @@ class Producer:
         count = used + len(declaration) + size
         if count > self._capacity:
             return False
-        self._writer.write(self._slot, used, (declaration, head, *rows.pieces), count)
+        before = self._words[self._ring.rows_word(self._slot)] if used else 0
+        self._writer.write(self._slot, used, (declaration, head, *rows.pieces), count, before + rows.rows)
         if declared is None:
             self._shapes[rows.shape] = used
         if not self._keep or self._words[Header.ATTENTION] & Attention.PRESSURE:
@@ -381,17 +385,17 @@ class Producer:
             return self._append_large(rows, self._claim_chain)
         declaration = pack_shape(rows.shape)
         head, size = self._pack_head(rows, 0)
-        slot = self._claim(Kind.FRAMES, maps_ahead=rows.size >= WIDE_ROW)
+        slot = self._claim(Kind.FRAMES, rows.rows, maps_ahead=rows.size >= WIDE_ROW)
         if slot is None:
             return False
         try:
-            self._writer.write(slot, 0, (declaration, head, *rows.pieces), len(declaration) + size)
+            self._writer.write(slot, 0, (declaration, head, *rows.pieces), len(declaration) + size, rows.rows)
         finally:
             # With a count of 0 it is a slot given back.
             self._writer.seal(slot)
         return True
 
-    def _append_large(self, rows: Rows, take: Callable[[int], list[int]]) -> bool:
+    def _append_large(self, rows: Rows, take: Callable[[int, int], list[int]]) -> bool:
         """Append a message that no slot holds: over the slots that `take` yields, or by way of a file of the spool."""
         declaration = pack_shape(rows.shape)
         head, size = self._pack_head(rows, 0)
@@ -400,9 +404,11 @@ class Producer:
         if slots * 4 > self._words[Header.USABLE_SLOTS]:
             return self._append_file(rows)
         pieces = (declaration, head, *rows.pieces)
-        return self._write_chain(take(slots), slots, total, pieces)
+        return self._write_chain(take(slots, rows.rows), slots, total, rows.rows, pieces)
 
-    def _write_chain(self, chain: list[int], slots: int, total: int, pieces: Iterable[bytes | memoryview]) -> bool:
+    def _write_chain(
+        self, chain: list[int], slots: int, total: int, rows: int, pieces: Iterable[bytes | memoryview]
+    ) -> bool:
         """Write a message of `total` bytes over a chain. False: it has fewer than `slots` slots, which go back."""
         words, line_word = self._words, self._ring.geometry.line_word
         try:
@@ -411,7 +417,7 @@ class Producer:
             parts = [(slot, words[line_word(slot) + Line.EPOCH]) for slot in chain[1:]]
             self._writer.join(chain[1:])
             self._writer.scatter(chain, (pack_chain(parts, total), *pieces))
-            self._writer.commit(chain[0], 1)
+            self._writer.commit(chain[0], 1, rows)
             return True
         finally:
             if chain and words[self._ring.count_word(chain[0])]:
@@ -420,12 +426,12 @@ class Producer:
             else:
                 self._writer.abandon(chain)
 
-    def _claim_chain(self, slots: int) -> list[int]:
-        """Claim slots for one message, or fewer."""
-        return self._claim_slots((Kind.HEAD,) * slots, maps_ahead=True)
+    def _claim_chain(self, slots: int, rows: int) -> list[int]:
+        """Claim slots for one message of so many rows, or fewer."""
+        return self._claim_slots((Kind.HEAD,) * slots, rows, maps_ahead=True)
 
-    def _take_spares(self, slots: int) -> list[int]:
-        """Take slots for one message, or fewer, from those claimed ahead.
+    def _take_spares(self, slots: int, rows: int) -> list[int]:
+        """Take slots for one message of so many rows, or fewer, from those claimed ahead.
 
         Claiming takes a call into the kernel for each slot and some more; for several messages at once it is cheaper.
         """
@@ -433,7 +439,8 @@ class Producer:
         if missing > 0:
             if self._is_torn:
                 self._mend()
-            more = self._claim_chain(max(missing, min(SPARE_SLOTS, self._words[Header.USABLE_SLOTS] // SPARE_SHARE)))
+            ahead = min(SPARE_SLOTS, self._words[Header.USABLE_SLOTS] // SPARE_SHARE)
+            more = self._claim_chain(max(missing, ahead), rows)
             self._spares = self._spares + more
             if not self._ring.has_room_to_keep():
                 surplus, self._spares = self._spares[slots:], self._spares[:slots]
@@ -452,19 +459,31 @@ class Producer:
             # Not to write the file anew at every attempt.
             return False
         directory = self._segment.spool_directory
-        os.makedirs(directory, mode=0o700, exist_ok=True)
         self._large_files += 1
         name = large_file_prefix(self._registration.index, self._registration.generation) + str(self._large_files)
         path = os.path.join(directory, name)
         try:
+            os.makedirs(directory, mode=0o700, exist_ok=True)
             with open(path, "xb", opener=_open_private) as file:
                 file.writelines(rows.pieces)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
+        except BaseException as error:
+            with contextlib.suppress(OSError):
                 os.unlink(path)
-            raise
+            if not isinstance(error, OSError):
+                raise
+            return self._refuse(
+                f"a row of {rows.size} bytes, which the ring is too small for, cannot be written to {directory}: "
+                f"{error.strerror}; it was not logged. Make room there, set XDG_CACHE_HOME to another disk, or enlarge "
+                "the ring (RERUN_MP_RING_BYTES).",
+                error,
+                rows.rows,
+            )
         reference = FILE_REFERENCE.pack(rows.kind, rows.size) + name.encode()
-        written = self._append_alone(rows._replace(kind=FrameKind.FILE, pieces=(reference,), size=len(reference)))
+        try:
+            written = self._append_alone(rows._replace(kind=FrameKind.FILE, pieces=(reference,), size=len(reference)))
+        except RingFullError:
+            os.unlink(path)
+            raise
         if not written:
             os.unlink(path)
         return written
@@ -479,12 +498,15 @@ class Producer:
         others = len(rows.shape.schema) + sum(4 * len(text) for text in rows.shape.recording) + len(rows.entity_path)
         return rows.size + others + 128 <= self._capacity
 
-    def _claim(self, kind: int, *, maps_ahead: bool) -> int | None:
-        slots = self._claim_slots((kind,), maps_ahead=maps_ahead)
+    def _claim(self, kind: int, rows: int, *, maps_ahead: bool) -> int | None:
+        slots = self._claim_slots((kind,), rows, maps_ahead=maps_ahead)
         return slots[0] if slots else None
 
-    def _claim_slots(self, kinds: Sequence[int], *, maps_ahead: bool) -> list[int]:
-        """Claim a slot for each of `kinds`, or fewer where there are no more. `maps_ahead`: they will soon be full."""
+    def _claim_slots(self, kinds: Sequence[int], rows: int, *, maps_ahead: bool) -> list[int]:
+        """Claim a slot for each of `kinds`, or fewer where there are no more. `maps_ahead`: they will soon be full.
+
+        `rows` is how many they are wanted for.
+        """
         self._look_after_collector()
         tried: list[int] = []
         try:
@@ -496,8 +518,17 @@ class Producer:
                     # Page by page, at the first touches, it would take several times as long.
                     self._segment.map_ahead(slot)
                     self._mapped[slot] = 1
-        except BaseException:
+        except BaseException as error:
             self._writer.abandon(tried)
+            if isinstance(error, OSError) and not isinstance(error, ResourceError) and self.is_intact:
+                # Out of descriptors, most often.
+                self._refuse(
+                    f"no slot of the ring can be claimed: {error.strerror}; this row was not logged. Raise the limit "
+                    "that the system names (open files: ulimit -n).",
+                    error,
+                    rows,
+                )
+                return []
             raise
         return slots
 
@@ -573,21 +604,48 @@ class Producer:
         """Wait for space once, with nothing open: the space may be our own."""
         self.seal()
         begin = time.monotonic_ns()
-        self._wait_for_space(attempt)
-        self._words[self._entry + ProducerWord.BLOCKED_NS] += time.monotonic_ns() - begin
+        try:
+            self._wait_for_space(attempt)
+        finally:
+            self._count(ProducerWord.BLOCKED_NS, time.monotonic_ns() - begin)
 
-    def _may_wait(self, waited_ns: int) -> bool:
-        """Follow the policy for a full ring. False: drop the rows."""
-        if self._policy == Policy.DROP or self._closed:
+    def _may_wait(self, waited_ns: int, rows: int) -> bool:
+        """Follow the policy for a full ring. False: the rows are dropped, and counted."""
+        if self._closed:
+            raise SessionEndedError(
+                "this process has left its session, so the row has nowhere to go; call rerun_mp.init() again"
+            )
+        if self._policy == Policy.DROP:
+            self._count(ProducerWord.DROPPED, rows)
             return False
         timeout_ns = self._words[Header.BLOCK_TIMEOUT_NS]
         if self._policy == Policy.RAISE or (timeout_ns and waited_ns >= timeout_ns):
+            self._count(ProducerWord.REFUSED, rows)
             raise RingFullError(
                 f"the ring of {self._ring.geometry.slots} slots is full and stayed so for {waited_ns / 1e9:.1f} s; "
                 "this row was not logged. Enlarge the ring (RERUN_MP_RING_BYTES) or choose another policy "
                 "(RERUN_MP_POLICY=block or drop)."
             )
         return True
+
+    def _refuse(self, message: str, cause: OSError, rows: int) -> bool:
+        """Follow the policy where waiting would not help. False: to be dropped."""
+        if self._policy == Policy.DROP:
+            return False
+        self._count(ProducerWord.REFUSED, rows)
+        raise RingFullError(message) from cause
+
+    def _count(self, word: int, number: int) -> None:
+        """Add to one of this process's counters, unless its entry may be somebody else's by now."""
+        if sys.is_finalizing():
+            self._count_now(word, number)
+            return
+        with self._mutex:
+            self._count_now(word, number)
+
+    def _count_now(self, word: int, number: int) -> None:
+        if not self._closed and self._alive[self._armed]:
+            self._words[self._entry + word] += number
 
 
 def _open_private(path: str, flags: int) -> int:

@@ -34,6 +34,17 @@ if TYPE_CHECKING:
 __all__ = ["Registration"]
 
 
+COUNTERS = (
+    ProducerWord.DROPPED,
+    ProducerWord.BLOCKED_NS,
+    ProducerWord.TOTAL_A,
+    ProducerWord.TOTAL_B,
+    ProducerWord.DAMAGE_A,
+    ProducerWord.DAMAGE_B,
+    ProducerWord.REFUSED,
+)
+
+
 class Registration:
     """An entry, held until released, or until the process ends."""
 
@@ -54,18 +65,21 @@ class Registration:
         self._lease.release()
 
     @classmethod
-    def take(cls, segment: Segment, wait: Callable[[int], None]) -> Registration:
-        """Take a free entry; while there is none, `wait` for the collector to free one."""
+    def take(cls, segment: Segment, wait: Callable[[int], None], first_row: int) -> Registration:
+        """Take a free entry; while there is none, `wait` for the collector to free one.
+
+        `first_row` is the counter half of the producer's first row id.
+        """
         attempt = 0
         while True:
-            registration = _try_all(segment)
+            registration = _try_all(segment, first_row)
             if registration is not None:
                 return registration
             wait(attempt)
             attempt += 1
 
 
-def _try_all(segment: Segment) -> Registration | None:
+def _try_all(segment: Segment, first_row: int) -> Registration | None:
     words, geometry = segment.ring.words, segment.ring.geometry
     for index in range(geometry.producers):
         # One by one: most often the first entries do, and each page that is looked at has to be mapped.
@@ -81,9 +95,9 @@ def _try_all(segment: Segment) -> Registration | None:
             if found & 0xFF != ProducerState.FREE:
                 continue
             generation = ((found >> 8) + 1) & GENERATION_MASK or 1
-            for word in (ProducerWord.DROPPED, ProducerWord.BLOCKED_NS, ProducerWord.TOTAL_A, ProducerWord.TOTAL_B):
+            for word in COUNTERS:
                 words[entry + word] = 0
-            words[entry + ProducerWord.DAMAGED] = 0
+            words[entry + ProducerWord.FIRST_ROW] = first_row
             words[entry + ProducerWord.PID] = os.getpid()
             words[entry + ProducerWord.STARTED_NS] = time.time_ns()
             name = _process_name().encode()[:NAME_BYTES].ljust(NAME_BYTES, b"\0")

@@ -60,7 +60,7 @@ def test_an_entry_is_not_taken_before_its_dead_owner_is_drained(made: Segment) -
 
 def _take(made: Segment) -> Registration:
     """Take an entry that is there now."""
-    return Registration.take(made, _must_not_wait)
+    return Registration.take(made, _must_not_wait, 1)
 
 
 def _must_not_wait(_attempt: int) -> None:

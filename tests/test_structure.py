@@ -54,6 +54,7 @@ FLOORS = {
     "rerun_mp.scopes": 3,
     "rerun_mp.series": 3,
     "rerun_mp.sinks": 3,
+    "rerun_mp.statistics": 3,
     "rerun_mp.strictness": 3,
     "rerun_mp.timeline": 3,
     "rerun_mp.viewer": 3,

@@ -16,11 +16,11 @@ import glob
 import os
 import shutil
 import stat
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from rerun_mp.collector.log import say
 from rerun_mp.collector.parts import Journal, Part
 from rerun_mp.collector.rerun_sinks import SinkWriter, merge, open_file
 from rerun_mp.config import SinkSpec
@@ -68,6 +68,7 @@ def complete(
     *,
     lock: threading.Lock,
     has_room: Callable[[str, int], bool],
+    give_up: Callable[[Part], None],
     otherwise: str | None = None,
 ) -> None:
     """Complete the journal's target, whose writer is closed, and let go of it.
@@ -80,6 +81,8 @@ def complete(
         Held while the journal's list of parts changes.
     has_room
         `has_room(path, bytes)` says whether a disk has space.
+    give_up
+        Counts the rows of a part that cannot be brought into the target any more.
     otherwise
         The path of a file that takes the rows if the target cannot be written, or is another program's by now.
 
@@ -91,18 +94,18 @@ def complete(
     target = journal.target
     assert target is not None
     try:
-        _complete(journal, recording, target, lock, has_room, otherwise)
+        _complete(journal, recording, target, lock, has_room, give_up, otherwise)
     except (ResourceError, FlushTimeoutError) as error:
         if otherwise is None or target.target == otherwise:
             raise
-        _say(str(error))
+        say(f"rerun_mp: {error}")
         os.makedirs(os.path.dirname(otherwise), exist_ok=True)
         hidden = glob.escape(journal.hidden_path(target.target, 0)[:-1]) + "*"
         other = SinkSpec("file", otherwise, write_footer=target.write_footer, blueprint=target.blueprint)
         journal.begin_target(other)
         journal.copies = ()
         journal.save()
-        _complete(journal, recording, other, lock, has_room, None)
+        _complete(journal, recording, other, lock, has_room, give_up, None)
         for path in glob.glob(hidden):
             os.unlink(path)
 
@@ -113,12 +116,15 @@ def _complete(
     target: SinkSpec,
     lock: threading.Lock,
     has_room: Callable[[str, int], bool],
+    give_up: Callable[[Part], None],
     otherwise: str | None,
 ) -> None:
     parts = [part for part in journal.parts if part.purpose in ("file", "diverted")]
     whole: Part | None = None
     if is_special(target.target):
-        journal.dropped_rows += sum(part.count_rows() for part in parts if part.purpose == "diverted")
+        for part in parts:
+            if part.purpose == "diverted":
+                give_up(part)
     elif len(parts) == 1 and parts[0].purpose == "file" and _is_as_good_as_whole(parts[0], target):
         (whole,) = parts
     elif parts:
@@ -179,7 +185,7 @@ def _place_unless_replaced(journal: Journal, whole: Part, otherwise: str | None)
         journal.place(whole)
         return
     assert journal.target is not None
-    _say(f"another program has replaced {journal.target.target}; it is not written over")
+    say(f"rerun_mp: another program has replaced {journal.target.target}; it is not written over")
     if otherwise is not None and whole.holds_rows():
         os.makedirs(os.path.dirname(otherwise), exist_ok=True)
         _copy_to(journal, whole, otherwise)
@@ -191,7 +197,7 @@ def _copy(journal: Journal, whole: Part, spec: SinkSpec) -> None:
     try:
         _copy_to(journal, whole, spec.target)
     except ResourceError as error:
-        _say(str(error))
+        say(f"rerun_mp: {error}")
 
 
 def _copy_to(journal: Journal, whole: Part, path: str) -> None:
@@ -202,7 +208,3 @@ def _copy_to(journal: Journal, whole: Part, path: str) -> None:
     except OSError as error:
         Path(fresh).unlink(missing_ok=True)
         raise ResourceError(f"{path} could not be written: {error}") from error
-
-
-def _say(message: str) -> None:
-    print(f"rerun_mp: {message}", file=sys.stderr, flush=True)

@@ -8,7 +8,7 @@ aside (a newcomer makes a new session), drain, complete the files, say so, let t
 everything, the segment last. A recording whose file is complete says so in its journal, which stays until all are: a
 successor that opened it again would begin the user's file anew.
 
-The spool of a recording whose file could not be completed stays, for `recovery` to try again.
+The spool of a recording whose file could not be completed stays, for `recovery` to try again, and the program says so.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ __all__ = ["end_session", "is_over", "remove_session"]
 NEWCOMER_PATIENCE = 3.0
 """Seconds that a process may take from exec to import."""
 DRAIN_PATIENCE = 10.0
+COMPLETION_PATIENCE = 5.0
+"""Seconds that a full disk may take to have room for what its files lack. Their rows stay in the spool then."""
 LIVE_PATIENCE = 2.0
 """Seconds that live sinks may go without progress before they are given up."""
 HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
@@ -59,7 +61,11 @@ def end_session(worker: Worker) -> bool:
             segment.path = segment.ending_path
         if worker.state < SessionState.FILES_COMPLETE:
             _drain(worker)
-            worker.outputs.complete_files(_rescue_directory(segment))
+            worker.reports.look(is_final=True)
+            worker.words[Header.INCOMPLETE_FILES] = worker.outputs.complete_files(
+                COMPLETION_PATIENCE, _rescue_directory(segment)
+            )
+            worker.reports.publish()
             worker.set_state(SessionState.FILES_COMPLETE)
         worker.outputs.close_live(LIVE_PATIENCE)
         worker.set_state(SessionState.REMOVING)

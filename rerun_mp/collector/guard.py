@@ -13,9 +13,9 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 
+from rerun_mp.collector.log import say
 from rerun_mp.launch import STARTER_DESCRIPTOR, collector_command, collector_environment
 from rerun_mp.shm import leases, segment
 from rerun_mp.shm.layout import Header, Lock, SessionState
@@ -72,7 +72,7 @@ def _keep_running(joined: Segment, descriptor: int) -> None:
             status = _run_worker(joined)
             if status == 0:
                 return
-            print(f"guard {os.getpid()}: the worker ended with status {status}", file=sys.stderr, flush=True)
+            say(f"guard {os.getpid()}: the worker ended with status {status}")
         delay = FIRST_DELAY if time.monotonic() - begin > STABLE else min(delay * 2, MOST_DELAY)
         if words[Header.SESSION_STATE] != SessionState.ENDED:
             time.sleep(delay)
@@ -84,7 +84,7 @@ def _run_worker(joined: Segment) -> int:
             collector_command(joined, "worker"), env=collector_environment(), stdin=subprocess.DEVNULL
         )
     except OSError as error:
-        print(f"guard {os.getpid()}: no worker could be started: {error}", file=sys.stderr, flush=True)
+        say(f"guard {os.getpid()}: no worker could be started: {error}")
         return 1
     return worker.wait()
 

@@ -22,6 +22,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from rerun_mp.collector.drops import OWN_ENTITIES, Drops
+from rerun_mp.collector.log import say
 from rerun_mp.collector.rerun_sinks import read_file
 from rerun_mp.collector.rrd_file import count_chunks, is_complete
 from rerun_mp.config import SinkSpec
@@ -41,9 +43,8 @@ Purpose = Literal["file", "diverted", "buffer", "window", "retired"]
 """
 
 
-JOURNALED = ("number", "path", "purpose", "prelude", "digest", "inode", "is_ended", "rows")
+JOURNALED = ("number", "path", "purpose", "prelude", "digest", "inode", "is_ended")
 
-PROPERTIES = "/__properties"
 NOWHERE = (0, 0)
 """The inode of a part whose file is gone."""
 
@@ -62,8 +63,8 @@ class Part:
     """(device, inode), or None while it is being created."""
     is_ended: bool = False
     """Whether its writer was closed, so that nothing is cut off."""
-    rows: int | None = None
-    """Rows of its chunks, if they have been counted."""
+    is_inherited: bool = False
+    """Whether an earlier life of the collector wrote it."""
     first: int = 0
     """Ordinal of its first chunk, counted anew in each life."""
     chunks: int = 0
@@ -104,19 +105,13 @@ class Part:
                 read_file(self.path, prelude=self.prelude, skip=skip, limit=chunks - skip), first + skip
             )
 
-    def count_rows(self) -> int:
-        """Return its rows; reads the file if they are not known."""
-        if self.rows is None:
-            self.rows = sum(chunk.num_rows for _, chunk in self.read())
-        return self.rows
-
     def count_logged_rows(self) -> int:
-        """Return its rows without the recording's properties, which the collector logs by itself. Reads the file."""
-        return sum(chunk.num_rows for _, chunk in self.read() if not chunk.entity_path.startswith(PROPERTIES))
+        """Return its rows without those that the collector logs by itself. Reads the file."""
+        return sum(chunk.num_rows for _, chunk in self.read() if not chunk.entity_path.startswith(OWN_ENTITIES))
 
     def holds_rows(self) -> bool:
-        """Whether it has more than the recording's properties, which the collector logs by itself."""
-        return any(not chunk.entity_path.startswith(PROPERTIES) for _, chunk in self.read())
+        """Whether it has more than what the collector logs by itself."""
+        return any(not chunk.entity_path.startswith(OWN_ENTITIES) for _, chunk in self.read())
 
     def settle(self) -> None:
         """Take note of the inode of the file that was created at its path, and of how it begins."""
@@ -155,9 +150,11 @@ class Journal:
     """Inodes that may be renamed over at the target's path: what lay there when the user named it, and what we put
     there since. Any other is somebody else's."""
     next_number: int = 0
-    dropped_rows: int = 0
-    """Rows that no sink had got when the spool's bound took them."""
+    drops: Drops = field(default_factory=Drops)
+    """Rows that no sink had got when the spool's bound took them, or that could not be written."""
     parts: list[Part] = field(default_factory=list)
+    _is_behind: bool = False
+    """Whether the file does not say all that is here, because it could not be written."""
 
     @classmethod
     def load(cls, path: Path, session: str, recording: RecordingKey) -> Journal:
@@ -181,16 +178,19 @@ class Journal:
             journal.copies = tuple(SinkSpec(**spec) for spec in raw["copies"])
             journal.owned = [(int(device), int(number)) for device, number in raw["owned"]]
             journal.next_number = int(raw["next_number"])
-            journal.dropped_rows = int(raw["dropped_rows"])
+            journal.drops = Drops.from_json(raw["drops"])
             for entry in raw["parts"]:
                 inode = tuple(entry.pop("inode") or ()) or None
-                journal._find(Part(**entry, inode=inode))
+                journal._find(Part(**entry, inode=inode, is_inherited=True))
         except (KeyError, TypeError, ValueError) as error:
             raise CorruptionError(f"the journal {path} is damaged: {error!r}") from error
         return journal
 
     def save(self) -> None:
-        """Replace the file."""
+        """Replace the file, or, while its disk has no room, leave that to a later call.
+
+        What is logged goes on all the same: a collector that dies meanwhile costs its successor what is not written.
+        """
         text = json.dumps(
             {
                 "recording": self.recording,
@@ -199,13 +199,25 @@ class Journal:
                 "copies": [asdict(spec) for spec in self.copies],
                 "owned": self.owned,
                 "next_number": self.next_number,
-                "dropped_rows": self.dropped_rows,
+                "drops": self.drops.to_json(),
                 "parts": [{name: getattr(part, name) for name in JOURNALED} for part in self.parts],
             }
         )
         fresh = self.path.with_suffix(".new")
-        fresh.write_text(text)
-        os.replace(fresh, self.path)
+        try:
+            fresh.write_text(text)
+            os.replace(fresh, self.path)
+        except OSError as error:
+            if not self._is_behind:
+                say(f"rerun_mp: {self.path} cannot be written: {error.strerror}")
+            self._is_behind = True
+        else:
+            self._is_behind = False
+
+    def catch_up(self) -> None:
+        """Replace the file if it could not be replaced before."""
+        if self._is_behind:
+            self.save()
 
     def take_number(self) -> int:
         """Return a number that no part has had."""
@@ -256,8 +268,6 @@ class Journal:
             part.inode = NOWHERE
         if part.purpose == "retired" and not part.exists():
             return
-        if not part.is_ended:
-            part.rows = None  # it went on after that was written
         part.first = self.next_ordinal()
         part.chunks = count_chunks(part.path, part.prelude) if part.is_readable() else 0
         self.parts.append(part)
@@ -293,7 +303,7 @@ def spooled_rows(spool: Path) -> Counter[RecordingKey]:
             raw = json.loads(path.read_bytes())
             key = RecordingKey(*raw["recording"])
             for entry in [] if raw["is_complete"] else raw["parts"]:
-                part = Part(**{**entry, "inode": tuple(entry["inode"] or ()) or None, "rows": None})
+                part = Part(**{**entry, "inode": tuple(entry["inode"] or ()) or None})
                 if part.purpose in ("diverted", "buffer", "window") and part.is_readable():
                     part.chunks = count_chunks(part.path, part.prelude)
                     rows[key] += part.count_logged_rows()

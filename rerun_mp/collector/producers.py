@@ -2,7 +2,8 @@
 
 Dead is whose lease the kernel has freed. In this order: the lease, then the slots' states, then their counts. An entry
 is freed last, when every slot of that (index, generation) is delivered and free, its account is written down, and the
-files of messages that it died in the middle of are removed.
+files of messages that it died in the middle of are removed. If the account has to wait for room on the disk, the entry
+is freed all the same: others wait for it.
 
 A slot whose owner has no entry, and whose lease nobody holds, has a forged line: it is cleared up in the same way, so
 that a ring cannot lose its slots one by one.
@@ -13,7 +14,8 @@ from __future__ import annotations
 import contextlib
 import os
 
-from rerun_mp.accounts import close_account
+from rerun_mp.accounts import Account, append_account, live_account
+from rerun_mp.collector.log import say
 from rerun_mp.collector.sweep import Sweeper
 from rerun_mp.encoding.frames import large_file_prefix
 from rerun_mp.shm import leases
@@ -32,6 +34,10 @@ class ProducersWatch:
         self._sweeper = sweeper
         first = PAGE // WORD
         count = segment.ring.geometry.producers * PRODUCER_WORDS
+        self.unwritten: list[Account] = []
+        """Of producers that have ended; kept here while they cannot be written down."""
+        self.has_ended_with_drops = True
+        """Whether a producer has ended that had dropped rows. So it may have been before this life."""
         self._states = segment.ring.words[first : first + count : PRODUCER_WORDS]
 
     def look(self) -> int:
@@ -39,6 +45,8 @@ class ProducersWatch:
         living = 0
         # The slots first: whoever owned one then had its entry before, and loses it here only.
         owners = {state & ~0xFF for state in self._segment.ring.states.tolist() if state > 0xFF}
+        if self.unwritten:
+            self._write_down()
         for index, state in enumerate(self._states.tolist()):
             if state & 0xFF != ProducerState.LIVE:
                 continue
@@ -49,7 +57,7 @@ class ProducersWatch:
             owners.discard(owner)
             self._sweeper.seal_dead(owner)
             if not self._segment.ring.owner_slots(owner):
-                close_account(self._segment, index)
+                self._close_account(index)
                 self._remove_files(large_file_prefix(index, state >> 8))
                 entry = self._segment.ring.geometry.producer_word(index)
                 self._segment.ring.words[entry + ProducerWord.STATE] = state & ~0xFF | ProducerState.FREE
@@ -72,6 +80,24 @@ class ProducersWatch:
             for entry in entries:
                 if entry.name.startswith(prefix):
                     os.unlink(entry.path)
+
+    def _close_account(self, index: int) -> None:
+        account = live_account(self._segment, index)
+        if account is None:
+            return
+        self.has_ended_with_drops |= account.dropped > 0
+        self.unwritten.append(account)
+        if len(self.unwritten) == 1:
+            self._write_down()
+
+    def _write_down(self) -> None:
+        try:
+            while self.unwritten:
+                append_account(self._segment, self.unwritten[0])
+                del self.unwritten[0]
+        except OSError as error:
+            if len(self.unwritten) == 1:
+                say(f"rerun_mp: accounts cannot be written down for now: {error}")
 
     def entries(self) -> int:
         """Return how many entries are not free: living producers and dead ones with something to deliver."""

@@ -21,19 +21,24 @@ One worker's main thread calls everything, except `read`, `end` and `status`, wh
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
-import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from rerun_mp.accounts import Reason
 from rerun_mp.collector.chunks import ChunkBatch
 from rerun_mp.collector.completion import complete, is_special, open_part
+from rerun_mp.collector.drops import count_by_producer, nobody_s
+from rerun_mp.collector.log import say
 from rerun_mp.collector.parts import Journal, Part, Purpose
 from rerun_mp.collector.rerun_sinks import SinkWriter, merge
 from rerun_mp.config import SinkSpec
@@ -59,12 +64,37 @@ RECENT_BYTES = 32 << 20
 class RecordingStore:
     """Everything that has been collected of one recording and is still needed."""
 
-    def __init__(self, recording: RecordingKey, spool: Path, nonce: bytes, *, max_bytes: int = 1 << 30) -> None:
+    def __init__(
+        self,
+        recording: RecordingKey,
+        spool: Path,
+        nonce: bytes,
+        *,
+        max_bytes: int = 1 << 30,
+        producers: Callable[[], Iterable[int]] = nobody_s,
+    ) -> None:
+        """Take over what an earlier life of the collector has left, or begin.
+
+        Parameters
+        ----------
+        recording
+            Which recording.
+        spool
+            The session's directory for what cannot be in a file.
+        nonce
+            The segment's.
+        max_bytes
+            Bound of this recording's part of the spool.
+        producers
+            Returns the first row ids' counters of all producers, to count by producer what is given up.
+        """
         self.recording = recording
         name = hashlib.blake2b("\0".join(recording).encode(), digest_size=12).hexdigest()
         self._directory = Path(spool) / name
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._max_bytes = max_bytes
+        self._producers = producers
+        with contextlib.suppress(OSError):
+            self._make_directory()
         self._journal = Journal.load(self._directory / "journal.json", nonce.hex()[:8], recording)
         self._writer: SinkWriter | None = None
         self._part: Part | None = None
@@ -78,11 +108,19 @@ class RecordingStore:
         self._is_finished = False
         self._failure: str | None = None
         self._rejected_rows = 0
+        self._sweep_ids: set[str] = set()
+        """Ids of the present sweep's chunks: a collector that repeats it sends them again."""
+        self._seen = 0
+        """Ordinal up to which some viewer has got everything."""
         self._lock = threading.Lock()
         """Guards the list of parts, `_recent` and `_recent_bytes` against `read`."""
         self._recent: deque[tuple[int, ChunkBatch]] = deque()
         self._recent_bytes = 0
         self._drop_beyond_bound()
+
+    def _make_directory(self) -> None:
+        for directory in (self._directory.parent.parent, self._directory.parent, self._directory):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     # Sinks
 
@@ -124,7 +162,14 @@ class RecordingStore:
             return
         self._end_part(with_footer=True)
         try:
-            complete(self._journal, self.recording, lock=self._lock, has_room=_has_room, otherwise=otherwise)
+            complete(
+                self._journal,
+                self.recording,
+                lock=self._lock,
+                has_room=_has_room,
+                give_up=lambda part: self._count_part(Reason.WRITE, part),
+                otherwise=otherwise,
+            )
         except (ResourceError, FlushTimeoutError) as error:
             self._fail(f"{error}; its rows stay in {self._directory}")
             raise
@@ -166,7 +211,7 @@ class RecordingStore:
         self.complete()
         self._is_finished = True
         if self._readers == 0:
-            shutil.rmtree(self._directory)
+            shutil.rmtree(self._directory, ignore_errors=True)
 
     def attach_live(self) -> None:
         """Take note that a live sink follows: what it can read counts as delivered to a sink."""
@@ -191,9 +236,14 @@ class RecordingStore:
         """Take note that a live sink that follows no more does not read any more either."""
         self._readers -= 1
         if self._readers == 0 and self._is_finished:
-            shutil.rmtree(self._directory)
+            shutil.rmtree(self._directory, ignore_errors=True)
 
     # Rows
+
+    def begin(self, sweep: int, chunk_ids: set[str]) -> None:
+        """Take note of what comes with a sweep: all that this store gets of it, perhaps again."""
+        self._journal.drops.begin(sweep)
+        self._sweep_ids = chunk_ids
 
     def append(self, chunks: Sequence[ChunkBatch]) -> list[ChunkBatch]:
         """Take chunks, and return those that rerun-sdk refuses. The others are delivered when `flush` has returned.
@@ -203,13 +253,15 @@ class RecordingStore:
         refused: list[ChunkBatch] = []
         if self._journal.is_complete:
             return refused
+        self._journal.catch_up()
         for run in _runs(chunks):
             num_bytes = sum(chunk.num_bytes for chunk in run)
             if self._unflushed_bytes + num_bytes > UNFLUSHED_BYTES:
                 self.flush(FLUSH_SECS)
             writer = self._writer_with_room(num_bytes)
             if writer is None:
-                self._journal.dropped_rows += sum(chunk.num_rows for chunk in run)
+                self._count(Reason.WRITE, run)
+                self._journal.save()
             else:
                 refusals = self._send(writer, run)
                 self._unflushed += [chunk for chunk in run if chunk not in refusals] if refusals else run
@@ -299,10 +351,24 @@ class RecordingStore:
             "parts": len(parts),
             "file_bytes": sum(part.size() for part in parts if part.purpose == "file"),
             "spool_bytes": sum(part.size() for part in parts if self._is_spool(part)),
-            "dropped_rows": self._journal.dropped_rows,
+            "dropped_rows": self._journal.drops.total(),
             "rejected_rows": self._rejected_rows,
             "failure": self._failure,
         }
+
+    def drops(self) -> dict[Reason, Counter[int]]:
+        """Return the rows that the store has given up, by reason and producer."""
+        return self._journal.drops.by_reason()
+
+    @property
+    def drops_version(self) -> int:
+        """A number that grows whenever rows are given up."""
+        return self._journal.drops.version
+
+    def note_seen(self, ordinal: int) -> None:
+        """Take note that a viewer has got everything before `ordinal`. Any thread may call."""
+        with self._lock:
+            self._seen = max(self._seen, ordinal)
 
     # Writing parts
 
@@ -328,7 +394,6 @@ class RecordingStore:
             return
         with self._lock:
             fresh.chunks, fresh.repeated = self._next - fresh.first, repeated
-            fresh.rows = sum(part.count_rows() for part in backlog)
             for part in backlog:
                 self._journal.parts.remove(part)
         self._journal.save()
@@ -369,10 +434,12 @@ class RecordingStore:
             path = target.target
         else:
             path = self._journal.hidden_path(target.target, number)
-        part = Part(number, path, purpose, first=self._next, rows=0)
+        part = Part(number, path, purpose, first=self._next)
         with self._lock:
             self._journal.parts.append(part)
         try:
+            if target is None:
+                self._make_directory()
             self._journal.save()
             writer = open_part(part, self.recording, target)
             self._journal.save()
@@ -419,7 +486,6 @@ class RecordingStore:
                 while self._recent and self._recent_bytes > RECENT_BYTES:
                     self._recent_bytes -= self._recent.popleft()[1].num_bytes
             part.chunks += len(self._unflushed)
-            part.rows = (part.rows or 0) + sum(chunk.num_rows for chunk in self._unflushed)
             self._next += len(self._unflushed)
         self._unflushed.clear()
         self._unflushed_bytes = 0
@@ -439,7 +505,8 @@ class RecordingStore:
                     self._fail(str(error))
                     self._abandon_part()
             self._drop_oldest_spooled()
-        self._journal.dropped_rows += sum(chunk.num_rows for chunk in self._unflushed)
+        self._count(Reason.WRITE, self._unflushed)
+        self._journal.save()
         self._unflushed.clear()
         self._unflushed_bytes = 0
 
@@ -492,12 +559,36 @@ class RecordingStore:
         oldest = next((part for part in self._journal.parts if self._is_spool(part) and part is not self._part), None)
         if oldest is None:
             return
-        if oldest.purpose != "window":
-            self._journal.dropped_rows += oldest.count_rows()
+        self._count_part(Reason.SPOOL, oldest, since=self._seen if oldest.purpose == "window" else 0)
         with self._lock:
             self._journal.parts.remove(oldest)
         self._journal.save()
         oldest.unlink()
+
+    def _count_part(self, reason: Reason, part: Part, since: int = 0) -> None:
+        """Count the rows of a part that is given up, from ordinal `since` on."""
+        self._count(reason, [chunk for _, chunk in part.read(since)], elsewhere=self._repeated_after(part))
+
+    def _repeated_after(self, part: Part) -> set[str]:
+        """Return the ids of what later parts hold, too: a life of the collector repeats the end of the one before."""
+        if not part.is_inherited:
+            return set()
+        later = self._journal.parts[self._journal.parts.index(part) + 1 :]
+        return {chunk.id for other in later for _, chunk in other.read()}
+
+    def _count(self, reason: Reason, chunks: Iterable[Any], elsewhere: Collection[str] = ()) -> None:
+        """Count the rows of chunks that are given up, ours or rerun's, by their producers.
+
+        The caller saves the journal, once, when it also says that they are gone.
+        """
+        firsts = np.array(sorted(self._producers()), np.uint64)
+        for chunk in chunks:
+            is_ours = isinstance(chunk, ChunkBatch)
+            chunk_id = chunk.chunk_id if is_ours else chunk.id
+            if chunk_id not in elsewhere:
+                batch = chunk.batch if is_ours else chunk.to_record_batch()
+                rows = count_by_producer(chunk.entity_path, batch, firsts)
+                self._journal.drops.add(reason, rows, is_of_sweep=chunk_id in self._sweep_ids)
 
     @staticmethod
     def _is_spool(part: Part) -> bool:
@@ -509,7 +600,7 @@ class RecordingStore:
         self._failure = reason
 
     def _say(self, message: str) -> None:
-        print(f"rerun_mp: {self.recording.application_id}: {message}", file=sys.stderr, flush=True)
+        say(f"rerun_mp: {self.recording.application_id}: {message}")
 
 
 def _runs(chunks: Sequence[ChunkBatch]) -> Iterator[list[ChunkBatch]]:

@@ -13,8 +13,10 @@ One sweep is in flight at a time. Its steps, in this order, and what a collector
 A new collector first repeats exactly the ranges that carry the number after the header's (`resume=True`): same ranges,
 same groups, same chunk ids, so that a reader keeps one copy. Freeing is repeated by every sweep until it is done.
 
-Shared memory is not trusted: every range is checked, copied, and parsed only in the copy. What does not parse is
-counted and its slot freed when its owner lets go of it. Called by the worker's main thread only.
+Shared memory is not trusted: every range is checked, copied, and parsed only in the copy. Of a slot that does not
+parse, what lies before the damage is taken, and nothing more. When its owner has let go of it, a sweep *gives up* the
+rest: the rows that the owner counted and nobody has taken are damaged rows of that sweep. Called by the worker's main
+thread only.
 """
 
 from __future__ import annotations
@@ -84,8 +86,8 @@ class Sweep:
     rows: list[TakenRows] = field(default_factory=list)
     owners: dict[int, int] = field(default_factory=dict)
     """slot -> index of its producer."""
-    lost_rows: Counter[int] = field(default_factory=Counter)
-    """slot -> rows of a table that could not be copied."""
+    given_up: dict[int, int] = field(default_factory=dict)
+    """slot -> rows that are lost because something in it, or before them, cannot be read."""
     files: list[str] = field(default_factory=list)
     """Files of the spool whose contents are in `taken`."""
     num_bytes: int = 0
@@ -115,6 +117,8 @@ class Sweeper:
         """slot -> (epoch, shape, plan, texts of the dictionary so far)."""
         self._damaged: dict[int, int] = {}
         """slot -> epoch of which nothing more is read."""
+        self._given_up: dict[int, tuple[int, int]] = {}
+        """slot -> (epoch, the sweep that has given up the rest), of those."""
         self._number = self._words[Header.SWEEP_DONE]
         """Number of the last sweep that is done. The header's word is for the next collector, and for producers."""
         if self._number >= MOST_SWEEPS:
@@ -175,18 +179,18 @@ class Sweeper:
 
     def complete(self, sweep: Sweep, built: BuiltChunks) -> None:
         """Make the sweep done; its chunks are in the store."""
-        rows: Counter[int] = Counter()
-        for slot, good in built.good_rows.items():
-            rows[sweep.owners[slot]] += good
-        for producer, number in rows.items():
-            self._ring.add_total(producer, sweep.number, number)
-        for lost in (built.damaged_rows, sweep.lost_rows):
-            for slot, damaged in lost.items():
-                self._count_damaged(sweep.owners[slot], damaged)
-        if sweep.number % REFRESH_TOTALS == 0:
-            for producer in range(self._geometry.producers):
-                if producer not in rows and self._ring.total(producer, sweep.number - 1):
-                    self._ring.add_total(producer, sweep.number, 0)
+        damaged = Counter(sweep.given_up)
+        damaged.update(built.damaged_rows)
+        for slots, word in ((built.good_rows, ProducerWord.TOTAL_A), (damaged, ProducerWord.DAMAGE_A)):
+            rows: Counter[int] = Counter()
+            for slot, number in slots.items():
+                rows[sweep.owners[slot]] += number
+            for producer, number in rows.items():
+                self._ring.add_total(producer, sweep.number, number, word)
+            if sweep.number % REFRESH_TOTALS == 0:
+                for producer in range(self._geometry.producers):
+                    if producer not in rows and self._ring.total(producer, word, sweep.number - 1):
+                        self._ring.add_total(producer, sweep.number, 0, word)
         self._number = sweep.number
         self._words[Header.SWEEP_DONE] = sweep.number
         for path in sweep.files:
@@ -209,8 +213,10 @@ class Sweeper:
         for slot, epoch in list(self._damaged.items()):
             if snapshot[slot, Line.EPOCH] != epoch:
                 del self._damaged[slot]
-            elif let_go[slot] and slot not in self._ahead:
-                self._free_damaged(slot)
+                self._given_up.pop(slot, None)
+            elif let_go[slot] and slot not in self._ahead and self._is_given_up(slot, epoch):
+                # Its count may be anything.
+                self._free_with_parts(slot)
         free, held, usable = self._census()
         self._words[Header.FREE_SLOTS], self._words[Header.USABLE_SLOTS] = free, usable
         # Where slots are only waiting for us, sealing more of them half empty would make it worse.
@@ -292,9 +298,20 @@ class Sweeper:
         done[list(taken)] = list(taken.values())
         moved = np.flatnonzero(live & (snapshot[:, Line.COUNT] > done)).tolist()
         if self._damaged:
-            moved = [s for s in moved if self._damaged.get(s) != int(snapshot[s, Line.EPOCH])]
+            moved = [s for s in moved if self._is_to_be_read(s, int(snapshot[s, Line.EPOCH]), int(states[s]))]
         first = self._first
         return [slot for slot in moved if slot >= first] + [slot for slot in moved if slot < first]
+
+    def _is_to_be_read(self, slot: int, epoch: int, state: int) -> bool:
+        """Say whether there is news in a slot: not in a damaged one, until its owner has let go of it."""
+        if self._damaged.get(slot) != epoch:
+            return True
+        return state == SlotState.SEALED and self._given_up.get(slot, (None, 0))[0] != epoch
+
+    def _is_given_up(self, slot: int, epoch: int) -> bool:
+        """Say whether a sweep that is done has given up the rest of a damaged slot."""
+        given_up = self._given_up.get(slot)
+        return given_up is not None and given_up[0] == epoch and given_up[1] <= self._number
 
     def _in_flight(self) -> list[int]:
         return [slot for slot in range(self._geometry.slots) if self._ring.in_flight(slot, self._number) is not None]
@@ -312,13 +329,15 @@ class Sweeper:
         kind, epoch = self._words[line + Line.KIND], self._words[line + Line.EPOCH]
         start = self._ring.done(slot, self._number) if start is None else start
         producer, _ = unpack_owner(state)
-        if stop is None or stop <= start or self._damaged.get(slot) == epoch:
+        if stop is None or stop <= start:
             return None
+        if self._damaged.get(slot) == epoch:
+            return self._give_up(slot, epoch, start, producer, sweep)
         try:
             if producer >= self._geometry.producers:
                 raise CorruptionError(f"slot {slot} names producer {producer}")
             if kind == Kind.FRAMES:
-                frames, error = self._unpack_slot(slot, epoch, start, stop)
+                frames, stop, error = self._unpack_slot(slot, epoch, start, stop)
             elif kind == Kind.HEAD and stop == 1:
                 frames, error = self._unpack_chain(slot, state)
             elif kind == Kind.TABLE:
@@ -330,22 +349,47 @@ class Sweeper:
             else:
                 raise CorruptionError(f"slot {slot} has a count but of {stop} but is of kind {kind}")
             if not frames and error is None:
-                error = CorruptionError(f"slot {slot} has a count of {stop} and no rows")
+                raise CorruptionError(f"slot {slot} has a count of {stop} and no rows")
         except CorruptionError as damage:
-            frames, error = [], damage
+            frames, stop, error = [], start, damage
         if error is not None:
             self._damaged[slot] = epoch
             self._ring.count_up(Header.DAMAGED_SLOTS, 1)
-        if producer >= self._geometry.producers:
-            return None
-        if kind == Kind.TABLE:
-            sweep.lost_rows[slot] = self._rows_below(stop, start)
+            if kind == Kind.HEAD or stop <= start:
+                # Of a sweep that is repeated, this one had given it up.
+                let_go = state & 0xFF == SlotState.SEALED
+                return self._give_up(slot, epoch, start, producer, sweep) if let_go or resume else None
         frames = [self._resolve(frame, sweep, state) for frame in frames]
         sweep.taken.append(TakenFrames(slot, epoch, start, stop, frames))
         sweep.owners[slot] = producer
         copied = min(stop - start, self._geometry.slot_bytes)
         sweep.num_bytes += max(copied, sum(len(frame.body) for frame in frames))
-        return min(stop, TAKEN_MASK)
+        return stop
+
+    def _give_up(self, slot: int, epoch: int, start: int, producer: int, sweep: Sweep) -> int:
+        """Take a damaged slot that its owner has let go of to its end, and count the rows that this costs."""
+        line = self._geometry.line_word(slot)
+        count, rows = self._words[line + Line.COUNT], self._words[line + Line.ROWS]
+        self._given_up[slot] = (epoch, sweep.number)
+        if producer < self._geometry.producers:
+            # What no slot can hold, its owner did not count.
+            if self._words[line + Line.KIND] == Kind.TABLE:
+                lost = min(count, self._geometry.slot_bytes // LEAST_ROW_BYTES) - start
+            else:
+                most = self._geometry.slots * self._geometry.slot_bytes
+                lost = min(rows, most) - self._rows_before(slot, start)
+            sweep.given_up[slot] = max(0, lost)
+            sweep.owners[slot] = producer
+        return min(count, TAKEN_MASK)
+
+    def _rows_before(self, slot: int, stop: int) -> int:
+        """Return how many rows lie in a frame slot before `stop`, up to where it has been read."""
+        is_read = self._words[self._geometry.line_word(slot) + Line.KIND] == Kind.FRAMES
+        if not is_read or not 0 < stop <= self._geometry.slot_bytes:
+            return 0
+        offset = self._geometry.slot_offset(slot)
+        frames, _, _ = unpack_frames(self._copy(offset, offset + stop), 0, {}, known=self._known)
+        return sum(frame.rows for frame in frames)
 
     def _copy(self, start: int, stop: int) -> memoryview:
         """Copy bytes of the segment into memory of our own, aligned as Arrow wants it."""
@@ -355,7 +399,7 @@ class Sweeper:
 
     def _unpack_slot(
         self, slot: int, epoch: int, start: int, stop: int
-    ) -> tuple[list[RowsFrame], CorruptionError | None]:
+    ) -> tuple[list[RowsFrame], int, CorruptionError | None]:
         if stop > self._geometry.slot_bytes:
             raise CorruptionError(f"slot {slot} claims {stop} bytes")
         offset = self._geometry.slot_offset(slot)
@@ -407,7 +451,8 @@ class Sweeper:
             message[at : at + n] = self._ring.memory[offset : offset + n]
             at += n
         # The frame's padding was never written; its bytes are whatever was there, and nobody reads them.
-        return unpack_frames(message.toreadonly(), 0, {}, known=self._known)
+        frames, _, error = unpack_frames(message.toreadonly(), 0, {}, known=self._known)
+        return ([] if error else frames), error
 
     def _is_part(self, slot: int, epoch: int, head: int) -> bool:
         """Say whether a slot can be a part of a chain whose head has this state word."""
@@ -453,24 +498,9 @@ class Sweeper:
                         self._free(part)
         self._free(slot)
 
-    def _free_damaged(self, slot: int) -> None:
-        """Free a slot of which the rest was not read, and count that, as far as it can be known."""
-        line = self._geometry.line_word(slot)
-        producer, _ = unpack_owner(self._words[line + Line.STATE])
-        if self._words[line + Line.KIND] == Kind.TABLE and producer < self._geometry.producers:
-            stop, start = self._words[line + Line.COUNT], self._ring.done(slot, self._number)
-            self._count_damaged(producer, self._rows_below(stop, start))
-        self._free_with_parts(slot)
-
-    def _rows_below(self, stop: int, start: int) -> int:
-        """Return how many rows of a table lie in a range, of those that a slot can hold."""
-        return max(0, min(stop, self._geometry.slot_bytes // LEAST_ROW_BYTES) - start)
-
-    def _count_damaged(self, producer: int, rows: int) -> None:
-        self._ring.count_up(self._geometry.producer_word(producer) + ProducerWord.DAMAGED, rows)
-
     def _free(self, slot: int) -> None:
         self._damaged.pop(slot, None)
+        self._given_up.pop(slot, None)
         self._shapes.pop(slot, None)
         self._tables.pop(slot, None)
         self._ring.free(slot)

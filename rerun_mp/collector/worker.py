@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import sys
 import time
 from typing import NamedTuple
 
@@ -19,9 +18,11 @@ from rerun_mp import launch
 from rerun_mp.collector.chunks import BuiltChunks, ChunkBatch
 from rerun_mp.collector.ending import end_session, is_over, remove_session
 from rerun_mp.collector.guard import find_segment, outlive_signals
+from rerun_mp.collector.log import say
 from rerun_mp.collector.outputs import Outputs
 from rerun_mp.collector.producers import ProducersWatch
 from rerun_mp.collector.refusals import refuse
+from rerun_mp.collector.reports import DropReports
 from rerun_mp.collector.sweep import Sweep, Sweeper
 from rerun_mp.collector.trial import Trial
 from rerun_mp.errors import RerunMpError
@@ -95,6 +96,7 @@ class Worker:
         self.outputs = Outputs(joined)
         self.bell = Bell(joined.nonce)
         self.watch = ProducersWatch(joined, descriptor, self.sweeper)
+        self.reports = DropReports(joined, self.outputs, self.watch)
         self._tick = min(joined.ring.words[Header.FLUSH_TICK_NS] / 1e9, MOST_TICK)
         """Seconds between two sweeps under load: larger chunks, and less disturbance of the writers' caches."""
         self._gone_since: float | None = None
@@ -130,6 +132,7 @@ class Worker:
             if begin >= next_watch or prepared is None:
                 next_watch = begin + WATCH_EVERY
                 self.watch.look()
+                self.reports.look()
             self.sweeper.free_done()
             if begin >= next_guard:
                 next_guard = begin + GUARD_EVERY
@@ -192,6 +195,7 @@ class Worker:
         # A sink that was set before a row was logged must get the row, even if it came while we were copying.
         self._apply_config()
         self.sweeper.begin(sweep)
+        self.outputs.begin(sweep.number, built.chunks)
         is_on_trial = self._trial.is_on(self.sweeper.done)
         refused = self._store_with_care(built) if is_on_trial else self.outputs.store(built.chunks)
         for chunk in refused:
@@ -199,6 +203,7 @@ class Worker:
         is_busy = (sweep.is_full or self.sweeper.is_half_full()) and not is_on_trial
         ahead = self._collect(after=sweep) if looks_ahead and is_busy else None
         self.outputs.flush()
+        self.reports.note()
         self.sweeper.complete(sweep, built)
         self.outputs.show(built.chunks)
         return ahead
@@ -222,7 +227,13 @@ class Worker:
             try:
                 config = read_config(self.segment)
             except RerunMpError as error:
-                print(f"worker {os.getpid()}: {error}", file=sys.stderr, flush=True)
+                say(f"worker {os.getpid()}: {error}")
+            except OSError as error:
+                if force:
+                    raise
+                # Out of descriptors: it is not in force yet.
+                say(f"worker {os.getpid()}: {error}")
+                return
             else:
                 self.outputs.apply(config)
             self.words[Header.CONFIG_APPLIED] = revision
@@ -263,5 +274,6 @@ class Worker:
     def _watch_guard(self) -> None:
         if self.words[Header.SESSION_STATE] != self.state:
             self.words[Header.SESSION_STATE] = self.state
-        with contextlib.suppress(RerunMpError):
+        # Out of processes or descriptors: the next look tries again.
+        with contextlib.suppress(RerunMpError, OSError):
             launch.ensure_collector(self.segment, need_guard=True)

@@ -64,7 +64,10 @@ class Ringer:
 
 
 class Bell:
-    """The collector's end. Without a semaphore of ours in /dev/shm nobody can ring, so it sleeps a moment only."""
+    """The collector's end.
+
+    Without a descriptor, or a semaphore of ours in /dev/shm, nobody can ring, so it sleeps a moment only.
+    """
 
     __slots__ = ("_has_complained", "_name", "_semaphore")
 
@@ -109,7 +112,7 @@ class Bell:
             # Somebody else's, that we may not even open.
             semaphore = None
         except OSError as error:
-            if error.errno != errno.ENOSPC:
+            if error.errno not in (errno.ENOSPC, errno.EMFILE, errno.ENFILE):
                 raise
             return False
         if semaphore is None or not _is_ours(self._name):

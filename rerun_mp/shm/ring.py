@@ -56,7 +56,16 @@ class Ring:
         self._state_bytes = self.memory[first * WORD : (first + geometry.slots * LINE_WORDS) * WORD : LINE_BYTES]
         """Their low bytes: the `SlotState` of each."""
 
-    def format(self, nonce: bytes, *, policy: int, block_timeout_ns: int, flush_tick_ns: int, created_ns: int) -> None:
+    def format(
+        self,
+        nonce: bytes,
+        *,
+        policy: int,
+        block_timeout_ns: int,
+        flush_tick_ns: int,
+        created_ns: int,
+        spool_bytes: int = 0,
+    ) -> None:
         """Write the header of a new segment. Everything else is zero, which means free and never touched."""
         words, geometry = self.words, self.geometry
         words[Header.VERSION] = VERSION
@@ -70,6 +79,7 @@ class Ring:
         words[Header.BLOCK_TIMEOUT_NS] = block_timeout_ns
         words[Header.FLUSH_TICK_NS] = flush_tick_ns
         words[Header.CREATED_NS] = created_ns
+        words[Header.SPOOL_BYTES] = spool_bytes
         words[Header.FREE_SLOTS] = geometry.slots
         words[Header.USABLE_SLOTS] = geometry.slots
         words[Header.MAGIC] = MAGIC
@@ -147,7 +157,7 @@ class Ring:
         words[line + Line.COUNT] = 0
         words[line + Line.TAKEN_A] = 0
         words[line + Line.TAKEN_B] = 0
-        words[line + Line.CAPACITY] = 0
+        words[line + Line.ROWS] = 0
         self.states[slot] = SlotState.FREE
 
     def count_up(self, word: int, number: int) -> None:
@@ -161,32 +171,40 @@ class Ring:
             if state == SlotState.UNUSABLE:
                 states[slot] = SlotState.UNTOUCHED
 
-    def add_total(self, producer: int, sweep: int, rows: int) -> None:
-        """Note that sweep `sweep` delivers `rows` more rows of a producer, over the older of its two words."""
-        entry = self.geometry.producer_word(producer)
-        total = self.total(producer, sweep - 1) + rows
-        a, b = self.words[entry + ProducerWord.TOTAL_A], self.words[entry + ProducerWord.TOTAL_B]
+    def rows_word(self, slot: int) -> int:
+        """Return the index in `words` of how many rows a slot's frames have."""
+        return self.geometry.line_word(slot) + Line.ROWS
+
+    def add_total(self, producer: int, sweep: int, rows: int, word: int = ProducerWord.TOTAL_A) -> None:
+        """Note that sweep `sweep` brings `rows` more rows of a producer, over the older of its two words.
+
+        `word` is the first of the two: TOTAL_A of those delivered, DAMAGE_A of those damaged.
+        """
+        entry = self.geometry.producer_word(producer) + word
+        total = self.total(producer, word, sweep - 1) + rows
         # The word that `total` read from must stay; sweeps are compared modulo 2**16 and differ by less than half.
-        current = self._total_word(a, b, sweep - 1)
-        other = ProducerWord.TOTAL_B if current == ProducerWord.TOTAL_A else ProducerWord.TOTAL_A
+        other = 1 - self._current(self.words[entry], self.words[entry + 1], sweep - 1)
         self.words[entry + other] = (sweep & 0xFFFF) << TOTAL_BITS | (total & TOTAL_MASK)
 
-    def total(self, producer: int, sweep: int | None = None) -> int:
-        """Return how many rows of a producer are in the store, by the last sweep that is done; `sweep` as in `done`."""
-        entry = self.geometry.producer_word(producer)
-        a, b = self.words[entry + ProducerWord.TOTAL_A], self.words[entry + ProducerWord.TOTAL_B]
-        sweep = self.words[Header.SWEEP_DONE] if sweep is None else sweep
-        return (a if self._total_word(a, b, sweep) == ProducerWord.TOTAL_A else b) & TOTAL_MASK
+    def total(self, producer: int, word: int = ProducerWord.TOTAL_A, sweep: int | None = None) -> int:
+        """Return how many rows of a producer are in the store, or damaged, by the last sweep that is done.
+
+        `word` as in `add_total`, `sweep` as in `done`.
+        """
+        entry = self.geometry.producer_word(producer) + word
+        pair = (self.words[entry], self.words[entry + 1])
+        return pair[self._current(*pair, self.words[Header.SWEEP_DONE] if sweep is None else sweep)] & TOTAL_MASK
 
     @staticmethod
-    def _total_word(a: int, b: int, sweep: int) -> int:
+    def _current(a: int, b: int, sweep: int) -> int:
+        """Return which of a pair of words says what is done: 0 or 1."""
         in_flight = (sweep + 1) & 0xFFFF
         if a >> TOTAL_BITS == in_flight and a & TOTAL_MASK:
-            return ProducerWord.TOTAL_B
+            return 1
         if b >> TOTAL_BITS == in_flight and b & TOTAL_MASK:
-            return ProducerWord.TOTAL_A
+            return 0
         # Totals only grow.
-        return ProducerWord.TOTAL_A if a & TOTAL_MASK >= b & TOTAL_MASK else ProducerWord.TOTAL_B
+        return 0 if a & TOTAL_MASK >= b & TOTAL_MASK else 1
 
 
 def fence() -> None:

@@ -183,6 +183,7 @@ def create(
     policy: int = 0,
     block_timeout_ns: int = 0,
     flush_tick_ns: int = 0,
+    spool_bytes: int = 0,
 ) -> Segment | None:
     """Make and publish a segment, with this process as its first participant. None if the name is taken.
 
@@ -223,6 +224,7 @@ def create(
             policy=policy,
             block_timeout_ns=block_timeout_ns,
             flush_tick_ns=flush_tick_ns,
+            spool_bytes=spool_bytes,
             created_ns=time.time_ns(),
         )
         made.participants = participants = _participate(descriptor)

@@ -89,8 +89,10 @@ class SlotWriter:
                     break
         return claimed
 
-    def write(self, slot: int, at: int, pieces: Iterable[bytes | memoryview], count: int) -> None:
+    def write(self, slot: int, at: int, pieces: Iterable[bytes | memoryview], count: int, rows: int = 0) -> None:
         """Write pieces one after the other from offset `at` of a slot on, then commit everything below `count`.
+
+        `rows` is how many rows all that is below `count` has.
 
         Raises
         ------
@@ -98,7 +100,7 @@ class SlotWriter:
             In a process forked since the owner registered. Nothing was committed.
         """
         self.scatter((slot,), pieces, at)
-        self.commit(slot, count)
+        self.commit(slot, count, rows)
 
     def fill(self, slot: int, at: int, data: bytes) -> None:
         """Write at offset `at` of a slot what no count says yet to exist: the head or the dictionary of a table.
@@ -155,12 +157,13 @@ class SlotWriter:
                 raise ForkedError
             words[index] = Kind.PART
 
-    def commit(self, slot: int, count: int) -> None:
-        """Store the count: everything below it exists from now on."""
-        words, index = self.ring.words, self.ring.count_word(slot)
+    def commit(self, slot: int, count: int, rows: int = 0) -> None:
+        """Store the count: everything below it exists from now on. `rows` is how many rows that is, for accounts."""
+        words, index, rows_index = self.ring.words, self.ring.count_word(slot), self.ring.rows_word(slot)
         alive, armed = self._alive, self._armed
         if not alive[armed]:
             raise ForkedError
+        words[rows_index] = rows
         words[index] = count
 
     def seal(self, slot: int) -> None:

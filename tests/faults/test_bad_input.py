@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -16,7 +15,8 @@ import pytest
 
 from tests.conftest import RunPython
 from tests.harness.recordings import rows_of, verify
-from tests.harness.sessions import SessionWatch
+from tests.harness.sessions import SHARED_MEMORY, SessionWatch
+from tests.harness.small_disks import may_unshare, on_small_disks
 
 WRONG_CALLS = {
     "an int for an archetype": ("rr.log('bad', 42)", "AsComponents"),
@@ -204,22 +204,6 @@ def other_server(answer: bytes) -> Iterator[int]:
 
 # ---- little shared memory ------------------------------------------------------------------------------------------
 
-NAMESPACE = """
-import os, sys
-size, program, *arguments = sys.argv[1:]
-mount = f'mount -t tmpfs -o size={size} none /dev/shm && exec "$@"'
-python = [sys.executable, "-X", "faulthandler", program, *arguments]
-os.execvp("unshare", ["unshare", "-rm", "sh", "-c", mount, "sh", *python])
-"""
-"""Runs a program with a /dev/shm of its own, of so many bytes."""
-
-
-def may_unshare() -> bool:
-    """Say whether this user may have a mount namespace of its own."""
-    command = ["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/dev/shm"]
-    return subprocess.run(command, check=False, capture_output=True).returncode == 0
-
-
 needs_namespace = pytest.mark.skipif(not may_unshare(), reason="unshare -rm is forbidden to this user here")
 
 LITTLE_MEMORY = """
@@ -260,7 +244,7 @@ def test_little_shared_memory_costs_no_row(size: str, filled: str, run_python: R
     """As in containers, and with somebody else who fills it: images by larger ways, and never a SIGBUS."""
     path, program, images = tmp_path / "out.rrd", tmp_path / "little.py", 30
     program.write_text(LITTLE_MEMORY)
-    run_python(NAMESPACE, size, program, path, str(images), filled, timeout=60.0).check()
+    run_python(*on_small_disks({SHARED_MEMORY: size}, program, path, str(images), filled), timeout=60.0).check()
     verify(path)
     counts = Counter(row.entity_path for row in rows_of(path))
     assert counts == {f"{kind}/{number}": images for kind in ("scalar", "image") for number in range(2)}
@@ -283,7 +267,7 @@ def test_no_shared_memory_at_all_is_said_and_leaves_the_program_alone(
 ) -> None:
     program = tmp_path / "none.py"
     program.write_text(NO_MEMORY)
-    done = run_python(NAMESPACE, "64k", program).check()
+    done = run_python(*on_small_disks({SHARED_MEMORY: "64k"}, program)).check()
     assert "no space for a session in /dev/shm" in done.stdout
     assert "--shm-size" in done.stdout
     assert not list(place.glob("*/rerun_mp"))

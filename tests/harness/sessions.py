@@ -8,6 +8,7 @@ import secrets
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,11 +16,21 @@ import psutil
 
 from rerun_mp.encoding.identity import ENVIRONMENT_VARIABLE, segment_name
 from rerun_mp.shm import leases
-from rerun_mp.shm.layout import LINE_BYTES, PAGE, Geometry, Header, Lock, SlotState
+from rerun_mp.shm.layout import (
+    LINE_BYTES,
+    PAGE,
+    PRODUCER_BYTES,
+    WORD,
+    Geometry,
+    Header,
+    Lock,
+    ProducerWord,
+    SlotState,
+)
 from rerun_mp.shm.segment import attach, nonce_of
 from tests.harness.programs import Program, wait_until
 
-__all__ = ["SessionWatch", "Usage", "is_running"]
+__all__ = ["SHARED_MEMORY", "SessionWatch", "Usage", "is_running"]
 
 SHARED_MEMORY = Path("/dev/shm")
 LOOK_SECS = 0.25
@@ -82,8 +93,14 @@ class SessionWatch:
 
     def collector(self, role: str) -> psutil.Process:
         """Wait until there is exactly one process of this role, and return it."""
-        wait_until(lambda: len(self.collectors()[role]) == 1, timeout_secs=30.0, what=f"one {role}")
-        return self.collectors()[role][0]
+        found: list[psutil.Process] = []
+
+        def is_one() -> bool:
+            found[:] = self.collectors()[role]
+            return len(found) == 1
+
+        wait_until(is_one, timeout_secs=30.0, what=f"one {role}")
+        return found[0]
 
     def kill(self, *roles: str) -> None:
         """Kill the collector's processes of these roles, all of them before the first can be replaced."""
@@ -132,6 +149,22 @@ class SessionWatch:
             return leases.is_held(descriptor, Lock.BASE, Lock.LIVES)
         finally:
             os.close(descriptor)
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Have the collector stand still: guard and worker."""
+        frozen = self.stop("guard", "worker")
+        try:
+            yield
+        finally:
+            for process in frozen:
+                process.send_signal(signal.SIGCONT)
+
+    def blocked_ns(self) -> int:
+        """Return how long the first producer's calls have waited for space."""
+        with self.segment.open("rb") as file:
+            words = memoryview(file.read(PAGE + PRODUCER_BYTES)).cast("Q")
+        return words[PAGE // WORD + ProducerWord.BLOCKED_NS]
 
     def has_participants(self) -> bool:
         """Say whether any process takes part in the session."""

@@ -105,7 +105,8 @@ class Fuzzer:
         from tests.hostile.victims import GEOMETRY, build
 
         words = victim.image.ring.words
-        entries = [GEOMETRY.producer_word(i) + ProducerWord.DAMAGED for i in range(GEOMETRY.producers)]
+        pair = (ProducerWord.DAMAGE_A, ProducerWord.DAMAGE_B)
+        entries = [GEOMETRY.producer_word(i) + word for i in range(GEOMETRY.producers) for word in pair]
         before = [words[word] for word in (*entries, Header.DAMAGED_SLOTS)]
         sweeper = Sweeper(victim.image)
         chunks: list[Any] = []

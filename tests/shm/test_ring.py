@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from rerun_mp.shm.layout import Geometry, Header, Kind, Line, SlotState, pack_owner, unpack_owner
+from rerun_mp.shm.layout import Geometry, Header, Kind, Line, ProducerWord, SlotState, pack_owner, unpack_owner
 from tests.shm.bench_ring import GEOMETRY, always, claim_one, make_ring, make_writer
 
 
 def test_tables_and_slots_do_not_overlap() -> None:
     """Every word of the tables and every byte of the slots has a place of its own."""
     assert GEOMETRY.producers_offset == 4096
-    assert GEOMETRY.control_offset == 4096 + GEOMETRY.producers * 128
+    assert GEOMETRY.control_offset == 4096 + GEOMETRY.producers * 192
     assert GEOMETRY.slots_offset >= GEOMETRY.control_offset + GEOMETRY.slots * 64
     assert GEOMETRY.slots_offset % 4096 == 0
     assert GEOMETRY.slot_offset(GEOMETRY.slots) == GEOMETRY.total_bytes
     assert GEOMETRY.line_word(1) - GEOMETRY.line_word(0) == 8
-    assert GEOMETRY.producer_word(1) - GEOMETRY.producer_word(0) == 16
+    assert GEOMETRY.producer_word(1) - GEOMETRY.producer_word(0) == 24
 
 
 @pytest.mark.parametrize(
@@ -92,6 +92,10 @@ def test_totals_follow_the_same_rule() -> None:
     ring.add_total(2, 2, 5)
     ring.words[Header.SWEEP_DONE] = 2
     assert ring.total(2) == 15
+    # Damaged rows have two words of their own.
+    ring.add_total(2, 3, 7, ProducerWord.DAMAGE_A)
+    ring.words[Header.SWEEP_DONE] = 3
+    assert (ring.total(2), ring.total(2, ProducerWord.DAMAGE_A)) == (15, 7)
     # Long silence, until the numbers of the sweeps come round.
     ring.words[Header.SWEEP_DONE] = (1 << 15) + 1
     assert ring.total(2) == 15

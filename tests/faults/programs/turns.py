@@ -104,7 +104,7 @@ def what_is_left() -> dict[str, Any]:
         "held slots": held(),
         "delivered": sum(account.delivered for account in accounts),
         "dropped": sum(account.dropped for account in accounts),
-        "damaged": sum(account.damaged for account in accounts),
+        "damaged": sum(account.dropped_by_damage for account in accounts),
         "damaged slots": words[Header.DAMAGED_SLOTS],
         "files": [name for name in spool if name.startswith("large-")],
         "workers": words[Header.WORKER_LIVES],
