@@ -135,8 +135,10 @@ def _decode_batch(frame: RowsFrame, trusted: TrustedSchema) -> Any:
         raise CorruptionError(f"rows of {frame.entity_path!r} do not begin with an Arrow message")
     envelope = bytes(frame.body[: PREFIX.size + length])
     check = _known_batch_end if len(envelope) <= MAX_KNOWN_ENVELOPE else _batch_end
-    if check(envelope, frame.rows) > len(frame.body):
-        raise CorruptionError(f"rows of {frame.entity_path!r} are cut off after {len(frame.body)} bytes")
+    end = check(envelope, frame.rows)
+    if end != len(frame.body):
+        # What is too long might have swallowed the frame behind it.
+        raise CorruptionError(f"rows of {frame.entity_path!r} are {len(frame.body)} bytes instead of {end}")
     return pa.ipc.read_record_batch(pa.py_buffer(frame.body), trusted.schema)
 
 
@@ -188,6 +190,8 @@ def _messages(stream: memoryview) -> Iterator[_Header]:
         if at > len(stream):
             raise CorruptionError(f"a message of an Arrow stream ends at {at} of {len(stream)} bytes")
         yield header
+    if len(stream) - at not in (0, PREFIX.size):
+        raise CorruptionError(f"an Arrow stream of {len(stream)} bytes ends after {at}")
 
 
 def _envelope(data: memoryview, at: int) -> tuple[_Header, int, int]:

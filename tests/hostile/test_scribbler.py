@@ -80,7 +80,10 @@ collectors = (Header.SWEEP_DONE, Header.ATTENTION, Header.FREE_SLOTS, Header.WOR
 lines = (Line.COUNT, Line.COUNT, Line.COUNT, Line.EPOCH, Line.TAKEN_A, Line.TAKEN_B, Line.KIND, Line.CAPACITY)
 genuine = [bytes(ring.memory[geometry.slot_offset(s) : geometry.slot_offset(s + 1)]) for s in range(2)]
 genuine = [slot.replace(b"/begun", b"/forge") for slot in genuine]
-print("scribbling", flush=True)
+print("joined", flush=True)
+# Nobody can join any more once what says where the session lives has been written over.
+while not os.path.exists(sys.argv[4]):
+    time.sleep(0.001)
 given = kept = 0
 while not os.path.exists(end):
     with ClaimLocks(joined) as locks:
@@ -136,9 +139,9 @@ def test_what_others_own_arrives_whatever_a_scribbler_does(
     honest = start_python(HONEST, path, str(steps), go, env=env)
     honest.wait_for_output("begun")
     worker = watch.collector("worker")
-    scribblers = [start_python(SCRIBBLER, watch.segment, str(seed), end, env=env) for seed in seeds]
+    scribblers = [start_python(SCRIBBLER, watch.segment, str(seed), end, go, env=env) for seed in seeds]
     for scribbler in scribblers:
-        scribbler.wait_for_output("scribbling")
+        scribbler.wait_for_output("joined")
     go.touch()
     honest.wait_for_output("[", timeout_secs=150.0)
     assert is_running(worker), "the worker that began is the one that has drained it all"
