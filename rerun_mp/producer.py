@@ -220,11 +220,11 @@ class Producer:
         if sys.is_finalizing() or not self.is_intact:
             return False
         with self._mutex:
-            if self._busy or self._closed:
+            slots = message.slots
+            if self._busy or self._closed or not self._may_take(slots):
                 return False
             self._busy = True
             try:
-                slots = message.slots
                 chain = self._take_spares(slots, 1)
                 row_id = self._row_ids.mint(1)
                 head = message.pack(message.before, *row_id, message.between, *times, message.behind)
@@ -401,7 +401,7 @@ class Producer:
         head, size = self._pack_head(rows, 0)
         total = len(declaration) + size
         slots = chain_slots(total, self._capacity)
-        if slots * 4 > self._words[Header.USABLE_SLOTS]:
+        if not self._may_take(slots):
             return self._append_file(rows)
         pieces = (declaration, head, *rows.pieces)
         return self._write_chain(take(slots, rows.rows), slots, total, rows.rows, pieces)
@@ -425,6 +425,10 @@ class Producer:
                 self._writer.seal(chain[0])
             else:
                 self._writer.abandon(chain)
+
+    def _may_take(self, slots: int) -> bool:
+        """Say whether one message may take so many slots: a quarter of the ring."""
+        return slots * 4 <= self._words[Header.USABLE_SLOTS]
 
     def _claim_chain(self, slots: int, rows: int) -> list[int]:
         """Claim slots for one message of so many rows, or fewer."""

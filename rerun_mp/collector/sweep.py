@@ -517,7 +517,7 @@ def _read_private(path: str, size: int) -> memoryview:
             return memoryview(b"")
         with open(descriptor, "rb", closefd=False) as file:
             return memoryview(file.read(size))
-    except (OSError, MemoryError):
+    except OSError:
         return memoryview(b"")
     finally:
         os.close(descriptor)
