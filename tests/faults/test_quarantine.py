@@ -60,7 +60,8 @@ rr.flush(timeout_sec=100)
 joined = session.current().segment
 (account,) = read_accounts(joined)
 words = joined.ring.words
-print(json.dumps([account.delivered, account.damaged, words[Header.DAMAGED_SLOTS], words[Header.WORKER_LIVES]]))
+seen = [account.delivered, account.dropped_by_damage, words[Header.DAMAGED_SLOTS], words[Header.WORKER_LIVES]]
+print(json.dumps(seen))
 for step in range(50, 60):
     rr.log("after", rr.Scalars(float(step)))
 """
@@ -74,7 +75,9 @@ def run(run_python: RunPython, tmp_path: Path, *victims: str) -> tuple[list[int]
     env = {"PYTHONPATH": str(tmp_path / "site")}
     done = run_python(PROGRAM, path, *victims, env=env, timeout=120.0).check()
     verify(path)
-    return json.loads(done.stdout), Counter(row.entity_path for row in rows_of(path))
+    found = Counter(row.entity_path for row in rows_of(path))
+    assert found.pop("__rerun_mp/dropped", 0) > 0 or not victims, "the recording says what was dropped"
+    return json.loads(done.stdout), found
 
 
 @pytest.mark.parametrize(

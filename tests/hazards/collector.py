@@ -70,7 +70,13 @@ REMOVALS = (
         15,
         "in-the-users-group",
         "The collector has a session of the operating system's of its own, and so a process group.",
-        (Edit("launch.py", "            setsid=True,\n", ""),),
+        (
+            Edit(
+                "launch.py",
+                "        setsid=True,\n        setsigmask=[],\n",
+                "        setsigmask=[],\n",
+            ),
+        ),
         ("tests/faults/test_orphans.py::test_a_signal_to_the_whole_process_group_drains[9]",),
         "",
     ),
@@ -113,8 +119,12 @@ REMOVALS = (
         (
             Edit(
                 "collector/sweep.py",
-                "        is_same = self._words[line + Line.EPOCH] & EPOCH_MASK == epoch\n",
-                "        is_same = epoch >= 0\n",
+                "            self._words[line + Line.STATE] == head & ~0xFF | SlotState.OPEN\n"
+                "            and self._words[line + Line.KIND] == Kind.PART\n"
+                "            and self._words[line + Line.EPOCH] & EPOCH_MASK == epoch\n",
+                "            self._words[line + Line.STATE] & 0xFF == SlotState.OPEN\n"
+                "            and self._words[line + Line.KIND] == Kind.PART\n"
+                "            and min(head, epoch) >= 0\n",
             ),
         ),
         ("tests/collector/test_sweep.py::test_a_part_that_has_a_new_owner_is_not_freed_with_its_old_chain",),
@@ -200,9 +210,13 @@ REMOVALS = (
         (
             Edit(
                 "shm/doorbell.py",
-                "                self._semaphore = posix_ipc.Semaphore(self._name)\n"
+                "                semaphore = posix_ipc.Semaphore(self._name)\n"
                 "            except (posix_ipc.Error, OSError):\n"
                 "                return\n"
+                "            if not _is_ours(self._name):\n"
+                "                semaphore.close()\n"
+                "                return\n"
+                "            self._semaphore = semaphore\n"
                 "        with contextlib.suppress(posix_ipc.Error, OSError):\n"
                 "            self._semaphore.release()\n",
                 "                self._semaphore = os.open(fifo_of(self._name), os.O_WRONLY | os.O_NONBLOCK)\n"
@@ -227,14 +241,17 @@ REMOVALS = (
             ),
             Edit(
                 "shm/doorbell.py",
-                '    __slots__ = ("_name", "_semaphore")\n\n'
+                '    __slots__ = ("_has_complained", "_name", "_semaphore")\n'
+                "\n"
                 "    def __init__(self, nonce: bytes) -> None:\n"
                 "        self._name = name_of(nonce)\n"
                 "        self._semaphore: Any = None\n"
+                "        self._has_complained = False\n"
                 "        self._make()\n",
                 "    def __init__(self, nonce: bytes) -> None:\n"
                 "        self._name = name_of(nonce)\n"
                 "        self._semaphore: Any = None\n"
+                "        self._has_complained = False\n"
                 "        self._make()\n",
             ),
             Edit(

@@ -49,7 +49,11 @@ REMOVALS = (
         "A call that an exception leaves gives back the slots that it had claimed.",
         (
             Edit("producer.py", "                self._writer.abandon(chain)\n", "                pass\n"),
-            Edit("producer.py", "            self._writer.abandon(tried)\n            raise\n", "            raise\n"),
+            Edit(
+                "producer.py",
+                "            self._writer.abandon(tried)\n            if isinstance(error, OSError)",
+                "            if isinstance(error, OSError)",
+            ),
         ),
         ("tests/faults/test_large.py::test_an_interrupt_in_the_middle_costs_that_row_alone",),
         "did not end within",
@@ -95,11 +99,8 @@ REMOVALS = (
         (
             Edit(
                 "shm/writer.py",
-                "        words, index = self.ring.words, self.ring.count_word(slot)\n"
-                "        alive, armed = self._alive, self._armed\n"
-                "        if not alive[armed]:\n"
-                "            raise ForkedError\n",
-                "        words, index = self.ring.words, self.ring.count_word(slot)\n",
+                "        if not alive[armed]:\n            raise ForkedError\n        words[rows_index] = rows\n",
+                "        words[rows_index] = rows\n",
             ),
         ),
         (
@@ -165,7 +166,7 @@ REMOVALS = (
         (
             Edit(
                 "producer.py",
-                "            if self._busy:\n                return self._append_alone(rows)\n",
+                "                if is_nested:\n                    return self._append_alone(rows)\n",
                 "",
             ),
         ),

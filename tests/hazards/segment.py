@@ -31,12 +31,14 @@ REMOVALS = (
         "Each claim opens the segment anew and closes it; nothing keeps a descriptor's number.",
         (
             Edit(
-                "shm/segment.py",
-                "            self._descriptor = self._transient.own(self._segment.open())",
+                "producer.py",
+                '            with no_forks(), FileIO(self._segment.open(), "r+") as file:\n'
+                "                locks = ClaimLocks(self._segment, close_in_children(file))\n",
                 '            kept = globals().setdefault("_kept", {})\n'
                 "            if self._segment.path not in kept:\n"
                 "                kept[self._segment.path] = self._segment.open()\n"
-                "            self._descriptor = kept[self._segment.path]",
+                "            with no_forks():\n"
+                "                locks = ClaimLocks(self._segment, kept[self._segment.path])\n",
             ),
         ),
         ("tests/faults/test_forks.py::test_a_daemonised_worker_logs_on",),
@@ -124,10 +126,12 @@ REMOVALS = (
         (
             Edit(
                 "shm/segment.py",
-                "            descriptor = os.open(self.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)\n",
+                "            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)\n"
+                "        except FileNotFoundError as error:\n",
                 "            os.makedirs(self.runtime_directory, mode=0o700, exist_ok=True)\n"
                 '            beside = os.path.join(self.runtime_directory, "lock")\n'
-                "            return os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)\n",
+                "            return os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)\n"
+                "        except FileNotFoundError as error:\n",
             ),
         ),
         ("tests/faults/test_collector_gone.py::test_the_runtime_directory_may_go_away[alone]",),
@@ -140,8 +144,8 @@ REMOVALS = (
         (
             Edit(
                 "session.py",
-                "    for directory in (joined.runtime_directory, joined.spool_directory):\n",
-                "    for directory in (joined.runtime_directory,):\n",
+                "    return read_config_in(joined.runtime_directory, joined.spool_directory)\n",
+                "    return read_config_in(joined.runtime_directory)\n",
             ),
         ),
         ("tests/faults/test_collector_gone.py::test_the_runtime_directory_may_go_away[with the collector]",),
@@ -178,8 +182,8 @@ REMOVALS = (
         (
             Edit(
                 "shm/leases.py",
-                "    return _holding(descriptor, byte) != fcntl.F_UNLCK\n",
-                "    return not try_lock(descriptor, byte)\n",
+                "    return _holding(descriptor, byte, count) != fcntl.F_UNLCK\n",
+                "    return not try_lock(descriptor, byte + count - 1)\n",
             ),
         ),
         ("tests/shm/test_leases.py::test_probing_does_not_take",),
@@ -256,9 +260,11 @@ REMOVALS = (
         "A slot's lock is held while it is claimed only; a file has as many locks as processes, not as slots.",
         (
             Edit(
-                "shm/segment.py",
-                "            self._descriptor = self._transient.own(self._segment.open())",
-                "            self._descriptor = self._segment.open()",
+                "producer.py",
+                '            with no_forks(), FileIO(self._segment.open(), "r+") as file:\n'
+                "                locks = ClaimLocks(self._segment, close_in_children(file))\n",
+                "            with no_forks():\n"
+                "                locks = ClaimLocks(self._segment, self._segment.open())\n",
             ),
         ),
         ("tests/faults/test_crowds.py::test_a_segment_has_locks_for_processes_not_for_slots",),

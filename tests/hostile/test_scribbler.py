@@ -71,13 +71,13 @@ path, seed, end = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 joined = segment.attach(path)
 ring, geometry, rng = joined.ring, joined.ring.geometry, random.Random(seed)
 words, size = ring.words, geometry.slot_bytes
-mine = Registration.take(joined, lambda attempt: time.sleep(0.001))
+mine = Registration.take(joined, lambda attempt: time.sleep(0.001), 1)
 writer = SlotWriter(ring, mine.owner, memoryview(bytearray(1 * [1])), 0)
 extremes = (0, 1, 2, 3, 8, 255, 65536, 2**31 - 1, 2**32 - 1, 2**63 - 1, 2**64 - 1)
 collectors = (Header.SWEEP_DONE, Header.ATTENTION, Header.FREE_SLOTS, Header.WORKER_PID, Header.SESSION_STATE,
               Header.WORKER_LIVES, Header.DAMAGED_SLOTS, Header.NONCE_LOW, Header.RUNTIME_DIRECTORY // 8,
               Header.SPOOL_DIRECTORY // 8, Header.SPOOL_DIRECTORY // 8 + 2)
-lines = (Line.COUNT, Line.COUNT, Line.COUNT, Line.EPOCH, Line.TAKEN_A, Line.TAKEN_B, Line.KIND, Line.CAPACITY)
+lines = (Line.COUNT, Line.COUNT, Line.COUNT, Line.EPOCH, Line.TAKEN_A, Line.TAKEN_B, Line.KIND, Line.ROWS)
 genuine = [bytes(ring.memory[geometry.slot_offset(s) : geometry.slot_offset(s + 1)]) for s in range(2)]
 genuine = [slot.replace(b"/begun", b"/forge") for slot in genuine]
 print("joined", flush=True)
