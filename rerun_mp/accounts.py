@@ -23,7 +23,15 @@ from dataclasses import asdict, dataclass, replace
 from enum import IntEnum
 
 from rerun_mp import directories
-from rerun_mp.shm.layout import NAME_BYTES, NAME_OFFSET, PRODUCER_BYTES, Header, ProducerState, ProducerWord
+from rerun_mp.shm.layout import (
+    MOST_WORD,
+    NAME_BYTES,
+    NAME_OFFSET,
+    PRODUCER_BYTES,
+    Header,
+    ProducerState,
+    ProducerWord,
+)
 from rerun_mp.shm.segment import Segment
 
 __all__ = [
@@ -233,7 +241,8 @@ def totals(accounts: Iterable[Account]) -> Counter[Reason]:
 def publish_totals(segment: Segment, dropped: Mapping[Reason, int]) -> None:
     """Store the totals in the header, where they can be read when the files are gone. By the collector."""
     for reason in Reason:
-        segment.ring.words[Header.DROPPED + reason] = dropped.get(reason, 0)
+        # Entries that were written over may say anything.
+        segment.ring.words[Header.DROPPED + reason] = min(dropped.get(reason, 0), MOST_WORD)
 
 
 def published_totals(segment: Segment) -> Counter[Reason]:

@@ -55,6 +55,7 @@ def ensure_collector(segment: Segment, *, need_guard: bool = False) -> None:
                 return
             if not leases.try_lock(descriptor, Lock.STARTER) or leases.is_held(descriptor, Lock.GUARD):
                 return
+            segment.restore_identity()
             directories.ensure_private(segment.runtime_directory)
             with FileIO(fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, STARTER_DESCRIPTOR + 1), "r+") as starter:
                 _start(segment, close_in_children(starter))

@@ -79,6 +79,7 @@ def _keep_running(joined: Segment, descriptor: int) -> None:
 
 
 def _run_worker(joined: Segment) -> int:
+    joined.restore_identity()
     try:
         worker = subprocess.Popen(
             collector_command(joined, "worker"), env=collector_environment(), stdin=subprocess.DEVNULL

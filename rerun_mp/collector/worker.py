@@ -274,6 +274,7 @@ class Worker:
     def _watch_guard(self) -> None:
         if self.words[Header.SESSION_STATE] != self.state:
             self.words[Header.SESSION_STATE] = self.state
+        self.segment.restore_identity()
         # Out of processes or descriptors: the next look tries again.
         with contextlib.suppress(RerunMpError, OSError):
             launch.ensure_collector(self.segment, need_guard=True)

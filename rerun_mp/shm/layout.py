@@ -137,6 +137,9 @@ class Header:
     """Byte offset of a path: length (u64), then UTF-8. Creator."""
     PATH_BYTES = 1500
 
+    IDENTITY = (slice(0, 8 * (SPOOL_BYTES + 1)), slice(RUNTIME_DIRECTORY, SPOOL_DIRECTORY + 8 + PATH_BYTES))
+    """The bytes that only the creator writes."""
+
 
 class Attention:
     """Bits of the header's ATTENTION word."""

@@ -42,7 +42,7 @@ MINIMUM_SLOTS = 4
 class Segment:
     """A mapped segment. Its mapping is never undone, so that no late reader can crash."""
 
-    __slots__ = ("_address", "_nonce", "_paths", "inode", "participants", "path", "ring")
+    __slots__ = ("_address", "_identity", "_nonce", "_paths", "inode", "participants", "path", "ring")
 
     def __init__(
         self, path: str, inode: int, address: int, geometry: Geometry, participants: leases.Lease | None
@@ -53,6 +53,8 @@ class Segment:
         self.ring = Ring(kernel.view(address, geometry.total_bytes), geometry)
         self._nonce = b""
         self._paths: dict[int, str] = {}
+        self._identity: list[tuple[slice, bytes]] = []
+        """What only the creator writes: which bytes of the header, and what they were."""
         self.participants = participants
         """This process's share in the session's life; None for the collector, which has none."""
 
@@ -88,6 +90,13 @@ class Segment:
         """Read what says whose segment this is, before anybody can have damaged it."""
         if not (self.nonce and self.runtime_directory and self.spool_directory):
             raise SharedMemoryError(f"{self.path} names no directories; its header is damaged")
+        self._identity = [(part, bytes(self.ring.memory[part])) for part in Header.IDENTITY]
+
+    def restore_identity(self) -> None:
+        """Put back what says whose segment this is, if it was written over: whoever comes next must find it."""
+        for part, content in self._identity:
+            if self.ring.memory[part] != content:
+                self.ring.memory[part] = content
 
     def map_ahead(self, slot: int) -> None:
         """Map a slot's pages into this process, all at once; they have been reserved."""

@@ -8,6 +8,7 @@ entries of the producers table that nobody has. What it leaves alone is what oth
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -82,7 +83,7 @@ lines = (Line.COUNT, Line.COUNT, Line.COUNT, Line.EPOCH, Line.TAKEN_A, Line.TAKE
 genuine = [bytes(ring.memory[geometry.slot_offset(s) : geometry.slot_offset(s + 1)]) for s in range(2)]
 genuine = [slot.replace(b"/begun", b"/forge") for slot in genuine]
 print("joined", flush=True)
-# Nobody can join any more once what says where the session lives has been written over.
+# Whoever joins may find that what says where the session lives has been written over this very moment.
 while not os.path.exists(sys.argv[4]):
     time.sleep(0.001)
 given = kept = 0
@@ -123,7 +124,6 @@ print("gave", given, flush=True)
 """
 
 
-@pytest.mark.soak  # not yet among the quick ones: it has been seen to hang since the accounts were merged
 @pytest.mark.parametrize(
     ("steps", "seeds"), [(1000, (1,)), pytest.param(20_000, (2, 3), marks=pytest.mark.soak)], ids=["short", "long"]
 )
@@ -163,3 +163,47 @@ def test_what_others_own_arrives_whatever_a_scribbler_does(
     assert [row for row in rows if row.row_id in twice] == []
     steps_of_scalars = sorted(row.times["step"] for row in rows if row.entity_path == "scalar")
     assert steps_of_scalars == list(range(steps))
+
+
+WRITTEN_OVER = """
+import json, os, sys
+import rerun_mp as rr
+from rerun_mp import session
+from rerun_mp.shm.layout import Header, PAGE
+
+rr.init("rerun_mp_written_over")
+rr.save(sys.argv[1])
+rr.log("value", rr.Scalars(0.0))
+rr.flush()
+memory = session.current().segment.ring.memory
+print("begun", flush=True)
+open(sys.argv[2]).read()
+for part in ((0, 13 * 8), (1024, PAGE)):
+    memory[slice(*part)] = os.urandom(part[1] - part[0])
+print("written over", flush=True)
+open(sys.argv[2]).read()
+for step in range(1, 100):
+    rr.log("value", rr.Scalars(float(step)))
+rr.flush()
+if os.fork() == 0:
+    rr.log("child", rr.Scalars(0.0))
+    os._exit(0)
+os.wait()
+"""
+
+
+def test_a_collector_is_replaced_though_the_header_was_written_over(start_python: StartPython, tmp_path: Path) -> None:
+    """What only the creator writes is put back by whoever starts a collector, who remembers it: so it finds its way."""
+    path, fifo, watch = tmp_path / "out.rrd", tmp_path / "fifo", SessionWatch()
+    os.mkfifo(fifo)
+    program = start_python(WRITTEN_OVER, path, fifo, env=watch.environment)
+    program.wait_for_output("begun")
+    watch.stop("guard", "worker")
+    fifo.write_bytes(b"")
+    program.wait_for_output("written over")
+    watch.kill("guard", "worker")
+    fifo.write_bytes(b"")
+    program.wait(timeout_secs=60.0).check()
+    wait_until(lambda: not any(watch.collectors().values()), timeout_secs=30.0, what="the end of the session")
+    verify(path)
+    assert Counter(row.entity_path for row in rows_of(path)) == {"value": 100, "child": 1}
