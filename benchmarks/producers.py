@@ -1,7 +1,7 @@
 """A worker of a round: logs its rows as fast as it can, or with a timer around each call.
 
 Ours are forked, which is what users do; rerun's are spawned and connect by themselves, because a forked child of rerun
-logs nothing. A worker says "ready" when it has logged its warm-up rows, waits for "go", and sends what it has taken.
+logs nothing. A worker says "ready" when its warm-up rows have arrived, waits for "go", and sends what it has taken.
 
 A timed call is taken twice: `log` alone, and the whole statement, `set_time` and the making of the archetype included.
 rerun does most of a row's work when the archetype is made and ours none, so `log` alone favours rerun. One reading of
@@ -59,6 +59,7 @@ def produce(job: Job, url: str, gate: Connection) -> None:
     make, paths = archetypes(rr, job.kind), entity_paths(job.entities)
     copy = ImageCopier().copy if job.is_timed and job.kind == "image" and job.carrier == "rerun_mp" else None
     _log(rr, make, paths, job.warm_rows)
+    _wait_until_received(rr, job.carrier)
     gate.send("ready")
     gate.recv()
     memory, cpu, begin = rss_anon(), time.process_time(), time.monotonic_ns()
@@ -70,6 +71,14 @@ def produce(job: Job, url: str, gate: Connection) -> None:
     if job.carrier == "rerun":
         rr.disconnect()
     gate.send(Produced(begin, time.process_time() - cpu, rss_anon() - memory, **times))
+
+
+def _wait_until_received(rr: Any, carrier: str) -> None:
+    """Wait for the warm-up rows to be with the collector, or with rerun's server: neither one's start is measured."""
+    if carrier == "rerun":
+        rr.get_global_data_recording().flush()
+    else:
+        rr.flush()
 
 
 def _log(rr: Any, make: Callable[[int], Any], paths: list[str], rows: int) -> None:

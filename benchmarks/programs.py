@@ -1,8 +1,8 @@
 """The program of a round: runs the workers of one job, in a process of its own, and says what was measured.
 
 Delivered is from the first call to the file being complete (loggers) or to the last message being in the consumer's
-hands (transports); the start of the workers is left out. `rounds` starts it, as `python -m benchmarks.programs JOB
-DIRECTORY`; it prints one line of JSON.
+hands (transports); the start of workers, collector and servers is left out. `rounds` starts it, as
+`python -m benchmarks.programs JOB DIRECTORY`; it prints one line of JSON.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """What receives a recording: rerun's own server, which saves what it gets, and a reader that counts rows in a file.
 
 The `rerun` console script is a wrapper: the server is the native program beside it. Its default is to listen on every
-interface, so it is always told the loopback. A server that is ended by SIGTERM has saved what it has acknowledged, but
-leaves no footer.
+interface, so it is always told the loopback. A server that is ended by SIGTERM leaves no footer, and now and then a
+file that ends in the middle of a chunk.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -83,11 +84,11 @@ class Counted:
 
 
 def count_rows(path: Path) -> Counted:
-    """Return how much a recording holds."""
+    """Return how much a recording holds, up to its end or to where it is cut off."""
     from rerun.chunk import RrdReader
 
     rows, seen = 0, set()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), contextlib.suppress(RuntimeError):  # the reader's word for a file cut off
         warnings.simplefilter("ignore")  # no footer
         for chunk in RrdReader(path).stream():
             if chunk.entity_path.startswith("/work") and chunk.id not in seen:

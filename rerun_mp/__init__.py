@@ -12,6 +12,7 @@ floors of the building, from the top; imports only go down:
              timeline.py     `set_time` and the times of each thread
              routing.py      `save`, `connect_grpc`, `spawn`, ...: where recordings go; `sinks.py`: what they go to
              viewer.py       starting a viewer, or finding one
+             statistics.py   how many rows who has logged, and what became of them
              beginning.py    making a recording known to the session
              active.py       which recording a call goes to
              strictness.py   an exception or a warning, when a call is wrong
@@ -30,6 +31,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rerun_mp.accounts import Account, Statistics
 from rerun_mp.active import (
     get_application_id,
     get_data_recording,
@@ -64,6 +66,7 @@ from rerun_mp.scopes import recording_stream_generator_ctx, shutdown_at_exit, th
 from rerun_mp.series import series
 from rerun_mp.settings import Policy, Settings
 from rerun_mp.sinks import FileSink, GrpcSink
+from rerun_mp.statistics import statistics
 from rerun_mp.strictness import set_strict_mode, strict_mode
 from rerun_mp.timeline import disable_timeline, reset_time, set_log_tick_enabled, set_log_time_enabled, set_time
 
@@ -88,6 +91,7 @@ else:
     )
 
 __all__ = [
+    "Account",
     "CollectorError",
     "CorruptionError",
     "FileSink",
@@ -104,6 +108,7 @@ __all__ = [
     "SessionError",
     "Settings",
     "SharedMemoryError",
+    "Statistics",
     "ViewerError",
     "connect_grpc",
     "disable_timeline",
@@ -132,6 +137,7 @@ __all__ = [
     "set_time",
     "shutdown_at_exit",
     "spawn",
+    "statistics",
     "strict_mode",
     "thread_local_stream",
     "version",

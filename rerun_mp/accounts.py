@@ -1,30 +1,82 @@
-"""Who logged what: per producer, rows delivered, dropped and damaged, and the time it was blocked.
+"""Who logged what: per producer, rows delivered, rows dropped and why, and the time it was blocked.
 
-A living producer's account is its entry in the producers table. When the collector frees the entry it appends the final
-account to a file in the runtime directory, and only then frees: a collector that dies in between writes it twice, and
-readers keep the last of each (index, generation).
+`rows logged = rows delivered + rows dropped`, once everything is drained, after whatever fault. Three places say so:
 
-`rows logged = rows delivered + rows dropped`, once everything is drained.
+- a living producer's entry in the producers table: what its policy dropped, what was damaged, what the stores have had;
+- the file of those who have ended, in the runtime directory. The collector appends a producer's last words before it
+  frees the entry: if it dies in between it appends them again, and readers keep the last of each (index, generation);
+- the file of what stores have given up after it was delivered to them. Whose those rows are their row ids tell
+  (`Account.first_row`), so nothing about it needs to be kept with the rows. It is replaced by rename.
 
-The collector's worker writes (`close_account`); any participant reads (`read_accounts`).
+The collector's worker writes (`append_account`, `write_store_drops`); any participant reads (`read_accounts`).
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from enum import IntEnum
 
 from rerun_mp import directories
-from rerun_mp.shm.layout import NAME_BYTES, NAME_OFFSET, PRODUCER_BYTES, ProducerState, ProducerWord
+from rerun_mp.shm.layout import (
+    MOST_WORD,
+    NAME_BYTES,
+    NAME_OFFSET,
+    PRODUCER_BYTES,
+    Header,
+    ProducerState,
+    ProducerWord,
+)
 from rerun_mp.shm.segment import Segment
 
-__all__ = ["Account", "close_account", "read_accounts"]
+__all__ = [
+    "Account",
+    "Reason",
+    "Statistics",
+    "StoreDrops",
+    "append_account",
+    "live_account",
+    "publish_totals",
+    "published_totals",
+    "read_accounts",
+    "totals",
+    "write_store_drops",
+]
+
+
+class Reason(IntEnum):
+    """Why a row was dropped. The number is its word in the header, after `Header.DROPPED`."""
+
+    POLICY = 0
+    DAMAGE = 1
+    SPOOL = 2
+    WRITE = 3
+
+    @property
+    def explanation(self) -> str:
+        """What happened, and what to do."""
+        return EXPLANATIONS[self]
+
+
+EXPLANATIONS = {
+    Reason.POLICY: "the ring was full and the policy is drop (enlarge RERUN_MP_RING_BYTES, or RERUN_MP_POLICY=block)",
+    Reason.DAMAGE: "their bytes in shared memory were damaged (find what writes there)",
+    Reason.SPOOL: "the spool was full (save to a file, or enlarge RERUN_MP_SPOOL_BYTES)",
+    Reason.WRITE: "neither file nor spool could be written (make room on their disks)",
+}
+
+StoreDrops = Mapping[Reason, Mapping[int, int]]
+"""Reason -> first row id's counter of a producer -> rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What one producer has done."""
+    """What one producer, which is one process between two forks, has done; of rows, what has been decided on."""
 
     index: int
     generation: int
@@ -32,67 +84,205 @@ class Account:
     name: str
     started_ns: int
     """Nanoseconds since the epoch."""
+    first_row: int
+    """Counter half of its first row id."""
     delivered: int
-    """Rows that are in the store."""
-    dropped: int
-    """Rows that the policy dropped."""
-    damaged: int
-    """Rows whose bytes were not what they claimed to be."""
+    """Rows that are in a store: a file, or the spool for viewers and later files."""
+    dropped_by_policy: int
+    """Rows that the `drop` policy dropped, because there was no room."""
+    dropped_by_damage: int
+    """Rows whose bytes in shared memory were not what they claimed to be."""
+    dropped_by_spool_limit: int
+    """Rows that had to give way to later ones in the spool."""
+    dropped_by_write_failure: int
+    """Rows that neither the file nor the spool took."""
+    refused: int
+    """Rows whose call raised `RingFullError`; they do not count as logged."""
     blocked_ns: int
-    """Time spent waiting for space."""
+    """Nanoseconds that calls have waited for space."""
     is_live: bool
+
+    @property
+    def dropped(self) -> int:
+        """Rows dropped for whatever reason."""
+        return (
+            self.dropped_by_policy
+            + self.dropped_by_damage
+            + self.dropped_by_spool_limit
+            + self.dropped_by_write_failure
+        )
+
+    @property
+    def logged(self) -> int:
+        """Rows delivered and dropped: once all is drained, those of all calls that returned."""
+        return self.delivered + self.dropped
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What all processes of a session have logged; see `rerun_mp.statistics`."""
+
+    producers: tuple[Account, ...] = ()
+    """In the order of their start; one a process, and a new one after each fork."""
+
+    @property
+    def delivered(self) -> int:
+        """Rows delivered, of all producers."""
+        return sum(account.delivered for account in self.producers)
+
+    @property
+    def dropped(self) -> int:
+        """Rows dropped, of all producers."""
+        return sum(account.dropped for account in self.producers)
+
+    @property
+    def logged(self) -> int:
+        """Rows delivered and dropped, of all producers."""
+        return self.delivered + self.dropped
 
 
 def live_account(segment: Segment, index: int) -> Account | None:
-    """Return the account of entry `index`, or None if it is free."""
-    words = segment.ring.words
-    entry = segment.ring.geometry.producer_word(index)
-    state = words[entry + ProducerWord.STATE]
+    """Return the account of entry `index`, without what stores have given up; None if the entry is free."""
+    ring = segment.ring
+    entry = ring.geometry.producer_word(index)
+    state = ring.words[entry + ProducerWord.STATE]
     if state & 0xFF != ProducerState.LIVE:
         return None
-    offset = segment.ring.geometry.producers_offset + index * PRODUCER_BYTES + NAME_OFFSET
-    name = bytes(segment.ring.memory[offset : offset + NAME_BYTES]).rstrip(b"\0").decode("utf-8", "replace")
+    offset = ring.geometry.producers_offset + index * PRODUCER_BYTES + NAME_OFFSET
+    name = bytes(ring.memory[offset : offset + NAME_BYTES]).rstrip(b"\0").decode("utf-8", "replace")
     return Account(
         index=index,
         generation=state >> 8,
-        pid=words[entry + ProducerWord.PID],
+        pid=ring.words[entry + ProducerWord.PID],
         name=name,
-        started_ns=words[entry + ProducerWord.STARTED_NS],
-        delivered=segment.ring.total(index),
-        dropped=words[entry + ProducerWord.DROPPED],
-        damaged=words[entry + ProducerWord.DAMAGED],
-        blocked_ns=words[entry + ProducerWord.BLOCKED_NS],
+        started_ns=ring.words[entry + ProducerWord.STARTED_NS],
+        first_row=ring.words[entry + ProducerWord.FIRST_ROW],
+        delivered=ring.total(index),
+        dropped_by_policy=ring.words[entry + ProducerWord.DROPPED],
+        dropped_by_damage=ring.total(index, ProducerWord.DAMAGE_A),
+        dropped_by_spool_limit=0,
+        dropped_by_write_failure=0,
+        refused=ring.words[entry + ProducerWord.REFUSED],
+        blocked_ns=ring.words[entry + ProducerWord.BLOCKED_NS],
         is_live=True,
     )
 
 
-def close_account(segment: Segment, index: int) -> None:
-    """Append the final account of an entry to the session's file."""
-    account = live_account(segment, index)
-    if account is None:
-        return
+def append_account(segment: Segment, account: Account) -> None:
+    """Append the final account of a producer to the session's file.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
     directories.ensure_private(segment.runtime_directory)
-    with open(_path(segment), "a", encoding="utf-8") as file:
-        file.write(json.dumps({**asdict(account), "is_live": False}) + "\n")
+    # A line break before it, too: a collector may have died, or the disk have been full, in the middle of a line.
+    line = ("\n" + json.dumps({**asdict(account), "is_live": False}) + "\n").encode()
+    with open(_ended_path(segment), "ab", buffering=0) as file:
+        if file.write(line) != len(line):
+            raise OSError(errno.ENOSPC, f"no room for an account in {_ended_path(segment)}")
 
 
-def read_accounts(segment: Segment) -> list[Account]:
-    """Return the accounts of all producers that the session has had, in the order of their start."""
-    found: dict[tuple[int, int], Account] = {}
+def read_accounts(segment: Segment, drops: StoreDrops | None = None) -> list[Account]:
+    """Return the accounts of all producers that the session has had, in the order of their start.
+
+    `drops` is what stores have given up, if the caller knows it better than the file does.
+    """
+    # First the living: who ends meanwhile is found in the file, and counts as it is there.
+    living = (live_account(segment, index) for index in range(segment.ring.geometry.producers))
+    found = {(account.index, account.generation): account for account in living if account is not None}
+    for account in _ended(segment):
+        found[account.index, account.generation] = account
+    if drops is None:
+        drops = read_store_drops(segment)
+    ordered = sorted(found.values(), key=lambda account: account.started_ns)
+    return [_with_drops(account, drops) for account in ordered]
+
+
+def read_store_drops(segment: Segment) -> StoreDrops:
+    """Return what the stores have given up, as `write_store_drops` wrote it."""
     try:
-        with open(_path(segment), encoding="utf-8") as file:
-            for line in file:
-                account = Account(**json.loads(line))
-                found[account.index, account.generation] = account
+        with open(_drops_path(segment), encoding="utf-8") as file:
+            raw = json.load(file)
+    except FileNotFoundError:
+        return {}
+    return {
+        Reason(int(reason)): {int(first): int(rows) for first, rows in owners.items()} for reason, owners in raw.items()
+    }
+
+
+def write_store_drops(segment: Segment, drops: StoreDrops) -> None:
+    """Replace what is said of rows that the stores have given up.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    directories.ensure_private(segment.runtime_directory)
+    path = _drops_path(segment)
+    with open(path + ".new", "w", encoding="utf-8") as file:
+        json.dump({int(reason): dict(owners) for reason, owners in drops.items()}, file)
+    os.replace(path + ".new", path)
+
+
+def totals(accounts: Iterable[Account]) -> Counter[Reason]:
+    """Return how many rows were dropped for each reason."""
+    found: Counter[Reason] = Counter()
+    for account in accounts:
+        found[Reason.POLICY] += account.dropped_by_policy
+        found[Reason.DAMAGE] += account.dropped_by_damage
+        found[Reason.SPOOL] += account.dropped_by_spool_limit
+        found[Reason.WRITE] += account.dropped_by_write_failure
+    return +found
+
+
+def publish_totals(segment: Segment, dropped: Mapping[Reason, int]) -> None:
+    """Store the totals in the header, where they can be read when the files are gone. By the collector."""
+    for reason in Reason:
+        # Entries that were written over may say anything.
+        segment.ring.words[Header.DROPPED + reason] = min(dropped.get(reason, 0), MOST_WORD)
+
+
+def published_totals(segment: Segment) -> Counter[Reason]:
+    """Return what `publish_totals` stored."""
+    return +Counter({reason: segment.ring.words[Header.DROPPED + reason] for reason in Reason})
+
+
+def _with_drops(account: Account, drops: StoreDrops) -> Account:
+    spool, write = (drops.get(reason, {}).get(account.first_row, 0) for reason in (Reason.SPOOL, Reason.WRITE))
+    refused_by_rerun = drops.get(Reason.DAMAGE, {}).get(account.first_row, 0)
+    if not spool and not write and not refused_by_rerun:
+        return account
+    return replace(
+        account,
+        delivered=account.delivered - spool - write - refused_by_rerun,
+        dropped_by_damage=account.dropped_by_damage + refused_by_rerun,
+        dropped_by_spool_limit=spool,
+        dropped_by_write_failure=write,
+    )
+
+
+def _ended(segment: Segment) -> list[Account]:
+    try:
+        with open(_ended_path(segment), encoding="utf-8") as file:
+            lines = list(file)
     except FileNotFoundError:
         # Nobody has ended yet.
-        pass
-    for index in range(segment.ring.geometry.producers):
-        live = live_account(segment, index)
-        if live is not None:
-            found.setdefault((live.index, live.generation), live)
-    return sorted(found.values(), key=lambda account: account.started_ns)
+        return []
+    found = []
+    for line in lines:
+        if line.strip():
+            # A line that was cut off is there again, whole.
+            with contextlib.suppress(ValueError):
+                found.append(Account(**json.loads(line)))
+    return found
 
 
-def _path(segment: Segment) -> str:
+def _ended_path(segment: Segment) -> str:
     return os.path.join(segment.runtime_directory, "accounts.jsonl")
+
+
+def _drops_path(segment: Segment) -> str:
+    return os.path.join(segment.runtime_directory, "dropped.json")

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from rerun_mp.appends import Append
     from rerun_mp.config import SinkSpec
     from rerun_mp.encoding.components import Encoder
-    from rerun_mp.encoding.tables import Layout
     from rerun_mp.recording import RecordingStream
     from rerun_mp.timeline import Timepoint
 
@@ -69,7 +68,7 @@ class Lane:
     def __init__(self) -> None:
         self.version = -1
         """The lane holds as long as this is `active.version`."""
-        self.tables: dict[type | Layout, Append] = {}
+        self.tables: dict[object, Append] = {}
         """What appends to the open tables: to the last one for such archetypes by their type, to each by its layout.
 
         `float` stands for bare numbers.

@@ -138,9 +138,12 @@ def append_text(columns: Columns, ends: memoryview, memory: memoryview, heap: in
         here_second = point[second_name] if has_second else 0
         now = time_ns()
         row = words[count_index]
+        # First whether it is still our slot: any count may stand in somebody else's.
+        if row >= capacity or not is_open[0] or not alive[armed]:
+            return False
         begin = ends[row - 1] if row else 0
         end = begin + size
-        if row >= capacity or end > heap_bytes or not is_open[0] or not alive[armed]:
+        if end > heap_bytes:
             return False
         memory[heap + begin : heap + end] = text
         ends[row] = end
@@ -181,9 +184,12 @@ def append_levelled_text(
         here_second = point[second_name] if has_second else 0
         now = time_ns()
         row = words[count_index]
+        # First whether it is still our slot: any count may stand in somebody else's.
+        if row >= capacity or not is_open[0] or not alive[armed]:
+            return False
         begin = ends[row - 1] if row else 0
         end = begin + size
-        if row >= capacity or end > heap_bytes or not is_open[0] or not alive[armed]:
+        if end > heap_bytes:
             return False
         memory[heap + begin : heap + end] = text
         ends[row] = end
@@ -213,15 +219,18 @@ def append_array(columns: Columns, ends: memoryview, memory: memoryview, heap: i
 
     def append(path: str, archetype: Any, point: dict[str, int]) -> bool:
         index = entities[path]
-        block = archetype._block.data.cast("B")
+        block = archetype._buffer
         size = len(block)
         here_first = point[first_name] if has_first else 0
         here_second = point[second_name] if has_second else 0
         now = time_ns()
         row = words[count_index]
+        # First whether it is still our slot: any count may stand in somebody else's.
+        if row >= capacity or not is_open[0] or not alive[armed]:
+            return False
         begin = ends[row - 1] if row else 0
         end = begin + size
-        if row >= capacity or end > heap_bytes or not is_open[0] or not alive[armed]:
+        if end > heap_bytes:
             return False
         memory[heap + begin : heap + end] = block
         ends[row] = end

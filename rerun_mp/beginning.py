@@ -10,7 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from rerun_mp import forking, session
+from rerun_mp import forking, leftovers, session
 from rerun_mp.active import RecordingState, state_of
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import InvalidArgumentError
@@ -66,6 +66,8 @@ def begin(
     if not _is_enabled(is_enabled):
         return None
     joined = session.found_or_join(settings)
+    if joined.is_founder:
+        leftovers.recover_in_background()
     forking.load_before_forks(*NEEDED_FOR_LOGGING)
     key = RecordingKey(application_id, recording_id or joined.default_recording_id(application_id))
     state = state_of(key)

@@ -58,6 +58,8 @@ class SessionConfig:
     default: RecordingKey | None = None
     """The recording that processes which join have by default."""
     recordings: tuple[RecordingSpec, ...] = field(default=())
+    rescue_directory: str | None = None
+    """Where rows without a file go at the end. Set by a recovery: otherwise such rows are not wanted."""
 
     def recording(self, key: RecordingKey) -> RecordingSpec | None:
         """Return the spec of `key`, if it is known."""
@@ -95,6 +97,7 @@ class SessionConfig:
                     )
                     for spec in raw["recordings"]
                 ),
+                rescue_directory=str(raw["rescue_directory"]) if raw.get("rescue_directory") is not None else None,
             )
         except (ValueError, TypeError, KeyError) as error:
             raise CorruptionError(f"the session's configuration file cannot be read: {error!r}") from error

@@ -6,19 +6,34 @@
   not in memory.
 
 Both are made when first needed, mode 0700, and removed by the collector at the end.
+
+What was recovered from a killed program and has no file of its own lies in a directory that stays:
+`$XDG_DATA_HOME/rerun_mp` or `~/.local/share/rerun_mp`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import hashlib
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
 
 from rerun_mp.errors import PrivacyError, ResourceError
 
-__all__ = ["bases_for_new_session", "ensure_private", "remove_tree", "runtime_base", "spool_base"]
+__all__ = [
+    "bases_for_new_session",
+    "ensure_private",
+    "hold",
+    "remove_tree",
+    "rescue_base",
+    "rescue_path",
+    "runtime_base",
+    "spool_base",
+]
 
 
 def runtime_base() -> str:
@@ -36,6 +51,21 @@ def spool_base() -> str:
         # No home, or one that is read-only, as in containers: better a spool that a reboot may clear than none.
         cache = runtime_base()
     return os.path.join(cache, "rerun_mp")
+
+
+def rescue_base() -> str:
+    """Return the directory for recovered rows that have no file of their own."""
+    data = os.environ.get("XDG_DATA_HOME") or os.path.join(os.path.expanduser("~"), ".local", "share")
+    if not os.path.isabs(data) or not _may_be_made(os.path.join(data, "rerun_mp")):
+        data = _temporary_directory()
+    return os.path.join(data, "rerun_mp")
+
+
+def rescue_path(directory: str, application_id: str, recording_id: str, nonce: bytes) -> str:
+    """Return where in `directory` the rows of a session's recording are brought that have no file of their own."""
+    name = re.sub(r"[^\w.-]+", "_", application_id).strip(".")[:60] or "recording"
+    digest = hashlib.blake2b(f"{application_id}\0{recording_id}".encode(), digest_size=4).hexdigest()
+    return os.path.join(directory, f"{name}-{nonce.hex()[:8]}-{digest}.rrd")
 
 
 @contextlib.contextmanager
@@ -72,6 +102,20 @@ def ensure_private(path: str) -> None:
         If it cannot be made.
     """
     _ensure([os.path.dirname(path), path])
+
+
+def hold(path: str) -> int | None:
+    """Take a session's directory for oneself, for as long as the returned descriptor is open. None: somebody has it.
+
+    For a worker and its spool: the kernel's word that somebody writes there, even if the segment has been removed.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def remove_tree(path: str) -> None:

@@ -44,7 +44,10 @@ class PrivacyError(ResourceError):
 
 
 class RingFullError(ResourceError):
-    """The ring stayed full for as long as the chosen policy waits. The row was not logged."""
+    """There was no room for a row for as long as the chosen policy waits. It was not logged, and is counted as refused.
+
+    No room in the ring; on the disk of the spool, for a row too large for the ring; or in a table of the system's.
+    """
 
 
 class ViewerError(ResourceError, RuntimeError):

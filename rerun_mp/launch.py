@@ -15,15 +15,16 @@ import contextlib
 import fcntl
 import os
 import sys
+from io import FileIO
 
 from rerun_mp import directories
-from rerun_mp.errors import CollectorError
+from rerun_mp.errors import CollectorError, SharedMemoryError
 from rerun_mp.shm import leases
 from rerun_mp.shm.layout import Header, Lock, SessionState
 from rerun_mp.shm.segment import Segment
-from rerun_mp.shm.transient import Transient
+from rerun_mp.shm.transient import close_in_children, no_forks
 
-__all__ = ["STARTER_DESCRIPTOR", "ensure_collector"]
+__all__ = ["STARTER_DESCRIPTOR", "ensure_collector", "start_detached"]
 
 STARTER_DESCRIPTOR = 9
 """The descriptor on which the guard inherits the starter's lock."""
@@ -44,22 +45,30 @@ def ensure_collector(segment: Segment, *, need_guard: bool = False) -> None:
     CollectorError
         If no process can be started.
     """
-    if segment.ring.words[Header.SESSION_STATE] != SessionState.LIVE:
+    state = segment.ring.words[Header.SESSION_STATE]
+    if state == SessionState.ENDED:
         return
-    with Transient() as transient:
-        descriptor = transient.own(segment.open())
-        if leases.is_held(descriptor, Lock.GUARD) or (not need_guard and leases.is_held(descriptor, Lock.WORKER)):
-            return
-        if not leases.try_lock(descriptor, Lock.STARTER) or leases.is_held(descriptor, Lock.GUARD):
-            return
-        directories.ensure_private(segment.runtime_directory)
-        _start(segment, transient.own(fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, STARTER_DESCRIPTOR + 1)))
+    try:
+        with no_forks(), FileIO(segment.open(is_ending=state != SessionState.LIVE), "r+") as file:
+            descriptor = close_in_children(file)
+            if leases.is_held(descriptor, Lock.GUARD) or (not need_guard and leases.is_held(descriptor, Lock.WORKER)):
+                return
+            if not leases.try_lock(descriptor, Lock.STARTER) or leases.is_held(descriptor, Lock.GUARD):
+                return
+            segment.restore_identity()
+            directories.ensure_private(segment.runtime_directory)
+            with FileIO(fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, STARTER_DESCRIPTOR + 1), "r+") as starter:
+                _start(segment, close_in_children(starter))
+    except SharedMemoryError:
+        # Its segment has gone, as it must when a session ends.
+        if segment.ring.words[Header.SESSION_STATE] < SessionState.REMOVING:
+            raise
 
 
 def collector_command(segment: Segment, role: str) -> list[str]:
     """Return the command line of a guard or worker."""
     # -P: a script's directory or the working directory must not shadow modules of ours.
-    return [sys.executable, "-P", "-m", "rerun_mp.collector", role, segment.path, segment.nonce.hex()]
+    return [sys.executable, "-P", "-m", "rerun_mp.collector", role, segment.living_path, segment.nonce.hex()]
 
 
 def collector_environment() -> dict[str, str]:
@@ -67,7 +76,9 @@ def collector_environment() -> dict[str, str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RERUN")}
     # What the program can import the collector must be able to import, however the path came about.
     own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    paths = [path for path in sys.path[1:] if path and os.path.isdir(path)]
+    # First comes the script's directory, but in a guard, which starts its worker so.
+    found = sys.path if sys.flags.safe_path else sys.path[1:]
+    paths = [path for path in found if path and os.path.isdir(path)]
     environment["PYTHONPATH"] = os.pathsep.join(paths if own in paths else [*paths, own])
     # Each sweep copies into memory that the one before it has given back. glibc would return that to the kernel, which
     # zeroes it for us again and again: most of the time that a collector spent on images.
@@ -80,26 +91,47 @@ def collector_environment() -> dict[str, str]:
 
 def _start(segment: Segment, starter: int) -> None:
     log = os.path.join(segment.runtime_directory, "collector.log")
-    actions = [
-        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-        (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
-        (os.POSIX_SPAWN_DUP2, 1, 2),
-        (os.POSIX_SPAWN_DUP2, starter, STARTER_DESCRIPTOR),
-    ]
     try:
-        intermediate = os.posix_spawn(
-            "/bin/sh",
-            ["sh", "-c", '"$@" &', "sh", *collector_command(segment, "guard")],
-            collector_environment(),
-            file_actions=actions,
-            setsid=True,
-            setsigmask=[],
-        )
+        start_detached(collector_command(segment, "guard"), log=log, starter=starter)
     except OSError as error:
         raise CollectorError(
             f"no collector could be started: {error.strerror}. Rows wait in shared memory. Check the process limit "
             f"(ulimit -u) and that /bin/sh and {sys.executable} can be run."
         ) from error
+
+
+def start_detached(command: list[str], *, log: str = os.devnull, starter: int | None = None) -> None:
+    """Start what is to be nobody's child, in a collector's environment.
+
+    Parameters
+    ----------
+    command
+        What to run.
+    log
+        The file to which its output is appended.
+    starter
+        A descriptor that it finds as STARTER_DESCRIPTOR.
+
+    Raises
+    ------
+    OSError
+        If no process can be started.
+    """
+    actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    if starter is not None:
+        actions.append((os.POSIX_SPAWN_DUP2, starter, STARTER_DESCRIPTOR))
+    intermediate = os.posix_spawn(
+        "/bin/sh",
+        ["sh", "-c", '"$@" &', "sh", *command],
+        collector_environment(),
+        file_actions=actions,
+        setsid=True,
+        setsigmask=[],
+    )
     # Somebody's SIGCHLD handler may have been quicker.
     with contextlib.suppress(ChildProcessError):
         os.waitpid(intermediate, 0)

@@ -11,37 +11,58 @@ the end of a call can make nothing disagree.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
 import time
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from io import FileIO
+from typing import TYPE_CHECKING
 
-from rerun_mp.encoding.chains import chain_slots, pack_chain
-from rerun_mp.encoding.frames import FILE_REFERENCE, LARGE_FILE_PREFIX, FrameKind, Shape, pack_rows_head, pack_shape
+from rerun_mp.blobs import BlobAppend
+from rerun_mp.encoding.chains import chain_slots, pack_chain, unpack_chain
+from rerun_mp.encoding.frames import (
+    FILE_REFERENCE,
+    FrameKind,
+    Rows,
+    Shape,
+    large_file_prefix,
+    pack_rows_head,
+    pack_shape,
+)
 from rerun_mp.encoding.identity import RowIds
 from rerun_mp.encoding.tables import WIDE_ROW
-from rerun_mp.errors import RingFullError
+from rerun_mp.errors import CorruptionError, ResourceError, RingFullError, SessionEndedError
 from rerun_mp.registration import Registration
 from rerun_mp.settings import Policy
-from rerun_mp.shm.layout import Attention, Header, Kind, Line, ProducerWord
+from rerun_mp.shm.layout import Attention, Header, Kind, Line, ProducerWord, SlotState
 from rerun_mp.shm.segment import ClaimLocks, Segment
+from rerun_mp.shm.transient import close_in_children, no_forks
 from rerun_mp.shm.writer import SlotWriter
 from rerun_mp.table import OpenTable, TableRow, plan_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any
 
+    from rerun_mp.blobs import KnownMessage
+    from rerun_mp.encoding.components import BlobTemplate
     from rerun_mp.encoding.tables import TableShape
     from rerun_mp.shm.doorbell import Ringer
     from rerun_mp.shm.leases import ForkGuard
 
-__all__ = ["Outcome", "Producer", "Rows"]
+__all__ = ["Outcome", "Producer"]
 
 LOOK_SECS = 1.0
 MOST_TABLES = 64
 """Tables that one process keeps open."""
+MOST_BLOBS = 256
+"""Forms of blobs whose rows are composed from what is known."""
+SPARE_SLOTS = 8
+"""How many slots are claimed at once for large messages, if those need fewer."""
+SPARE_SHARE = 16
+"""Of so many usable slots, one at most is claimed ahead."""
 
 
 class Outcome(Enum):
@@ -54,19 +75,6 @@ class Outcome(Enum):
     """Such rows are frames, or this one is."""
 
 
-class Rows(NamedTuple):
-    """What one `log` call gives: rows of one shape on one entity."""
-
-    shape: Shape
-    entity_path: bytes
-    pieces: tuple[bytes | memoryview, ...]
-    """The batch, one piece after the other; views are of bytes."""
-    size: int
-    """Of all pieces together, in bytes."""
-    rows: int
-    kind: FrameKind
-
-
 class Producer:
     """The writing side of one process."""
 
@@ -77,6 +85,8 @@ class Producer:
         ringer: Ringer,
         wait_for_space: Callable[[int], None],
         watch_collector: Callable[[], None],
+        *,
+        wait_for_entry: Callable[[int], None] | None = None,
     ) -> None:
         """Register in the producers table.
 
@@ -93,6 +103,8 @@ class Producer:
             any mutex held.
         watch_collector
             Starts a collector if there is none.
+        wait_for_entry
+            Waits once, as `wait_for_space`, while the table has no entry for this process; may raise instead.
         """
         self._segment = segment
         self._ring = segment.ring
@@ -105,18 +117,23 @@ class Producer:
         self._watch_collector = watch_collector
         # Who joined the session has seen to it that there is a collector; so has, before, the parent of a forked child.
         self._next_look = time.monotonic() + LOOK_SECS
-        self._registration = Registration.take(segment, wait_for_space)
+        self._row_ids = RowIds()
+        self._registration = Registration.take(segment, wait_for_entry or wait_for_space, self._row_ids.first)
         self._entry = segment.ring.geometry.producer_word(self._registration.index)
         self._writer = SlotWriter(segment.ring, self._registration.owner, guard.page, self._armed)
         self._ringer = ringer
         self._mutex = threading.RLock()
         self._busy = False
+        self._is_torn = False
+        """Whether an exception has ended a call that may have left a slot open which nobody knows."""
         self._closed = False
-        self._row_ids = RowIds()
         self._slot = -1
         self._keep = False
+        self._spares: list[int] = []
+        """Slots claimed for large messages to come."""
         self._shapes: dict[Shape, int] = {}
         self._tables: dict[TableShape, OpenTable] = {}
+        self._blobs: dict[BlobTemplate, BlobAppend] = {}
         self._large_files = 0
         self._mapped = bytearray(segment.ring.geometry.slots)
         """Whether this process has each slot's pages mapped already."""
@@ -132,6 +149,11 @@ class Producer:
         return self._registration.index
 
     @property
+    def slot_bytes(self) -> int:
+        """Of each slot."""
+        return self._capacity
+
+    @property
     def dropped(self) -> int:
         """Rows that the policy dropped."""
         return self._words[self._entry + ProducerWord.DROPPED]
@@ -142,7 +164,9 @@ class Producer:
         Raises
         ------
         RingFullError
-            If the ring stayed full for as long as the policy waits.
+            If the ring stayed full for as long as the policy waits, or something else has no room for the rows.
+        SessionEndedError
+            If the producer has been closed.
         ForkedError
             If the process forked in the middle, and this is the child: begin again with another producer.
         """
@@ -150,9 +174,7 @@ class Producer:
         while not self._append_once(rows):
             if attempt == 0:
                 begin = time.monotonic_ns()
-            if not self._may_wait(time.monotonic_ns() - begin):
-                # One subscript and one store: no other thread or signal handler gets in between.
-                self._words[self._entry + ProducerWord.DROPPED] += rows.rows
+            if not self._may_wait(time.monotonic_ns() - begin, rows.rows):
                 return False
             self._wait(attempt)
             attempt += 1
@@ -165,19 +187,57 @@ class Producer:
 
         Raises
         ------
-        RingFullError, ForkedError
+        RingFullError, SessionEndedError, ForkedError
             As `append`.
         """
         attempt, begin = 0, 0
         while (outcome := self._append_row_once(row)) is Outcome.NO_SPACE:
             if attempt == 0:
                 begin = time.monotonic_ns()
-            if not self._may_wait(time.monotonic_ns() - begin):
-                self._words[self._entry + ProducerWord.DROPPED] += 1
+            if not self._may_wait(time.monotonic_ns() - begin, 1):
                 return Outcome.DROPPED
             self._wait(attempt)
             attempt += 1
         return outcome
+
+    def blob_append(self, template: BlobTemplate, names: tuple[str, ...], log_time: str, archetype: Any) -> BlobAppend:
+        """Return what appends blobs like this one."""
+        made = self._blobs.get(template)
+        if made is None:
+            if len(self._blobs) >= MOST_BLOBS:
+                self._blobs.clear()
+            made = self._blobs[template] = BlobAppend(self, template, names, log_time, archetype)
+        return made
+
+    def append_known(self, message: KnownMessage, times: Sequence[int], blob: memoryview) -> bool:
+        """Log one row whose message is known but for its id, times and blob. False: it needs the long way.
+
+        Raises
+        ------
+        ForkedError
+            As `append`.
+        """
+        if sys.is_finalizing() or not self.is_intact:
+            return False
+        with self._mutex:
+            slots = message.slots
+            if self._busy or self._closed or not self._may_take(slots):
+                return False
+            self._busy = True
+            try:
+                chain = self._take_spares(slots, 1)
+                row_id = self._row_ids.mint(1)
+                head = message.pack(message.before, *row_id, message.between, *times, message.behind)
+                if not self._write_chain(chain, slots, message.total, 1, (head, blob, message.after)):
+                    self._busy = False
+                    return False
+            except BaseException:
+                self._is_torn, self._busy = True, False
+                raise
+            self._busy = False
+        if self._words[Header.ATTENTION]:
+            self._attend()
+        return True
 
     def table_of(self, shape: TableShape) -> OpenTable | None:
         """Return the open table of a shape, if there is one."""
@@ -199,11 +259,12 @@ class Producer:
         return self._ring.pending(self._registration.owner)
 
     def close(self) -> None:
-        """Let go of everything; the collector takes over what is left. Later calls of `append` drop their rows."""
+        """Let go of everything; the collector takes over what is left. Later calls of `append` raise."""
         # Under the mutex: a thread in the middle of a call must not write into a slot whose owner is taken for dead.
         with self._mutex:
             self._closed = True
-            self._seal_all()
+            if not self._busy:
+                self._seal_all()
         self._registration.release()
 
     def _append_once(self, rows: Rows) -> bool:
@@ -214,22 +275,28 @@ class Producer:
         with self._mutex:
             if self._closed:
                 return False
-            if self._busy:
-                return self._append_alone(rows)
+            is_nested = self._busy
             self._busy = True
             try:
+                if is_nested:
+                    return self._append_alone(rows)
                 return self._append_open(rows)
+            except BaseException:
+                self._is_torn = True
+                raise
             finally:
-                self._busy = False
+                self._busy = is_nested
 
     def _append_open(self, rows: Rows) -> bool:
-        """Append to the open slot, or else to a new one."""
+        """Append to the open slot, or else to a new one, or to several."""
+        if not self._fits_a_slot(rows):
+            return self._append_large(rows, self._take_spares)
         if self._slot >= 0 and self._append_at(self._words[self._ring.count_word(self._slot)], rows):
             return True
         self._seal_open()
-        if not self._fits_a_slot(rows):
-            return self._append_large(rows)
-        slot = self._claim(Kind.FRAMES, maps_ahead=rows.size >= WIDE_ROW)
+        if self._is_torn:
+            self._mend()
+        slot = self._claim(Kind.FRAMES, rows.rows, maps_ahead=rows.size >= WIDE_ROW)
         if slot is None:
             return False
         self._slot = slot
@@ -241,7 +308,7 @@ class Producer:
             return Outcome.NOT_A_TABLE
         with self._mutex:
             if self._closed:
-                return Outcome.DROPPED
+                return Outcome.NO_SPACE
             if self._busy:
                 return Outcome.NOT_A_TABLE
             self._busy = True
@@ -252,6 +319,9 @@ class Producer:
                         return Outcome.COMMITTED
                     self._close_table(row.shape)
                 return self._append_to_new_table(row, table)
+            except BaseException:
+                self._is_torn = True
+                raise
             finally:
                 self._busy = False
 
@@ -259,7 +329,9 @@ class Producer:
         plan = plan_for(row.shape, self._capacity)
         if plan is None:
             return Outcome.NOT_A_TABLE
-        slot = self._claim(Kind.TABLE, maps_ahead=row.shape.width >= WIDE_ROW)
+        if self._is_torn:
+            self._mend()
+        slot = self._claim(Kind.TABLE, 1, maps_ahead=row.shape.width >= WIDE_ROW)
         if slot is None:
             return Outcome.NO_SPACE
         keep = False
@@ -292,7 +364,8 @@ class Producer:
         count = used + len(declaration) + size
         if count > self._capacity:
             return False
-        self._writer.write(self._slot, used, (declaration, head, *rows.pieces), count)
+        before = self._words[self._ring.rows_word(self._slot)] if used else 0
+        self._writer.write(self._slot, used, (declaration, head, *rows.pieces), count, before + rows.rows)
         if declared is None:
             self._shapes[rows.shape] = used
         if not self._keep or self._words[Header.ATTENTION] & Attention.PRESSURE:
@@ -300,46 +373,89 @@ class Producer:
         return True
 
     def _close_table(self, shape: TableShape) -> None:
-        self._row_ids.reach(self._tables.pop(shape).close())
+        table = self._tables[shape]
+        self._row_ids.reach(table.retire())
+        # An exception before this finds a table to which nobody appends; one after it, a slot for `_mend`.
+        del self._tables[shape]
+        self._writer.seal(table.slot)
 
     def _append_alone(self, rows: Rows) -> bool:
         """Append to a slot claimed for these rows only: no other call's state is touched."""
         if not self._fits_a_slot(rows):
-            return self._append_large(rows)
+            return self._append_large(rows, self._claim_chain)
         declaration = pack_shape(rows.shape)
         head, size = self._pack_head(rows, 0)
-        slot = self._claim(Kind.FRAMES, maps_ahead=rows.size >= WIDE_ROW)
+        slot = self._claim(Kind.FRAMES, rows.rows, maps_ahead=rows.size >= WIDE_ROW)
         if slot is None:
             return False
         try:
-            self._writer.write(slot, 0, (declaration, head, *rows.pieces), len(declaration) + size)
+            self._writer.write(slot, 0, (declaration, head, *rows.pieces), len(declaration) + size, rows.rows)
         finally:
             # With a count of 0 it is a slot given back.
             self._writer.seal(slot)
         return True
 
-    def _append_large(self, rows: Rows) -> bool:
-        """Append a message that no slot holds: over several slots, or by way of a file of the spool."""
+    def _append_large(self, rows: Rows, take: Callable[[int, int], list[int]]) -> bool:
+        """Append a message that no slot holds: over the slots that `take` yields, or by way of a file of the spool."""
         declaration = pack_shape(rows.shape)
         head, size = self._pack_head(rows, 0)
         total = len(declaration) + size
         slots = chain_slots(total, self._capacity)
-        if slots * 4 > self._words[Header.USABLE_SLOTS]:
+        if not self._may_take(slots):
             return self._append_file(rows)
-        chain = self._claim_slots((Kind.HEAD, *[Kind.PART] * (slots - 1)), maps_ahead=True)
+        pieces = (declaration, head, *rows.pieces)
+        return self._write_chain(take(slots, rows.rows), slots, total, rows.rows, pieces)
+
+    def _write_chain(
+        self, chain: list[int], slots: int, total: int, rows: int, pieces: Iterable[bytes | memoryview]
+    ) -> bool:
+        """Write a message of `total` bytes over a chain. False: it has fewer than `slots` slots, which go back."""
+        words, line_word = self._words, self._ring.geometry.line_word
         try:
             if len(chain) < slots:
                 return False
-            parts = [(slot, self._words[self._ring.geometry.line_word(slot) + Line.EPOCH]) for slot in chain[1:]]
-            self._writer.scatter(chain, (pack_chain(parts, total), declaration, head, *rows.pieces))
-            self._writer.commit(chain[0], 1)
+            parts = [(slot, words[line_word(slot) + Line.EPOCH]) for slot in chain[1:]]
+            self._writer.join(chain[1:])
+            self._writer.scatter(chain, (pack_chain(parts, total), *pieces))
+            self._writer.commit(chain[0], 1, rows)
             return True
         finally:
-            if chain and self._words[self._ring.count_word(chain[0])]:
+            if chain and words[self._ring.count_word(chain[0])]:
                 # The collector frees the whole chain with its head.
                 self._writer.seal(chain[0])
             else:
                 self._writer.abandon(chain)
+
+    def _may_take(self, slots: int) -> bool:
+        """Say whether one message may take so many slots: a quarter of the ring."""
+        return slots * 4 <= self._words[Header.USABLE_SLOTS]
+
+    def _claim_chain(self, slots: int, rows: int) -> list[int]:
+        """Claim slots for one message of so many rows, or fewer."""
+        return self._claim_slots((Kind.HEAD,) * slots, rows, maps_ahead=True)
+
+    def _take_spares(self, slots: int, rows: int) -> list[int]:
+        """Take slots for one message of so many rows, or fewer, from those claimed ahead.
+
+        Claiming takes a call into the kernel for each slot and some more; for several messages at once it is cheaper.
+        """
+        missing = slots - len(self._spares)
+        if missing > 0:
+            if self._is_torn:
+                self._mend()
+            ahead = min(SPARE_SLOTS, self._words[Header.USABLE_SLOTS] // SPARE_SHARE)
+            more = self._claim_chain(max(missing, ahead), rows)
+            self._spares = self._spares + more
+            if not self._ring.has_room_to_keep():
+                surplus, self._spares = self._spares[slots:], self._spares[:slots]
+                self._writer.abandon(surplus)
+        # No call in between: whoever interrupts the call finds a slot here or there.
+        chain, self._spares = self._spares[:slots], self._spares[slots:]
+        return chain
+
+    def _abandon_spares(self) -> None:
+        spares, self._spares = self._spares, []
+        self._writer.abandon(spares)
 
     def _append_file(self, rows: Rows) -> bool:
         """Put the batch into a private file of the spool, and a small frame that names it into the ring."""
@@ -347,14 +463,31 @@ class Producer:
             # Not to write the file anew at every attempt.
             return False
         directory = self._segment.spool_directory
-        os.makedirs(directory, mode=0o700, exist_ok=True)
         self._large_files += 1
-        name = f"{LARGE_FILE_PREFIX}{self._registration.index}-{self._registration.generation}-{self._large_files}"
+        name = large_file_prefix(self._registration.index, self._registration.generation) + str(self._large_files)
         path = os.path.join(directory, name)
-        with open(path, "xb", opener=_open_private) as file:
-            file.writelines(rows.pieces)
+        try:
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+            with open(path, "xb", opener=_open_private) as file:
+                file.writelines(rows.pieces)
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            if not isinstance(error, OSError):
+                raise
+            return self._refuse(
+                f"a row of {rows.size} bytes, which the ring is too small for, cannot be written to {directory}: "
+                f"{error.strerror}; it was not logged. Make room there, set XDG_CACHE_HOME to another disk, or enlarge "
+                "the ring (RERUN_MP_RING_BYTES).",
+                error,
+                rows.rows,
+            )
         reference = FILE_REFERENCE.pack(rows.kind, rows.size) + name.encode()
-        written = self._append_alone(rows._replace(kind=FrameKind.FILE, pieces=(reference,), size=len(reference)))
+        try:
+            written = self._append_alone(rows._replace(kind=FrameKind.FILE, pieces=(reference,), size=len(reference)))
+        except RingFullError:
+            os.unlink(path)
+            raise
         if not written:
             os.unlink(path)
         return written
@@ -369,24 +502,37 @@ class Producer:
         others = len(rows.shape.schema) + sum(4 * len(text) for text in rows.shape.recording) + len(rows.entity_path)
         return rows.size + others + 128 <= self._capacity
 
-    def _claim(self, kind: int, *, maps_ahead: bool) -> int | None:
-        slots = self._claim_slots((kind,), maps_ahead=maps_ahead)
+    def _claim(self, kind: int, rows: int, *, maps_ahead: bool) -> int | None:
+        slots = self._claim_slots((kind,), rows, maps_ahead=maps_ahead)
         return slots[0] if slots else None
 
-    def _claim_slots(self, kinds: Sequence[int], *, maps_ahead: bool) -> list[int]:
-        """Claim a slot for each of `kinds`, or fewer where there are no more. `maps_ahead`: they will soon be full."""
+    def _claim_slots(self, kinds: Sequence[int], rows: int, *, maps_ahead: bool) -> list[int]:
+        """Claim a slot for each of `kinds`, or fewer where there are no more. `maps_ahead`: they will soon be full.
+
+        `rows` is how many they are wanted for.
+        """
         self._look_after_collector()
         tried: list[int] = []
         try:
-            with ClaimLocks(self._segment) as locks:
+            with no_forks(), FileIO(self._segment.open(), "r+") as file:
+                locks = ClaimLocks(self._segment, close_in_children(file))
                 slots = self._writer.claim(kinds, self._start(), locks.lock, locks.reserve, tried)
             for slot in slots:
                 if maps_ahead and not self._mapped[slot]:
                     # Page by page, at the first touches, it would take several times as long.
                     self._segment.map_ahead(slot)
                     self._mapped[slot] = 1
-        except BaseException:
+        except BaseException as error:
             self._writer.abandon(tried)
+            if isinstance(error, OSError) and not isinstance(error, ResourceError) and self.is_intact:
+                # Out of descriptors, most often.
+                self._refuse(
+                    f"no slot of the ring can be claimed: {error.strerror}; this row was not logged. Raise the limit "
+                    "that the system names (open files: ulimit -n).",
+                    error,
+                    rows,
+                )
+                return []
             raise
         return slots
 
@@ -395,9 +541,46 @@ class Producer:
         return self._registration.index * 61 % self._ring.geometry.slots
 
     def _seal_all(self) -> None:
-        self._seal_open()
-        for shape in list(self._tables):
-            self._close_table(shape)
+        """Give every open slot to the collector. Under the mutex, in no call's middle."""
+        self._busy = True
+        try:
+            if self._is_torn:
+                self._mend()
+            self._seal_open()
+            self._abandon_spares()
+            for shape in list(self._tables):
+                self._close_table(shape)
+        except BaseException:
+            self._is_torn = True
+            raise
+        finally:
+            self._busy = False
+
+    def _mend(self) -> None:
+        """Let go of the slots that calls ended by an exception have left open.
+
+        A KeyboardInterrupt may come after any call: between a claim and the note of it, and where a slot is given back.
+        Such a slot is one that is ours and open, and that we do not know. In no call's middle: a call in progress has
+        such slots, too.
+        """
+        ring, words, owner = self._ring, self._words, self._registration.owner
+        known = {self._slot, *self._spares, *(table.slot for table in self._tables.values())}
+        for slot in ring.owner_slots(owner):
+            line = ring.geometry.line_word(slot)
+            if words[line + Line.KIND] == Kind.HEAD and words[line + Line.COUNT]:
+                # Parts stay open until the collector frees them with their head; if it has meanwhile, they are free.
+                with contextlib.suppress(CorruptionError):
+                    offset = ring.geometry.slot_offset(slot)
+                    head = ring.memory[offset : offset + self._capacity]
+                    known.update(part for part, _ in unpack_chain(head, ring.geometry.slots, self._capacity)[0])
+        for slot in ring.owner_slots(owner):
+            if slot in known or ring.states[slot] != owner | SlotState.OPEN:
+                continue
+            if words[ring.count_word(slot)]:
+                self._writer.seal(slot)
+            else:
+                self._writer.abandon((slot,))
+        self._is_torn = False
 
     def _seal_open(self) -> None:
         slot, self._slot = self._slot, -1
@@ -425,21 +608,48 @@ class Producer:
         """Wait for space once, with nothing open: the space may be our own."""
         self.seal()
         begin = time.monotonic_ns()
-        self._wait_for_space(attempt)
-        self._words[self._entry + ProducerWord.BLOCKED_NS] += time.monotonic_ns() - begin
+        try:
+            self._wait_for_space(attempt)
+        finally:
+            self._count(ProducerWord.BLOCKED_NS, time.monotonic_ns() - begin)
 
-    def _may_wait(self, waited_ns: int) -> bool:
-        """Follow the policy for a full ring. False: drop the rows."""
-        if self._policy == Policy.DROP or self._closed:
+    def _may_wait(self, waited_ns: int, rows: int) -> bool:
+        """Follow the policy for a full ring. False: the rows are dropped, and counted."""
+        if self._closed:
+            raise SessionEndedError(
+                "this process has left its session, so the row has nowhere to go; call rerun_mp.init() again"
+            )
+        if self._policy == Policy.DROP:
+            self._count(ProducerWord.DROPPED, rows)
             return False
         timeout_ns = self._words[Header.BLOCK_TIMEOUT_NS]
         if self._policy == Policy.RAISE or (timeout_ns and waited_ns >= timeout_ns):
+            self._count(ProducerWord.REFUSED, rows)
             raise RingFullError(
                 f"the ring of {self._ring.geometry.slots} slots is full and stayed so for {waited_ns / 1e9:.1f} s; "
                 "this row was not logged. Enlarge the ring (RERUN_MP_RING_BYTES) or choose another policy "
                 "(RERUN_MP_POLICY=block or drop)."
             )
         return True
+
+    def _refuse(self, message: str, cause: OSError, rows: int) -> bool:
+        """Follow the policy where waiting would not help. False: to be dropped."""
+        if self._policy == Policy.DROP:
+            return False
+        self._count(ProducerWord.REFUSED, rows)
+        raise RingFullError(message) from cause
+
+    def _count(self, word: int, number: int) -> None:
+        """Add to one of this process's counters, unless its entry may be somebody else's by now."""
+        if sys.is_finalizing():
+            self._count_now(word, number)
+            return
+        with self._mutex:
+            self._count_now(word, number)
+
+    def _count_now(self, word: int, number: int) -> None:
+        if not self._closed and self._alive[self._armed]:
+            self._words[self._entry + word] += number
 
 
 def _open_private(path: str, flags: int) -> int:

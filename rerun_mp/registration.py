@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from io import FileIO
 from typing import TYPE_CHECKING
 
 from rerun_mp.shm import leases
@@ -23,7 +24,7 @@ from rerun_mp.shm.layout import (
     ProducerWord,
     pack_owner,
 )
-from rerun_mp.shm.transient import Transient
+from rerun_mp.shm.transient import close_in_children, no_forks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +32,17 @@ if TYPE_CHECKING:
     from rerun_mp.shm.segment import Segment
 
 __all__ = ["Registration"]
+
+
+COUNTERS = (
+    ProducerWord.DROPPED,
+    ProducerWord.BLOCKED_NS,
+    ProducerWord.TOTAL_A,
+    ProducerWord.TOTAL_B,
+    ProducerWord.DAMAGE_A,
+    ProducerWord.DAMAGE_B,
+    ProducerWord.REFUSED,
+)
 
 
 class Registration:
@@ -53,26 +65,29 @@ class Registration:
         self._lease.release()
 
     @classmethod
-    def take(cls, segment: Segment, wait: Callable[[int], None]) -> Registration:
-        """Take a free entry; while there is none, `wait` for the collector to free one."""
+    def take(cls, segment: Segment, wait: Callable[[int], None], first_row: int) -> Registration:
+        """Take a free entry; while there is none, `wait` for the collector to free one.
+
+        `first_row` is the counter half of the producer's first row id.
+        """
         attempt = 0
         while True:
-            registration = _try_all(segment)
+            registration = _try_all(segment, first_row)
             if registration is not None:
                 return registration
             wait(attempt)
             attempt += 1
 
 
-def _try_all(segment: Segment) -> Registration | None:
+def _try_all(segment: Segment, first_row: int) -> Registration | None:
     words, geometry = segment.ring.words, segment.ring.geometry
     for index in range(geometry.producers):
         # One by one: most often the first entries do, and each page that is looked at has to be mapped.
         if words[geometry.producer_word(index) + ProducerWord.STATE] & 0xFF != ProducerState.FREE:
             continue
         entry = geometry.producer_word(index)
-        with Transient() as transient:
-            descriptor = transient.own(segment.open())
+        with no_forks(), FileIO(segment.open(), "r+") as file:
+            descriptor = close_in_children(file)
             if not leases.try_lock(descriptor, Lock.PRODUCERS + index):
                 continue
             # Looked at again under the lock: somebody may have come and gone.
@@ -80,9 +95,9 @@ def _try_all(segment: Segment) -> Registration | None:
             if found & 0xFF != ProducerState.FREE:
                 continue
             generation = ((found >> 8) + 1) & GENERATION_MASK or 1
-            for word in (ProducerWord.DROPPED, ProducerWord.BLOCKED_NS, ProducerWord.TOTAL_A, ProducerWord.TOTAL_B):
+            for word in COUNTERS:
                 words[entry + word] = 0
-            words[entry + ProducerWord.DAMAGED] = 0
+            words[entry + ProducerWord.FIRST_ROW] = first_row
             words[entry + ProducerWord.PID] = os.getpid()
             words[entry + ProducerWord.STARTED_NS] = time.time_ns()
             name = _process_name().encode()[:NAME_BYTES].ljust(NAME_BYTES, b"\0")

@@ -39,15 +39,20 @@ if TYPE_CHECKING:
     from rerun._send_columns import TimeColumnLike
 
     from rerun_mp.active import Lanes
-    from rerun_mp.encoding.components import EncodedRows, Encoder
+    from rerun_mp.appends import Append
+    from rerun_mp.encoding.components import BlobTemplate, EncodedRows, Encoder
     from rerun_mp.encoding.tables import Layout
     from rerun_mp.recording import RecordingStream
 
 __all__ = ["log", "send_columns"]
 
 LOG_TIME = "log_time"
+MOST_IN_LANE = 256
+"""Of different archetypes and layouts; others of blobs go the long way."""
 TABLED = frozenset({POINTS_2D, POINTS_3D, SCALARS, TEXT_LOG, TRANSFORM_3D})
 BLOBS = frozenset({DEPTH_IMAGE, ENCODED_IMAGE, IMAGE, SEGMENTATION_IMAGE, TENSOR})
+TIMELY_BLOBS = BLOBS - {ENCODED_IMAGE}
+"""Those of which one is as large as the one before."""
 WARNINGS = "__warnings"
 
 
@@ -155,7 +160,13 @@ def _log(
     )
     if form in BLOBS and not extra:
         encoded = encoder.blob(entity, timelines, times, is_static=static)
-        _append(canonical_entity_path(entity_path), encoded)
+        path = canonical_entity_path(entity_path)
+        _append(path, encoded)
+        if form in TIMELY_BLOBS and not static and not state.has_log_tick:
+            template = encoder.blob_template(entity, timelines, is_static=False)
+            if template is not None:
+                own = lanes if recording is None else state.lanes
+                _open_to_blobs(state, entity_path, path, entity, template, tuple(dict(timelines)), own, version)
         return
     descriptors, arrays = encoder.components(entity, *extra)
     path = canonical_entity_path(entity_path)
@@ -188,16 +199,45 @@ def _log_in_table(
     outcome, table = joined.append_row(TableRow(shape, name, path, archetype, point.values))
     if outcome is Outcome.NOT_A_TABLE:
         return False
-    lane = lanes.lane
+    if table is not None:
+        tables = _open_lane(state, lanes, version)
+        tables[type(archetype)] = tables[layout] = table.append
+        if table.append_number is not None:
+            tables[float] = table.append_number
+    return True
+
+
+def _open_to_blobs(
+    state: RecordingState,
+    entity_path: str | list[object],
+    path: bytes,
+    archetype: Any,
+    template: BlobTemplate,
+    names: tuple[str, ...],
+    lanes: Lanes,
+    version: int,
+) -> None:
+    """Open this thread's lane to calls like this, whose archetype is a blob and whose timelines are `names`."""
+    joined = session.current()
+    if joined is None or LOG_TIME in state.times.values:
+        return
+    blobs = joined.blob_append(template, names, LOG_TIME, archetype)
+    if blobs is None:
+        return
+    blobs.know(entity_path if isinstance(entity_path, str) else path.decode(), path)
+    tables = _open_lane(state, lanes, version)
+    if len(tables) < MOST_IN_LANE:
+        tables[type(archetype)] = tables[archetype._layout] = blobs.append
+
+
+def _open_lane(state: RecordingState, lanes: Lanes, version: int) -> dict[object, Append]:
+    """Make the calling thread's lane this recording's, and return what it finds there."""
+    lane, point = lanes.lane, state.times
     if lane.version != version:
         point.tables.clear()
         lane.version, lane.tables = version, point.tables
         lane.times, lane.sequences = point.values, point.sequences
-    if table is not None:
-        point.tables[type(archetype)] = point.tables[layout] = table.append
-        if table.append_number is not None:
-            point.tables[float] = table.append_number
-    return True
+    return point.tables
 
 
 @warns_unless_strict

@@ -12,39 +12,46 @@ the fork guard is found wiped.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import math
 import os
+import resource
 import sys
 import threading
 import time
 from dataclasses import replace
+from io import FileIO
 from typing import TYPE_CHECKING
 
 from rerun_mp import directories, forking, launch
 from rerun_mp.config import RecordingSpec, SessionConfig
-from rerun_mp.encoding.frames import FrameKind, RecordingKey, Shape
+from rerun_mp.encoding.frames import FrameKind, RecordingKey, Rows, Shape
 from rerun_mp.encoding.identity import ENVIRONMENT_VARIABLE, parse_key, recording_id, segment_name, session_key
-from rerun_mp.errors import CollectorError, FlushTimeoutError, ResourceError, SessionError
-from rerun_mp.producer import Outcome, Producer, Rows
-from rerun_mp.settings import Settings
+from rerun_mp.errors import CollectorError, FlushTimeoutError, ResourceError, RingFullError, SessionError
+from rerun_mp.producer import Outcome, Producer
+from rerun_mp.settings import Policy, Settings
 from rerun_mp.shm import leases, segment
 from rerun_mp.shm.doorbell import Ringer
-from rerun_mp.shm.layout import Geometry, Header, Line, Lock, SessionState
-from rerun_mp.shm.transient import Transient
+from rerun_mp.shm.layout import PRODUCER_BYTES, Geometry, Header, Line, Lock, SessionState
+from rerun_mp.shm.transient import close_in_children, no_forks
 from rerun_mp.shm.writer import ForkedError
 from rerun_mp.waiting import Progress, pause_length, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Any
 
     from typing_extensions import Buffer
 
+    from rerun_mp.blobs import BlobAppend
     from rerun_mp.config import SinkSpec
+    from rerun_mp.encoding.components import BlobTemplate
     from rerun_mp.shm.segment import Segment
     from rerun_mp.table import OpenTable, TableRow
 
 __all__ = ["Session", "current", "found_or_join", "read_config"]
 
+CONFIG_NAME = "config.json"
 LEAST_SLOT_BYTES = 64 * 1024
 FEW_SLOTS = 128
 LOOK_AGAIN = 0.05
@@ -145,6 +152,15 @@ class Session:
                 if producer is None or producer.is_intact:
                     raise
 
+    def blob_append(
+        self, template: BlobTemplate, names: tuple[str, ...], log_time: str, archetype: Any
+    ) -> BlobAppend | None:
+        """Return what appends blobs like this one. See `blobs.BlobAppend`. None if nothing has been logged yet."""
+        producer = self._producer
+        if producer is None or not producer.is_intact:
+            return None
+        return producer.blob_append(template, names, log_time, archetype)
+
     def seal(self) -> None:
         """Give this process's open slots to the collector."""
         producer = self._producer
@@ -204,14 +220,45 @@ class Session:
             self._begin_life()
         with self._creating:
             # A signal handler that interrupts the making of one makes its own; the first one to be ready stays.
-            made = self._producer or Producer(
-                self.segment, self._guard, self._ringer, self._wait_for_space, self.watch_collector
-            )
+            made = self._producer or self._register()
             kept = self._producer or made
             if made is not kept:
                 made.close()
             self._producer = kept
             return kept
+
+    def _register(self) -> Producer:
+        begin = time.monotonic_ns()
+
+        def wait_for_entry(attempt: int) -> None:
+            self._check_policy_for_entries(time.monotonic_ns() - begin)
+            self._wait_for_space(attempt)
+
+        try:
+            return Producer(
+                self.segment,
+                self._guard,
+                self._ringer,
+                self._wait_for_space,
+                self.watch_collector,
+                wait_for_entry=wait_for_entry,
+            )
+        except ResourceError:
+            raise
+        except OSError as error:
+            raise RingFullError(
+                f"this process cannot register with its session: {error.strerror}; the row was not logged. Raise the "
+                "limit that the system names (open files: ulimit -n)."
+            ) from error
+
+    def _check_policy_for_entries(self, waited_ns: int) -> None:
+        """Follow the policy where all entries of the producers table are taken. Without one, nothing can be counted."""
+        timeout_ns = self._words[Header.BLOCK_TIMEOUT_NS]
+        if self._words[Header.POLICY] != Policy.BLOCK or (timeout_ns and waited_ns >= timeout_ns):
+            raise RingFullError(
+                f"{self.segment.ring.geometry.producers} processes log at this moment, which is the session's limit; "
+                "this row was not logged. Raise the limit (RERUN_MP_PRODUCERS)."
+            )
 
     def _wait_for_space(self, attempt: int) -> None:
         """Sleep once before the next attempt; called by writers that found no space."""
@@ -228,6 +275,10 @@ class Session:
         except CollectorError:
             # Out of processes, for now: the next look tries again, and the wait's own bound ends it.
             return
+        except OSError as error:
+            # Out of descriptors, likewise. What has become of the segment is said by those who need it.
+            if isinstance(error, ResourceError):
+                raise
 
     # ---- recordings and sinks --------------------------------------------------------------------------------------
 
@@ -248,7 +299,7 @@ class Session:
             default = key if make_default and (config.default is None or self.is_founder) else config.default
             if is_new:
                 config = config.with_recording(RecordingSpec(*key, start_time_ns=start_time_ns))
-            return SessionConfig(config.revision, default, config.recordings)
+            return replace(config, default=default)
 
         self._edit(edit)
         return is_new
@@ -305,11 +356,15 @@ class Session:
         deadline = time.monotonic() + 10
         attempt = 0
         while True:
-            with Transient() as transient:
-                if leases.try_lock(transient.own(self.segment.open()), Lock.CONFIG):
+            with (
+                _named("the session's configuration cannot be changed"),
+                no_forks(),
+                FileIO(self.segment.open(), "r+") as file,
+            ):
+                if leases.try_lock(close_in_children(file), Lock.CONFIG):
                     config = edit(self.config())
                     revision = self._words[Header.CONFIG_REVISION] + 1
-                    write_config(self.segment, SessionConfig(revision, config.default, config.recordings))
+                    write_config(self.segment, replace(config, revision=revision))
                     self._words[Header.CONFIG_REVISION] = revision
                     break
             if time.monotonic() > deadline:
@@ -348,6 +403,28 @@ class Session:
         self.ring_doorbell()
         if self._must_complete and not self._others_remain():
             self._await_files(timeout - (time.monotonic() - begin))
+        if self._must_complete or self.is_founder:
+            self._sum_up()
+
+    def _sum_up(self) -> None:
+        """Say in one line what was dropped, and what lies elsewhere than it should. Nothing, if nothing."""
+        from rerun_mp import accounts
+
+        dropped = accounts.published_totals(self.segment)
+        if self._words[Header.SESSION_STATE] < SessionState.FILES_COMPLETE:
+            try:
+                dropped = accounts.totals(accounts.read_accounts(self.segment)) | dropped
+            except OSError:
+                pass  # the session has ended meanwhile, and said so in the header before
+        if dropped:
+            why = "; ".join(f"{rows} because {reason.explanation}" for reason, rows in sorted(dropped.items()))
+            sys.stderr.write(f"rerun_mp: {dropped.total()} rows were dropped: {why}.\n")
+        incomplete = self._words[Header.INCOMPLETE_FILES]
+        if incomplete:
+            sys.stderr.write(
+                f"rerun_mp: {incomplete} files could not be completed, because their disks are full; what they lack "
+                f"lies in {self.segment.spool_directory}. Make room, and join the parts there with `rerun rrd merge`.\n"
+            )
 
     def _others_remain(self) -> bool:
         try:
@@ -412,6 +489,8 @@ def found_or_join(settings: Settings | None = None) -> Session:
         If there is no room in /dev/shm.
     PrivacyError
         If what lies at the session's name is somebody else's.
+    ResourceError
+        If the system refuses something else, such as another open file.
     SessionError
         If the session there is neither alive nor goes away.
     """
@@ -420,7 +499,22 @@ def found_or_join(settings: Settings | None = None) -> Session:
             return _session
         key = _key(may_create=True)
         assert key is not None
-        return _remember(_create_or_attach(key, settings or Settings()))
+        with _named("the session cannot be founded or joined"):
+            return _remember(_create_or_attach(key, settings or Settings()))
+
+
+@contextlib.contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Say what could not be done when the system refuses something."""
+    try:
+        yield
+    except (ResourceError, FlushTimeoutError):
+        raise
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise ResourceError(
+            f"{what}: {error.strerror}{where}. Make room there, or raise the limit that the system names (ulimit -a)."
+        ) from error
 
 
 def _join_existing() -> Session | None:
@@ -464,6 +558,7 @@ def _create_or_attach(key: bytes, settings: Settings) -> Session:
                 policy=settings.policy,
                 block_timeout_ns=int((settings.block_timeout or 0) * 1e9),
                 flush_tick_ns=int(settings.flush_tick * 1e9),
+                spool_bytes=settings.spool_bytes,
             )
         if joined is not None:
             return Session(key, joined, is_founder=True, settings=settings)
@@ -479,22 +574,30 @@ def _create_or_attach(key: bytes, settings: Settings) -> Session:
 def _remember(session: Session) -> Session:
     global _session, _left
     os.environ[ENVIRONMENT_VARIABLE] = session.key.hex()
-    launch.ensure_collector(session.segment)
     _session, _left = session, False
     _leave_on_exit()
+    try:
+        launch.ensure_collector(session.segment)
+    except (CollectorError, OSError) as error:
+        # Rows wait in shared memory, and who waits for room there, or logs on, tries again.
+        sys.stderr.write(f"rerun_mp: {error}\n")
     return session
 
 
 def _geometry(settings: Settings) -> Geometry:
     free = os.statvfs(segment.DIRECTORY)
     room = free.f_bavail * free.f_frsize // 2
+    # A limit for files (ulimit -f) counts here, too: half of it, so that the tables have room beside the slots.
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    if limit != resource.RLIM_INFINITY:
+        room = min(room, limit // 2)
     ring_bytes, slot_bytes = min(settings.ring_bytes, room), settings.slot_bytes
     # A small ring needs slots for everybody more than it needs large ones.
     while slot_bytes > LEAST_SLOT_BYTES and ring_bytes // slot_bytes < FEW_SLOTS:
         slot_bytes //= 2
     slots = max(segment.MINIMUM_SLOTS, ring_bytes // slot_bytes)
     # A small /dev/shm, as in a container, also gets small tables.
-    producers = min(settings.producers, max(64, room // 4 // 128))
+    producers = min(settings.producers, max(64, room // 4 // PRODUCER_BYTES))
     return Geometry(slot_bytes, slots, producers)
 
 
@@ -521,20 +624,32 @@ def _path(key: bytes) -> str:
 
 def read_config(joined: Segment) -> SessionConfig:
     """Read a session's configuration file; what nobody has written yet is empty."""
-    try:
-        with open(os.path.join(joined.runtime_directory, "config.json"), "rb") as file:
-            return SessionConfig.from_json(file.read())
-    except FileNotFoundError:
-        return SessionConfig()
+    return read_config_in(joined.runtime_directory, joined.spool_directory)
+
+
+def read_config_in(*places: str) -> SessionConfig:
+    """Read the configuration file in the first of these directories that has one."""
+    for directory in places:
+        try:
+            with open(os.path.join(directory, CONFIG_NAME), "rb") as file:
+                return SessionConfig.from_json(file.read())
+        except FileNotFoundError:
+            continue
+    return SessionConfig()
 
 
 def write_config(joined: Segment, config: SessionConfig) -> None:
-    """Replace a session's configuration file. Under the CONFIG lock."""
-    directories.ensure_private(joined.runtime_directory)
-    path = os.path.join(joined.runtime_directory, "config.json")
-    with open(path + ".new", "w", encoding="utf-8") as file:
-        file.write(config.to_json())
-    os.replace(path + ".new", path)
+    """Replace a session's configuration file. Under the CONFIG lock.
+
+    It lies in both directories, because a logout removes the runtime directory while the session goes on.
+    """
+    text = config.to_json()
+    for directory in (joined.spool_directory, joined.runtime_directory):
+        directories.ensure_private(directory)
+        path = os.path.join(directory, CONFIG_NAME)
+        with open(path + ".new", "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(path + ".new", path)
 
 
 # ---- exit and fork -------------------------------------------------------------------------------------------------

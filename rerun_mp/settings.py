@@ -82,6 +82,9 @@ class Settings:
     """Size of all slots together in bytes; less where /dev/shm has less (half of what is free). RERUN_MP_RING_BYTES."""
     slot_bytes: int = field(default_factory=lambda: _number("RERUN_MP_SLOT_BYTES", 512 * 1024))
     """Size of a slot in bytes, whole pages; halved, down to 64 KiB, where the ring is small. RERUN_MP_SLOT_BYTES."""
+    spool_bytes: int = field(default_factory=lambda: _number("RERUN_MP_SPOOL_BYTES", 1024 * 1024 * 1024))
+    """What each recording may keep on disk, in bytes, that no file has: without a sink, for viewers, or while a file's
+    disk is full. Beyond it the oldest rows are dropped, and counted. RERUN_MP_SPOOL_BYTES."""
     producers: int = field(default_factory=lambda: _number("RERUN_MP_PRODUCERS", 2048))
     """How many processes may log at one time. RERUN_MP_PRODUCERS."""
     policy: Policy = field(default_factory=lambda: _policy("RERUN_MP_POLICY", Policy.BLOCK))
@@ -94,7 +97,7 @@ class Settings:
     """Seconds that a process waits at its exit for its rows and files at most. RERUN_MP_EXIT_TIMEOUT."""
 
     def __post_init__(self) -> None:
-        for name in ("ring_bytes", "slot_bytes", "producers"):
+        for name in ("ring_bytes", "slot_bytes", "spool_bytes", "producers"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 0:
                 raise InvalidArgumentError(f"{name}={value!r} is not a whole number of at least 0")

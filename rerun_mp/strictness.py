@@ -179,7 +179,7 @@ def _issue(context: Any, recording: Any) -> None:
 def _category() -> type[Warning]:
     try:
         from rerun.error_utils import RerunWarning
-    except ImportError:  # the interpreter is shutting down
+    except (ImportError, OSError):  # the interpreter is shutting down, or may open no file
         return RuntimeWarning
     return RerunWarning
 

@@ -115,15 +115,13 @@ class OpenTable:
         self.entities[name] = index
         return True
 
-    def close(self) -> int:
-        """Let nobody append any more, and give the slot to the collector. Returns the greatest time of its rows."""
+    def retire(self) -> int:
+        """Let nobody append any more, before the slot is sealed. Returns the greatest time of its rows."""
         self.is_open[0] = 0
         ring = self._writer.ring
         begin = ring.geometry.slot_offset(self.slot) + self._plan.clock
         rows = ring.words[ring.count_word(self.slot)]
-        clocks = bytes(ring.memory[begin : begin + 8 * rows])
-        self._writer.seal(self.slot)
-        return _greatest(clocks)
+        return _greatest(bytes(ring.memory[begin : begin + 8 * rows]))
 
     def invalidate(self) -> None:
         """Let nobody append any more; the slot is the parent's."""

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from rerun_mp.appends import Append
-    from rerun_mp.encoding.tables import Layout
     from rerun_mp.recording import RecordingStream
 
 __all__ = ["Timepoint", "disable_timeline", "reset_time", "set_log_tick_enabled", "set_log_time_enabled", "set_time"]
@@ -47,7 +46,7 @@ class Timepoint:
         self.values: dict[str, int] = {}
         self._names: dict[tuple[bool, bool], TimelineNames] = {}
         """What `stamp` returns, by whether it stamps the time and the tick; forgotten when a timeline comes or goes."""
-        self.tables: dict[type | Layout, Append] = {}
+        self.tables: dict[object, Append] = {}
         """What appends to the open tables with these timelines, as in `Lane.tables`; forgotten with the names."""
 
     def set(self, timeline: str, kind: TimeKind, value: int) -> None:

@@ -28,6 +28,8 @@ LEFTOVER_SECS = 30.0
 """How long what a test began may take to end, on a machine full of other work. That a session needs 5 s at most after
 its last process is for the tests of orphans to say."""
 
+DIRECTORIES = {"runtime": "XDG_RUNTIME_DIR", "cache": "XDG_CACHE_HOME", "data": "XDG_DATA_HOME", "tmp": "TMPDIR"}
+
 # Hypothesis times single examples, which on a loaded machine fail for no reason of ours.
 hypothesis.settings.register_profile("rerun_mp", deadline=None)
 hypothesis.settings.load_profile("rerun_mp")
@@ -54,7 +56,7 @@ def place(_temporary_directories: None, monkeypatch: pytest.MonkeyPatch) -> Iter
     The directory's path is short, because socket paths under it must stay below 108 bytes.
     """
     own = Path(tempfile.mkdtemp(prefix="rmp-test-", dir="/tmp"))
-    for name, variable in (("runtime", "XDG_RUNTIME_DIR"), ("cache", "XDG_CACHE_HOME"), ("tmp", "TMPDIR")):
+    for name, variable in DIRECTORIES.items():
         (own / name).mkdir(mode=0o700)
         monkeypatch.setenv(variable, str(own / name))
     monkeypatch.setattr(tempfile, "tempdir", str(own / "tmp"))

@@ -9,8 +9,8 @@ import pytest
 
 from rerun_mp import appends
 from rerun_mp.encoding.frames import RecordingKey
-from rerun_mp.encoding.tables import Form, TableShape
-from rerun_mp.shm.layout import Geometry, Kind, SlotState
+from rerun_mp.encoding.tables import Form, Part, TableShape
+from rerun_mp.shm.layout import Geometry, Kind
 from rerun_mp.shm.ring import Ring
 from rerun_mp.table import OpenTable, TableRow, plan_for
 from tests.shm.bench_ring import always, claim_one, make_ring, make_writer
@@ -66,22 +66,27 @@ def test_nothing_can_run_between_the_look_and_the_commit(make: FunctionType) -> 
 
 
 class Text:
-    """Stands for a text, with a level or without."""
+    """Stands for a text, with a level or without, and for points."""
 
     _text = "text"
+    _buffer = memoryview(bytes(24))
 
     def __init__(self, level: str | None) -> None:
         self._level = level
 
 
 def open_table(
-    ring: Ring, *, form: Form = Form.SCALARS, timelines: tuple[tuple[str, str], ...] = ()
+    ring: Ring,
+    *,
+    form: Form = Form.SCALARS,
+    timelines: tuple[tuple[str, str], ...] = (),
+    parts: tuple[Part, ...] = (),
 ) -> tuple[OpenTable, bytearray, list[int]]:
     """Return a table in a new slot, the fork guard's byte, and how often it asked for attention."""
     writer, alive = make_writer(ring)
     slot = claim_one(writer, Kind.TABLE, 0, always, always)
     assert slot is not None
-    shape = TableShape(RecordingKey("app", "rec"), form, (), True, timelines)
+    shape = TableShape(RecordingKey("app", "rec"), form, parts, True, timelines)
     plan = plan_for(shape, GEOMETRY.slot_bytes)
     assert plan is not None
     asked: list[int] = []
@@ -119,8 +124,7 @@ def test_an_append_refuses_what_it_cannot_do() -> None:
     assert full == plan_for(table.shape, GEOMETRY.slot_bytes)._replace().capacity  # type: ignore[union-attr]
     other, _, _ = open_table(ring)
     assert other.append("a", Number(), {})
-    other.close()
-    assert ring.states[other.slot] & 0xFF == SlotState.SEALED
+    other.retire()
     assert not other.append("a", Number(), {})
     third, alive, _ = open_table(ring)
     alive[0] = 0
@@ -157,3 +161,20 @@ def test_the_collector_is_heeded_after_the_commit() -> None:
     assert table.append("a", Number(), {})
     assert asked == [1]
     assert count(ring, table) == 1
+
+
+@pytest.mark.parametrize("number", [1 << 20, (1 << 64) - 1])
+@pytest.mark.parametrize("form", [Form.TEXT, Form.LEVELLED_TEXT, Form.ARRAY])
+def test_a_slot_that_is_somebody_elses_by_now_is_refused(form: Form, number: int) -> None:
+    """A call may have the append of a table that was sealed, freed and claimed for frames, whose count is bytes."""
+    ring = make_ring(GEOMETRY)
+    parts = (Part("Points3D", "positions", "Position3D", "f4", 3, 4),) if form == Form.ARRAY else ()
+    table, _, _ = open_table(ring, form=form, parts=parts)
+    archetype = Text("INFO" if form == Form.LEVELLED_TEXT else None)
+    assert table.append("a", archetype, {})
+    table.retire()
+    before = bytes(ring.memory)
+    ring.words[ring.count_word(table.slot)] = number
+    assert not table.append("a", archetype, {})
+    ring.words[ring.count_word(table.slot)] = 1
+    assert bytes(ring.memory) == before

@@ -36,9 +36,12 @@ FLOORS = {
     "rerun_mp.appends": 2,
     "rerun_mp.collector": 2,
     "rerun_mp.launch": 2,
+    "rerun_mp.leftovers": 2,
     "rerun_mp.producer": 2,
+    "rerun_mp.recovery": 2,
     "rerun_mp.registration": 2,
     "rerun_mp.session": 2,
+    "rerun_mp.blobs": 2,
     "rerun_mp.table": 2,
     # What Rerun's users know.
     "rerun_mp.active": 3,
@@ -51,11 +54,13 @@ FLOORS = {
     "rerun_mp.scopes": 3,
     "rerun_mp.series": 3,
     "rerun_mp.sinks": 3,
+    "rerun_mp.statistics": 3,
     "rerun_mp.strictness": 3,
     "rerun_mp.timeline": 3,
     "rerun_mp.viewer": 3,
     # The face.
     "rerun_mp": 4,
+    "rerun_mp.__main__": 4,
 }
 """Of a package or module; what is not named itself stands where its package stands. A new one is put here first."""
 

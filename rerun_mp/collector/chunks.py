@@ -45,6 +45,10 @@ and spent most of it on page faults, with 1 MB a chunk 1,700 MB/s.
 
 MAX_SCHEMAS = 1024
 """Schemas remembered between sweeps; the oldest is forgotten first."""
+MAX_KNOWN_SCHEMA = 1 << 16
+"""Longer ones are not remembered, so that hostile ones cannot fill the memory."""
+LEAST_ROW_BYTES = 4
+"""A row takes at least the offset of a list of its frame, so the row ids made for it stay in proportion."""
 
 ROW_ID_FIELD: Any = pa.field(
     "rerun.controls.RowId",
@@ -150,14 +154,15 @@ def build_chunks(taken: Sequence[TakenFrames], *, nonce: bytes) -> BuiltChunks:
     ranges: defaultdict[_Group, set[tuple[int, int, int, int]]] = defaultdict(set)
     for piece in taken:
         for nth, frame in enumerate(piece.frames):
-            if frame.rows == 0:
-                continue
             try:
                 batch = decode_frame(frame, _trusted(frame.shape.schema)) if _has_sane_head(frame) else None
             except CorruptionError:
                 batch = None
             if batch is None:
-                built.damaged_rows[piece.slot] += frame.rows
+                # Whoever claims none may have had some.
+                built.damaged_rows[piece.slot] += max(frame.rows, 1)
+                continue
+            if frame.rows == 0:
                 continue
             built.good_rows[piece.slot] += frame.rows
             group = _Group(frame.shape.recording, frame.entity_path, frame.shape)
@@ -174,9 +179,8 @@ def build_chunks(taken: Sequence[TakenFrames], *, nonce: bytes) -> BuiltChunks:
 
 
 def _has_sane_head(frame: RowsFrame) -> bool:
-    # A row takes at least a byte of its frame, so the row ids made for it stay in proportion.
     return (
-        frame.rows <= len(frame.body)
+        frame.rows * LEAST_ROW_BYTES <= len(frame.body)
         and frame.row_counter + frame.rows <= U64
         and "\0" not in frame.entity_path
         and frame.entity_path != ""
@@ -192,7 +196,8 @@ def _trusted(schema: bytes) -> TrustedSchema:
             found = error.with_traceback(None)
         if len(_schemas) >= MAX_SCHEMAS:
             del _schemas[next(iter(_schemas))]
-        _schemas[schema] = found
+        if len(schema) <= MAX_KNOWN_SCHEMA:
+            _schemas[schema] = found
     if isinstance(found, CorruptionError):
         raise CorruptionError(*found.args)
     return found

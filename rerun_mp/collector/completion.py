@@ -3,6 +3,7 @@
 - One whole part lies at the user's path already: nothing is copied.
 - Several parts, or one without its footer, are copied as a stream into a new file, repeated chunk ids left out, which
   is renamed over the path. If somebody else has put another file there since, theirs stays: the later run has the path.
+  What a recovery finds then, or where the path cannot be written any more, goes to another path.
 - A path that is no regular file (a device, a pipe) has got its rows directly. It is never renamed over.
 
 A collector may be killed at any point here: the journal knows the new file before it has the path, and what is left
@@ -15,11 +16,11 @@ import glob
 import os
 import shutil
 import stat
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from rerun_mp.collector.log import say
 from rerun_mp.collector.parts import Journal, Part
 from rerun_mp.collector.rerun_sinks import SinkWriter, merge, open_file
 from rerun_mp.config import SinkSpec
@@ -62,11 +63,28 @@ def open_part(part: Part, recording: RecordingKey, target: SinkSpec | None) -> S
 
 
 def complete(
-    journal: Journal, recording: RecordingKey, *, lock: threading.Lock, has_room: Callable[[str, int], bool]
+    journal: Journal,
+    recording: RecordingKey,
+    *,
+    lock: threading.Lock,
+    has_room: Callable[[str, int], bool],
+    give_up: Callable[[Part], None],
+    otherwise: str | None = None,
 ) -> None:
     """Complete the journal's target, whose writer is closed, and let go of it.
 
-    `lock` is held while the journal's list of parts changes; `has_room(path, bytes)` says whether a disk has space.
+    Parameters
+    ----------
+    journal, recording
+        Of the store.
+    lock
+        Held while the journal's list of parts changes.
+    has_room
+        `has_room(path, bytes)` says whether a disk has space.
+    give_up
+        Counts the rows of a part that cannot be brought into the target any more.
+    otherwise
+        The path of a file that takes the rows if the target cannot be written, or is another program's by now.
 
     Raises
     ------
@@ -75,10 +93,38 @@ def complete(
     """
     target = journal.target
     assert target is not None
+    try:
+        _complete(journal, recording, target, lock, has_room, give_up, otherwise)
+    except (ResourceError, FlushTimeoutError) as error:
+        if otherwise is None or target.target == otherwise:
+            raise
+        say(f"rerun_mp: {error}")
+        os.makedirs(os.path.dirname(otherwise), exist_ok=True)
+        hidden = glob.escape(journal.hidden_path(target.target, 0)[:-1]) + "*"
+        other = SinkSpec("file", otherwise, write_footer=target.write_footer, blueprint=target.blueprint)
+        journal.begin_target(other)
+        journal.copies = ()
+        journal.save()
+        _complete(journal, recording, other, lock, has_room, give_up, None)
+        for path in glob.glob(hidden):
+            os.unlink(path)
+
+
+def _complete(
+    journal: Journal,
+    recording: RecordingKey,
+    target: SinkSpec,
+    lock: threading.Lock,
+    has_room: Callable[[str, int], bool],
+    give_up: Callable[[Part], None],
+    otherwise: str | None,
+) -> None:
     parts = [part for part in journal.parts if part.purpose in ("file", "diverted")]
     whole: Part | None = None
     if is_special(target.target):
-        journal.dropped_rows += sum(part.count_rows() for part in parts if part.purpose == "diverted")
+        for part in parts:
+            if part.purpose == "diverted":
+                give_up(part)
     elif len(parts) == 1 and parts[0].purpose == "file" and _is_as_good_as_whole(parts[0], target):
         (whole,) = parts
     elif parts:
@@ -90,7 +136,8 @@ def complete(
     journal.save()
     if whole is not None:
         if whole.path != target.target and whole.exists():
-            _place_unless_replaced(journal, whole)
+            with lock:  # who reads it must not find it in neither place
+                _place_unless_replaced(journal, whole, otherwise)
         for spec in journal.copies:
             _copy(journal, whole, spec)
         whole.purpose = "retired"
@@ -123,7 +170,7 @@ def _merge(
         raise ResourceError(f"no space is left to complete {target.target}")
     writer = open_part(whole, recording, target)
     try:
-        merge([(chunk for _, chunk in part.read()) for part in parts], writer)
+        whole.repeated = merge([(chunk for _, chunk in part.read()) for part in parts], writer)
         writer.close(CLOSE_SECS)
         whole.is_ended = True
     except (ResourceError, FlushTimeoutError, CorruptionError) as error:
@@ -133,25 +180,31 @@ def _merge(
     return whole
 
 
-def _place_unless_replaced(journal: Journal, whole: Part) -> None:
+def _place_unless_replaced(journal: Journal, whole: Part, otherwise: str | None) -> None:
     if journal.owns_target():
         journal.place(whole)
-    else:
-        assert journal.target is not None
-        _say(f"another program has replaced {journal.target.target}; it is not written over")
+        return
+    assert journal.target is not None
+    say(f"rerun_mp: another program has replaced {journal.target.target}; it is not written over")
+    if otherwise is not None and whole.holds_rows():
+        os.makedirs(os.path.dirname(otherwise), exist_ok=True)
+        _copy_to(journal, whole, otherwise)
 
 
 def _copy(journal: Journal, whole: Part, spec: SinkSpec) -> None:
     if not whole.is_readable():
         return
-    fresh = journal.hidden_path(spec.target, whole.number)
+    try:
+        _copy_to(journal, whole, spec.target)
+    except ResourceError as error:
+        say(f"rerun_mp: {error}")
+
+
+def _copy_to(journal: Journal, whole: Part, path: str) -> None:
+    fresh = journal.hidden_path(path, whole.number)
     try:
         shutil.copyfile(whole.path, fresh)
-        os.replace(fresh, spec.target)
+        os.replace(fresh, path)
     except OSError as error:
         Path(fresh).unlink(missing_ok=True)
-        _say(f"{spec.target} could not be written: {error}")
-
-
-def _say(message: str) -> None:
-    print(f"rerun_mp: {message}", file=sys.stderr, flush=True)
+        raise ResourceError(f"{path} could not be written: {error}") from error

@@ -4,31 +4,40 @@ A process that exec'd but has not imported rerun_mp yet holds no lease; its envi
 waits for it, three seconds at most: programs that never will (an editor, a shell) have it there too.
 
 Steps, each of which a successor can repeat: lock the participants exclusively (nobody can join), rename the segment
-aside (a newcomer makes a new session), drain, complete the files, say so, let the live sinks finish, remove
-everything, the segment last.
+aside (a newcomer makes a new session), drain, complete the files, say so, let the live sinks finish, say so, remove
+everything, the segment last. A recording whose file is complete says so in its journal, which stays until all are: a
+successor that opened it again would begin the user's file anew.
+
+The spool of a recording whose file could not be completed stays, for `recovery` to try again, and the program says so.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rerun_mp import directories
-from rerun_mp.collector.guard import ending_path
+from rerun_mp.collector.parts import remove_complete
 from rerun_mp.encoding.identity import ENVIRONMENT_VARIABLE, parse_key, segment_name
+from rerun_mp.errors import CorruptionError
+from rerun_mp.session import read_config
 from rerun_mp.shm import leases
+from rerun_mp.shm.doorbell import Bell
 from rerun_mp.shm.layout import Header, Lock, SessionState
 from rerun_mp.shm.segment import Segment
 
 if TYPE_CHECKING:
     from rerun_mp.collector.worker import Worker
 
-__all__ = ["end_session", "is_over"]
+__all__ = ["end_session", "is_over", "remove_session"]
 
 NEWCOMER_PATIENCE = 3.0
 """Seconds that a process may take from exec to import."""
 DRAIN_PATIENCE = 10.0
+COMPLETION_PATIENCE = 5.0
+"""Seconds that a full disk may take to have room for what its files lack. Their rows stay in the spool then."""
 LIVE_PATIENCE = 2.0
 """Seconds that live sinks may go without progress before they are given up."""
 HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
@@ -41,29 +50,53 @@ def is_over(segment: Segment, gone_for: float) -> bool:
 
 def end_session(worker: Worker) -> bool:
     """End the session. False if somebody has joined in the last moment."""
-    segment, words = worker.segment, worker.words
+    segment = worker.segment
     exclusive = segment.open()
     try:
         if not leases.try_lock(exclusive, Lock.PARTICIPANTS):
             return False
-        words[Header.SESSION_STATE] = max(words[Header.SESSION_STATE], SessionState.ENDING)
-        aside = ending_path(segment.path.removesuffix("." + segment.nonce.hex()[:16]), segment.nonce.hex())
-        if segment.path != aside:
-            os.rename(segment.path, aside)
-            segment.path = aside
-        if words[Header.SESSION_STATE] < SessionState.FILES_COMPLETE:
+        worker.set_state(max(worker.state, SessionState.ENDING))
+        if segment.path != segment.ending_path:
+            os.rename(segment.path, segment.ending_path)
+            segment.path = segment.ending_path
+        if worker.state < SessionState.FILES_COMPLETE:
             _drain(worker)
-            worker.outputs.complete_files()
-            words[Header.SESSION_STATE] = SessionState.FILES_COMPLETE
+            worker.reports.look(is_final=True)
+            worker.words[Header.INCOMPLETE_FILES] = worker.outputs.complete_files(
+                COMPLETION_PATIENCE, _rescue_directory(segment)
+            )
+            worker.reports.publish()
+            worker.set_state(SessionState.FILES_COMPLETE)
         worker.outputs.close_live(LIVE_PATIENCE)
-        worker.bell.remove()
-        directories.remove_tree(segment.spool_directory)
-        directories.remove_tree(segment.runtime_directory)
-        os.unlink(segment.path)
-        words[Header.SESSION_STATE] = SessionState.ENDED
+        worker.set_state(SessionState.REMOVING)
+        remove_session(segment, worker.bell)
         return True
     finally:
         os.close(exclusive)
+
+
+def remove_session(segment: Segment, bell: Bell) -> None:
+    """Remove everything of a session in state REMOVING."""
+    bell.remove()
+    if _may_be_ours(segment.spool_directory, segment.nonce) and remove_complete(Path(segment.spool_directory)):
+        directories.remove_tree(segment.spool_directory)
+    if _may_be_ours(segment.runtime_directory, segment.nonce):
+        directories.remove_tree(segment.runtime_directory)
+    os.unlink(segment.path)
+    segment.ring.words[Header.SESSION_STATE] = SessionState.ENDED
+
+
+def _may_be_ours(path: str, nonce: bytes) -> bool:
+    """Say whether a path that was in shared memory is one that a session's directory can have."""
+    base, name = os.path.split(path)
+    return name == nonce.hex()[:16] and os.path.basename(base).startswith("rerun_mp")
+
+
+def _rescue_directory(segment: Segment) -> str | None:
+    try:
+        return read_config(segment).rescue_directory
+    except CorruptionError:
+        return None  # the worker has said so already
 
 
 def _drain(worker: Worker) -> None:

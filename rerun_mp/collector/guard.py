@@ -13,9 +13,9 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 
+from rerun_mp.collector.log import say
 from rerun_mp.launch import STARTER_DESCRIPTOR, collector_command, collector_environment
 from rerun_mp.shm import leases, segment
 from rerun_mp.shm.layout import Header, Lock, SessionState
@@ -54,16 +54,11 @@ def outlive_signals() -> None:
 
 def find_segment(path: str, nonce: str) -> Segment | None:
     """Attach, without taking part, to the segment with this nonce, under its name or under the one it ends with."""
-    for candidate in (path, ending_path(path, nonce)):
+    for candidate in (path, segment.ending_path(path, nonce)):
         joined = segment.attach(candidate, participate=False)
         if joined is not None and joined.nonce.hex() == nonce:
             return joined
     return None
-
-
-def ending_path(path: str, nonce: str) -> str:
-    """Return the name under which an ending session's segment lies."""
-    return f"{path}.{nonce[:16]}"
 
 
 def _keep_running(joined: Segment, descriptor: int) -> None:
@@ -77,19 +72,20 @@ def _keep_running(joined: Segment, descriptor: int) -> None:
             status = _run_worker(joined)
             if status == 0:
                 return
-            print(f"guard {os.getpid()}: the worker ended with status {status}", file=sys.stderr, flush=True)
+            say(f"guard {os.getpid()}: the worker ended with status {status}")
         delay = FIRST_DELAY if time.monotonic() - begin > STABLE else min(delay * 2, MOST_DELAY)
         if words[Header.SESSION_STATE] != SessionState.ENDED:
             time.sleep(delay)
 
 
 def _run_worker(joined: Segment) -> int:
+    joined.restore_identity()
     try:
         worker = subprocess.Popen(
             collector_command(joined, "worker"), env=collector_environment(), stdin=subprocess.DEVNULL
         )
     except OSError as error:
-        print(f"guard {os.getpid()}: no worker could be started: {error}", file=sys.stderr, flush=True)
+        say(f"guard {os.getpid()}: no worker could be started: {error}")
         return 1
     return worker.wait()
 

@@ -54,6 +54,8 @@ class TrustedSchema:
     has_dictionary: bool
     has_weightless: bool
     """Some type's elements take no space, so that their number says nothing about the size of the message."""
+    has_required: bool
+    """Some nested field may not be null."""
 
 
 def trust_schema(message: bytes) -> TrustedSchema:
@@ -73,20 +75,25 @@ def trust_schema(message: bytes) -> TrustedSchema:
         walk = _TypeWalk()
         index_columns = []
         for position, column in enumerate(schema):
+            _check_name(column.name)
             _check_texts(column)
             walk.visit(column.type, 0)
             kind = (column.metadata or {}).get(b"rerun:kind", b"data")
             if kind == b"index":
                 index_columns.append(position)
-                if column.type not in INDEX_TYPES:
-                    raise CorruptionError(f"timeline {column.name!r} has type {column.type}")
+                name = (column.metadata or {}).get(b"rerun:index_name", column.name)
+                if column.type not in INDEX_TYPES or not name:
+                    raise CorruptionError(f"timeline {name!r} has type {column.type}")
             elif kind != b"data" or not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
                 raise CorruptionError(f"column {column.name!r} of kind {kind!r} has type {column.type}")
+            elif not (column.metadata or {}).get(b"rerun:component", column.name):
+                raise CorruptionError(f"a component in column {column.name!r} has no name")
     except (pa.ArrowException, ValueError, OSError) as error:
         raise CorruptionError(f"the schema of a shape cannot be read: {error}") from error
-    if len(set(names)) != len(names) or "rerun.controls.RowId" in names:
+    # rerun-sdk drops chunks that are nothing but timelines, and says so to nobody.
+    if len(set(names)) != len(names) or "rerun.controls.RowId" in names or len(index_columns) == len(names):
         raise CorruptionError(f"the schema of a shape names its columns {names}")
-    return TrustedSchema(schema, tuple(index_columns), walk.has_dictionary, walk.has_weightless)
+    return TrustedSchema(schema, tuple(index_columns), walk.has_dictionary, walk.has_weightless, walk.has_required)
 
 
 def decode_frame(frame: RowsFrame, trusted: TrustedSchema) -> Any:
@@ -111,6 +118,9 @@ def decode_frame(frame: RowsFrame, trusted: TrustedSchema) -> Any:
     if trusted.has_weightless:
         for column in batch.columns:
             _check_weight(column, 8 * len(frame.body))
+    if trusted.has_required:
+        for column in batch.columns:
+            _check_required(column)
     return batch
 
 
@@ -125,8 +135,10 @@ def _decode_batch(frame: RowsFrame, trusted: TrustedSchema) -> Any:
         raise CorruptionError(f"rows of {frame.entity_path!r} do not begin with an Arrow message")
     envelope = bytes(frame.body[: PREFIX.size + length])
     check = _known_batch_end if len(envelope) <= MAX_KNOWN_ENVELOPE else _batch_end
-    if check(envelope, frame.rows) > len(frame.body):
-        raise CorruptionError(f"rows of {frame.entity_path!r} are cut off after {len(frame.body)} bytes")
+    end = check(envelope, frame.rows)
+    if end != len(frame.body):
+        # What is too long might have swallowed the frame behind it.
+        raise CorruptionError(f"rows of {frame.entity_path!r} are {len(frame.body)} bytes instead of {end}")
     return pa.ipc.read_record_batch(pa.py_buffer(frame.body), trusted.schema)
 
 
@@ -178,6 +190,8 @@ def _messages(stream: memoryview) -> Iterator[_Header]:
         if at > len(stream):
             raise CorruptionError(f"a message of an Arrow stream ends at {at} of {len(stream)} bytes")
         yield header
+    if len(stream) - at not in (0, PREFIX.size):
+        raise CorruptionError(f"an Arrow stream of {len(stream)} bytes ends after {at}")
 
 
 def _envelope(data: memoryview, at: int) -> tuple[_Header, int, int]:
@@ -236,6 +250,13 @@ def _check_batch(header: _Header, rows: int | None) -> None:
         raise CorruptionError(f"the buffers of an Arrow batch claim {size} of {header.body_length} bytes")
 
 
+def _check_name(name: str) -> None:
+    """Refuse the name of a field that rerun-sdk would abort the process for, or read only to a zero."""
+    # pyarrow keeps the bytes as they are until somebody asks: not UTF-8 is a UnicodeDecodeError here, an abort there.
+    if "\0" in name:
+        raise CorruptionError(f"a field of a schema has the name {name!r}")
+
+
 def _check_texts(column: Any) -> None:
     # rerun-sdk takes metadata for UTF-8 unseen.
     for key, value in (column.metadata or {}).items():
@@ -249,6 +270,7 @@ class _TypeWalk:
     def __init__(self) -> None:
         self.has_dictionary = False
         self.has_weightless = False
+        self.has_required = False
         self._fields = 0
 
     def visit(self, kind: Any, depth: int) -> None:
@@ -266,6 +288,8 @@ class _TypeWalk:
         elif types.is_list(kind) or types.is_large_list(kind):
             self._visit_child(kind.value_field, depth)
         elif types.is_struct(kind) or types.is_union(kind):
+            if types.is_union(kind) and len(set(kind.type_codes)) != kind.num_fields:
+                raise CorruptionError(f"a schema has a union with types {kind.type_codes}")
             self.has_weightless |= kind.num_fields == 0
             for position in range(kind.num_fields):
                 self._visit_child(kind.field(position), depth)
@@ -275,7 +299,9 @@ class _TypeWalk:
             raise CorruptionError(f"a schema has a column of type {kind}")
 
     def _visit_child(self, child: Any, depth: int) -> None:
+        _check_name(child.name)
         _check_texts(child)
+        self.has_required |= not child.nullable
         self.visit(child.type, depth + 1)
 
 
@@ -289,6 +315,24 @@ def _is_plain_binary(kind: Any) -> bool:
         or types.is_fixed_size_binary(kind)
         or types.is_decimal(kind)
     )
+
+
+def _check_required(array: Any) -> None:
+    """Refuse what is null where its field says that nothing is.
+
+    pyarrow does not mind. rerun-sdk takes and writes it, but never reads that file again, whatever else is in it.
+    """
+    kind = array.type
+    if pa.types.is_struct(kind) or pa.types.is_union(kind):
+        children = [(kind.field(position), array.field(position)) for position in range(kind.num_fields)]
+    elif hasattr(array, "values"):
+        children = [(kind.value_field, array.values)]
+    else:
+        return
+    for field, child in children:
+        if child.null_count and not field.nullable:
+            raise CorruptionError(f"{child.null_count} values of {field.name!r} are null and must not be")
+        _check_required(child)
 
 
 def _check_weight(array: Any, limit: int) -> None:

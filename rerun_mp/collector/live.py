@@ -25,7 +25,6 @@ may sit in native code for as long as a viewer is frozen.
 from __future__ import annotations
 
 import socket
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -33,6 +32,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from rerun_mp.collector.chunks import ChunkBatch
+from rerun_mp.collector.log import say
 from rerun_mp.collector.rerun_sinks import SinkWriter, open_grpc
 from rerun_mp.collector.store import RecordingStore
 from rerun_mp.config import SinkSpec
@@ -220,6 +220,7 @@ class LiveSink:
                 self._state = "following"
                 self._failure = None
                 self._progress_at = time.monotonic()
+                self._store.note_seen(self._next)
                 return
 
     def _is_out_of_time(self) -> bool:
@@ -250,4 +251,4 @@ class LiveSink:
 
     def _say(self, reason: str) -> None:
         self._failure = reason
-        print(f"rerun_mp: {self._store.recording.application_id}: {reason}", file=sys.stderr, flush=True)
+        say(f"rerun_mp: {self._store.recording.application_id}: {reason}")

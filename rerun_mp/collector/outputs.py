@@ -7,23 +7,35 @@ never hold anything up here. Used by the worker's main thread only.
 from __future__ import annotations
 
 import os
-import sys
+import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from rerun_mp import directories
+from rerun_mp.accounts import Reason, read_accounts
 from rerun_mp.collector.chunks import BuiltChunks, ChunkBatch, TakenFrames, build_chunks
+from rerun_mp.collector.log import say
+from rerun_mp.collector.parts import stored_recordings
 from rerun_mp.collector.properties import start_time_chunk
 from rerun_mp.collector.store import RecordingStore
 from rerun_mp.collector.tables import TakenRows, build_table_chunks
 from rerun_mp.config import SessionConfig, SinkSpec
 from rerun_mp.encoding.frames import RecordingKey
+from rerun_mp.errors import PrivacyError, ResourceError
+from rerun_mp.shm.layout import Header
 from rerun_mp.shm.segment import Segment
 
 __all__ = ["Outputs"]
 
+MOST_OPEN = 64
+"""Recordings that are being written at one time: each takes three threads and a descriptor."""
+MOST_UNKNOWN = 16
+"""Recordings that nobody has begun and rows speak of. Each costs threads and files, and most are damage."""
+RETRY_SECS = 0.5
+"""Between two attempts to complete a file for which there was no room."""
 FLUSH_TIMEOUT = 30.0
 """Seconds after which a file that does not take what it was given counts as failed."""
 
@@ -59,24 +71,43 @@ class Outputs:
     """All recordings of a session."""
 
     def __init__(self, segment: Segment) -> None:
+        self._segment = segment
         self._nonce = segment.nonce
         self._spool = Path(segment.spool_directory)
-        directories.ensure_private(segment.spool_directory)
+        self._spool_bytes = segment.ring.words[Header.SPOOL_BYTES]
+        self._spool_lease: object = None
+        try:
+            directories.ensure_private(segment.spool_directory)
+            self._spool_lease = directories.hold(segment.spool_directory)
+        except PrivacyError:
+            raise
+        except (ResourceError, OSError) as error:
+            # Files go on without it.
+            say(f"worker {os.getpid()}: {error}")
         self._outputs: dict[RecordingKey, RecordingOutput] = {}
+        self._begun: set[RecordingKey] = set()
+        """Those of the configuration whose start time has been logged in this life."""
         self._unflushed: list[RecordingStore] = []
+        self._open: dict[RecordingKey, RecordingStore] = {}
+        """Those that are being written, the longest unused first."""
+        self._unknown: set[RecordingKey] = set()
+        # An earlier collector's, known even if the configuration should be lost.
+        for key in stored_recordings(self._spool):
+            self._output(key)
 
     def apply(self, config: SessionConfig) -> None:
         """Bring every recording to the sinks that the configuration names."""
         for spec in config.recordings:
-            is_new = spec.key not in self._outputs
+            is_new = spec.key not in self._begun
+            self._begun.add(spec.key)
+            self._unknown.discard(spec.key)
             output = self._output(spec.key)
             output.apply(spec.sinks)
-            if is_new and spec.start_time_ns is not None:
+            self._note_use(spec.key, output.store)
+            if is_new and spec.start_time_ns is not None and not output.store.is_complete:
                 # Each life of a collector does it; the chunk is the same one each time.
                 chunk = start_time_chunk(spec.key, spec.start_time_ns)
-                self.store([chunk])
-                self.flush()
-                self.show([chunk])
+                self.add([chunk])
 
     def build(self, frames: Sequence[TakenFrames], rows: Sequence[TakenRows]) -> BuiltChunks:
         """Group what a sweep took into chunks."""
@@ -88,13 +119,31 @@ class Outputs:
             built.chunks + tables.chunks, built.good_rows + tables.good_rows, built.damaged_rows + tables.damaged_rows
         )
 
-    def store(self, chunks: Sequence[ChunkBatch]) -> None:
-        """Hand chunks to their stores. They are there when `flush` has returned."""
+    def add(self, chunks: Sequence[ChunkBatch]) -> None:
+        """Bring chunks of the collector's own into the stores, and show them."""
+        self.store(chunks)
+        self.flush()
+        self.show(chunks)
+
+    def begin(self, sweep: int, chunks: Sequence[ChunkBatch]) -> None:
+        """Take note of all chunks of a sweep, before any of them is stored."""
         for key, group in groupby(sorted(chunks, key=lambda chunk: chunk.recording), key=lambda chunk: chunk.recording):
+            if self._may_have(key):
+                self._output(key).store.begin(sweep, {chunk.chunk_id for chunk in group})
+
+    def store(self, chunks: Sequence[ChunkBatch]) -> list[ChunkBatch]:
+        """Hand chunks to their stores, and return those that none takes. The others are there after `flush`."""
+        refused: list[ChunkBatch] = []
+        for key, group in groupby(sorted(chunks, key=lambda chunk: chunk.recording), key=lambda chunk: chunk.recording):
+            if not self._may_have(key):
+                refused += group
+                continue
             store = self._output(key).store
-            store.append(list(group))
+            refused += store.append(list(group))
             if store not in self._unflushed:
                 self._unflushed.append(store)
+            self._note_use(key, store)
+        return refused
 
     def flush(self) -> None:
         """Wait until the stores have what was handed to them."""
@@ -105,20 +154,53 @@ class Outputs:
     def show(self, chunks: Sequence[ChunkBatch]) -> None:
         """Offer chunks to the live sinks of their recordings."""
         for key, group in groupby(sorted(chunks, key=lambda chunk: chunk.recording), key=lambda chunk: chunk.recording):
-            live = self._output(key).live
+            live = self._outputs[key].live if key in self._outputs else None
             if live:
                 offered = list(group)
                 for sink in live.values():
                     sink.offer(offered)
 
-    def complete_files(self) -> None:
-        """Complete every file."""
-        for key, output in self._outputs.items():
-            try:
-                output.store.finish()
-            except OSError as error:
-                # The parts stay where they are; the other recordings must not suffer.
-                print(f"worker {os.getpid()}: {key}: {error}", file=sys.stderr, flush=True)
+    def recordings(self) -> list[RecordingKey]:
+        """Return which recordings there are."""
+        return list(self._outputs)
+
+    def drops(self) -> dict[Reason, Counter[int]]:
+        """Return the rows that the stores have given up, by reason and producer."""
+        found: dict[Reason, Counter[int]] = {reason: Counter() for reason in Reason}
+        for output in self._outputs.values():
+            for reason, rows in output.store.drops().items():
+                found[reason].update(rows)
+        return found
+
+    def drops_version(self) -> int:
+        """Return a number that grows whenever a store gives rows up."""
+        return sum(output.store.drops_version for output in self._outputs.values())
+
+    def complete_files(self, patience_secs: float, rescue_directory: str | None = None) -> int:
+        """Complete every file, and return how many could not be, although their disks had so long to get room.
+
+        Their rows stay where they are; the other recordings do not suffer. With `rescue_directory`, rows that have no
+        file get one there.
+        """
+        unfinished = list(self._outputs.items())
+        deadline = time.monotonic() + patience_secs
+        while True:
+            failed = []
+            for key, output in unfinished:
+                try:
+                    output.store.complete(self._rescue_path(rescue_directory, key))
+                except OSError as error:
+                    failed.append((key, output))
+                    say(f"worker {os.getpid()}: {key}: {error}")
+            unfinished = failed
+            if not unfinished or time.monotonic() >= deadline:
+                return len(unfinished)
+            time.sleep(RETRY_SECS)
+
+    def _rescue_path(self, directory: str | None, key: RecordingKey) -> str | None:
+        if directory is None:
+            return None
+        return directories.rescue_path(directory, *key, self._nonce)
 
     def close_live(self, patience: float) -> None:
         """Let the live sinks deliver what they have, as long as none goes without progress for `patience` seconds."""
@@ -128,8 +210,31 @@ class Outputs:
         for sink in sinks:
             sink.close(patience)
 
+    def _note_use(self, key: RecordingKey, store: RecordingStore) -> None:
+        """Let the recordings rest that have not been used for longest, if too many are being written."""
+        self._open.pop(key, None)
+        if store.is_open:
+            self._open[key] = store
+        while len(self._open) > MOST_OPEN:
+            self._open.pop(next(iter(self._open))).rest()
+
+    def _may_have(self, key: RecordingKey) -> bool:
+        """Say whether rows may be of this recording: it has been begun, or not too many have come unannounced."""
+        if key not in self._outputs:
+            if len(self._unknown) >= MOST_UNKNOWN:
+                return False
+            self._unknown.add(key)
+        return True
+
     def _output(self, key: RecordingKey) -> RecordingOutput:
         output = self._outputs.get(key)
         if output is None:
-            output = self._outputs[key] = RecordingOutput(RecordingStore(key, self._spool, self._nonce))
+            store = RecordingStore(
+                key, self._spool, self._nonce, max_bytes=self._spool_bytes, producers=self._first_rows
+            )
+            output = self._outputs[key] = RecordingOutput(store)
         return output
+
+    def _first_rows(self) -> list[int]:
+        """Return where the row ids of each producer begin."""
+        return [account.first_row for account in read_accounts(self._segment, {})]

@@ -10,20 +10,27 @@ Used by the store, in the worker's main thread.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
+import shutil
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from rerun_mp.collector.drops import OWN_ENTITIES, Drops
+from rerun_mp.collector.log import say
 from rerun_mp.collector.rerun_sinks import read_file
 from rerun_mp.collector.rrd_file import count_chunks, is_complete
 from rerun_mp.config import SinkSpec
+from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import CorruptionError
 
-__all__ = ["Journal", "Part", "Purpose"]
+__all__ = ["Journal", "Part", "Purpose", "remove_complete", "spooled_rows", "stored_recordings", "stored_targets"]
 
 Purpose = Literal["file", "diverted", "buffer", "window", "retired"]
 """Why a part is kept:
@@ -36,7 +43,10 @@ Purpose = Literal["file", "diverted", "buffer", "window", "retired"]
 """
 
 
-JOURNALED = ("number", "path", "purpose", "prelude", "inode", "is_ended")
+JOURNALED = ("number", "path", "purpose", "prelude", "digest", "inode", "is_ended")
+
+NOWHERE = (0, 0)
+"""The inode of a part whose file is gone."""
 
 
 @dataclass(slots=True)
@@ -47,16 +57,20 @@ class Part:
     path: str
     purpose: Purpose
     prelude: int = 0
+    digest: str = ""
+    """Of its prelude, which no other file has: once nobody has a removed file open, another may get its inode."""
     inode: tuple[int, int] | None = None
     """(device, inode), or None while it is being created."""
     is_ended: bool = False
     """Whether its writer was closed, so that nothing is cut off."""
-    rows: int | None = None
-    """Rows of its chunks, if they have been counted."""
+    is_inherited: bool = False
+    """Whether an earlier life of the collector wrote it."""
     first: int = 0
     """Ordinal of its first chunk, counted anew in each life."""
     chunks: int = 0
     """Chunks that were flushed. What the file holds beyond is not part of it: those are repeated elsewhere."""
+    repeated: int = 0
+    """How many of them it does not hold, because they were there twice in the parts that it was made of."""
 
     @property
     def stop(self) -> int:
@@ -80,21 +94,37 @@ class Part:
         return os.path.getsize(self.path) if self.is_readable() else 0
 
     def read(self, since: int = 0) -> Iterator[tuple[int, Any]]:
-        """Yield its chunks from ordinal `since` on, as (ordinal, chunk)."""
-        skip = max(0, since - self.first)
-        if skip < self.chunks and self.is_readable():
-            chunks = read_file(self.path, prelude=self.prelude, skip=skip, limit=self.chunks - skip)
-            yield from enumerate(chunks, self.first + skip)
+        """Yield its chunks from ordinal `since` on, as (ordinal, chunk).
 
-    def count_rows(self) -> int:
-        """Return its rows; reads the file if they are not known."""
-        if self.rows is None:
-            self.rows = sum(chunk.num_rows for _, chunk in self.read())
-        return self.rows
+        Where some were left out as repeated, nobody knows which: rather some before `since` than one too few.
+        """
+        first, chunks = self.first + self.repeated, self.chunks - self.repeated
+        skip = max(0, since - first)
+        if skip < chunks and self.is_readable():
+            yield from enumerate(
+                read_file(self.path, prelude=self.prelude, skip=skip, limit=chunks - skip), first + skip
+            )
+
+    def count_logged_rows(self) -> int:
+        """Return its rows without those that the collector logs by itself. Reads the file."""
+        return sum(chunk.num_rows for _, chunk in self.read() if not chunk.entity_path.startswith(OWN_ENTITIES))
+
+    def holds_rows(self) -> bool:
+        """Whether it has more than what the collector logs by itself."""
+        return any(not chunk.entity_path.startswith(OWN_ENTITIES) for _, chunk in self.read())
 
     def settle(self) -> None:
-        """Take note of the inode of the file that was created at its path."""
+        """Take note of the inode of the file that was created at its path, and of how it begins."""
         self.inode = _inode(self.path)
+        self.digest = self._digest() if self.is_readable() else ""
+
+    def is_another(self) -> bool:
+        """Whether another file has its inode now. It reads the file's beginning."""
+        return self.is_readable() and self._digest() != self.digest
+
+    def _digest(self) -> str:
+        with open(self.path, "rb") as file:
+            return hashlib.blake2b(file.read(self.prelude), digest_size=16).hexdigest()
 
     def unlink(self) -> None:
         """Remove its file, if it is still this one."""
@@ -109,6 +139,10 @@ class Journal:
     path: Path
     session: str
     """What tells this session's hidden files from those of another with the same target."""
+    recording: RecordingKey
+    """Whose store it is: said here too, for whoever finds the store without its session."""
+    is_complete: bool = False
+    """Whether the session has ended for this recording: its file is the user's now, whatever is still to be removed."""
     target: SinkSpec | None = None
     """The user's file that is being written."""
     copies: tuple[SinkSpec, ...] = ()
@@ -116,12 +150,14 @@ class Journal:
     """Inodes that may be renamed over at the target's path: what lay there when the user named it, and what we put
     there since. Any other is somebody else's."""
     next_number: int = 0
-    dropped_rows: int = 0
-    """Rows that no sink had got when the spool's bound took them."""
+    drops: Drops = field(default_factory=Drops)
+    """Rows that no sink had got when the spool's bound took them, or that could not be written."""
     parts: list[Part] = field(default_factory=list)
+    _is_behind: bool = False
+    """Whether the file does not say all that is here, because it could not be written."""
 
     @classmethod
-    def load(cls, path: Path, session: str) -> Journal:
+    def load(cls, path: Path, session: str, recording: RecordingKey) -> Journal:
         """Read the journal at `path`, and look at what became of the parts that it names.
 
         Raises
@@ -129,7 +165,7 @@ class Journal:
         CorruptionError
             If it is not a journal.
         """
-        journal = cls(path, session)
+        journal = cls(path, session, recording)
         try:
             raw: dict[str, Any] = json.loads(path.read_bytes())
         except FileNotFoundError:
@@ -137,36 +173,51 @@ class Journal:
         except ValueError as error:
             raise CorruptionError(f"the journal {path} cannot be read: {error}") from error
         try:
+            journal.is_complete = bool(raw["is_complete"])
             journal.target = SinkSpec(**raw["target"]) if raw["target"] else None
             journal.copies = tuple(SinkSpec(**spec) for spec in raw["copies"])
             journal.owned = [(int(device), int(number)) for device, number in raw["owned"]]
             journal.next_number = int(raw["next_number"])
-            journal.dropped_rows = int(raw["dropped_rows"])
+            journal.drops = Drops.from_json(raw["drops"])
             for entry in raw["parts"]:
                 inode = tuple(entry.pop("inode") or ()) or None
-                journal._find(Part(**entry, inode=inode))
+                journal._find(Part(**entry, inode=inode, is_inherited=True))
         except (KeyError, TypeError, ValueError) as error:
             raise CorruptionError(f"the journal {path} is damaged: {error!r}") from error
         return journal
 
     def save(self) -> None:
-        """Replace the file."""
+        """Replace the file, or, while its disk has no room, leave that to a later call.
+
+        What is logged goes on all the same: a collector that dies meanwhile costs its successor what is not written.
+        """
         text = json.dumps(
             {
+                "recording": self.recording,
+                "is_complete": self.is_complete,
                 "target": asdict(self.target) if self.target else None,
                 "copies": [asdict(spec) for spec in self.copies],
                 "owned": self.owned,
                 "next_number": self.next_number,
-                "dropped_rows": self.dropped_rows,
-                "parts": [
-                    {name: getattr(part, name) for name in ("number", "path", "purpose", "prelude", "inode", "rows")}
-                    for part in self.parts
-                ],
+                "drops": self.drops.to_json(),
+                "parts": [{name: getattr(part, name) for name in JOURNALED} for part in self.parts],
             }
         )
         fresh = self.path.with_suffix(".new")
-        fresh.write_text(text)
-        os.replace(fresh, self.path)
+        try:
+            fresh.write_text(text)
+            os.replace(fresh, self.path)
+        except OSError as error:
+            if not self._is_behind:
+                say(f"rerun_mp: {self.path} cannot be written: {error.strerror}")
+            self._is_behind = True
+        else:
+            self._is_behind = False
+
+    def catch_up(self) -> None:
+        """Replace the file if it could not be replaced before."""
+        if self._is_behind:
+            self.save()
 
     def take_number(self) -> int:
         """Return a number that no part has had."""
@@ -212,11 +263,71 @@ class Journal:
             return
         if not part.exists() and self.target is not None and _inode(self.target.target) == part.inode:
             part.path = self.target.target  # killed between the renaming and the journal
+        if part.is_another():
+            self.owned = [inode for inode in self.owned if inode != part.inode]
+            part.inode = NOWHERE
         if part.purpose == "retired" and not part.exists():
             return
         part.first = self.next_ordinal()
         part.chunks = count_chunks(part.path, part.prelude) if part.is_readable() else 0
         self.parts.append(part)
+
+
+def stored_recordings(spool: Path) -> list[RecordingKey]:
+    """Return the recordings of which a session's spool directory has a store."""
+    found = []
+    for path in sorted(spool.glob("*/journal.json")):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            application_id, recording_id = json.loads(path.read_bytes())["recording"]
+            found.append(RecordingKey(str(application_id), str(recording_id)))
+    return found
+
+
+def stored_targets(spool: Path) -> dict[RecordingKey, list[str]]:
+    """Return which files are being written by the stores in a session's spool directory."""
+    found = {}
+    for path in sorted(spool.glob("*/journal.json")):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            raw = json.loads(path.read_bytes())
+            if not raw["is_complete"]:
+                specs = [raw["target"], *raw["copies"]] if raw["target"] else []
+                found[RecordingKey(*raw["recording"])] = [str(spec["target"]) for spec in specs]
+    return found
+
+
+def spooled_rows(spool: Path) -> Counter[RecordingKey]:
+    """Count by recording the rows that lie in a spool directory that nobody writes to, in no file of the user's."""
+    rows: Counter[RecordingKey] = Counter()
+    for path in spool.glob("*/journal.json"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            raw = json.loads(path.read_bytes())
+            key = RecordingKey(*raw["recording"])
+            for entry in [] if raw["is_complete"] else raw["parts"]:
+                part = Part(**{**entry, "inode": tuple(entry["inode"] or ()) or None})
+                if part.purpose in ("diverted", "buffer", "window") and part.is_readable():
+                    part.chunks = count_chunks(part.path, part.prelude)
+                    rows[key] += part.count_logged_rows()
+    return rows
+
+
+def remove_complete(spool: Path) -> bool:
+    """Remove what a spool directory holds of recordings that are complete, and itself if nothing else is in it.
+
+    Returns whether it is gone. What is not complete, because a file could not be written, is for a recovery to find.
+    """
+    for path in spool.glob("*"):
+        journal = path / "journal.json"
+        try:
+            is_complete = not journal.exists() or json.loads(journal.read_bytes())["is_complete"]
+        except (OSError, ValueError, KeyError, TypeError):
+            is_complete = False
+        if is_complete and path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif not path.is_dir():
+            path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        spool.rmdir()
+    return not spool.exists()
 
 
 def _inode(path: str) -> tuple[int, int] | None:

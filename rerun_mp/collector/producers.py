@@ -1,15 +1,25 @@
 """Watches who of the producers still lives, and clears up after those who do not.
 
 Dead is whose lease the kernel has freed. In this order: the lease, then the slots' states, then their counts. An entry
-is freed last, when every slot of that (index, generation) is delivered and free, and its account is written down.
+is freed last, when every slot of that (index, generation) is delivered and free, its account is written down, and the
+files of messages that it died in the middle of are removed. If the account has to wait for room on the disk, the entry
+is freed all the same: others wait for it.
+
+A slot whose owner has no entry, and whose lease nobody holds, has a forged line: it is cleared up in the same way, so
+that a ring cannot lose its slots one by one.
 """
 
 from __future__ import annotations
 
-from rerun_mp.accounts import close_account
+import contextlib
+import os
+
+from rerun_mp.accounts import Account, append_account, live_account
+from rerun_mp.collector.log import say
 from rerun_mp.collector.sweep import Sweeper
+from rerun_mp.encoding.frames import large_file_prefix
 from rerun_mp.shm import leases
-from rerun_mp.shm.layout import PAGE, PRODUCER_WORDS, WORD, Lock, ProducerState, ProducerWord, pack_owner
+from rerun_mp.shm.layout import PAGE, PRODUCER_WORDS, WORD, Lock, ProducerState, ProducerWord, pack_owner, unpack_owner
 from rerun_mp.shm.segment import Segment
 
 __all__ = ["ProducersWatch"]
@@ -24,11 +34,19 @@ class ProducersWatch:
         self._sweeper = sweeper
         first = PAGE // WORD
         count = segment.ring.geometry.producers * PRODUCER_WORDS
+        self.unwritten: list[Account] = []
+        """Of producers that have ended; kept here while they cannot be written down."""
+        self.has_ended_with_drops = True
+        """Whether a producer has ended that had dropped rows. So it may have been before this life."""
         self._states = segment.ring.words[first : first + count : PRODUCER_WORDS]
 
     def look(self) -> int:
         """Seal the slots of the dead and free the entries of those who are wholly delivered. Returns how many live."""
         living = 0
+        # The slots first: whoever owned one then had its entry before, and loses it here only.
+        owners = {state & ~0xFF for state in self._segment.ring.states.tolist() if state > 0xFF}
+        if self.unwritten:
+            self._write_down()
         for index, state in enumerate(self._states.tolist()):
             if state & 0xFF != ProducerState.LIVE:
                 continue
@@ -36,12 +54,50 @@ class ProducersWatch:
                 living += 1
                 continue
             owner = pack_owner(index, state >> 8)
+            owners.discard(owner)
             self._sweeper.seal_dead(owner)
             if not self._segment.ring.owner_slots(owner):
-                close_account(self._segment, index)
+                self._close_account(index)
+                self._remove_files(large_file_prefix(index, state >> 8))
                 entry = self._segment.ring.geometry.producer_word(index)
                 self._segment.ring.words[entry + ProducerWord.STATE] = state & ~0xFF | ProducerState.FREE
+        for owner in owners:
+            self._seal_if_orphan(owner)
         return living
+
+    def _seal_if_orphan(self, owner: int) -> None:
+        index, _ = unpack_owner(owner)
+        if index < self._segment.ring.geometry.producers:
+            state = self._states[index]
+            has_entry = state & 0xFF == ProducerState.LIVE and pack_owner(index, state >> 8) == owner
+            if has_entry or leases.is_held(self._descriptor, Lock.PRODUCERS + index):
+                return
+        self._sweeper.seal_dead(owner)
+
+    def _remove_files(self, prefix: str) -> None:
+        """Remove what a producer has put into the spool and no row in the ring names."""
+        with contextlib.suppress(OSError), os.scandir(self._segment.spool_directory) as entries:
+            for entry in entries:
+                if entry.name.startswith(prefix):
+                    os.unlink(entry.path)
+
+    def _close_account(self, index: int) -> None:
+        account = live_account(self._segment, index)
+        if account is None:
+            return
+        self.has_ended_with_drops |= account.dropped > 0
+        self.unwritten.append(account)
+        if len(self.unwritten) == 1:
+            self._write_down()
+
+    def _write_down(self) -> None:
+        try:
+            while self.unwritten:
+                append_account(self._segment, self.unwritten[0])
+                del self.unwritten[0]
+        except OSError as error:
+            if len(self.unwritten) == 1:
+                say(f"rerun_mp: accounts cannot be written down for now: {error}")
 
     def entries(self) -> int:
         """Return how many entries are not free: living producers and dead ones with something to deliver."""

@@ -12,6 +12,8 @@ What rerun-sdk 0.41 does, and what is made of it here (each measured; tests hold
 - Opening a gRPC stream to a port where nobody listens blocks for 5 s; closing one to a frozen viewer blocks until the
   viewer moves again or is gone.
 - One sink per stream. Several sinks of one stream wait for each other.
+- A stream that is dropped keeps two threads until rerun-sdk is told to flush *all* streams, which a frozen viewer would
+  hold up. So the streams of closed files are kept and used again for further files of their recording.
 
 Native calls release the GIL, so a stuck one holds up its own thread only. Used by the collector: a writer belongs to
 one thread; reading is possible from any.
@@ -26,7 +28,7 @@ import ctypes
 import os
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,8 @@ MERGE_FLUSH_SECS = 60.0
 # rerun-sdk would wait for every stream at exit, for ever if one hangs. Ours are closed one by one.
 atexit.unregister(rr.rerun_shutdown)
 
+_at_rest: dict[RecordingKey, list[Any]] = {}
+"""Streams of closed files, by what they can write."""
 _warnings_lock = threading.Lock()
 """Held while Python's warning filters are changed, which are the whole process's."""
 
@@ -55,11 +59,13 @@ _warnings_lock = threading.Lock()
 class SinkWriter:
     """A recording stream with exactly one sink. Made by `open_file` and `open_grpc`; belongs to one thread."""
 
-    def __init__(self, stream: Any, target: str, prelude: int = 0) -> None:
+    def __init__(self, stream: Any, target: str) -> None:
         self._stream: Any = stream
         self.target = target
-        self.prelude = prelude
+        self.prelude = 0
         """Size of a file before its first chunk."""
+        self.recording: RecordingKey | None = None
+        """What a file's stream can be used for again."""
 
     def send(self, chunk: ChunkBatch | Chunk) -> None:
         """Hand one chunk over. Blocks only when about 200 MB wait already.
@@ -70,6 +76,18 @@ class SinkWriter:
             If rerun-sdk cannot make a chunk of it. Nothing was sent.
         """
         self._stream.send_chunks(chunk if isinstance(chunk, Chunk) else _chunk_of(chunk))
+
+    def send_all(self, chunks: Sequence[ChunkBatch]) -> list[tuple[ChunkBatch, CorruptionError]]:
+        """Hand chunks over at once. Returns those of which rerun-sdk can make none, and why; they were not sent."""
+        converted: list[Chunk] = []
+        refused: list[tuple[ChunkBatch, CorruptionError]] = []
+        for chunk in chunks:
+            try:
+                converted.append(_chunk_of(chunk))
+            except CorruptionError as error:
+                refused.append((chunk, error))
+        self._stream.send_chunks(converted)
+        return refused
 
     def flush(self, timeout_secs: float) -> None:
         """Wait until a file has everything, or a viewer all but the last 1 to 2 MB.
@@ -114,6 +132,8 @@ class SinkWriter:
         if thread.is_alive():
             self.abandon()
             return False
+        if self.recording is not None:
+            _at_rest.setdefault(self.recording, []).append(self._stream)
         self._stream = None
         return True
 
@@ -146,7 +166,9 @@ def open_file(
     ResourceError
         If it cannot be created or written.
     """
-    writer = _open(rr.FileSink(os.fspath(path), write_footer=write_footer), str(path), recording, blueprint)
+    stream = _at_rest[recording].pop() if _at_rest.get(recording) else None
+    writer = _open(rr.FileSink(os.fspath(path), write_footer=write_footer), str(path), recording, blueprint, stream)
+    writer.recording = recording
     try:
         writer.flush(OPEN_FLUSH_SECS)
     except (ResourceError, FlushTimeoutError):
@@ -224,8 +246,12 @@ def merge(sources: Iterable[Iterable[Chunk]], writer: SinkWriter) -> int:
     return repeated
 
 
-def _open(sink: Any, target: str, recording: RecordingKey, blueprint: str | None) -> SinkWriter:
-    stream = rr.RecordingStream(recording.application_id, recording_id=recording.recording_id, send_properties=False)
+def _open(
+    sink: Any, target: str, recording: RecordingKey, blueprint: str | None, stream: Any | None = None
+) -> SinkWriter:
+    if stream is None:
+        application_id, recording_id = recording
+        stream = rr.RecordingStream(application_id, recording_id=recording_id, send_properties=False)
     try:
         storage = _blueprint_storage(recording.application_id, blueprint) if blueprint is not None else None
         bindings.set_sinks([sink], default_blueprint=storage, recording=stream.to_native())

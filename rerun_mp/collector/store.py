@@ -21,24 +21,29 @@ One worker's main thread calls everything, except `read`, `end` and `status`, wh
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
-import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from rerun_mp.accounts import Reason
 from rerun_mp.collector.chunks import ChunkBatch
 from rerun_mp.collector.completion import complete, is_special, open_part
+from rerun_mp.collector.drops import count_by_producer, nobody_s
+from rerun_mp.collector.log import say
 from rerun_mp.collector.parts import Journal, Part, Purpose
 from rerun_mp.collector.rerun_sinks import SinkWriter, merge
 from rerun_mp.config import SinkSpec
 from rerun_mp.encoding.frames import RecordingKey
-from rerun_mp.errors import CorruptionError, FlushTimeoutError, ResourceError
+from rerun_mp.errors import FlushTimeoutError, ResourceError
 
 __all__ = ["RecordingStore"]
 
@@ -49,6 +54,8 @@ STALLED_SECS = 5.0
 """A file that did not grow for so long while it was flushed has failed."""
 SPARE_BYTES = 8 << 20
 """Left free on every disk: rerun's writer does not survive a full one, and a footer must still fit."""
+RUN_BYTES = 256 << 10
+"""Handed to rerun-sdk at once."""
 FOOTER_BYTES_PER_CHUNK = 512
 RECENT_BYTES = 32 << 20
 """Flushed chunks kept in memory while live sinks follow, for all of these together."""
@@ -57,13 +64,38 @@ RECENT_BYTES = 32 << 20
 class RecordingStore:
     """Everything that has been collected of one recording and is still needed."""
 
-    def __init__(self, recording: RecordingKey, spool: Path, nonce: bytes, *, max_bytes: int = 1 << 30) -> None:
+    def __init__(
+        self,
+        recording: RecordingKey,
+        spool: Path,
+        nonce: bytes,
+        *,
+        max_bytes: int = 1 << 30,
+        producers: Callable[[], Iterable[int]] = nobody_s,
+    ) -> None:
+        """Take over what an earlier life of the collector has left, or begin.
+
+        Parameters
+        ----------
+        recording
+            Which recording.
+        spool
+            The session's directory for what cannot be in a file.
+        nonce
+            The segment's.
+        max_bytes
+            Bound of this recording's part of the spool.
+        producers
+            Returns the first row ids' counters of all producers, to count by producer what is given up.
+        """
         self.recording = recording
         name = hashlib.blake2b("\0".join(recording).encode(), digest_size=12).hexdigest()
         self._directory = Path(spool) / name
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._max_bytes = max_bytes
-        self._journal = Journal.load(self._directory / "journal.json", nonce.hex()[:8])
+        self._producers = producers
+        with contextlib.suppress(OSError):
+            self._make_directory()
+        self._journal = Journal.load(self._directory / "journal.json", nonce.hex()[:8], recording)
         self._writer: SinkWriter | None = None
         self._part: Part | None = None
         self._unflushed: list[ChunkBatch] = []
@@ -76,11 +108,19 @@ class RecordingStore:
         self._is_finished = False
         self._failure: str | None = None
         self._rejected_rows = 0
+        self._sweep_ids: set[str] = set()
+        """Ids of the present sweep's chunks: a collector that repeats it sends them again."""
+        self._seen = 0
+        """Ordinal up to which some viewer has got everything."""
         self._lock = threading.Lock()
         """Guards the list of parts, `_recent` and `_recent_bytes` against `read`."""
         self._recent: deque[tuple[int, ChunkBatch]] = deque()
         self._recent_bytes = 0
         self._drop_beyond_bound()
+
+    def _make_directory(self) -> None:
+        for directory in (self._directory.parent.parent, self._directory.parent, self._directory):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     # Sinks
 
@@ -88,8 +128,10 @@ class RecordingStore:
         """Write to these files from now on. A file no longer among them is completed.
 
         Rows that came while no sink was set go into the first file. With several, one is written, and the others
-        become copies of it when it is completed.
+        become copies of it when it is completed. Ignored once all is complete.
         """
+        if self._journal.is_complete:
+            return
         targets = [spec.target for spec in specs]
         current = self._journal.target
         if current is not None and current.target not in targets:
@@ -105,8 +147,11 @@ class RecordingStore:
             self._journal.copies = copies
             self._journal.save()
 
-    def close_file(self) -> None:
+    def close_file(self, otherwise: str | None = None) -> None:
         """Complete the file and let go of it. Later rows go to the spool.
+
+        If it cannot be written any more, or another program has replaced it, what we still have goes to the path
+        `otherwise`.
 
         Raises
         ------
@@ -117,25 +162,56 @@ class RecordingStore:
             return
         self._end_part(with_footer=True)
         try:
-            complete(self._journal, self.recording, lock=self._lock, has_room=_has_room)
+            complete(
+                self._journal,
+                self.recording,
+                lock=self._lock,
+                has_room=_has_room,
+                give_up=lambda part: self._count_part(Reason.WRITE, part),
+                otherwise=otherwise,
+            )
         except (ResourceError, FlushTimeoutError) as error:
             self._fail(f"{error}; its rows stay in {self._directory}")
             raise
         self._failure = None
 
-    def finish(self) -> None:
-        """Complete the file, if there is one, and remove the spool as soon as no live sink reads it.
+    def complete(self, otherwise: str | None = None) -> None:
+        """Complete the file, if there is one, for good: the session has ended.
+
+        Repeating it, in this life or the next one, changes nothing.
+
+        Parameters
+        ----------
+        otherwise
+            Where rows go that have no file, or whose file cannot be written any more. None: those without one are not
+            wanted.
 
         Raises
         ------
         ResourceError, FlushTimeoutError
             If the file cannot be completed. Its parts and the spool then stay.
         """
-        self.close_file()
+        if self._journal.is_complete:
+            return
+        if otherwise is not None and self._journal.target is None:
+            self._begin_rescue(otherwise)
+        self.close_file(otherwise)
         self._end_part(with_footer=False)
+        self._journal.is_complete = True
+        self._journal.save()
+
+    def finish(self) -> None:
+        """Complete the file for good, and remove the spool as soon as no live sink reads it.
+
+        Raises
+        ------
+        ResourceError, FlushTimeoutError
+            As `complete`.
+        """
+        self.complete()
         self._is_finished = True
         if self._readers == 0:
-            shutil.rmtree(self._directory)
+            shutil.rmtree(self._directory, ignore_errors=True)
 
     def attach_live(self) -> None:
         """Take note that a live sink follows: what it can read counts as delivered to a sink."""
@@ -160,21 +236,38 @@ class RecordingStore:
         """Take note that a live sink that follows no more does not read any more either."""
         self._readers -= 1
         if self._readers == 0 and self._is_finished:
-            shutil.rmtree(self._directory)
+            shutil.rmtree(self._directory, ignore_errors=True)
 
     # Rows
 
-    def append(self, chunks: Sequence[ChunkBatch]) -> None:
-        """Take chunks. They are delivered when `flush` has returned."""
-        for chunk in chunks:
-            if self._unflushed_bytes + chunk.num_bytes > UNFLUSHED_BYTES:
+    def begin(self, sweep: int, chunk_ids: set[str]) -> None:
+        """Take note of what comes with a sweep: all that this store gets of it, perhaps again."""
+        self._journal.drops.begin(sweep)
+        self._sweep_ids = chunk_ids
+
+    def append(self, chunks: Sequence[ChunkBatch]) -> list[ChunkBatch]:
+        """Take chunks, and return those that rerun-sdk refuses. The others are delivered when `flush` has returned.
+
+        Ignored once all is complete: nothing is new.
+        """
+        refused: list[ChunkBatch] = []
+        if self._journal.is_complete:
+            return refused
+        self._journal.catch_up()
+        for run in _runs(chunks):
+            num_bytes = sum(chunk.num_bytes for chunk in run)
+            if self._unflushed_bytes + num_bytes > UNFLUSHED_BYTES:
                 self.flush(FLUSH_SECS)
-            writer = self._writer_with_room(chunk.num_bytes)
+            writer = self._writer_with_room(num_bytes)
             if writer is None:
-                self._journal.dropped_rows += chunk.num_rows
-            elif self._send(writer, chunk):
-                self._unflushed.append(chunk)
-                self._unflushed_bytes += chunk.num_bytes
+                self._count(Reason.WRITE, run)
+                self._journal.save()
+            else:
+                refusals = self._send(writer, run)
+                self._unflushed += [chunk for chunk in run if chunk not in refusals] if refusals else run
+                self._unflushed_bytes += num_bytes
+                refused += refusals
+        return refused
 
     def flush(self, timeout_secs: float) -> None:
         """Bring everything appended into a file, another one if the present one fails.
@@ -195,21 +288,51 @@ class RecordingStore:
         if self._part.purpose != "file":
             self._rotate_spool()
 
+    def rest(self) -> None:
+        """End the part that is being written, which takes threads and a descriptor; the next chunk begins another."""
+        self._end_part(with_footer=True)
+
     def read(self, since: int = 0) -> Iterator[tuple[int, Any]]:
         """Yield what the store holds from ordinal `since` on, as (ordinal, chunk), until what was flushed at the call.
 
         Ordinals ascend. There are gaps where parts are gone: dropped, or moved away by the user.
         """
-        with self._lock:
-            if self._recent and self._recent[0][0] <= since:
-                recent = [entry for entry in self._recent if entry[0] >= since]
-                parts = []
+        end = self._next
+        is_second_try = False
+        while since < end:
+            with self._lock:
+                recent = list(self._recent) if self._recent and self._recent[0][0] <= since else []
+                part = min((part for part in self._journal.parts if part.stop > since), key=_first_of, default=None)
+            if recent:
+                yield from (entry for entry in recent if entry[0] >= since)
+                return
+            if part is None:
+                return
+            # One part at a time: meanwhile others may be copied into one, which then has what comes next.
+            begin = since
+            for ordinal, chunk in part.read(since):
+                since = ordinal + 1
+                yield ordinal, chunk
+            if since >= part.stop or since > begin:
+                is_second_try = False
+            elif is_second_try or self._has_lost(part):
+                since, is_second_try = part.stop, False
             else:
-                recent = []
-                parts = [part for part in self._journal.parts if part.stop > since]
-        yield from recent
-        for part in sorted(parts, key=lambda part: part.first):
-            yield from part.read(since)
+                is_second_try = True
+
+    def _has_lost(self, part: Part) -> bool:
+        with self._lock:
+            return any(one is part for one in self._journal.parts) and not part.is_readable()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all is complete for good: the session has ended, and an earlier collector got so far."""
+        return self._journal.is_complete
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a part is being written."""
+        return self._writer is not None
 
     @property
     def end(self) -> int:
@@ -228,10 +351,24 @@ class RecordingStore:
             "parts": len(parts),
             "file_bytes": sum(part.size() for part in parts if part.purpose == "file"),
             "spool_bytes": sum(part.size() for part in parts if self._is_spool(part)),
-            "dropped_rows": self._journal.dropped_rows,
+            "dropped_rows": self._journal.drops.total(),
             "rejected_rows": self._rejected_rows,
             "failure": self._failure,
         }
+
+    def drops(self) -> dict[Reason, Counter[int]]:
+        """Return the rows that the store has given up, by reason and producer."""
+        return self._journal.drops.by_reason()
+
+    @property
+    def drops_version(self) -> int:
+        """A number that grows whenever rows are given up."""
+        return self._journal.drops.version
+
+    def note_seen(self, ordinal: int) -> None:
+        """Take note that a viewer has got everything before `ordinal`. Any thread may call."""
+        with self._lock:
+            self._seen = max(self._seen, ordinal)
 
     # Writing parts
 
@@ -250,19 +387,28 @@ class RecordingStore:
         assert fresh is not None
         fresh.first = backlog[0].first if backlog else self._next
         try:
-            merge([(chunk for _, chunk in part.read()) for part in backlog], writer)
+            repeated = merge([(chunk for _, chunk in part.read()) for part in backlog], writer)
         except (ResourceError, FlushTimeoutError) as error:
             self._fail(str(error))
             self._abandon_part()
             return
         with self._lock:
-            fresh.chunks = self._next - fresh.first
-            fresh.rows = sum(part.count_rows() for part in backlog)
+            fresh.chunks, fresh.repeated = self._next - fresh.first, repeated
             for part in backlog:
                 self._journal.parts.remove(part)
         self._journal.save()
         for part in backlog:
             part.unlink()
+
+    def _begin_rescue(self, path: str) -> None:
+        """Begin a file for all rows that the spool has, whether a live sink may have got them or not."""
+        self._end_part(with_footer=False)
+        kept = [part for part in self._journal.parts if part.purpose in ("buffer", "window")]
+        if any(part.holds_rows() for part in kept):
+            for part in kept:
+                part.purpose = "buffer"
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            self._begin_file(SinkSpec("file", path))
 
     def _writer_with_room(self, num_bytes: int) -> SinkWriter | None:
         if self._writer is None and not (self._failure is None and self._journal.target and self._open_part("file")):
@@ -288,10 +434,12 @@ class RecordingStore:
             path = target.target
         else:
             path = self._journal.hidden_path(target.target, number)
-        part = Part(number, path, purpose, first=self._next, rows=0)
+        part = Part(number, path, purpose, first=self._next)
         with self._lock:
             self._journal.parts.append(part)
         try:
+            if target is None:
+                self._make_directory()
             self._journal.save()
             writer = open_part(part, self.recording, target)
             self._journal.save()
@@ -307,14 +455,13 @@ class RecordingStore:
         self._writer, self._part = writer, part
         return True
 
-    def _send(self, writer: SinkWriter, chunk: ChunkBatch) -> bool:
-        try:
-            writer.send(chunk)
-        except CorruptionError as error:
+    def _send(self, writer: SinkWriter, run: list[ChunkBatch]) -> list[ChunkBatch]:
+        """Hand chunks over, and return those that rerun-sdk refuses."""
+        refused = writer.send_all(run)
+        for chunk, error in refused:
             self._rejected_rows += chunk.num_rows
             self._say(str(error))
-            return False
-        return True
+        return [chunk for chunk, _ in refused]
 
     def _flush_writer(self, writer: SinkWriter, part: Part, timeout_secs: float) -> None:
         deadline = time.monotonic() + timeout_secs
@@ -339,7 +486,6 @@ class RecordingStore:
                 while self._recent and self._recent_bytes > RECENT_BYTES:
                     self._recent_bytes -= self._recent.popleft()[1].num_bytes
             part.chunks += len(self._unflushed)
-            part.rows = (part.rows or 0) + sum(chunk.num_rows for chunk in self._unflushed)
             self._next += len(self._unflushed)
         self._unflushed.clear()
         self._unflushed_bytes = 0
@@ -351,8 +497,7 @@ class RecordingStore:
         for _ in range(2):
             if self._open_spool_part() and self._writer is not None and self._part is not None:
                 try:
-                    for chunk in self._unflushed:
-                        self._send(self._writer, chunk)
+                    self._send(self._writer, self._unflushed)
                     self._flush_writer(self._writer, self._part, FLUSH_SECS)
                     self._take_note_of_flushed(self._part)
                     return
@@ -360,7 +505,8 @@ class RecordingStore:
                     self._fail(str(error))
                     self._abandon_part()
             self._drop_oldest_spooled()
-        self._journal.dropped_rows += sum(chunk.num_rows for chunk in self._unflushed)
+        self._count(Reason.WRITE, self._unflushed)
+        self._journal.save()
         self._unflushed.clear()
         self._unflushed_bytes = 0
 
@@ -413,12 +559,36 @@ class RecordingStore:
         oldest = next((part for part in self._journal.parts if self._is_spool(part) and part is not self._part), None)
         if oldest is None:
             return
-        if oldest.purpose != "window":
-            self._journal.dropped_rows += oldest.count_rows()
+        self._count_part(Reason.SPOOL, oldest, since=self._seen if oldest.purpose == "window" else 0)
         with self._lock:
             self._journal.parts.remove(oldest)
         self._journal.save()
         oldest.unlink()
+
+    def _count_part(self, reason: Reason, part: Part, since: int = 0) -> None:
+        """Count the rows of a part that is given up, from ordinal `since` on."""
+        self._count(reason, [chunk for _, chunk in part.read(since)], elsewhere=self._repeated_after(part))
+
+    def _repeated_after(self, part: Part) -> set[str]:
+        """Return the ids of what later parts hold, too: a life of the collector repeats the end of the one before."""
+        if not part.is_inherited:
+            return set()
+        later = self._journal.parts[self._journal.parts.index(part) + 1 :]
+        return {chunk.id for other in later for _, chunk in other.read()}
+
+    def _count(self, reason: Reason, chunks: Iterable[Any], elsewhere: Collection[str] = ()) -> None:
+        """Count the rows of chunks that are given up, ours or rerun's, by their producers.
+
+        The caller saves the journal, once, when it also says that they are gone.
+        """
+        firsts = np.array(sorted(self._producers()), np.uint64)
+        for chunk in chunks:
+            is_ours = isinstance(chunk, ChunkBatch)
+            chunk_id = chunk.chunk_id if is_ours else chunk.id
+            if chunk_id not in elsewhere:
+                batch = chunk.batch if is_ours else chunk.to_record_batch()
+                rows = count_by_producer(chunk.entity_path, batch, firsts)
+                self._journal.drops.add(reason, rows, is_of_sweep=chunk_id in self._sweep_ids)
 
     @staticmethod
     def _is_spool(part: Part) -> bool:
@@ -430,7 +600,25 @@ class RecordingStore:
         self._failure = reason
 
     def _say(self, message: str) -> None:
-        print(f"rerun_mp: {self.recording.application_id}: {message}", file=sys.stderr, flush=True)
+        say(f"rerun_mp: {self.recording.application_id}: {message}")
+
+
+def _runs(chunks: Sequence[ChunkBatch]) -> Iterator[list[ChunkBatch]]:
+    """Yield chunks in runs of `RUN_BYTES` and a bit more: rerun's threads are woken, and the disk asked, for each."""
+    run: list[ChunkBatch] = []
+    num_bytes = 0
+    for chunk in chunks:
+        run.append(chunk)
+        num_bytes += chunk.num_bytes
+        if num_bytes >= RUN_BYTES:
+            yield run
+            run, num_bytes = [], 0
+    if run:
+        yield run
+
+
+def _first_of(part: Part) -> int:
+    return part.first
 
 
 def _has_room(path: str, num_bytes: int) -> bool:

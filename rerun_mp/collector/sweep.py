@@ -13,15 +13,19 @@ One sweep is in flight at a time. Its steps, in this order, and what a collector
 A new collector first repeats exactly the ranges that carry the number after the header's (`resume=True`): same ranges,
 same groups, same chunk ids, so that a reader keeps one copy. Freeing is repeated by every sweep until it is done.
 
-Shared memory is not trusted: every range is checked, copied, and parsed only in the copy. What does not parse is
-counted and its slot freed when its owner lets go of it. Called by the worker's main thread only.
+Shared memory is not trusted: every range is checked, copied, and parsed only in the copy. Of a slot that does not
+parse, what lies before the damage is taken, and nothing more. When its owner has let go of it, a sweep *gives up* the
+rest: the rows that the owner counted and nobody has taken are damaged rows of that sweep. Called by the worker's main
+thread only.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,11 +34,20 @@ import numpy as np
 from rerun_mp.collector.chunks import BuiltChunks, TakenFrames
 from rerun_mp.collector.tables import TakenRows, copy_rows
 from rerun_mp.encoding.chains import EPOCH_MASK, preamble_bytes, unpack_chain
-from rerun_mp.encoding.frames import FILE_REFERENCE, LARGE_FILE_PREFIX, FrameKind, RowsFrame, Shape, unpack_frames
+from rerun_mp.encoding.frames import (
+    FILE_REFERENCE,
+    LARGE_FILE_PREFIX,
+    FrameKind,
+    RecordingKey,
+    RowsFrame,
+    Shape,
+    unpack_frames,
+)
 from rerun_mp.encoding.tables import TablePlan, TableShape, head_bytes, unpack_head
 from rerun_mp.errors import CorruptionError
 from rerun_mp.shm.layout import (
     LINE_WORDS,
+    MOST_SWEEPS,
     PAGE,
     TAKEN_BITS,
     TAKEN_MASK,
@@ -54,6 +67,10 @@ MAX_SWEEP_BYTES = 16 * 1024 * 1024
 """What one sweep copies at most. Two of them are in memory, one of these unflushed: a collector that took all there is
 grew to 1 GB."""
 MAX_FILE_BYTES = 1 << 40
+LEAST_ROW_BYTES = 10
+"""Of a table: clock and entity."""
+MOST_KNOWN_BYTES = 64 * 1024 * 1024
+"""Of slots in which shapes were found that are remembered, before they are forgotten."""
 REFRESH_TOTALS = 4096
 """Sweeps between two rewritings of all totals, far less than the 2**15 over which their numbers can be compared."""
 
@@ -69,6 +86,8 @@ class Sweep:
     rows: list[TakenRows] = field(default_factory=list)
     owners: dict[int, int] = field(default_factory=dict)
     """slot -> index of its producer."""
+    given_up: dict[int, int] = field(default_factory=dict)
+    """slot -> rows that are lost because something in it, or before them, cannot be read."""
     files: list[str] = field(default_factory=list)
     """Files of the spool whose contents are in `taken`."""
     num_bytes: int = 0
@@ -93,17 +112,33 @@ class Sweeper:
         self._shapes: dict[int, tuple[int, dict[int, Shape]]] = {}
         """slot -> (epoch, offset -> shape)."""
         self._known: dict[bytes, Shape] = {}
+        self._known_bytes = 0
         self._tables: dict[int, tuple[int, TableShape, TablePlan, list[str]]] = {}
         """slot -> (epoch, shape, plan, texts of the dictionary so far)."""
-        self._damaged: set[tuple[int, int]] = set()
-        """(slot, epoch) of which nothing more is read."""
+        self._damaged: dict[int, int] = {}
+        """slot -> epoch of which nothing more is read."""
+        self._given_up: dict[int, tuple[int, int]] = {}
+        """slot -> (epoch, the sweep that has given up the rest), of those."""
+        self._number = self._words[Header.SWEEP_DONE]
+        """Number of the last sweep that is done. The header's word is for the next collector, and for producers."""
+        if self._number >= MOST_SWEEPS:
+            # Damage. What seems to be the last sweep is repeated: that may give rows twice, but loses none.
+            words = self._control[:, [Line.TAKEN_A, Line.TAKEN_B]] >> np.uint64(TAKEN_BITS)
+            self._number = max(0, int(words[words < MOST_SWEEPS].max(initial=0)) - 1)
         self._first = 0
         self._ahead: dict[int, int] = {}
         """What a sweep has copied that has not begun: slot -> how far. Such a slot must not be freed."""
         self.is_under_pressure = False
         """Whether less than a quarter of the usable slots is free, and more than half are held open."""
 
-    def collect(self, *, resume: bool = False, after: Sweep | None = None) -> Sweep | None:
+    @property
+    def done(self) -> int:
+        """Number of the last sweep that is done."""
+        return self._number
+
+    def collect(
+        self, *, resume: bool = False, after: Sweep | None = None, admits: Callable[[int, int], bool] | None = None
+    ) -> Sweep | None:
         """Copy what is new. None if that is nothing.
 
         Parameters
@@ -112,18 +147,29 @@ class Sweeper:
             Copy instead what a dead collector's sweep had taken.
         after
             The sweep that is in flight: what it has is not new.
+        admits
+            Asked before a slot and epoch are read, of which then only one is taken unless `resume`; what it does not
+            admit counts as damaged. See `trial`.
         """
-        sweep = Sweep(self._words[Header.SWEEP_DONE] + 1 if after is None else after.number + 1)
+        sweep = Sweep((self._number if after is None else after.number) + 1)
         taken = {} if after is None else after.stops
         for slot in self._in_flight() if resume else self._moved(taken):
+            if admits is not None:
+                self._ask(slot, admits)
             stop = self._take(slot, sweep, taken.get(slot), resume=resume)
             if stop is not None:
                 sweep.stops[slot] = stop
-            if sweep.is_full and not resume:
+            if not resume and (sweep.is_full or (admits is not None and sweep.stops)):
                 self._first = slot + 1
                 break
         self._ahead = sweep.stops
         return sweep if sweep.stops else None
+
+    def _ask(self, slot: int, admits: Callable[[int, int], bool]) -> None:
+        epoch = self._words[self._geometry.line_word(slot) + Line.EPOCH]
+        if not admits(slot, epoch) and self._damaged.get(slot) != epoch:
+            self._damaged[slot] = epoch
+            self._ring.count_up(Header.DAMAGED_SLOTS, 1)
 
     def begin(self, sweep: Sweep) -> None:
         """Note in the ring what the sweep has taken. The one before is done."""
@@ -133,35 +179,43 @@ class Sweeper:
 
     def complete(self, sweep: Sweep, built: BuiltChunks) -> None:
         """Make the sweep done; its chunks are in the store."""
-        rows: Counter[int] = Counter()
-        for slot, good in built.good_rows.items():
-            rows[sweep.owners[slot]] += good
-        for producer, number in rows.items():
-            self._ring.add_total(producer, sweep.number, number)
-        for slot, damaged in built.damaged_rows.items():
-            self._words[self._geometry.producer_word(sweep.owners[slot]) + ProducerWord.DAMAGED] += damaged
-        if sweep.number % REFRESH_TOTALS == 0:
-            for producer in range(self._geometry.producers):
-                if producer not in rows and self._ring.total(producer):
-                    self._ring.add_total(producer, sweep.number, 0)
+        damaged = Counter(sweep.given_up)
+        damaged.update(built.damaged_rows)
+        for slots, word in ((built.good_rows, ProducerWord.TOTAL_A), (damaged, ProducerWord.DAMAGE_A)):
+            rows: Counter[int] = Counter()
+            for slot, number in slots.items():
+                rows[sweep.owners[slot]] += number
+            for producer, number in rows.items():
+                self._ring.add_total(producer, sweep.number, number, word)
+            if sweep.number % REFRESH_TOTALS == 0:
+                for producer in range(self._geometry.producers):
+                    if producer not in rows and self._ring.total(producer, word, sweep.number - 1):
+                        self._ring.add_total(producer, sweep.number, 0, word)
+        self._number = sweep.number
         self._words[Header.SWEEP_DONE] = sweep.number
         for path in sweep.files:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 os.unlink(path)
 
     def free_done(self) -> None:
         """Free every slot that its owner has let go of and whose rows are in the store, and publish what is free."""
+        if self._words[Header.SWEEP_DONE] != self._number:
+            self._words[Header.SWEEP_DONE] = self._number
         snapshot = self._control.copy()
         states = snapshot[:, Line.STATE] & np.uint64(0xFF)
         counts = snapshot[:, Line.COUNT]
         is_done = (states == SlotState.ABANDONED) | (counts == 0) | (self._done(snapshot) >= counts)
         let_go = (states == SlotState.SEALED) | (states == SlotState.ABANDONED)
         for slot in np.flatnonzero(let_go & is_done).tolist():
-            if slot not in self._ahead:
+            # Whatever the snapshot was taken with: what is sealed has its last count, and that is read now.
+            if slot not in self._ahead and self._has_no_more(slot):
                 self._free_with_parts(slot)
-        for slot, epoch in list(self._damaged):
-            line = snapshot[slot]
-            if line[Line.EPOCH] == epoch and let_go[slot] and slot not in self._ahead:
+        for slot, epoch in list(self._damaged.items()):
+            if snapshot[slot, Line.EPOCH] != epoch:
+                del self._damaged[slot]
+                self._given_up.pop(slot, None)
+            elif let_go[slot] and slot not in self._ahead and self._is_given_up(slot, epoch):
+                # Its count may be anything.
                 self._free_with_parts(slot)
         free, held, usable = self._census()
         self._words[Header.FREE_SLOTS], self._words[Header.USABLE_SLOTS] = free, usable
@@ -194,13 +248,31 @@ class Sweeper:
                 with contextlib.suppress(CorruptionError):
                     referenced.update(part for part, _ in self._chain(slot)[0])
         for slot in slots:
-            if states[slot] & 0xFF != SlotState.OPEN:
+            state = states[slot] & 0xFF
+            if state not in (SlotState.OPEN, SlotState.SEALED, SlotState.ABANDONED) and slot not in self._ahead:
+                # No state that a slot can have, and nobody writes to it: whatever is in it is lost.
+                self._ring.count_up(Header.DAMAGED_SLOTS, 1)
+                self._free(slot)
+            if state != SlotState.OPEN:
                 continue
             if kinds[slot] == Kind.PART:
                 if slot not in referenced:
                     self._free(slot)
             else:
                 self._ring.seal_dead(slot, states[slot])
+
+    def waiting_rows(self) -> Counter[RecordingKey]:
+        """Count by recording what sweeps would find, in a segment that nobody lives in."""
+        rows: Counter[RecordingKey] = Counter()
+        for slot in self._moved({}):
+            sweep = Sweep(0)
+            self._take(slot, sweep, None, resume=False)
+            for taken in sweep.taken:
+                for frame in taken.frames:
+                    rows[frame.shape.recording] += frame.rows
+            for table in sweep.rows:
+                rows[table.shape.recording] += table.stop - table.start
+        return rows
 
     def has_news(self) -> bool:
         """Say whether a sweep would find anything."""
@@ -209,7 +281,7 @@ class Sweeper:
     # ---- which slots -----------------------------------------------------------------------------------------------
 
     def _done(self, snapshot: Any) -> Any:
-        sweep = np.uint64(self._words[Header.SWEEP_DONE])
+        sweep = np.uint64(self._number)
         bits, mask = np.uint64(TAKEN_BITS), np.uint64(TAKEN_MASK)
         words = snapshot[:, [Line.TAKEN_A, Line.TAKEN_B]]
         return np.where(words >> bits <= sweep, words & mask, 0).max(axis=1)
@@ -226,12 +298,23 @@ class Sweeper:
         done[list(taken)] = list(taken.values())
         moved = np.flatnonzero(live & (snapshot[:, Line.COUNT] > done)).tolist()
         if self._damaged:
-            moved = [s for s in moved if (s, int(snapshot[s, Line.EPOCH])) not in self._damaged]
+            moved = [s for s in moved if self._is_to_be_read(s, int(snapshot[s, Line.EPOCH]), int(states[s]))]
         first = self._first
         return [slot for slot in moved if slot >= first] + [slot for slot in moved if slot < first]
 
+    def _is_to_be_read(self, slot: int, epoch: int, state: int) -> bool:
+        """Say whether there is news in a slot: not in a damaged one, until its owner has let go of it."""
+        if self._damaged.get(slot) != epoch:
+            return True
+        return state == SlotState.SEALED and self._given_up.get(slot, (None, 0))[0] != epoch
+
+    def _is_given_up(self, slot: int, epoch: int) -> bool:
+        """Say whether a sweep that is done has given up the rest of a damaged slot."""
+        given_up = self._given_up.get(slot)
+        return given_up is not None and given_up[0] == epoch and given_up[1] <= self._number
+
     def _in_flight(self) -> list[int]:
-        return [slot for slot in range(self._geometry.slots) if self._ring.in_flight(slot) is not None]
+        return [slot for slot in range(self._geometry.slots) if self._ring.in_flight(slot, self._number) is not None]
 
     # ---- one slot --------------------------------------------------------------------------------------------------
 
@@ -242,19 +325,21 @@ class Sweeper:
         state = self._words[line + Line.STATE]
         if state & 0xFF not in (SlotState.OPEN, SlotState.SEALED):
             return None
-        stop = self._ring.in_flight(slot) if resume else self._words[line + Line.COUNT]
+        stop = self._ring.in_flight(slot, self._number) if resume else self._words[line + Line.COUNT]
         kind, epoch = self._words[line + Line.KIND], self._words[line + Line.EPOCH]
-        start = self._ring.done(slot) if start is None else start
+        start = self._ring.done(slot, self._number) if start is None else start
         producer, _ = unpack_owner(state)
-        if stop is None or stop <= start or (slot, epoch) in self._damaged:
+        if stop is None or stop <= start:
             return None
+        if self._damaged.get(slot) == epoch:
+            return self._give_up(slot, epoch, start, producer, sweep)
         try:
             if producer >= self._geometry.producers:
                 raise CorruptionError(f"slot {slot} names producer {producer}")
             if kind == Kind.FRAMES:
-                frames, error = self._unpack_slot(slot, epoch, start, stop)
-            elif kind == Kind.HEAD:
-                frames, error = self._unpack_chain(slot)
+                frames, stop, error = self._unpack_slot(slot, epoch, start, stop)
+            elif kind == Kind.HEAD and stop == 1:
+                frames, error = self._unpack_chain(slot, state)
             elif kind == Kind.TABLE:
                 rows = self._copy_rows(slot, epoch, start, stop)
                 sweep.rows.append(rows)
@@ -262,19 +347,49 @@ class Sweeper:
                 sweep.num_bytes += rows.num_bytes
                 return stop
             else:
-                raise CorruptionError(f"slot {slot} has a count but is of kind {kind}")
+                raise CorruptionError(f"slot {slot} has a count but of {stop} but is of kind {kind}")
+            if not frames and error is None:
+                raise CorruptionError(f"slot {slot} has a count of {stop} and no rows")
         except CorruptionError as damage:
-            frames, error = [], damage
+            frames, stop, error = [], start, damage
         if error is not None:
-            self._damaged.add((slot, epoch))
-            self._words[Header.DAMAGED_SLOTS] += 1
-        if producer >= self._geometry.producers:
-            return None
-        frames = [self._resolve(frame, sweep) for frame in frames]
+            self._damaged[slot] = epoch
+            self._ring.count_up(Header.DAMAGED_SLOTS, 1)
+            if kind == Kind.HEAD or stop <= start:
+                # Of a sweep that is repeated, this one had given it up.
+                let_go = state & 0xFF == SlotState.SEALED
+                return self._give_up(slot, epoch, start, producer, sweep) if let_go or resume else None
+        frames = [self._resolve(frame, sweep, state) for frame in frames]
         sweep.taken.append(TakenFrames(slot, epoch, start, stop, frames))
         sweep.owners[slot] = producer
-        sweep.num_bytes += sum(len(frame.body) for frame in frames)
-        return min(stop, TAKEN_MASK)
+        copied = min(stop - start, self._geometry.slot_bytes)
+        sweep.num_bytes += max(copied, sum(len(frame.body) for frame in frames))
+        return stop
+
+    def _give_up(self, slot: int, epoch: int, start: int, producer: int, sweep: Sweep) -> int:
+        """Take a damaged slot that its owner has let go of to its end, and count the rows that this costs."""
+        line = self._geometry.line_word(slot)
+        count, rows = self._words[line + Line.COUNT], self._words[line + Line.ROWS]
+        self._given_up[slot] = (epoch, sweep.number)
+        if producer < self._geometry.producers:
+            # What no slot can hold, its owner did not count.
+            if self._words[line + Line.KIND] == Kind.TABLE:
+                lost = min(count, self._geometry.slot_bytes // LEAST_ROW_BYTES) - start
+            else:
+                most = self._geometry.slots * self._geometry.slot_bytes
+                lost = min(rows, most) - self._rows_before(slot, start)
+            sweep.given_up[slot] = max(0, lost)
+            sweep.owners[slot] = producer
+        return min(count, TAKEN_MASK)
+
+    def _rows_before(self, slot: int, stop: int) -> int:
+        """Return how many rows lie in a frame slot before `stop`, up to where it has been read."""
+        is_read = self._words[self._geometry.line_word(slot) + Line.KIND] == Kind.FRAMES
+        if not is_read or not 0 < stop <= self._geometry.slot_bytes:
+            return 0
+        offset = self._geometry.slot_offset(slot)
+        frames, _, _ = unpack_frames(self._copy(offset, offset + stop), 0, {}, known=self._known)
+        return sum(frame.rows for frame in frames)
 
     def _copy(self, start: int, stop: int) -> memoryview:
         """Copy bytes of the segment into memory of our own, aligned as Arrow wants it."""
@@ -284,7 +399,7 @@ class Sweeper:
 
     def _unpack_slot(
         self, slot: int, epoch: int, start: int, stop: int
-    ) -> tuple[list[RowsFrame], CorruptionError | None]:
+    ) -> tuple[list[RowsFrame], int, CorruptionError | None]:
         if stop > self._geometry.slot_bytes:
             raise CorruptionError(f"slot {slot} claims {stop} bytes")
         offset = self._geometry.slot_offset(slot)
@@ -294,10 +409,15 @@ class Sweeper:
             if start:
                 # A new collector: the shapes were declared in what an earlier one has taken.
                 unpack_frames(self._copy(offset, offset + start), 0, shapes, known=self._known)
-            if len(self._known) > 10_000:
-                self._known.clear()
             self._shapes[slot] = (epoch, shapes)
+        self._bound_known(stop)
         return unpack_frames(self._copy(offset + start, offset + stop), start, shapes, known=self._known)
+
+    def _bound_known(self, num_bytes: int) -> None:
+        """Forget the shapes that are known, if they may be large: as many bytes as were read since are about to be."""
+        self._known_bytes = self._known_bytes + num_bytes if self._known else 0
+        if self._known_bytes > MOST_KNOWN_BYTES:
+            self._known.clear()
 
     def _copy_rows(self, slot: int, epoch: int, start: int, stop: int) -> TakenRows:
         offset, slot_bytes = self._geometry.slot_offset(slot), self._geometry.slot_bytes
@@ -316,8 +436,12 @@ class Sweeper:
         slots, capacity = self._geometry.slots, self._geometry.slot_bytes
         return unpack_chain(self._copy(offset, offset + min(preamble_bytes(slots), capacity)), slots, capacity)
 
-    def _unpack_chain(self, slot: int) -> tuple[list[RowsFrame], CorruptionError | None]:
+    def _unpack_chain(self, slot: int, state: int) -> tuple[list[RowsFrame], CorruptionError | None]:
         parts, total, begin = self._chain(slot)
+        for part, epoch in parts:
+            if not self._is_part(part, epoch, state):
+                raise CorruptionError(f"slot {part} is no part of the chain that begins in slot {slot}")
+        self._bound_known(total)
         capacity = self._geometry.slot_bytes
         message = np.empty(total, dtype=np.uint8).data
         at = 0
@@ -327,9 +451,19 @@ class Sweeper:
             message[at : at + n] = self._ring.memory[offset : offset + n]
             at += n
         # The frame's padding was never written; its bytes are whatever was there, and nobody reads them.
-        return unpack_frames(message.toreadonly(), 0, {}, known=self._known)
+        frames, _, error = unpack_frames(message.toreadonly(), 0, {}, known=self._known)
+        return ([] if error else frames), error
 
-    def _resolve(self, frame: RowsFrame, sweep: Sweep) -> RowsFrame:
+    def _is_part(self, slot: int, epoch: int, head: int) -> bool:
+        """Say whether a slot can be a part of a chain whose head has this state word."""
+        line = self._geometry.line_word(slot)
+        return (
+            self._words[line + Line.STATE] == head & ~0xFF | SlotState.OPEN
+            and self._words[line + Line.KIND] == Kind.PART
+            and self._words[line + Line.EPOCH] & EPOCH_MASK == epoch
+        )
+
+    def _resolve(self, frame: RowsFrame, sweep: Sweep, state: int) -> RowsFrame:
         """Put the contents of a spool file in the place of the frame that names it; nothing, if it cannot be read."""
         if frame.kind != FrameKind.FILE:
             return frame
@@ -338,8 +472,9 @@ class Sweeper:
         if len(frame.body) > FILE_REFERENCE.size:
             number, size = FILE_REFERENCE.unpack_from(frame.body)
             name = bytes(frame.body[FILE_REFERENCE.size :]).decode("utf-8", "replace")
-            # Only what a producer makes: "." or a directory's name would stop us, here or when it is removed.
-            is_ours = name.startswith(LARGE_FILE_PREFIX) and "/" not in name and "\0" not in name
+            # Only what the slot's owner makes: another one's file is another one's row.
+            owner, generation = unpack_owner(state)
+            is_ours = name.startswith(f"{LARGE_FILE_PREFIX}{owner}-{generation}-") and not {"/", "\0"} & {*name}
             if number in (FrameKind.ROWS, FrameKind.STREAM) and is_ours:
                 kind = FrameKind(number)
                 path = os.path.join(self._spool, name)
@@ -349,24 +484,23 @@ class Sweeper:
 
     # ---- freeing ---------------------------------------------------------------------------------------------------
 
+    def _has_no_more(self, slot: int) -> bool:
+        """Say whether a slot that its owner has let go of is delivered to its end."""
+        is_abandoned = self._ring.states[slot] & 0xFF == SlotState.ABANDONED
+        return is_abandoned or self._ring.done(slot) >= self._words[self._ring.count_word(slot)]
+
     def _free_with_parts(self, slot: int) -> None:
         line = self._geometry.line_word(slot)
         if self._words[line + Line.KIND] == Kind.HEAD and self._words[line + Line.COUNT]:
             with contextlib.suppress(CorruptionError):
                 for part, epoch in self._chain(slot)[0]:
-                    self._free_part(part, epoch)
+                    if self._is_part(part, epoch, self._words[line + Line.STATE]):
+                        self._free(part)
         self._free(slot)
 
-    def _free_part(self, slot: int, epoch: int) -> None:
-        line = self._geometry.line_word(slot)
-        state = self._words[line + Line.STATE] & 0xFF
-        is_same = self._words[line + Line.EPOCH] & EPOCH_MASK == epoch
-        if is_same and state == SlotState.OPEN and self._words[line + Line.KIND] == Kind.PART:
-            self._free(slot)
-
     def _free(self, slot: int) -> None:
-        epoch = self._words[self._geometry.line_word(slot) + Line.EPOCH]
-        self._damaged.discard((slot, epoch))
+        self._damaged.pop(slot, None)
+        self._given_up.pop(slot, None)
         self._shapes.pop(slot, None)
         self._tables.pop(slot, None)
         self._ring.free(slot)
@@ -377,7 +511,13 @@ def _read_private(path: str, size: int) -> memoryview:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return memoryview(b"")
-    with open(descriptor, "rb") as file:
-        if os.fstat(descriptor).st_size != size:
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_size != size:
             return memoryview(b"")
-        return memoryview(file.read(size))
+        with open(descriptor, "rb", closefd=False) as file:
+            return memoryview(file.read(size))
+    except OSError:
+        return memoryview(b"")
+    finally:
+        os.close(descriptor)

@@ -223,7 +223,8 @@ def _chunks_of_shape(shape: TableShape, parts: list[TakenRows], nonce: bytes) ->
     batch = _batch(shape, parts, order, time_half, counter_half)
     bounds = [0, *(np.flatnonzero(entity[1:] != entity[:-1]) + 1).tolist(), len(entity)]
     names = list(numbers)
-    rows_of_part = min(MAX_PART_ROWS, max(1, MAX_PART_BYTES * len(entity) // batch.nbytes))
+    num_bytes = batch.nbytes  # costs as much as a chunk
+    rows_of_part = min(MAX_PART_ROWS, max(1, MAX_PART_BYTES * len(entity) // num_bytes))
     digest = _digest(nonce, shape, parts)
     chunks = []
     for begin, end in pairwise(bounds):
@@ -233,7 +234,7 @@ def _chunks_of_shape(shape: TableShape, parts: list[TakenRows], nonce: bytes) ->
             chunk_id = _chunk_id(digest, path, number, int(time_half[first]))
             metadata = {"sorbet:version": SORBET_VERSION, "rerun:entity_path": path, "rerun:id": chunk_id}
             piece = batch.slice(first, last - first).replace_schema_metadata(metadata)
-            size = batch.nbytes * (last - first) // len(entity)
+            size = num_bytes * (last - first) // len(entity)
             chunks.append(ChunkBatch(shape.recording, path, chunk_id, piece, size))
     return chunks
 

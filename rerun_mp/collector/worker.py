@@ -9,23 +9,27 @@ SIGINT and SIGTERM mean: drain. That is what it does all the time; they only wak
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
-import sys
 import time
 from typing import NamedTuple
 
 from rerun_mp import launch
-from rerun_mp.collector.chunks import BuiltChunks
-from rerun_mp.collector.ending import end_session, is_over
-from rerun_mp.collector.guard import ending_path, find_segment, outlive_signals
+from rerun_mp.collector.chunks import BuiltChunks, ChunkBatch
+from rerun_mp.collector.ending import end_session, is_over, remove_session
+from rerun_mp.collector.guard import find_segment, outlive_signals
+from rerun_mp.collector.log import say
 from rerun_mp.collector.outputs import Outputs
 from rerun_mp.collector.producers import ProducersWatch
+from rerun_mp.collector.refusals import refuse
+from rerun_mp.collector.reports import DropReports
 from rerun_mp.collector.sweep import Sweep, Sweeper
+from rerun_mp.collector.trial import Trial
 from rerun_mp.errors import RerunMpError
 from rerun_mp.session import read_config
 from rerun_mp.shm import leases
 from rerun_mp.shm.doorbell import Bell
-from rerun_mp.shm.layout import Attention, Header, Lock
+from rerun_mp.shm.layout import Attention, Header, Lock, SessionState
 from rerun_mp.shm.segment import Segment
 
 __all__ = ["Worker", "main"]
@@ -63,9 +67,14 @@ def main(path: str, nonce: str) -> int:
         return 0
     words = joined.ring.words
     words[Header.WORKER_PID] = os.getpid()
-    words[Header.WORKER_LIVES] += 1
+    joined.ring.count_up(Header.WORKER_LIVES, 1)
     os.chdir("/")
-    Worker(joined, descriptor).run(is_ending=joined.path == ending_path(path, nonce))
+    if words[Header.SESSION_STATE] >= SessionState.REMOVING:
+        remove_session(joined, Bell(joined.nonce))
+        return 0
+    gc.collect()
+    gc.freeze()  # what has been imported stays, and need not be looked at again
+    Worker(joined, descriptor).run(is_ending=joined.path == joined.ending_path)
     return 0
 
 
@@ -87,18 +96,30 @@ class Worker:
         self.outputs = Outputs(joined)
         self.bell = Bell(joined.nonce)
         self.watch = ProducersWatch(joined, descriptor, self.sweeper)
+        self.reports = DropReports(joined, self.outputs, self.watch)
         self._tick = min(joined.ring.words[Header.FLUSH_TICK_NS] / 1e9, MOST_TICK)
         """Seconds between two sweeps under load: larger chunks, and less disturbance of the writers' caches."""
         self._gone_since: float | None = None
+        self.state = SessionState.LIVE
+        """How far the session is. The header's word is for others, and might be damaged."""
+        self._trial = Trial(joined.runtime_directory, self.sweeper.done, joined.ring.geometry.slots)
+
+    def set_state(self, state: int) -> None:
+        """Say how far the session is."""
+        self.state = self.words[Header.SESSION_STATE] = state
 
     def run(self, *, is_ending: bool) -> None:
         """Drain until the session has ended."""
         self._attend(is_sleeping=False)
+        found = self.words[Header.SESSION_STATE]
+        self.set_state(found if is_ending and found <= SessionState.ENDED else SessionState.LIVE)
         self._apply_config(force=True)
         self._forward(self._collect(resume=True))
         self.sweeper.free_done()
         if is_ending:
-            end_session(self)
+            # A newcomer that opened the segment before it was renamed looks for a moment at what it has got.
+            while not end_session(self):
+                time.sleep(LEAST_NAP)
             return
         next_watch = next_guard = 0.0
         next_offer = time.monotonic() + OFFER_EVERY
@@ -111,6 +132,7 @@ class Worker:
             if begin >= next_watch or prepared is None:
                 next_watch = begin + WATCH_EVERY
                 self.watch.look()
+                self.reports.look()
             self.sweeper.free_done()
             if begin >= next_guard:
                 next_guard = begin + GUARD_EVERY
@@ -138,8 +160,29 @@ class Worker:
 
     def _collect(self, *, resume: bool = False, after: Sweep | None = None) -> Prepared | None:
         """Copy what is new and group it into chunks."""
+        if self._trial.is_on(self.sweeper.done):
+            return self._collect_with_care(resume=resume)
         sweep = self.sweeper.collect(resume=resume, after=after)
         return None if sweep is None else Prepared(sweep, self.outputs.build(sweep.taken, sweep.rows))
+
+    def _collect_with_care(self, *, resume: bool) -> Prepared | None:
+        """Do the same slot by slot, on record: workers have died of what is there."""
+
+        def admits(slot: int, epoch: int) -> bool:
+            return self._trial.admits(f"slot {slot} of epoch {epoch}")
+
+        sweep = self.sweeper.collect(resume=resume, admits=admits)
+        if sweep is None:
+            self._trial.acquit()
+            return None
+        for frames in sweep.taken:
+            admits(frames.slot, frames.epoch)
+            self.outputs.build([frames], [])
+        for rows in sweep.rows:
+            admits(rows.slot, rows.epoch)
+            self.outputs.build([], [rows])
+        self._trial.acquit()
+        return Prepared(sweep, self.outputs.build(sweep.taken, sweep.rows))
 
     def _forward(self, prepared: Prepared | None, *, looks_ahead: bool = False) -> Prepared | None:
         """Bring a sweep into the store, then make it done, then show it to the live sinks.
@@ -152,13 +195,31 @@ class Worker:
         # A sink that was set before a row was logged must get the row, even if it came while we were copying.
         self._apply_config()
         self.sweeper.begin(sweep)
-        self.outputs.store(built.chunks)
-        is_busy = sweep.is_full or self.sweeper.is_half_full()
+        self.outputs.begin(sweep.number, built.chunks)
+        is_on_trial = self._trial.is_on(self.sweeper.done)
+        refused = self._store_with_care(built) if is_on_trial else self.outputs.store(built.chunks)
+        for chunk in refused:
+            refuse(chunk, sweep, built)
+        is_busy = (sweep.is_full or self.sweeper.is_half_full()) and not is_on_trial
         ahead = self._collect(after=sweep) if looks_ahead and is_busy else None
         self.outputs.flush()
+        self.reports.note()
         self.sweeper.complete(sweep, built)
         self.outputs.show(built.chunks)
         return ahead
+
+    def _store_with_care(self, built: BuiltChunks) -> list[ChunkBatch]:
+        """Store chunk by chunk, on record, and return those that are left out."""
+        refused: list[ChunkBatch] = []
+        for chunk in built.chunks:
+            what = f"{chunk.chunk_id} of {chunk.num_rows} rows of {chunk.entity_path!r}"
+            if self._trial.admits(what):
+                refused += self.outputs.store([chunk])
+                self.outputs.flush()
+            else:
+                refused.append(chunk)
+        self._trial.acquit()
+        return refused
 
     def _apply_config(self, *, force: bool = False) -> None:
         revision = self.words[Header.CONFIG_REVISION]
@@ -166,7 +227,13 @@ class Worker:
             try:
                 config = read_config(self.segment)
             except RerunMpError as error:
-                print(f"worker {os.getpid()}: {error}", file=sys.stderr, flush=True)
+                say(f"worker {os.getpid()}: {error}")
+            except OSError as error:
+                if force:
+                    raise
+                # Out of descriptors: it is not in force yet.
+                say(f"worker {os.getpid()}: {error}")
+                return
             else:
                 self.outputs.apply(config)
             self.words[Header.CONFIG_APPLIED] = revision
@@ -205,5 +272,9 @@ class Worker:
         return is_over(self.segment, now - self._gone_since)
 
     def _watch_guard(self) -> None:
-        with contextlib.suppress(RerunMpError):
+        if self.words[Header.SESSION_STATE] != self.state:
+            self.words[Header.SESSION_STATE] = self.state
+        self.segment.restore_identity()
+        # Out of processes or descriptors: the next look tries again.
+        with contextlib.suppress(RerunMpError, OSError):
             launch.ensure_collector(self.segment, need_guard=True)

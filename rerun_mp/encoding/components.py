@@ -94,6 +94,10 @@ class BlobTemplate(NamedTuple):
     """What stands behind the bytes."""
 
 
+BlobKey = tuple[type, Any, int, TimelineNames, bool]
+"""Class, format, bytes, timelines, static or not."""
+
+
 class Encoder:
     """Encodes the rows of one recording."""
 
@@ -182,8 +186,7 @@ class Encoder:
         A message differs from that of an archetype of equal class, format and size by the times and the bytes only.
         """
         view = archetype._buffer
-        key = (type(archetype), archetype._format, len(view), timelines, is_static)
-        known = self._blobs.get(key)
+        known = self.blob_template(archetype, timelines, is_static=is_static)
         if known is not None:
             begin = known.before + known.times.pack(*times) + known.between
             return EncodedRows(known.shape, (begin, view, known.after), 1, False)
@@ -195,8 +198,12 @@ class Encoder:
             template = BlobTemplate(encoded.shape, begin[:head], packed, begin[head + packed.size :], after)
             if len(self._blobs) >= MOST_BLOBS:
                 self._blobs.clear()
-            self._blobs[key] = template
+            self._blobs[_blob_key(archetype, timelines, is_static)] = template
         return encoded
+
+    def blob_template(self, archetype: Any, timelines: TimelineNames, *, is_static: bool) -> BlobTemplate | None:
+        """Return what a row like this one has in common with one that has been encoded, if there was one."""
+        return self._blobs.get(_blob_key(archetype, timelines, is_static))
 
     def columns(
         self, indexes: Mapping[str, pa.Array], descriptors: Sequence[ComponentDescriptor], arrays: Sequence[pa.Array]
@@ -324,6 +331,10 @@ def _as_lists(array: pa.Array, column_type: pa.DataType) -> pa.Array:
         )
     offsets = pa.py_buffer(struct.pack(f"<{len(array) + 1}i", *range(len(array) + 1)))
     return pa.Array.from_buffers(column_type, len(array), [None, offsets], 0, 0, [array])
+
+
+def _blob_key(archetype: Any, timelines: TimelineNames, is_static: bool) -> BlobKey:
+    return (type(archetype), archetype._format, len(archetype._buffer), timelines, is_static)
 
 
 def _kind_of(name: str, given: pa.DataType) -> TimeKind:

@@ -39,8 +39,10 @@ __all__ = [
     "LARGE_FILE_PREFIX",
     "FrameKind",
     "RecordingKey",
+    "Rows",
     "RowsFrame",
     "Shape",
+    "large_file_prefix",
     "pack_rows_head",
     "pack_shape",
     "unpack_frames",
@@ -52,6 +54,11 @@ FILE_REFERENCE = struct.Struct("<BQ")
 LARGE_FILE_PREFIX = "large-"
 """How the names of spool files begin that hold a batch."""
 ALIGNMENT = 8
+
+
+def large_file_prefix(producer: int, generation: int) -> str:
+    """Return how the names of one producer's files begin."""
+    return f"{LARGE_FILE_PREFIX}{producer}-{generation}-"
 
 
 class FrameKind(IntEnum):
@@ -78,6 +85,19 @@ class Shape:
     is_static: bool
     schema: bytes
     """Encapsulated Arrow IPC schema message of timelines and components, with rerun's field metadata."""
+
+
+class Rows(NamedTuple):
+    """What one `log` call gives: rows of one shape on one entity."""
+
+    shape: Shape
+    entity_path: bytes
+    pieces: tuple[bytes | memoryview, ...]
+    """The batch, one piece after the other; views are of bytes."""
+    size: int
+    """Of all pieces together, in bytes."""
+    rows: int
+    kind: FrameKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,43 +146,49 @@ def pack_rows_head(
 
 def unpack_frames(
     data: memoryview, base: int, shapes: dict[int, Shape], *, known: dict[bytes, Shape] | None = None
-) -> tuple[list[RowsFrame], CorruptionError | None]:
+) -> tuple[list[RowsFrame], int, CorruptionError | None]:
     """Read the frames in `data`, which is a private copy of a slot from offset `base` on.
 
     `shapes` maps the offsets of this slot's SHAPE frames to what they declared; it is extended in place. `known`, if
     given, shares equal shapes between slots. Where a frame is not what it claims to be, reading ends: the frames
-    before it are returned, and what was wrong.
+    before it are returned, the slot's offset up to which they reach, and what was wrong.
     """
     frames: list[RowsFrame] = []
-    try:
-        _unpack_into(frames, data, base, shapes, known)
-    except CorruptionError as error:
-        return frames, error
-    return frames, None
-
-
-def _unpack_into(
-    frames: list[RowsFrame], data: memoryview, base: int, shapes: dict[int, Shape], known: dict[bytes, Shape] | None
-) -> None:
     at = 0
+    try:
+        while at < len(data):
+            at = _unpack_one(frames, data, at, base, shapes, known)
+    except CorruptionError as error:
+        return frames, base + at, error
+    return frames, base + at, None
+
+
+def _unpack_one(
+    frames: list[RowsFrame],
+    data: memoryview,
+    at: int,
+    base: int,
+    shapes: dict[int, Shape],
+    known: dict[bytes, Shape] | None,
+) -> int:
+    """Read the frame at `at` and return where the next one begins."""
     end = len(data)
-    while at < end:
-        if end - at < HEADER.size:
-            raise CorruptionError(f"frame header cut off at offset {base + at}")
-        size, kind, padding = HEADER.unpack_from(data, at)
-        if size < HEADER.size or size % ALIGNMENT or size > end - at or padding >= ALIGNMENT:
-            raise CorruptionError(f"frame at offset {base + at} claims {size} bytes of {end - at}")
-        body = data[at + HEADER.size : at + size - padding]
-        if kind == FrameKind.SHAPE:
-            shape = _unpack_shape(body, base + at)
-            if known is not None:
-                shape = known.setdefault(bytes(body), shape)
-            shapes[base + at] = shape
-        elif kind in (FrameKind.ROWS, FrameKind.STREAM, FrameKind.FILE):
-            frames.append(_unpack_rows(FrameKind(kind), body, base + at, shapes))
-        else:
-            raise CorruptionError(f"frame at offset {base + at} has unknown kind {kind}")
-        at += size
+    if end - at < HEADER.size:
+        raise CorruptionError(f"frame header cut off at offset {base + at}")
+    size, kind, padding = HEADER.unpack_from(data, at)
+    if size < HEADER.size or size % ALIGNMENT or size > end - at or padding >= ALIGNMENT:
+        raise CorruptionError(f"frame at offset {base + at} claims {size} bytes of {end - at}")
+    body = data[at + HEADER.size : at + size - padding]
+    if kind == FrameKind.SHAPE:
+        shape = _unpack_shape(body, base + at)
+        if known is not None:
+            shape = known.setdefault(bytes(body), shape)
+        shapes[base + at] = shape
+    elif kind in (FrameKind.ROWS, FrameKind.STREAM, FrameKind.FILE):
+        frames.append(_unpack_rows(FrameKind(kind), body, base + at, shapes))
+    else:
+        raise CorruptionError(f"frame at offset {base + at} has unknown kind {kind}")
+    return at + int(size)
 
 
 def _unpack_shape(body: memoryview, offset: int) -> Shape:

@@ -54,11 +54,12 @@ class RowIds:
     Threads and signal handlers may interrupt each other here: what must be one step has no call in it.
     """
 
-    __slots__ = ("_last", "_next")
+    __slots__ = ("_last", "_next", "first")
 
     def __init__(self) -> None:
         # 62 random bits leave room to count without ever wrapping.
-        self._next = int.from_bytes(os.urandom(8), "little") >> 2
+        self.first = self._next = int.from_bytes(os.urandom(8), "little") >> 2
+        """Counter half of the first id: no other producer's ids lie near it."""
         self._last = 0
 
     def mint(self, rows: int) -> tuple[int, int]:

@@ -224,7 +224,7 @@ def unpack_head(head: memoryview, slot_bytes: int) -> tuple[TableShape, TablePla
         raise CorruptionError(f"a table's head is damaged: {error}") from error
     shape, expected = _plan_of(bytes(head[SIZE.size : SIZE.size + size]), begin, slot_bytes)
     # Everything in a plan but the row ids follows from the shape.
-    if expected is None or plan[:-2] != expected[:-2]:
+    if expected is None or plan[:-2] != expected[:-2] or plan.first_counter + plan.capacity > 1 << 64:
         raise CorruptionError("a table's plan is not that of its shape")
     return shape, plan
 
@@ -241,6 +241,11 @@ def _plan_of(declaration: bytes, begin: int, slot_bytes: int) -> tuple[TableShap
             bool(has_log_time),
             tuple((str(name), str(kind)) for name, kind in timelines),
         )
+        # JSON may name half a character, which nobody could write down.
+        for text in (*shape.recording, *(name for name, _ in shape.timelines)):
+            text.encode()
+        if any(not name or "\0" in name for name, _ in shape.timelines):
+            raise CorruptionError("a timeline of a table has no name, or a zero in it")
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise CorruptionError(f"a table's head is damaged: {error}") from error
     names = {(part.archetype, part.field) for part in shape.parts}

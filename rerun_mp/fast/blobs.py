@@ -93,6 +93,10 @@ class Tensor(FastArchetype, form=TENSOR):
 
     __init__.__qualname__ = "TensorExt.__init__"
 
+    @property
+    def _layout(self) -> object:
+        return TENSOR, self._format, len(self._buffer)
+
     def _make(self, theirs: Any) -> Any:
         import numpy as np
 

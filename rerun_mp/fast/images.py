@@ -107,6 +107,10 @@ class Image(FastArchetype, form=IMAGE):
 
     __init__.__qualname__ = "ImageExt.__init__"  # as rerun's error messages have it
 
+    @property
+    def _layout(self) -> object:
+        return IMAGE, self._format, len(self._buffer)
+
     def _make(self, theirs: Any) -> Any:
         return theirs.from_fields(buffer=bytes(self._buffer), format=_made_format(self._format))
 
@@ -153,6 +157,10 @@ class DepthImage(FastArchetype, form=DEPTH_IMAGE):
 
     __init__.__qualname__ = "DepthImageExt.__init__"
 
+    @property
+    def _layout(self) -> object:
+        return DEPTH_IMAGE, self._format, len(self._buffer)
+
     def _make(self, theirs: Any) -> Any:
         *image_format, meter = self._format
         return theirs.from_fields(buffer=bytes(self._buffer), format=_made_format(tuple(image_format)), meter=meter)
@@ -185,6 +193,10 @@ class SegmentationImage(FastArchetype, form=SEGMENTATION_IMAGE):
         self._leave(image, **others)
 
     __init__.__qualname__ = "SegmentationImageExt.__init__"
+
+    @property
+    def _layout(self) -> object:
+        return SEGMENTATION_IMAGE, self._format, len(self._buffer)
 
     def _make(self, theirs: Any) -> Any:
         return theirs.from_fields(buffer=bytes(self._buffer), format=_made_format(self._format))

@@ -1,4 +1,4 @@
-"""`Points3D` and `Points2D`: the positions, kept as the array that the user gave.
+"""`Points3D` and `Points2D`: the positions, kept as a view of the array that the user gave.
 
 As in rerun, whose Arrow arrays point at a float32 array's own memory, what the user writes into the array before the
 points are logged is logged.
@@ -15,8 +15,6 @@ from rerun_mp.imports import when_loaded
 if TYPE_CHECKING:
     from types import ModuleType
 
-    import numpy as np
-    import numpy.typing as npt
 
 __all__ = ["POINTS_2D", "POINTS_3D", "Points2D", "Points3D"]
 
@@ -32,10 +30,10 @@ _float32: Any = None
 class Points3D(FastArchetype, form=POINTS_3D):
     """Positions in space and nothing else; points with colors, radii or labels are left to rerun's class.
 
-    Hot slot: `_block`, a C-contiguous float32 array of shape (n, 3), n > 0.
+    Hot slot: `_buffer`, n x 3 numbers in single precision as a contiguous memoryview of bytes, n > 0.
     """
 
-    __slots__ = ("_block",)
+    __slots__ = ("_buffer",)
 
     _fields = (
         "positions",
@@ -48,18 +46,18 @@ class Points3D(FastArchetype, form=POINTS_3D):
         "keypoint_ids",
     )
 
-    _block: npt.NDArray[np.float32]
+    _buffer: memoryview
 
     def __init__(self, positions: Any, **others: Any) -> None:
         if type(positions) is _ndarray and not others:
             shape = positions.shape
             if len(shape) == 2 and shape[1] == 3 and shape[0]:
                 if positions.dtype is _float32 and positions.flags.c_contiguous:
-                    self._block = positions
+                    self._buffer = positions.data.cast("B")
                     return
                 block = _block_of(positions)
                 if block is not None:
-                    self._block = block
+                    self._buffer = block.data.cast("B")
                     return
         self._leave(positions, **others)
 
@@ -67,34 +65,34 @@ class Points3D(FastArchetype, form=POINTS_3D):
 
     @property
     def _layout(self) -> Layout:
-        return Layout(Form.ARRAY, (Part("Points3D", "positions", "Position3D", "f4", 3, _thought(self._block)),))
+        return Layout(Form.ARRAY, (Part("Points3D", "positions", "Position3D", "f4", 3, _thought(self._buffer, 3)),))
 
     def _make(self, theirs: Any) -> Any:
-        return theirs(self._block)
+        return theirs(_numpy.frombuffer(self._buffer, _float32).reshape(-1, 3))
 
 
 class Points2D(FastArchetype, form=POINTS_2D):
     """Positions in a plane and nothing else; points with colors, radii or labels are left to rerun's class.
 
-    Hot slot: `_block`, a C-contiguous float32 array of shape (n, 2), n > 0.
+    Hot slot: `_buffer`, n x 2 numbers in single precision as a contiguous memoryview of bytes, n > 0.
     """
 
-    __slots__ = ("_block",)
+    __slots__ = ("_buffer",)
 
     _fields = ("positions", "radii", "colors", "labels", "show_labels", "draw_order", "class_ids", "keypoint_ids")
 
-    _block: npt.NDArray[np.float32]
+    _buffer: memoryview
 
     def __init__(self, positions: Any, **others: Any) -> None:
         if type(positions) is _ndarray and not others:
             shape = positions.shape
             if len(shape) == 2 and shape[1] == 2 and shape[0]:
                 if positions.dtype is _float32 and positions.flags.c_contiguous:
-                    self._block = positions
+                    self._buffer = positions.data.cast("B")
                     return
                 block = _block_of(positions)
                 if block is not None:
-                    self._block = block
+                    self._buffer = block.data.cast("B")
                     return
         self._leave(positions, **others)
 
@@ -102,10 +100,10 @@ class Points2D(FastArchetype, form=POINTS_2D):
 
     @property
     def _layout(self) -> Layout:
-        return Layout(Form.ARRAY, (Part("Points2D", "positions", "Position2D", "f4", 2, _thought(self._block)),))
+        return Layout(Form.ARRAY, (Part("Points2D", "positions", "Position2D", "f4", 2, _thought(self._buffer, 2)),))
 
     def _make(self, theirs: Any) -> Any:
-        return theirs(self._block)
+        return theirs(_numpy.frombuffer(self._buffer, _float32).reshape(-1, 2))
 
 
 def _block_of(positions: Any) -> Any:
@@ -119,9 +117,9 @@ def _block_of(positions: Any) -> Any:
         return None
 
 
-def _thought(positions: Any) -> int:
+def _thought(view: memoryview, dimensions: int) -> int:
     """Return how many points such rows are thought to have, so that the rows of a table are of one magnitude."""
-    return 1 << (len(positions).bit_length() - 1)
+    return 1 << ((len(view) // (4 * dimensions)).bit_length() - 1)
 
 
 def _take_arrays(numpy: ModuleType) -> None:

@@ -31,10 +31,14 @@ _libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 _libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
 
-def map_file(descriptor: int, size: int, *, writable: bool) -> int:
-    """Map `size` bytes of a file, shared, and return the address. The descriptor may be closed afterwards."""
+def map_file(descriptor: int, size: int, *, writable: bool, shared: bool = True) -> int:
+    """Map `size` bytes of a file and return the address. The descriptor may be closed afterwards.
+
+    What is written to a mapping that is not shared stays with this process.
+    """
     protection = _PROT_READ | (_PROT_WRITE if writable else 0)
-    return _checked_address(_libc.mmap(None, size, protection, _MAP_SHARED, descriptor, 0))
+    kind = _MAP_SHARED if shared else _MAP_PRIVATE
+    return _checked_address(_libc.mmap(None, size, protection, kind, descriptor, 0))
 
 
 def map_private(size: int) -> int:

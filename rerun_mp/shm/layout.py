@@ -2,7 +2,7 @@
 
 ::
 
-    offset 0                    one page        4096                        + producers * 128
+    offset 0                    one page        4096                        + producers * 192
     ┌───────────────────────────────────────────┬───────────────────────────┬──────────────────────────┐
     │ header: identity, collector's words, ...  │ producers table           │ control table            │
     └───────────────────────────────────────────┴───────────────────────────┴──────────────────────────┘
@@ -19,19 +19,23 @@
      24  taken A   sweep << 28 | taken                  collector
      32  taken B   sweep << 28 | taken                  collector
      40  kind      what the slot holds                  claimer, before it stores OPEN
-     48  spare     capacity of a table                  claimer, before it stores OPEN
+     48  rows      rows of the committed frames; what a table has is its count. Owner, before it stores the count
      56  spare
 
-    one entry of the producers table, 128 bytes
+    one entry of the producers table, 192 bytes
       0  state     FREE or LIVE | generation << 8       newcomer under its lease; the collector frees
       8  pid       for people; never used as proof of life                newcomer
      16  started   nanoseconds since the epoch                            newcomer
      24  dropped   rows that a policy dropped                             producer
      32  blocked   nanoseconds spent waiting for space                    producer
-     40  total A   sweep (16 bits) << 48 | rows delivered                 collector
+     40  total A   sweep (16 bits) << 48 | rows brought into stores       collector
      48  total B   the same                                               collector
-     56  damaged   rows whose bytes were not what they claimed            collector
-     64  name      UTF-8, padded with zeros, 64 bytes                     newcomer
+     56  damage A  the same for rows whose bytes were not what they       collector
+     64  damage B  claimed                                                collector
+     72  first row counter half of its first row id: tells whose a row is  newcomer
+     80  refused   rows whose call raised RingFullError                   producer
+     88  spare, 40 bytes
+    128  name      UTF-8, padded with zeros, 64 bytes                     newcomer
 
 All words are unsigned, 8 bytes, 8-aligned, little-endian, stored and loaded through a `memoryview` cast to "Q": one
 machine store, never torn. `struct.pack_into` zeroes the field first and is never used on a shared word.
@@ -70,15 +74,18 @@ VERSION = 1
 PAGE = 4096
 WORD = 8
 LINE_BYTES = 64
-PRODUCER_BYTES = 128
+PRODUCER_BYTES = 192
 LINE_WORDS = LINE_BYTES // WORD
 PRODUCER_WORDS = PRODUCER_BYTES // WORD
-NAME_OFFSET = 64
+NAME_OFFSET = 128
 NAME_BYTES = 64
 
 
 class Header:
-    """Word indices in the header page. Written once by the creator unless another writer is named."""
+    """Word indices in the header page. Written once by the creator unless another writer is named.
+
+    Magic, version and nonce are at these places in every version.
+    """
 
     MAGIC = 0
     VERSION = 1
@@ -92,6 +99,7 @@ class Header:
     BLOCK_TIMEOUT_NS = 9
     CREATED_NS = 10
     FLUSH_TICK_NS = 11
+    SPOOL_BYTES = 12
 
     SWEEP_DONE = 16
     """Number of the last sweep that is wholly in the store. Collector. This one store makes a sweep done."""
@@ -112,6 +120,11 @@ class Header:
     USABLE_SLOTS = 24
     """Slots that were not UNUSABLE at the last sweep. Creator, then collector. A hint, as FREE_SLOTS."""
 
+    DROPPED = 48
+    """Rows that the session has dropped, a word for each of `accounts.REASONS`. Collector; exact at the end."""
+    INCOMPLETE_FILES = 56
+    """Files of which rows still lie in the spool because they could not be completed. Collector, at the end."""
+
     GUARD_PID = 32
     """Guard."""
 
@@ -123,6 +136,9 @@ class Header:
     SPOOL_DIRECTORY = 2560
     """Byte offset of a path: length (u64), then UTF-8. Creator."""
     PATH_BYTES = 1500
+
+    IDENTITY = (slice(0, 8 * (SPOOL_BYTES + 1)), slice(RUNTIME_DIRECTORY, SPOOL_DIRECTORY + 8 + PATH_BYTES))
+    """The bytes that only the creator writes."""
 
 
 class Attention:
@@ -143,7 +159,7 @@ class Line:
     TAKEN_A = 3
     TAKEN_B = 4
     KIND = 5
-    CAPACITY = 6
+    ROWS = 6
 
 
 class ProducerWord:
@@ -156,7 +172,10 @@ class ProducerWord:
     BLOCKED_NS = 4
     TOTAL_A = 5
     TOTAL_B = 6
-    DAMAGED = 7
+    DAMAGE_A = 7
+    DAMAGE_B = 8
+    FIRST_ROW = 9
+    REFUSED = 10
 
 
 class SlotState:
@@ -183,7 +202,9 @@ class SessionState:
     LIVE = 0
     ENDING = 1
     FILES_COMPLETE = 2
-    ENDED = 3
+    REMOVING = 3
+    """Everybody has got what there was; nothing is opened any more."""
+    ENDED = 4
 
 
 class Kind:
@@ -210,11 +231,17 @@ class Lock:
     PRODUCERS = BASE + (1 << 20)
     SLOTS = BASE + (1 << 30)
 
+    LIVES = 4
+    """So many bytes from BASE on are held where somebody lives: a participant, or a collector, there or to be."""
+
 
 PRODUCER_BITS = 16
 GENERATION_MASK = (1 << 40) - 1
 TAKEN_BITS = 28
 TAKEN_MASK = (1 << TAKEN_BITS) - 1
+MOST_SWEEPS = 1 << (64 - TAKEN_BITS - 1)
+"""A greater number of a sweep is damage: at a thousand a second it takes a year to get there."""
+MOST_WORD = (1 << 64) - 1
 TOTAL_BITS = 48
 TOTAL_MASK = (1 << TOTAL_BITS) - 1
 

@@ -39,9 +39,12 @@ def try_lock(descriptor: int, byte: int, *, shared: bool = False) -> bool:
     return True
 
 
-def is_held(descriptor: int, byte: int) -> bool:
-    """Say whether another open file description than `descriptor`'s holds a lock, shared or not, on `byte`."""
-    return _holding(descriptor, byte) != fcntl.F_UNLCK
+def is_held(descriptor: int, byte: int, count: int = 1) -> bool:
+    """Say whether another open file description than `descriptor`'s holds a lock, shared or not, on `byte`.
+
+    Or on any of `count` bytes from there on.
+    """
+    return _holding(descriptor, byte, count) != fcntl.F_UNLCK
 
 
 def is_shared(descriptor: int, byte: int) -> bool:
@@ -49,8 +52,8 @@ def is_shared(descriptor: int, byte: int) -> bool:
     return _holding(descriptor, byte) == fcntl.F_RDLCK
 
 
-def _holding(descriptor: int, byte: int) -> int:
-    answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0))
+def _holding(descriptor: int, byte: int, count: int = 1) -> int:
+    answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, count, 0))
     return int(_FLOCK.unpack(answer)[0])
 
 

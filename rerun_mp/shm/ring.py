@@ -22,6 +22,7 @@ from rerun_mp.shm.layout import (
     LINE_BYTES,
     LINE_WORDS,
     MAGIC,
+    MOST_WORD,
     TAKEN_BITS,
     TAKEN_MASK,
     TOTAL_BITS,
@@ -55,7 +56,16 @@ class Ring:
         self._state_bytes = self.memory[first * WORD : (first + geometry.slots * LINE_WORDS) * WORD : LINE_BYTES]
         """Their low bytes: the `SlotState` of each."""
 
-    def format(self, nonce: bytes, *, policy: int, block_timeout_ns: int, flush_tick_ns: int, created_ns: int) -> None:
+    def format(
+        self,
+        nonce: bytes,
+        *,
+        policy: int,
+        block_timeout_ns: int,
+        flush_tick_ns: int,
+        created_ns: int,
+        spool_bytes: int = 0,
+    ) -> None:
         """Write the header of a new segment. Everything else is zero, which means free and never touched."""
         words, geometry = self.words, self.geometry
         words[Header.VERSION] = VERSION
@@ -69,6 +79,7 @@ class Ring:
         words[Header.BLOCK_TIMEOUT_NS] = block_timeout_ns
         words[Header.FLUSH_TICK_NS] = flush_tick_ns
         words[Header.CREATED_NS] = created_ns
+        words[Header.SPOOL_BYTES] = spool_bytes
         words[Header.FREE_SLOTS] = geometry.slots
         words[Header.USABLE_SLOTS] = geometry.slots
         words[Header.MAGIC] = MAGIC
@@ -112,16 +123,22 @@ class Ring:
         other = Line.TAKEN_A if a >> TAKEN_BITS == sweep or (a <= b and b >> TAKEN_BITS != sweep) else Line.TAKEN_B
         self.words[line + other] = sweep << TAKEN_BITS | taken
 
-    def done(self, slot: int) -> int:
-        """Return how far a slot is in the store: its greatest `taken` whose sweep is not above the header's."""
-        sweep = self.words[Header.SWEEP_DONE]
+    def done(self, slot: int, sweep: int | None = None) -> int:
+        """Return how far a slot is in the store: its greatest `taken` whose sweep is not above the last one done.
+
+        `sweep` is that number, if the caller knows it better than the header.
+        """
+        sweep = self.words[Header.SWEEP_DONE] if sweep is None else sweep
         line = self.geometry.line_word(slot)
         a, b = self.words[line + Line.TAKEN_A], self.words[line + Line.TAKEN_B]
         return max((word & TAKEN_MASK for word in (a, b) if word >> TAKEN_BITS <= sweep), default=0)
 
-    def in_flight(self, slot: int) -> int | None:
-        """Return the `taken` of the sweep that follows the last done one, or None if it had not got to this slot."""
-        sweep = self.words[Header.SWEEP_DONE] + 1
+    def in_flight(self, slot: int, sweep: int | None = None) -> int | None:
+        """Return the `taken` of the sweep that follows the last done one, or None if it had not got to this slot.
+
+        `sweep` as in `done`.
+        """
+        sweep = (self.words[Header.SWEEP_DONE] if sweep is None else sweep) + 1
         line = self.geometry.line_word(slot)
         for word in (self.words[line + Line.TAKEN_A], self.words[line + Line.TAKEN_B]):
             if word >> TAKEN_BITS == sweep:
@@ -136,12 +153,16 @@ class Ring:
         """Return a slot to the producers. The line is cleared first and the state stored last."""
         words = self.words
         line = self.geometry.line_word(slot)
-        words[line + Line.EPOCH] += 1
+        words[line + Line.EPOCH] = (words[line + Line.EPOCH] + 1) & MOST_WORD
         words[line + Line.COUNT] = 0
         words[line + Line.TAKEN_A] = 0
         words[line + Line.TAKEN_B] = 0
-        words[line + Line.CAPACITY] = 0
+        words[line + Line.ROWS] = 0
         self.states[slot] = SlotState.FREE
+
+    def count_up(self, word: int, number: int) -> None:
+        """Add to a word that only the collector writes. It stays at its greatest value, which only damage brings."""
+        self.words[word] = min(self.words[word] + number, MOST_WORD)
 
     def offer_again(self) -> None:
         """Let producers try again to reserve memory for slots that had none."""
@@ -150,30 +171,40 @@ class Ring:
             if state == SlotState.UNUSABLE:
                 states[slot] = SlotState.UNTOUCHED
 
-    def add_total(self, producer: int, sweep: int, rows: int) -> None:
-        """Note that sweep `sweep` delivers `rows` more rows of a producer, over the older of its two words."""
-        entry = self.geometry.producer_word(producer)
-        total = self.total(producer) + rows
-        a, b = self.words[entry + ProducerWord.TOTAL_A], self.words[entry + ProducerWord.TOTAL_B]
+    def rows_word(self, slot: int) -> int:
+        """Return the index in `words` of how many rows a slot's frames have."""
+        return self.geometry.line_word(slot) + Line.ROWS
+
+    def add_total(self, producer: int, sweep: int, rows: int, word: int = ProducerWord.TOTAL_A) -> None:
+        """Note that sweep `sweep` brings `rows` more rows of a producer, over the older of its two words.
+
+        `word` is the first of the two: TOTAL_A of those delivered, DAMAGE_A of those damaged.
+        """
+        entry = self.geometry.producer_word(producer) + word
+        total = self.total(producer, word, sweep - 1) + rows
         # The word that `total` read from must stay; sweeps are compared modulo 2**16 and differ by less than half.
-        current = self._total_word(a, b)
-        other = ProducerWord.TOTAL_B if current == ProducerWord.TOTAL_A else ProducerWord.TOTAL_A
+        other = 1 - self._current(self.words[entry], self.words[entry + 1], sweep - 1)
         self.words[entry + other] = (sweep & 0xFFFF) << TOTAL_BITS | (total & TOTAL_MASK)
 
-    def total(self, producer: int) -> int:
-        """Return how many rows of a producer are in the store, by the last sweep that is done."""
-        entry = self.geometry.producer_word(producer)
-        a, b = self.words[entry + ProducerWord.TOTAL_A], self.words[entry + ProducerWord.TOTAL_B]
-        return (a if self._total_word(a, b) == ProducerWord.TOTAL_A else b) & TOTAL_MASK
+    def total(self, producer: int, word: int = ProducerWord.TOTAL_A, sweep: int | None = None) -> int:
+        """Return how many rows of a producer are in the store, or damaged, by the last sweep that is done.
 
-    def _total_word(self, a: int, b: int) -> int:
-        in_flight = (self.words[Header.SWEEP_DONE] + 1) & 0xFFFF
+        `word` as in `add_total`, `sweep` as in `done`.
+        """
+        entry = self.geometry.producer_word(producer) + word
+        pair = (self.words[entry], self.words[entry + 1])
+        return pair[self._current(*pair, self.words[Header.SWEEP_DONE] if sweep is None else sweep)] & TOTAL_MASK
+
+    @staticmethod
+    def _current(a: int, b: int, sweep: int) -> int:
+        """Return which of a pair of words says what is done: 0 or 1."""
+        in_flight = (sweep + 1) & 0xFFFF
         if a >> TOTAL_BITS == in_flight and a & TOTAL_MASK:
-            return ProducerWord.TOTAL_B
+            return 1
         if b >> TOTAL_BITS == in_flight and b & TOTAL_MASK:
-            return ProducerWord.TOTAL_A
+            return 0
         # Totals only grow.
-        return ProducerWord.TOTAL_A if a & TOTAL_MASK >= b & TOTAL_MASK else ProducerWord.TOTAL_B
+        return 0 if a & TOTAL_MASK >= b & TOTAL_MASK else 1
 
 
 def fence() -> None:

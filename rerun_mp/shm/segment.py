@@ -14,14 +14,26 @@ import contextlib
 import os
 import stat
 import time
+from io import FileIO
 
 from rerun_mp.errors import PrivacyError, SharedMemoryError
 from rerun_mp.shm import kernel, leases
 from rerun_mp.shm.layout import MAGIC, PAGE, VERSION, Geometry, Header, Lock
 from rerun_mp.shm.ring import Ring
-from rerun_mp.shm.transient import Transient
+from rerun_mp.shm.transient import close_in_children, no_forks
 
-__all__ = ["DIRECTORY", "ClaimLocks", "Segment", "attach", "create", "open_checked"]
+__all__ = [
+    "DIRECTORY",
+    "ClaimLocks",
+    "Segment",
+    "attach",
+    "create",
+    "directory_at",
+    "ending_path",
+    "nonce_of",
+    "open_checked",
+    "read_header",
+]
 
 DIRECTORY = "/dev/shm"
 MINIMUM_SLOTS = 4
@@ -30,7 +42,7 @@ MINIMUM_SLOTS = 4
 class Segment:
     """A mapped segment. Its mapping is never undone, so that no late reader can crash."""
 
-    __slots__ = ("_address", "inode", "participants", "path", "ring")
+    __slots__ = ("_address", "_identity", "_nonce", "_paths", "inode", "participants", "path", "ring")
 
     def __init__(
         self, path: str, inode: int, address: int, geometry: Geometry, participants: leases.Lease | None
@@ -39,14 +51,30 @@ class Segment:
         self.inode = inode
         self._address = address
         self.ring = Ring(kernel.view(address, geometry.total_bytes), geometry)
+        self._nonce = b""
+        self._paths: dict[int, str] = {}
+        self._identity: list[tuple[slice, bytes]] = []
+        """What only the creator writes: which bytes of the header, and what they were."""
         self.participants = participants
         """This process's share in the session's life; None for the collector, which has none."""
 
     @property
     def nonce(self) -> bytes:
         """Sixteen random bytes that no other segment has, not even a later one under the same name."""
-        words = self.ring.words
-        return b"".join(words[i].to_bytes(8, "little") for i in (Header.NONCE_LOW, Header.NONCE_HIGH))
+        # Read once, as the paths are: what is in the header may be damaged later.
+        if not self._nonce:
+            self._nonce = nonce_of(self.ring.words)
+        return self._nonce
+
+    @property
+    def living_path(self) -> str:
+        """The name that its processes know it by."""
+        return self.path.removesuffix(ending_path("", self.nonce.hex()))
+
+    @property
+    def ending_path(self) -> str:
+        """The name that it has once its session is ending."""
+        return ending_path(self.living_path, self.nonce.hex())
 
     @property
     def runtime_directory(self) -> str:
@@ -58,6 +86,18 @@ class Segment:
         """Where rows without a file wait, on disk."""
         return self._path_at(Header.SPOOL_DIRECTORY)
 
+    def remember(self) -> None:
+        """Read what says whose segment this is, before anybody can have damaged it."""
+        if not (self.nonce and self.runtime_directory and self.spool_directory):
+            raise SharedMemoryError(f"{self.path} names no directories; its header is damaged")
+        self._identity = [(part, bytes(self.ring.memory[part])) for part in Header.IDENTITY]
+
+    def restore_identity(self) -> None:
+        """Put back what says whose segment this is, if it was written over: whoever comes next must find it."""
+        for part, content in self._identity:
+            if self.ring.memory[part] != content:
+                self.ring.memory[part] = content
+
     def map_ahead(self, slot: int) -> None:
         """Map a slot's pages into this process, all at once; they have been reserved."""
         geometry = self.ring.geometry
@@ -65,8 +105,10 @@ class Segment:
         with contextlib.suppress(OSError):
             kernel.advise(self._address + geometry.slot_offset(slot), geometry.slot_bytes, kernel.MADV_POPULATE_WRITE)
 
-    def open(self) -> int:
+    def open(self, *, is_ending: bool = False) -> int:
         """Open the segment's file again and return a descriptor of one's own.
+
+        With `is_ending`, also if it has been renamed because its session is ending.
 
         Raises
         ------
@@ -74,7 +116,8 @@ class Segment:
             If the name is gone or shows another file: somebody removed the segment under us.
         """
         try:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            path = self.ending_path if is_ending and os.path.exists(self.ending_path) else self.path
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError as error:
             raise SharedMemoryError(
                 f"{self.path} has been removed while this process uses it; rows can no longer be logged there. "
@@ -86,38 +129,49 @@ class Segment:
         return descriptor
 
     def _path_at(self, offset: int) -> str:
-        length = self.ring.words[offset // 8]
-        if length > Header.PATH_BYTES:
-            raise SharedMemoryError(f"{self.path} names a directory of {length} bytes; its header is damaged")
-        return bytes(self.ring.memory[offset + 8 : offset + 8 + length]).decode()
+        found = self._paths.get(offset)
+        if found is None:
+            found = self._paths[offset] = directory_at(self.ring.memory, offset, self.path)
+        return found
+
+
+def nonce_of(words: memoryview) -> bytes:
+    """Return the nonce that a header's words hold."""
+    return b"".join(words[i].to_bytes(8, "little") for i in (Header.NONCE_LOW, Header.NONCE_HIGH))
+
+
+def directory_at(memory: memoryview, offset: int, path: str) -> str:
+    """Return the directory that the header of the segment at `path` names at `offset`.
+
+    Raises
+    ------
+    SharedMemoryError
+        If it is none.
+    """
+    length = int.from_bytes(memory[offset : offset + 8], "little")
+    raw = bytes(memory[offset + 8 : offset + 8 + min(length, Header.PATH_BYTES)])
+    if length > Header.PATH_BYTES or b"\0" in raw:
+        raise SharedMemoryError(f"{path} names a directory of {length} bytes; its header is damaged")
+    return os.fsdecode(raw)
+
+
+def ending_path(path: str, nonce: str) -> str:
+    """Return the name of the ending session's segment that lay at `path`; `nonce` is its nonce in hex."""
+    return f"{path}.{nonce[:16]}"
 
 
 class ClaimLocks:
     """The locks of the slots that one claim tries, on an open file description made for this claim alone.
 
     An inherited description would share its locks with the parent, and a kept descriptor may be closed by the program
-    and its number given to a file of the user's.
+    and its number given to a file of the user's. They are held until the description is closed.
     """
 
-    __slots__ = ("_descriptor", "_geometry", "_segment", "_transient")
+    __slots__ = ("_descriptor", "_geometry")
 
-    def __init__(self, segment: Segment) -> None:
-        self._segment = segment
+    def __init__(self, segment: Segment, descriptor: int) -> None:
         self._geometry = segment.ring.geometry
-        self._transient = Transient()
-        self._descriptor = -1
-
-    def __enter__(self) -> ClaimLocks:
-        self._transient.__enter__()
-        try:
-            self._descriptor = self._transient.own(self._segment.open())
-        except BaseException:
-            self._transient.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._transient.__exit__()
+        self._descriptor = descriptor
 
     def lock(self, slot: int) -> bool:
         """Take a slot's lock without waiting."""
@@ -138,6 +192,7 @@ def create(
     policy: int = 0,
     block_timeout_ns: int = 0,
     flush_tick_ns: int = 0,
+    spool_bytes: int = 0,
 ) -> Segment | None:
     """Make and publish a segment, with this process as its first participant. None if the name is taken.
 
@@ -164,10 +219,11 @@ def create(
                 f"no space for a session in {DIRECTORY}: {needed} bytes are needed at least, "
                 f"{free.f_bavail * free.f_frsize} are free. Enlarge it (Docker: --shm-size) or remove what fills it."
             )
-        made = Segment(path, os.fstat(descriptor).st_ino, _map(descriptor, geometry), geometry, None)
+        address = kernel.map_file(descriptor, geometry.total_bytes, writable=True)
+        made = Segment(path, os.fstat(descriptor).st_ino, address, geometry, None)
         ring = made.ring
         for offset, text in ((Header.RUNTIME_DIRECTORY, runtime_directory), (Header.SPOOL_DIRECTORY, spool_directory)):
-            raw = text.encode()
+            raw = os.fsencode(text)
             if len(raw) > Header.PATH_BYTES:
                 raise SharedMemoryError(f"the path {text!r} is longer than {Header.PATH_BYTES} bytes")
             ring.memory[offset + 8 : offset + 8 + len(raw)] = raw
@@ -177,10 +233,12 @@ def create(
             policy=policy,
             block_timeout_ns=block_timeout_ns,
             flush_tick_ns=flush_tick_ns,
+            spool_bytes=spool_bytes,
             created_ns=time.time_ns(),
         )
         made.participants = participants = _participate(descriptor)
         assert participants is not None, "nobody else knows this file yet"
+        made.remember()
         try:
             kernel.link_descriptor(descriptor, path)
         except FileExistsError:
@@ -191,8 +249,10 @@ def create(
         os.close(descriptor)
 
 
-def attach(path: str, *, participate: bool = True) -> Segment | None:
+def attach(path: str, *, participate: bool = True, shared: bool = True) -> Segment | None:
     """Join the segment that `path` shows. None if there is none, or the one there is ending.
+
+    Without `shared` it is only looked at: nothing that this process does to it can change it.
 
     Raises
     ------
@@ -215,8 +275,11 @@ def attach(path: str, *, participate: bool = True) -> Segment | None:
         try:
             if os.stat(path, follow_symlinks=False).st_ino != inode:
                 raise FileNotFoundError
-            geometry = _geometry_of(descriptor, path)
-            return Segment(path, inode, _map(descriptor, geometry), geometry, participants)
+            _, geometry = read_header(descriptor, path)
+            address = kernel.map_file(descriptor, geometry.total_bytes, writable=True, shared=shared)
+            joined = Segment(path, inode, address, geometry, participants)
+            joined.remember()
+            return joined
         except BaseException as error:
             if participants is not None:
                 participants.release()
@@ -252,14 +315,21 @@ def open_checked(path: str) -> int:
 
 def _participate(descriptor: int) -> leases.Lease | None:
     # On a description of its own: the mapping of the data would keep the lease for the life of the process.
-    with Transient() as transient:
-        own = transient.own(os.open(f"/proc/self/fd/{descriptor}", os.O_RDWR | os.O_CLOEXEC))
+    with no_forks(), FileIO(os.open(f"/proc/self/fd/{descriptor}", os.O_RDWR | os.O_CLOEXEC), "r+") as file:
+        own = close_in_children(file)
         if not leases.try_lock(own, Lock.PARTICIPANTS, shared=True):
             return None
         return leases.Lease.keep(own, inherited=True)
 
 
-def _geometry_of(descriptor: int, path: str) -> Geometry:
+def read_header(descriptor: int, path: str) -> tuple[memoryview, Geometry]:
+    """Return the header page of the segment that `descriptor` shows, as words, and its form.
+
+    Raises
+    ------
+    SharedMemoryError
+        If it is not a segment of this version of rerun_mp.
+    """
     size = os.fstat(descriptor).st_size
     head = os.pread(descriptor, PAGE, 0)
     words = memoryview(head).cast("Q") if len(head) == PAGE else None
@@ -272,11 +342,7 @@ def _geometry_of(descriptor: int, path: str) -> Geometry:
     problem = geometry.check()
     if problem is not None or geometry.total_bytes != size:
         raise SharedMemoryError(f"{path} is damaged: {problem or f'{size} bytes, expected {geometry.total_bytes}'}")
-    return geometry
-
-
-def _map(descriptor: int, geometry: Geometry) -> int:
-    return kernel.map_file(descriptor, geometry.total_bytes, writable=True)
+    return words, geometry
 
 
 def _reserve(descriptor: int, offset: int, size: int) -> bool:

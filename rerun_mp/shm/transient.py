@@ -4,6 +4,12 @@ A child forked while a claim is going on would keep the claim's open file descri
 for its whole life. So a fork waits (os.register_at_fork) until no other thread has such a descriptor open. A fork by
 the same thread, in a signal handler in the middle of a claim, cannot wait for itself: there the child closes them.
 
+An exception may end a claim anywhere, also as it begins or ends: a KeyboardInterrupt comes after any call. So what must
+not stay behind is let go of by `with` statements over objects made in C, on whose way out none comes::
+
+    with no_forks(), FileIO(segment.open(), "r+") as file:
+        descriptor = close_in_children(file)
+
 Forks made in C do not run these hooks; a slot that one of them keeps locked is passed over by claims and usable again
 when that child ends.
 """
@@ -12,47 +18,34 @@ from __future__ import annotations
 
 import os
 import threading
+from io import FileIO
 
-__all__ = ["Transient"]
+__all__ = ["close_in_children", "no_forks"]
 
 _mutex = threading.RLock()
 """Held while any descriptor of `_open` is open, and across every fork. In a forked child: another one, that is free."""
-_open: set[int] = set()
-"""In a forked child: closed, and another set."""
+_open: set[FileIO] = set()
+"""Some may be closed already. In a forked child: another set."""
 _forking: list[threading.RLock] = []
 """The locks that forks under way hold; more than one where a signal handler forks in the middle of a fork."""
 
 
-class Transient:
-    """A context that owns descriptors and closes them. Forks by other threads wait for its end."""
+def no_forks() -> threading.RLock:
+    """Return the mutex for which forks by other threads wait."""
+    return _mutex
 
-    __slots__ = ("_held", "_owned", "_set")
 
-    def __enter__(self) -> Transient:
-        self._held = _mutex
-        self._held.acquire()
-        self._set = _open
-        self._owned: list[int] = []
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        for descriptor in self._owned:
-            self._set.discard(descriptor)
-            # In a child that was forked from a signal handler in between, the hook below has closed it.
-            if self._set is _open:
-                os.close(descriptor)
-        self._held.release()
-
-    def own(self, descriptor: int) -> int:
-        """Take charge of an open descriptor and return it."""
-        self._set.add(descriptor)
-        self._owned.append(descriptor)
-        return descriptor
+def close_in_children(file: FileIO) -> int:
+    """Have an open file closed in a child forked by this very thread, until it is closed. Returns its descriptor."""
+    _open.difference_update([other for other in tuple(_open) if other.closed])
+    _open.add(file)
+    return file.fileno()
 
 
 def _before_fork() -> None:
-    _mutex.acquire()
+    # In this order: an exception after the first step lets the last hook fail, after the second it changes nothing.
     _forking.append(_mutex)
+    _mutex.acquire()
 
 
 def _after_fork_in_parent() -> None:
@@ -64,8 +57,8 @@ def _after_fork_in_child() -> None:
     _forking.pop()
     inherited, _open = _open, set()
     _mutex = threading.RLock()
-    for descriptor in inherited:
-        os.close(descriptor)
+    for file in inherited:
+        file.close()
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

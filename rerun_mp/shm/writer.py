@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from rerun_mp.shm.layout import LINE_WORDS, Line, SlotState
+from rerun_mp.shm.layout import LINE_WORDS, Kind, Line, SlotState
 from rerun_mp.shm.ring import Ring
 
 __all__ = ["ForkedError", "SlotWriter"]
@@ -89,8 +89,10 @@ class SlotWriter:
                     break
         return claimed
 
-    def write(self, slot: int, at: int, pieces: Iterable[bytes | memoryview], count: int) -> None:
+    def write(self, slot: int, at: int, pieces: Iterable[bytes | memoryview], count: int, rows: int = 0) -> None:
         """Write pieces one after the other from offset `at` of a slot on, then commit everything below `count`.
+
+        `rows` is how many rows all that is below `count` has.
 
         Raises
         ------
@@ -98,7 +100,7 @@ class SlotWriter:
             In a process forked since the owner registered. Nothing was committed.
         """
         self.scatter((slot,), pieces, at)
-        self.commit(slot, count)
+        self.commit(slot, count, rows)
 
     def fill(self, slot: int, at: int, data: bytes) -> None:
         """Write at offset `at` of a slot what no count says yet to exist: the head or the dictionary of a table.
@@ -140,12 +142,28 @@ class SlotWriter:
                     raise ForkedError
                 memory[begin:end] = part
 
-    def commit(self, slot: int, count: int) -> None:
-        """Store the count: everything below it exists from now on."""
-        words, index = self.ring.words, self.ring.count_word(slot)
+    def join(self, slots: Iterable[int]) -> None:
+        """Make slots, claimed as heads, parts of a chain whose head has no count yet.
+
+        Raises
+        ------
+        ForkedError
+            In a process forked since the owner registered.
+        """
+        words, first, alive, armed = self.ring.words, self._first_line + Line.KIND, self._alive, self._armed
+        for slot in slots:
+            index = first + slot * LINE_WORDS
+            if not alive[armed]:
+                raise ForkedError
+            words[index] = Kind.PART
+
+    def commit(self, slot: int, count: int, rows: int = 0) -> None:
+        """Store the count: everything below it exists from now on. `rows` is how many rows that is, for accounts."""
+        words, index, rows_index = self.ring.words, self.ring.count_word(slot), self.ring.rows_word(slot)
         alive, armed = self._alive, self._armed
         if not alive[armed]:
             raise ForkedError
+        words[rows_index] = rows
         words[index] = count
 
     def seal(self, slot: int) -> None:

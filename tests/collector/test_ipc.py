@@ -153,3 +153,42 @@ def test_two_columns_of_one_name_are_refused() -> None:
     twice: Any = pa.schema([pa.field("c", pa.list_(pa.int8()))] * 2)
     with pytest.raises(CorruptionError, match="names its columns"):
         trust_schema(twice.serialize().to_pybytes())
+
+
+@pytest.mark.parametrize("junk", [b"\xff", b"\0"])
+def test_a_field_whose_name_rerun_would_die_of_is_refused(junk: bytes) -> None:
+    """A name that is not UTF-8 aborts a process in rerun-sdk, with no exception; behind a zero it reads nothing."""
+    array: Any = pa.array([[{"zzzz": 1}]], pa.list_(pa.struct([("zzzz", pa.int8())])))
+    schema = schema_of(step([1]), column(array, "c")).serialize().to_pybytes()
+    assert schema.count(b"zzzz\0") == 1
+    trust_schema(schema)
+    with pytest.raises(CorruptionError):
+        trust_schema(schema.replace(b"zzzz\0", b"zz" + junk + b"z\0"))
+
+
+def test_a_null_where_none_may_be_is_refused() -> None:
+    """rerun-sdk writes it, and then no reader opens the file any more, whatever else is in it."""
+    kind: Any = pa.list_(pa.struct([pa.field("a", pa.int8(), nullable=False)]))
+    fine: Any = pa.array([[{"a": 1}, {"a": 2}]], kind)
+    missing: Any = pa.StructArray.from_arrays([pa.array([1, None], pa.int8())], fields=[kind.value_type.field(0)])
+    offsets = pa.py_buffer(struct.pack("<2i", 0, 2))
+    wrong: Any = pa.Array.from_buffers(kind, 1, [None, offsets], children=[missing])
+    for array, is_fine in ((fine, True), (wrong, False)):
+        columns = (step([1]), column(array, "c"))
+        whole = frame(shape_of(schema_of(*columns)), *columns, row_id=(7, 1))
+        if is_fine:
+            decode_frame(whole, trust_schema(whole.shape.schema))
+        else:
+            with pytest.raises(CorruptionError, match="null"):
+                decode_frame(whole, trust_schema(whole.shape.schema))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_frame_that_holds_more_than_its_rows_is_refused(stream: bool) -> None:
+    """Its length was forged, and it has swallowed the frame behind it."""
+    columns = (step([1]), column(pa.array([[1.0]], pa.list_(pa.float64())), "c"))
+    whole = frame(shape_of(schema_of(*columns)), *columns, row_id=(7, 1), stream=stream)
+    trusted = trust_schema(whole.shape.schema)
+    assert decode_frame(whole, trusted).num_rows == 1
+    with pytest.raises(CorruptionError):
+        decode_frame(with_body(whole, bytes(whole.body) + bytes(64)), trusted)

@@ -189,6 +189,31 @@ def test_a_frozen_viewer_costs_neither_the_file_nor_memory_and_catches_up(
     one.finish()
 
 
+def test_a_viewer_that_freezes_while_it_catches_up_is_sent_no_more_than_a_few_megabytes(
+    one: RecordingStore, spec: SinkSpec, serve: Callable[[], Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hazard 6: all is there to be sent at once, and rerun-sdk would take hundreds of megabytes for it."""
+    total, server, read = 60, serve(), one.read
+    for number in range(total):
+        one.append([blob(number)])
+        one.flush(10.0)
+
+    def freeze_and_read(since: int = 0) -> Iterator[tuple[int, Any]]:
+        if since == 0:
+            server.freeze()
+        return read(since)
+
+    monkeypatch.setattr(one, "read", freeze_and_read)
+    sink = LiveSink(spec, one)
+    wait_until(lambda: sink.status()["state"] == "stalled", timeout_secs=30)
+    assert sink.status()["sent_chunks"] < 20
+    server.thaw()
+    wait_until(lambda: is_up_to_date(one, sink), timeout_secs=30)
+    assert sink.close(10.0)
+    wait_until(lambda: has(server, set(range(total))))
+    one.finish()
+
+
 def test_a_stopped_sink_delivers_what_came_before_and_nothing_that_came_after(
     one: RecordingStore, spec: SinkSpec, serve: Callable[[], Server], tmp_path: Path
 ) -> None:

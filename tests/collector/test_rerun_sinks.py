@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from rerun.chunk import RrdReader
 
 from rerun_mp.collector.rerun_sinks import SinkWriter, merge, open_file, open_grpc, read_file
+from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import FlushTimeoutError, ResourceError
 from tests.collector.made_frames import RECORDING, row_ids
 from tests.collector.test_live import blob
@@ -69,6 +71,26 @@ def test_merging_leaves_out_repeated_chunks_and_keeps_the_order(tmp_path: Path) 
     writer.close(10.0)
     verify(target)
     assert [chunk.id for chunk in RrdReader(target).stream()] == [c.chunk_id for c in chunks([3, 1, 2, 4])]
+
+
+def test_files_of_one_recording_take_no_more_threads_than_one(tmp_path: Path) -> None:
+    """Hazard 27: a spool that rotates writes thousands; rerun-sdk keeps two threads of every stream it ever had."""
+    recording = RecordingKey("app", "many files")
+
+    def write(number: int) -> int:
+        writer = open_file(tmp_path / f"{number}.rrd", recording)
+        writer.send(chunks([number])[0])
+        writer.close(10.0)
+        return len(os.listdir("/proc/self/task"))
+
+    threads = write(0)
+    for number in range(1, 20):
+        assert write(number) <= threads + 6, "two more with each file"
+        verify(tmp_path / f"{number}.rrd")
+    for number in range(20):
+        reader = RrdReader(tmp_path / f"{number}.rrd")
+        assert [(store.application_id, store.recording_id) for store in reader.recordings()] == [recording]
+        assert [chunk.id for chunk in reader.stream()] == [chunk.chunk_id for chunk in chunks([number])]
 
 
 def test_a_flush_to_a_frozen_viewer_times_out_within_a_few_megabytes(server: tuple[Server, SinkWriter]) -> None:

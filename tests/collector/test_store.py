@@ -209,6 +209,25 @@ def test_killed_collectors_cost_no_flushed_row_and_repeat_none(spool: Path, out:
     assert nothing_left(spool, out)
 
 
+def test_a_reader_misses_nothing_when_parts_become_one(spool: Path, out: Path) -> None:
+    """Wherever it was, and although what two parts have in common is left out of the whole file."""
+    live_and_be_killed(spool, out, [0, 1, 2])
+    live_and_be_killed(spool, out, [2, 3])
+    one = RecordingStore(RECORDING, spool, NONCE)
+    one.set_files([file_spec(out)])
+    put(one, [3, 99, 4])
+    before = [set(numbers_read(one, since)) for since in range(one.end + 1)]
+    readings = [one.read() for _ in range(one.end)]
+    seen = [[next(reading) for _ in range(n)] for n, reading in enumerate(readings)]
+    one.complete()
+    assert all(set(numbers_read(one, since)) >= numbers for since, numbers in enumerate(before))
+    for reading, entries in zip(readings, seen, strict=True):
+        entries.extend(reading)
+        chunk_ids = {chunk.id if hasattr(chunk, "id") else chunk.chunk_id for _, chunk in entries}
+        assert len(chunk_ids) == len(before[0])
+    one.finish()
+
+
 def test_a_file_whose_collector_was_killed_is_completed_by_the_next(spool: Path, out: Path) -> None:
     live_and_be_killed(spool, out, [0, 1])
     RecordingStore(RECORDING, spool, NONCE).finish()
@@ -268,19 +287,51 @@ def test_a_collector_killed_at_any_step_of_completing_leaves_all_for_the_next(
     assert nothing_left(spool, out)
 
 
+LARGE_LIFE = """
+import os, resource, signal, sys
+from pathlib import Path
+from rerun_mp.collector.store import RecordingStore
+from tests.collector.made_frames import RECORDING
+from tests.collector.test_live import blob
+from tests.collector.test_store import NONCE, file_spec
+store = RecordingStore(RECORDING, Path(sys.argv[1]), NONCE)
+if sys.argv[3] == "be killed":
+    store.set_files([file_spec(Path(sys.argv[2]))])
+    for number in range(300):
+        store.append([blob(number)])
+        store.flush(30.0)
+    os.kill(os.getpid(), signal.SIGKILL)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+store.finish()
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def test_completing_a_large_file_takes_little_memory(spool: Path, out: Path) -> None:
+    """Hazard 30: `rerun rrd merge` takes more than the file has. A file of 300 MB is copied as a stream."""
+    command = [sys.executable, "-c", LARGE_LIFE, str(spool), str(out)]
+    killed = subprocess.run([*command, "be killed"], cwd=ROOT, check=False, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    done = subprocess.run([*command, "finish"], cwd=ROOT, check=True, timeout=60, capture_output=True, text=True)
+    assert out.stat().st_size > 300_000_000
+    assert int(done.stdout) < 150, f"it took {done.stdout.strip()} MiB"
+    assert nothing_left(spool, out)
+
+
 def test_of_two_runs_with_one_path_the_later_has_it_and_neither_is_mixed(tmp_path: Path, out: Path) -> None:
     first = RecordingStore(RECORDING, tmp_path / "first", NONCE)
     first.set_files([file_spec(out)])
     put(first, [0, 1])
     later = RecordingStore(RECORDING, tmp_path / "later", b"another segment.")
     later.set_files([file_spec(out)])
-    put(first, [2])
-    put(later, [10, 11])
+    # If they wrote into one file, the first would write over what the later has written.
+    put(later, range(100, 160))
+    put(first, [2, 3])
     first.finish()
-    put(later, [12])
+    put(later, [160])
     later.finish()
     verify(out)
-    assert numbers_in(out) == [10, 11, 12]
+    assert numbers_in(out) == list(range(100, 161))
     assert os.listdir(out.parent) == [out.name]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ class Fast:
     """Stands for an archetype of fixed layout: what appends read are these attributes."""
 
     _block: Any
+    _buffer: Any
 
     def __init__(self, **slots: Any) -> None:
         self.__dict__.update(slots)
@@ -127,14 +129,14 @@ def test_arrays_come_back(sizes: tuple[int, ...]) -> None:
     ring = make_ring(GEOMETRY)
     blocks = [np.arange(n, 4 * n, dtype=np.float32).reshape(n, 3) for n in sizes]
     parts = (Part("Points3D", "positions", "Position3D", "f4", 3, 4),)
-    rows = [("pq"[n % 2], Fast(_block=block), n) for n, block in enumerate(blocks)]
+    rows = [("pq"[n % 2], Fast(_buffer=block.data.cast("B")), n) for n, block in enumerate(blocks)]
     table, _ = table_of(ring, Form.ARRAY, rows, parts)
     built = build_table_chunks([take(ring, table, 0, 2, []), take(ring, table, 2, 5, [])], nonce=NONCE)
     assert built.good_rows == {table.slot: 3}  # the last one's: a sweep takes a slot once
     assert read(built.chunks, "Points3D:positions") == {
         "/" + name: [(n, blocks[n].tolist()) for n in range(5) if "pq"[n % 2] == name] for name in "pq"
     }
-    table, _ = table_of(ring, Form.ARRAY, [("p", Fast(_block=np.zeros(4, np.float32)), 0)], parts)
+    table, _ = table_of(ring, Form.ARRAY, [("p", Fast(_buffer=memoryview(bytes(16))), 0)], parts)
     with pytest.raises(CorruptionError, match="within an instance"):
         take(ring, table, 0, 1, [])
 
@@ -195,6 +197,31 @@ def test_a_repeated_sweep_makes_the_same_chunks() -> None:
     assert not {chunk.chunk_id for chunk in first} & {chunk.chunk_id for chunk in others}
 
 
+def test_whatever_identifies_the_rows_is_in_the_chunk_id() -> None:
+    """Hazard 5: entities of one table, two slots or ranges, two segments: of equal ids readers keep only the first."""
+    ring = make_ring(GEOMETRY)
+    # Equal row ids and values, so that nothing but what identifies them differs.
+    rows = [(name, Fast(_value=1.0), 1) for name in "ab"]
+    (one, _), (other, _) = table_of(ring, Form.SCALARS, rows), table_of(ring, Form.SCALARS, rows)
+    first = take(ring, one, 0, 2, [])
+    alike = replace(first, time_half=np.full(2, 7, np.uint64))
+    variants = [
+        build_table_chunks([taken], nonce=nonce).chunks
+        for taken, nonce in (
+            (alike, NONCE),
+            (alike, b"another segment."),
+            (replace(alike, slot=other.slot), NONCE),
+            (replace(alike, epoch=2), NONCE),
+            (replace(alike, start=1, stop=3), NONCE),
+            (replace(alike, shape=alike.shape._replace(recording=RecordingKey("app", "another"))), NONCE),
+            (replace(alike, shape=alike.shape._replace(timelines=(("frame", "sequence"),))), NONCE),
+        )
+    ]
+    ids = [chunk.chunk_id for chunks in variants for chunk in chunks]
+    assert len(ids) == 2 * len(variants)
+    assert len(set(ids)) == len(ids)
+
+
 def test_row_ids_ascend_though_the_clock_steps_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """The time half of a row id is the running maximum; log_time is what the clock said."""
     ring = make_ring(GEOMETRY)
@@ -215,7 +242,8 @@ def test_damage_is_noticed_or_harmless(form: Form, at: int, junk: bytes) -> None
     """Any bytes anywhere in a slot give rows or a CorruptionError: no crash, and no row beyond the count."""
     ring = make_ring(GEOMETRY)
     archetype = Fast(_text="text", _level="INFO", _layout=PACKED)
-    archetype._block = bytes(19) if form == Form.PACKED else np.ones((3, 2), np.float32)
+    archetype._block = bytes(19)
+    archetype._buffer = np.ones((3, 2), np.float32).data.cast("B")
     rows = [("ab"[n % 2], archetype, n) for n in range(20)]
     table, _ = table_of(ring, form, rows, {Form.PACKED: PARTS, Form.ARRAY: PARTS[1:]}.get(form, ()))
     begin = GEOMETRY.slot_offset(table.slot) + at

@@ -61,11 +61,10 @@ def test_the_hot_slot_is_the_arrow_data(ours: Any, reruns: Any, dimensions: int,
         made = ours(positions)
         if not made._form:
             return
-        block = made._block
-        assert block.dtype == np.dtype("float32")
-        assert block.flags.c_contiguous
-        assert block.shape == (len(positions), dimensions)
-        flat = pa.Array.from_buffers(pa.float32(), block.size, [None, pa.py_buffer(block.tobytes())])
+        view = made._buffer
+        assert (view.format, view.ndim, view.c_contiguous) == ("B", 1, True)
+        assert len(view) == len(positions) * dimensions * 4
+        flat = pa.Array.from_buffers(pa.float32(), len(view) // 4, [None, pa.py_buffer(bytes(view))])
         item = pa.field("item", pa.float32(), nullable=False, metadata={})
         expected = pa.FixedSizeListArray.from_arrays(flat, type=pa.list_(item, dimensions))
         ((_, data),) = components(reruns(positions))
@@ -75,8 +74,8 @@ def test_the_hot_slot_is_the_arrow_data(ours: Any, reruns: Any, dimensions: int,
 @pytest.mark.parametrize(("ours", "reruns", "dimensions"), CLASSES, ids=["3D", "2D"])
 def test_a_float32_array_is_kept_as_it_is_and_others_are_converted(ours: Any, reruns: Any, dimensions: int) -> None:
     block = np.ones((4, dimensions), np.float32)
-    assert ours(block)._block is block
-    assert ours(block.astype(np.float64))._block.dtype == np.float32
+    assert np.shares_memory(np.frombuffer(ours(block)._buffer, np.float32), block)
+    assert bytes(ours(block.astype(np.float64))._buffer) == block.tobytes()
     assert ours(block[::2])._form
     assert not ours(block[:0])._form
     assert not ours(block, radii=1)._form

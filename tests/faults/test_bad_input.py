@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -16,7 +15,8 @@ import pytest
 
 from tests.conftest import RunPython
 from tests.harness.recordings import rows_of, verify
-from tests.harness.sessions import SessionWatch
+from tests.harness.sessions import SHARED_MEMORY, SessionWatch
+from tests.harness.small_disks import may_unshare, on_small_disks
 
 WRONG_CALLS = {
     "an int for an archetype": ("rr.log('bad', 42)", "AsComponents"),
@@ -114,6 +114,33 @@ def test_an_unwritable_path_is_refused_by_name_and_the_file_before_goes_on(
     assert Counter(row.entity_path for row in rows_of(path)) == {"row": 1 + len(paths)}
 
 
+LONG_PATHS = """
+import multiprocessing, sys
+import rerun_mp as rr
+
+def work(number):
+    rr.log("worker", rr.Scalars(1.0))
+
+if __name__ == "__main__":
+    rr.init("rerun_mp_long")
+    rr.save(sys.argv[1])
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        pool.map(work, range(10))
+"""
+
+
+def test_long_paths_of_our_directories_are_no_matter(place: Path, run_python: RunPython, tmp_path: Path) -> None:
+    """Hazard 25: sockets have paths of 107 bytes at most. There is none of ours, and our directories lie anywhere."""
+    path, environment = tmp_path / "out.rrd", {}
+    for name, variable in (("runtime", "XDG_RUNTIME_DIR"), ("cache", "XDG_CACHE_HOME")):
+        directory = place / name / ("a-directory-of-a-long-name-" * 7)
+        directory.mkdir(mode=0o700)
+        environment[variable] = str(directory)
+    run_python(LONG_PATHS, path, env=environment, timeout=30.0).check()
+    verify(path)
+    assert Counter(row.entity_path for row in rows_of(path)) == {"worker": 10}
+
+
 # ---- a port that is somebody else's --------------------------------------------------------------------------------
 
 NO_VIEWER = """
@@ -177,22 +204,6 @@ def other_server(answer: bytes) -> Iterator[int]:
 
 # ---- little shared memory ------------------------------------------------------------------------------------------
 
-NAMESPACE = """
-import os, sys
-size, program, *arguments = sys.argv[1:]
-mount = f'mount -t tmpfs -o size={size} none /dev/shm && exec "$@"'
-python = [sys.executable, "-X", "faulthandler", program, *arguments]
-os.execvp("unshare", ["unshare", "-rm", "sh", "-c", mount, "sh", *python])
-"""
-"""Runs a program with a /dev/shm of its own, of so many bytes."""
-
-
-def may_unshare() -> bool:
-    """Say whether this user may have a mount namespace of its own."""
-    command = ["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/dev/shm"]
-    return subprocess.run(command, check=False, capture_output=True).returncode == 0
-
-
 needs_namespace = pytest.mark.skipif(not may_unshare(), reason="unshare -rm is forbidden to this user here")
 
 LITTLE_MEMORY = """
@@ -233,7 +244,7 @@ def test_little_shared_memory_costs_no_row(size: str, filled: str, run_python: R
     """As in containers, and with somebody else who fills it: images by larger ways, and never a SIGBUS."""
     path, program, images = tmp_path / "out.rrd", tmp_path / "little.py", 30
     program.write_text(LITTLE_MEMORY)
-    run_python(NAMESPACE, size, program, path, str(images), filled, timeout=60.0).check()
+    run_python(*on_small_disks({SHARED_MEMORY: size}, program, path, str(images), filled), timeout=60.0).check()
     verify(path)
     counts = Counter(row.entity_path for row in rows_of(path))
     assert counts == {f"{kind}/{number}": images for kind in ("scalar", "image") for number in range(2)}
@@ -256,7 +267,7 @@ def test_no_shared_memory_at_all_is_said_and_leaves_the_program_alone(
 ) -> None:
     program = tmp_path / "none.py"
     program.write_text(NO_MEMORY)
-    done = run_python(NAMESPACE, "64k", program).check()
+    done = run_python(*on_small_disks({SHARED_MEMORY: "64k"}, program)).check()
     assert "no space for a session in /dev/shm" in done.stdout
     assert "--shm-size" in done.stdout
     assert not list(place.glob("*/rerun_mp"))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rerun_mp.settings import Settings
+from rerun_mp.shm.layout import SlotState
 from tests.conftest import StartPython
 from tests.harness.recordings import rows_of, verify
 from tests.harness.sessions import SessionWatch, Usage
@@ -128,6 +129,103 @@ def test_three_hundred_idle_processes_and_one_that_logs(
     assert counts == {"scalar": processes, "text": processes, "points": processes, "another": 2000}
     assert most.segment_bytes <= ring_bytes + TABLES
     assert_constant(seen)
+
+
+MANY_OPEN = """
+import os, sys
+import rerun_mp as rr
+
+rr.init("rerun_mp_open")
+rr.save(sys.argv[1])
+ready, is_ready = os.pipe()
+hold, release = os.pipe()
+for number in range(4):
+    if os.fork() == 0:
+        os.close(release)
+        for timeline in range(30):
+            # Each timeline is a table of its own, and each table a slot that stays open.
+            rr.reset_time()
+            rr.set_time(f"time_{timeline}", sequence=number)
+            rr.log("scalar", rr.Scalars(1.0))
+        os.write(is_ready, b"x")
+        os.read(hold, 1)
+        os._exit(0)
+here = 0
+while here < 4:
+    here += len(os.read(ready, 4))
+print("tables are open", flush=True)
+open(sys.argv[2]).read()
+os.close(release)
+for _ in range(4):
+    os.wait()
+"""
+
+
+def test_a_segment_has_locks_for_processes_not_for_slots(start_python: StartPython, tmp_path: Path) -> None:
+    """Hazard 29: a lock attempt looks at every lock of the file, so that open slots must not hold one each."""
+    path, fifo, watch = tmp_path / "out.rrd", tmp_path / "fifo", SessionWatch()
+    os.mkfifo(fifo)
+    program = start_python(MANY_OPEN, path, fifo, env=watch.environment)
+    program.wait_for_output("tables are open")
+    open_slots = watch.slot_states().count(SlotState.OPEN)
+    locks = locks_of(watch.segment)
+    fifo.write_bytes(b"")
+    program.wait().check()
+    # Some tables may have been closed early, because the many that were opened at once put the ring under pressure.
+    assert open_slots > 60
+    # The participants' one lease, a producer's for each child, guard and worker; a claim's own is gone.
+    assert len(locks) <= 1 + 4 + 2 + 2, f"{len(locks)} locks"
+    assert Counter(row.entity_path for row in rows_of(path)) == {"scalar": 120}
+
+
+def locks_of(path: Path) -> list[str]:
+    """Return what the kernel says of each lock on a file."""
+    suffix = f":{path.stat().st_ino}"
+    return [line for line in Path("/proc/locks").read_text().splitlines() if line.split()[-3].endswith(suffix)]
+
+
+MANY_RECORDINGS = """
+import os, sys
+import rerun_mp as rr
+
+rr.init("rerun_mp_recordings")
+recordings = []
+for number in range(int(sys.argv[2])):
+    recording = rr.new_recording("rerun_mp_recordings", recording_id=f"recording-{number}")
+    recording.save(f"{sys.argv[1]}/{number}.rrd")
+    recording.log("row", rr.Scalars(float(number)))
+    recordings.append(recording)
+rr.flush()
+for number in range(0, len(recordings), 10):
+    recordings[number].log("again", rr.Scalars(float(number)))
+rr.flush()
+print("all are stored", flush=True)
+open(sys.argv[3]).read()
+"""
+
+
+def test_recordings_beyond_64_rest_and_are_whole_all_the_same(start_python: StartPython, tmp_path: Path) -> None:
+    """Hazard 27: each that is being written takes three threads and a descriptor, so the longest unused make room.
+
+    Two of the threads remain, whatever a recording's files were: rerun-sdk keeps them as long as it lives.
+    """
+    files, fifo, recordings, watch = tmp_path / "files", tmp_path / "fifo", 150, SessionWatch()
+    files.mkdir()
+    os.mkfifo(fifo)
+    program = start_python(MANY_RECORDINGS, files, str(recordings), fifo, env=watch.environment)
+    program.wait_for_output("all are stored", timeout_secs=60.0)
+    used = watch.usage()
+    fifo.write_bytes(b"")
+    program.wait().check()
+    assert used.threads <= 2 * recordings + 64 + 32, f"{used.threads} threads"
+    assert used.descriptors <= 64 + 64, f"{used.descriptors} descriptors"
+    assert len(list(files.iterdir())) == recordings
+    for number in range(recordings):
+        path = files / f"{number}.rrd"
+        counts = Counter(row.entity_path for row in rows_of(path))
+        assert counts == ({"row": 1} if number % 10 else {"row": 1, "again": 1})
+        if number % 50 == 0:
+            verify(path)
 
 
 def _report(name: str, seen: list[Usage]) -> Usage:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import RunPython
 from tests.harness.programs import wait_until
 from tests.harness.recordings import Row, rows_of, verify
@@ -82,7 +84,8 @@ import signal, sys
 import rerun_mp as rr
 rr.init("rerun_mp_signals")
 rr.save(sys.argv[1])
-one = rr.Scalars(1.0)
+# Of numbers, most calls append to a table without a lock; of what has no table, each holds the producer's mutex.
+one = rr.Scalars(1.0) if sys.argv[2] == "tables" else rr.Boxes2D(half_sizes=[[1.0, 2.0]])
 rr.log("warm", one)
 inner = 0
 def handler(*_):
@@ -101,45 +104,58 @@ print(outer, inner)
 """
 
 
-def test_logging_in_a_signal_handler_in_the_middle_of_a_call(run_python: RunPython, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["tables", "frames"])
+def test_logging_in_a_signal_handler_in_the_middle_of_a_call(kind: str, run_python: RunPython, tmp_path: Path) -> None:
     """Hazard 22: a handler that logs while its own thread holds the producer's mutex neither hangs nor loses."""
     path = tmp_path / "out.rrd"
-    done = run_python(SIGNAL_LOG, path, timeout=120.0).check()
+    done = run_python(SIGNAL_LOG, path, kind, timeout=60.0).check()
     outer, inner = map(int, done.stdout.split())
     counts = Counter(row.entity_path for row in rows_of(path))
     assert counts == {"warm": 1, "outer": outer, "handler": inner}
 
 
 FINALISING = """
-import sys, threading
+import os, sys, threading, types
 import rerun_mp as rr
 rr.init("rerun_mp_finalising")
 rr.save(sys.argv[1])
+rr.log("main", rr.Scalars(1.0))
+# Of what has no table: each call holds the producer's mutex.
+row = rr.Boxes2D(half_sizes=[[1.0, 2.0]])
+child = os.fork() if sys.argv[2] == "child" else 0
+if child:
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 class Late:
-    def __del__(self):
-        rr.log("late", rr.Scalars(1.0))
-late = Late()
-late.cycle = late
+    # When it is called, names are gone.
+    def __del__(self, log=rr.log, row=row):
+        log("late", row)
+# Of this module nothing is freed, because the threads below are frozen in it.
+sys.modules["another"] = types.ModuleType("another")
+sys.modules["another"].late = Late()
 def for_ever():
     while True:
-        rr.log("daemon", rr.Scalars(1.0))
+        rr.log("daemon", row)
         begun.release()
 begun = threading.Semaphore(0)
 for _ in range(4):
     threading.Thread(target=for_ever, daemon=True).start()
 begun.acquire()
-rr.log("main", rr.Scalars(1.0))
 """
 
 
-def test_daemon_threads_and_finalisers_do_not_hang_the_end(run_python: RunPython, tmp_path: Path) -> None:
-    """Hazard 22: daemon threads that log until finalisation freezes them, and a `__del__` that logs, end in peace."""
+@pytest.mark.parametrize("where", ["founder", "child"])
+def test_daemon_threads_and_finalisers_do_not_hang_the_end(where: str, run_python: RunPython, tmp_path: Path) -> None:
+    """Hazard 22: daemon threads that log until finalisation freezes them, and a `__del__` that logs, end in peace.
+
+    The founder has left the session by then. A forked child has not: its `__del__` logs.
+    """
     path = tmp_path / "out.rrd"
-    run_python(FINALISING, path, timeout=60.0).check()
+    run_python(FINALISING, path, where, timeout=40.0).check()
     verify(path)
     counts = Counter(row.entity_path for row in rows_of(path))
     assert counts["main"] == 1
     assert counts["daemon"] > 0
+    assert counts["late"] == (1 if where == "child" else 0)
 
 
 DAEMON = """

@@ -140,6 +140,38 @@ def test_a_program_run_again_at_once_has_the_path_for_itself(
     assert Counter(row.entity_path for row in checked_rows(path)) == {"second": 500}
 
 
+LOOKS_AFTERWARDS = """
+import atexit, sys
+from rerun_mp.collector.rrd_file import is_complete
+# What was registered first is called last, when rerun_mp has done all that it does at the end.
+atexit.register(lambda: print("complete", is_complete(sys.argv[1]), flush=True))
+import rerun_mp as rr
+rr.init("rerun_mp_looks")
+rr.save(sys.argv[1])
+rr.log("row", rr.Scalars(1.0))
+rr.flush()
+print("flushed", flush=True)
+open(sys.argv[2]).read()
+"""
+
+
+def test_the_file_is_complete_before_the_program_has_ended(start_python: StartPython, tmp_path: Path) -> None:
+    """Hazard 14: the collector is stopped until the program has left the session, which must wait for its file."""
+    path, fifo, watch = tmp_path / "out.rrd", tmp_path / "fifo", SessionWatch()
+    os.mkfifo(fifo)
+    program = start_python(LOOKS_AFTERWARDS, path, fifo, env=watch.environment)
+    program.wait_for_output("flushed")
+    worker = watch.collector("worker")
+    worker.send_signal(signal.SIGSTOP)
+    fifo.write_bytes(b"")
+    try:
+        wait_until(lambda: not watch.has_participants(), what="the program's leaving")
+    finally:
+        worker.send_signal(signal.SIGCONT)
+    assert "complete True" in program.wait(timeout_secs=30.0).check().stdout
+    assert Counter(row.entity_path for row in checked_rows(path)) == {"row": 1}
+
+
 WAIT_FOR_ANY = """
 import os, sys
 import rerun_mp as rr
@@ -173,7 +205,7 @@ def test_waiting_for_every_child_meets_none_of_ours(run_python: RunPython, tmp_p
 
 
 WHOLE_GROUP = """
-import mmap, multiprocessing, struct, sys
+import mmap, multiprocessing, sys
 import rerun_mp as rr
 
 def work(number, counts):
@@ -182,13 +214,13 @@ def work(number, counts):
         rr.set_time("step", sequence=step)
         rr.log(f"worker/{number}", rr.Scalars(1.0))
         step += 1
-        struct.pack_into("Q", counts, 8 * number, step)
+        counts[number] = step  # one store, which no signal can tear
 
 if __name__ == "__main__":
     rr.init("rerun_mp_group")
     rr.save(sys.argv[1])
     with open(sys.argv[2], "r+b") as file:
-        counts = mmap.mmap(file.fileno(), 32)
+        counts = memoryview(mmap.mmap(file.fileno(), 32)).cast("Q")
     context = multiprocessing.get_context("fork")
     workers = [context.Process(target=work, args=(number, counts)) for number in range(4)]
     for worker in workers:
@@ -198,11 +230,11 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_signal_to_the_whole_process_group_drains(
     number: signal.Signals, place: Path, start_python: StartPython, tmp_path: Path
 ) -> None:
-    """Ctrl-C, or what a job scheduler does: every row that was logged before is in a complete file."""
+    """Ctrl-C, or what a job scheduler does, at last too: every row that was logged before is in a complete file."""
     machine, path, counts = Machine.snapshot(place), tmp_path / "out.rrd", tmp_path / "counts"
     counts.write_bytes(bytes(32))
     program = start_python(WHOLE_GROUP, path, counts)

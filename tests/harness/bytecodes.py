@@ -31,6 +31,7 @@ def count_instructions() -> dict[str, int]:
 
     rr.init("rerun_mp_bytecodes")
     points: Any = np.zeros((10, 3), np.float32)
+    image: Any = np.zeros((480, 640, 3), np.uint8)
     rotation: Any = (0.0, 0.0, 0.0, 1.0)
     loss = rr.series("loss")
     calls: dict[str, Callable[[], object]] = {
@@ -40,6 +41,7 @@ def count_instructions() -> dict[str, int]:
         "TextLog with level": lambda: rr.log("text", rr.TextLog("a line of text", level="INFO")),
         "TextLog after one with level": lambda: rr.log("text", rr.TextLog("a line of text")),
         "Points3D": lambda: rr.log("points", rr.Points3D(points)),
+        "Image": lambda: rr.log("image", rr.Image(image)),
         "Transform3D": lambda: rr.log("pose", rr.Transform3D(translation=(1.0, 2.0, 3.0), quaternion=rotation)),
         "set_time": lambda: rr.set_time("step", sequence=7),
     }

@@ -18,6 +18,9 @@ from pathlib import Path
 
 import psutil
 
+from rerun_mp.shm.doorbell import name_of
+from rerun_mp.shm.survey import survey
+
 __all__ = ["Leftovers", "Machine"]
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -106,7 +109,10 @@ class Machine:
         return any(str(self.own) in value for value in environ.values())
 
     def _is_foreign(self, segment: Path) -> bool:
-        """Whether a process of another test run has `segment` mapped, and none of ours has."""
+        """Whether it says that it is another test run's, or a process of such a one has it mapped and none of ours."""
+        for found in survey()[0]:
+            if segment.name in (Path(found.path).name, f"sem{name_of(found.nonce).replace('/', '.')}"):
+                return self.own not in Path(found.runtime_directory).parents
         try:
             inode = segment.stat().st_ino
         except FileNotFoundError:

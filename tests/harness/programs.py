@@ -200,7 +200,6 @@ def _environment(changes: Mapping[str, str | None] | None) -> dict[str, str]:
     """Return this process's environment with `changes`; None removes a variable."""
     env = dict(os.environ)
     env["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [env.get("PYTHONPATH")])])
-    env["PYTHONUNBUFFERED"] = "1"
     for name, value in (changes or {}).items():
         if value is None:
             env.pop(name, None)

@@ -8,6 +8,7 @@ import secrets
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,10 +16,21 @@ import psutil
 
 from rerun_mp.encoding.identity import ENVIRONMENT_VARIABLE, segment_name
 from rerun_mp.shm import leases
-from rerun_mp.shm.layout import PAGE, Header, Lock
+from rerun_mp.shm.layout import (
+    LINE_BYTES,
+    PAGE,
+    PRODUCER_BYTES,
+    WORD,
+    Geometry,
+    Header,
+    Lock,
+    ProducerWord,
+    SlotState,
+)
+from rerun_mp.shm.segment import attach, nonce_of
 from tests.harness.programs import Program, wait_until
 
-__all__ = ["SessionWatch", "Usage", "is_running"]
+__all__ = ["SHARED_MEMORY", "SessionWatch", "Usage", "is_running"]
 
 SHARED_MEMORY = Path("/dev/shm")
 LOOK_SECS = 0.25
@@ -73,15 +85,22 @@ class SessionWatch:
                     continue
             except psutil.NoSuchProcess:
                 continue
-            # python -P -m rerun_mp.collector ROLE SEGMENT NONCE; what waits in a shell to become one is none yet.
-            if line[2:4] == ["-m", "rerun_mp.collector"] and line[5].startswith(str(self.segment)):
+            # python -P -m rerun_mp.collector ROLE SEGMENT NONCE; what waits in a shell to become one is none yet, and
+            # what is just becoming one may show half of it.
+            if len(line) == 7 and line[2:4] == ["-m", "rerun_mp.collector"] and line[5].startswith(str(self.segment)):
                 found[line[4]].append(process)
         return found
 
     def collector(self, role: str) -> psutil.Process:
         """Wait until there is exactly one process of this role, and return it."""
-        wait_until(lambda: len(self.collectors()[role]) == 1, what=f"one {role}")
-        return self.collectors()[role][0]
+        found: list[psutil.Process] = []
+
+        def is_one() -> bool:
+            found[:] = self.collectors()[role]
+            return len(found) == 1
+
+        wait_until(is_one, timeout_secs=30.0, what=f"one {role}")
+        return found[0]
 
     def kill(self, *roles: str) -> None:
         """Kill the collector's processes of these roles, all of them before the first can be replaced."""
@@ -93,6 +112,60 @@ class SessionWatch:
         # Nobody here is their parent: gone is who can no longer be found.
         wait_until(lambda: not any(map(is_running, victims)), what="the end of those that were killed")
 
+    def stop(self, *roles: str) -> list[psutil.Process]:
+        """Stop the collector's processes of these roles where they are, and return them."""
+        stopped = [self.collector(role) for role in roles]
+        for process in stopped:
+            process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: all(one.status() == psutil.STATUS_STOPPED for one in stopped), what="their being stopped")
+        return stopped
+
+    def kill_everything(self, program: Program) -> None:
+        """Kill the program's process group and every process of the collector, all of them before any can react."""
+        os.killpg(program.pid, signal.SIGSTOP)
+        self.kill_what_is_there()
+        os.killpg(program.pid, signal.SIGKILL)
+        program.wait()
+        wait_until(lambda: not self.is_lived_in(), what="the end of every process of the session")
+
+    def kill_what_is_there(self) -> None:
+        """Kill every process of the collector, all of them before any can react; there need not be any."""
+        victims: list[psutil.Process] = []
+        # One may have started another until it was stopped itself.
+        while fresh := [one for group in self.collectors().values() for one in group if one not in victims]:
+            for process in fresh:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.send_signal(signal.SIGSTOP)
+            victims += fresh
+        for process in victims:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGKILL)
+        wait_until(lambda: not any(map(is_running, victims)), what="the end of those that were killed")
+
+    def is_lived_in(self) -> bool:
+        """Say whether any process takes part in the session or collects from it."""
+        descriptor = os.open(self.segment, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            return leases.is_held(descriptor, Lock.BASE, Lock.LIVES)
+        finally:
+            os.close(descriptor)
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Have the collector stand still: guard and worker."""
+        frozen = self.stop("guard", "worker")
+        try:
+            yield
+        finally:
+            for process in frozen:
+                process.send_signal(signal.SIGCONT)
+
+    def blocked_ns(self) -> int:
+        """Return how long the first producer's calls have waited for space."""
+        with self.segment.open("rb") as file:
+            words = memoryview(file.read(PAGE + PRODUCER_BYTES)).cast("Q")
+        return words[PAGE // WORD + ProducerWord.BLOCKED_NS]
+
     def has_participants(self) -> bool:
         """Say whether any process takes part in the session."""
         descriptor = os.open(self.segment, os.O_RDWR | os.O_CLOEXEC)
@@ -101,10 +174,38 @@ class SessionWatch:
         finally:
             os.close(descriptor)
 
+    @property
+    def nonce(self) -> bytes:
+        """What its directories and its collector's command lines name."""
+        with self.segment.open("rb") as file:
+            return nonce_of(memoryview(file.read(PAGE)).cast("Q"))
+
+    def free_slots(self) -> int:
+        """Return how many slots of the ring nobody has claimed, at this moment."""
+        looked = attach(str(self.segment), participate=False, shared=False)
+        assert looked is not None
+        return sum(state in (SlotState.FREE, SlotState.UNTOUCHED) for state in looked.ring.states.tolist())
+
+    def header(self, word: int) -> int:
+        """Return a word of the segment's header, whether the session lives or is ending."""
+        paths = [self.segment, *self.segment.parent.glob(f"{self.segment.name}.*")]
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+                return int(memoryview(file.read(PAGE)).cast("Q")[word])
+        raise FileNotFoundError(f"{self.segment} is not there")
+
     def sweeps_done(self) -> int:
         """Return how many sweeps are in the store."""
+        return self.header(Header.SWEEP_DONE)
+
+    def slot_states(self) -> list[int]:
+        """Return the state of each slot."""
         with self.segment.open("rb") as file:
-            return memoryview(file.read(PAGE)).cast("Q")[Header.SWEEP_DONE]
+            words = memoryview(file.read(PAGE)).cast("Q")
+            geometry = Geometry(words[Header.SLOT_BYTES], words[Header.SLOTS], words[Header.PRODUCERS])
+            file.seek(geometry.control_offset)
+            lines = memoryview(file.read(geometry.slots * LINE_BYTES)).cast("Q")
+        return [state & 0xFF for state in lines[:: LINE_BYTES // 8].tolist()]
 
     def wait_for_sweeps(self, number: int) -> None:
         """Wait until so many more sweeps are in the store."""

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from rerun_mp.shm.layout import Geometry, Header, Kind, Line, SlotState, pack_owner, unpack_owner
+from rerun_mp.shm.layout import Geometry, Header, Kind, Line, ProducerWord, SlotState, pack_owner, unpack_owner
 from tests.shm.bench_ring import GEOMETRY, always, claim_one, make_ring, make_writer
 
 
 def test_tables_and_slots_do_not_overlap() -> None:
     """Every word of the tables and every byte of the slots has a place of its own."""
     assert GEOMETRY.producers_offset == 4096
-    assert GEOMETRY.control_offset == 4096 + GEOMETRY.producers * 128
+    assert GEOMETRY.control_offset == 4096 + GEOMETRY.producers * 192
     assert GEOMETRY.slots_offset >= GEOMETRY.control_offset + GEOMETRY.slots * 64
     assert GEOMETRY.slots_offset % 4096 == 0
     assert GEOMETRY.slot_offset(GEOMETRY.slots) == GEOMETRY.total_bytes
     assert GEOMETRY.line_word(1) - GEOMETRY.line_word(0) == 8
-    assert GEOMETRY.producer_word(1) - GEOMETRY.producer_word(0) == 16
+    assert GEOMETRY.producer_word(1) - GEOMETRY.producer_word(0) == 24
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,38 @@ def test_a_sweep_counts_only_when_the_header_says_so() -> None:
     assert (ring.done(3), ring.in_flight(3)) == (250, None)
 
 
+class Stores:
+    """Words that note each store, in order."""
+
+    def __init__(self, words: memoryview) -> None:
+        self._words = words
+        self.made: list[int] = []
+
+    def __getitem__(self, index: int) -> int:
+        return self._words[index]
+
+    def __setitem__(self, index: int, value: int) -> None:
+        self.made.append(index)
+        self._words[index] = value
+
+
+def test_a_take_is_one_store() -> None:
+    """Hazard 4: the sweep and how far it takes the slot are one word, so that no crash comes in between."""
+    ring = make_ring()
+    stores = Stores(ring.words)
+    ring.words = stores  # type: ignore[assignment]
+    line = ring.geometry.line_word(3)
+    for sweep, taken in ((1, 100), (2, 250), (2, 250), (3, 300)):
+        ring.words[Header.SWEEP_DONE] = sweep - 1
+        stores.made.clear()
+        ring.take(3, sweep, taken)
+        assert len(stores.made) == 1, "a crash between two stores would split the sweep"
+        assert stores.made[0] in (line + Line.TAKEN_A, line + Line.TAKEN_B)
+        assert ring.in_flight(3) == taken
+        ring.words[Header.SWEEP_DONE] = sweep
+        assert ring.done(3) == taken
+
+
 def test_totals_follow_the_same_rule() -> None:
     """A total that a dead collector had added in the sweep in flight is not added twice."""
     ring = make_ring()
@@ -60,6 +92,10 @@ def test_totals_follow_the_same_rule() -> None:
     ring.add_total(2, 2, 5)
     ring.words[Header.SWEEP_DONE] = 2
     assert ring.total(2) == 15
+    # Damaged rows have two words of their own.
+    ring.add_total(2, 3, 7, ProducerWord.DAMAGE_A)
+    ring.words[Header.SWEEP_DONE] = 3
+    assert (ring.total(2), ring.total(2, ProducerWord.DAMAGE_A)) == (15, 7)
     # Long silence, until the numbers of the sweeps come round.
     ring.words[Header.SWEEP_DONE] = (1 << 15) + 1
     assert ring.total(2) == 15

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ import pytest
 from rerun_mp.errors import PrivacyError, SharedMemoryError
 from rerun_mp.shm import leases, segment
 from rerun_mp.shm.layout import Geometry, Header, Lock, SlotState, pack_owner
+from rerun_mp.shm.ring import Ring
 from rerun_mp.shm.segment import ClaimLocks, Segment
-from rerun_mp.shm.transient import Transient
+from rerun_mp.shm.transient import close_in_children, no_forks
 from rerun_mp.shm.writer import SlotWriter
 from tests.shm.bench_ring import claim_one
 
@@ -84,6 +86,58 @@ def test_nobody_joins_an_ending_session(path: str) -> None:
     os.unlink(path + ".end")
 
 
+def test_nobody_joins_a_session_that_ends_while_he_opens_it(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hazard 11: the session ends, wholly, between the open and the lock; what was opened is nobody's any more."""
+    made = _create(path)
+    assert made is not None
+    assert made.participants is not None
+    open_checked = segment.open_checked
+
+    def open_and_end(path: str) -> int:
+        descriptor = open_checked(path)
+        os.unlink(path)
+        return descriptor
+
+    made.participants.release()
+    monkeypatch.setattr(segment, "open_checked", open_and_end)
+    assert segment.attach(path) is None
+    monkeypatch.undo()
+    newer = _create(path)
+    try:
+        assert newer is not None
+        joined = segment.attach(path)
+        assert joined is not None
+        assert joined.nonce == newer.nonce
+    finally:
+        os.unlink(path)
+
+
+def test_nobody_sees_a_segment_that_is_half_made(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hazard 11: who looks while another makes it finds nothing, and a maker that dies leaves nothing."""
+    seen: list[bool] = []
+    write = Ring.format
+
+    def look_and_write(ring: Ring, nonce: bytes, **settings: int) -> None:
+        seen.append(os.path.exists(path))
+        write(ring, nonce, **settings)
+        seen.append(os.path.exists(path))
+
+    monkeypatch.setattr(Ring, "format", look_and_write)
+    try:
+        assert _create(path) is not None
+    finally:
+        Path(path).unlink(missing_ok=True)
+    assert seen == [False, False], "a segment that is half made was there to be joined"
+
+    monkeypatch.setattr(Ring, "format", lambda *_, **__: os._exit(7))
+    child = os.fork()
+    if child == 0:
+        _create(path)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert not os.path.exists(path)
+
+
 def test_a_participant_is_seen_until_it_releases(path: str) -> None:
     """The data's mapping does not keep the lease: it ends when released, though the memory stays mapped."""
     made = _create(path)
@@ -147,7 +201,8 @@ def _claim_often(made: Segment, producer: int, rounds: int) -> int:
     writer = SlotWriter(made.ring, pack_owner(producer, 1), memoryview(b"\x01"), 0)
     mine = writer.owner | SlotState.OPEN
     for number in range(rounds):
-        with ClaimLocks(made) as locks:
+        with no_forks(), FileIO(made.open(), "r+") as file:
+            locks = ClaimLocks(made, close_in_children(file))
             slot = claim_one(writer, 1, number % 4, locks.lock, locks.reserve)
         if slot is None:
             continue
@@ -163,8 +218,8 @@ def test_a_fork_waits_for_transient_descriptors() -> None:
     opened, may_close = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with Transient() as transient:
-            descriptor = transient.own(os.open("/dev/null", os.O_RDONLY))
+        with no_forks(), FileIO("/dev/null") as file:
+            descriptor = close_in_children(file)
             numbers.append(descriptor)
             opened.set()
             may_close.wait()
@@ -187,8 +242,8 @@ def test_a_fork_waits_for_transient_descriptors() -> None:
 
 def test_a_child_forked_in_the_middle_closes_them() -> None:
     """The same thread forks, as a signal handler would: the child closes what it must not keep, once."""
-    with Transient() as transient:
-        descriptor = transient.own(os.open("/dev/null", os.O_RDONLY))
+    with no_forks(), FileIO("/dev/null") as file:
+        descriptor = close_in_children(file)
         child = os.fork()
         if child == 0:
             try:

@@ -1,0 +1,111 @@
+"""What the programs beside this module have in common: a turn, and what the session says after all of them.
+
+A turn is one call that something happens to: on an entity of its own, after rows that return and set the stage.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import rerun_mp as rr
+from rerun_mp import session
+from rerun_mp.accounts import read_accounts
+from rerun_mp.session import Session
+from rerun_mp.shm.layout import Attention, Header, ProducerState, ProducerWord, SlotState
+from rerun_mp.waiting import wait_until
+from tests.faults.programs.calls import CALLS, Call, number_of
+from tests.harness.instructions import at_instruction
+
+__all__ = ["PATIENCE_SECS", "joined_session", "log_step", "rows_before", "set_stage", "what_is_left"]
+
+PATIENCE_SECS = 60.0
+
+
+def joined_session() -> Session:
+    """Return the session of this process."""
+    joined = session.current()
+    assert joined is not None
+    return joined
+
+
+def log_step(call: Call, path: str, turn: int, step: int) -> None:
+    """Log one row of a turn."""
+    rr.set_time("step", sequence=step)
+    # The interpreter instruments code that is traced, and some versions miss the first instructions.
+    with at_instruction(None, lambda _: None):
+        call.prepare(rr, path, number_of(turn, step))()
+
+
+def set_stage(call: Call, path: str, turn: int, before: int) -> Callable[[], object]:
+    """Log the rows before, and return the call that follows them, which is to be made at once."""
+    for step in range(before):
+        log_step(call, path, turn, step)
+    rr.set_time("step", sequence=before)
+    log = call.prepare(rr, path, number_of(turn, before))
+    joined = joined_session()
+    if call.seals_before:
+        joined.seal()
+    words = joined.segment.ring.words
+    if call.finds_asleep:
+        assert wait_until(lambda: words[Header.ATTENTION] == Attention.SLEEPING, PATIENCE_SECS)
+    while words[Header.ATTENTION] and not call.finds_asleep:
+        joined.ring_doorbell()
+    return log
+
+
+def rows_before(name: str) -> int:
+    """Return how many rows set the stage for a call, after having loaded what the call needs."""
+    call = CALLS[name]
+    call.prepare(rr, f"loaded/{name}", 0)()
+    if call.before >= 0:
+        return call.before
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        fitting = 0
+        while True:
+            log = set_stage(call, f"fitting/{name}", 0, 0)
+            with at_instruction(None, lambda _: None) as trace:
+                log()
+            if "SlotWriter.seal" in trace.functions:
+                break
+            fitting += 1
+        os.write(writer, bytes([fitting]))
+        os._exit(0)
+    os.close(writer)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    with open(reader, "rb") as pipe:
+        return pipe.read()[0]
+
+
+def what_is_left() -> dict[str, Any]:
+    """Wait until the dead are cleared away; return the accounts' totals and what is not as before them."""
+    joined = joined_session()
+    joined.flush(PATIENCE_SECS)
+    words, geometry = joined.segment.ring.words, joined.segment.ring.geometry
+
+    def living() -> int:
+        entries = [words[geometry.producer_word(i) + ProducerWord.STATE] & 0xFF for i in range(geometry.producers)]
+        return entries.count(ProducerState.LIVE)
+
+    def held() -> int:
+        return sum(state & 0xFF > SlotState.FREE for state in joined.segment.ring.states.tolist())
+
+    wait_until(lambda: living() == 1 and held() == 0, PATIENCE_SECS, meanwhile=joined.ring_doorbell)
+    accounts = read_accounts(joined.segment)
+    try:
+        spool = os.listdir(joined.segment.spool_directory)
+    except FileNotFoundError:
+        spool = []
+    return {
+        "living": living(),
+        "held slots": held(),
+        "delivered": sum(account.delivered for account in accounts),
+        "dropped": sum(account.dropped for account in accounts),
+        "damaged": sum(account.dropped_by_damage for account in accounts),
+        "damaged slots": words[Header.DAMAGED_SLOTS],
+        "files": [name for name in spool if name.startswith("large-")],
+        "workers": words[Header.WORKER_LIVES],
+    }

@@ -1,0 +1,67 @@
+"""What a file must hold of calls of `programs/calls.py`: each row that returned, whole and once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import rerun
+
+from tests.faults.programs.calls import CALLS, Call, number_of
+from tests.harness.recordings import Row, rows_of, verify
+
+__all__ = ["Recorded", "assert_whole"]
+
+
+@dataclass(slots=True)
+class Recorded:
+    """The rows of a complete file, by entity."""
+
+    by_entity: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
+
+    @classmethod
+    def read(cls, path: Path) -> Recorded:
+        """Read a file that is complete, and in which no row is twice."""
+        verify(path)
+        found = cls()
+        rows = rows_of(path)
+        assert len({row.row_id for row in rows}) == len(rows), "a row id is there twice"
+        for row in rows:
+            found.by_entity[row.entity_path].append(row)
+        return found
+
+    def __len__(self) -> int:
+        return sum(map(len, self.by_entity.values()))
+
+    def take(self, name: str, at: int, *, returned: Collection[int], unsure: Collection[int] = ()) -> int:
+        """Assert that the rows of one entity of a call are these steps, each whole and once; forget them.
+
+        Returns how many of those steps that may be there or not are there.
+        """
+        call, found = CALLS[name], self.by_entity.pop(f"{name}/{at}", [])
+        steps = [row.times.get("step") for row in found]
+        assert len(set(steps)) == len(steps), f"{name}/{at}: a row is there twice: {steps}"
+        assert set(returned) <= set(steps), f"{name}/{at}: of {list(returned)} there are {steps}"
+        assert set(steps) <= {*returned, *unsure}, f"{name}/{at}: of {list(returned)} there are {steps}"
+        for row in found:
+            assert_whole(row, call, number_of(at, row.times["step"]))
+        return len(steps) - len(returned)
+
+
+def assert_whole(row: Row, call: Call, number: int) -> None:
+    """Assert that a row is what rerun itself makes of the call, and nothing else."""
+    expected = {
+        batch.component_descriptor().component: batch.as_arrow_array()
+        for batch in call.make(rerun, number).as_component_batches()
+    }
+    assert set(row.times) == {"log_time", "step"}
+    assert set(row.components) == set(expected), f"{row.entity_path}: {set(row.components)}"
+    for name, array in expected.items():
+        assert _equal(row.components[name].values, array), f"{row.entity_path}, row {number}: {name} is not as logged"
+
+
+def _equal(found: Any, expected: Any) -> bool:
+    return bool(found.equals(expected.cast(found.type)))

@@ -1,0 +1,104 @@
+"""A collector that is killed while its session ends is followed by one that goes on with the ending."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rerun_mp.shm.layout import Header, SessionState
+from tests.conftest import StartPython
+from tests.harness.leftovers import Machine
+from tests.harness.programs import wait_until
+from tests.harness.recordings import rows_of, verify
+from tests.harness.sessions import SessionWatch
+
+ROWS = 2000
+
+SAVING = """
+import sys
+import rerun_mp as rr
+rr.init("rerun_mp_ending")
+rr.set_sinks(rr.FileSink(sys.argv[1]), rr.GrpcSink(sys.argv[2]))
+for step in range(ROWS):
+    rr.log("row", rr.Scalars(float(step)))
+""".replace("ROWS", str(ROWS))
+
+
+@pytest.fixture
+def mute_server() -> Iterator[socket.socket]:
+    """Listen on a port and never say anything, as a frozen viewer: the end of a session waits for it for seconds."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener
+
+
+@pytest.mark.parametrize(
+    "roles",
+    [
+        pytest.param(("worker",), id="worker"),
+        pytest.param(("guard", "worker"), id="guard+worker", marks=pytest.mark.soak),
+    ],
+)
+def test_a_collector_killed_after_the_files_were_complete_leaves_them_so(
+    roles: tuple[str, ...], mute_server: socket.socket, place: Path, start_python: StartPython, tmp_path: Path
+) -> None:
+    """Its successor, which a new guard or the next program starts, must not begin the user's file anew."""
+    machine, path, watch = Machine.snapshot(place), tmp_path / "out.rrd", SessionWatch()
+    url = f"rerun+http://127.0.0.1:{mute_server.getsockname()[1]}/proxy"
+    program = start_python(SAVING, path, url, env=watch.environment)
+    wait_until(watch.segment.exists, what="the session")
+    wait_until(
+        lambda: watch.header(Header.SESSION_STATE) >= SessionState.FILES_COMPLETE,
+        timeout_secs=30.0,
+        what="the files' being complete",
+    )
+    watch.kill(*roles)
+    mute_server.close()  # the successor shall not wait for it
+    program.wait().check()
+    if "guard" in roles:
+        start_python("import rerun_mp as rr; rr.init('rerun_mp_next')").wait().check()
+    wait_until(lambda: not machine.leftovers(), timeout_secs=30.0, what="the session's end")
+    verify(path)
+    assert Counter(row.entity_path for row in rows_of(path)) == {"row": ROWS}
+
+
+LARGE = """
+import sys
+import numpy as np
+import rerun_mp as rr
+rr.init("rerun_mp_ending")
+rr.save(sys.argv[1])
+image = np.zeros((1000, 1000, 3), np.uint8)
+for step in range(20):
+    rr.log("image", rr.Image(image))
+rr.flush()
+print("stored", flush=True)
+open(sys.argv[2]).read()
+for step in range(20):
+    rr.log("image", rr.Image(image))
+"""
+
+
+def test_a_program_that_waits_for_its_files_gets_another_collector(
+    place: Path, start_python: StartPython, tmp_path: Path
+) -> None:
+    """Hazard 19: guard and worker are killed while they complete the file, and nobody but the program is there."""
+    machine, path, watch = Machine.snapshot(place), tmp_path / "out.rrd", SessionWatch()
+    go_on = tmp_path / "go_on"
+    os.mkfifo(go_on)
+    program = start_python(LARGE, path, go_on, env=watch.environment)
+    program.wait_for_output("stored")
+    watch.kill("worker")  # so that the file has two parts, and completing it takes a while
+    go_on.write_bytes(b"x")
+    wait_until(lambda: watch.header(Header.SESSION_STATE) >= SessionState.ENDING, timeout_secs=30.0, what="the end")
+    watch.kill_what_is_there()
+    program.wait().check()
+    verify(path)
+    assert Counter(row.entity_path for row in rows_of(path)) == {"image": 40}
+    # If they were killed when the file was complete already, nobody has missed them.
+    start_python("import sys; from rerun_mp.__main__ import main; sys.exit(main(['recover']))").wait().check()
+    wait_until(lambda: not machine.leftovers(), timeout_secs=30.0, what="the session's end")

@@ -1,0 +1,181 @@
+"""P5 and P7: guard and worker are killed where nobody looks, and what they rely on goes away under them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from rerun_mp.shm.layout import Attention, Header
+from tests.conftest import StartPython
+from tests.faults.test_orphans import checked_rows
+from tests.harness.programs import wait_until
+from tests.harness.sessions import SessionWatch
+
+KILLED_WITH_ROWS = """
+import os, signal, sys
+import rerun_mp as rr
+rr.init("rerun_mp_gone")
+rr.save(sys.argv[1])
+rr.log("early", rr.Scalars(0.0))
+rr.flush()
+print("begun", flush=True)
+open(sys.argv[2]).read()
+for step in range(5000):
+    rr.set_time("step", sequence=step)
+    rr.log("late", rr.Scalars(float(step)))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("role", ["worker", "guard"])
+def test_a_collector_that_is_killed_when_everybody_has_gone_is_replaced(
+    role: str, start_python: StartPython, tmp_path: Path
+) -> None:
+    """Hazard 19: guard and worker have only each other then, and the ring is full of rows."""
+    path, fifo, watch = tmp_path / "out.rrd", tmp_path / "fifo", SessionWatch()
+    os.mkfifo(fifo)
+    program = start_python(KILLED_WITH_ROWS, path, fifo, env=watch.environment)
+    program.wait_for_output("begun")
+    worker = watch.collector("worker")
+    worker.send_signal(signal.SIGSTOP)
+    fifo.write_bytes(b"")
+    assert program.wait().returncode == -signal.SIGKILL
+    watch.kill(role)
+    if role == "guard":
+        worker.send_signal(signal.SIGCONT)
+    wait_until(lambda: not any(watch.collectors().values()), timeout_secs=30.0, what="the session's end")
+    assert not watch.segment.exists()
+    assert Counter(row.entity_path for row in checked_rows(path)) == {"early": 1, "late": 5000}
+
+
+IN_JOIN = """
+import os, sys
+import rerun_mp as rr
+rr.init("rerun_mp_join")
+rr.save(sys.argv[1])
+rr.log("parent", rr.Scalars(0.0))
+if (child := os.fork()) == 0:
+    step = 0
+    rr.log("child", rr.Scalars(0.0))
+    rr.flush()
+    print("flushed", flush=True)
+    if sys.argv[3] == "logs on":
+        while not os.path.exists(sys.argv[2]):
+            rr.log("child", rr.Scalars(0.0))
+            step += 1
+    else:
+        rr.log("child", rr.Scalars(0.0))
+        step += 1
+        while not os.path.exists(sys.argv[2]):
+            pass
+    print("rows", 1 + step, flush=True)
+    os._exit(0)
+# As `join` does, in C, where it sees and hears nothing.
+os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.parametrize("child", ["logs on", "waits"])
+def test_a_collector_that_is_killed_while_the_parent_sits_in_join_is_replaced(
+    child: str, start_python: StartPython, tmp_path: Path
+) -> None:
+    """Hazard 19: guard and worker together. By a child that logs on; where nobody logs, by the parent at its end."""
+    path, stop, watch = tmp_path / "out.rrd", tmp_path / "stop", SessionWatch()
+    program = start_python(IN_JOIN, path, stop, child, env=watch.environment)
+    program.wait_for_output("flushed")
+    watch.kill("guard", "worker")
+    if child == "logs on":
+        watch.wait_for_sweeps(3)
+    stop.touch()
+    done = program.wait(timeout_secs=30.0).check()
+    rows = int(done.stdout.split()[-1])
+    assert Counter(row.entity_path for row in checked_rows(path)) == {"parent": 1, "child": rows}
+
+
+RINGS = """
+import signal, sys
+import rerun_mp as rr
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+rr.init("rerun_mp_rings")
+rr.save(sys.argv[1])
+for fifo in sys.argv[2:]:
+    # The collector sleeps, or has died in its sleep: the row rings.
+    open(fifo).read()
+    rr.log("row", rr.Scalars(1.0))
+rr.flush()
+"""
+
+
+def test_ringing_for_a_collector_that_has_died_kills_nobody(start_python: StartPython, tmp_path: Path) -> None:
+    """Hazard 24: with SIGPIPE at its default the program goes on, and its row is in the file."""
+    path, fifos, watch = tmp_path / "out.rrd", [tmp_path / "first", tmp_path / "second"], SessionWatch()
+    for fifo in fifos:
+        os.mkfifo(fifo)
+    program = start_python(RINGS, path, *fifos, env=watch.environment)
+    watch.collector("worker")
+    wait_until_asleep(watch)
+    fifos[0].write_bytes(b"")
+    watch.wait_for_sweeps(1)
+    wait_until_asleep(watch)
+    watch.kill("guard", "worker")
+    fifos[1].write_bytes(b"")
+    program.wait(timeout_secs=30.0).check()
+    assert Counter(row.entity_path for row in checked_rows(path)) == {"row": 2}
+
+
+def wait_until_asleep(watch: SessionWatch) -> None:
+    """Wait until the collector wants to be woken."""
+    wait_until(lambda: watch.header(Header.ATTENTION) & Attention.SLEEPING, what="the collector's sleep")
+
+
+ELSEWHERE = """
+import os, subprocess, sys
+import rerun_mp as rr
+rr.init("rerun_mp_elsewhere")
+rr.save(sys.argv[1])
+rr.log("parent", rr.Scalars(1.0))
+rr.flush()
+print("begun", flush=True)
+open(sys.argv[2]).read()
+rr.log("parent", rr.Scalars(2.0))
+child = '''
+import rerun_mp as rr
+from rerun_mp.session import current
+from rerun_mp.shm import leases
+from rerun_mp.shm.layout import Lock
+rr.init("rerun_mp_elsewhere")
+rr.log("child", rr.Scalars(1.0))
+rr.flush()
+probe = current().segment.open()
+locks = (Lock.GUARD, Lock.WORKER, Lock.PARTICIPANTS, Lock.PRODUCERS)
+print("held", *(leases.is_held(probe, lock) for lock in locks), flush=True)
+'''
+subprocess.run([sys.executable, "-c", child], check=True, env={**os.environ, "XDG_RUNTIME_DIR": sys.argv[3]})
+"""
+
+
+@pytest.mark.parametrize("killed", [(), ("guard", "worker")], ids=["alone", "with the collector"])
+def test_the_runtime_directory_may_go_away(
+    killed: tuple[str, ...], place: Path, start_python: StartPython, tmp_path: Path
+) -> None:
+    """Hazard 12: a logout removes it, and a child has another one. Locks and sinks are as they were."""
+    path, fifo, other, watch = tmp_path / "out.rrd", tmp_path / "fifo", tmp_path / "other", SessionWatch()
+    os.mkfifo(fifo)
+    other.mkdir(mode=0o700)
+    program = start_python(ELSEWHERE, path, fifo, other, env=watch.environment)
+    program.wait_for_output("begun")
+    for role in ("guard", "worker"):
+        watch.collector(role)
+    shutil.rmtree(place / "runtime" / "rerun_mp")
+    if killed:
+        watch.kill(*killed)
+    fifo.write_bytes(b"")
+    done = program.wait(timeout_secs=30.0).check()
+    assert "held True True True True" in done.stdout
+    assert Counter(row.entity_path for row in checked_rows(path)) == {"parent": 2, "child": 1}
+    assert not list(other.iterdir())

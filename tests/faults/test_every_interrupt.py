@@ -1,0 +1,89 @@
+"""P2 and P5: an exception in the middle of a `log` call, wherever one may come, costs that row at most.
+
+Hazards 9, 21 and 22, systematically: the process goes on logging, no row that returned is lost or repeated, no slot
+stays open or locked, no mutex held, and no fork or later call hangs. In `make test` every so many-th place is tried,
+from one drawn by chance on; in `make soak` all.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import RunPython
+from tests.faults.programs.calls import CALLS, LARGE, RING_BYTES, SMALL_RING_BYTES
+from tests.faults.rows_by_number import Recorded
+
+PROGRAMS = Path(__file__).with_name("programs")
+EXCEPTIONS = ("KeyboardInterrupt", "MemoryError", "ArbitraryError")
+AFTER = 3
+"""Rows that are logged after each interrupted one: by the same thread, by another, and by the other's child."""
+
+
+def test_an_interrupt_in_the_middle_costs_that_row_alone(run_python: RunPython, tmp_path: Path) -> None:
+    """A signal arrives between two instructions; Python raises KeyboardInterrupt where it looks next."""
+    interrupt(run_python, tmp_path, "signal", CALLS, stride=499)
+
+
+def test_an_exception_in_the_middle_costs_that_row_alone(run_python: RunPython, tmp_path: Path) -> None:
+    """Any call that the package makes in the course of a `log` may raise: out of memory, or anything."""
+    interrupt(run_python, tmp_path, random.choice(EXCEPTIONS), CALLS, stride=41)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("how", ["signal", *EXCEPTIONS])
+@pytest.mark.parametrize("name", CALLS)
+def test_an_interrupt_anywhere_in_a_call(name: str, how: str, run_python: RunPython, tmp_path: Path) -> None:
+    """The same at every place in every kind of call."""
+    interrupt(run_python, tmp_path, how, [name], stride=1)
+
+
+def interrupt(run_python: RunPython, tmp_path: Path, how: str, names: Collection[str], *, stride: int) -> None:
+    """Run the program, and compare its file and the session's accounts with what must be there."""
+    first = random.randrange(stride)
+    for ring_bytes, chosen in (
+        (RING_BYTES, [name for name in names if name not in LARGE]),
+        (SMALL_RING_BYTES, [name for name in names if name in LARGE]),
+    ):
+        if not chosen:
+            continue
+        path, environment = tmp_path / f"{ring_bytes}.rrd", {"RERUN_MP_RING_BYTES": str(ring_bytes)}
+        done = run_python(
+            PROGRAMS / "interrupted.py", path, how, str(first), str(stride), *chosen, env=environment, timeout=500.0
+        ).check()
+        *reports, left = map(json.loads, done.stdout.splitlines())
+        recorded = Recorded.read(path)
+        assert left == {
+            "living": 1,
+            "held slots": 0,
+            "delivered": len(recorded),
+            "dropped": 0,
+            "damaged": 0,
+            "damaged slots": 0,
+            "files": [],
+            "workers": 1,
+        }
+        assert [report["call"] for report in reports] == chosen
+        for report in reports:
+            check(recorded, report, how, range(first, report["last"] + 1, stride))
+
+
+def check(recorded: Recorded, report: dict[str, Any], how: str, turns: range) -> None:
+    """Look at all rows of one kind of call."""
+    name, before = report["call"], report["before"]
+    extra = 0
+    for at in turns:
+        after = range(before + 1, before + 1 + AFTER)
+        # Of a row whose call an exception turned into a warning, too, only that it is whole can be said.
+        unsure = [before] if at in report["interrupted"] or at != turns[-1] else []
+        returned = [*range(before), *after, *([] if unsure else [before])]
+        extra += recorded.take(name, at, returned=returned, unsure=unsure)
+    if how in ("signal", "KeyboardInterrupt"):
+        assert set(report["interrupted"]) >= set(turns[:-1])
+    print(f"{name}, {how}: {len(turns) - 1} turns; {extra} rows were there already")

@@ -1,0 +1,317 @@
+"""P6: limits of the operating system, and of the session, that are reached: named errors, no hang, and it recovers."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import RunPython, StartPython
+from tests.harness.programs import wait_until
+from tests.harness.recordings import rows_of, verify
+from tests.harness.sessions import SessionWatch
+
+NO_DESCRIPTORS = """
+import os, resource, sys
+import numpy as np
+import rerun_mp as rr
+
+def use_up():
+    used = []
+    try:
+        while True:
+            used.append(os.open("/dev/null", os.O_RDONLY))
+    except OSError:
+        return used
+
+rr.init("rerun_mp_files")
+rr.save(sys.argv[1])
+rr.log("image", rr.Image(np.zeros((8, 8, 3), np.uint8)))
+rr.flush()  # the image's slot is given up; the scalar's stays open
+rr.log("scalar", rr.Scalars(0.0))
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+used = use_up()
+refused, message = 0, "none"
+for step in range(100):
+    for path, row in (("scalar", rr.Scalars(1.0)), ("image", rr.Image(np.zeros((8, 8, 3), np.uint8)))):
+        try:
+            rr.log(path, row)
+        except rr.RingFullError as error:
+            refused += 1
+            message = str(error)
+try:
+    rr.save(sys.argv[1] + ".other")
+except OSError as error:
+    print(error)
+child = os.fork()
+if child == 0:
+    try:
+        rr.log("child", rr.Scalars(1.0))
+    except rr.RingFullError as error:
+        print(error, flush=True)
+    for descriptor in used:
+        os.close(descriptor)
+    rr.log("child", rr.Scalars(2.0))
+    os._exit(0)
+os.waitpid(child, 0)
+for descriptor in used:
+    os.close(descriptor)
+rr.log("image", rr.Image(np.zeros((8, 8, 3), np.uint8)))
+rr.flush()
+account = rr.statistics().producers[0]
+print(message)
+print("figures", refused, account.logged, account.delivered, account.dropped, account.refused)
+"""
+
+
+@pytest.mark.parametrize("policy", ["block", "drop"])
+def test_a_program_without_descriptors_is_told_so_and_goes_on_when_it_has_some(
+    policy: str, run_python: RunPython, tmp_path: Path
+) -> None:
+    """What has a slot is logged; the rest is refused by name, or dropped and counted. A forked child is told, too."""
+    path = tmp_path / "out.rrd"
+    done = run_python(NO_DESCRIPTORS, path, env={"RERUN_MP_POLICY": policy}).check()
+    lines = done.stdout.splitlines()
+    refused, logged, delivered, dropped, counted = map(int, lines[-1].split()[1:])
+    assert "Too many open files" in lines[0]
+    assert any("cannot register with its session: Too many open files" in line for line in lines)
+    verify(path)
+    counts = Counter(row.entity_path for row in rows_of(path) if not row.entity_path.startswith("__rerun_mp"))
+    assert counts == {"scalar": 101, "image": 2, "child": 1}
+    if policy == "block":
+        assert (refused, logged, delivered, dropped, counted) == (100, 103, 103, 0, 100)
+        assert any("no slot of the ring can be claimed: Too many open files" in line for line in lines)
+    else:
+        assert (refused, logged, delivered, dropped, counted) == (0, 203, 103, 100, 0)
+
+
+NONE_AT_ALL = """
+import os, resource, sys
+import rerun_mp as rr
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[2]), hard))
+try:
+    rr.init("rerun_mp_files")
+except rr.RerunMpError as error:
+    print(type(error).__name__, error)
+resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+rr.init("rerun_mp_files")
+rr.save(sys.argv[1])
+rr.log("row", rr.Scalars(1.0))
+"""
+
+
+@pytest.mark.parametrize("limit", [3, *(pytest.param(limit, marks=pytest.mark.soak) for limit in range(4, 9))])
+def test_a_session_for_which_there_are_no_descriptors_is_refused_by_name(
+    limit: int, run_python: RunPython, tmp_path: Path
+) -> None:
+    """Wherever in `init` they run out, it says so, and works later."""
+    path = tmp_path / "out.rrd"
+    done = run_python(NONE_AT_ALL, path, str(limit)).check()
+    assert done.stdout == "" or "Too many open files" in done.stdout
+    assert limit > 3 or done.stdout
+    assert Counter(row.entity_path for row in rows_of(path)) == {"row": 1}
+
+
+LOGGING = """
+import os, sys
+import numpy as np
+import rerun_mp as rr
+path, stop = sys.argv[1:]
+rr.init("rerun_mp_limits")
+rr.save(path)
+rr.log("row", rr.Scalars(0.0))
+rr.flush()
+print("ready", flush=True)
+logged = 1
+image = np.zeros((100, 100, 3), np.uint8)
+while not os.path.exists(stop):
+    for _ in range(20):
+        rr.log("row", rr.Scalars(float(logged)))
+        rr.log("image", rr.Image(image))
+        logged += 1
+    if logged == 20_001:
+        print("many", flush=True)
+rr.flush()
+print(logged, flush=True)
+"""
+
+
+def test_a_collector_without_descriptors_delivers_when_it_has_some(start_python: StartPython, tmp_path: Path) -> None:
+    """Guard and worker have all that they may have; the worker is killed meanwhile, and cannot be replaced."""
+    path, stop, watch = tmp_path / "out.rrd", tmp_path / "stop", SessionWatch()
+    program = start_python(LOGGING, path, stop, env={**watch.environment, "RERUN_MP_RING_BYTES": str(4 << 20)})
+    program.wait_for_output("ready")
+    guard, worker = (watch.collector(role) for role in ("guard", "worker"))
+    before = resource.prlimit(guard.pid, resource.RLIMIT_NOFILE)
+    for process in (guard, worker):
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (3, before[1]))
+    watch.wait_for_sweeps(3)  # what it has open it has
+    watch.kill("worker")
+    wait_until(lambda: watch.blocked_ns() > 200_000_000, what="a full ring", timeout_secs=30.0)
+    resource.prlimit(guard.pid, resource.RLIMIT_NOFILE, before)
+    watch.wait_for_sweeps(3)
+    stop.touch()
+    logged = int(program.wait(timeout_secs=60.0).check().stdout.split()[-1])
+    verify(path)
+    rows = rows_of(path)
+    assert len({row.row_id for row in rows}) == len(rows)
+    assert Counter(row.entity_path for row in rows) == {"row": logged, "image": logged - 1}
+
+
+@pytest.mark.soak
+def test_a_file_that_may_not_grow_any_further_costs_no_row(
+    place: Path, start_python: StartPython, tmp_path: Path
+) -> None:
+    """Hazard 7: rerun's writer is gone for good after a failed write. Its rows, and later ones, go to the spool."""
+    path, stop, watch = tmp_path / "out.rrd", tmp_path / "stop", SessionWatch()
+    program = start_python(LOGGING, path, stop, env={**watch.environment, "RERUN_MP_RING_BYTES": str(4 << 20)})
+    program.wait_for_output("ready")
+    worker = watch.collector("worker")
+    hard = resource.prlimit(worker.pid, resource.RLIMIT_FSIZE)[1]
+    watch.wait_for_sweeps(3)
+    resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (path.stat().st_size, hard))
+    wait_until(
+        lambda: list((place / "cache").glob("rerun_mp/*/*/part-*.rrd")), what="a part in the spool", timeout_secs=30.0
+    )
+    resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, hard))
+    watch.wait_for_sweeps(3)
+    stop.touch()
+    logged = int(program.wait(timeout_secs=60.0).check().stdout.split()[-1])
+    verify(path)
+    rows = rows_of(path)
+    assert len({row.row_id for row in rows}) == len(rows)
+    assert Counter(row.entity_path for row in rows) == {"row": logged, "image": logged - 1}
+
+
+SMALL_FILES = """
+import os, resource, sys
+import numpy as np
+import rerun_mp as rr
+soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), hard))
+try:
+    rr.init("rerun_mp_small_files")
+except rr.RerunMpError as error:
+    print(type(error).__name__, error)
+    sys.exit()
+rr.save(sys.argv[1])
+for step in range(100):
+    rr.log("row", rr.Scalars(float(step)))
+print("fine")
+"""
+
+
+@pytest.mark.parametrize(("limit", "outcome"), [(8 << 20, "fine"), (1 << 16, "ResourceError")])
+def test_a_limit_for_the_size_of_files_makes_the_ring_smaller_or_is_named(
+    limit: int, outcome: str, run_python: RunPython, tmp_path: Path
+) -> None:
+    """No SIGXFSZ: 8 MB suffice for a ring, 64 KB do not."""
+    path = tmp_path / "out.rrd"
+    done = run_python(SMALL_FILES, path, str(limit)).check()
+    assert done.stdout.startswith(outcome)
+    if outcome == "fine":
+        verify(path)
+        assert Counter(row.entity_path for row in rows_of(path)) == {"row": 100}
+    else:
+        assert "File too large" in done.stdout
+
+
+FEW_ENTRIES = """
+import os, sys
+import rerun_mp as rr
+rr.init("rerun_mp_entries")
+rr.save(sys.argv[1])
+hold, release = os.pipe()
+ready, is_ready = os.pipe()
+rr.log("parent", rr.Scalars(1.0))
+children = []
+for number in range(2):
+    child = os.fork()
+    if child == 0:
+        os.close(release)
+        try:
+            rr.log(f"child/{number}", rr.Scalars(1.0))
+            print("logged", flush=True)
+        except rr.RingFullError as error:
+            print(error, flush=True)
+        os.write(is_ready, b"x")
+        os.read(hold, 1)
+        os._exit(0)
+    os.read(ready, 1)
+    children.append(child)
+os.close(release)
+for child in children:
+    os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"RERUN_MP_POLICY": "drop"},
+        pytest.param({"RERUN_MP_POLICY": "raise"}, marks=pytest.mark.soak),
+        {"RERUN_MP_POLICY": "block", "RERUN_MP_BLOCK_TIMEOUT": "0.2"},
+    ],
+    ids=["drop", "raise", "block with a timeout"],
+)
+def test_more_processes_than_the_session_s_limit_are_refused_by_name(
+    environment: dict[str, str], run_python: RunPython, tmp_path: Path
+) -> None:
+    """Of the third of two, no call waits for longer than the policy says; it has no entry to count in, so it raises."""
+    path = tmp_path / "out.rrd"
+    done = run_python(FEW_ENTRIES, path, env={**environment, "RERUN_MP_PRODUCERS": "2"}).check()
+    logged, refused = done.stdout.splitlines()
+    assert logged == "logged"
+    assert "2 processes log at this moment, which is the session's limit" in refused
+    assert "RERUN_MP_PRODUCERS" in refused
+    assert Counter(row.entity_path for row in rows_of(path)) == {"parent": 1, "child/0": 1}
+
+
+FEW_PROCESSES = """
+import resource, sys
+path = sys.argv[1]
+import rerun_mp as rr
+soft, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+resource.setrlimit(resource.RLIMIT_NPROC, (1, hard))
+rr.init("rerun_mp_processes")
+rr.save(path)
+for step in range(100):
+    rr.log("row", rr.Scalars(float(step)))
+print("logged", flush=True)
+resource.setrlimit(resource.RLIMIT_NPROC, (soft, hard))
+rr.flush(timeout_sec=30)
+print("delivered", flush=True)
+"""
+
+
+AS_ANOTHER_USER = """
+import os, sys
+uid, *arguments = sys.argv[1:]
+may_read = "-all,+dac_override"  # the interpreter, wherever it lies
+os.execvp("setpriv", ["setpriv", "--reuid", uid, "--regid", uid, "--clear-groups", "--inh-caps", may_read,
+                      "--ambient-caps", may_read, sys.executable, *arguments])
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user whose processes are limited")
+def test_a_program_that_may_start_no_process_logs_into_shared_memory(
+    place: Path, run_python: RunPython, tmp_path: Path
+) -> None:
+    """It is told that there is no collector; when it may start one, every row is delivered."""
+    uid, directory = 54321, place / "out"
+    directory.mkdir()
+    path = directory / "out.rrd"
+    for name in (place, directory, *(place / name for name in ("runtime", "cache", "tmp"))):
+        os.chown(name, uid, uid)
+    program = tmp_path / "few.py"
+    program.write_text(FEW_PROCESSES)
+    done = run_python(AS_ANOTHER_USER, str(uid), program, path).check()
+    assert done.stdout.split() == ["logged", "delivered"]
+    assert "no collector could be started: Resource temporarily unavailable" in done.stderr
+    verify(path)
+    assert Counter(row.entity_path for row in rows_of(path)) == {"row": 100}

@@ -1,0 +1,222 @@
+"""P6: a ring that is full because the collector stands still follows the policy, and every row is accounted for."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import StartPython
+from tests.harness.programs import Program, wait_until
+from tests.harness.recordings import Row, rows_of, verify
+from tests.harness.sessions import SessionWatch
+
+SMALL = {"RERUN_MP_RING_BYTES": str(512 * 1024), "RERUN_MP_SLOT_BYTES": str(64 * 1024)}
+DROPPED_ENTITY = "__rerun_mp/dropped"
+
+MANY_KINDS = """
+import json, os, sys
+import numpy as np
+import rerun_mp as rr
+
+def log_all(name, counts):
+    image = np.zeros((40, 40, 3), np.uint8)
+    large = np.zeros((200, 300, 3), np.uint8)
+    columns = rr.Scalars.columns(scalars=np.arange(7.0))
+    times = [rr.TimeColumn("step", sequence=range(7))]
+    for step in range(100):
+        rr.set_time("step", sequence=step)
+        for kind, rows, call in (
+            ("scalar", 1, lambda path: rr.log(path, rr.Scalars(1.0))),
+            ("text", 1, lambda path: rr.log(path, rr.TextLog("a line of text", level="INFO"))),
+            ("points", 1, lambda path: rr.log(path, rr.Points3D([[1.0, 2.0, 3.0]]))),
+            ("image", 1, lambda path: rr.log(path, rr.Image(image))),
+            ("large", 1, lambda path: rr.log(path, rr.Image(large))),
+            ("columns", 7, lambda path: rr.send_columns(path, times, columns)),
+        ):
+            if kind == "large" and step % 50:
+                continue
+            try:
+                call(f"{name}/{kind}")
+                counts["called"] += rows
+            except rr.RingFullError as error:
+                counts["refused"] += rows
+                counts["message"] = str(error)
+    return counts
+
+if __name__ == "__main__":
+    rr.init("rerun_mp_full")
+    rr.save(sys.argv[1])
+    rr.log("warm", rr.Scalars(0.0))
+    rr.flush()
+    print("ready", flush=True)
+    open(sys.argv[2]).read()
+    children = []
+    for number in range(2):
+        child = os.fork()
+        if child == 0:
+            counts = log_all(f"child_{number}", {"name": f"child_{number}", "called": 0, "refused": 0})
+            with open(f"{sys.argv[3]}-{os.getpid()}", "w") as file:
+                json.dump(counts, file)
+            os._exit(0)
+        children.append(child)
+    counts = log_all("parent", {"name": "parent", "called": 1, "refused": 0})
+    for child in children:
+        os.waitpid(child, 0)
+    print("logged", flush=True)
+    open(sys.argv[2]).read()
+    from rerun_mp.waiting import wait_until
+    expected = {os.getpid(): counts}
+    for child in children:
+        with open(f"{sys.argv[3]}-{child}") as file:
+            expected[child] = json.load(file)
+    def is_drained():
+        found = {account.pid: account.logged for account in rr.statistics().producers}
+        return found == {pid: counts["called"] for pid, counts in expected.items()}
+    is_exact = wait_until(is_drained, 30)
+    accounts = [
+        [a.pid, a.name, a.logged, a.delivered, a.dropped, a.dropped_by_policy, a.refused, a.blocked_ns]
+        for a in rr.statistics().producers
+    ]
+    print(json.dumps({"is_exact": is_exact, "accounts": accounts, "expected": expected}), flush=True)
+"""
+
+
+def run_with_stopped_collector(
+    start_python: StartPython, tmp_path: Path, environment: dict[str, str]
+) -> tuple[dict[str, Any], Program, list[Row]]:
+    """Run MANY_KINDS with a collector that stands still while it logs; return what it says, and the file's rows."""
+    path, fifo, watch = tmp_path / "out.rrd", tmp_path / "fifo", SessionWatch()
+    os.mkfifo(fifo)
+    program = start_python(
+        MANY_KINDS, path, fifo, tmp_path / "counts", env={**watch.environment, **SMALL, **environment}
+    )
+    program.wait_for_output("ready")
+    with watch.stopped():
+        fifo.write_bytes(b"")
+        program.wait_for_output("logged\n")
+    fifo.write_bytes(b"")
+    program.wait().check()
+    verify(path)
+    said = json.loads(program.stdout.splitlines()[-1])
+    assert said["is_exact"], said
+    rows = rows_of(path)
+    assert len({row.row_id for row in rows}) == len(rows)
+    return said, program, rows
+
+
+def of_user(rows: list[Row]) -> list[Row]:
+    """Return the rows that the program has logged."""
+    return [row for row in rows if not row.entity_path.startswith("__rerun_mp")]
+
+
+def test_rows_that_the_drop_policy_drops_are_counted_exactly(start_python: StartPython, tmp_path: Path) -> None:
+    """Per producer, `logged = delivered + dropped`; and file, recording and the program's last line say so."""
+    said, program, rows = run_with_stopped_collector(start_python, tmp_path, {"RERUN_MP_POLICY": "drop"})
+    delivered = Counter(row.entity_path.partition("/")[0] for row in of_user(rows))
+    texts = [row.components["TextLog:text"].as_py()[0] for row in rows if row.entity_path == DROPPED_ENTITY]
+    for pid, _, logged, in_store, dropped, by_policy, refused, blocked_ns in said["accounts"]:
+        expected = said["expected"][str(pid)]
+        assert logged == expected["called"] == in_store + dropped
+        assert in_store == delivered[expected["name"]] + (expected["name"] == "parent") * delivered["warm"]
+        assert (dropped, refused, blocked_ns) == (by_policy, 0, 0)
+        assert dropped > 0
+        assert any(f"(pid {pid}): {dropped} of {logged} rows dropped" in text for text in texts), texts
+    assert sum(account[3] for account in said["accounts"]) == len(of_user(rows))
+    (line,) = [line for line in program.stderr.splitlines() if line.startswith("rerun_mp")]
+    total = sum(account[4] for account in said["accounts"])
+    assert f"{total} rows were dropped: {total} because the ring was full" in line
+    assert "RERUN_MP_RING_BYTES" in line
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"RERUN_MP_POLICY": "raise"}, "stayed so for 0.0 s"),
+        ({"RERUN_MP_POLICY": "block", "RERUN_MP_BLOCK_TIMEOUT": "0.002"}, "is full and stayed so for"),
+    ],
+    ids=["raise", "block with a timeout"],
+)
+def test_rows_that_are_refused_are_named_and_counted(
+    environment: dict[str, str], words: str, start_python: StartPython, tmp_path: Path
+) -> None:
+    """Each refused call raises `RingFullError`; every other row is in the file, and nothing counts as dropped."""
+    said, program, rows = run_with_stopped_collector(start_python, tmp_path, environment)
+    for pid, _, logged, delivered, dropped, _, refused, _ in said["accounts"]:
+        expected = said["expected"][str(pid)]
+        assert (logged, delivered, dropped, refused) == (
+            expected["called"],
+            expected["called"],
+            0,
+            expected["refused"],
+        )
+        assert refused > 0
+        assert words in expected["message"]
+    assert sum(account[3] for account in said["accounts"]) == len(rows)
+    assert "rerun_mp:" not in program.stderr
+
+
+BLOCKING = """
+import os, sys
+import rerun_mp as rr
+rr.init("rerun_mp_block")
+rr.save(sys.argv[1])
+rr.log("warm", rr.Scalars(0.0))
+rr.flush()
+print("ready", flush=True)
+open(sys.argv[2]).read()
+for step in range(40_000):
+    rr.set_time("step", sequence=step)
+    rr.log("row", rr.Scalars(float(step)))
+print("logged", flush=True)
+rr.flush()
+(account,) = rr.statistics().producers
+print(account.logged, account.dropped, account.blocked_ns > 0, flush=True)
+"""
+
+
+def test_calls_that_block_wait_for_the_collector_and_lose_nothing(start_python: StartPython, tmp_path: Path) -> None:
+    """Without a timeout: while the collector stands still the calls wait; when it goes on, they do."""
+    path, fifo, watch = tmp_path / "out.rrd", tmp_path / "fifo", SessionWatch()
+    os.mkfifo(fifo)
+    program = start_python(BLOCKING, path, fifo, env={**watch.environment, **SMALL})
+    program.wait_for_output("ready")
+    with watch.stopped():
+        fifo.write_bytes(b"")
+        wait_until(lambda: watch.blocked_ns() > 1_000_000_000, what="a wait of a second", timeout_secs=30.0)
+        assert "logged" not in program.stdout
+    done = program.wait().check()
+    assert done.stdout.splitlines()[-1] == "40001 0 True"
+    assert done.stderr == ""
+    verify(path)
+    assert [row.times["step"] for row in rows_of(path) if row.entity_path == "row"] == list(range(40_000))
+
+
+@pytest.mark.soak
+def test_a_collector_that_stutters_costs_no_row(start_python: StartPython, tmp_path: Path) -> None:
+    """Stopped again and again, at any point of its work: calls block meanwhile, and every row is there once."""
+    path, fifo, watch = tmp_path / "out.rrd", tmp_path / "fifo", SessionWatch()
+    os.mkfifo(fifo)
+    program = start_python(BLOCKING, path, fifo, env={**watch.environment, **SMALL})
+    program.wait_for_output("ready")
+    threading.Thread(target=lambda: fifo.write_bytes(b"")).start()
+
+    def has_waited_since(before: int) -> bool:
+        return watch.blocked_ns() > before or "logged" in program.stdout
+
+    for _ in range(5):
+        with watch.stopped():
+            wait_until(partial(has_waited_since, watch.blocked_ns()), timeout_secs=30.0, what="a wait for space")
+        if "logged" in program.stdout:
+            break
+        watch.wait_for_sweeps(1)
+    done = program.wait().check()
+    assert done.stdout.splitlines()[-1].startswith("40001 0")
+    verify(path)
+    assert [row.times["step"] for row in rows_of(path) if row.entity_path == "row"] == list(range(40_000))

@@ -1,0 +1,388 @@
+"""After the worst, everything of a tree killed at once: its rows reach their file, once, and nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import RunPython, StartPython
+from tests.harness.leftovers import Machine
+from tests.harness.programs import Program, wait_until
+from tests.harness.recordings import rows_of, verify
+from tests.harness.sessions import SessionWatch
+
+ROWS = 500
+IMAGES = 3
+WORKERS = 2
+
+LOGGING = (
+    """
+import multiprocessing, os, signal, sys
+import numpy as np
+import rerun_mp as rr
+
+def work(number, begin, ready):
+    rr.log(f"worker/{number}", rr.Scalars(0.0))
+    rr.flush()
+    ready.wait()
+    begin.wait()
+    for step in range(1, ROWS):
+        rr.log(f"worker/{number}", rr.Scalars(float(step)))
+    for step in range(IMAGES):
+        rr.log(f"image/{number}", rr.Image(np.full((1000, 1000, 3), step, np.uint8)))
+    ready.wait()
+    signal.pause()
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("fork")
+    begin, ready = context.Event(), context.Barrier(WORKERS + 1)
+    rr.init("rerun_mp_worst")
+    for path in sys.argv[2:]:
+        rr.save(path)
+    for number in range(WORKERS):
+        context.Process(target=work, args=(number, begin, ready)).start()
+    ready.wait()
+    print("begun", flush=True)
+    open(sys.argv[1]).read()
+    begin.set()
+    ready.wait()
+    print("logged", flush=True)
+    signal.pause()
+""".replace("ROWS", str(ROWS))
+    .replace("IMAGES", str(IMAGES))
+    .replace("WORKERS", str(WORKERS))
+)
+"""Each worker's first row is stored before the others are logged. An image is larger than a quarter of the ring."""
+
+EXPECTED = {f"{kind}/{n}": rows for kind, rows in (("worker", ROWS), ("image", IMAGES)) for n in range(WORKERS)}
+UNDELIVERED = sum(EXPECTED.values()) - WORKERS
+
+RECOVER = """
+import sys
+from rerun_mp.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+class Worst:
+    """A program whose every process was killed at once, with rows that no collector has seen."""
+
+    def __init__(self, start_python: StartPython, directory: Path, *paths: Path, lives_on: bool = False) -> None:
+        self.watch = SessionWatch()
+        begin = directory / "begin"
+        os.mkfifo(begin)
+        environment = {**self.watch.environment, "RERUN_MP_RING_BYTES": str(8 << 20)}
+        self.program: Program = start_python(LOGGING, begin, *paths, env=environment)
+        self.program.wait_for_output("begun")
+        self.watch.stop("guard", "worker")
+        begin.write_bytes(b"x")
+        self.program.wait_for_output("logged")
+        if not lives_on:
+            self.kill()
+
+    def kill(self) -> None:
+        """Kill every process of the session."""
+        self.watch.kill_everything(self.program)
+
+    def is_there(self) -> bool:
+        """Say whether the session's segment still lies there, under either of its names."""
+        return any(self.watch.segment.parent.glob(f"{self.watch.segment.name}*"))
+
+
+@pytest.fixture
+def machine(place: Path) -> Machine:
+    return Machine.snapshot(place)
+
+
+def check_file(path: Path, expected: dict[str, int] = EXPECTED) -> None:
+    """Check that a file is complete and has these rows, each once."""
+    verify(path)
+    rows = rows_of(path)
+    assert Counter(row.entity_path for row in rows) == expected
+    assert len({row.row_id for row in rows}) == len(rows), "a row is there twice"
+
+
+def wait_for_nothing(machine: Machine) -> None:
+    """Wait until nothing of the session is there: its collector ends a moment after it has removed all."""
+    wait_until(lambda: not machine.leftovers(), timeout_secs=30.0, what="the end of everything")
+
+
+def test_recover_brings_every_row_into_the_file_and_removes_the_rest(
+    machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
+) -> None:
+    """Rows in the ring, in files of the spool and in the torn file; what it prints says how many and where."""
+    path = tmp_path / "out.rrd"
+    Worst(start_python, tmp_path, path)
+    done = run_python(RECOVER, "recover").check()
+    assert f"{UNDELIVERED:,} rows, in {path}" in done.stdout
+    check_file(path)
+    wait_for_nothing(machine)
+    assert list(tmp_path.glob("*.rrd*")) == [path]
+    assert run_python(RECOVER, "recover").check().stdout == "nothing is left to recover\n"
+
+
+def test_rows_without_a_file_get_a_new_one(
+    machine: Machine, place: Path, start_python: StartPython, run_python: RunPython, tmp_path: Path
+) -> None:
+    """In the stated place, or where the user says. The program had set no sink."""
+    Worst(start_python, tmp_path)
+    into = tmp_path / "recovered"
+    done = run_python(RECOVER, "recover", "--into", into).check()
+    (path,) = into.iterdir()
+    assert f"{sum(EXPECTED.values()):,} rows, in {path}" in done.stdout
+    check_file(path)
+    wait_for_nothing(machine)
+
+
+def test_list_says_what_lies_about_and_changes_nothing(
+    machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
+) -> None:
+    """Session, processes, bytes, age, undelivered rows, recording and path; the same when asked again."""
+    path = tmp_path / "out.rrd"
+    worst = Worst(start_python, tmp_path, path)
+    before = worst.watch.segment.read_bytes(), sorted(place_of(machine)), path.read_bytes()
+    texts = [run_python(RECOVER, "recover", "--list").check().stdout for _ in range(2)]
+    assert before == (worst.watch.segment.read_bytes(), sorted(place_of(machine)), path.read_bytes())
+    for text in texts:
+        said = re.search(
+            r"^session [0-9a-f]{16}: of the killed processes ([\d, ]+), [\d.]+ MB, begun \d+ seconds", text
+        )
+        assert said is not None
+        pids = {int(pid) for pid in said[1].split(",")}
+        assert len(pids) == WORKERS + 2, "the workers, and the collector's two"
+        assert re.search(
+            rf"rerun_mp_worst \([0-9a-f-]+\): {UNDELIVERED:,} rows undelivered, {path}$", text, re.MULTILINE
+        )
+    run_python(RECOVER, "recover").check()
+    check_file(path)
+    assert run_python(RECOVER, "recover", "--list").check().stdout == "nothing is left to recover\n"
+
+
+def place_of(machine: Machine) -> list[tuple[str, int]]:
+    """Return every file under the test's own directory, and its size."""
+    files = [Path(directory) / name for directory, _, names in os.walk(machine.own) for name in names]
+    return [(str(path), path.stat().st_size) for path in files]
+
+
+NEXT = """
+import sys
+import rerun_mp as rr
+rr.init("rerun_mp_next")
+rr.save(sys.argv[1])
+rr.log("next", rr.Scalars(1.0))
+"""
+
+
+@pytest.mark.parametrize("has_file", [True, False], ids=["with a file", "without a file"])
+def test_the_next_init_recovers_in_the_background_and_says_so(
+    has_file: bool, machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
+) -> None:
+    """One line on stderr names the file; the program's own file has its own rows only."""
+    path, own = tmp_path / "out.rrd", tmp_path / "next.rrd"
+    worst = Worst(start_python, tmp_path, *([path] if has_file else []))
+    done = run_python(NEXT, own).check()
+    (line,) = done.stderr.splitlines()
+    wait_until(lambda: not worst.is_there(), timeout_secs=30.0, what="the recovery")
+    if has_file:
+        assert line == f"rerun_mp: recovering what a killed program left, into {path}"
+    else:
+        base = machine.own / "data" / "rerun_mp"
+        assert line == f"rerun_mp: recovering what a killed program left, what has no file into {base}"
+        (path,) = base.iterdir()
+    check_file(path)
+    check_file(own, {"next": 1})
+    assert run_python(NEXT, own).check().stderr == ""
+
+
+def test_a_session_in_which_somebody_lives_is_not_touched(
+    machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
+) -> None:
+    """A stopped process lives, with or without a collector; so does a collector whose program has been killed."""
+    path, watch, begin = tmp_path / "out.rrd", SessionWatch(), tmp_path / "begin"
+    os.mkfifo(begin)
+    program = start_python(LOGGING, begin, path, env=watch.environment)
+    program.wait_for_output("begun")
+    stopped = watch.stop("guard", "worker")
+    assert_is_left_alone(watch, run_python, tmp_path)
+    os.killpg(program.pid, signal.SIGSTOP)
+    for process in stopped:
+        process.send_signal(signal.SIGKILL)
+    wait_until(lambda: not any(watch.collectors().values()), what="the collector's end")
+    assert_is_left_alone(watch, run_python, tmp_path)
+    os.killpg(program.pid, signal.SIGCONT)
+    begin.write_bytes(b"x")
+    program.wait_for_output("logged")
+    stopped = watch.stop("guard", "worker")
+    program.end()
+    assert_is_left_alone(watch, run_python, tmp_path)
+    for process in stopped:
+        process.send_signal(signal.SIGCONT)
+    wait_for_nothing(machine)
+    check_file(path)
+
+
+def assert_is_left_alone(watch: SessionWatch, run_python: RunPython, directory: Path) -> None:
+    """Assert that neither `recover` nor `init` finds anything."""
+    before = watch.segment.read_bytes()
+    assert run_python(RECOVER, "recover").check().stdout == "nothing is left to recover\n"
+    assert run_python(NEXT, directory / "own.rrd").check().stderr == ""
+    assert watch.segment.read_bytes() == before
+
+
+def test_a_path_that_a_later_run_has_stays_with_it(
+    machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
+) -> None:
+    """What had not been delivered goes into a new file. The same program run again is such a run."""
+    path, into = tmp_path / "out.rrd", tmp_path / "recovered"
+    Worst(start_python, tmp_path, path)
+    path.unlink()
+    path.write_bytes(b"another program's")
+    done = run_python(RECOVER, "recover", "--into", into).check()
+    assert path.read_bytes() == b"another program's"
+    (rescued,) = into.iterdir()
+    assert f"rows, in {rescued}" in done.stdout
+    delivered_before = {f"worker/{n}": 1 for n in range(WORKERS)}
+    check_file(rescued, dict(Counter(EXPECTED) - Counter(delivered_before)))
+    wait_for_nothing(machine)
+    assert sorted(tmp_path.glob(".*rmp*")) == []
+
+
+@pytest.mark.soak
+def test_a_path_that_cannot_be_written_any_more_costs_no_row(
+    machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
+) -> None:
+    """Its directory has been moved away, and what had been delivered with it."""
+    directory, into = tmp_path / "runs", tmp_path / "recovered"
+    directory.mkdir()
+    Worst(start_python, tmp_path, directory / "out.rrd")
+    directory.rename(tmp_path / "moved")
+    run_python(RECOVER, "recover", "--into", into).check()
+    (rescued,) = into.iterdir()
+    delivered_before = {f"worker/{n}": 1 for n in range(WORKERS)}
+    check_file(rescued, dict(Counter(EXPECTED) - Counter(delivered_before)))
+    wait_for_nothing(machine)
+
+
+def test_without_its_segment_a_session_is_recovered_from_disk(
+    machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
+) -> None:
+    """As after a restart of the machine: what had reached the disk is complete, what was in memory only is gone."""
+    path, into = tmp_path / "out.rrd", tmp_path / "recovered"
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    saving = Worst(start_python, tmp_path / "a", path, lives_on=True)
+    unsaved = Worst(start_python, tmp_path / "b", lives_on=True)
+    for worst in (saving, unsaved):
+        worst.kill()
+        worst.watch.segment.unlink()
+    listed = run_python(RECOVER, "recover", "--list").check().stdout
+    assert f"{WORKERS} rows undelivered, no file" in listed
+    assert f"0 rows undelivered, {path}" in listed
+    run_python(RECOVER, "recover", "--into", into).check()
+    (rescued,) = into.iterdir()
+    for file in (path, rescued):
+        check_file(file, {f"worker/{n}": 1 for n in range(WORKERS)})
+    wait_for_nothing(machine)
+
+
+@pytest.mark.soak
+def test_a_lost_configuration_costs_no_row(
+    machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
+) -> None:
+    """Logging out removes the runtime directory; the journal in the spool knows the file too."""
+    path = tmp_path / "out.rrd"
+    Worst(start_python, tmp_path, path)
+    for name in (machine.own / "runtime" / "rerun_mp").rglob("*.*"):
+        name.unlink()
+    done = run_python(RECOVER, "recover").check()
+    assert f"{UNDELIVERED:,} rows, in {path}" in done.stdout
+    check_file(path)
+    wait_for_nothing(machine)
+
+
+@pytest.mark.soak
+def test_a_recovery_that_is_killed_is_recovered(
+    machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
+) -> None:
+    """With the collector that it started, as soon as that has the segment."""
+    path = tmp_path / "out.rrd"
+    worst = Worst(start_python, tmp_path, path)
+    for _ in range(3):
+        recovery = start_python(RECOVER, "recover", "--quiet")
+        wait_until(lambda: any(worst.watch.collectors().values()), timeout_secs=30.0, what="the collector")
+        os.killpg(recovery.pid, signal.SIGKILL)
+        worst.watch.kill_what_is_there()
+        recovery.wait()
+    # The last one may have been killed after all was done.
+    run_python(RECOVER, "recover").check()
+    wait_for_nothing(machine)
+    check_file(path)
+
+
+def test_many_recoveries_at_once_are_one(machine: Machine, start_python: StartPython, tmp_path: Path) -> None:
+    """Exactly one of them starts the collector; all end when it is done, and all say that it is well."""
+    path = tmp_path / "out.rrd"
+    Worst(start_python, tmp_path, path)
+    recoveries = [start_python(RECOVER, "recover", "--quiet") for _ in range(6)]
+    for recovery in recoveries:
+        assert recovery.wait().check().stderr == ""
+    wait_for_nothing(machine)
+    check_file(path)
+
+
+def test_wrong_calls_are_named(run_python: RunPython) -> None:
+    """Exit status 2 for a session that is not there; --help says what it does and what the exit statuses mean."""
+    done = run_python(RECOVER, "recover", "0123456789abcdef")
+    assert done.returncode == 2
+    assert "no session of that name lies about: 0123456789abcdef" in done.stderr
+    text = run_python(RECOVER, "recover", "--help").check().stdout
+    assert "--list" in text
+    assert "exit status" in text
+
+
+TWO_PARTS = """
+import sys
+import rerun_mp as rr
+rr.init("rerun_mp_kept")
+rr.save(sys.argv[1])
+rr.log("first", rr.Scalars(1.0))
+rr.flush()
+print("stored", flush=True)
+open(sys.argv[2]).read()
+for step in range(100):
+    rr.log("second", rr.Scalars(1.0))
+"""
+
+
+@pytest.mark.soak
+def test_what_could_not_be_written_at_the_end_is_kept_for_a_recovery(
+    machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
+) -> None:
+    """The file's directory has gone, so the rows wait in the spool; nothing else of the session stays."""
+    directory, into, go_on, watch = tmp_path / "runs", tmp_path / "recovered", tmp_path / "go_on", SessionWatch()
+    directory.mkdir()
+    os.mkfifo(go_on)
+    program = start_python(TWO_PARTS, directory / "out.rrd", go_on, env=watch.environment)
+    program.wait_for_output("stored")
+    directory.rename(tmp_path / "moved")
+    watch.kill("worker")
+    go_on.write_bytes(b"x")
+    program.wait().check()
+    cache = machine.own / "cache"
+    wait_until(lambda: all(cache in path.parents for path in found_of(machine)), timeout_secs=30.0, what="the end")
+    assert "100 rows undelivered" in run_python(RECOVER, "recover", "--list").check().stdout
+    run_python(RECOVER, "recover", "--into", into).check()
+    (rescued,) = into.iterdir()
+    check_file(rescued, {"second": 100})
+    wait_for_nothing(machine)
+
+
+def found_of(machine: Machine) -> list[Path]:
+    """Return what is left of files and shared memory, and a path of nowhere for each process."""
+    left = machine.leftovers()
+    return [*left.files, *left.segments, *(Path("/proc") for _ in left.processes)]

@@ -1,0 +1,296 @@
+"""Guards in the collector and its life: hazards 5, 9, 10, 14, 15, 18 to 20, 24 and 27."""
+
+from __future__ import annotations
+
+from tests.hazards.registry import Edit, Removal
+
+__all__ = ["REMOVALS"]
+
+GONE = "tests/faults/test_collector_gone.py"
+
+REMOVALS = (
+    Removal(
+        5,
+        "id-without-entity",
+        "A frame's chunk id is made from segment, recording, entity, shape, part and ranges.",
+        (
+            Edit(
+                "collector/chunks.py",
+                "    texts = (*group.recording, group.entity_path)\n",
+                "    texts = (*group.recording,)\n",
+            ),
+        ),
+        ("tests/collector/test_chunks.py::test_whatever_identifies_the_rows_is_in_the_chunk_id",),
+        "assert",
+    ),
+    Removal(
+        5,
+        "id-without-nonce",
+        "A frame's chunk id depends on the segment's random nonce, which a later one under the same key has not.",
+        (
+            Edit(
+                "collector/chunks.py",
+                "    for piece in (nonce, *(text.encode()",
+                "    for piece in (*(text.encode()",
+            ),
+        ),
+        ("tests/collector/test_chunks.py::test_whatever_identifies_the_rows_is_in_the_chunk_id",),
+        "assert",
+    ),
+    Removal(
+        5,
+        "table-id-without-entity",
+        "A table's chunk id is made from the same.",
+        (Edit("collector/tables.py", 'f"{number}:{path}".encode()', 'f"{number}".encode()'),),
+        ("tests/collector/test_tables.py::test_whatever_identifies_the_rows_is_in_the_chunk_id",),
+        "assert",
+    ),
+    Removal(
+        5,
+        "table-id-without-nonce",
+        "A table's chunk id depends on the segment's nonce.",
+        (Edit("collector/tables.py", "hashlib.blake2b(nonce, digest_size=16)", "hashlib.blake2b(digest_size=16)"),),
+        ("tests/collector/test_tables.py::test_whatever_identifies_the_rows_is_in_the_chunk_id",),
+        "assert",
+    ),
+    Removal(
+        15,
+        "child-of-the-user",
+        "A shell that ends at once starts the collector, so that it is nobody's child.",
+        (
+            Edit("launch.py", '\'"$@" &\', "sh"', '\'exec "$@"\', "sh"'),
+            Edit(
+                "launch.py", "        os.waitpid(intermediate, 0)\n", "        os.waitpid(intermediate, os.WNOHANG)\n"
+            ),
+        ),
+        ("tests/faults/test_orphans.py::test_waiting_for_every_child_meets_none_of_ours",),
+        "did not end within",
+    ),
+    Removal(
+        15,
+        "in-the-users-group",
+        "The collector has a session of the operating system's of its own, and so a process group.",
+        (
+            Edit(
+                "launch.py",
+                "        setsid=True,\n        setsigmask=[],\n",
+                "        setsigmask=[],\n",
+            ),
+        ),
+        ("tests/faults/test_orphans.py::test_a_signal_to_the_whole_process_group_drains[9]",),
+        "",
+    ),
+    Removal(
+        20,
+        "ends-under-a-newcomer",
+        "The end waits for processes that name the session in their environment.",
+        (
+            Edit(
+                "collector/ending.py",
+                "    return gone_for >= NEWCOMER_PATIENCE or not _is_expected(os.path.basename(segment.path))\n",
+                "    return gone_for >= 0\n",
+            ),
+        ),
+        ("tests/faults/test_orphans.py::test_a_subprocess_joins_after_its_parent_has_left",),
+        "FileNotFoundError",
+    ),
+    Removal(
+        9,
+        "frees-parts-one-by-one",
+        "A chain is taken in one sweep and freed with its head, when that sweep is done.",
+        (
+            Edit(
+                "collector/sweep.py",
+                "            message[at : at + n] = self._ring.memory[offset : offset + n]\n            at += n\n",
+                "            message[at : at + n] = self._ring.memory[offset : offset + n]\n"
+                "            at += n\n"
+                "            if number != slot:\n"
+                "                self._ring.memory[offset : offset + n] = bytes(n)\n"
+                "                self._ring.free(number)\n",
+            ),
+        ),
+        ("tests/collector/test_sweep.py::test_a_chain_is_whole_for_the_collector_that_follows_a_dead_one",),
+        "assert [",
+    ),
+    Removal(
+        9,
+        "frees-what-has-a-new-owner",
+        "A head names its parts with their epochs: one that has been freed since is not freed again.",
+        (
+            Edit(
+                "collector/sweep.py",
+                "            self._words[line + Line.STATE] == head & ~0xFF | SlotState.OPEN\n"
+                "            and self._words[line + Line.KIND] == Kind.PART\n"
+                "            and self._words[line + Line.EPOCH] & EPOCH_MASK == epoch\n",
+                "            self._words[line + Line.STATE] & 0xFF == SlotState.OPEN\n"
+                "            and self._words[line + Line.KIND] == Kind.PART\n"
+                "            and min(head, epoch) >= 0\n",
+            ),
+        ),
+        ("tests/collector/test_sweep.py::test_a_part_that_has_a_new_owner_is_not_freed_with_its_old_chain",),
+        "assert 1 ==",
+    ),
+    Removal(
+        10,
+        "trusts-the-snapshot",
+        "Before a slot is freed its count is read again: of one that is sealed it is the last.",
+        (
+            Edit(
+                "collector/sweep.py",
+                "            if slot not in self._ahead and self._has_no_more(slot):\n",
+                "            if slot not in self._ahead:\n",
+            ),
+        ),
+        ("tests/collector/test_sweep.py::test_no_snapshot_frees_a_slot_that_has_more[downwards-7-7]",),
+        "its second row is lost",
+    ),
+    Removal(
+        18,
+        "dies-of-a-panic",
+        "A chunk of which rerun-sdk cannot make one, by an error or a panic, costs its own rows, counted.",
+        (
+            Edit(
+                "collector/rerun_sinks.py",
+                '        raise CorruptionError(f"rerun-sdk refuses chunk',
+                '        raise SystemError(f"rerun-sdk refuses chunk',
+            ),
+        ),
+        ("tests/collector/test_store.py::test_chunks_that_rerun_refuses_are_counted",),
+        "SystemError",
+    ),
+    Removal(
+        19,
+        "guard-does-not-look",
+        "The guard starts another worker when one has died.",
+        (
+            Edit(
+                "collector/guard.py",
+                "            if status == 0:\n                return\n",
+                "            return\n",
+            ),
+        ),
+        (f"{GONE}::test_a_collector_that_is_killed_when_everybody_has_gone_is_replaced[worker]",),
+        "",
+    ),
+    Removal(
+        19,
+        "worker-does-not-look",
+        "The worker starts another guard when the byte of the old one is free.",
+        (
+            Edit(
+                "collector/worker.py",
+                "            launch.ensure_collector(self.segment, need_guard=True)\n",
+                "            launch.ensure_collector(self.segment)\n",
+            ),
+        ),
+        ("tests/faults/test_orphans.py::test_a_killed_collector_is_replaced[guard]",),
+        "one guard did not come true",
+    ),
+    Removal(
+        19,
+        "parent-does-not-look",
+        "Who waits for the collector, at the latest at its end, starts one if there is none.",
+        (
+            Edit(
+                "session.py",
+                "        try:\n            launch.ensure_collector(self.segment)\n        except CollectorError:\n",
+                "        try:\n            pass\n        except CollectorError:\n",
+            ),
+        ),
+        (
+            f"{GONE}::test_a_collector_that_is_killed_while_the_parent_sits_in_join_is_replaced[waits]",
+            f"{GONE}::test_a_collector_that_is_killed_while_the_parent_sits_in_join_is_replaced[logs on]",
+        ),
+        "did not",
+    ),
+    Removal(
+        24,
+        "rings-by-fifo",
+        "Avoided: the doorbell is a semaphore, which takes a ring whether anybody hears it or not.",
+        (
+            Edit(
+                "shm/doorbell.py",
+                "                semaphore = posix_ipc.Semaphore(self._name)\n"
+                "            except (posix_ipc.Error, OSError):\n"
+                "                return\n"
+                "            if not _is_ours(self._name):\n"
+                "                semaphore.close()\n"
+                "                return\n"
+                "            self._semaphore = semaphore\n"
+                "        with contextlib.suppress(posix_ipc.Error, OSError):\n"
+                "            self._semaphore.release()\n",
+                "                self._semaphore = os.open(fifo_of(self._name), os.O_WRONLY | os.O_NONBLOCK)\n"
+                "            except OSError:\n"
+                "                return\n"
+                '        os.write(self._semaphore, b"x")\n',
+            ),
+            Edit(
+                "shm/doorbell.py",
+                '    def remove(self) -> None:\n        """Remove the name and let go."""\n',
+                "    def remove(self) -> None:\n"
+                '        """Remove the name and let go."""\n'
+                "        os.unlink(fifo_of(self._name))\n",
+            ),
+            Edit(
+                "shm/doorbell.py",
+                "    def _make(self) -> bool:\n",
+                "    def _make(self) -> bool:\n"
+                "        if not os.path.exists(fifo_of(self._name)):\n"
+                "            os.mkfifo(fifo_of(self._name), 0o600)\n"
+                "        self._reader = os.open(fifo_of(self._name), os.O_RDONLY | os.O_NONBLOCK)\n",
+            ),
+            Edit(
+                "shm/doorbell.py",
+                '    __slots__ = ("_has_complained", "_name", "_semaphore")\n'
+                "\n"
+                "    def __init__(self, nonce: bytes) -> None:\n"
+                "        self._name = name_of(nonce)\n"
+                "        self._semaphore: Any = None\n"
+                "        self._has_complained = False\n"
+                "        self._make()\n",
+                "    def __init__(self, nonce: bytes) -> None:\n"
+                "        self._name = name_of(nonce)\n"
+                "        self._semaphore: Any = None\n"
+                "        self._has_complained = False\n"
+                "        self._make()\n",
+            ),
+            Edit(
+                "shm/doorbell.py",
+                "DEAF_SECS = 0.02\n",
+                "DEAF_SECS = 0.02\n\n\n"
+                "def fifo_of(name: str) -> str:\n"
+                '    return "/dev/shm/sem." + name[1:] + "-fifo"\n\n\nimport os\n',
+            ),
+        ),
+        (f"{GONE}::test_ringing_for_a_collector_that_has_died_kills_nobody",),
+        "the program ended with -13",
+    ),
+    Removal(
+        27,
+        "keeps-all-recordings-open",
+        "Of more than 64 recordings that are being written, the longest unused has its part ended.",
+        (
+            Edit(
+                "collector/outputs.py",
+                "        while len(self._open) > MOST_OPEN:\n",
+                "        while len(self._open) > MOST_OPEN << 20:\n",
+            ),
+        ),
+        ("tests/faults/test_crowds.py::test_recordings_beyond_64_rest_and_are_whole_all_the_same",),
+        "threads",
+    ),
+    Removal(
+        27,
+        "a-stream-for-each-file",
+        "The stream of a closed file is used again for the next file of its recording.",
+        (
+            Edit(
+                "collector/rerun_sinks.py",
+                "    stream = _at_rest[recording].pop() if _at_rest.get(recording) else None\n",
+                "    stream = None\n",
+            ),
+        ),
+        ("tests/collector/test_rerun_sinks.py::test_files_of_one_recording_take_no_more_threads_than_one",),
+        "assert write(number) <= threads",
+    ),
+)

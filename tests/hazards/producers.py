@@ -1,0 +1,210 @@
+"""Guards on the writing side: hazards 3, 9, 16, 21, 22 and 26."""
+
+from __future__ import annotations
+
+from tests.hazards.registry import Edit, Removal
+
+__all__ = ["REMOVALS"]
+
+CROWDS = "tests/faults/test_crowds.py"
+
+REMOVALS = (
+    Removal(
+        3,
+        "takes-dead-entries",
+        "A newcomer takes entries that are FREE only, whoever holds their bytes.",
+        (
+            Edit(
+                "registration.py",
+                "        if words[geometry.producer_word(index) + ProducerWord.STATE] & 0xFF != ProducerState.FREE:\n"
+                "            continue\n",
+                "",
+            ),
+            Edit(
+                "registration.py",
+                "            if found & 0xFF != ProducerState.FREE:\n                continue\n",
+                "",
+            ),
+        ),
+        ("tests/test_registration.py::test_an_entry_is_not_taken_before_its_dead_owner_is_drained",),
+        "assert 0 == 1",
+    ),
+    Removal(
+        3,
+        "frees-entries-too-early",
+        "The collector frees an entry when no slot names its owner any more.",
+        (
+            Edit(
+                "collector/producers.py",
+                "            if not self._segment.ring.owner_slots(owner):\n",
+                "            if True:\n",
+            ),
+        ),
+        ("tests/test_registration.py::test_an_entry_is_not_taken_before_its_dead_owner_is_drained",),
+        "assert 0 == 2",
+    ),
+    Removal(
+        9,
+        "keeps-interrupted-chains",
+        "A call that an exception leaves gives back the slots that it had claimed.",
+        (
+            Edit("producer.py", "                self._writer.abandon(chain)\n", "                pass\n"),
+            Edit(
+                "producer.py",
+                "            self._writer.abandon(tried)\n            if isinstance(error, OSError)",
+                "            if isinstance(error, OSError)",
+            ),
+        ),
+        ("tests/faults/test_large.py::test_an_interrupt_in_the_middle_costs_that_row_alone",),
+        "did not end within",
+    ),
+    Removal(
+        9,
+        "waits-with-half-a-chain",
+        "Who gets too few slots for a message gives them back before it waits for space.",
+        (
+            Edit(
+                "producer.py",
+                "            if len(chain) < slots:\n                return False\n",
+                "            while len(chain) < slots:\n"
+                "                time.sleep(0.0002)\n"
+                "                kinds = [Kind.PART if chain else Kind.HEAD, *[Kind.PART] * (slots - len(chain) - 1)]\n"
+                "                chain += self._claim_slots(kinds, maps_ahead=True)\n",
+            ),
+        ),
+        ("tests/faults/test_large.py::test_many_messages_that_want_a_quarter_of_the_ring_each_all_arrive",),
+        "did not end within",
+    ),
+    Removal(
+        16,
+        "keeps-always",
+        "A slot is kept open between calls only while a quarter of all goes round.",
+        (
+            Edit(
+                "shm/ring.py",
+                "        return states.count(SlotState.OPEN) * 4 <= (",
+                "        return bool(states) or states.count(SlotState.OPEN) * 4 <= (",
+            ),
+        ),
+        (
+            "tests/shm/test_ring.py::test_room_to_keep_needs_a_quarter_free",
+            f"{CROWDS}::test_three_hundred_idle_processes_and_one_that_logs[more processes than slots]",
+        ),
+        "",
+    ),
+    Removal(
+        21,
+        "commits-for-the-parent",
+        "Every store looks at the fork guard's byte first, with nothing in between that could fork.",
+        (
+            Edit(
+                "shm/writer.py",
+                "        if not alive[armed]:\n            raise ForkedError\n        words[rows_index] = rows\n",
+                "        words[rows_index] = rows\n",
+            ),
+        ),
+        (
+            "tests/shm/test_writer.py::test_a_forked_child_stores_nothing",
+            "tests/shm/test_writer.py::test_nothing_can_run_between_guard_and_store[commit]",
+        ),
+        "",
+    ),
+    Removal(
+        21,
+        "call-before-the-commit",
+        "In an append to a table nothing that could fork stands between the look and the commit.",
+        (
+            Edit(
+                "appends.py",
+                "        values[row] = value\n        if has_first:\n",
+                "        values[row] = float(value)\n        if has_first:\n",
+            ),
+        ),
+        ("tests/test_appends.py::test_nothing_can_run_between_the_look_and_the_commit[append_scalar]",),
+        "CALL",
+    ),
+    Removal(
+        21,
+        "appends-to-the-parents-table",
+        "An append looks at the fork guard's byte, which a fork in C wipes too.",
+        (
+            Edit(
+                "appends.py",
+                "        now = time_ns()\n"
+                "        row = words[count_index]\n"
+                "        if row >= capacity or not is_open[0] or not alive[armed]:\n"
+                "            return False\n"
+                "        clock[row] = now\n"
+                "        if index:\n"
+                "            entity[row] = index\n"
+                "        values[row] = value\n",
+                "        now = time_ns()\n"
+                "        row = words[count_index]\n"
+                "        if row >= capacity or not is_open[0]:\n"
+                "            return False\n"
+                "        clock[row] = now\n"
+                "        if index:\n"
+                "            entity[row] = index\n"
+                "        values[row] = value\n",
+            ),
+        ),
+        ("tests/test_appends.py::test_an_append_refuses_what_it_cannot_do",),
+        "assert not third.append",
+    ),
+    Removal(
+        22,
+        "mutex-not-reentrant",
+        "The mutex may be taken again by the thread that has it.",
+        (Edit("producer.py", "        self._mutex = threading.RLock()\n", "        self._mutex = threading.Lock()\n"),),
+        ("tests/faults/test_forks.py::test_logging_in_a_signal_handler_in_the_middle_of_a_call[frames]",),
+        "did not end within",
+    ),
+    Removal(
+        22,
+        "enters-a-busy-call",
+        "A call in the middle of another of its thread uses a slot of its own.",
+        (
+            Edit(
+                "producer.py",
+                "                if is_nested:\n                    return self._append_alone(rows)\n",
+                "",
+            ),
+        ),
+        ("tests/faults/test_forks.py::test_logging_in_a_signal_handler_in_the_middle_of_a_call[frames]",),
+        "",
+    ),
+    Removal(
+        22,
+        "waits-for-the-frozen",
+        "While the interpreter finalises no call takes the mutex: a frozen daemon thread may have it.",
+        (
+            Edit(
+                "producer.py",
+                "            return not self._closed and self._append_alone(rows)\n",
+                "            pass\n",
+            ),
+            Edit(
+                "producer.py",
+                "        if sys.is_finalizing():\n            return Outcome.NOT_A_TABLE\n",
+                "",
+            ),
+        ),
+        ("tests/faults/test_forks.py::test_daemon_threads_and_finalisers_do_not_hang_the_end[child]",),
+        "did not end within",
+    ),
+    Removal(
+        26,
+        "dictionary-beyond-its-slot",
+        "A dictionary that is full closes its table, and the next one begins with an empty one.",
+        (
+            Edit(
+                "table.py",
+                "        if index >= MOST_ENTITIES or begin + len(entry) > self._writer.ring.geometry.slot_bytes:\n"
+                "            return False\n",
+                "",
+            ),
+        ),
+        ("tests/faults/test_large.py::test_thousands_of_entities_have_more_paths_than_a_slot_has_room",),
+        "",
+    ),
+)

@@ -1,0 +1,273 @@
+"""Guards in the segment, its locks and its words: hazards 1, 2, 4, 10 to 13, 17, 23, 25, 28 and 29."""
+
+from __future__ import annotations
+
+from tests.hazards.registry import Edit, Removal
+
+__all__ = ["REMOVALS"]
+
+REMOVALS = (
+    Removal(
+        1,
+        "lease-by-descriptor",
+        "A lease's open file description is kept alive by a mapping, which the program cannot close.",
+        (
+            Edit(
+                "shm/leases.py",
+                "        address = kernel.map_file(descriptor, PAGE, writable=False)\n"
+                "        if not inherited:\n"
+                "            kernel.advise(address, PAGE, kernel.MADV_DONTFORK)\n"
+                "        return cls(address)",
+                "        return cls(os.dup(descriptor))",
+            ),
+            Edit("shm/leases.py", "            kernel.unmap(address, PAGE)", "            os.close(address)"),
+        ),
+        ("tests/shm/test_leases.py::test_a_lease_survives_closing_every_descriptor",),
+        "assert _is_held(path)",
+    ),
+    Removal(
+        2,
+        "kept-descriptor",
+        "Each claim opens the segment anew and closes it; nothing keeps a descriptor's number.",
+        (
+            Edit(
+                "producer.py",
+                '            with no_forks(), FileIO(self._segment.open(), "r+") as file:\n'
+                "                locks = ClaimLocks(self._segment, close_in_children(file))\n",
+                '            kept = globals().setdefault("_kept", {})\n'
+                "            if self._segment.path not in kept:\n"
+                "                kept[self._segment.path] = self._segment.open()\n"
+                "            with no_forks():\n"
+                "                locks = ClaimLocks(self._segment, kept[self._segment.path])\n",
+            ),
+        ),
+        ("tests/faults/test_forks.py::test_a_daemonised_worker_logs_on",),
+        "own.read_bytes()",
+    ),
+    Removal(
+        4,
+        "one-taken-word",
+        "Of two words of (sweep, taken) the older is overwritten, so that what is done is still known in a sweep.",
+        (
+            Edit(
+                "shm/ring.py",
+                "        other = Line.TAKEN_A if a >> TAKEN_BITS == sweep or (a <= b and b >> TAKEN_BITS != sweep)"
+                " else Line.TAKEN_B\n",
+                "        other = Line.TAKEN_A\n",
+            ),
+        ),
+        ("tests/shm/test_ring.py::test_a_sweep_counts_only_when_the_header_says_so",),
+        "(0, 250) == (100, 250)",
+    ),
+    Removal(
+        4,
+        "two-stores",
+        "The number of the sweep and how far it takes a slot are one word, stored at once.",
+        (
+            Edit(
+                "shm/ring.py",
+                "        self.words[line + other] = sweep << TAKEN_BITS | taken\n",
+                "        self.words[line + other] = sweep << TAKEN_BITS\n        self.words[line + other] |= taken\n",
+            ),
+        ),
+        ("tests/shm/test_ring.py::test_a_take_is_one_store",),
+        "would split the sweep",
+    ),
+    Removal(
+        11,
+        "visible-while-made",
+        "A segment is made without a name and gets it, whole, by one linkat(2).",
+        (
+            Edit(
+                "shm/segment.py",
+                "        descriptor = os.open(DIRECTORY, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)",
+                "        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)\n"
+                "    except FileExistsError:\n"
+                "        return None",
+            ),
+            Edit("shm/segment.py", "            kernel.link_descriptor(descriptor, path)", "            pass"),
+        ),
+        ("tests/shm/test_segment.py::test_nobody_sees_a_segment_that_is_half_made",),
+        "half made",
+    ),
+    Removal(
+        11,
+        "joins-what-has-ended",
+        "Who has the participants lock compares the inode with what the name shows then.",
+        (
+            Edit(
+                "shm/segment.py",
+                "            if os.stat(path, follow_symlinks=False).st_ino != inode:\n"
+                "                raise FileNotFoundError\n",
+                "",
+            ),
+        ),
+        ("tests/shm/test_segment.py::test_nobody_joins_a_session_that_ends_while_he_opens_it",),
+        "assert <rerun_mp.shm.segment.Segment object",
+    ),
+    Removal(
+        11,
+        "joins-what-is-ending",
+        "Who joins needs the participants lock, which the end of a session holds exclusively.",
+        (
+            Edit(
+                "shm/segment.py",
+                "        if not leases.try_lock(own, Lock.PARTICIPANTS, shared=True):\n            return None\n",
+                "        leases.try_lock(own, Lock.PARTICIPANTS, shared=True)\n",
+            ),
+        ),
+        ("tests/shm/test_segment.py::test_nobody_joins_an_ending_session",),
+        "assert segment.attach(path) is None",
+    ),
+    Removal(
+        12,
+        "locks-beside",
+        "All locks are bytes of the segment's own inode, which everybody who is in the session has.",
+        (
+            Edit(
+                "shm/segment.py",
+                "            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)\n"
+                "        except FileNotFoundError as error:\n",
+                "            os.makedirs(self.runtime_directory, mode=0o700, exist_ok=True)\n"
+                '            beside = os.path.join(self.runtime_directory, "lock")\n'
+                "            return os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)\n"
+                "        except FileNotFoundError as error:\n",
+            ),
+        ),
+        ("tests/faults/test_collector_gone.py::test_the_runtime_directory_may_go_away[alone]",),
+        "held",
+    ),
+    Removal(
+        12,
+        "forgets-its-sinks",
+        "What the collector must know of sinks lies in the spool directory too, which no logout removes.",
+        (
+            Edit(
+                "session.py",
+                "    return read_config_in(joined.runtime_directory, joined.spool_directory)\n",
+                "    return read_config_in(joined.runtime_directory)\n",
+            ),
+        ),
+        ("tests/faults/test_collector_gone.py::test_the_runtime_directory_may_go_away[with the collector]",),
+        "Counter",
+    ),
+    Removal(
+        13,
+        "unlocks",
+        "Nobody unlocks: a lease ends by unmapping, which an inherited one survives in the parent.",
+        (
+            Edit(
+                "shm/leases.py",
+                "        address = kernel.map_file(descriptor, PAGE, writable=False)\n"
+                "        if not inherited:\n"
+                "            kernel.advise(address, PAGE, kernel.MADV_DONTFORK)\n"
+                "        return cls(address)",
+                "        return cls(os.dup(descriptor))",
+            ),
+            Edit(
+                "shm/leases.py",
+                "            kernel.unmap(address, PAGE)",
+                "            unlock = _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, 0, 0, 0)\n"
+                "            fcntl.fcntl(address, fcntl.F_OFD_SETLK, unlock)\n"
+                "            os.close(address)",
+            ),
+        ),
+        ("tests/shm/test_leases.py::test_a_child_that_releases_takes_nothing_from_its_parent",),
+        "assert _is_held(path)",
+    ),
+    Removal(
+        17,
+        "probes-by-trying",
+        "`is_held` asks with F_OFD_GETLK, which takes nothing.",
+        (
+            Edit(
+                "shm/leases.py",
+                "    return _holding(descriptor, byte, count) != fcntl.F_UNLCK\n",
+                "    return not try_lock(descriptor, byte + count - 1)\n",
+            ),
+        ),
+        ("tests/shm/test_leases.py::test_probing_does_not_take",),
+        "assert leases.try_lock(owner, BYTE)",
+    ),
+    Removal(
+        23,
+        "posix-locks",
+        "Locks belong to open file descriptions (F_OFD_SETLK), not to processes.",
+        (Edit("shm/leases.py", "fcntl.F_OFD_SETLK, _FLOCK.pack(kind,", "fcntl.F_SETLK, _FLOCK.pack(kind,"),),
+        ("tests/shm/test_leases.py::test_descriptions_exclude_threads_of_one_process",),
+        "assert not leases.try_lock(other, BYTE)",
+    ),
+    Removal(
+        25,
+        "trusts-the-name",
+        "A file at the session's name is used only if it is ours, regular and closed to others.",
+        (
+            Edit(
+                "shm/segment.py",
+                "    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid()"
+                " or stat.S_IMODE(found.st_mode) & 0o077:",
+                "    if not stat.S_ISREG(found.st_mode):",
+            ),
+        ),
+        (
+            "tests/shm/test_segment.py::test_what_is_not_ours_is_refused",
+            "tests/faults/test_bad_input.py::test_a_segment_that_is_not_ours_is_not_used[open to all]",
+        ),
+        "PrivacyError",
+    ),
+    Removal(
+        25,
+        "socket-by-path",
+        "Avoided: nothing is a socket, so that no path is too long for one.",
+        (
+            Edit(
+                "collector/worker.py",
+                "        self.outputs = Outputs(joined)\n",
+                "        self.outputs = Outputs(joined)\n"
+                "        import socket\n\n"
+                "        self.control = socket.socket(socket.AF_UNIX)\n"
+                '        self.control.bind(os.path.join(joined.runtime_directory, "control"))\n',
+            ),
+        ),
+        ("tests/faults/test_bad_input.py::test_long_paths_of_our_directories_are_no_matter",),
+        "",
+    ),
+    Removal(
+        28,
+        "shared-fork-guard",
+        "The fork guard's page is mapped private, which alone MADV_WIPEONFORK wipes.",
+        (
+            Edit(
+                "shm/kernel.py",
+                "_PROT_READ | _PROT_WRITE, _MAP_PRIVATE | _MAP_ANONYMOUS",
+                "_PROT_READ | _PROT_WRITE, _MAP_SHARED | _MAP_ANONYMOUS",
+            ),
+        ),
+        ("tests/shm/test_leases.py::test_the_fork_guard_reads_zero_in_every_child",),
+        "Invalid argument",
+    ),
+    Removal(
+        28,
+        "wiped-and-not-set-again",
+        "Each producer arms a byte of its own, in a forked child too.",
+        (Edit("shm/leases.py", "        self.page[index] = 1\n", "        self.page[index] = index == 0\n"),),
+        ("tests/shm/test_leases.py::test_the_fork_guard_reads_zero_in_every_child",),
+        "assert 1 == 0",
+    ),
+    Removal(
+        29,
+        "holds-slot-locks",
+        "A slot's lock is held while it is claimed only; a file has as many locks as processes, not as slots.",
+        (
+            Edit(
+                "producer.py",
+                '            with no_forks(), FileIO(self._segment.open(), "r+") as file:\n'
+                "                locks = ClaimLocks(self._segment, close_in_children(file))\n",
+                "            with no_forks():\n"
+                "                locks = ClaimLocks(self._segment, self._segment.open())\n",
+            ),
+        ),
+        ("tests/faults/test_crowds.py::test_a_segment_has_locks_for_processes_not_for_slots",),
+        "locks",
+    ),
+)

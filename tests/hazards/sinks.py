@@ -1,0 +1,130 @@
+"""Guards between the collector and rerun's sinks and files: hazards 6 to 8, 14, 27 and 30."""
+
+from __future__ import annotations
+
+from tests.hazards.registry import Edit, Removal
+
+__all__ = ["REMOVALS"]
+
+REMOVALS = (
+    Removal(
+        6,
+        "sends-without-flushing",
+        "A live sink flushes every 4 MB, and sends nothing while that times out.",
+        (
+            Edit(
+                "collector/live.py",
+                "            if sent_bytes >= FLUSH_BYTES:\n",
+                "            if sent_bytes >= FLUSH_BYTES << 10:\n",
+            ),
+        ),
+        (
+            "tests/collector/test_live.py::test_a_viewer_that_freezes_while_it_catches_up_is_sent_no_more_than_a_few_megabytes",
+        ),
+        "sent_chunks",
+    ),
+    Removal(
+        7,
+        "trusts-a-dead-writer",
+        "A file that does not grow while it is flushed has failed: its rows go to the spool, its writer is abandoned.",
+        (
+            Edit(
+                "collector/store.py",
+                "                if grown == size and left >= STALLED_SECS:\n"
+                "                    raise ResourceError("
+                'f"{part.path} did not grow for {STALLED_SECS:g} s") from error\n',
+                "",
+            ),
+        ),
+        ("tests/collector/test_store.py::test_a_file_that_fails_costs_no_row",),
+        "did not take its rows within",
+    ),
+    Removal(
+        7,
+        "fills-the-disk",
+        "A disk is left before it is full, because rerun's writer does not survive that.",
+        (
+            Edit(
+                "collector/store.py",
+                "        if self._part is not None and not _has_room("
+                "self._part.path, self._unflushed_bytes + num_bytes):\n",
+                "        if self._part is None:\n",
+            ),
+        ),
+        ("tests/collector/test_store.py::test_a_disk_nearly_full_is_left_alone_and_the_rows_wait_in_the_spool",),
+        "diverted",
+    ),
+    Removal(
+        8,
+        "reads-beyond-the-last-whole-message",
+        "Only whole messages of a file are read.",
+        (
+            Edit(
+                "collector/rrd_file.py",
+                "        if stop > size or kind not in MessageKind.__members__.values():\n",
+                "        if kind not in MessageKind.__members__.values():\n",
+            ),
+        ),
+        (
+            "tests/collector/test_rrd_file.py::test_wherever_a_file_is_cut_its_whole_chunks_are_read",
+            "tests/collector/test_store.py::test_a_file_cut_inside_a_message_loses_only_that",
+        ),
+        "",
+    ),
+    Removal(
+        14,
+        "does-not-wait-for-its-files",
+        "The last process that set a sink waits until its files are complete.",
+        (
+            Edit(
+                "session.py",
+                "            self._await_files(timeout - (time.monotonic() - begin))\n",
+                "            pass\n",
+            ),
+        ),
+        ("tests/faults/test_orphans.py::test_the_file_is_complete_before_the_program_has_ended",),
+        "complete False",
+    ),
+    Removal(
+        14,
+        "writes-over-a-later-run",
+        "Parts are written under hidden names; the path is renamed over only if what lies there is ours.",
+        (
+            Edit(
+                "collector/completion.py",
+                "    if journal.owns_target():\n        journal.place(whole)\n",
+                "    if journal.target is not None:\n        journal.place(whole)\n",
+            ),
+        ),
+        ("tests/collector/test_store.py::test_a_later_run_keeps_the_path_when_the_earlier_must_merge",),
+        "rerun rrd verify",
+    ),
+    Removal(
+        14,
+        "writes-in-place",
+        "The user's path is never written in place, so that two runs never write one inode.",
+        (
+            Edit(
+                "collector/store.py",
+                "            path = self._journal.hidden_path(target.target, number)\n",
+                "            path = target.target\n",
+            ),
+        ),
+        ("tests/collector/test_store.py::test_of_two_runs_with_one_path_the_later_has_it_and_neither_is_mixed",),
+        "",
+    ),
+    Removal(
+        30,
+        "reads-the-file-at-once",
+        "Parts are copied as a stream, a chunk at a time, and flushed every 16 MB.",
+        (
+            Edit(
+                "collector/rerun_sinks.py",
+                "        for chunk in source:\n            number",
+                "        for chunk in list(source):\n            number",
+            ),
+        ),
+        ("tests/collector/test_store.py::test_completing_a_large_file_takes_little_memory",),
+        "MiB",
+    ),
+)

@@ -1,0 +1,289 @@
+"""Damage segments at random and let the real collector's code drain them, many times a second.
+
+    python -m tests.hostile.fuzz --seed 7 --count 100000      a run
+    python -m tests.hostile.fuzz --only 7:4711                one segment of it again, with its traceback
+
+Segment `number` of a run is damaged by a generator that is seeded with (seed, number) and nothing else. What must hold
+of each, however it was damaged:
+
+- copying, grouping, decoding, and rerun-sdk's own reading of the chunks raise nothing and come to an end;
+- every chunk is valid Arrow, down to each offset and text, and its row ids ascend;
+- the chunks of the intact slots are there, equal to what they would be without the damage;
+- whatever rows are missing of a slot that was only damaged within itself, something has been counted as damaged;
+- the memory of the process has a ceiling, and the ring is drained: another sweep finds nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import mmap
+import os
+import random
+import resource
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HANG_SECS = 60
+ROOM_BYTES = 768 << 20
+"""Memory that a run may take beyond what it has when all is loaded."""
+FILE_EVERY = 2500
+"""Segments between two files into which rerun-sdk writes the chunks, and out of which it reads them."""
+MOST_SWEEPS = 4
+
+
+class BrokenPromiseError(AssertionError):
+    """Something that must hold of every damaged segment does not."""
+
+
+class Fuzzer:
+    """Damages the victims of one directory, and holds the collector's code to its promises."""
+
+    def __init__(self, victims: list[Any], seed: int, directory: Path) -> None:
+        self.victims = victims
+        self.seed = seed
+        self.counts: Counter[str] = Counter()
+        self._expected: dict[str, dict[str, Any]] = {}
+        self._logged: dict[str, Counter[int]] = {}
+        self._directory = directory
+        self._waiting: list[Any] = []
+        for victim in victims:
+            chunks, good, _ = self._drain(victim)
+            intact = [chunk for chunk in chunks if chunk.recording.application_id == "intact"]
+            self._expected[victim.name] = {chunk.chunk_id: chunk for chunk in intact}
+            self._logged[victim.name] = good
+            assert len(intact) >= 2, victim.name
+            assert sum(good.values()) > sum(chunk.num_rows for chunk in intact), victim.name
+            victim.restore()
+
+    def run(self, number: int) -> None:
+        """Damage and drain one segment."""
+        from tests.hostile.mutations import mutate
+
+        rng = random.Random(self.seed << 40 | number)
+        victim = rng.choice(self.victims[:-1]) if rng.random() < 0.98 else self.victims[-1]
+        self.run_on(victim, mutate, rng, number)
+        if number % FILE_EVERY == FILE_EVERY - 1:
+            self.write_and_read()
+
+    def run_on(
+        self, victim: Any, damage: Callable[[random.Random, Any], None], rng: random.Random, number: int
+    ) -> None:
+        """Damage and drain a victim, and check what must hold of it."""
+        tables = bytes(victim.image.memory[: victim.regions[0][1]])
+        try:
+            damage(rng, victim)
+            is_within = victim.image.memory[: len(tables)] == tables
+            if rng.random() < 0.1:
+                self._begin_as_a_new_collector(rng, victim)
+                is_within = False
+            chunks, good, is_counted = self._drain(victim)
+            self._check_chunks(victim, chunks)
+            logged = self._logged[victim.name]
+            if is_within and not is_counted and sum(good.values()) < sum(logged.values()):
+                raise BrokenPromiseError(f"of {logged} rows {good} arrived, and nothing was counted")
+            self.counts["damage counted" if is_counted else "harmless"] += 1
+            self.counts["chunks"] += len(chunks)
+            expected = self._expected[victim.name]
+            self._waiting += [(number, chunk) for chunk in chunks if chunk.chunk_id not in expected]
+        finally:
+            victim.restore()
+
+    def _drain(self, victim: Any) -> tuple[list[Any], Counter[int], bool]:
+        """Sweep until nothing is left. Returns chunks, good rows of each slot, and whether damage was counted."""
+        from rerun_mp.collector.sweep import Sweeper
+        from rerun_mp.shm.layout import Header, ProducerWord
+        from tests.hostile.victims import GEOMETRY, build
+
+        words = victim.image.ring.words
+        pair = (ProducerWord.DAMAGE_A, ProducerWord.DAMAGE_B)
+        entries = [GEOMETRY.producer_word(i) + word for i in range(GEOMETRY.producers) for word in pair]
+        before = [words[word] for word in (*entries, Header.DAMAGED_SLOTS)]
+        sweeper = Sweeper(victim.image)
+        chunks: list[Any] = []
+        good: Counter[int] = Counter()
+        sweep = sweeper.collect(resume=True)
+        for _ in range(MOST_SWEEPS):
+            if sweep is not None:
+                built = build(victim.image, sweep)
+                sweeper.begin(sweep)
+                sweeper.complete(sweep, built)
+                chunks += built.chunks
+                good += built.good_rows
+            sweeper.free_done()
+            sweep = sweeper.collect()
+            if sweep is None:
+                break
+        else:
+            left = {slot: list(sweeper._control[slot]) for slot in (sweep.stops if sweep else ())}
+            raise BrokenPromiseError(f"after {MOST_SWEEPS} sweeps there is something left: {left}")
+        return chunks, good, [words[word] for word in (*entries, Header.DAMAGED_SLOTS)] != before
+
+    @staticmethod
+    def _begin_as_a_new_collector(rng: random.Random, victim: Any) -> None:
+        """Let it look as if a collector had died in the middle of a sweep of the slots, with forged words."""
+        from tests.hostile.victims import GEOMETRY
+
+        ring = victim.image.ring
+        for slot in victim.slots:
+            sweep, taken = rng.choice((0, 1, 1, 2, 3)), rng.choice((0, 1, 2, 8, 64, 4096, (1 << 28) - 1))
+            ring.words[GEOMETRY.line_word(slot) + 3 + rng.randrange(2)] = sweep << 28 | taken
+
+    def _check_chunks(self, victim: Any, chunks: list[Any]) -> None:
+        from rerun_mp.collector.rerun_sinks import _chunk_of
+        from rerun_mp.errors import CorruptionError
+
+        found = {chunk.chunk_id: chunk for chunk in chunks}
+        for chunk_id, expected in self._expected[victim.name].items():
+            chunk = found.get(chunk_id)
+            if chunk is None or not chunk.batch.equals(expected.batch, check_metadata=True):
+                raise BrokenPromiseError(f"rows of intact slots are missing: {expected.entity_path}")
+        for chunk in chunks:
+            if chunk.chunk_id in self._expected[victim.name]:
+                continue
+            chunk.batch.validate(full=True)
+            ids = np.frombuffer(chunk.batch.column(0).buffers()[1], ">u8").reshape(-1, 2)
+            ids = ids[chunk.batch.column(0).offset :][: chunk.num_rows].astype(np.uint64)
+            later = (ids[1:, 0] > ids[:-1, 0]) | ((ids[1:, 0] == ids[:-1, 0]) & (ids[1:, 1] > ids[:-1, 1]))
+            if not later.all():
+                raise BrokenPromiseError(f"row ids of {chunk.entity_path!r} do not ascend")
+            try:
+                _chunk_of(chunk)
+            except CorruptionError as error:
+                self.counts[f"refused: {str(error)[-80:]}"] += 1
+
+    def write_and_read(self) -> None:
+        """Let rerun-sdk write the chunks of damaged slots into a file, and read the file back."""
+        waiting, self._waiting = self._waiting, []
+        try:
+            self._write_and_read([chunk for _, chunk in waiting])
+        except (RuntimeError, BrokenPromiseError) as error:
+            for number, chunk in waiting:
+                try:
+                    self._write_and_read([chunk])
+                except (RuntimeError, BrokenPromiseError):
+                    raise BrokenPromiseError(f"segment {self.seed}:{number} spoils a file: {error}") from error
+            raise
+
+    def _write_and_read(self, chunks: list[Any]) -> None:
+        from rerun_mp.collector.rerun_sinks import open_file, read_file
+        from rerun_mp.encoding.frames import RecordingKey
+        from rerun_mp.errors import CorruptionError
+
+        path = self._directory / "written.rrd"
+        writer = open_file(path, RecordingKey("victim", "recording"), write_footer=True)
+        sent = 0
+        for chunk in chunks:
+            try:
+                writer.send(chunk)
+                sent += 1
+            except CorruptionError:
+                pass
+        writer.close(30.0)
+        read = sum(1 for _ in read_file(path, prelude=writer.prelude))
+        path.unlink()
+        if read != sent:
+            raise BrokenPromiseError(f"of {sent} chunks that rerun-sdk took {read} are in its file")
+        self.counts["chunks written and read"] += read
+        self.counts["threads at the end"] = threading.active_count()
+        self.counts["native threads at the end"] = len(os.listdir("/proc/self/task"))
+
+
+def limit_memory() -> None:
+    """Give this process a ceiling, so that an allocation without limit is a MemoryError."""
+    # What is really private and writable: the arenas that glibc reserves for each of rerun's threads are not.
+    status = Path("/proc/self/status").read_text()
+    (taken,) = (int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmData"))
+    resource.setrlimit(resource.RLIMIT_DATA, (taken + ROOM_BYTES, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+
+
+def main() -> int:
+    """Run what the command line says. Returns 1 if a promise was broken."""
+    parser = argparse.ArgumentParser(description="Damage segments and let the collector drain them.")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument("--only", help="SEED:NUMBER of one segment to do again")
+    parser.add_argument("--keep-going", action="store_true", help="count what fails instead of ending with the first")
+    options = parser.parse_args()
+    seed, numbers = options.seed, range(options.count)
+    if options.only:
+        seed, number = map(int, options.only.split(":"))
+        numbers = range(number, number + 1)
+    with tempfile.TemporaryDirectory(prefix="rmp-fuzz-") as directory:
+        # rerun-sdk complains of much that is wrong with damaged chunks.
+        os.environ.setdefault("RUST_LOG", "off")
+        os.environ.setdefault("RUST_BACKTRACE", "0")
+        os.environ["XDG_RUNTIME_DIR"] = os.environ["XDG_CACHE_HOME"] = directory
+        return _supervise(lambda at: _fill_and_run(Path(directory), seed, numbers, at, options.keep_going), seed)
+
+
+def _supervise(run: Callable[[mmap.mmap], int], seed: int) -> int:
+    """Call `run` in a child that notes the number of its segment where it can be read when a crash has ended it."""
+    at = mmap.mmap(-1, 8)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            faulthandler.enable()
+            status = run(at)
+        except Exception:  # noqa: BLE001 (whatever it is, it is told, and the child must not go on as its parent)
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    Path(f"/dev/shm/rmp-hostile-{child}").unlink(missing_ok=True)
+    if status not in (0, 1):
+        number = int.from_bytes(at[:8], "little")
+        print(f"segment {seed}:{number} ended the process ({status})")
+        print(f"again: python -m tests.hostile.fuzz --only {seed}:{number}")
+    return status
+
+
+def _fill_and_run(directory: Path, seed: int, numbers: range, at: mmap.mmap, keep_going: bool) -> int:
+    from tests.hostile.victims import fill
+
+    with fill(str(directory)) as victims:
+        return _run_all(Fuzzer(victims, seed, directory), numbers, at, keep_going=keep_going)
+
+
+def _run_all(fuzzer: Fuzzer, numbers: range, at: mmap.mmap, *, keep_going: bool) -> int:
+    begin, failed = time.monotonic(), 0
+    fuzzer.write_and_read()
+    limit_memory()
+    for number in numbers:
+        if number % 256 == 0:
+            faulthandler.dump_traceback_later(HANG_SECS, exit=True)
+        at[:8] = number.to_bytes(8, "little")
+        try:
+            fuzzer.run(number)
+        except Exception as error:
+            failed += 1
+            print(f"segment {fuzzer.seed}:{number}: {type(error).__name__}: {error}", flush=True)
+            if not keep_going:
+                print(f"again: python -m tests.hostile.fuzz --only {fuzzer.seed}:{number}", flush=True)
+                if len(numbers) == 1:
+                    raise
+                break
+    faulthandler.cancel_dump_traceback_later()
+    fuzzer.write_and_read()
+    secs = time.monotonic() - begin
+    print(
+        f"{len(numbers)} segments of seed {fuzzer.seed} in {secs:.1f} s, {len(numbers) / secs:.0f}/s; {failed} failed"
+    )
+    print("\n".join(f"  {count:>9} {what}" for what, count in fuzzer.counts.most_common()))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
