@@ -495,7 +495,12 @@ class Sweeper:
             with contextlib.suppress(CorruptionError):
                 for part, epoch in self._chain(slot)[0]:
                     if self._is_part(part, epoch, self._words[line + Line.STATE]):
-                        self._free(part)
+                        self._free_part(part)
+        self._free(slot)
+
+    def _free_part(self, slot: int) -> None:
+        """Free a part of a chain. Once its epoch has changed its head no longer knows it: so it says so itself."""
+        self._ring.states[slot] = self._ring.states[slot] & ~0xFF | SlotState.ABANDONED
         self._free(slot)
 
     def _free(self, slot: int) -> None:

@@ -117,6 +117,58 @@ def test_a_part_that_has_a_new_owner_is_not_freed_with_its_old_chain(made: Segme
     assert states(made).count(SlotState.FREE) == 2
 
 
+class DiedError(Exception):
+    """Stands for the end of the collector before one of its stores."""
+
+
+class StoresLeft:
+    """Words of which only so many more can be stored, together with others that share the `budget`."""
+
+    def __init__(self, words: memoryview, budget: list[int]) -> None:
+        self._words, self._budget = words, budget
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._words[index]
+
+    def __setitem__(self, index: int, value: int) -> None:
+        if not self._budget[0]:
+            raise DiedError
+        self._budget[0] -= 1
+        self._words[index] = value
+
+    def tolist(self) -> list[int]:
+        """Return all of them."""
+        return self._words.tolist()
+
+
+def test_a_collector_that_dies_before_any_store_of_freeing_a_chain_leaves_no_slot_behind(made: Segment) -> None:
+    """Hazard 9: a part whose epoch has changed is no longer known to its head, and is found free or let go of."""
+    words, control = made.ring.words, made.ring.states
+    deaths = 0
+    for stores in range(1000):
+        log(made, 500)
+        dead = Sweeper(made)
+        sweep = dead.collect()
+        assert sweep is not None
+        built = build_chunks(sweep.taken, nonce=made.nonce)
+        dead.begin(sweep)
+        dead.complete(sweep, built)
+        budget = [stores]
+        made.ring.words, made.ring.states = StoresLeft(words, budget), StoresLeft(control, budget)  # type: ignore[assignment]
+        try:
+            dead.free_done()
+        except DiedError:
+            deaths += 1
+        finally:
+            made.ring.words, made.ring.states = words, control
+        Sweeper(made).free_done()
+        assert set(states(made)) <= {SlotState.FREE, SlotState.UNTOUCHED}
+        words[made.ring.geometry.producer_word(0)] &= ~0xFF  # the producer has ended, and all of it is delivered
+        if deaths <= stores:
+            break
+    assert deaths > 3 * 6
+
+
 class TornControl(np.ndarray[Any, Any]):
     """A control table of which a snapshot takes time: its owner may store between any two of a line's words."""
 
