@@ -11,12 +11,13 @@ PYTHON ?= $(shell for candidate in python3.14 python3.13 python3.12 python3.11 p
 	if $$candidate --version >/dev/null 2>&1 && $$candidate -c '$(SUITABLE)' >/dev/null 2>&1; then \
 	echo $$candidate; break; fi; done)
 
-.PHONY: help demo test check format soak bench clean
+.PHONY: help demo test check check-protocol format soak bench clean
 
 help:
 	@echo "make demo    run examples/pool.py and show its recording"
 	@echo "make test    run every test but the long ones"
 	@echo "make check   formatting, lint and types"
+	@echo "make check-protocol  every model of the protocol, in 90 s (needs spin and gcc)"
 	@echo "make format  put the formatting right"
 	@echo "make soak    run the long tests"
 	@echo "make bench   measure, beside rerun-sdk and other transports; ARGS=--quick shows in 3 minutes that it runs"
@@ -38,6 +39,9 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict
+
+check-protocol: $(STAMP)
+	$(BIN)/python -m tests.protocol
 
 format: $(STAMP)
 	$(BIN)/ruff format .

@@ -71,7 +71,7 @@ proctype Producer(byte me) {
     fi;
     STORE(KIND, me * ROWS + row);
     STORE(STATE, OPEN);
-    atomic { FENCE -> is_locked = false };             /* ClaimLocks.__exit__ */
+    atomic { FENCE -> is_locked = false };             /* the claim closes its descriptor */
     STORE(CELL, me * ROWS + row);                      /* SlotWriter.scatter, or a column of a table */
 #ifdef FENCE_COMMIT
     FENCE;

@@ -135,7 +135,7 @@ proctype Producer(byte me) {
             writer[s] = me + 1;
             slot = s;
             is_waiting[me] = false;
-            slot_lock[s] = 0                           /* ClaimLocks.__exit__ */
+            slot_lock[s] = 0                           /* the claim closes its descriptor */
           fi
         };
         s = 0;

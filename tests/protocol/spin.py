@@ -135,12 +135,20 @@ def _result(said: str, secs: float, trail: str) -> Result:
 def _must(command: list[str], directory: Path) -> str:
     began = time.monotonic()
     done = subprocess.run(
-        command, cwd=directory, capture_output=True, text=True, timeout=TIMEOUT_SECS, check=False, stdin=subprocess.DEVNULL
+        command,
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECS,
+        check=False,
+        stdin=subprocess.DEVNULL,
     )
     said = done.stdout + done.stderr
     # The verifier's own status says whether it found an error; spin's and the compiler's, whether they could work.
     if done.returncode and command[0] != "./pan":
-        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode} after {time.monotonic() - began:.1f} s:\n{said}")
+        raise RuntimeError(
+            f"{' '.join(command)} ended with {done.returncode} after {time.monotonic() - began:.1f} s:\n{said}"
+        )
     return said
 
 

@@ -180,7 +180,7 @@ inline reach_the_file() {
   }
 }
 
-/* Ring._total_word */
+/* Ring._current */
 #define A_IS_IN_FLIGHT (total_a_sweep == sweep_done + 1 && total_a)
 #define B_IS_IN_FLIGHT (total_b_sweep == sweep_done + 1 && total_b)
 #define A_IS_CURRENT (!A_IS_IN_FLIGHT && (B_IS_IN_FLIGHT || total_a >= total_b))
