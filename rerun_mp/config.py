@@ -32,6 +32,13 @@ class SinkSpec:
     write_footer: bool = True
     blueprint: str | None = None
     """Default blueprint, as base64 of an .rrd with one blueprint store."""
+    claim: tuple[int, int, int] | None = None
+    """The empty file that was put at the path of a file when it was set, see `directories.claim_file`. Whatever else
+    lies there later has been put there by somebody who came later."""
+
+    def __post_init__(self) -> None:
+        if self.claim is not None:
+            object.__setattr__(self, "claim", tuple(self.claim))  # JSON has lists
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,10 @@ from rerun_mp.errors import PrivacyError, ResourceError
 
 __all__ = [
     "bases_for_new_session",
+    "claim_file",
     "ensure_private",
     "hold",
+    "is_claimed",
     "remove_tree",
     "rescue_base",
     "rescue_path",
@@ -89,6 +91,46 @@ def bases_for_new_session() -> Iterator[tuple[str, str]]:
         for base in made:
             _remove_if_empty(base)
         raise
+
+
+def claim_file(path: str, session: str) -> tuple[int, int, int]:
+    """Put an empty file at `path` in place of what lies there, and return what tells it from all others.
+
+    From then on the path is ours until somebody else puts a file there: the order of claims is the order in which
+    programs asked for the path, however long their collectors take to begin. `session` names the session's own files.
+
+    Raises
+    ------
+    OSError
+        If that cannot be done.
+    """
+    directory, name = os.path.split(path)
+    fresh = os.path.join(directory, f".{name[:200]}.rmp-{session}-claim-{os.urandom(6).hex()}")
+    descriptor = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.fchmod(descriptor, stat.S_IMODE(os.stat(path).st_mode))
+        os.replace(fresh, path)
+        return _file_id(os.fstat(descriptor))
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(fresh)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def is_claimed(path: str, claim: tuple[int, int, int]) -> bool:
+    """Say whether what lies at `path` is still what `claim_file` put there."""
+    try:
+        return _file_id(os.stat(path)) == claim
+    except OSError:
+        return False
+
+
+def _file_id(status: os.stat_result) -> tuple[int, int, int]:
+    # Another file may get the inode of one that has been removed.
+    return status.st_dev, status.st_ino, status.st_mtime_ns
 
 
 def ensure_private(path: str) -> None:

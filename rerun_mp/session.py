@@ -38,7 +38,7 @@ from rerun_mp.shm.writer import ForkedError
 from rerun_mp.waiting import Progress, pause_length, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
     from typing_extensions import Buffer
@@ -327,12 +327,22 @@ class Session:
             others = tuple(sink for sink in spec.sinks if sink.owner != owner)
             targets = {(sink.kind, sink.target) for sink in others}
             mine = tuple(replace(sink, owner=owner) for sink in sinks if (sink.kind, sink.target) not in targets)
+            claims = {sink.target: sink.claim for known in config.recordings for sink in known.sinks}
+            mine = tuple(self._claimed(sink, claims) for sink in mine)
             return config.with_recording(replace(spec, sinks=(*others, *mine)))
 
         revision = self._edit(edit)
         self._must_complete = self._must_complete or bool(sinks)
         if any(sink.kind == "file" for sink in replaced):
             self._await_applied(revision, timeout)
+
+    def _claimed(self, sink: SinkSpec, claims: Mapping[str, tuple[int, int, int] | None]) -> SinkSpec:
+        """Take the path of a file that the session does not write yet."""
+        if sink.kind != "file":
+            return sink
+        if sink.target in claims:
+            return replace(sink, claim=claims[sink.target])
+        return replace(sink, claim=directories.claim_file(sink.target, self.segment.nonce.hex()[:8]))
 
     def _deliver_to_present_sinks(self, timeout: float) -> None:
         # A collector that has yet to start must not learn of the new sinks before it has known the old ones.

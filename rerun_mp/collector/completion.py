@@ -24,6 +24,7 @@ from rerun_mp.collector.log import say
 from rerun_mp.collector.parts import Journal, Part
 from rerun_mp.collector.rerun_sinks import SinkWriter, merge, open_file
 from rerun_mp.config import SinkSpec
+from rerun_mp.directories import is_claimed
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import CorruptionError, FlushTimeoutError, ResourceError
 
@@ -193,6 +194,9 @@ def _place_unless_replaced(journal: Journal, whole: Part, otherwise: str | None)
 
 def _copy(journal: Journal, whole: Part, spec: SinkSpec) -> None:
     if not whole.is_readable():
+        return
+    if spec.claim is not None and os.path.exists(spec.target) and not is_claimed(spec.target, spec.claim):
+        say(f"rerun_mp: another program has replaced {spec.target}; it is not written over")
         return
     try:
         _copy_to(journal, whole, spec.target)

@@ -27,10 +27,19 @@ from rerun_mp.collector.log import say
 from rerun_mp.collector.rerun_sinks import read_file
 from rerun_mp.collector.rrd_file import count_chunks, is_complete
 from rerun_mp.config import SinkSpec
+from rerun_mp.directories import is_claimed
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import CorruptionError
 
-__all__ = ["Journal", "Part", "Purpose", "remove_complete", "spooled_rows", "stored_recordings", "stored_targets"]
+__all__ = [
+    "Journal",
+    "Part",
+    "Purpose",
+    "remove_complete",
+    "spooled_rows",
+    "stored_recordings",
+    "stored_targets",
+]
 
 Purpose = Literal["file", "diverted", "buffer", "window", "retired"]
 """Why a part is kept:
@@ -227,7 +236,8 @@ class Journal:
     def begin_target(self, spec: SinkSpec) -> None:
         """Take `spec` for the target; what lies at its path may be replaced. The caller saves."""
         self.target = spec
-        self.owned = [inode] if (inode := _inode(spec.target)) else []
+        is_ours = spec.claim is None or is_claimed(spec.target, spec.claim)
+        self.owned = [inode] if is_ours and (inode := _inode(spec.target)) else []
 
     def owns_target(self) -> bool:
         """Whether the target's path is free, or what lies there is ours."""
@@ -243,6 +253,7 @@ class Journal:
             os.chmod(part.path, stat.S_IMODE(os.stat(self.target.target).st_mode))
         os.replace(part.path, self.target.target)
         part.path = self.target.target
+        self.owned = [part.inode]  # what lay there is gone, and another file may get its inode
         self.save()
 
     def hidden_path(self, target: str, number: int) -> str:

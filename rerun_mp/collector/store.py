@@ -443,7 +443,7 @@ class RecordingStore:
             self._journal.save()
             writer = open_part(part, self.recording, target)
             self._journal.save()
-            if target is not None and is_first and path != target.target:
+            if target is not None and is_first and path != target.target and self._journal.owns_target():
                 self._journal.place(part)
         except (OSError, FlushTimeoutError) as error:
             self._fail(f"no part can be written in {os.path.dirname(path)}: {error}")

@@ -25,6 +25,7 @@ from rerun_mp.collector import store
 from rerun_mp.collector.chunks import ChunkBatch, TakenFrames, build_chunks
 from rerun_mp.collector.store import RecordingStore
 from rerun_mp.config import SinkSpec
+from rerun_mp.directories import claim_file
 from rerun_mp.errors import ResourceError
 from tests.collector.made_frames import RECORDING, scalars_frame
 from tests.harness.programs import ROOT
@@ -256,6 +257,55 @@ def test_a_file_cut_inside_a_message_loses_only_that(spool: Path, out: Path) -> 
     RecordingStore(RECORDING, spool, NONCE).finish()
     verify(out)
     assert set(range(9)) <= set(numbers_in(out)) <= {*range(10), 99}
+
+
+def claimed(path: Path, session: str) -> SinkSpec:
+    """Return what a program is told to write that asks for the path now."""
+    return file_spec(path, claim=claim_file(str(path), session))
+
+
+def test_the_program_that_asked_last_has_the_path_whoever_begins_first(tmp_path: Path, out: Path) -> None:
+    """Hazard 14: a collector that takes long to begin does not take the path from a later run of the program."""
+    earlier, later = claimed(out, "11111111"), claimed(out, "22222222")
+    two = RecordingStore(RECORDING, tmp_path / "two", b"2" * 16)
+    two.set_files([later])
+    put(two, range(5))
+    one = RecordingStore(RECORDING, tmp_path / "one", b"1" * 16)
+    one.set_files([earlier])
+    put(one, range(100, 103))
+    two.finish()
+    verify(out)
+    assert numbers_in(out) == list(range(5))
+    one.finish()
+    verify(out)
+    assert numbers_in(out) == list(range(5))
+    assert os.listdir(out.parent) == [out.name]
+
+
+def test_the_program_that_asked_last_has_the_path_though_the_other_began_first(tmp_path: Path, out: Path) -> None:
+    """Hazard 14: nor does the earlier run get it back."""
+    one = RecordingStore(RECORDING, tmp_path / "one", b"1" * 16)
+    one.set_files([claimed(out, "11111111")])
+    put(one, range(100, 103))
+    later = claimed(out, "22222222")
+    put(one, range(103, 105))
+    one.finish()
+    assert out.stat().st_size == 0
+    two = RecordingStore(RECORDING, tmp_path / "two", b"2" * 16)
+    two.set_files([later])
+    put(two, range(5))
+    two.finish()
+    verify(out)
+    assert numbers_in(out) == list(range(5))
+    assert os.listdir(out.parent) == [out.name]
+
+
+def test_a_claim_keeps_the_mode_of_what_was_there(out: Path) -> None:
+    """As opening the file for writing would."""
+    out.write_text("old")
+    out.chmod(0o640)
+    claim_file(str(out), "11111111")
+    assert (out.read_text(), stat.S_IMODE(out.stat().st_mode)) == ("", 0o640)
 
 
 class KilledError(Exception):

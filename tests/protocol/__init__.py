@@ -11,14 +11,15 @@
     order.pml    store buffers around a slot: x86-64 needs no fence; a weakly ordered machine needs five
 
 Each model is checked as the code is, and again with every guard taken away (`checks.py`), where a counterexample must
-be found: so a model that cannot fail is noticed, and so is a guard that nothing needs. A search that does not end counts
-as failed.
+be found: so a model that cannot fail is noticed, and so is a guard that nothing needs. A search that does not end
+counts as failed.
 
-What this does not cover. Sizes are small: two or three producers, two or three slots and entries, two rows, one kill and
-one or two deaths of the collector. The models are written by hand after the code; that they name its functions, and that
-these exist, is tested, that they say the same is not: that is for the tests that run the code itself with deaths after
-any store. Contents of frames and tables, files, sinks, settings and damage are not in them. Locks are the kernel's, as
-documented. In order.pml processes die with empty store buffers, because the kernel gives locks back only after all of a
-process's stores are visible. Weak ordering is modelled as the order in which stores arrive and loads are answered, not
-as any architecture's axioms; and since the code has no fences, aarch64 is argued and neither supported nor tested.
+What this does not cover. Sizes are small: two or three producers, two or three slots and entries, two rows, one kill
+and one or two deaths of the collector. The models are written by hand after the code; that they name its functions,
+and that these exist, is tested, that they say the same is not: that is for the tests that run the code itself with
+deaths after any store. Contents of frames and tables, files, sinks, settings and damage are not in them. Locks are
+the kernel's, as documented. In order.pml processes die with empty store buffers, because the kernel gives locks back
+only after all of a process's stores are visible. Weak ordering is modelled as the order in which stores arrive and
+loads are answered, not as any architecture's axioms; and since the code has no fences, aarch64 is argued and neither
+supported nor tested.
 """
