@@ -19,7 +19,7 @@ help:
 	@echo "make check   formatting, lint and types"
 	@echo "make check-protocol  every model of the protocol, in 90 s (needs spin and gcc)"
 	@echo "make format  put the formatting right"
-	@echo "make soak    run the long tests"
+	@echo "make soak    ten minutes of random faults, then the long tests; SOAK_SECONDS=... for longer or shorter"
 	@echo "make bench   measure, beside rerun-sdk and other transports; ARGS=--quick shows in 3 minutes that it runs"
 
 $(STAMP): pyproject.toml
@@ -47,7 +47,10 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+SOAK_SECONDS ?= 600
+
 soak: $(STAMP)
+	$(BIN)/python -m tests.soak --seconds $(SOAK_SECONDS)
 	$(BIN)/python -m pytest -m soak
 
 $(BENCH_STAMP): $(STAMP)

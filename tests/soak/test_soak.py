@@ -1,0 +1,72 @@
+"""A hundred of the ten thousand kills of a long run, and that an episode notices what it is there for."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import RunPython
+from tests.soak.episode import Episode, Totals, check_rows, run
+from tests.soak.storm import COLUMNS, KINDS, kind_of
+
+
+@pytest.mark.parametrize(("method", "kills"), [("fork", 60), ("forkserver", 30), ("spawn", 10)])
+def test_workers_killed_at_random_cost_no_row_that_was_returned(method: str, kills: int) -> None:
+    """While the collector is killed, too."""
+    totals, seed = Totals(), time.time_ns() % 1_000_000
+    episode = Episode.draw(seed, 0, method=method, kills=kills)
+    episode = replace(episode, faults=("worker", "guard+worker"), server=None, kills_parent=False)
+    print(episode)
+    run(episode, totals)
+    print(totals)
+    assert totals.is_clean
+    assert totals.workers == {method: kills}
+    assert totals.returned > kills
+
+
+LOGS = """
+import sys
+import numpy as np
+import rerun_mp as rr
+from tests.soak.storm import COLUMNS, KINDS, kind_of
+rr.init("rerun_mp_soak")
+rr.save(sys.argv[1])
+for call in map(int, sys.argv[2:]):
+    kind = KINDS[kind_of(0, call)]
+    rr.set_time("call", sequence=call)
+    if kind == "columns":
+        times = rr.TimeColumn("call", sequence=[call] * COLUMNS)
+        rr.send_columns("w0/columns", [times], rr.Scalars.columns(scalars=np.arange(float(COLUMNS))))
+    else:
+        rr.log(f"w0/{kind}", rr.Scalars(0.0))
+"""
+
+
+@pytest.mark.parametrize(
+    ("calls", "lost", "twice"),
+    [(range(10), 0, 0), ([0, 1, 2, 3, 5, 6, 7, 8, 9], "some", 0), ([*range(10), 3], 0, "some"), (range(11), 0, 0)],
+    ids=["as it must be", "one is missing", "one is there twice", "one that did not return"],
+)
+def test_an_episode_counts_what_is_missing_and_what_is_there_twice(
+    calls: list[int], lost: object, twice: object, run_python: RunPython, tmp_path: Path
+) -> None:
+    """So that "0 lost" means something: ten calls have returned, and these are in the file."""
+    path, totals = tmp_path / "out.rrd", Totals()
+    run_python(LOGS, path, *map(str, calls)).check()
+    if not lost and not twice:
+        check_rows(path, [10], [0], [], totals)
+        assert totals.unreturned == (1 if len(calls) == 11 else 0) * expected(10)
+        assert totals.returned == sum(map(expected, range(10)))
+    else:
+        with pytest.raises(AssertionError, match="rows lost"):
+            check_rows(path, [10], [0], [], totals)
+    assert totals.lost == (expected(4) if lost else 0)
+    assert totals.twice == (expected(3) if twice else 0)
+
+
+def expected(call: int) -> int:
+    """Return how many rows a call of worker 0 logs."""
+    return COLUMNS if KINDS[kind_of(0, call)] == "columns" else 1
