@@ -67,8 +67,8 @@ class Totals:
         workers = ", ".join(f"{number:,} {method}" for method, number in sorted(self.workers.items()))
         others = ", ".join(f"{number:,} {what}" for what, number in sorted(self.others.items()))
         return (
-            f"{self.episodes} episodes, {self.workers.total():,} workers killed ({workers}), and: {others or 'nothing'}; "
-            f"{self.returned:,} rows returned, {self.lost} lost, {self.twice} twice, {self.unreturned} unreturned and "
+            f"{self.episodes} episodes, {self.workers.total():,} workers killed ({workers}), and: "
+            f"{others or 'nothing'}; {self.returned:,} rows returned, {self.lost} lost, {self.twice} twice, {self.unreturned} unreturned and "
             f"there, {self.hangs} hangs"
         )
 
