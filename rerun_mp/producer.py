@@ -571,7 +571,7 @@ class Producer:
                 # Parts stay open until the collector frees them with their head; if it has meanwhile, they are free.
                 with contextlib.suppress(CorruptionError):
                     offset = ring.geometry.slot_offset(slot)
-                    head = ring.memory[offset : offset + self._capacity]
+                    head = memoryview(bytes(ring.memory[offset : offset + self._capacity]))
                     known.update(part for part, _ in unpack_chain(head, ring.geometry.slots, self._capacity)[0])
         for slot in ring.owner_slots(owner):
             if slot in known or ring.states[slot] != owner | SlotState.OPEN:

@@ -65,12 +65,10 @@ class Totals:
 
     def __str__(self) -> str:
         workers = ", ".join(f"{number:,} {method}" for method, number in sorted(self.workers.items()))
-        others = ", ".join(f"{number:,} {what}" for what, number in sorted(self.others.items()))
-        return (
-            f"{self.episodes} episodes, {self.workers.total():,} workers killed ({workers}), and: "
-            f"{others or 'nothing'}; {self.returned:,} rows returned, {self.lost} lost, {self.twice} twice, {self.unreturned} unreturned and "
-            f"there, {self.hangs} hangs"
-        )
+        others = ", ".join(f"{number:,} {what}" for what, number in sorted(self.others.items())) or "nothing"
+        killed = f"{self.episodes} episodes, {self.workers.total():,} workers killed ({workers}), and: {others}"
+        rows = f"{self.returned:,} rows returned, {self.lost} lost, {self.twice} twice"
+        return f"{killed}; {rows}, {self.unreturned} unreturned and there, {self.hangs} hangs"
 
 
 @dataclass(frozen=True, slots=True)
