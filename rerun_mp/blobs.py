@@ -98,7 +98,9 @@ class BlobAppend:
             if isinstance(message, bytes):
                 return self._append_frame(message, times, view)
             return self._producer.append_known(message, times, view)
-        except ForkedError:
+        except (ForkedError, OSError):
+            if self._producer.is_intact:
+                raise
             return False
 
     def _append_frame(self, entity_path: bytes, times: list[int], view: memoryview) -> bool:

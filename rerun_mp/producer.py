@@ -12,6 +12,7 @@ the end of a call can make nothing disagree.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 import threading
@@ -63,6 +64,8 @@ SPARE_SLOTS = 8
 """How many slots are claimed at once for large messages, if those need fewer."""
 SPARE_SHARE = 16
 """Of so many usable slots, one at most is claimed ahead."""
+OPEN_PRIVATE = functools.partial(os.open, mode=0o600)
+"""An opener without a line of Python, in which no signal handler runs."""
 
 
 class Outcome(Enum):
@@ -468,12 +471,10 @@ class Producer:
         path = os.path.join(directory, name)
         try:
             os.makedirs(directory, mode=0o700, exist_ok=True)
-            with open(path, "xb", opener=_open_private) as file:
-                file.writelines(rows.pieces)
+            self._write_file(path, rows.pieces)
         except BaseException as error:
-            with contextlib.suppress(OSError):
-                os.unlink(path)
-            if not isinstance(error, OSError):
+            self._remove_file(path)
+            if not isinstance(error, OSError) or not self.is_intact:
                 raise
             return self._refuse(
                 f"a row of {rows.size} bytes, which the ring is too small for, cannot be written to {directory}: "
@@ -486,11 +487,32 @@ class Producer:
         try:
             written = self._append_alone(rows._replace(kind=FrameKind.FILE, pieces=(reference,), size=len(reference)))
         except RingFullError:
-            os.unlink(path)
+            self._remove_file(path)
             raise
         if not written:
-            os.unlink(path)
+            self._remove_file(path)
         return written
+
+    def _write_file(self, path: str, pieces: Iterable[bytes | memoryview]) -> None:
+        """Write a file of the spool. A child that is forked in the middle does not go on with its parent's."""
+        alive, armed = self._alive, self._armed
+        # Nothing between this and the file's creation lets a signal handler run: the name is the parent's, too.
+        if not alive[armed]:
+            raise ForkedError
+        with FileIO(path, "x", opener=OPEN_PRIVATE) as file:
+            close_in_children(file)
+            for piece in pieces:
+                view = memoryview(piece)
+                while view:
+                    if not alive[armed]:
+                        raise ForkedError
+                    view = view[file.write(view) :]
+
+    def _remove_file(self, path: str) -> None:
+        """Remove a file of the spool that no frame names, unless it is the parent's of this process."""
+        if self.is_intact:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
 
     def _pack_head(self, rows: Rows, shape_offset: int) -> tuple[bytes, int]:
         return pack_rows_head(
@@ -650,7 +672,3 @@ class Producer:
     def _count_now(self, word: int, number: int) -> None:
         if not self._closed and self._alive[self._armed]:
             self._words[self._entry + word] += number
-
-
-def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

@@ -86,6 +86,7 @@ class Session:
         if self._producer is not None:
             self._producer.invalidate()
         self._producer = None
+        self._life = object()
         self._creating = threading.RLock()
         self._token = int.from_bytes(os.urandom(7), "little") + 1
         self._must_complete = False
@@ -124,14 +125,13 @@ class Session:
         pieces = tuple(memoryview(piece).cast("B") for piece in body)
         row = Rows(shape, entity_path, pieces, sum(map(len, pieces)), rows, kind)
         while True:
-            producer = self._producer
+            producer, life = self._producer, self._life
             try:
                 if producer is None or not producer.is_intact:
                     producer = self._new_producer(producer)
                 return producer.append(row)
             except (ForkedError, OSError):
-                # The process forked in the middle, in a signal handler, and this is the child.
-                if producer is None or producer.is_intact:
+                if not self._is_child(producer, life):
                     raise
 
     def append_row(self, row: TableRow) -> tuple[Outcome, OpenTable | None]:
@@ -143,14 +143,21 @@ class Session:
             If the ring stayed full for as long as the session's policy waits.
         """
         while True:
-            producer = self._producer
+            producer, life = self._producer, self._life
             try:
                 if producer is None or not producer.is_intact:
                     producer = self._new_producer(producer)
                 return producer.append_row(row), producer.table_of(row.shape)
             except (ForkedError, OSError):
-                if producer is None or producer.is_intact:
+                if not self._is_child(producer, life):
                     raise
+
+    def _is_child(self, producer: Producer | None, life: object) -> bool:
+        """Say whether a call that began with these has been forked in its middle, and this is the child.
+
+        Its descriptors were closed and its producer is its parent's, so that it fails, and has to begin again.
+        """
+        return life is not self._life or (producer is not None and not producer.is_intact)
 
     def blob_append(
         self, template: BlobTemplate, names: tuple[str, ...], log_time: str, archetype: Any

@@ -37,9 +37,11 @@ def no_forks() -> threading.RLock:
 
 def close_in_children(file: FileIO) -> int:
     """Have an open file closed in a child forked by this very thread, until it is closed. Returns its descriptor."""
-    _open.difference_update([other for other in tuple(_open) if other.closed])
+    # The number first: in a child that is forked from here on, the file is closed and no longer says it.
+    descriptor = file.fileno()
     _open.add(file)
-    return file.fileno()
+    _open.difference_update([other for other in tuple(_open) if other.closed])
+    return descriptor
 
 
 def _before_fork() -> None:

@@ -109,7 +109,7 @@ LARGE = {
         image(300), frozenset({"_log", "SlotWriter.claim", "SlotWriter.scatter"}), before=0, seals_before=True
     ),
     "chain": Call(image(300), frozenset({"Producer.append_known", "SlotWriter.scatter"}), LONG, before=1),
-    "file": Call(image(560), frozenset({"Producer._append_file", "_open_private"}), before=0),
+    "file": Call(image(560), frozenset({"Producer._append_file", "Producer._write_file"}), before=0),
 }
 """Messages that no slot holds."""
 CALLS = {**HOT, **SLOW, **LARGE}

@@ -144,11 +144,12 @@ def go_on(name: str, at: int, before: int) -> None:
     thread.start()
     thread.join()
     assert done == [at]
-    assert_nothing_is_held(name, at)
+    assert_nothing_is_open(f"{name}/{at}")
+    assert_nothing_is_locked(f"{name}/{at}")
 
 
-def assert_nothing_is_held(name: str, at: int) -> None:
-    """Assert that this process holds no slot any more, and nobody the lock of one."""
+def assert_nothing_is_open(turn: str) -> None:
+    """Assert that this process holds no slot any more."""
     joined = joined_session()
     joined.seal()
     ring, producer = joined.segment.ring, joined._producer
@@ -161,11 +162,17 @@ def assert_nothing_is_held(name: str, at: int) -> None:
 
     if not wait_until(lambda: not held(), HANGS_SECS / 3, meanwhile=joined.ring_doorbell, every=0.0):
         lines = [[ring.words[ring.geometry.line_word(slot) + i] for i in range(6)] for slot in held()]
-        raise AssertionError(f"{name}/{at}: slots {held()} are open: {lines}")
+        raise AssertionError(f"{turn}: slots {held()} are open: {lines}")
+
+
+def assert_nothing_is_locked(turn: str) -> None:
+    """Assert that nobody holds the lock of a slot."""
+    joined = joined_session()
+    ring = joined.segment.ring
     descriptor = joined.segment.open()
     locked = [slot for slot in range(ring.geometry.slots) if leases.is_held(descriptor, Lock.SLOTS + slot)]
     os.close(descriptor)
-    assert not locked, f"{name}/{at}: slots {locked} are locked"
+    assert not locked, f"{turn}: slots {locked} are locked"
 
 
 if __name__ == "__main__":
