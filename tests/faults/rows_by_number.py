@@ -37,7 +37,13 @@ class Recorded:
         return sum(map(len, self.by_entity.values()))
 
     def take(
-        self, name: str, at: int, *, returned: Collection[int], unsure: Collection[int] = (), twice: Collection[int] = ()
+        self,
+        name: str,
+        at: int,
+        *,
+        returned: Collection[int],
+        unsure: Collection[int] = (),
+        twice: Collection[int] = (),
     ) -> int:
         """Assert that the rows of one entity of a call are these steps, each whole and once; forget them.
 
