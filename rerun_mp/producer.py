@@ -40,7 +40,7 @@ from rerun_mp.settings import Policy
 from rerun_mp.shm.layout import Attention, Header, Kind, Line, ProducerWord, SlotState
 from rerun_mp.shm.segment import ClaimLocks, Segment
 from rerun_mp.shm.transient import close_in_children, no_forks
-from rerun_mp.shm.writer import SlotWriter
+from rerun_mp.shm.writer import ForkedError, SlotWriter
 from rerun_mp.table import OpenTable, TableRow, plan_for
 
 if TYPE_CHECKING:

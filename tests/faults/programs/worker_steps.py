@@ -1,0 +1,107 @@
+"""Sessions whose collector dies before one instruction of its life, each session before another, and is then resumed.
+
+Usage: worker_steps.py DIRECTORY FIRST STRIDE. A process founds a session, ends the collector that it got, logs, and
+dies. Then this process, which is not of the session, runs workers on what is left, one after the other, in forked
+children: one is killed before instruction FIRST, FIRST + STRIDE and so on of the package's code, at whatever it does
+there: resuming, sweeping, storing, completing the file, removing the session. The next one, in every second session,
+dies too, and the last one comes to the end. Goes on until a first worker lives to the session's end.
+
+Writes DIRECTORY/AT.rrd for each session. Prints a JSON object for each: where its workers died.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+from itertools import count
+from pathlib import Path
+from types import FrameType
+
+import rerun_mp as rr
+from rerun_mp.collector import worker
+from rerun_mp.shm import leases
+from rerun_mp.shm.layout import Header, Lock
+from rerun_mp.waiting import wait_until
+from tests.faults.programs.calls import CALLS, SMALL_RING_BYTES
+from tests.faults.programs.turns import PATIENCE_SECS, joined_session, log_step
+from tests.harness.instructions import at_instruction
+
+ENVIRONMENT = {"RERUN_MP_RING_BYTES": str(SMALL_RING_BYTES), "RERUN_MP_PRODUCERS": "8"}
+"""Few slots and few producers, so that most instructions are not those of a loop over entries that nobody uses."""
+LOGGED = ("number", "levelled_text", "frame", "first_chain", "file")
+ROWS = 3
+
+
+def main() -> None:
+    """Found, kill and resume."""
+    os.environ.update(ENVIRONMENT)
+    directory, first, stride = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    rng = random.Random(first)
+    for at in count(first, stride):
+        path, nonce = found(directory / f"{at}.rrd", at)
+        deaths: list[int | None] = [at, rng.randrange(at + 1), None] if at // stride % 2 else [at, None]
+        died = []
+        for number in deaths:
+            if not run_worker(path, nonce, number):
+                break
+            died.append(number)
+        assert not os.path.exists(path)
+        print(json.dumps({"at": at, "died": died}), flush=True)
+        if not died:
+            break
+
+
+def found(file: Path, at: int) -> tuple[str, str]:
+    """Found a session, log into it and die. Returns its segment's path and nonce."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        rr.init("rerun_mp_worker_steps")
+        rr.save(file)
+        segment = joined_session().segment
+        end_collector()
+        for name in LOGGED:
+            for step in range(ROWS):
+                log_step(CALLS[name], f"{name}/{at}", at, step)
+        os.write(writer, json.dumps([segment.path, segment.nonce.hex()]).encode())
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.close(writer)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    with open(reader, "rb") as pipe:
+        path, nonce = json.loads(pipe.read())
+    return path, nonce
+
+
+def end_collector() -> None:
+    """End the collector of this process's session, and let no other one begin while this process lives."""
+    segment = joined_session().segment
+    words, descriptor = segment.ring.words, segment.open()
+    assert wait_until(lambda: leases.is_held(descriptor, Lock.WORKER), PATIENCE_SECS)
+    os.kill(words[Header.GUARD_PID], signal.SIGKILL)
+    assert wait_until(lambda: leases.try_lock(descriptor, Lock.GUARD), PATIENCE_SECS)
+    # It may have begun to start another guard, which finds that there is one.
+    os.kill(words[Header.WORKER_PID], signal.SIGKILL)
+    assert wait_until(lambda: not leases.is_held(descriptor, Lock.WORKER), PATIENCE_SECS)
+
+
+def run_worker(path: str, nonce: str, number: int | None) -> bool:
+    """Run a worker that dies before instruction `number`. False: it came to the end before that."""
+    child = os.fork()
+    if child == 0:
+        with at_instruction(number, die):
+            os._exit(worker.main(path, nonce))
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (0, -signal.SIGKILL), status
+    return status != 0
+
+
+def die(_: FrameType) -> None:
+    """End this process at once."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""P2 and P5: a collector killed before any instruction of its life costs no row, and leaves nothing behind.
+
+From the first look at the segment over sweep, store and completed file to the session's removal. In `make test` every
+so many-th instruction is tried, from one drawn by chance on; in `make soak` many more.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import RunPython
+from tests.faults.programs.worker_steps import LOGGED, ROWS
+from tests.faults.rows_by_number import Recorded
+
+PROGRAM = Path(__file__).parent / "programs" / "worker_steps.py"
+
+
+def test_a_collector_killed_at_a_step_of_its_life_is_resumed(run_python: RunPython, tmp_path: Path) -> None:
+    """Each session's file is complete and has every row once; the segment is gone."""
+    kill(run_python, tmp_path, stride=4001)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_a_collector_killed_at_any_of_hundreds_of_steps_is_resumed(run_python: RunPython, tmp_path: Path) -> None:
+    """The same at steps twenty times as near to each other."""
+    kill(run_python, tmp_path, stride=199)
+
+
+def kill(run_python: RunPython, tmp_path: Path, *, stride: int) -> None:
+    """Run the program and look at its files."""
+    first = random.randrange(stride)
+    done = run_python(PROGRAM, tmp_path, str(first), str(stride), timeout=3000.0).check()
+    reports = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [report["at"] for report in reports] == list(range(first, first + stride * len(reports), stride))
+    assert len(reports) > 8
+    assert not reports[-1]["died"]
+    assert all(report["died"] for report in reports[:-1])
+    assert any(len(report["died"]) == 2 for report in reports)
+    for report in reports:
+        at = report["at"]
+        recorded = Recorded.read(tmp_path / f"{at}.rrd")
+        for name in LOGGED:
+            recorded.take(name, at, returned=range(ROWS))
+        assert not recorded.by_entity, f"session {at}: rows that nobody logged"
