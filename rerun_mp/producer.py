@@ -121,7 +121,9 @@ class Producer:
         # Who joined the session has seen to it that there is a collector; so has, before, the parent of a forked child.
         self._next_look = time.monotonic() + LOOK_SECS
         self._row_ids = RowIds()
-        self._registration = Registration.take(segment, wait_for_entry or wait_for_space, self._row_ids.first)
+        self._registration = Registration.take(
+            segment, wait_for_entry or wait_for_space, self._row_ids.first, self._alive, self._armed
+        )
         self._entry = segment.ring.geometry.producer_word(self._registration.index)
         self._writer = SlotWriter(segment.ring, self._registration.owner, guard.page, self._armed)
         self._ringer = ringer

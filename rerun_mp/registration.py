@@ -25,6 +25,7 @@ from rerun_mp.shm.layout import (
     pack_owner,
 )
 from rerun_mp.shm.transient import close_in_children, no_forks
+from rerun_mp.shm.writer import ForkedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,22 +66,38 @@ class Registration:
         self._lease.release()
 
     @classmethod
-    def take(cls, segment: Segment, wait: Callable[[int], None], first_row: int) -> Registration:
+    def take(
+        cls, segment: Segment, wait: Callable[[int], None], first_row: int, alive: memoryview, armed: int
+    ) -> Registration:
         """Take a free entry; while there is none, `wait` for the collector to free one.
 
-        `first_row` is the counter half of the producer's first row id.
+        Parameters
+        ----------
+        segment
+            The session's segment.
+        wait
+            Waits once; called with the number of the attempt.
+        first_row
+            The counter half of the producer's first row id.
+        alive, armed
+            Byte `armed` of `alive` is 0 in a child forked since.
+
+        Raises
+        ------
+        ForkedError
+            In a child forked in the middle. It has changed nothing of its parent's entry.
         """
         attempt = 0
         while True:
-            registration = _try_all(segment, first_row)
+            registration = _try_all(segment, first_row, alive, armed)
             if registration is not None:
                 return registration
             wait(attempt)
             attempt += 1
 
 
-def _try_all(segment: Segment, first_row: int) -> Registration | None:
-    words, geometry = segment.ring.words, segment.ring.geometry
+def _try_all(segment: Segment, first_row: int, alive: memoryview, armed: int) -> Registration | None:
+    words, memory, geometry = segment.ring.words, segment.ring.memory, segment.ring.geometry
     for index in range(geometry.producers):
         # One by one: most often the first entries do, and each page that is looked at has to be mapped.
         if words[geometry.producer_word(index) + ProducerWord.STATE] & 0xFF != ProducerState.FREE:
@@ -95,16 +112,30 @@ def _try_all(segment: Segment, first_row: int) -> Registration | None:
             if found & 0xFF != ProducerState.FREE:
                 continue
             generation = ((found >> 8) + 1) & GENERATION_MASK or 1
-            for word in COUNTERS:
-                words[entry + word] = 0
-            words[entry + ProducerWord.FIRST_ROW] = first_row
-            words[entry + ProducerWord.PID] = os.getpid()
-            words[entry + ProducerWord.STARTED_NS] = time.time_ns()
+            values = {
+                **dict.fromkeys(COUNTERS, 0),
+                ProducerWord.FIRST_ROW: first_row,
+                ProducerWord.PID: os.getpid(),
+                ProducerWord.STARTED_NS: time.time_ns(),
+            }
             name = _process_name().encode()[:NAME_BYTES].ljust(NAME_BYTES, b"\0")
-            offset = geometry.producers_offset + index * PRODUCER_BYTES + NAME_OFFSET
-            segment.ring.memory[offset : offset + NAME_BYTES] = name
+            begin = geometry.producers_offset + index * PRODUCER_BYTES + NAME_OFFSET
+            end = begin + NAME_BYTES
+            # As in `shm.writer`: no call and no backward jump between a look at the guard and the store.
+            for word, value in values.items():
+                at = entry + word
+                if not alive[armed]:
+                    raise ForkedError
+                words[at] = value
+            if not alive[armed]:
+                raise ForkedError
+            memory[begin:end] = name
             lease = leases.Lease.keep(descriptor, inherited=False)
-            words[entry + ProducerWord.STATE] = ProducerState.LIVE | generation << 8
+            state = ProducerState.LIVE | generation << 8
+            at = entry + ProducerWord.STATE
+            if not alive[armed]:
+                raise ForkedError
+            words[at] = state
         return Registration(index, generation, lease)
     return None
 

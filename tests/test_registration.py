@@ -11,12 +11,13 @@ import pytest
 
 from rerun_mp.collector.producers import ProducersWatch
 from rerun_mp.collector.sweep import Sweeper
-from rerun_mp.registration import Registration
+from rerun_mp.registration import Registration, _try_all
 from rerun_mp.shm import segment
 from rerun_mp.shm.layout import Geometry, Header, Kind, SlotState
 from rerun_mp.shm.segment import ClaimLocks, Segment
 from rerun_mp.shm.writer import SlotWriter
 from tests.shm.bench_ring import claim_one
+from tests.shm.bytecode import assert_stores_are_guarded
 
 
 @pytest.fixture
@@ -60,7 +61,12 @@ def test_an_entry_is_not_taken_before_its_dead_owner_is_drained(made: Segment) -
 
 def _take(made: Segment) -> Registration:
     """Take an entry that is there now."""
-    return Registration.take(made, _must_not_wait, 1)
+    return Registration.take(made, _must_not_wait, 1, memoryview(b"\1"), 0)
+
+
+def test_a_forked_child_stores_nothing() -> None:
+    """A fork in the middle of a registration leaves the entry, and its totals, to the parent."""
+    assert_stores_are_guarded(_try_all)
 
 
 def _must_not_wait(_attempt: int) -> None:

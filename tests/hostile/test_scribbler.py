@@ -73,8 +73,9 @@ path, seed, end = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 joined = segment.attach(path)
 ring, geometry, rng = joined.ring, joined.ring.geometry, random.Random(seed)
 words, size = ring.words, geometry.slot_bytes
-mine = Registration.take(joined, lambda attempt: time.sleep(0.001), 1)
-writer = SlotWriter(ring, mine.owner, memoryview(bytearray(1 * [1])), 0)
+alive = memoryview(bytearray([1]))
+mine = Registration.take(joined, lambda attempt: time.sleep(0.001), 1, alive, 0)
+writer = SlotWriter(ring, mine.owner, alive, 0)
 extremes = (0, 1, 2, 3, 8, 255, 65536, 2**31 - 1, 2**32 - 1, 2**63 - 1, 2**64 - 1)
 collectors = (Header.SWEEP_DONE, Header.ATTENTION, Header.FREE_SLOTS, Header.WORKER_PID, Header.SESSION_STATE,
               Header.WORKER_LIVES, Header.DAMAGED_SLOTS, Header.NONCE_LOW, Header.RUNTIME_DIRECTORY // 8,

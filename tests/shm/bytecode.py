@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+from types import FunctionType
 
 
 def reachable(code: list[dis.Instruction], first: set[int], *, until: set[int]) -> set[int]:
@@ -21,3 +22,27 @@ def reachable(code: list[dis.Instruction], first: set[int], *, until: set[int]) 
         if op.opname not in ("JUMP_FORWARD", "JUMP_BACKWARD", "RETURN_VALUE", "RETURN_CONST", "RAISE_VARARGS"):
             waiting.append(i + 1)
     return found
+
+
+def assert_stores_are_guarded(function: object) -> None:
+    """Assert that before each store of a function there is a look at the fork guard, and no call or loop in between."""
+    assert isinstance(function, FunctionType)
+    code = list(dis.get_instructions(function))
+    looks = {i for i in range(len(code)) if _is_look(code, i)}
+    stores = {i for i, op in enumerate(code) if op.opname in ("STORE_SUBSCR", "STORE_SLICE")}
+    assert looks
+    assert stores
+    entered = reachable(code, {0}, until=looks)
+    assert not entered & stores, "a store that no look at the guard precedes"
+    for store in stores:
+        for i in reachable(code, {i + 1 for i in looks}, until=looks):
+            if store not in reachable(code, {i}, until=looks) or i == store:
+                continue
+            assert "CALL" not in code[i].opname, f"{code[i].opname} between the guard and the store"
+            assert "BACKWARD" not in code[i].opname, f"{code[i].opname} between the guard and the store"
+
+
+def _is_look(code: list[dis.Instruction], at: int) -> bool:
+    """Recognise a subscript whose index is `armed`."""
+    is_subscript = code[at].opname == "BINARY_SUBSCR" or (code[at].opname == "BINARY_OP" and code[at].argrepr == "[]")
+    return is_subscript and any("armed" in str(op.argval) for op in code[max(0, at - 3) : at])

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import dis
-from types import FunctionType
-
 import pytest
 
 from rerun_mp.shm.layout import Header, Kind, Line, SlotState, unpack_owner
 from rerun_mp.shm.writer import ForkedError, SlotWriter
 from tests.shm.bench_ring import GEOMETRY, always, claim_one, make_ring, make_writer
-from tests.shm.bytecode import reachable
+from tests.shm.bytecode import assert_stores_are_guarded
 
 
 def test_a_claim_takes_used_slots_before_new_ones() -> None:
@@ -147,27 +144,7 @@ def test_nothing_can_run_between_guard_and_store(method: str) -> None:
     Signal handlers and thread switches, and with them forks, happen only at calls and backward jumps; raising the
     ForkedError is a call, but on the other branch.
     """
-    function = getattr(SlotWriter, method)
-    assert isinstance(function, FunctionType)
-    code = list(dis.get_instructions(function))
-    looks = {i for i in range(len(code)) if _is_look(code, i)}
-    stores = {i for i, op in enumerate(code) if op.opname in ("STORE_SUBSCR", "STORE_SLICE")}
-    assert looks
-    assert stores
-    entered = reachable(code, {0}, until=looks)
-    assert not entered & stores, f"{method}: a store that no look at the guard precedes"
-    for store in stores:
-        for i in reachable(code, {i + 1 for i in looks}, until=looks):
-            if store not in reachable(code, {i}, until=looks) or i == store:
-                continue
-            assert "CALL" not in code[i].opname, f"{method}: {code[i].opname} between the guard and the store"
-            assert "BACKWARD" not in code[i].opname, f"{method}: {code[i].opname} between the guard and the store"
-
-
-def _is_look(code: list[dis.Instruction], at: int) -> bool:
-    """Recognise a subscript whose index is `armed`."""
-    is_subscript = code[at].opname == "BINARY_SUBSCR" or (code[at].opname == "BINARY_OP" and code[at].argrepr == "[]")
-    return is_subscript and any("armed" in str(op.argval) for op in code[max(0, at - 3) : at])
+    assert_stores_are_guarded(getattr(SlotWriter, method))
 
 
 def test_header_words_are_apart() -> None:
