@@ -225,7 +225,8 @@ class Session:
         if old is not None and not old.is_intact:
             # Forked in C, where no hook ran.
             self._begin_life()
-        with self._creating:
+        # A thread that finalisation froze may hold it.
+        with threading.RLock() if sys.is_finalizing() else self._creating:
             # A signal handler that interrupts the making of one makes its own; the first one to be ready stays.
             made = self._producer or self._register()
             kept = self._producer or made

@@ -58,6 +58,10 @@ class TrustedSchema:
     """Some nested field may not be null."""
 
 
+UNKNOWN_TO_PYTHON = (pa.lib.Type_INTERVAL_MONTHS, pa.lib.Type_INTERVAL_DAY_TIME)
+"""Types of Arrow that pyarrow has no class of arrays for: a KeyError when somebody asks for one."""
+
+
 def trust_schema(message: bytes) -> TrustedSchema:
     """Read an encapsulated schema message and check that rerun can take a chunk of it.
 
@@ -295,7 +299,7 @@ class _TypeWalk:
                 self._visit_child(kind.field(position), depth)
         elif types.is_null(kind) or (types.is_fixed_size_binary(kind) and kind.byte_width == 0):
             self.has_weightless = True
-        elif not (types.is_primitive(kind) or _is_plain_binary(kind)):
+        elif kind.id in UNKNOWN_TO_PYTHON or not (types.is_primitive(kind) or _is_plain_binary(kind)):
             raise CorruptionError(f"a schema has a column of type {kind}")
 
     def _visit_child(self, child: Any, depth: int) -> None:

@@ -17,6 +17,7 @@ when that child ends.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from io import FileIO
 
@@ -31,8 +32,12 @@ _forking: list[threading.RLock] = []
 
 
 def no_forks() -> threading.RLock:
-    """Return the mutex for which forks by other threads wait."""
-    return _mutex
+    """Return the mutex for which forks by other threads wait.
+
+    While the interpreter finalises no other thread runs, and one that was frozen in the middle of a claim has the mutex
+    for ever: then another one, that is free.
+    """
+    return threading.RLock() if sys.is_finalizing() else _mutex
 
 
 def close_in_children(file: FileIO) -> int:

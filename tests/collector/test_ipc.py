@@ -46,6 +46,20 @@ def test_what_producers_write_is_read_back(kind: Any, values: list[Any]) -> None
     assert batch.column("step").to_pylist() == [1, 2]
 
 
+def test_types_without_a_class_in_pyarrow_are_refused() -> None:
+    """Found by the fuzzer: of intervals of two units pyarrow makes arrays that raise a KeyError."""
+    schema = frame_of(pa.month_day_nano_interval(), [(1, 2, 3)]).shape.schema
+    refused = set()
+    for at in range(len(schema)):
+        for unit in (0, 1):
+            damaged = schema[:at] + bytes([unit]) + schema[at + 1 :]
+            try:
+                trust_schema(damaged)
+            except CorruptionError as error:
+                refused |= {name for name in ("month_interval", "day_time_interval") if name in str(error)}
+    assert refused == {"month_interval", "day_time_interval"}
+
+
 @settings(max_examples=300)
 @given(data=st.data(), seed=st.sampled_from(TYPES))
 def test_damaged_bytes_are_refused_or_still_form_valid_rows(data: st.DataObject, seed: tuple[Any, list[Any]]) -> None:

@@ -116,12 +116,15 @@ def test_logging_in_a_signal_handler_in_the_middle_of_a_call(kind: str, run_pyth
 
 FINALISING = """
 import os, sys, threading, types
+import numpy as np
 import rerun_mp as rr
 rr.init("rerun_mp_finalising")
 rr.save(sys.argv[1])
-rr.log("main", rr.Scalars(1.0))
 # Of what has no table: each call holds the producer's mutex.
 row = rr.Boxes2D(half_sizes=[[1.0, 2.0]])
+rr.log("main", row)
+# Each call claims slots while it holds the mutex, and lets other threads run in the course of it.
+image = rr.Image(np.zeros((1000, 1000), np.uint8))
 child = os.fork() if sys.argv[2] == "child" else 0
 if child:
     sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
@@ -134,7 +137,7 @@ sys.modules["another"] = types.ModuleType("another")
 sys.modules["another"].late = Late()
 def for_ever():
     while True:
-        rr.log("daemon", row)
+        rr.log("daemon", image)
         begun.release()
 begun = threading.Semaphore(0)
 for _ in range(4):

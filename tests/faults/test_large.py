@@ -57,7 +57,7 @@ import rerun_mp as rr
 
 rr.init("rerun_mp_interrupted")
 rr.save(sys.argv[1])
-image = rr.Image(np.zeros((1000, 1000), np.uint8))
+image = rr.Image(np.zeros((1040, 1000), np.uint8))
 rr.log("warm", image)
 signal.signal(signal.SIGALRM, signal.default_int_handler)
 returned = interrupted = 0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import RunPython
+from tests.harness.programs import ROOT
 from tests.harness.recordings import rows_of, verify
 
 KILLER = """
@@ -72,7 +74,7 @@ def run(run_python: RunPython, tmp_path: Path, *victims: str) -> tuple[list[int]
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(KILLER)
     path = tmp_path / "out.rrd"
-    env = {"PYTHONPATH": str(tmp_path / "site")}
+    env = {"PYTHONPATH": os.pathsep.join([str(tmp_path / "site"), str(ROOT)])}
     done = run_python(PROGRAM, path, *victims, env=env, timeout=120.0).check()
     verify(path)
     found = Counter(row.entity_path for row in rows_of(path))

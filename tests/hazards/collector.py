@@ -159,6 +159,20 @@ REMOVALS = (
         "SystemError",
     ),
     Removal(
+        18,
+        "never-condemns",
+        "What was touched when two workers died is left out from then on.",
+        (
+            Edit(
+                "collector/trial.py",
+                "        if self._suspicions[suspect] >= MOST_SUSPICIONS and",
+                "        if self._suspicions[suspect] >= 1 << 30 and",
+            ),
+        ),
+        ("tests/faults/test_quarantine.py::test_a_slot_that_kills_its_reader_is_left_out_and_counted",),
+        "",
+    ),
+    Removal(
         19,
         "guard-does-not-look",
         "The guard starts another worker when one has died.",

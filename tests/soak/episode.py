@@ -172,7 +172,8 @@ def _run(episode: Episode, totals: Totals, own: Path, server: Server | None) -> 
             os.kill(program.pid, signal.SIGKILL)
             totals.others["parent"] += 1
             journal[STOP] = 1
-            program.process.wait(LIMIT_SECS)
+            # Not before its workers have ended of themselves: below, whoever is left is killed.
+            wait_until(lambda: not any(watch.collectors().values()), timeout_secs=LIMIT_SECS, what="the session's end")
         else:
             program.wait(timeout_secs=LIMIT_SECS).check()
     except TimeoutError as error:
