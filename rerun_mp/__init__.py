@@ -6,6 +6,7 @@ floors of the building, from the top; imports only go down:
     floor 4  __init__.py     this face: our functions, and every other name of rerun, loaded when it is asked for
              imports.py      `import rerun_mp.blueprint as rrb`; what to do once rerun is loaded
     floor 3  opening.py      `init`, `new_recording`: what a program calls first
+             bridge.py       what still says `import rerun`: its native functions, replaced by ones for our recordings
              scopes.py       decorators: `shutdown_at_exit`, `thread_local_stream`, ...
              recording.py    `RecordingStream`, a handle of a recording
              rows.py         `log`, `send_columns`: from the call into the ring; `series.py`: a `log` for hot loops
@@ -31,6 +32,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rerun_mp import bridge
 from rerun_mp.accounts import Account, Statistics
 from rerun_mp.active import (
     get_application_id,
@@ -144,6 +146,7 @@ __all__ = [
 ]
 
 install_finder()
+bridge.install()
 make_arrow_fork_safe()
 
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from rerun_mp import directories, leftovers, recovery
+from rerun_mp import directories, imports, leftovers, recovery
 from rerun_mp.errors import RerunMpError
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ With --list: 0, or 1 if something cannot be read.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says and return the exit status."""
+    imports.leave_rerun_alone()
     parser = argparse.ArgumentParser("python -m rerun_mp", description="Rerun for process trees.")
     commands = parser.add_subparsers(required=True, metavar="command")
     command = commands.add_parser(

@@ -213,13 +213,19 @@ def active_state(recording: RecordingStream | None = None) -> RecordingState | N
     try:
         return None if stream is None else stream.state
     except AttributeError:
+        pass
+    try:
+        # What rerun's own functions return of ours is rerun's handle of it.
+        inner: RecordingStream = stream.inner  # type: ignore[union-attr]
+        return inner.state
+    except AttributeError:
         raise _not_a_recording(stream) from None
 
 
 def is_foreign(recording: object) -> bool:
     """Whether `recording` is rerun's own, made by `rerun.RecordingStream`: such calls are left to rerun."""
     theirs = getattr(sys.modules.get("rerun.recording_stream"), "RecordingStream", None)
-    return theirs is not None and isinstance(recording, theirs)
+    return theirs is not None and isinstance(recording, theirs) and not hasattr(recording.inner, "state")
 
 
 def leaves_foreign_to_rerun(function: Callable[P, R]) -> Callable[P, R]:

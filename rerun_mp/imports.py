@@ -23,10 +23,13 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from importlib.abc import Loader
 
-__all__ = ["install_finder", "when_loaded"]
+__all__ = ["install_finder", "leave_rerun_alone", "when_loaded"]
 
 OURS = "rerun_mp"
 THEIRS = "rerun"
+
+leaves_rerun_alone = False
+"""Whether this process writes by rerun's own recordings, as the collector does: `bridge` then replaces nothing."""
 
 _waiting: dict[str, list[Callable[[ModuleType], None]]] = {}
 
@@ -35,6 +38,12 @@ def install_finder() -> None:
     """Put the finder at the head of `sys.meta_path`, once."""
     if not any(isinstance(finder, Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, Finder())
+
+
+def leave_rerun_alone() -> None:
+    """Leave rerun as it is in this process. Before it is loaded."""
+    global leaves_rerun_alone
+    leaves_rerun_alone = True
 
 
 def when_loaded(name: str, callback: Callable[[ModuleType], None]) -> None:

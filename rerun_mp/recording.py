@@ -184,6 +184,10 @@ class RecordingStream:
         """Return this recording, where rerun's own code asks for its native one."""
         return self
 
+    def is_forked_child(self) -> bool:
+        """Return True: rerun's handles of it, which ask, have nothing to clean up when they go."""
+        return True
+
     def is_enabled(self) -> bool:
         """Return whether the recording takes data."""
         return self.state is not None

@@ -19,6 +19,7 @@ from rerun_mp.strictness import refuse, warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
     from rerun.blueprint import BlueprintLike
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from rerun_mp.recording import RecordingStream
     from rerun_mp.session import Session
 
-__all__ = ["connect_grpc", "disconnect", "finalize_files", "flush", "save", "set_sinks", "spawn"]
+__all__ = ["connect_grpc", "disconnect", "finalize_files", "flush", "replace_sinks", "save", "set_sinks", "spawn"]
 
 FOREVER = 1e9
 """Seconds from which on a timeout is none; rerun's default is 1e38."""
@@ -301,6 +302,16 @@ def finalize_files(state: RecordingState) -> None:
     if len(others) < len(state.sinks):
         joined.set_sinks(state.key, others)
         state.sinks = others
+
+
+def replace_sinks(recording: RecordingStream | None, sinks: tuple[GrpcSink | FileSink, ...], storage: Any) -> None:
+    """Replace a recording's sinks; `storage` is rerun's, of a default blueprint, or None."""
+    from base64 import b64encode
+
+    state = active_state(recording)
+    assert state is not None
+    blueprint = None if storage is None else b64encode(storage.concat_as_bytes()).decode()
+    _tell(state, tuple(sink.spec(blueprint) for sink in sinks))
 
 
 def _replace_sinks(

@@ -35,16 +35,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from rerun import AsComponents, ComponentColumn, DescribedComponentBatch
+    from rerun import AsComponents, ComponentColumn, ComponentDescriptor, DescribedComponentBatch
     from rerun._send_columns import TimeColumnLike
 
     from rerun_mp.active import Lanes
     from rerun_mp.appends import Append
     from rerun_mp.encoding.components import BlobTemplate, EncodedRows, Encoder
     from rerun_mp.encoding.tables import Layout
+    from rerun_mp.encoding.timepoint import TimelineNames
     from rerun_mp.recording import RecordingStream
 
-__all__ = ["log", "send_columns"]
+__all__ = ["append_columns", "append_components", "checked_times", "log", "send_columns"]
 
 LOG_TIME = "log_time"
 MOST_IN_LANE = 256
@@ -153,12 +154,8 @@ def _log(
     ):
         return
     encoder = state.encoder or _new_encoder(state)
-    timelines, times = (
-        ((), [])
-        if static
-        else state.times.stamp(now if state.has_log_time else None, tick if state.has_log_tick else None)
-    )
     if form in BLOBS and not extra:
+        timelines, times = _stamp(state, now, tick, static=static)
         encoded = encoder.blob(entity, timelines, times, is_static=static)
         path = canonical_entity_path(entity_path)
         _append(path, encoded)
@@ -169,15 +166,81 @@ def _log(
                 _open_to_blobs(state, entity_path, path, entity, template, tuple(dict(timelines)), own, version)
         return
     descriptors, arrays = encoder.components(entity, *extra)
+    _append_components(state, entity_path, descriptors, arrays, now, tick, static=static, recording=recording)
+
+
+def append_components(
+    state: RecordingState, entity_path: str, descriptors: list[ComponentDescriptor], arrays: list[Any], *, static: bool
+) -> None:
+    """Log one row of components that rerun's own code has made of what the user gave it.
+
+    Raises
+    ------
+    RingFullError
+        As `log`.
+    """
+    now, tick = time.time_ns(), next(state.ticks)
+    _append_components(state, entity_path, descriptors, arrays, now, tick, static=static, recording=None)
+
+
+def append_columns(
+    state: RecordingState,
+    entity_path: str,
+    times: dict[str, Any],
+    descriptors: list[ComponentDescriptor],
+    arrays: list[Any],
+) -> None:
+    """Log many rows: a column of times for each timeline, and one of lists for each component.
+
+    Raises
+    ------
+    RingFullError
+        As `send_columns`.
+    ValueError
+        If the columns differ in length.
+    """
+    encoder = state.encoder or _new_encoder(state)
+    _check_lengths(times, descriptors, arrays)
+    encoded = encoder.columns(times, descriptors, arrays)
+    if encoded.rows:
+        _append(canonical_entity_path(entity_path), encoded)
+
+
+def checked_times(columns: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the times of each timeline as `append_columns` takes them. Raises as `Encoder.indexes`."""
+    from rerun_mp.encoding.components import checked_times
+
+    return checked_times(columns)
+
+
+def _append_components(
+    state: RecordingState,
+    entity_path: str | list[object],
+    descriptors: list[ComponentDescriptor],
+    arrays: list[Any],
+    now: int,
+    tick: int,
+    *,
+    static: bool,
+    recording: RecordingStream | None,
+) -> None:
     path = canonical_entity_path(entity_path)
     if not arrays:
         return
+    timelines, times = _stamp(state, now, tick, static=static)
+    encoder = state.encoder or _new_encoder(state)
     encoded = encoder.row(descriptors, arrays, timelines, times, is_static=static)
     for descriptor in encoded.duplicates:
         warn_or_raise(
             f"Component {descriptor} was included multiple times. Only the first instance will be used.", recording
         )
     _append(path, encoded)
+
+
+def _stamp(state: RecordingState, now: int, tick: int, *, static: bool) -> tuple[TimelineNames, list[int]]:
+    if static:
+        return (), []
+    return state.times.stamp(now if state.has_log_time else None, tick if state.has_log_tick else None)
 
 
 def _log_in_table(
@@ -293,10 +356,7 @@ def send_columns(
     encoder = state.encoder or _new_encoder(state)
     times = encoder.indexes(indexes)
     descriptors, arrays = encoder.components(columns)
-    _check_lengths(times, descriptors, arrays)
-    encoded = encoder.columns(times, descriptors, arrays)
-    if encoded.rows:
-        _append(canonical_entity_path(entity_path), encoded)
+    append_columns(state, entity_path, times, descriptors, arrays)
 
 
 def log_warning(text: str, recording: RecordingStream | None) -> None:

@@ -28,7 +28,15 @@ if TYPE_CHECKING:
     from rerun_mp.appends import Append
     from rerun_mp.recording import RecordingStream
 
-__all__ = ["Timepoint", "disable_timeline", "reset_time", "set_log_tick_enabled", "set_log_time_enabled", "set_time"]
+__all__ = [
+    "Timepoint",
+    "disable_timeline",
+    "reset_time",
+    "set_log_tick_enabled",
+    "set_log_time_enabled",
+    "set_nanos",
+    "set_time",
+]
 
 LOG_TIME = "log_time"
 LOG_TICK = "log_tick"
@@ -185,6 +193,14 @@ def set_time(
     state = active_state(recording)
     if state is not None:
         state.times.set(name, kind, value)
+
+
+def set_nanos(timeline: str, nanos: int, *, is_timestamp: bool, recording: RecordingStream | None) -> None:
+    """Set the time on a timeline in nanoseconds, since the epoch or as a duration."""
+    state = active_state(recording)
+    if state is not None:
+        kind = TimeKind.TIMESTAMP if is_timestamp else TimeKind.DURATION
+        state.times.set(checked_timeline_name(timeline), kind, sequence_number(nanos))
 
 
 @leaves_foreign_to_rerun

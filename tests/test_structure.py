@@ -47,6 +47,7 @@ FLOORS = {
     "rerun_mp.active": 3,
     "rerun_mp.beginning": 3,
     "rerun_mp.fast": 3,
+    "rerun_mp.bridge": 3,
     "rerun_mp.opening": 3,
     "rerun_mp.recording": 3,
     "rerun_mp.routing": 3,

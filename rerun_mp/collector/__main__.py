@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 
+from rerun_mp import imports
+
 
 def main() -> int:
     """Run the role that the command line names."""
+    imports.leave_rerun_alone()
     role, path, nonce = sys.argv[1:4]
     if role == "guard":
         from rerun_mp.collector import guard

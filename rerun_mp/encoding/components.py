@@ -131,17 +131,7 @@ class Encoder:
         InvalidArgumentError
             If a name is empty, or the times are not int64, timestamp[ns] or duration[ns], or some are missing.
         """
-        arrays: dict[str, pa.Array] = {}
-        for index in indexes:
-            name = checked_timeline_name(index.timeline_name())
-            array = index.as_arrow_array()
-            if array.null_count:
-                raise InvalidArgumentError(
-                    f"timeline {name!r}: {array.null_count} of {len(array)} times are missing; give each row one"
-                )
-            kind = _kind_of(name, array.type)
-            arrays[name] = array if array.type == _TIME_TYPES[kind] else array.cast(_TIME_TYPES[kind])
-        return arrays
+        return checked_times((index.timeline_name(), index.as_arrow_array()) for index in indexes)
 
     def row(
         self,
@@ -291,6 +281,20 @@ class Encoder:
             duplicates=tuple(duplicates),
             template=RowTemplate(len(timelines), [arrays[i].type for i, _ in columns]),
         )
+
+
+def checked_times(columns: Iterable[tuple[str, pa.Array]]) -> dict[str, pa.Array]:
+    """Return the times of each timeline, checked. Raises as `Encoder.indexes`."""
+    arrays: dict[str, pa.Array] = {}
+    for given, array in columns:
+        name = checked_timeline_name(given)
+        if array.null_count:
+            raise InvalidArgumentError(
+                f"timeline {name!r}: {array.null_count} of {len(array)} times are missing; give each row one"
+            )
+        kind = _kind_of(name, array.type)
+        arrays[name] = array if array.type == _TIME_TYPES[kind] else array.cast(_TIME_TYPES[kind])
+    return arrays
 
 
 def _row(form: Form, arrays: Sequence[pa.Array], timelines: TimelineNames, times: Sequence[int]) -> list[pa.Array]:

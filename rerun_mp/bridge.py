@@ -1,0 +1,341 @@
+"""The bridge: what still says `import rerun` logs into the session's recordings.
+
+Users change the import line of one file; libraries and other modules go on saying `rerun.log`, `rerun.set_time`,
+`rerun.LoggingHandler`. All of rerun's Python code reaches its native part through functions of `rerun_bindings`, which
+it looks up at each call. Once rerun is loaded, those of them that concern a recording are replaced by the functions
+below: a call that names no recording, or one of ours, comes here; a call that names one of rerun's own is left to
+rerun, and so is every call in a process that has no recording of ours.
+
+So this is also how rerun's own functions serve us: `rr.send_property` and whatever else `rerun_mp` takes from rerun run
+rerun's code on our recordings. What rerun's code does in Python (checking arguments, making components, warning) is
+rerun's still.
+
+Pinned to the versions of rerun-sdk in `VERSIONS`; tests/test_bridge.py compares every name and signature. Nothing here
+loads rerun. The collector, which writes by rerun's own recordings, does without.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from typing import TYPE_CHECKING, Any
+
+from rerun_mp import active, imports, opening, routing, rows
+from rerun_mp import timeline as clock
+from rerun_mp.active import active_state, is_foreign
+from rerun_mp.errors import RerunMpError
+from rerun_mp.imports import when_loaded
+from rerun_mp.sinks import FileSink, GrpcSink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import ModuleType
+
+    from rerun_mp.recording import RecordingStream
+
+__all__ = ["VERSIONS", "install"]
+
+VERSIONS = ("0.41.",)
+"""Beginnings of the versions of rerun-sdk whose native functions are those that are replaced here."""
+
+PROPERTIES = "/__properties"
+
+_ours: dict[str, Callable[..., Any]] = {}
+"""What replaces rerun's functions, by name."""
+_native: dict[str, Callable[..., Any]] = {}
+"""Rerun's own, by name; empty as long as nothing has been replaced."""
+
+
+def install() -> None:
+    """Bridge rerun as soon as it is loaded.
+
+    Raises
+    ------
+    RerunMpError
+        When it is loaded, if it is a version that this one does not know.
+    """
+    when_loaded("rerun", _replace)
+
+
+def _replace(rerun: ModuleType) -> None:
+    if imports.leaves_rerun_alone or _native:
+        return
+    found = str(rerun.__version__)
+    if not found.startswith(VERSIONS):
+        raise RerunMpError(
+            f"this version of rerun_mp works with rerun-sdk {', '.join(f'{v}*' for v in VERSIONS)}, not with {found}; "
+            "install a matching one (pip install 'rerun-sdk==0.41.*'), or a newer rerun_mp"
+        )
+    bindings = sys.modules["rerun_bindings"]
+    for name, function in _ours.items():
+        _native[name] = getattr(bindings, name)
+        setattr(bindings, name, function)
+    # Of rerun's Python code: where it decides what only we can know, and where its objects hide what they were given.
+    _native["_send_chunks"] = rerun.send_chunks
+    for module in (rerun, sys.modules["rerun._send_chunks"]):
+        module.send_chunks = send_chunks  # type: ignore[attr-defined]
+    rerun.RecordingStream.send_chunks = lambda self, chunks: send_chunks(chunks, recording=self)
+    rerun.init = opening.init  # type: ignore[attr-defined]
+    for kind in (FileSink, GrpcSink):
+        setattr(rerun, kind.__name__, kind)
+
+
+def bridged(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate what replaces rerun's function of the same name for our recordings."""
+    name = function.__name__
+    position = list(inspect.signature(function).parameters).index("recording")
+
+    @functools.wraps(function)
+    def bridge(*args: Any, **kwargs: Any) -> Any:
+        recording = args[position] if len(args) > position else kwargs.get("recording")
+        if _is_native(recording) or (recording is None and active_state() is None):
+            return _native[name](*args, **kwargs)
+        return function(*args, **kwargs)
+
+    _ours[name] = bridge
+    return bridge
+
+
+def _is_native(recording: object) -> bool:
+    return recording is not None and not hasattr(recording, "state")
+
+
+# ---- which recording -----------------------------------------------------------------------------------------------
+
+
+@bridged
+def get_application_id(recording: RecordingStream | None = None) -> str | None:
+    return active.get_application_id(recording)
+
+
+@bridged
+def get_recording_id(recording: RecordingStream | None = None) -> str | None:
+    return active.get_recording_id(recording)
+
+
+@bridged
+def is_enabled(recording: RecordingStream | None = None) -> bool:
+    return active.is_enabled(recording)
+
+
+@bridged
+def get_data_recording(recording: RecordingStream | None = None) -> RecordingStream | None:
+    return active.get_data_recording(recording)
+
+
+@bridged
+def set_global_data_recording(recording: RecordingStream | None = None) -> RecordingStream | None:
+    return active.set_global_data_recording(recording)
+
+
+@bridged
+def set_thread_local_data_recording(recording: RecordingStream | None = None) -> RecordingStream | None:
+    return active.set_thread_local_data_recording(recording)
+
+
+def _unless_none(name: str, ours: Callable[[], Any]) -> None:
+    def bridge() -> Any:
+        return ours() or _native[name]()
+
+    _ours[name] = bridge
+
+
+_unless_none("get_global_data_recording", active.get_global_data_recording)
+_unless_none("get_thread_local_data_recording", active.get_thread_local_data_recording)
+
+
+# ---- times ---------------------------------------------------------------------------------------------------------
+
+
+@bridged
+def set_time_sequence(timeline: str, sequence: int, recording: RecordingStream | None = None) -> None:
+    clock.set_time(timeline, sequence=sequence, recording=recording)
+
+
+@bridged
+def set_time_duration_nanos(timeline: str, nanos: int, recording: RecordingStream | None = None) -> None:
+    clock.set_nanos(timeline, nanos, is_timestamp=False, recording=recording)
+
+
+@bridged
+def set_time_timestamp_nanos_since_epoch(timeline: str, nanos: int, recording: RecordingStream | None = None) -> None:
+    clock.set_nanos(timeline, nanos, is_timestamp=True, recording=recording)
+
+
+@bridged
+def disable_timeline(timeline: str, recording: RecordingStream | None = None) -> None:
+    clock.disable_timeline(timeline, recording)
+
+
+@bridged
+def reset_time(recording: RecordingStream | None = None) -> None:
+    clock.reset_time(recording)
+
+
+@bridged
+def set_log_tick_enabled(enabled: bool, recording: RecordingStream | None = None) -> None:
+    clock.set_log_tick_enabled(enabled, recording)
+
+
+@bridged
+def set_log_time_enabled(enabled: bool, recording: RecordingStream | None = None) -> None:
+    clock.set_log_time_enabled(enabled, recording)
+
+
+# ---- rows ----------------------------------------------------------------------------------------------------------
+
+
+@bridged
+def log_arrow_msg(
+    entity_path: str, components: dict[Any, Any], static_: bool, recording: RecordingStream | None = None
+) -> None:
+    state = active_state(recording)
+    assert state is not None
+    rows.append_components(state, entity_path, list(components), list(components.values()), static=static_)
+
+
+@bridged
+def send_arrow_chunk(
+    entity_path: str,
+    timelines: dict[str, Any],
+    components: dict[Any, Any],
+    recording: RecordingStream | None = None,
+) -> None:
+    state = active_state(recording)
+    assert state is not None
+    rows.append_columns(
+        state, entity_path, rows.checked_times(timelines.items()), list(components), list(components.values())
+    )
+
+
+def send_chunks(chunks: Any, *, recording: Any = None) -> None:
+    """Send chunks to a recording, as `rerun.send_chunks`.
+
+    They keep their rows; as in rerun their ids become the recording's own, and so do application and recording id.
+
+    Parameters
+    ----------
+    chunks
+        A `Chunk`, an iterable of them, a `LazyChunkStream`, a `LazyStore` or a `ChunkStore`.
+    recording
+        By default the active one.
+
+    Raises
+    ------
+    TypeError
+        If there is anything but chunks.
+    """
+    if is_foreign(recording) or (recording is None and active_state() is None):
+        _native["_send_chunks"](chunks, recording=recording)
+        return
+    from rerun.chunk import Chunk
+
+    state = active_state(recording)
+    if state is None:
+        return
+    if isinstance(chunks, Chunk):
+        chunks = [chunks]
+    elif hasattr(chunks, "stream"):
+        chunks = chunks.stream()
+    for chunk in chunks:
+        if not isinstance(chunk, Chunk):
+            raise TypeError(f"send_chunks expects Chunk objects in the iterable, got {type(chunk).__name__!r}")
+        _append_chunk(state, chunk.entity_path, chunk.to_record_batch())
+
+
+@bridged
+def send_recording_name(name: str, recording: RecordingStream | None = None) -> None:
+    _send_info(recording, name=name)
+
+
+@bridged
+def send_recording_start_time_nanos(nanos: int, recording: RecordingStream | None = None) -> None:
+    _send_info(recording, start_time=nanos)
+
+
+def _send_info(recording: RecordingStream | None, **info: Any) -> None:
+    from rerun.archetypes import RecordingInfo
+
+    rows.log(PROPERTIES, RecordingInfo.from_fields(**info), static=True, recording=recording)
+
+
+def _append_chunk(state: active.RecordingState, entity_path: str, batch: Any) -> None:
+    from rerun import ComponentDescriptor
+
+    times: dict[str, Any] = {}
+    descriptors: list[Any] = []
+    arrays: list[Any] = []
+    for field, column in zip(batch.schema, batch.columns, strict=True):
+        metadata = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
+        kind = metadata.get("rerun:kind")
+        if kind == "index":
+            times[metadata.get("rerun:index_name", field.name)] = column
+        elif kind == "data":
+            descriptors.append(
+                ComponentDescriptor(
+                    metadata.get("rerun:component", field.name),
+                    archetype=metadata.get("rerun:archetype"),
+                    component_type=metadata.get("rerun:component_type"),
+                )
+            )
+            arrays.append(column)
+    rows.append_columns(state, entity_path, rows.checked_times(times.items()), descriptors, arrays)
+
+
+# ---- sinks ---------------------------------------------------------------------------------------------------------
+
+
+@bridged
+def connect_grpc(url: str | None, default_blueprint: Any = None, recording: RecordingStream | None = None) -> None:
+    routing.replace_sinks(recording, (GrpcSink(url),), default_blueprint)
+
+
+@bridged
+def save(
+    path: str, default_blueprint: Any = None, recording: RecordingStream | None = None, *, write_footer: bool = True
+) -> None:
+    routing.replace_sinks(recording, (FileSink(path, write_footer=write_footer),), default_blueprint)
+
+
+@bridged
+def disconnect(recording: RecordingStream | None = None) -> None:
+    routing.disconnect(recording)
+
+
+@bridged
+def finalize_deferred_sinks(recording: RecordingStream | None = None) -> None:
+    state = active_state(recording)
+    if state is not None:
+        routing.finalize_files(state)
+
+
+def flush(*, timeout_sec: float = 1e38, recording: Any = None) -> None:
+    """Flush one of our recordings, or one of rerun's own."""
+    if _is_native(recording) or (recording is None and active_state() is None):
+        _native["flush"](timeout_sec=timeout_sec, recording=recording)
+    else:
+        routing.flush(timeout_sec, recording=recording)
+
+
+_ours["flush"] = flush
+
+
+def set_sinks(sinks: Iterable[Any], default_blueprint: Any = None, recording: Any = None) -> None:
+    """Set the sinks of one of our recordings, or of one of rerun's own, for which ours become rerun's."""
+    if _is_native(recording) or (recording is None and active_state() is None):
+        sinks = [_native_sink(sink) for sink in sinks]
+        _native["set_sinks"](sinks, default_blueprint=default_blueprint, recording=recording)
+    else:
+        routing.replace_sinks(recording, tuple(sinks), default_blueprint)
+
+
+_ours["set_sinks"] = set_sinks
+
+
+def _native_sink(sink: Any) -> Any:
+    import rerun_bindings
+
+    if isinstance(sink, FileSink):
+        return rerun_bindings.FileSink(sink.path, write_footer=sink.write_footer)
+    return rerun_bindings.GrpcSink(sink.url) if isinstance(sink, GrpcSink) else sink
