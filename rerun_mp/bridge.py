@@ -254,6 +254,13 @@ def send_recording_start_time_nanos(nanos: int, recording: RecordingStream | Non
     _send_info(recording, start_time=nanos)
 
 
+@bridged
+def send_blueprint(
+    blueprint: Any, make_active: bool = False, make_default: bool = True, recording: RecordingStream | None = None
+) -> None:
+    routing.send_blueprint(recording, blueprint, make_active=make_active, make_default=make_default)
+
+
 def _send_info(recording: RecordingStream | None, **info: Any) -> None:
     from rerun.archetypes import RecordingInfo
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import CorruptionError
 
-__all__ = ["RecordingSpec", "SessionConfig", "SinkSpec"]
+__all__ = ["Blueprint", "RecordingSpec", "SessionConfig", "SinkSpec"]
 
 SinkKind = Literal["file", "grpc"]
 
@@ -41,6 +41,15 @@ class SinkSpec:
             object.__setattr__(self, "claim", tuple(self.claim))  # JSON has lists
 
 
+class Blueprint(NamedTuple):
+    """A blueprint that the user has sent, for every sink of a recording."""
+
+    data: str
+    """Base64 of an .rrd with one blueprint store."""
+    make_active: bool
+    make_default: bool
+
+
 @dataclass(frozen=True, slots=True)
 class RecordingSpec:
     """A recording of the session and where it goes. No sinks: it waits in the spool."""
@@ -50,6 +59,8 @@ class RecordingSpec:
     sinks: tuple[SinkSpec, ...] = ()
     start_time_ns: int | None = None
     """When it began, nanoseconds since the epoch, if that is to be among its properties."""
+    blueprint: Blueprint | None = None
+    """The last one that was sent."""
 
     @property
     def key(self) -> RecordingKey:
@@ -101,6 +112,7 @@ class SessionConfig:
                         str(spec["recording_id"]),
                         tuple(SinkSpec(**sink) for sink in spec["sinks"]),
                         int(spec["start_time_ns"]) if spec["start_time_ns"] is not None else None,
+                        Blueprint(*spec["blueprint"]) if spec.get("blueprint") is not None else None,
                     )
                     for spec in raw["recordings"]
                 ),

@@ -27,7 +27,17 @@ if TYPE_CHECKING:
     from rerun_mp.recording import RecordingStream
     from rerun_mp.session import Session
 
-__all__ = ["connect_grpc", "disconnect", "finalize_files", "flush", "replace_sinks", "save", "set_sinks", "spawn"]
+__all__ = [
+    "connect_grpc",
+    "disconnect",
+    "finalize_files",
+    "flush",
+    "replace_sinks",
+    "save",
+    "send_blueprint",
+    "set_sinks",
+    "spawn",
+]
 
 FOREVER = 1e9
 """Seconds from which on a timeout is none; rerun's default is 1e38."""
@@ -306,12 +316,19 @@ def finalize_files(state: RecordingState) -> None:
 
 def replace_sinks(recording: RecordingStream | None, sinks: tuple[GrpcSink | FileSink, ...], storage: Any) -> None:
     """Replace a recording's sinks; `storage` is rerun's, of a default blueprint, or None."""
-    from base64 import b64encode
+    state = active_state(recording)
+    assert state is not None
+    blueprint = None if storage is None else _encoded(storage)
+    _tell(state, tuple(sink.spec(blueprint) for sink in sinks))
+
+
+def send_blueprint(recording: RecordingStream | None, storage: Any, *, make_active: bool, make_default: bool) -> None:
+    """Send a blueprint, in rerun's `storage`, to all sinks of a recording, whoever set them."""
+    from rerun_mp.config import Blueprint
 
     state = active_state(recording)
     assert state is not None
-    blueprint = None if storage is None else b64encode(storage.concat_as_bytes()).decode()
-    _tell(state, tuple(sink.spec(blueprint) for sink in sinks))
+    _session_of(state).send_blueprint(state.key, Blueprint(_encoded(storage), make_active, make_default))
 
 
 def _replace_sinks(
@@ -336,11 +353,14 @@ def _session_of(state: RecordingState) -> Session:
 
 
 def _encoded_blueprint(application_id: str, blueprint: BlueprintLike) -> str:
-    from base64 import b64encode
-
     from rerun.blueprint.api import create_in_memory_blueprint
 
-    storage = create_in_memory_blueprint(application_id=application_id, blueprint=blueprint).storage
+    return _encoded(create_in_memory_blueprint(application_id=application_id, blueprint=blueprint).storage)
+
+
+def _encoded(storage: Any) -> str:
+    from base64 import b64encode
+
     return b64encode(storage.concat_as_bytes()).decode()
 
 

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from rerun_mp.blobs import BlobAppend
-    from rerun_mp.config import SinkSpec
+    from rerun_mp.config import Blueprint, SinkSpec
     from rerun_mp.encoding.components import BlobTemplate
     from rerun_mp.shm.segment import Segment
     from rerun_mp.table import OpenTable, TableRow
@@ -343,6 +343,15 @@ class Session:
         self._must_complete = self._must_complete or bool(sinks)
         if any(sink.kind == "file" for sink in replaced):
             self._await_applied(revision, timeout)
+
+    def send_blueprint(self, key: RecordingKey, blueprint: Blueprint) -> None:
+        """Send a blueprint to all sinks of a recording, those that are set later too, in place of the one before."""
+
+        def edit(config: SessionConfig) -> SessionConfig:
+            spec = config.recording(key) or RecordingSpec(*key)
+            return config.with_recording(replace(spec, blueprint=blueprint))
+
+        self._edit(edit)
 
     def _claimed(self, sink: SinkSpec, claims: Mapping[str, tuple[int, int, int] | None]) -> SinkSpec:
         """Take the path of a file that the session does not write yet."""

@@ -23,7 +23,7 @@ from pathlib import Path
 from rerun_mp.collector.log import say
 from rerun_mp.collector.parts import Journal, Part
 from rerun_mp.collector.rerun_sinks import SinkWriter, merge, open_file
-from rerun_mp.config import SinkSpec
+from rerun_mp.config import Blueprint, SinkSpec
 from rerun_mp.directories import is_claimed
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import CorruptionError, FlushTimeoutError, ResourceError
@@ -38,8 +38,12 @@ def is_special(path: str) -> bool:
     return os.path.exists(path) and not os.path.isfile(path)
 
 
-def open_part(part: Part, recording: RecordingKey, target: SinkSpec | None) -> SinkWriter:
-    """Create the file of `part`, with the footer and blueprint that `target` wants if it is the user's.
+def open_part(
+    part: Part, recording: RecordingKey, target: SinkSpec | None, blueprint: Blueprint | None = None
+) -> SinkWriter:
+    """Create the file of `part`, with the footer and default blueprint that `target` wants if it is the user's.
+
+    `blueprint` is the one that the user has sent; it comes next.
 
     Raises
     ------
@@ -55,6 +59,8 @@ def open_part(part: Part, recording: RecordingKey, target: SinkSpec | None) -> S
             pipe = os.open(part.path, os.O_WRONLY | os.O_NONBLOCK)
         try:
             writer = open_file(part.path, recording, write_footer=target.write_footer, blueprint=target.blueprint)
+            if blueprint is not None:
+                writer.send_blueprint(recording, blueprint)
         finally:
             if pipe is not None:
                 os.close(pipe)
@@ -169,7 +175,7 @@ def _merge(
     whole = Part(number, path, "file", first=parts[0].first, chunks=parts[-1].stop - parts[0].first)
     if not has_room(path, sum(part.size() for part in parts)):
         raise ResourceError(f"no space is left to complete {target.target}")
-    writer = open_part(whole, recording, target)
+    writer = open_part(whole, recording, target, journal.blueprint)
     try:
         whole.repeated = merge([(chunk for _, chunk in part.read()) for part in parts], writer)
         writer.close(CLOSE_SECS)

@@ -35,7 +35,7 @@ from rerun_mp.collector.chunks import ChunkBatch
 from rerun_mp.collector.log import say
 from rerun_mp.collector.rerun_sinks import SinkWriter, open_grpc
 from rerun_mp.collector.store import RecordingStore
-from rerun_mp.config import SinkSpec
+from rerun_mp.config import Blueprint, SinkSpec
 from rerun_mp.errors import CorruptionError, FlushTimeoutError, ResourceError
 from rerun_mp.http2 import speaks_http2
 
@@ -76,6 +76,8 @@ class LiveSink:
         self._next = 0
         """Ordinal of the chunk that comes next."""
         self._missed_chunks = 0
+        self._blueprint: Blueprint | None = None
+        """The one that this connection has been sent."""
         self._wake = threading.Event()
         """There may be more to send, or the sink has been stopped."""
         self._stopped = threading.Event()
@@ -91,6 +93,10 @@ class LiveSink:
         """Say that these are in the store now. Never waits."""
         if chunks:
             self._wake.set()
+
+    def wake(self) -> None:
+        """Say that the recording may have another blueprint. Never waits."""
+        self._wake.set()
 
     def status(self) -> dict[str, Any]:
         """Return what can be said of the sink, for people and tests. Any thread may call."""
@@ -164,6 +170,7 @@ class LiveSink:
         """Connect, and follow the store until the sink is stopped or the viewer is gone."""
         writer = open_grpc(self._spec.target, self._store.recording, blueprint=self._spec.blueprint)
         self._next = self._missed_chunks = 0
+        self._blueprint = None
         try:
             self._drain(writer, is_new=True)
             self._connections += 1
@@ -185,6 +192,10 @@ class LiveSink:
             raise
 
     def _send_what_is_there(self, writer: SinkWriter) -> None:
+        blueprint = self._store.blueprint
+        if blueprint is not None and blueprint is not self._blueprint:
+            writer.send_blueprint(self._store.recording, blueprint)
+            self._blueprint = blueprint
         sent_bytes = 0
         for ordinal, chunk in self._store.read(self._next):
             if self._stop is not None and ordinal >= self._stop:

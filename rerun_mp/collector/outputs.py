@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from rerun_mp.collector.parts import stored_recordings
 from rerun_mp.collector.properties import start_time_chunk
 from rerun_mp.collector.store import RecordingStore
 from rerun_mp.collector.tables import TakenRows, build_table_chunks
-from rerun_mp.config import SessionConfig, SinkSpec
+from rerun_mp.config import RecordingSpec, SessionConfig, SinkSpec
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import PrivacyError, ResourceError
 from rerun_mp.shm.layout import Header
@@ -49,22 +49,25 @@ class RecordingOutput:
         self.stopped: list[Any] = []
         """Live sinks that were replaced and may still deliver what came before."""
 
-    def apply(self, sinks: Iterable[SinkSpec]) -> None:
-        """Open and close until the sinks are these."""
-        wanted = list(sinks)
+    def apply(self, spec: RecordingSpec) -> None:
+        """Open and close until the sinks are those of `spec`, and have its blueprint."""
+        wanted = list(spec.sinks)
         self.store.set_files([sink for sink in wanted if sink.kind == "file"])
-        for spec in [spec for spec in self.live if spec not in wanted]:
-            sink = self.live.pop(spec)
+        self.store.set_blueprint(spec.blueprint)
+        for live in self.live.values():
+            live.wake()
+        for unwanted in [sink for sink in self.live if sink not in wanted]:
+            sink = self.live.pop(unwanted)
             sink.stop()
             self.stopped.append(sink)
         for sink in [sink for sink in self.stopped if sink.is_done]:
             sink.close(0.0)
             self.stopped.remove(sink)
-        for spec in wanted:
-            if spec.kind == "grpc" and spec not in self.live:
+        for new in wanted:
+            if new.kind == "grpc" and new not in self.live:
                 from rerun_mp.collector.live import LiveSink
 
-                self.live[spec] = LiveSink(spec, self.store)
+                self.live[new] = LiveSink(new, self.store)
 
 
 class Outputs:
@@ -102,7 +105,7 @@ class Outputs:
             self._begun.add(spec.key)
             self._unknown.discard(spec.key)
             output = self._output(spec.key)
-            output.apply(spec.sinks)
+            output.apply(spec)
             self._note_use(spec.key, output.store)
             if is_new and spec.start_time_ns is not None and not output.store.is_complete:
                 # Each life of a collector does it; the chunk is the same one each time.

@@ -26,7 +26,7 @@ from rerun_mp.collector.drops import OWN_ENTITIES, Drops
 from rerun_mp.collector.log import say
 from rerun_mp.collector.rerun_sinks import read_file
 from rerun_mp.collector.rrd_file import count_chunks, is_complete
-from rerun_mp.config import SinkSpec
+from rerun_mp.config import Blueprint, SinkSpec
 from rerun_mp.directories import is_claimed
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import CorruptionError
@@ -159,6 +159,8 @@ class Journal:
     """Inodes that may be renamed over at the target's path: what lay there when the user named it, and what we put
     there since. Any other is somebody else's."""
     next_number: int = 0
+    blueprint: Blueprint | None = None
+    """What was sent last: every file of the target begins with it, or has it further down."""
     drops: Drops = field(default_factory=Drops)
     """Rows that no sink had got when the spool's bound took them, or that could not be written."""
     parts: list[Part] = field(default_factory=list)
@@ -187,6 +189,7 @@ class Journal:
             journal.copies = tuple(SinkSpec(**spec) for spec in raw["copies"])
             journal.owned = [(int(device), int(number)) for device, number in raw["owned"]]
             journal.next_number = int(raw["next_number"])
+            journal.blueprint = Blueprint(*raw["blueprint"]) if raw["blueprint"] else None
             journal.drops = Drops.from_json(raw["drops"])
             for entry in raw["parts"]:
                 inode = tuple(entry.pop("inode") or ()) or None
@@ -208,6 +211,7 @@ class Journal:
                 "copies": [asdict(spec) for spec in self.copies],
                 "owned": self.owned,
                 "next_number": self.next_number,
+                "blueprint": self.blueprint,
                 "drops": self.drops.to_json(),
                 "parts": [{name: getattr(part, name) for name in JOURNALED} for part in self.parts],
             }

@@ -38,6 +38,7 @@ from rerun.chunk import Chunk, RrdReader
 
 from rerun_mp.collector.chunks import ChunkBatch
 from rerun_mp.collector.rrd_file import end_of_prelude, windows
+from rerun_mp.config import Blueprint
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import CorruptionError, FlushTimeoutError, ResourceError
 
@@ -88,6 +89,24 @@ class SinkWriter:
                 refused.append((chunk, error))
         self._stream.send_chunks(converted)
         return refused
+
+    def send_blueprint(self, recording: RecordingKey, blueprint: Blueprint) -> None:
+        """Send a blueprint of the recording's application, in one go: in a file nothing comes in between.
+
+        Raises
+        ------
+        ResourceError
+            If it cannot be read or sent.
+        """
+        try:
+            bindings.send_blueprint(
+                _blueprint_storage(recording.application_id, blueprint.data),
+                make_active=blueprint.make_active,
+                make_default=blueprint.make_default,
+                recording=self._stream.to_native(),
+            )
+        except (RuntimeError, ValueError, OSError) as error:
+            raise ResourceError(f"{self.target} takes no blueprint: {error}") from error
 
     def flush(self, timeout_secs: float) -> None:
         """Wait until a file has everything, or a viewer all but the last 1 to 2 MB.

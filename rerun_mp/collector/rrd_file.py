@@ -71,7 +71,7 @@ def end_of_prelude(path: str | Path) -> int:
 def count_chunks(path: str | Path, prelude: int) -> int:
     """Return how many whole chunks the file at `path` holds after its prelude."""
     with open(path, "rb") as file:
-        return sum(message.kind == MessageKind.CHUNK for message in _messages(file.fileno(), prelude))
+        return sum(1 for _ in _chunks(file.fileno(), prelude))
 
 
 def windows(fd: int, prelude: int, *, skip: int = 0, limit: int | None = None) -> Iterator[int]:
@@ -88,9 +88,7 @@ def windows(fd: int, prelude: int, *, skip: int = 0, limit: int | None = None) -
         raise CorruptionError(f"descriptor {fd} is not an .rrd file of the version that rerun_mp reads")
     start = stop = 0
     left = limit
-    for message in _messages(fd, prelude):
-        if message.kind != MessageKind.CHUNK:
-            continue
+    for message in _chunks(fd, prelude):
         if skip:
             skip -= 1
             continue
@@ -105,6 +103,19 @@ def windows(fd: int, prelude: int, *, skip: int = 0, limit: int | None = None) -
             left -= 1
     if stop > start:
         yield from _window(fd, prelude, start, stop)
+
+
+def _chunks(fd: int, at: int) -> Iterator[_Message]:
+    """Yield the recording's whole chunks from offset `at` on.
+
+    A blueprint that was sent in between is a store of its own: its info, its chunks, and what activates it.
+    """
+    is_blueprint = False
+    for message in _messages(fd, at):
+        if message.kind in (MessageKind.STORE_INFO, MessageKind.BLUEPRINT_ACTIVATION):
+            is_blueprint = message.kind == MessageKind.STORE_INFO
+        elif message.kind == MessageKind.CHUNK and not is_blueprint:
+            yield message
 
 
 def _messages(fd: int, at: int) -> Iterator[_Message]:

@@ -41,7 +41,7 @@ from rerun_mp.collector.drops import count_by_producer, nobody_s
 from rerun_mp.collector.log import say
 from rerun_mp.collector.parts import Journal, Part, Purpose
 from rerun_mp.collector.rerun_sinks import SinkWriter, merge
-from rerun_mp.config import SinkSpec
+from rerun_mp.config import Blueprint, SinkSpec
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import FlushTimeoutError, ResourceError
 
@@ -146,6 +146,31 @@ class RecordingStore:
         if copies != self._journal.copies:
             self._journal.copies = copies
             self._journal.save()
+
+    def set_blueprint(self, blueprint: Blueprint | None) -> None:
+        """Have a blueprint in the present file and in those to come. Ignored once all is complete."""
+        if blueprint is None or blueprint == self._journal.blueprint or self._journal.is_complete:
+            return
+        if self._writer is not None and self._part is not None and self._part.purpose == "file":
+            self.flush(FLUSH_SECS)
+        writer, part = self._writer, self._part
+        is_in_file = writer is not None and part is not None and part.purpose == "file"
+        try:
+            if is_in_file and writer is not None:
+                writer.send_blueprint(self.recording, blueprint)
+        except ResourceError as error:
+            self._fail(str(error))
+        self._journal.blueprint = blueprint
+        if not is_in_file and any(part.purpose == "file" for part in self._journal.parts):
+            # What there is of the file has ended without it: a part that begins with it makes for a merge.
+            self._end_part(with_footer=False)
+            self._open_part("file")
+        self._journal.save()
+
+    @property
+    def blueprint(self) -> Blueprint | None:
+        """The last one that was set. Any thread may ask."""
+        return self._journal.blueprint
 
     def close_file(self, otherwise: str | None = None) -> None:
         """Complete the file and let go of it. Later rows go to the spool.
@@ -441,7 +466,7 @@ class RecordingStore:
             if target is None:
                 self._make_directory()
             self._journal.save()
-            writer = open_part(part, self.recording, target)
+            writer = open_part(part, self.recording, target, self._journal.blueprint)
             self._journal.save()
             if target is not None and is_first and path != target.target and self._journal.owns_target():
                 self._journal.place(part)
