@@ -67,7 +67,7 @@ from rerun_mp.rows import log, send_columns
 from rerun_mp.scopes import recording_stream_generator_ctx, shutdown_at_exit, thread_local_stream
 from rerun_mp.series import series
 from rerun_mp.settings import Policy, Settings
-from rerun_mp.sinks import FileSink, GrpcSink
+from rerun_mp.sinks import FileSink, GrpcServerSink, GrpcSink
 from rerun_mp.statistics import statistics
 from rerun_mp.strictness import set_strict_mode, strict_mode
 from rerun_mp.timeline import disable_timeline, reset_time, set_log_tick_enabled, set_log_time_enabled, set_time
@@ -98,6 +98,7 @@ __all__ = [
     "CorruptionError",
     "FileSink",
     "FlushTimeoutError",
+    "GrpcServerSink",
     "GrpcSink",
     "InvalidArgumentError",
     "Policy",

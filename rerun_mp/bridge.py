@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,8 @@ from rerun_mp import timeline as clock
 from rerun_mp.active import active_state, is_foreign
 from rerun_mp.errors import RerunMpError
 from rerun_mp.imports import when_loaded
-from rerun_mp.sinks import FileSink, GrpcSink
+from rerun_mp.readback import BinaryStorage, MemoryStorage
+from rerun_mp.sinks import FileSink, GrpcServerSink, GrpcSink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -68,6 +70,7 @@ def _replace(rerun: ModuleType) -> None:
             "install a matching one (pip install 'rerun-sdk==0.41.*'), or a newer rerun_mp"
         )
     bindings = sys.modules["rerun_bindings"]
+    _native["new_recording"] = bindings.new_recording
     for name, function in _ours.items():
         _native[name] = getattr(bindings, name)
         setattr(bindings, name, function)
@@ -77,7 +80,7 @@ def _replace(rerun: ModuleType) -> None:
         module.send_chunks = send_chunks  # type: ignore[attr-defined]
     rerun.RecordingStream.send_chunks = lambda self, chunks: send_chunks(chunks, recording=self)
     rerun.init = opening.init  # type: ignore[attr-defined]
-    for kind in (FileSink, GrpcSink):
+    for kind in (FileSink, GrpcServerSink, GrpcSink):
         setattr(rerun, kind.__name__, kind)
 
 
@@ -190,8 +193,7 @@ def set_log_time_enabled(enabled: bool, recording: RecordingStream | None = None
 def log_arrow_msg(
     entity_path: str, components: dict[Any, Any], static_: bool, recording: RecordingStream | None = None
 ) -> None:
-    state = active_state(recording)
-    assert state is not None
+    state = _state_of(recording)
     rows.append_components(state, entity_path, list(components), list(components.values()), static=static_)
 
 
@@ -202,8 +204,7 @@ def send_arrow_chunk(
     components: dict[Any, Any],
     recording: RecordingStream | None = None,
 ) -> None:
-    state = active_state(recording)
-    assert state is not None
+    state = _state_of(recording)
     rows.append_columns(
         state, entity_path, rows.checked_times(timelines.items()), list(components), list(components.values())
     )
@@ -259,6 +260,59 @@ def send_blueprint(
     blueprint: Any, make_active: bool = False, make_default: bool = True, recording: RecordingStream | None = None
 ) -> None:
     routing.send_blueprint(recording, blueprint, make_active=make_active, make_default=make_default)
+
+
+@bridged
+def log_file_from_path(
+    file_path: str | os.PathLike[str],
+    entity_path_prefix: str | None = None,
+    static_: bool = False,
+    recording: RecordingStream | None = None,
+) -> None:
+    _import(recording, "log_file_from_path", file_path, entity_path_prefix=entity_path_prefix, static_=static_)
+
+
+@bridged
+def log_file_from_contents(
+    file_path: str | os.PathLike[str],
+    file_contents: bytes,
+    entity_path_prefix: str | None = None,
+    static_: bool = False,
+    recording: RecordingStream | None = None,
+) -> None:
+    options: dict[str, Any] = {"entity_path_prefix": entity_path_prefix, "static_": static_}
+    _import(recording, "log_file_from_contents", file_path, file_contents, **options)
+
+
+def _import(recording: RecordingStream | None, how: str, *args: Any, **kwargs: Any) -> None:
+    """Let rerun's importers read a file into a recording of rerun's own, and log what they have found."""
+    from tempfile import TemporaryDirectory
+
+    from rerun.chunk import RrdReader
+
+    state = _state_of(recording)
+    native = _native["new_recording"](
+        *state.key, make_default=False, make_thread_default=False, default_enabled=True, send_properties=False
+    )
+    with TemporaryDirectory(prefix="rerun_mp-import-") as directory:
+        path = os.path.join(directory, "imported.rrd")
+        _native["save"](path, recording=native)
+        try:
+            _native[how](*args, **kwargs, recording=native)
+            # Importers go on in threads of theirs; flushing waits for them.
+            _native["flush"](recording=native)
+        finally:
+            _native["disconnect"](recording=native)
+        reader = RrdReader(path)
+        for store in reader.recordings():
+            send_chunks(reader.stream(store=store), recording=recording)
+
+
+def _state_of(recording: RecordingStream | None) -> active.RecordingState:
+    state = active_state(recording)
+    if state is None:
+        raise RuntimeError("this recording is disabled")
+    return state
 
 
 def _send_info(recording: RecordingStream | None, **info: Any) -> None:
@@ -317,6 +371,42 @@ def finalize_deferred_sinks(recording: RecordingStream | None = None) -> None:
         routing.finalize_files(state)
 
 
+@bridged
+def stdout(
+    default_blueprint: Any = None, recording: RecordingStream | None = None, *, write_footer: bool = True
+) -> None:
+    routing.stdout(recording, default_blueprint, write_footer=write_footer)
+
+
+@bridged
+def memory_recording(recording: RecordingStream | None = None) -> MemoryStorage:
+    return MemoryStorage(_state_of(recording))
+
+
+@bridged
+def binary_stream(recording: RecordingStream | None = None) -> BinaryStorage:
+    return BinaryStorage(_state_of(recording))
+
+
+@bridged
+def serve_grpc(
+    grpc_port: int | None,
+    server_memory_limit: str,
+    newest_first: bool = False,
+    default_blueprint: Any = None,
+    recording: RecordingStream | None = None,
+    cors_allow_origin: Iterable[str] = (),
+) -> str:
+    sink = GrpcServerSink(
+        port=9876 if grpc_port is None else grpc_port,
+        server_memory_limit=server_memory_limit,
+        newest_first=newest_first,
+        cors_allow_origin=list(cors_allow_origin),
+    )
+    routing.replace_sinks(recording, (sink,), default_blueprint)
+    return sink.uri
+
+
 def flush(*, timeout_sec: float = 1e38, recording: Any = None) -> None:
     """Flush one of our recordings, or one of rerun's own."""
     if _is_native(recording) or (recording is None and active_state() is None):
@@ -345,4 +435,12 @@ def _native_sink(sink: Any) -> Any:
 
     if isinstance(sink, FileSink):
         return rerun_bindings.FileSink(sink.path, write_footer=sink.write_footer)
+    if isinstance(sink, GrpcServerSink):
+        return rerun_bindings.GrpcServerSink(
+            sink.bind_ip,
+            sink.port,
+            server_memory_limit=sink.server_memory_limit,
+            newest_first=sink.newest_first,
+            cors_allow_origin=sink.cors_allow_origin,
+        )
     return rerun_bindings.GrpcSink(sink.url) if isinstance(sink, GrpcSink) else sink

@@ -17,7 +17,7 @@ from rerun_mp.errors import CorruptionError
 
 __all__ = ["Blueprint", "RecordingSpec", "SessionConfig", "SinkSpec"]
 
-SinkKind = Literal["file", "grpc"]
+SinkKind = Literal["file", "grpc", "serve"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class SinkSpec:
 
     kind: SinkKind
     target: str
-    """Absolute real path of a file, or URL of a gRPC server."""
+    """Absolute real path of a file, URL of a gRPC server, or the options of one of our own: `sinks.GrpcServerSink`."""
     owner: int = 0
     """Token of the process that set it; 0 for the process that founded the session."""
     write_footer: bool = True

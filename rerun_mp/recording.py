@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rerun.blueprint import BlueprintLike
 
     from rerun_mp.encoding.frames import RecordingKey
-    from rerun_mp.sinks import FileSink, GrpcSink
+    from rerun_mp.sinks import Sink
 
 __all__ = ["RecordingStream"]
 
@@ -263,7 +263,7 @@ class RecordingStream:
         """Send the recording to a viewer or server, in place of the sinks that it has. See `rerun_mp.connect_grpc`."""
         routing.connect_grpc(url, default_blueprint=default_blueprint, recording=self)
 
-    def set_sinks(self, *sinks: GrpcSink | FileSink, default_blueprint: BlueprintLike | None = None) -> None:
+    def set_sinks(self, *sinks: Sink, default_blueprint: BlueprintLike | None = None) -> None:
         """Send the recording to several sinks, in place of those that it has. See `rerun_mp.set_sinks`."""
         routing.set_sinks(*sinks, default_blueprint=default_blueprint, recording=self)
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from rerun_mp import session
 from rerun_mp.active import RecordingState, active_state, leaves_foreign_to_rerun
-from rerun_mp.errors import InvalidArgumentError, SessionEndedError
-from rerun_mp.sinks import FileSink, GrpcSink
+from rerun_mp.errors import InvalidArgumentError, ResourceError, SessionEndedError
+from rerun_mp.sinks import FileSink, GrpcServerSink, GrpcSink, Sink, StdoutSink
 from rerun_mp.strictness import refuse, warn
+from rerun_mp.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,15 +38,19 @@ __all__ = [
     "send_blueprint",
     "set_sinks",
     "spawn",
+    "stdout",
+    "tell",
 ]
 
+SERVER_SECS = 10.0
+"""How long a call waits for a server that the collector begins."""
 FOREVER = 1e9
 """Seconds from which on a timeout is none; rerun's default is 1e38."""
 
 
 @leaves_foreign_to_rerun
 def set_sinks(
-    *sinks: GrpcSink | FileSink,
+    *sinks: Sink,
     default_blueprint: BlueprintLike | None = None,
     recording: RecordingStream | None = None,
 ) -> None:
@@ -56,7 +61,7 @@ def set_sinks(
     Parameters
     ----------
     *sinks
-        Different `GrpcSink` and `FileSink` objects. None at all is the same as `disconnect`.
+        Different `GrpcSink`, `GrpcServerSink` and `FileSink` objects. None at all is the same as `disconnect`.
     default_blueprint
         How a viewer shows the application by default.
     recording
@@ -79,12 +84,7 @@ def set_sinks(
     duplicates = {sink for sink in sinks if sinks.count(sink) > 1}
     if duplicates:
         raise ValueError(f"Duplicate sinks detected: {', '.join(sorted(map(str, duplicates)))}")
-    for sink in sinks:
-        if not isinstance(sink, GrpcSink | FileSink):
-            raise InvalidArgumentError(
-                f"{type(sink).__module__}.{type(sink).__name__} is no sink that the collector can open; give "
-                "rerun_mp.GrpcSink and rerun_mp.FileSink objects"
-            )
+    _check_sinks(sinks)
     state = _enabled_state("set_sinks()", recording)
     if state is not None:
         _replace_sinks(state, sinks, default_blueprint)
@@ -264,7 +264,7 @@ def disconnect(recording: RecordingStream | None = None) -> None:
     """
     state = active_state(recording)
     if state is not None and session.current() is not None:
-        _tell(state, ())
+        tell(state, ())
 
 
 @leaves_foreign_to_rerun
@@ -314,12 +314,21 @@ def finalize_files(state: RecordingState) -> None:
         state.sinks = others
 
 
-def replace_sinks(recording: RecordingStream | None, sinks: tuple[GrpcSink | FileSink, ...], storage: Any) -> None:
+def replace_sinks(recording: RecordingStream | None, sinks: tuple[Sink, ...], storage: Any) -> None:
     """Replace a recording's sinks; `storage` is rerun's, of a default blueprint, or None."""
     state = active_state(recording)
     assert state is not None
-    blueprint = None if storage is None else _encoded(storage)
-    _tell(state, tuple(sink.spec(blueprint) for sink in sinks))
+    _check_sinks(sinks)
+    _tell_sinks(state, sinks, None if storage is None else _encoded(storage))
+
+
+def stdout(recording: RecordingStream | None, storage: Any, *, write_footer: bool) -> None:
+    """Write a recording to this process's standard output, unless that is a terminal."""
+    sys.stdout.flush()
+    if os.isatty(1):
+        warn("stdout: the standard output is a terminal; it shows no recording, and the sinks stay.", recording)
+        return
+    replace_sinks(recording, (StdoutSink(write_footer=write_footer),), storage)
 
 
 def send_blueprint(recording: RecordingStream | None, storage: Any, *, make_active: bool, make_default: bool) -> None:
@@ -331,14 +340,43 @@ def send_blueprint(recording: RecordingStream | None, storage: Any, *, make_acti
     _session_of(state).send_blueprint(state.key, Blueprint(_encoded(storage), make_active, make_default))
 
 
-def _replace_sinks(
-    state: RecordingState, sinks: Iterable[GrpcSink | FileSink], default_blueprint: BlueprintLike | None
-) -> None:
+def _replace_sinks(state: RecordingState, sinks: Iterable[Sink], default_blueprint: BlueprintLike | None) -> None:
     blueprint = None if default_blueprint is None else _encoded_blueprint(state.key.application_id, default_blueprint)
-    _tell(state, tuple(sink.spec(blueprint) for sink in sinks))
+    _tell_sinks(state, sinks, blueprint)
 
 
-def _tell(state: RecordingState, specs: tuple[SinkSpec, ...]) -> None:
+def _tell_sinks(state: RecordingState, sinks: Iterable[Sink], blueprint: str | None) -> None:
+    given = list(sinks)
+    specs = tuple(sink.spec(blueprint) for sink in given)
+    known = {spec.target for spec in state.sinks}
+    servers = [
+        sink
+        for sink, spec in zip(given, specs, strict=True)
+        if isinstance(sink, GrpcServerSink) and spec.target not in known
+    ]
+    for server in servers:
+        if not server.is_port_free():
+            raise ResourceError(
+                f"no server can listen on {server.uri}: something else does; choose another port, or 0 for a free one"
+            )
+    tell(state, specs)
+    for server in servers:
+        # Whoever is told the address may use it at once.
+        if not wait_until(server.listens, SERVER_SECS, meanwhile=_session_of(state).watch_collector):
+            warn(f"the server at {server.uri} does not listen yet; the collector goes on trying.", None)
+
+
+def _check_sinks(sinks: Iterable[object]) -> None:
+    for sink in sinks:
+        if not isinstance(sink, Sink):
+            raise InvalidArgumentError(
+                f"{type(sink).__module__}.{type(sink).__name__} is no sink that the collector can open; give "
+                "rerun_mp.GrpcSink, rerun_mp.GrpcServerSink and rerun_mp.FileSink objects"
+            )
+
+
+def tell(state: RecordingState, specs: tuple[SinkSpec, ...]) -> None:
+    """Have a recording go to these sinks, in place of those that this process set before."""
     _session_of(state).set_sinks(state.key, specs)
     state.sinks = specs
 

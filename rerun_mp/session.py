@@ -355,7 +355,7 @@ class Session:
 
     def _claimed(self, sink: SinkSpec, claims: Mapping[str, tuple[int, int, int] | None]) -> SinkSpec:
         """Take the path of a file that the session does not write yet."""
-        if sink.kind != "file":
+        if sink.kind != "file" or (os.path.exists(sink.target) and not os.path.isfile(sink.target)):
             return sink
         if sink.target in claims:
             return replace(sink, claim=claims[sink.target])

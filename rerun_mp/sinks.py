@@ -1,7 +1,7 @@
-"""Kinds of sinks: a file, a gRPC server. What the user names is checked here, before the collector hears of it.
+"""Kinds of sinks: a file, somebody's gRPC server, one of our own. What the user names is checked here.
 
 Rerun's classes of the same names hide their arguments; these carry them. Nothing is opened here but for a test: the
-collector opens sinks.
+collector, which hears of them afterwards, opens sinks.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 from rerun_mp.errors import InvalidArgumentError, ResourceError
 
 if TYPE_CHECKING:
+    import socket
+
     from rerun_mp.config import SinkSpec
 
-__all__ = ["FileSink", "GrpcSink"]
+__all__ = ["FileSink", "GrpcServerSink", "GrpcSink", "Sink", "StdoutSink"]
 
 DEFAULT_URL = "rerun+http://127.0.0.1:9876/proxy"
 SCHEMES = ("rerun://", "rerun+http://", "rerun+https://")
@@ -59,6 +61,141 @@ class GrpcSink:
         from rerun_mp.config import SinkSpec
 
         return SinkSpec("grpc", self.url, blueprint=blueprint)
+
+
+class GrpcServerSink:
+    """A gRPC server to which viewers connect. It has everything for those that come late, and ends with the session.
+
+    Parameters
+    ----------
+    bind_ip
+        The interface on which it listens. Unlike rerun's it is the loopback one unless another is given.
+    port
+        Where it listens; 0 means a free one.
+    server_memory_limit
+        How much it keeps for viewers that come late, such as "4GB" or "50%"; the oldest goes first.
+    newest_first
+        Whether those get the newest first.
+    cors_allow_origin
+        Origins beyond localhost and rerun.io from which browsers may connect; `*` matches anything.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is no port.
+    ResourceError
+        If something else listens there.
+
+    Examples
+    --------
+    >>> GrpcServerSink(port=9877).uri
+    'rerun+http://127.0.0.1:9877/proxy'
+    """
+
+    __slots__ = ("bind_ip", "cors_allow_origin", "newest_first", "port", "server_memory_limit")
+
+    def __init__(
+        self,
+        bind_ip: str = "127.0.0.1",
+        port: int = 9876,
+        *,
+        server_memory_limit: str = "1GiB",
+        newest_first: bool = False,
+        cors_allow_origin: list[str] | None = None,
+    ) -> None:
+        if not isinstance(port, int) or not 0 <= port < 1 << 16:
+            raise InvalidArgumentError(f"argument 'port': {port!r} is no port; give a number from 0 to 65535")
+        self.bind_ip = bind_ip
+        self.port = port
+        if port == 0:
+            with _socket(bind_ip) as probe:
+                probe.bind((bind_ip, 0))
+                self.port = int(probe.getsockname()[1])
+        self.server_memory_limit = server_memory_limit
+        self.newest_first = newest_first
+        self.cors_allow_origin = list(cors_allow_origin or ())
+
+    def is_port_free(self) -> bool:
+        """Say whether a server could listen there now."""
+        import socket
+
+        with _socket(self.bind_ip) as probe:
+            # As servers do: what is left of connections that have ended is in nobody's way.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((self.bind_ip, self.port))
+            except OSError:
+                return False
+            return True
+
+    def listens(self) -> bool:
+        """Say whether a server listens there now."""
+        import socket
+
+        try:
+            with socket.create_connection((self._host, self.port), 1.0):
+                return True
+        except OSError:
+            return False
+
+    @property
+    def _host(self) -> str:
+        return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.bind_ip, self.bind_ip)
+
+    @property
+    def uri(self) -> str:
+        """What a viewer on this machine connects to."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"rerun+http://{host}:{self.port}/proxy"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, GrpcServerSink) and (other.bind_ip, other.port) == (self.bind_ip, self.port)
+
+    def __hash__(self) -> int:
+        return hash((GrpcServerSink, self.bind_ip, self.port))
+
+    def __repr__(self) -> str:
+        return f"GrpcServerSink({self.bind_ip!r}, {self.port})"
+
+    def spec(self, blueprint: str | None) -> SinkSpec:
+        """Return what the collector is told."""
+        import json
+
+        from rerun_mp.config import SinkSpec
+
+        options = [self.bind_ip, self.port, self.server_memory_limit, self.newest_first, self.cors_allow_origin]
+        return SinkSpec("serve", json.dumps(options), blueprint=blueprint)
+
+
+class StdoutSink:
+    """The standard output of this process, which the collector finds in /proc.
+
+    Parameters
+    ----------
+    write_footer
+        As for a `FileSink`.
+    """
+
+    __slots__ = ("write_footer",)
+
+    def __init__(self, *, write_footer: bool = True) -> None:
+        self.write_footer = write_footer
+
+    def spec(self, blueprint: str | None) -> SinkSpec:
+        """Return what the collector is told.
+
+        Raises
+        ------
+        ResourceError
+            If it is a file that cannot be replaced.
+        """
+        from rerun_mp.config import SinkSpec
+
+        path = f"/proc/{os.getpid()}/fd/1"
+        if os.path.isfile(path):
+            # The file that a shell has made: its name then is that of the complete one.
+            return FileSink(os.path.realpath(path), write_footer=self.write_footer).spec(blueprint)
+        return SinkSpec("file", path, write_footer=self.write_footer, blueprint=blueprint)
 
 
 class FileSink:
@@ -111,6 +248,15 @@ class FileSink:
         path = os.path.realpath(self.path)
         _check_writable(path)
         return SinkSpec("file", path, write_footer=self.write_footer, blueprint=blueprint)
+
+
+Sink = FileSink | GrpcServerSink | GrpcSink | StdoutSink
+
+
+def _socket(ip: str) -> socket.socket:
+    import socket
+
+    return socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET)
 
 
 def _checked_url(url: object) -> str:

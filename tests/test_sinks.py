@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import rerun as theirs
+import rerun_bindings as theirs  # `rerun` has our kinds of sink
 
 import rerun_mp as rr
 from rerun_mp.errors import InvalidArgumentError, ResourceError

@@ -49,6 +49,7 @@ FLOORS = {
     "rerun_mp.fast": 3,
     "rerun_mp.bridge": 3,
     "rerun_mp.opening": 3,
+    "rerun_mp.readback": 3,
     "rerun_mp.recording": 3,
     "rerun_mp.routing": 3,
     "rerun_mp.rows": 3,

@@ -33,7 +33,7 @@ from urllib.parse import urlsplit
 
 from rerun_mp.collector.chunks import ChunkBatch
 from rerun_mp.collector.log import say
-from rerun_mp.collector.rerun_sinks import SinkWriter, open_grpc
+from rerun_mp.collector.rerun_sinks import SinkWriter, open_grpc, open_server
 from rerun_mp.collector.store import RecordingStore
 from rerun_mp.config import Blueprint, SinkSpec
 from rerun_mp.errors import CorruptionError, FlushTimeoutError, ResourceError
@@ -168,7 +168,8 @@ class LiveSink:
 
     def _serve(self) -> None:
         """Connect, and follow the store until the sink is stopped or the viewer is gone."""
-        writer = open_grpc(self._spec.target, self._store.recording, blueprint=self._spec.blueprint)
+        opener = open_server if self._spec.kind == "serve" else open_grpc
+        writer = opener(self._spec.target, self._store.recording, blueprint=self._spec.blueprint)
         self._next = self._missed_chunks = 0
         self._blueprint = None
         try:
@@ -250,6 +251,8 @@ class LiveSink:
 
     def _answers(self) -> bool:
         """Whether anybody listens on the viewer's port. rerun-sdk would wait 5 s for it."""
+        if self._spec.kind == "serve":
+            return True
         parts = urlsplit(self._spec.target)
         if parts.hostname is None or parts.port is None:
             return True  # rerun-sdk knows its own defaults

@@ -64,7 +64,7 @@ class RecordingOutput:
             sink.close(0.0)
             self.stopped.remove(sink)
         for new in wanted:
-            if new.kind == "grpc" and new not in self.live:
+            if new.kind != "file" and new not in self.live:
                 from rerun_mp.collector.live import LiveSink
 
                 self.live[new] = LiveSink(new, self.store)

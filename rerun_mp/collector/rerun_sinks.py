@@ -25,6 +25,7 @@ import atexit
 import base64
 import contextlib
 import ctypes
+import json
 import os
 import threading
 import warnings
@@ -42,7 +43,7 @@ from rerun_mp.config import Blueprint
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import CorruptionError, FlushTimeoutError, ResourceError
 
-__all__ = ["SinkWriter", "merge", "open_file", "open_grpc", "read_chunks", "read_file"]
+__all__ = ["SinkWriter", "merge", "open_file", "open_grpc", "open_server", "read_chunks", "read_file"]
 
 OPEN_FLUSH_SECS = 5.0
 MERGE_FLUSH_BYTES = 16 << 20
@@ -206,6 +207,28 @@ def open_grpc(url: str, recording: RecordingKey, *, blueprint: str | None = None
         If `url` cannot be used.
     """
     return _open(rr.GrpcSink(url), url, recording, blueprint)
+
+
+def open_server(options: str, recording: RecordingKey, *, blueprint: str | None = None) -> SinkWriter:
+    """Listen where `options`, the target of a sink of kind "serve", says.
+
+    Raises
+    ------
+    ResourceError
+        If something else listens there.
+    """
+    bind_ip, port, memory_limit, newest_first, origins = json.loads(options)
+    try:
+        sink = rr.GrpcServerSink(
+            bind_ip,
+            port,
+            server_memory_limit=memory_limit,
+            newest_first=newest_first,
+            cors_allow_origin=origins,
+        )
+    except (RuntimeError, ValueError, OSError) as error:
+        raise ResourceError(f"no server can listen on port {port}: {error}") from error
+    return _open(sink, f"the server on port {port}", recording, blueprint)
 
 
 def read_file(path: str | Path, *, prelude: int, skip: int = 0, limit: int | None = None) -> Iterator[Chunk]:

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from rerun_mp.errors import CorruptionError
 
-__all__ = ["MessageKind", "count_chunks", "end_of_prelude", "is_complete", "windows"]
+__all__ = ["MessageKind", "count_chunks", "end_of_prelude", "is_complete", "messages_in", "windows"]
 
 HEADER_SIZE = 12
 MAGIC = b"RRF2"
@@ -72,6 +72,22 @@ def count_chunks(path: str | Path, prelude: int) -> int:
     """Return how many whole chunks the file at `path` holds after its prelude."""
     with open(path, "rb") as file:
         return sum(1 for _ in _chunks(file.fileno(), prelude))
+
+
+def messages_in(content: bytes) -> int:
+    """Return how many messages an .rrd stream holds, or several one after the other, but for what ends each.
+
+    0 if there is no chunk among them.
+    """
+    kinds, at = [], 0
+    while at + MESSAGE.size <= len(content):
+        if content.startswith(MAGIC, at):
+            at += HEADER_SIZE
+            continue
+        kind, length = MESSAGE.unpack_from(content, at)
+        kinds.append(kind)
+        at += MESSAGE.size + length
+    return len(kinds) - kinds.count(MessageKind.END) if MessageKind.CHUNK in kinds else 0
 
 
 def windows(fd: int, prelude: int, *, skip: int = 0, limit: int | None = None) -> Iterator[int]:
