@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rerun_mp.shm.layout import Geometry, pack_owner
+from rerun_mp.shm.layout import LINE_WORDS, Geometry, pack_owner
 from rerun_mp.shm.ring import Ring
 from rerun_mp.shm.writer import SlotWriter
 
@@ -40,3 +40,31 @@ def claim_one(
 def always(_slot: int) -> bool:
     """Lock or reserve whatever is asked for."""
     return True
+
+
+class Stores:
+    """Words that note the index of each store, in order."""
+
+    def __init__(self, words: memoryview, made: list[int], first: int, step: int) -> None:
+        self._words = words
+        self._made = made
+        self._first, self._step = first, step
+
+    def __getitem__(self, index: int) -> int:
+        return self._words[index]
+
+    def __setitem__(self, index: int, value: int) -> None:
+        self._made.append(self._first + index * self._step)
+        self._words[index] = value
+
+    def tolist(self) -> list[int]:
+        """Return all of them."""
+        return self._words.tolist()
+
+
+def watch(ring: Ring) -> list[int]:
+    """Return the list to which the ring will add the index in `words` of each store from now on."""
+    made: list[int] = []
+    ring.words = Stores(ring.words, made, 0, 1)  # type: ignore[assignment]
+    ring.states = Stores(ring.states, made, ring.geometry.line_word(0), LINE_WORDS)  # type: ignore[assignment]
+    return made

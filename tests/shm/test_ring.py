@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
-import pytest
+import re
 
-from rerun_mp.shm.layout import Geometry, Header, Kind, Line, ProducerWord, SlotState, pack_owner, unpack_owner
-from tests.shm.bench_ring import GEOMETRY, always, claim_one, make_ring, make_writer
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rerun_mp.shm.layout import (
+    LINE_WORDS,
+    MAGIC,
+    MOST_WORD,
+    VERSION,
+    Geometry,
+    Header,
+    Kind,
+    Line,
+    ProducerWord,
+    SlotState,
+    pack_owner,
+    unpack_owner,
+)
+from rerun_mp.shm.ring import Ring
+from tests.shm.bench_ring import GEOMETRY, always, claim_one, make_ring, make_writer, watch
 
 
 def test_tables_and_slots_do_not_overlap() -> None:
@@ -19,13 +37,56 @@ def test_tables_and_slots_do_not_overlap() -> None:
     assert GEOMETRY.producer_word(1) - GEOMETRY.producer_word(0) == 24
 
 
+def test_slots_begin_on_the_first_page_behind_the_tables() -> None:
+    """Worked out by hand: 4096 + 64 * 192 + 100 * 64 is 22,784, and the next whole page begins at 24,576."""
+    geometry = Geometry(slot_bytes=8192, slots=100, producers=64)
+    assert (geometry.slots_offset, geometry.total_bytes) == (24_576, 24_576 + 100 * 8192)
+    assert Geometry(slot_bytes=4096, slots=64, producers=64).slots_offset == 20_480, "already a whole page"
+
+
 @pytest.mark.parametrize(
-    "geometry", [Geometry(100, 8, 4), Geometry(4096, 1, 4), Geometry(4096, 8, 0), Geometry(1 << 29, 8, 4)]
+    ("last", "beyond", "said"),
+    [
+        (Geometry(4096, 8, 4), Geometry(4095, 8, 4), "slot size 4095 is not a whole number of pages between 4096"),
+        (Geometry(8192, 8, 4), Geometry(8191, 8, 4), "slot size 8191 is not a whole number of pages"),
+        (Geometry((1 << 28) - 4096, 8, 4), Geometry(1 << 28, 8, 4), f"slot size {1 << 28} is not .* and {2**28 - 1}"),
+        (Geometry(4096, 2, 4), Geometry(4096, 1, 4), "1 slots are not between 2 and 1048576"),
+        (Geometry(4096, 1 << 20, 4), Geometry(4096, (1 << 20) + 1, 4), "1048577 slots are not between 2 and 1048576"),
+        (Geometry(4096, 8, 1), Geometry(4096, 8, 0), "0 producers are not between 1 and 65535"),
+        (Geometry(4096, 8, 65_535), Geometry(4096, 8, 65_536), "65536 producers are not between 1 and 65535"),
+    ],
 )
-def test_impossible_forms_are_named(geometry: Geometry) -> None:
-    """Numbers that cannot be a ring are refused in words."""
-    assert geometry.check() is not None
-    assert GEOMETRY.check() is None
+def test_impossible_forms_are_named(last: Geometry, beyond: Geometry, said: str) -> None:
+    """The last number that can be a ring is taken; the first that cannot is refused in words."""
+    assert last.check() is None
+    assert re.match(said, str(beyond.check()))
+
+
+def test_a_header_says_everything_and_its_magic_last() -> None:
+    """Whoever finds the magic may rely on the rest."""
+    ring = Ring(memoryview(bytearray(GEOMETRY.total_bytes)), GEOMETRY)
+    made = watch(ring)
+    ring.format(
+        bytes(range(1, 17)), policy=2, block_timeout_ns=3, flush_tick_ns=4, created_ns=5, spool_bytes=6
+    )  # fmt: skip
+    assert made[-1] == Header.MAGIC
+    assert {word: number for word, number in enumerate(ring.words.tolist()) if number} == {
+        Header.MAGIC: MAGIC,
+        Header.VERSION: VERSION,
+        Header.TOTAL_BYTES: GEOMETRY.total_bytes,
+        Header.SLOT_BYTES: 4096,
+        Header.SLOTS: 8,
+        Header.PRODUCERS: 4,
+        Header.NONCE_LOW: 0x08_07_06_05_04_03_02_01,
+        Header.NONCE_HIGH: 0x10_0F_0E_0D_0C_0B_0A_09,
+        Header.POLICY: 2,
+        Header.BLOCK_TIMEOUT_NS: 3,
+        Header.FLUSH_TICK_NS: 4,
+        Header.CREATED_NS: 5,
+        Header.SPOOL_BYTES: 6,
+        Header.FREE_SLOTS: 8,
+        Header.USABLE_SLOTS: 8,
+    }
 
 
 def test_owner_survives_packing() -> None:
@@ -47,35 +108,23 @@ def test_a_sweep_counts_only_when_the_header_says_so() -> None:
     assert ring.done(3) == 100, "repeating the sweep in flight must not lose what is done"
     ring.words[Header.SWEEP_DONE] = 2
     assert (ring.done(3), ring.in_flight(3)) == (250, None)
-
-
-class Stores:
-    """Words that note each store, in order."""
-
-    def __init__(self, words: memoryview) -> None:
-        self._words = words
-        self.made: list[int] = []
-
-    def __getitem__(self, index: int) -> int:
-        return self._words[index]
-
-    def __setitem__(self, index: int, value: int) -> None:
-        self.made.append(index)
-        self._words[index] = value
+    ring.take(3, 3, 300)
+    ring.take(3, 3, 300)
+    assert (ring.done(3), ring.in_flight(3)) == (250, 300), "in whichever of the two words"
+    assert (ring.done(3, 3), ring.done(3, 1), ring.done(3, 0)) == (300, 0, 0), "what the caller knows better"
 
 
 def test_a_take_is_one_store() -> None:
     """Hazard 4: the sweep and how far it takes the slot are one word, so that no crash comes in between."""
     ring = make_ring()
-    stores = Stores(ring.words)
-    ring.words = stores  # type: ignore[assignment]
+    made = watch(ring)
     line = ring.geometry.line_word(3)
     for sweep, taken in ((1, 100), (2, 250), (2, 250), (3, 300)):
         ring.words[Header.SWEEP_DONE] = sweep - 1
-        stores.made.clear()
+        made.clear()
         ring.take(3, sweep, taken)
-        assert len(stores.made) == 1, "a crash between two stores would split the sweep"
-        assert stores.made[0] in (line + Line.TAKEN_A, line + Line.TAKEN_B)
+        assert len(made) == 1, "a crash between two stores would split the sweep"
+        assert made[0] in (line + Line.TAKEN_A, line + Line.TAKEN_B)
         assert ring.in_flight(3) == taken
         ring.words[Header.SWEEP_DONE] = sweep
         assert ring.done(3) == taken
@@ -101,20 +150,84 @@ def test_totals_follow_the_same_rule() -> None:
     assert ring.total(2) == 15
 
 
+STEPS = st.tuples(st.integers(1, 1 << 14), st.integers(0, 3), st.integers(1, 3))
+"""How many sweeps further, how many rows that one brings, and how often it is made."""
+
+
+@given(st.lists(STEPS, max_size=50))
+def test_totals_are_sums_however_often_a_sweep_is_repeated(steps: list[tuple[int, int, int]]) -> None:
+    """Sweeps leave numbers out, bring nothing, die and are repeated; each row counts once."""
+    ring = make_ring()
+    total = number = 0
+    for ahead, rows, times in steps:
+        number += ahead
+        ring.words[Header.SWEEP_DONE] = number - 1
+        for _ in range(times):
+            ring.add_total(1, number, rows, ProducerWord.DAMAGE_A)
+            assert ring.total(1, ProducerWord.DAMAGE_A) == total
+        total += rows
+        assert ring.total(1, ProducerWord.DAMAGE_A, number) == total
+        ring.words[Header.SWEEP_DONE] = number
+        assert ring.total(1, ProducerWord.DAMAGE_A) == total
+    assert ring.total(1) == ring.total(0, ProducerWord.DAMAGE_A) == ring.total(2) == 0, "nobody else's"
+
+
+def test_a_count_stays_at_its_greatest_value() -> None:
+    """Damage may have put the word there; the collector must not fall over it."""
+    ring = make_ring()
+    ring.count_up(Header.DAMAGED_SLOTS, 3)
+    ring.count_up(Header.DAMAGED_SLOTS, 4)
+    assert ring.words[Header.DAMAGED_SLOTS] == 7
+    ring.words[Header.DAMAGED_SLOTS] = MOST_WORD - 1
+    ring.count_up(Header.DAMAGED_SLOTS, 1)
+    ring.count_up(Header.DAMAGED_SLOTS, 1)
+    assert ring.words[Header.DAMAGED_SLOTS] == MOST_WORD
+
+
 def test_freeing_clears_the_line_and_counts_the_epoch() -> None:
-    """A freed slot shows nothing of its former life but the number of its lives."""
+    """A freed slot shows nothing of its former life but the number of its lives; the state is stored last.
+
+    Before the state is FREE nobody may claim the slot, and behind it nothing may be stored over what a claimer stores.
+    What is committed must go before how far it has been taken, or a death in between would bring it again.
+    """
     ring = make_ring()
     writer, _ = make_writer(ring)
-    slot = claim_one(writer, Kind.FRAMES, 0, always, always)
-    assert slot == 0
-    writer.commit(slot, 64)
-    writer.seal(slot)
-    ring.take(slot, 1, 64)
-    ring.words[Header.SWEEP_DONE] = 1
-    ring.free(slot)
-    line = ring.geometry.line_word(slot)
-    assert ring.states[slot] == SlotState.FREE
-    assert [ring.words[line + word] for word in (Line.COUNT, Line.EPOCH, Line.TAKEN_A, Line.TAKEN_B)] == [0, 1, 0, 0]
+    line = ring.geometry.line_word(0)
+    for life in (1, 2, 3):
+        slot = claim_one(writer, Kind.FRAMES, 0, always, always)
+        assert slot == 0
+        writer.commit(slot, 64, 5)
+        writer.seal(slot)
+        ring.take(slot, 1, 32)
+        ring.take(slot, 2, 64)
+        made = watch(ring)
+        ring.free(slot)
+        assert made[-1] == line + Line.STATE
+        assert all(made.index(line + Line.COUNT) < made.index(line + word) for word in (Line.TAKEN_A, Line.TAKEN_B))
+        ring = Ring(ring.memory, ring.geometry)
+        writer, _ = make_writer(ring)
+        assert ring.words[line : line + LINE_WORDS].tolist() == [SlotState.FREE, 0, life, 0, 0, Kind.FRAMES, 0, 0]
+    ring.words[line + Line.EPOCH] = MOST_WORD
+    ring.free(0)
+    assert ring.words[line + Line.EPOCH] == 0, "only damage brings that number"
+
+
+def test_what_is_pending_is_named_with_its_epoch_and_count() -> None:
+    """Everybody's, or what one producer still owns."""
+    ring = make_ring()
+    one, _ = make_writer(ring, producer=1)
+    other, _ = make_writer(ring, producer=2)
+    for writer in (one, other, one, other):
+        claim_one(writer, Kind.FRAMES, 0, always, always)
+    ring.free(2)
+    assert claim_one(one, Kind.FRAMES, 0, always, always) == 2
+    for slot in (0, 1, 2):
+        one.commit(slot, 10 + slot, 1)
+    assert ring.pending() == [(0, 0, 10), (1, 0, 11), (2, 1, 12)]
+    assert ring.pending(one.owner) == [(0, 0, 10), (2, 1, 12)]
+    assert ring.pending(other.owner) == [(1, 0, 11)]
+    assert (ring.owner_slots(one.owner), ring.owner_slots(other.owner)) == ([0, 2], [1, 3])
+    assert ring.owner_slots(0) == [], "a free slot is nobody's"
 
 
 def test_room_to_keep_needs_a_quarter_free() -> None:

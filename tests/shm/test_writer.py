@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from rerun_mp.shm.layout import Header, Kind, Line, SlotState, unpack_owner
-from rerun_mp.shm.writer import ForkedError, SlotWriter
-from tests.shm.bench_ring import GEOMETRY, always, claim_one, make_ring, make_writer
+from rerun_mp.shm.layout import Geometry, Header, Kind, Line, SlotState, unpack_owner
+from rerun_mp.shm.writer import ForkedError, SlotWriter, positions
+from tests.shm.bench_ring import GEOMETRY, always, claim_one, make_ring, make_writer, watch
 from tests.shm.bytecode import assert_stores_are_guarded
 
 
@@ -31,6 +31,24 @@ def test_a_claim_names_its_owner_and_kind() -> None:
     assert ring.states[slot] & 0xFF == SlotState.OPEN
     assert ring.words[ring.geometry.line_word(slot) + Line.KIND] == Kind.HEAD
     assert ring.owner_slots(writer.owner) == [slot]
+    made = watch(ring)
+    assert claim_one(writer, Kind.HEAD, 0, always, always) == slot + 1
+    line = ring.geometry.line_word(slot + 1)
+    assert made == [line + Line.KIND, line + Line.STATE], "owned and of an unknown kind, it would be damage"
+
+
+def test_a_claim_tries_sixteen_slots_more_than_it_wants() -> None:
+    """So a crowd of claimers costs a bounded time, and still finds what there is."""
+    for first, found in ((16, [16, 17, 18]), (17, [17, 18]), (19, [])):
+        writer, _ = make_writer(make_ring(Geometry(4096, 64, 4)))
+        assert writer.claim([Kind.PART] * 3, 0, range(first, 64).__contains__, always) == found
+
+
+def test_positions_go_round_from_the_start() -> None:
+    states = [1, 0, 1, 1, 0, 1]
+    assert list(positions(states, 1, 3, 9)) == [3, 5, 0, 2]
+    assert [list(positions(states, 1, 3, most)) for most in range(4)] == [[], [3], [3, 5], [3, 5, 0]]
+    assert list(positions(states, 0, 0, 9)) == [1, 4]
 
 
 def test_a_locked_slot_is_passed_over() -> None:
@@ -88,6 +106,9 @@ def test_a_commit_is_the_last_store() -> None:
     offset = GEOMETRY.slot_offset(slot)
     assert ring.words[ring.count_word(slot)] == 24
     assert bytes(ring.memory[offset : offset + 24]) == b"declheadpayload!HEADmore"
+    made = watch(ring)
+    writer.commit(slot, 32, 3)
+    assert made == [ring.rows_word(slot), ring.count_word(slot)]
 
 
 def test_pieces_are_scattered_over_slots_in_order() -> None:
@@ -116,6 +137,10 @@ def test_a_forked_child_stores_nothing() -> None:
         writer.scatter([slot], (b"x",))
     with pytest.raises(ForkedError):
         writer.commit(slot, 8)
+    with pytest.raises(ForkedError):
+        writer.fill(slot, 0, b"x")
+    with pytest.raises(ForkedError):
+        writer.join([slot])
     writer.seal(slot)
     writer.abandon([slot])
     assert bytes(ring.memory) == before
@@ -137,7 +162,7 @@ def test_abandoning_touches_only_what_was_claimed() -> None:
     assert ring.states[2] == SlotState.UNTOUCHED
 
 
-@pytest.mark.parametrize("method", ["claim", "fill", "scatter", "commit", "seal", "abandon"])
+@pytest.mark.parametrize("method", ["claim", "fill", "scatter", "join", "commit", "seal", "abandon"])
 def test_nothing_can_run_between_guard_and_store(method: str) -> None:
     """From each look at the fork guard to the stores after it there is no call and no backward jump.
 
