@@ -128,11 +128,16 @@ class SessionWatch:
         program.wait()
         wait_until(lambda: not self.is_lived_in(), what="the end of every process of the session")
 
-    def kill_what_is_there(self) -> None:
-        """Kill every process of the collector, all of them before any can react; there need not be any."""
+    def kill_what_is_there(self, *roles: str) -> None:
+        """Kill the collector's processes, or those of these roles, before any can react; there need not be any."""
         victims: list[psutil.Process] = []
         # One may have started another until it was stopped itself.
-        while fresh := [one for group in self.collectors().values() for one in group if one not in victims]:
+        while fresh := [
+            one
+            for role, group in self.collectors().items()
+            for one in group
+            if one not in victims and (not roles or role in roles)
+        ]:
             for process in fresh:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.send_signal(signal.SIGSTOP)

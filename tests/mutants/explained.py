@@ -2,4 +2,55 @@
 
 from __future__ import annotations
 
-SURVIVORS: dict[str, dict[str, str]] = {"layout": {}, "ring": {}, "writer": {}}
+from itertools import pairwise
+
+__all__ = ["SURVIVORS"]
+
+_FORMAT = (
+    "words[Header.VERSION] = VERSION",
+    "words[Header.TOTAL_BYTES] = geometry.total_bytes",
+    "words[Header.SLOT_BYTES] = geometry.slot_bytes",
+    "words[Header.SLOTS] = geometry.slots",
+    "words[Header.PRODUCERS] = geometry.producers",
+    "words[Header.NONCE_LOW] = int.from_bytes(nonce[:8], 'little')",
+    "words[Header.NONCE_HIGH] = int.from_bytes(nonce[8:16], 'little')",
+    "words[Header.POLICY] = policy",
+    "words[Header.BLOCK_TIMEOUT_NS] = block_timeout_ns",
+    "words[Header.FLUSH_TICK_NS] = flush_tick_ns",
+    "words[Header.CREATED_NS] = created_ns",
+    "words[Header.SPOOL_BYTES] = spool_bytes",
+    "words[Header.FREE_SLOTS] = geometry.slots",
+    "words[Header.USABLE_SLOTS] = geometry.slots",
+)
+
+SURVIVORS: dict[str, dict[str, str]] = {
+    "layout": {
+        "Geometry.check: self.slot_bytes > TAKEN_MASK -> self.slot_bytes >= TAKEN_MASK": (
+            "the mask is odd, so no whole number of pages"
+        ),
+    },
+    "ring": {
+        **{
+            f"Ring.format: {second} before {first}": "nobody reads a header before its magic, which stays the last"
+            for first, second in pairwise(_FORMAT)
+        },
+        "Ring.format: 16 -> 17": "a nonce has 16 bytes",
+        "Ring.free: words[line + Line.COUNT] = 0 before words[line + Line.EPOCH] = words[line + Line.EPOCH] + 1 "
+        "& MOST_WORD": (
+            "who dies in between leaves a sealed slot that is freed again, a number further or not; epochs only differ"
+        ),
+        "Ring.free: words[line + Line.TAKEN_B] = 0 before words[line + Line.TAKEN_A] = 0": (
+            "the count is 0 already, and nothing is taken of a slot that has nothing"
+        ),
+        "Ring.free: words[line + Line.ROWS] = 0 before words[line + Line.TAKEN_B] = 0": (
+            "the count is 0 already, and rows belong to what is counted"
+        ),
+        "Ring.owner_slots: 255 -> 256": "no state word is 256: that would be a slot without a state",
+        "Ring.owner_slots: state > 255 -> state >= 255": "no state word is 255: there is no such state",
+        "Ring.take: a <= b -> a < b": "the words are equal only while both are 0, and then either will do",
+        "Ring._current: a & TOTAL_MASK >= b & TOTAL_MASK -> a & TOTAL_MASK > b & TOTAL_MASK": (
+            "equal totals of two sweeps that are done: either will do, and either may be written over"
+        ),
+    },
+    "writer": {},
+}

@@ -150,6 +150,21 @@ def test_totals_follow_the_same_rule() -> None:
     assert ring.total(2) == 15
 
 
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_word_that_says_nothing_is_of_no_sweep(before: int) -> None:
+    """The number of every 65,536th sweep is 0 in these words, as is a word that was never written."""
+    ring = make_ring()
+    ring.words[Header.SWEEP_DONE] = (1 << 16) - 1
+    entry = ring.geometry.producer_word(2) + ProducerWord.TOTAL_A
+    ring.words[entry + before] = 0
+    ring.words[entry + 1 - before] = 7  # of sweep 65,536, which is in flight
+    assert ring.total(2) == 0
+    ring.add_total(2, 1 << 16, 8)
+    assert ring.total(2) == 0
+    ring.words[Header.SWEEP_DONE] = 1 << 16
+    assert ring.total(2) == 8
+
+
 STEPS = st.tuples(st.integers(1, 1 << 14), st.integers(0, 3), st.integers(1, 3))
 """How many sweeps further, how many rows that one brings, and how often it is made."""
 
