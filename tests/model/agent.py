@@ -22,6 +22,7 @@ import rerun_mp as rr
 class Agent:
     """What one process does."""
 
+    connection: socket.socket
     current: Agent | None = None
     """The one of this process, or of the parent that it has just been forked from."""
 
