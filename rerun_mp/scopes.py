@@ -77,17 +77,22 @@ def thread_local_stream(application_id: str) -> Callable[[F], F]:
             def generate(*args: Any, **kwargs: Any) -> Any:
                 generator = func(*args, **kwargs)
                 stream = RecordingStream(application_id)
+                stream._resume()
                 try:
-                    with stream:
-                        value = next(generator)
+                    value = next(generator)
                     while True:
-                        sent = yield value
-                        with stream:
-                            value = generator.send(sent)
+                        stream._suspend()
+                        try:
+                            sent = yield value
+                        finally:
+                            stream._resume()
+                        value = generator.send(sent)
                 except StopIteration as end:
                     return end.value
                 finally:
-                    generator.close()
+                    stream._suspend()
+                    with stream:
+                        generator.close()
 
             return cast("F", generate)
 

@@ -295,6 +295,38 @@ def test_generators_keep_their_recording_to_themselves(run_python: RunPython, pl
     ).check()
 
 
+def test_a_generator_with_a_stream_of_its_own_keeps_its_file_over_its_steps(run_python: RunPython, place: Path) -> None:
+    """Up to its end, or until it is left; what it logs while it is closed counts too."""
+    run_python(
+        """
+        import sys
+        import rerun_mp as rr
+
+        @rr.thread_local_stream("job")
+        def job(path):
+            rr.save(path)
+            try:
+                for step in range(3):
+                    rr.log("step", rr.Scalars(step))
+                    yield step
+            finally:
+                rr.log("step", rr.Scalars(7))
+
+        list(job(sys.argv[1]))
+        left_early = job(sys.argv[2])
+        next(left_early), next(left_early)
+        left_early.close()
+        assert rr.get_data_recording() is None
+        from tests.harness.recordings import rows_of, verify
+        for path, rows in zip(sys.argv[1:], (4, 3)):
+            verify(path)
+            assert len(rows_of(path)) == rows, path
+        """,
+        place / "ended.rrd",
+        place / "left.rrd",
+    ).check()
+
+
 def test_without_a_display_spawn_says_what_to_do_and_changes_nothing(run_python: RunPython, place: Path) -> None:
     finished = run_python(
         """
