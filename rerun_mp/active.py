@@ -100,6 +100,8 @@ class RecordingState:
         """Of calls that name the recording."""
         self._times = threading.local()
         self._sinks: tuple[int, tuple[SinkSpec, ...]] = (0, ())
+        self.handles: dict[int, None] = {}
+        """Addresses of the `RecordingStream` objects of this process that have the recording."""
 
     @property
     def times(self) -> Timepoint:

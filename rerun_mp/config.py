@@ -35,6 +35,8 @@ class SinkSpec:
     claim: tuple[int, int, int] | None = None
     """The empty file that was put at the path of a file when it was set, see `directories.claim_file`. Whatever else
     lies there later has been put there by somebody who came later."""
+    checkpoints: int = 0
+    """How often the file was to be complete for readers. What comes later is added to it."""
 
     def __post_init__(self) -> None:
         if self.claim is not None:

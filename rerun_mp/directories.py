@@ -27,6 +27,7 @@ from rerun_mp.errors import PrivacyError, ResourceError
 __all__ = [
     "bases_for_new_session",
     "claim_file",
+    "claim_of",
     "ensure_private",
     "hold",
     "is_claimed",
@@ -120,12 +121,17 @@ def claim_file(path: str, session: str) -> tuple[int, int, int]:
         os.close(descriptor)
 
 
+def claim_of(path: str) -> tuple[int, int, int] | None:
+    """Return what tells what lies at `path` now from all others; None if nothing does."""
+    try:
+        return _file_id(os.stat(path))
+    except OSError:
+        return None
+
+
 def is_claimed(path: str, claim: tuple[int, int, int]) -> bool:
     """Say whether what lies at `path` is still what `claim_file` put there."""
-    try:
-        return _file_id(os.stat(path)) == claim
-    except OSError:
-        return False
+    return claim_of(path) == claim
 
 
 def _file_id(status: os.stat_result) -> tuple[int, int, int]:

@@ -78,14 +78,15 @@ def init(
     if strict is not None:
         set_strict_mode(strict)
     if init_logging:
-        stream = RecordingStream._of(None)
-        stream.state = begin(
-            application_id,
-            None if recording_id is None else str(recording_id),
-            is_enabled=default_enabled,
-            make_default=True,
-            send_properties=send_properties,
-            settings=settings,
+        stream = RecordingStream._with(
+            begin(
+                application_id,
+                None if recording_id is None else str(recording_id),
+                is_enabled=default_enabled,
+                make_default=True,
+                send_properties=send_properties,
+                settings=settings,
+            )
         )
         active.set_global_data_recording(stream)
     if spawn:
@@ -126,13 +127,14 @@ def new_recording(
     >>> import rerun_mp as rr
     >>> recording = rr.new_recording("my_app")  # doctest: +SKIP
     """
-    stream = RecordingStream._of(None)
-    stream.state = begin(
-        application_id,
-        None if recording_id is None else str(recording_id),
-        is_enabled=default_enabled,
-        make_default=make_default,
-        send_properties=True,
+    stream = RecordingStream._with(
+        begin(
+            application_id,
+            None if recording_id is None else str(recording_id),
+            is_enabled=default_enabled,
+            make_default=make_default,
+            send_properties=True,
+        )
     )
     if make_default:
         active.set_global_data_recording(stream)

@@ -1,6 +1,6 @@
 """Sinks that the program reads back itself: `memory_recording` and `binary_stream`.
 
-Rows go the way of all rows, through the ring and the collector, into a file of a directory of our own. Reading begins
+Rows go the way of all rows, through the ring and the collector, into a file of the session's spool. Reading begins
 another file, which completes the one before, and returns what that one holds. So what is read has been stored, comes
 from all processes that the recording takes, and is a whole .rrd stream; one after the other they are one, too.
 
@@ -31,16 +31,19 @@ class Readback:
     def __init__(self, state: RecordingState) -> None:
         self._state = state
         # Loaded here: it would take a fifth of what `import rerun_mp` takes.
-        from tempfile import TemporaryDirectory
+        from tempfile import mkdtemp
 
-        self._directory = TemporaryDirectory(prefix="rerun_mp-readback-")
+        # In the spool, so that it goes with the session, whoever ends first.
+        spool = routing.session_of(state).segment.spool_directory
+        os.makedirs(spool, mode=0o700, exist_ok=True)
+        self._directory = mkdtemp(prefix="readback-", dir=spool)
         self._mutex = threading.Lock()
         self._number = 0
         self._spec = self._begin()
 
     def _begin(self) -> SinkSpec:
         self._number += 1
-        path = os.path.join(self._directory.name, f"{self._number}.rrd")
+        path = os.path.join(self._directory, f"{self._number}.rrd")
         spec = FileSink(path, write_footer=False).spec(None)
         routing.tell(self._state, (spec,))
         return spec

@@ -1,12 +1,16 @@
 """`RecordingStream`: a handle of a recording.
 
-It owns nothing but a name, so it can be copied, hashed, pickled to another process of the session and thrown away. All
-that it does is done by the functions of the same names in `rows`, `timeline`, `routing` and `active`. Handles may be
-used by any thread; `with recording:` concerns the calling thread alone.
+It owns nothing but a name, so it can be copied, hashed, pickled to another process of the session and thrown away.
+With the last handle that a process has of a recording the files that it had set are completed, as with the end of a
+`with` block; what others log later is added to them. All that it does is done by the functions of the same names in
+`rows`, `timeline`, `routing` and `active`. Handles may be used by any thread; `with recording:` concerns the calling
+thread alone.
 """
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -14,6 +18,7 @@ from rerun_mp import active, routing, rows
 from rerun_mp import timeline as clock
 from rerun_mp.active import RecordingState, state_of
 from rerun_mp.beginning import begin
+from rerun_mp.errors import RerunMpError
 
 if TYPE_CHECKING:
     import os
@@ -100,12 +105,14 @@ class RecordingStream:
             import uuid
 
             recording_id = uuid.uuid4().hex
-        self.state = begin(
-            application_id,
-            str(recording_id),
-            is_enabled=default_enabled,
-            make_default=make_default,
-            send_properties=send_properties,
+        self._hold(
+            begin(
+                application_id,
+                str(recording_id),
+                is_enabled=default_enabled,
+                make_default=make_default,
+                send_properties=send_properties,
+            )
         )
         if make_default:
             active.set_global_data_recording(self)
@@ -115,9 +122,27 @@ class RecordingStream:
     @classmethod
     def _of(cls, key: RecordingKey | None) -> RecordingStream:
         """Return a handle of a recording that the session knows; of a disabled one, without a key."""
+        return cls._with(None if key is None else state_of(key))
+
+    @classmethod
+    def _with(cls, state: RecordingState | None) -> RecordingStream:
+        """Return a handle of a recording of this process."""
         self = cls.__new__(cls)
-        self.state = None if key is None else state_of(key)
+        self._hold(state)
         return self
+
+    def _hold(self, state: RecordingState | None) -> None:
+        self.state = state
+        if state is not None:
+            state.handles[id(self)] = None
+
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        state: RecordingState | None = getattr(self, "state", None)
+        if state is not None and not is_finalizing():
+            state.handles.pop(id(self), None)
+            if not state.handles and state.sinks:
+                with contextlib.suppress(RerunMpError):
+                    routing.abandon(state)
 
     def __reduce__(self) -> tuple[Callable[..., RecordingStream], tuple[RecordingKey | None]]:
         return RecordingStream._of, (None if self.state is None else self.state.key,)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rerun_mp.session import Session
 
 __all__ = [
+    "abandon",
     "connect_grpc",
     "disconnect",
     "finalize_files",
@@ -36,6 +37,7 @@ __all__ = [
     "replace_sinks",
     "save",
     "send_blueprint",
+    "session_of",
     "set_sinks",
     "spawn",
     "stdout",
@@ -303,15 +305,23 @@ def flush(timeout_sec: float = 1e38, *, recording: RecordingStream | None = None
 
 
 def finalize_files(state: RecordingState) -> None:
-    """Store this process's rows, and complete the files that it set; other sinks stay."""
+    """Store this process's rows, and complete the files that it set; what is logged later is added to them."""
     joined = session.current()
     if joined is None:
         return
-    joined.flush(joined.settings.exit_timeout)
-    others = [sink for sink in state.sinks if sink.kind != "file"]
-    if len(others) < len(state.sinks):
-        joined.set_sinks(state.key, others)
-        state.sinks = others
+    if any(sink.kind == "file" for sink in state.sinks):
+        joined.checkpoint(state.key)
+    else:
+        joined.flush(joined.settings.exit_timeout)
+
+
+def abandon(state: RecordingState) -> None:
+    """Complete the files of a recording of which this process has no handle any more. For a destructor."""
+    joined = session.current()
+    if joined is None or joined.is_editing():
+        return  # they are complete when the session has ended
+    if any(sink.kind == "file" for sink in state.sinks):
+        finalize_files(state)
 
 
 def replace_sinks(recording: RecordingStream | None, sinks: tuple[Sink, ...], storage: Any) -> None:
@@ -337,7 +347,7 @@ def send_blueprint(recording: RecordingStream | None, storage: Any, *, make_acti
 
     state = active_state(recording)
     assert state is not None
-    _session_of(state).send_blueprint(state.key, Blueprint(_encoded(storage), make_active, make_default))
+    session_of(state).send_blueprint(state.key, Blueprint(_encoded(storage), make_active, make_default))
 
 
 def _replace_sinks(state: RecordingState, sinks: Iterable[Sink], default_blueprint: BlueprintLike | None) -> None:
@@ -362,7 +372,7 @@ def _tell_sinks(state: RecordingState, sinks: Iterable[Sink], blueprint: str | N
     tell(state, specs)
     for server in servers:
         # Whoever is told the address may use it at once.
-        if not wait_until(server.listens, SERVER_SECS, meanwhile=_session_of(state).watch_collector):
+        if not wait_until(server.listens, SERVER_SECS, meanwhile=session_of(state).watch_collector):
             warn(f"the server at {server.uri} does not listen yet; the collector goes on trying.", None)
 
 
@@ -377,11 +387,18 @@ def _check_sinks(sinks: Iterable[object]) -> None:
 
 def tell(state: RecordingState, specs: tuple[SinkSpec, ...]) -> None:
     """Have a recording go to these sinks, in place of those that this process set before."""
-    _session_of(state).set_sinks(state.key, specs)
+    session_of(state).set_sinks(state.key, specs)
     state.sinks = specs
 
 
-def _session_of(state: RecordingState) -> Session:
+def session_of(state: RecordingState) -> Session:
+    """Return the session, which a recording needs that is to go anywhere.
+
+    Raises
+    ------
+    SessionEndedError
+        If it has ended.
+    """
     joined = session.current()
     if joined is None:
         raise SessionEndedError(

@@ -88,6 +88,8 @@ class Session:
         self._producer = None
         self._life = object()
         self._creating = threading.RLock()
+        self._editor: int | None = None
+        """The thread that is changing the configuration."""
         self._token = int.from_bytes(os.urandom(7), "little") + 1
         self._must_complete = False
 
@@ -323,12 +325,14 @@ class Session:
         FlushTimeoutError
             If the old sinks take longer than the session's exit timeout.
         """
-        owner = 0 if self.is_founder else self._token
-        timeout = self.settings.exit_timeout
-        before = self.config().recording(key)
-        replaced = [sink for sink in before.sinks if sink.owner == owner] if before is not None else []
+        owner, timeout = self._owner, self.settings.exit_timeout
+        replaced = self._own_sinks(key)
         if replaced:
             self._deliver_to_present_sinks(timeout)
+        given = {sink.target for sink in sinks}
+        if any(sink.checkpoints and sink.target in given for sink in replaced):
+            # Complete for readers, and then given again: to be written anew.
+            self.set_sinks(key, ())
 
         def edit(config: SessionConfig) -> SessionConfig:
             spec = config.recording(key) or RecordingSpec(*key)
@@ -343,6 +347,44 @@ class Session:
         self._must_complete = self._must_complete or bool(sinks)
         if any(sink.kind == "file" for sink in replaced):
             self._await_applied(revision, timeout)
+
+    @property
+    def _owner(self) -> int:
+        """Whose the sinks are that this process sets."""
+        return 0 if self.is_founder else self._token
+
+    def _own_sinks(self, key: RecordingKey) -> list[SinkSpec]:
+        spec = self.config().recording(key)
+        return [sink for sink in spec.sinks if sink.owner == self._owner] if spec is not None else []
+
+    def checkpoint(self, key: RecordingKey) -> None:
+        """Have the files of a recording that this process set complete for readers; what comes later is added to them.
+
+        Raises
+        ------
+        FlushTimeoutError
+            If that takes longer than the session's exit timeout.
+        """
+        timeout = self.settings.exit_timeout
+        self._deliver_to_present_sinks(timeout)
+        if not any(sink.kind == "file" for sink in self._own_sinks(key)):
+            return
+
+        def edit(config: SessionConfig) -> SessionConfig:
+            spec = config.recording(key) or RecordingSpec(*key)
+            sinks = (
+                replace(sink, checkpoints=sink.checkpoints + 1)
+                if sink.kind == "file" and sink.owner == self._owner
+                else sink
+                for sink in spec.sinks
+            )
+            return config.with_recording(replace(spec, sinks=tuple(sinks)))
+
+        self._await_applied(self._edit(edit), timeout)
+
+    def is_editing(self) -> bool:
+        """Say whether the calling thread is in the middle of changing the configuration: a destructor may ask."""
+        return self._editor == threading.get_ident()
 
     def send_blueprint(self, key: RecordingKey, blueprint: Blueprint) -> None:
         """Send a blueprint to all sinks of a recording, those that are set later too, in place of the one before."""
@@ -389,10 +431,14 @@ class Session:
                 FileIO(self.segment.open(), "r+") as file,
             ):
                 if leases.try_lock(close_in_children(file), Lock.CONFIG):
-                    config = edit(self.config())
-                    revision = self._words[Header.CONFIG_REVISION] + 1
-                    write_config(self.segment, replace(config, revision=revision))
-                    self._words[Header.CONFIG_REVISION] = revision
+                    self._editor = threading.get_ident()
+                    try:
+                        config = edit(self.config())
+                        revision = self._words[Header.CONFIG_REVISION] + 1
+                        write_config(self.segment, replace(config, revision=revision))
+                        self._words[Header.CONFIG_REVISION] = revision
+                    finally:
+                        self._editor = None
                     break
             if time.monotonic() > deadline:
                 raise SessionError(

@@ -13,6 +13,7 @@ from rerun_mp.errors import InvalidArgumentError, ResourceError
 
 if TYPE_CHECKING:
     import socket
+    from typing import Any
 
     from rerun_mp.config import SinkSpec
 
@@ -22,7 +23,29 @@ DEFAULT_URL = "rerun+http://127.0.0.1:9876/proxy"
 SCHEMES = ("rerun://", "rerun+http://", "rerun+https://")
 
 
-class GrpcSink:
+class _Frozen:
+    """What does not change once it is made: two sinks that are equal stay so."""
+
+    __slots__: tuple[str, ...] = ()
+
+    def _set(self, **values: object) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{type(self).__name__!r} object is frozen; make another one to have another {name}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), {name: getattr(self, name) for name in self.__slots__})
+
+
+def _restore(kind: type[_Frozen], values: dict[str, object]) -> _Frozen:
+    sink = object.__new__(kind)
+    sink._set(**values)
+    return sink
+
+
+class GrpcSink(_Frozen):
     """A viewer or server that listens for gRPC.
 
     Parameters
@@ -44,8 +67,10 @@ class GrpcSink:
 
     __slots__ = ("url",)
 
+    url: str
+
     def __init__(self, url: str | None = None) -> None:
-        self.url = _checked_url(DEFAULT_URL if url is None else url)
+        self._set(url=_checked_url(DEFAULT_URL if url is None else url))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, GrpcSink) and other.url == self.url
@@ -63,7 +88,7 @@ class GrpcSink:
         return SinkSpec("grpc", self.url, blueprint=blueprint)
 
 
-class GrpcServerSink:
+class GrpcServerSink(_Frozen):
     """A gRPC server to which viewers connect. It has everything for those that come late, and ends with the session.
 
     Parameters
@@ -94,6 +119,12 @@ class GrpcServerSink:
 
     __slots__ = ("bind_ip", "cors_allow_origin", "newest_first", "port", "server_memory_limit")
 
+    bind_ip: str
+    port: int
+    server_memory_limit: str
+    newest_first: bool
+    cors_allow_origin: list[str]
+
     def __init__(
         self,
         bind_ip: str = "127.0.0.1",
@@ -105,15 +136,17 @@ class GrpcServerSink:
     ) -> None:
         if not isinstance(port, int) or not 0 <= port < 1 << 16:
             raise InvalidArgumentError(f"argument 'port': {port!r} is no port; give a number from 0 to 65535")
-        self.bind_ip = bind_ip
-        self.port = port
         if port == 0:
             with _socket(bind_ip) as probe:
                 probe.bind((bind_ip, 0))
-                self.port = int(probe.getsockname()[1])
-        self.server_memory_limit = server_memory_limit
-        self.newest_first = newest_first
-        self.cors_allow_origin = list(cors_allow_origin or ())
+                port = int(probe.getsockname()[1])
+        self._set(
+            bind_ip=bind_ip,
+            port=port,
+            server_memory_limit=server_memory_limit,
+            newest_first=newest_first,
+            cors_allow_origin=list(cors_allow_origin or ()),
+        )
 
     def is_port_free(self) -> bool:
         """Say whether a server could listen there now."""
@@ -167,7 +200,7 @@ class GrpcServerSink:
         return SinkSpec("serve", json.dumps(options), blueprint=blueprint)
 
 
-class StdoutSink:
+class StdoutSink(_Frozen):
     """The standard output of this process, which the collector finds in /proc.
 
     Parameters
@@ -178,8 +211,10 @@ class StdoutSink:
 
     __slots__ = ("write_footer",)
 
+    write_footer: bool
+
     def __init__(self, *, write_footer: bool = True) -> None:
-        self.write_footer = write_footer
+        self._set(write_footer=write_footer)
 
     def spec(self, blueprint: str | None) -> SinkSpec:
         """Return what the collector is told.
@@ -198,7 +233,7 @@ class StdoutSink:
         return SinkSpec("file", path, write_footer=self.write_footer, blueprint=blueprint)
 
 
-class FileSink:
+class FileSink(_Frozen):
     """An .rrd file, overwritten if it exists.
 
     Parameters
@@ -221,10 +256,12 @@ class FileSink:
 
     __slots__ = ("path", "write_footer")
 
+    path: str
+    """As given; relative to the directory that is current when the sink is set."""
+    write_footer: bool
+
     def __init__(self, path: str | os.PathLike[str], *, write_footer: bool = True) -> None:
-        self.path = os.fsdecode(path)
-        """As given; relative to the directory that is current when the sink is set."""
-        self.write_footer = write_footer
+        self._set(path=os.fsdecode(path), write_footer=write_footer)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FileSink) and other.path == self.path and other.write_footer == self.write_footer

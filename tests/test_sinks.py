@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,14 @@ def test_equal_sinks_are_one() -> None:
     assert rr.GrpcSink() == rr.GrpcSink("rerun+http://127.0.0.1:9876/proxy")
     assert rr.FileSink("a.rrd") == rr.FileSink(Path("a.rrd"))
     assert len({rr.FileSink("a.rrd"), rr.FileSink("a.rrd"), rr.FileSink("a.rrd", write_footer=False)}) == 2
+
+
+@pytest.mark.parametrize("sink", [rr.GrpcSink(), rr.FileSink("a.rrd"), rr.GrpcServerSink(port=9877)])
+def test_sinks_do_not_change_and_can_be_sent(sink: Any) -> None:
+    (name,) = type(sink).__slots__[:1]
+    with pytest.raises(AttributeError, match="frozen"):
+        setattr(sink, name, "other")
+    assert pickle.loads(pickle.dumps(sink)) == copy.deepcopy(sink) == sink
 
 
 URLS = [

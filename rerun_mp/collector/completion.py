@@ -18,13 +18,14 @@ import shutil
 import stat
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from rerun_mp.collector.log import say
 from rerun_mp.collector.parts import Journal, Part
 from rerun_mp.collector.rerun_sinks import SinkWriter, merge, open_file
 from rerun_mp.config import Blueprint, SinkSpec
-from rerun_mp.directories import is_claimed
+from rerun_mp.directories import claim_of, is_claimed
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import CorruptionError, FlushTimeoutError, ResourceError
 
@@ -77,6 +78,7 @@ def complete(
     has_room: Callable[[str, int], bool],
     give_up: Callable[[Part], None],
     otherwise: str | None = None,
+    is_final: bool = True,
 ) -> None:
     """Complete the journal's target, whose writer is closed, and let go of it.
 
@@ -92,6 +94,8 @@ def complete(
         Counts the rows of a part that cannot be brought into the target any more.
     otherwise
         The path of a file that takes the rows if the target cannot be written, or is another program's by now.
+    is_final
+        False: keep the target. What is complete now is its first part from now on.
 
     Raises
     ------
@@ -101,7 +105,7 @@ def complete(
     target = journal.target
     assert target is not None
     try:
-        _complete(journal, recording, target, lock, has_room, give_up, otherwise)
+        _complete(journal, recording, target, lock, has_room, give_up, otherwise, is_final)
     except (ResourceError, FlushTimeoutError) as error:
         if otherwise is None or target.target == otherwise:
             raise
@@ -112,7 +116,7 @@ def complete(
         journal.begin_target(other)
         journal.copies = ()
         journal.save()
-        _complete(journal, recording, other, lock, has_room, give_up, None)
+        _complete(journal, recording, other, lock, has_room, give_up, None, is_final=True)
         for path in glob.glob(hidden):
             os.unlink(path)
 
@@ -125,36 +129,62 @@ def _complete(
     has_room: Callable[[str, int], bool],
     give_up: Callable[[Part], None],
     otherwise: str | None,
+    is_final: bool,
 ) -> None:
     parts = [part for part in journal.parts if part.purpose in ("file", "diverted")]
-    whole: Part | None = None
     if is_special(target.target):
+        if not is_final:
+            return
         for part in parts:
             if part.purpose == "diverted":
                 give_up(part)
-    elif len(parts) == 1 and parts[0].purpose == "file" and _is_as_good_as_whole(parts[0], target):
-        (whole,) = parts
-    elif parts:
-        whole = _merge(journal, recording, target, parts, has_room)
+        whole = None
+    else:
+        whole = _whole_of(journal, recording, target, parts, has_room)
     with lock:
         journal.parts = [part for part in journal.parts if part not in parts]
         if whole is not None:
             journal.parts.append(whole)
     journal.save()
     if whole is not None:
-        if whole.path != target.target and whole.exists():
-            with lock:  # who reads it must not find it in neither place
-                _place_unless_replaced(journal, whole, otherwise)
-        for spec in journal.copies:
-            _copy(journal, whole, spec)
-        whole.purpose = "retired"
-    for path in glob.glob(glob.escape(journal.hidden_path(target.target, 0)[:-1]) + "*"):
-        os.unlink(path)
+        _publish(journal, target, whole, lock, otherwise)
+        if is_final:
+            whole.purpose = "retired"
+    _remove_hidden(journal, target, kept=None if is_final else whole)
     for part in parts:
         if part.purpose == "diverted":
             part.unlink()
-    journal.target, journal.copies, journal.owned = None, (), []
+    if is_final:
+        journal.target, journal.copies, journal.owned = None, (), []
     journal.save()
+
+
+def _remove_hidden(journal: Journal, target: SinkSpec, *, kept: Part | None) -> None:
+    """Remove the session's hidden files beside the target's path, but for one that is still needed."""
+    for path in glob.glob(glob.escape(journal.hidden_path(target.target, 0)[:-1]) + "*"):
+        if kept is None or path != kept.path:
+            os.unlink(path)
+
+
+def _publish(journal: Journal, target: SinkSpec, whole: Part, lock: threading.Lock, otherwise: str | None) -> None:
+    """Put a complete part to the target's path, and copies of it to the others."""
+    if whole.path != target.target and whole.exists():
+        with lock:  # who reads it must not find it in neither place
+            _place_unless_replaced(journal, whole, otherwise)
+    journal.copies = tuple(_copy(journal, whole, spec) for spec in journal.copies)
+
+
+def _whole_of(
+    journal: Journal,
+    recording: RecordingKey,
+    target: SinkSpec,
+    parts: list[Part],
+    has_room: Callable[[str, int], bool],
+) -> Part | None:
+    """Return a complete part with all that there is, wherever it lies."""
+    if len(parts) == 1 and parts[0].purpose == "file" and _is_as_good_as_whole(parts[0], target):
+        return parts[0]
+    return _merge(journal, recording, target, parts, has_room) if parts else None
 
 
 def _is_as_good_as_whole(part: Part, target: SinkSpec) -> bool:
@@ -198,16 +228,19 @@ def _place_unless_replaced(journal: Journal, whole: Part, otherwise: str | None)
         _copy_to(journal, whole, otherwise)
 
 
-def _copy(journal: Journal, whole: Part, spec: SinkSpec) -> None:
+def _copy(journal: Journal, whole: Part, spec: SinkSpec) -> SinkSpec:
+    """Copy the complete file, and return what is known of the copy then."""
     if not whole.is_readable():
-        return
+        return spec
     if spec.claim is not None and os.path.exists(spec.target) and not is_claimed(spec.target, spec.claim):
         say(f"rerun_mp: another program has replaced {spec.target}; it is not written over")
-        return
+        return spec
     try:
         _copy_to(journal, whole, spec.target)
     except ResourceError as error:
         say(f"rerun_mp: {error}")
+        return spec
+    return replace(spec, claim=claim_of(spec.target))
 
 
 def _copy_to(journal: Journal, whole: Part, path: str) -> None:

@@ -106,6 +106,8 @@ class RecordingStore:
         self._readers = 0
         """Live sinks that follow or still read what came before they were stopped."""
         self._is_finished = False
+        self._checkpoints = 0
+        """How often the present files were to be complete for readers, in this life."""
         self._failure: str | None = None
         self._rejected_rows = 0
         self._sweep_ids: set[str] = set()
@@ -143,9 +145,13 @@ class RecordingStore:
             self._begin_file(specs[0])
             current = specs[0]
         copies = tuple(spec for spec in specs if spec.target != current.target)
-        if copies != self._journal.copies:
+        if [spec.target for spec in copies] != [spec.target for spec in self._journal.copies]:
             self._journal.copies = copies
             self._journal.save()
+        checkpoints = sum(spec.checkpoints for spec in specs)
+        if checkpoints != self._checkpoints:
+            self._checkpoints = checkpoints
+            self._checkpoint()
 
     def set_blueprint(self, blueprint: Blueprint | None) -> None:
         """Have a blueprint in the present file and in those to come. Ignored once all is complete."""
@@ -185,6 +191,17 @@ class RecordingStore:
         """
         if self._journal.target is None:
             return
+        self._complete_file(otherwise=otherwise)
+        self._checkpoints = 0
+        self._failure = None
+
+    def _checkpoint(self) -> None:
+        """Complete the file for readers. The next chunk begins another part, with which it is merged in the end."""
+        if self._journal.target is not None and any(part.purpose == "file" for part in self._journal.parts):
+            with contextlib.suppress(ResourceError, FlushTimeoutError):  # which `_complete_file` has said
+                self._complete_file(is_final=False)
+
+    def _complete_file(self, *, otherwise: str | None = None, is_final: bool = True) -> None:
         self._end_part(with_footer=True)
         try:
             complete(
@@ -194,11 +211,11 @@ class RecordingStore:
                 has_room=_has_room,
                 give_up=lambda part: self._count_part(Reason.WRITE, part),
                 otherwise=otherwise,
+                is_final=is_final,
             )
         except (ResourceError, FlushTimeoutError) as error:
             self._fail(f"{error}; its rows stay in {self._directory}")
             raise
-        self._failure = None
 
     def complete(self, otherwise: str | None = None) -> None:
         """Complete the file, if there is one, for good: the session has ended.
