@@ -12,7 +12,7 @@ floors of the building, from the top; imports only go down:
              rows.py         `log`, `send_columns`: from the call into the ring; `series.py`: a `log` for hot loops
              timeline.py     `set_time` and the times of each thread
              routing.py      `save`, `connect_grpc`, `spawn`, ...: where recordings go; `sinks.py`: what they go to
-             viewer.py       starting a viewer, or finding one
+             viewer.py       starting a viewer, or finding one; `web_server.py`: serving the web viewer
              statistics.py   how many rows who has logged, and what became of them
              beginning.py    making a recording known to the session
              active.py       which recording a call goes to
@@ -71,6 +71,7 @@ from rerun_mp.sinks import FileSink, GrpcServerSink, GrpcSink
 from rerun_mp.statistics import statistics
 from rerun_mp.strictness import set_strict_mode, strict_mode
 from rerun_mp.timeline import disable_timeline, reset_time, set_log_tick_enabled, set_log_time_enabled, set_time
+from rerun_mp.web_server import serve_web_viewer, start_web_viewer_server
 
 if TYPE_CHECKING:
     from typing import Any
@@ -131,6 +132,7 @@ __all__ = [
     "save",
     "send_columns",
     "series",
+    "serve_web_viewer",
     "set_global_data_recording",
     "set_log_tick_enabled",
     "set_log_time_enabled",
@@ -140,6 +142,7 @@ __all__ = [
     "set_time",
     "shutdown_at_exit",
     "spawn",
+    "start_web_viewer_server",
     "statistics",
     "strict_mode",
     "thread_local_stream",

@@ -22,7 +22,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from rerun_mp import active, imports, opening, routing, rows
+from rerun_mp import active, imports, opening, routing, rows, web_server
 from rerun_mp import timeline as clock
 from rerun_mp.active import active_state, is_foreign
 from rerun_mp.errors import RerunMpError
@@ -405,6 +405,35 @@ def serve_grpc(
     )
     routing.replace_sinks(recording, (sink,), default_blueprint)
     return sink.uri
+
+
+def serve_web_viewer(
+    web_port: int | None = None,
+    open_browser: bool = True,
+    connect_to: str | None = None,
+    assets_archive_path: str | None = None,
+) -> None:
+    """Serve the web viewer: as this package does it where there is a recording of ours."""
+    if active_state() is None:
+        _native["serve_web_viewer"](web_port, open_browser, connect_to, assets_archive_path)
+    else:
+        web_server.serve_web_viewer(web_port=web_port, open_browser=open_browser, connect_to=connect_to)
+
+
+def start_web_viewer_server(port: int, assets_archive_path: str | None = None) -> None:
+    """As `serve_web_viewer`."""
+    if active_state() is None:
+        _native["start_web_viewer_server"](port, assets_archive_path)
+    else:
+        web_server.start_web_viewer_server(port)
+
+
+def get_app_url() -> str:
+    """Return where notebooks find the web viewer."""
+    return web_server.app_url(_native["get_app_url"])
+
+
+_ours |= {function.__name__: function for function in (serve_web_viewer, start_web_viewer_server, get_app_url)}
 
 
 def flush(*, timeout_sec: float = 1e38, recording: Any = None) -> None:

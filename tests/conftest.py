@@ -61,8 +61,8 @@ def place(_temporary_directories: None, monkeypatch: pytest.MonkeyPatch) -> Iter
         monkeypatch.setenv(variable, str(own / name))
     monkeypatch.setattr(tempfile, "tempdir", str(own / "tmp"))
     for name in list(os.environ):
-        # RERUN_MP_REQUIRE_VIEWER tells the tests, not the program, what to do.
-        if name.startswith("RERUN") and name != "RERUN_MP_REQUIRE_VIEWER":
+        # Some tell the tests, not the program, what to do.
+        if name.startswith("RERUN") and not name.startswith("RERUN_MP_REQUIRE_"):
             monkeypatch.delenv(name)
     machine = Machine.snapshot(own)
     try:

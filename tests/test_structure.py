@@ -60,6 +60,7 @@ FLOORS = {
     "rerun_mp.strictness": 3,
     "rerun_mp.timeline": 3,
     "rerun_mp.viewer": 3,
+    "rerun_mp.web_server": 3,
     # The face.
     "rerun_mp": 4,
     "rerun_mp.__main__": 4,

@@ -1,0 +1,131 @@
+"""The web viewer: served on the loopback interface, no longer than its program lives, and showing what workers log."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from tests.conftest import RunPython, StartPython
+from tests.harness.browsers import browser, browser_missing
+from tests.harness.programs import wait_until
+
+SHOWING = """
+import os, sys
+import numpy as np
+import rerun_mp as rr
+import rerun_mp.blueprint as rrb
+
+rr.init("rerun_mp_web")
+views = [rrb.Spatial2DView(origin=name) for name in ("magenta", "green")]
+uri = rr.serve_grpc(grpc_port=0, default_blueprint=rrb.Blueprint(rrb.Horizontal(*views), collapse_panels=True))
+for name, colour in (("magenta", (255, 0, 255)), ("green", (0, 255, 0))):
+    if os.fork() == 0:
+        rr.log(name, rr.Image(np.full((64, 64, 3), colour, np.uint8)))
+        os._exit(0)
+    assert os.wait()[1] == 0
+print(rr.serve_web_viewer(web_port=0, open_browser=False, connect_to=uri), flush=True)
+open(sys.argv[1]).read()
+"""
+
+SERVING = """
+import os, signal, sys
+import rerun_mp as rr
+print(rr.start_web_viewer_server(), flush=True)
+if os.fork() == 0:
+    signal.pause()
+signal.pause()
+"""
+
+
+def test_a_browser_shows_what_forked_workers_have_logged(
+    start_python: StartPython, tmp_path: Path, artifacts: Path
+) -> None:
+    missing = browser_missing()
+    if missing is not None:
+        message = f"a look at the web viewer needs {missing}"
+        if os.environ.get("RERUN_MP_REQUIRE_BROWSER"):
+            pytest.fail(message)
+        pytest.skip(message)
+    os.mkfifo(tmp_path / "end")
+    program = start_python(SHOWING, tmp_path / "end")
+    program.wait_for_output("\n")
+    with browser(tmp_path) as chromium:
+        chromium.show(program.stdout.strip())
+
+        def is_shown() -> bool:
+            distances = [
+                np.abs(chromium.pixels().astype(int) - colour).sum(axis=2) for colour in ((255, 0, 255), (0, 255, 0))
+            ]
+            return all((distance < 30).sum() > 10_000 for distance in distances)
+
+        try:
+            wait_until(is_shown, timeout_secs=90.0, what="the workers' colours on the page")
+        finally:
+            (artifacts / "web_viewer.png").write_bytes(chromium.screenshot())
+    (tmp_path / "end").write_text("")
+    program.wait().check()
+
+
+def listens(port: int, host: str = "127.0.0.1") -> bool:
+    """Say whether somebody can connect."""
+    with socket.socket() as probe:
+        return probe.connect_ex((host, port)) == 0
+
+
+def test_the_server_ends_with_its_program_even_if_that_is_killed(start_python: StartPython) -> None:
+    """A forked child that lives on does not keep it. Nobody can connect from another machine."""
+    program = start_python(SERVING)
+    program.wait_for_output("\n")
+    url = program.stdout.strip()
+    port = int(url.rpartition(":")[2])
+    with urllib.request.urlopen(url) as page:
+        assert b"Rerun" in page.read()
+    assert not listens(port, "127.0.0.2"), "only on the loopback interface's own address"
+    (child,) = [one for one in psutil.Process(program.pid).children() if one.name().startswith("python")]
+    os.kill(program.pid, signal.SIGKILL)
+    wait_until(lambda: not listens(port), what="the server's end")
+    assert child.is_running()
+    program.end()
+
+
+def test_ports_are_checked_and_none_is_taken_twice(run_python: RunPython) -> None:
+    """What rerun's own names do in a program with a session is the same."""
+    run_python(
+        """
+        import subprocess, sys, warnings
+        import rerun
+        import rerun_mp as rr
+        url = rr.start_web_viewer_server()
+        try:
+            rr.start_web_viewer_server(int(url.rpartition(":")[2]))
+        except rr.ViewerError as error:
+            assert "something else may listen" in str(error), error
+        else:
+            raise AssertionError("taken")
+        for bad in (-1, 1 << 16, "9090", 1.5, True):
+            try:
+                rr.start_web_viewer_server(bad)
+            except rr.InvalidArgumentError as error:
+                assert repr(bad) in str(error)
+            else:
+                raise AssertionError(bad)
+        assert rerun.bindings.get_app_url() == url
+        rr.init("rerun_mp_web")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            shown = rr.serve_web_viewer(web_port=0, connect_to="rerun+http://127.0.0.1:1/proxy")
+        assert shown.endswith("?url=rerun%2Bhttp%3A%2F%2F127.0.0.1%3A1%2Fproxy"), shown
+        (warning,) = caught
+        assert "no browser" in str(warning.message) and warning.filename == __file__, warning
+        rerun.start_web_viewer_server()
+        assert rerun.bindings.get_app_url() not in (url, shown.partition("?")[0])
+        """,
+        env={"DISPLAY": None, "WAYLAND_DISPLAY": None},
+    ).check()
