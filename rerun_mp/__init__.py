@@ -6,6 +6,7 @@ floors of the building, from the top; imports only go down:
     floor 4  __init__.py     this face: our functions, and every other name of rerun, loaded when it is asked for
              imports.py      `import rerun_mp.blueprint as rrb`; what to do once rerun is loaded
     floor 3  opening.py      `init`, `new_recording`: what a program calls first
+             legacy.py       names that rerun had once
              bridge.py       what still says `import rerun`: its native functions, replaced by ones for our recordings
              scopes.py       decorators: `shutdown_at_exit`, `thread_local_stream`, ...
              recording.py    `RecordingStream`, a handle of a recording
@@ -154,16 +155,22 @@ bridge.install()
 make_arrow_fork_safe()
 
 
+_MISSING = object()
+
+
 def __getattr__(name: str) -> Any:
-    """Return what rerun has under `name`, loading rerun for it. Our own names never get here."""
+    """Return what rerun has under `name`, or had, loading rerun for it. Our own names never get here."""
     if name.startswith("__") and name not in ("__version__", "__version_info__"):
         raise AttributeError(f"module 'rerun_mp' has no attribute {name!r}")
     import rerun
 
-    try:
-        value = getattr(rerun, name)
-    except AttributeError:
-        raise AttributeError(f"module 'rerun_mp' has no attribute {name!r}, nor has 'rerun'") from None
+    # Its own `datatypes` asks itself without end.
+    value = getattr(rerun, name, _MISSING) if name != "datatypes" else _MISSING
+    if value is _MISSING:
+        # Not `from rerun_mp import legacy`, which would ask here for it.
+        from rerun_mp.legacy import find
+
+        return find(name)
     globals()[name] = value
     return value
 

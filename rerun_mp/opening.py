@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from rerun_mp import active, routing
 from rerun_mp.beginning import begin
 from rerun_mp.recording import RecordingStream
-from rerun_mp.strictness import set_strict_mode
+from rerun_mp.strictness import set_strict_mode, warn
 
 if TYPE_CHECKING:
     import uuid
@@ -29,6 +28,8 @@ def init(
     init_logging: bool = True,
     default_enabled: bool = True,
     strict: bool | None = None,
+    exp_init_blueprint: bool = False,
+    exp_add_to_app_default_blueprint: bool = True,
     default_blueprint: BlueprintLike | None = None,
     send_properties: bool = True,
     *,
@@ -54,6 +55,8 @@ def init(
         Whether to log at all, unless the environment variable RERUN says "on" or "off".
     strict
         Whether wrong calls raise (True) or warn (False); by default what RERUN_STRICT says, else False.
+    exp_init_blueprint, exp_add_to_app_default_blueprint
+        Accepted for old programs' sake: blueprints that were an experiment until rerun-sdk 0.15.
     default_blueprint
         How the spawned viewer shows the application by default.
     send_properties
@@ -75,6 +78,8 @@ def init(
     """
     if isinstance(application_id, str) and application_id.startswith("rerun_example_"):
         _seed()
+    if exp_init_blueprint or not exp_add_to_app_default_blueprint:
+        warn("init: exp_init_blueprint and exp_add_to_app_default_blueprint do nothing; use default_blueprint.", None)
     if strict is not None:
         set_strict_mode(strict)
     if init_logging:
@@ -146,11 +151,19 @@ def new_recording(
 
 
 def version() -> str:
-    """Return the versions of rerun_mp and of the rerun-sdk that it works with, for bug reports."""
+    """Return the versions of this package, of rerun-sdk and of Python, and the platform, for bug reports.
+
+    Examples
+    --------
+    >>> import rerun_mp as rr
+    >>> rr.version().split()[0]
+    'rerun_mp'
+    """
+    import platform
     from importlib.metadata import version as installed
 
-    python = ".".join(map(str, sys.version_info[:3]))
-    return f"rerun_mp {VERSION} (rerun-sdk {installed('rerun-sdk')}, Python {python}, {sys.platform})"
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"rerun_mp {VERSION} (rerun-sdk {installed('rerun-sdk')}, {python}, {platform.platform()})"
 
 
 def _seed() -> None:

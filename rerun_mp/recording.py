@@ -197,6 +197,12 @@ class RecordingStream:
 
         method = getattr(Theirs, name, None)
         if method is None:
+            from functools import partial
+
+            from rerun_mp import legacy
+
+            if name in legacy.METHODS:
+                return partial(legacy.NAMES[name], recording=self)
             raise AttributeError(f"'RecordingStream' object has no attribute {name!r}")
         return method.__get__(self)
 

@@ -48,6 +48,7 @@ FLOORS = {
     "rerun_mp.beginning": 3,
     "rerun_mp.fast": 3,
     "rerun_mp.bridge": 3,
+    "rerun_mp.legacy": 3,
     "rerun_mp.opening": 3,
     "rerun_mp.readback": 3,
     "rerun_mp.recording": 3,
