@@ -37,6 +37,7 @@ def test_importing_takes_a_small_part_of_what_importing_rerun_takes(run_python: 
     assert ratio < 0.3
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of those that it has only to say that they are old
 def test_every_public_name_of_rerun_is_there() -> None:
     names = [name for name in dir(theirs) if not name.startswith("_")]
     assert [name for name in names if not hasattr(rr, name)] == []

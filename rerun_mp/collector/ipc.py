@@ -94,8 +94,9 @@ def trust_schema(message: bytes) -> TrustedSchema:
                 raise CorruptionError(f"a component in column {column.name!r} has no name")
     except (pa.ArrowException, ValueError, OSError) as error:
         raise CorruptionError(f"the schema of a shape cannot be read: {error}") from error
-    # rerun-sdk drops chunks that are nothing but timelines, and says so to nobody.
-    if len(set(names)) != len(names) or "rerun.controls.RowId" in names or len(index_columns) == len(names):
+    # A component may have a timeline's name. rerun-sdk drops chunks that are nothing but timelines, and tells nobody.
+    columns = {(position in index_columns, name) for position, name in enumerate(names)}
+    if len(columns) != len(names) or "rerun.controls.RowId" in names or len(index_columns) == len(names):
         raise CorruptionError(f"the schema of a shape names its columns {names}")
     return TrustedSchema(schema, tuple(index_columns), walk.has_dictionary, walk.has_weightless, walk.has_required)
 

@@ -220,7 +220,7 @@ class Encoder:
         form = self._form(descriptors, arrays, timelines, is_static=not indexes, wrap=False)
         columns = [indexes[name] for name in names]
         columns += [_as_lists(arrays[index], column_type) for index, column_type in form.columns]
-        return _encoded(form, columns, len(arrays[0]) if arrays else 0)
+        return _encoded(form, _in_order(columns) if names else columns, len(arrays[0]) if arrays else 0)
 
     def _form(
         self,
@@ -320,6 +320,15 @@ def _encoded(form: Form, columns: list[pa.Array], rows: int) -> EncodedRows:
     with pa.ipc.new_stream(sink, form.schema) as writer:
         writer.write_batch(batch)
     return EncodedRows(form.shape, (sink.getvalue(),), rows, True, form.duplicates)
+
+
+def _in_order(columns: list[pa.Array]) -> list[pa.Array]:
+    """Return the rows in the order of the first timeline, as rerun does, unless they are."""
+    times = columns[0].view(pa.int64()).to_numpy(zero_copy_only=False)
+    if (times[1:] >= times[:-1]).all():
+        return columns
+    order = pa.array(times.argsort(kind="stable"))
+    return [column.take(order) for column in columns]
 
 
 @lru_cache(maxsize=1024)

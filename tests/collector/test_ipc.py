@@ -169,6 +169,12 @@ def test_two_columns_of_one_name_are_refused() -> None:
         trust_schema(twice.serialize().to_pybytes())
 
 
+def test_a_component_may_have_the_name_of_a_timeline() -> None:
+    """As in `set_time("step", ...)` and `AnyValues(step=...)`."""
+    schema = schema_of(step([1]), column(pa.array([[1]]), step([1])[0].name))
+    assert trust_schema(schema.serialize().to_pybytes()).index_columns == (0,)
+
+
 @pytest.mark.parametrize("junk", [b"\xff", b"\0"])
 def test_a_field_whose_name_rerun_would_die_of_is_refused(junk: bytes) -> None:
     """A name that is not UTF-8 aborts a process in rerun-sdk, with no exception; behind a zero it reads nothing."""

@@ -1,0 +1,103 @@
+"""The same programs with both packages: `rerun rrd compare` finds no difference in what they have written."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rerun
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import RunPython
+from tests.harness.recordings import RERUN_BINARY
+from tests.parity import programs
+from tests.parity.archetypes import UNSERIALISABLE, ways
+
+RUNNER = Path(programs.__file__)
+PACKAGES = ("rerun", "rerun_mp")
+
+
+def compare(run_python: RunPython, directory: Path, *arguments: Path) -> int:
+    """Run programs with both packages and compare each file; return how many there are."""
+    for package in PACKAGES:
+        (directory / package).mkdir()
+        for asset in ("asset.obj", "asset.wav", "asset.mp4", "asset.png"):
+            (directory / asset).write_bytes(b"asset")
+        run_python(RUNNER, package, directory / package, *arguments, timeout=120.0).check()
+    names = sorted(path.name for path in (directory / "rerun").iterdir())
+    assert names == sorted(path.name for path in (directory / "rerun_mp").iterdir())
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        differences = [found for found in pool.map(lambda name: difference(directory, name), names) if found]
+    assert not differences, "\n".join(differences)
+    return len(names)
+
+
+def difference(directory: Path, name: str) -> str | None:
+    """Return in what a file differs. Where chunks begin and end is nobody's business, so both are optimised before."""
+    paths = []
+    for package in PACKAGES:
+        paths.append(directory / package / f"{name}.optimised")
+        rerun_rrd("optimize", directory / package / name, "-o", paths[-1]).check_returncode()
+    done = rerun_rrd("compare", "--unordered", *paths)
+    return f"{name}: {done.stderr}" if done.returncode else None
+
+
+def rerun_rrd(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run `rerun rrd`."""
+    return subprocess.run([RERUN_BINARY, "rrd", *arguments], capture_output=True, text=True, check=False)
+
+
+def test_every_archetype_is_made_with_every_argument() -> None:
+    """A new one of rerun's wants to be compared too."""
+    made = ways(rerun)
+    assert sorted(made) == sorted(rerun.archetypes.__all__)
+    for name, calls in made.items():
+        parameters = {f"{name}.{one}" for one in inspect.signature(getattr(rerun.archetypes, name)).parameters}
+        missing = parameters - {f"{name}.{argument}" for call in calls for argument in call} - UNSERIALISABLE
+        assert not missing
+
+
+def test_programs_write_the_same_with_both(run_python: RunPython, tmp_path: Path) -> None:
+    assert compare(run_python, tmp_path) >= 80
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("log"), st.sampled_from(sorted(ways(rerun))), st.integers(0, 2), st.booleans(), st.booleans()),
+    st.tuples(st.just("set_time"), st.sampled_from(("sequence", "duration", "timestamp")), st.integers(0, 9)),
+    st.tuples(
+        st.just("send_columns"), st.sampled_from(("sequence", "duration")), st.lists(st.integers(0, 9), min_size=1)
+    ),
+    st.tuples(st.just("disable_timeline"), st.sampled_from(("sequence", "duration", "timestamp"))),
+    st.tuples(st.just("reset_time")),
+)
+
+
+def check_generated(run_python: RunPython, tmp_path: Path, examples: int) -> None:
+    """Compare so many times as many generated programs as make it worth a process."""
+
+    @settings(max_examples=examples, database=None, suppress_health_check=list(HealthCheck), deadline=None)
+    @given(st.lists(st.lists(STEPS, min_size=5, max_size=60), min_size=20, max_size=20))
+    def check(generated: list[list[tuple[Any, ...]]]) -> None:
+        directory = Path(tempfile.mkdtemp(dir=tmp_path))
+        (directory / "generated.json").write_text(json.dumps(generated))
+        compare(run_python, directory, directory / "generated.json")
+
+    check()
+
+
+def test_generated_programs_write_the_same_with_both(run_python: RunPython, tmp_path: Path) -> None:
+    check_generated(run_python, tmp_path, examples=2)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_many_generated_programs_write_the_same_with_both(run_python: RunPython, tmp_path: Path) -> None:
+    check_generated(run_python, tmp_path, examples=50)
