@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from rerun_mp import session
 from rerun_mp.encoding.frames import RecordingKey
+from rerun_mp.errors import WrongKindError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -313,9 +314,9 @@ def _check_recording(recording: object) -> None:
         raise _not_a_recording(recording)
 
 
-def _not_a_recording(given: object) -> TypeError:
+def _not_a_recording(given: object) -> WrongKindError:
     kind = type(given)
-    return TypeError(
+    return WrongKindError(
         f"argument 'recording': '{kind.__module__}.{kind.__qualname__}' object is no rerun_mp.RecordingStream; "
         "give one, or None for the active one"
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rerun_mp import forking, leftovers, session
 from rerun_mp.active import RecordingState, state_of
 from rerun_mp.encoding.frames import RecordingKey
-from rerun_mp.errors import InvalidArgumentError
+from rerun_mp.errors import InvalidArgumentError, WrongKindError
 
 if TYPE_CHECKING:
     from rerun_mp.settings import Settings
@@ -78,7 +78,7 @@ def begin(
 
 def _check_id(argument: str, value: object) -> None:
     if not isinstance(value, str):
-        raise TypeError(f"argument '{argument}': '{type(value).__name__}' object is not an instance of 'str'")
+        raise WrongKindError(f"argument '{argument}': '{type(value).__name__}' object is not an instance of 'str'")
     if len(value.encode()) > LONGEST_ID:
         raise InvalidArgumentError(
             f"argument '{argument}' has {len(value)} characters; give at most {LONGEST_ID} bytes"

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import operator
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -247,12 +248,14 @@ def send_chunks(chunks: Any, *, recording: Any = None) -> None:
 
 @bridged
 def send_recording_name(name: str, recording: RecordingStream | None = None) -> None:
+    if not isinstance(name, str):
+        raise TypeError(f"argument 'name': '{type(name).__name__}' object is not an instance of 'str'")
     _send_info(recording, name=name)
 
 
 @bridged
 def send_recording_start_time_nanos(nanos: int, recording: RecordingStream | None = None) -> None:
-    _send_info(recording, start_time=nanos)
+    _send_info(recording, start_time=operator.index(nanos))
 
 
 @bridged

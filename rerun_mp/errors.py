@@ -20,11 +20,16 @@ __all__ = [
     "SessionError",
     "SharedMemoryError",
     "ViewerError",
+    "WrongKindError",
 ]
 
 
-class RerunMpError(Exception):
-    """The root of all errors of rerun_mp."""
+class RerunMpError(RuntimeError):
+    """The root of all errors of rerun_mp. Rerun's native code raises `RuntimeError` for most of what these are for."""
+
+
+class WrongKindError(TypeError, AttributeError):
+    """An argument is of a kind that has not what the call needs of it; rerun's Python code raises `AttributeError`."""
 
 
 class InvalidArgumentError(RerunMpError, ValueError):
@@ -50,11 +55,11 @@ class RingFullError(ResourceError):
     """
 
 
-class ViewerError(ResourceError, RuntimeError):
+class ViewerError(ResourceError):
     """A viewer cannot be started, or something else has its port. The recording goes where it went before."""
 
 
-class SessionError(RerunMpError, RuntimeError):
+class SessionError(RerunMpError):
     """The session cannot be founded or joined, or has gone."""
 
 

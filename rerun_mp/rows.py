@@ -355,7 +355,7 @@ def send_columns(
 
     encoder = state.encoder or _new_encoder(state)
     times = encoder.indexes(indexes)
-    descriptors, arrays = encoder.components(columns)
+    descriptors, arrays = encoder.components(list(columns))
     append_columns(state, entity_path, times, descriptors, arrays)
 
 

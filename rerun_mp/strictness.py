@@ -14,9 +14,10 @@ import os
 import sys
 import threading
 import warnings
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from rerun_mp import imports
 from rerun_mp.errors import RingFullError
 from rerun_mp.imports import when_loaded
 
@@ -50,6 +51,30 @@ def _adopt(error_utils: ModuleType) -> None:
     _error_utils = error_utils
     if _was_set:
         error_utils.set_strict_mode(_mode_before_rerun)
+    if not imports.leaves_rerun_alone:
+        # Rerun's modules take it from there when they are loaded, which is after this.
+        error_utils._send_warning_or_raise = partial(_warn_or_raise, error_utils._send_warning_or_raise)  # type: ignore[attr-defined]
+
+
+def _warn_or_raise(
+    theirs: Callable[..., None],
+    message: str,
+    depth_to_user_code: int = 1,
+    *,
+    recording: RecordingStream | None = None,
+    exception_type: type[Exception] = ValueError,
+    warning_type: type[Warning] | None = None,
+) -> None:
+    """Do what rerun's function of that name does; the warning appears at the user's line, not in rerun's code."""
+    from rerun_mp.active import active_state, is_foreign
+
+    if is_foreign(recording) or (recording is None and active_state() is None):
+        kinds: dict[str, Any] = {} if warning_type is None else {"warning_type": warning_type}
+        theirs(message, depth_to_user_code + 1, recording=recording, exception_type=exception_type, **kinds)
+    elif strict_mode():
+        raise exception_type(message)
+    else:
+        warn(message, recording, category=warning_type)
 
 
 def strict_mode() -> bool:
@@ -141,11 +166,11 @@ def refuse(call: str, error: Exception, recording: RecordingStream | None = None
     warn(f"{call}: {type(error).__name__}({error})", recording)
 
 
-def warn(message: str, recording: RecordingStream | None = None) -> None:
-    """Issue rerun's warning at the user's line, and log it to `__warnings`."""
+def warn(message: str, recording: RecordingStream | None = None, *, category: type[Warning] | None = None) -> None:
+    """Issue rerun's warning, or one of a category, at the user's line, and log it to `__warnings`."""
     frames = list(_user_frames())
     level = _level_of(frames[0]) if frames else 2
-    warnings.warn(message, category=_category(), stacklevel=level)
+    warnings.warn(message, category=category or _category(), stacklevel=level)
     context = _context()
     if getattr(context, "sending_warning", False):
         return

@@ -17,7 +17,6 @@ from rerun_mp.encoding.timepoint import (
     sequence_number,
     timestamp_nanos,
 )
-from rerun_mp.strictness import refuse
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -139,14 +138,12 @@ def set_time(
     Raises
     ------
     ValueError
-        If not exactly one of them is given, or the name is empty.
+        If not exactly one of them is given, the name is empty, or a value is NaN.
+    OverflowError
+        If a value is infinite or too large. In either case the time stays what it was; in strict mode or not, as in
+        rerun.
     TypeError
         If a value is of another type.
-
-    Warns
-    -----
-    RerunWarning
-        If a value is NaN, infinite or too large; the time stays what it was. In strict mode this is an error.
 
     Examples
     --------
@@ -178,18 +175,12 @@ def set_time(
 
         rerun.set_time(timeline, recording=recording, sequence=sequence, duration=duration, timestamp=timestamp)  # type: ignore[call-overload]
         return
-    # What is of no possible type raises in either mode, as in rerun. What is of the right type and makes no sense,
-    # such as the NaN of a sensor, must not stop a program that only logs it.
-    try:
-        if sequence is not None:
-            kind, value = TimeKind.SEQUENCE, sequence_number(sequence)
-        elif duration is not None:
-            kind, value = TimeKind.DURATION, duration_nanos(duration)
-        else:
-            kind, value = TimeKind.TIMESTAMP, timestamp_nanos(timestamp)
-    except (ValueError, OverflowError) as error:
-        refuse("set_time", error, recording)
-        return
+    if sequence is not None:
+        kind, value = TimeKind.SEQUENCE, sequence_number(sequence)
+    elif duration is not None:
+        kind, value = TimeKind.DURATION, duration_nanos(duration)
+    else:
+        kind, value = TimeKind.TIMESTAMP, timestamp_nanos(timestamp)
     state = active_state(recording)
     if state is not None:
         state.times.set(name, kind, value)

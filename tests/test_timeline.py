@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from rerun.error_utils import RerunWarning
 
 import rerun_mp as rr
 from rerun_mp.active import RecordingState, state_of
@@ -141,21 +140,18 @@ NO_TIMES = [{"sequence": math.nan}, {"sequence": 2**63}, {"duration": math.inf},
 
 
 @pytest.mark.parametrize("given", NO_TIMES)
-def test_a_value_without_sense_warns_and_the_time_stays(
-    recording: RecordingStream, state: RecordingState, given: dict[str, Any]
+@pytest.mark.parametrize("is_strict", [False, True])
+def test_a_value_without_sense_raises_as_in_rerun_and_the_time_stays(
+    recording: RecordingStream, state: RecordingState, given: dict[str, Any], is_strict: bool
 ) -> None:
     recording.set_time("t", sequence=1)
-    with pytest.warns(RerunWarning, match="^set_time: "):
-        recording.set_time("t", **given)
+    rr.set_strict_mode(is_strict)
+    try:
+        with pytest.raises((ValueError, OverflowError)):
+            recording.set_time("t", **given)
+    finally:
+        rr.set_strict_mode(False)
     assert times_of(state) == {"t": 1}
-
-
-@pytest.mark.parametrize("given", NO_TIMES)
-def test_a_value_without_sense_raises_in_strict_mode(
-    recording: RecordingStream, strict: None, given: dict[str, Any]
-) -> None:
-    with pytest.raises((ValueError, OverflowError)):
-        recording.set_time("t", **given)
 
 
 def test_without_a_recording_nothing_is_set_but_wrong_calls_are_still_wrong() -> None:
