@@ -10,7 +10,9 @@ import pytest
 import rerun as theirs
 
 import rerun_mp as rr
+from tests import names
 from tests.conftest import RunPython
+from tests.harness.programs import ROOT
 
 HEAVY = ("rerun", "rerun_bindings", "numpy", "pyarrow", "psutil", "asyncio", "multiprocessing", "logging", "uuid")
 
@@ -156,3 +158,8 @@ def test_outside_of_a_session_nothing_happens(run_python: RunPython, place: Path
 def test_version_names_both_packages() -> None:
     assert "rerun_mp 0." in rr.version()
     assert f"rerun-sdk {theirs.__version__}" in rr.version()
+
+
+def test_the_table_of_names_is_up_to_date(run_python: RunPython) -> None:
+    """`python -m tests.names > NAMES.md` makes it. In a process of its own, where nothing has loaded more of rerun."""
+    assert (ROOT / "NAMES.md").read_text(encoding="utf-8") == run_python(Path(names.__file__)).check().stdout

@@ -1,0 +1,95 @@
+"""The table of every public name of rerun, and how it is served.
+
+python -m tests.names > NAMES.md
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Iterator
+from types import ModuleType
+
+import rerun
+
+import rerun_mp
+from rerun_mp import fast, legacy
+
+__all__ = ["table"]
+
+OWN = "ours"
+FAST = "ours, standing for rerun's: made in a tenth of the time, and equal to it in every use"
+BRIDGED = "rerun's code, on our recordings"
+THEIRS = "rerun's own"
+MODULE = "rerun's module, under both names one object"
+ONCE = "ours, with a warning that names the successor"
+
+HEAD = """# Every public name of rerun
+
+Made by `python -m tests.names`; a test fails when it does not agree with the rerun-sdk that is installed.
+"""
+
+
+def table() -> str:
+    """Return the tables as Markdown."""
+    parts = [HEAD]
+    for title, rows in (
+        ("Names of the module", module_names()),
+        ("Methods of `RecordingStream`", methods()),
+        ("Names that rerun-sdk 0.12 to 0.22 had, and has not any more", once()),
+    ):
+        parts.append(f"\n## {title}\n\n| name | how it is served |\n| --- | --- |\n")
+        parts += [f"| `{name}` | {how} |\n" for name, how in rows]
+    return "".join(parts)
+
+
+def module_names() -> Iterator[tuple[str, str]]:
+    """Yield each public name of rerun."""
+    for name in sorted(dir(rerun)):
+        if not name.startswith("_"):
+            yield name, _how(name)
+
+
+def _how(name: str) -> str:
+    found, theirs = getattr(rerun_mp, name), getattr(rerun, name)
+    if isinstance(found, ModuleType):
+        return MODULE
+    if found is getattr(fast, name, None):
+        return FAST
+    if str(getattr(found, "__module__", "")).startswith("rerun_mp"):
+        return OWN
+    assert found is theirs, name
+    return BRIDGED if _takes_recording(theirs) else THEIRS
+
+
+def _takes_recording(thing: object) -> bool:
+    try:
+        return not inspect.isclass(thing) and "recording" in inspect.signature(thing).parameters  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+
+
+def methods() -> Iterator[tuple[str, str]]:
+    """Yield each public method of rerun's recordings."""
+    for name in sorted(dir(rerun.RecordingStream)):
+        if not name.startswith("_"):
+            yield name, OWN if name in vars(rerun_mp.RecordingStream) else BRIDGED
+
+
+def once() -> Iterator[tuple[str, str]]:
+    """Yield each name that rerun had."""
+    for name in sorted({*legacy.NAMES, *legacy.MODULES, *legacy.ADVICE, "BlueprintLike", "UUID", "datatypes"}):
+        if name in legacy.ADVICE:
+            yield name, f"an `AttributeError` that says: {legacy.ADVICE[name]}"
+        elif name in legacy.NAMES:
+            yield name, ONCE
+        elif name in legacy.MODULES:
+            yield name, f"the module that has `{legacy.MODULES[name]}` now"
+        else:
+            yield name, "what it was"
+
+
+if __name__ == "__main__":
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        print(table(), end="")
