@@ -77,8 +77,25 @@ from rerun_mp.web_server import serve_web_viewer, start_web_viewer_server
 if TYPE_CHECKING:
     from typing import Any
 
+    import rerun as _rerun
+
     # What `__getattr__` yields. Our own names, above, are wider than rerun's.
     from rerun import *  # type: ignore[assignment]  # noqa: F403
+
+    archetypes = _rerun.archetypes
+    auth = _rerun.auth
+    blueprint = _rerun.blueprint
+    catalog = _rerun.catalog
+    chunk = _rerun.chunk
+    components = _rerun.components
+    encodings = _rerun.encodings
+    error_utils = _rerun.error_utils
+    experimental = _rerun.experimental
+    recording_stream = _rerun.recording_stream
+    server = _rerun.server
+    time = _rerun.time
+    urdf = _rerun.urdf
+    web = _rerun.web
 else:
     # Types are rerun's, because these classes stand for rerun's.
     from rerun_mp.fast import (  # noqa: F401
@@ -157,22 +174,24 @@ make_arrow_fork_safe()
 
 _MISSING = object()
 
+if not TYPE_CHECKING:
+    # Type checkers shall say so when a name is wrong.
 
-def __getattr__(name: str) -> Any:
-    """Return what rerun has under `name`, or had, loading rerun for it. Our own names never get here."""
-    if name.startswith("__") and name not in ("__version__", "__version_info__"):
-        raise AttributeError(f"module 'rerun_mp' has no attribute {name!r}")
-    import rerun
+    def __getattr__(name: str) -> Any:
+        """Return what rerun has under `name`, or had, loading rerun for it. Our own names never get here."""
+        if name.startswith("__") and name not in ("__version__", "__version_info__"):
+            raise AttributeError(f"module 'rerun_mp' has no attribute {name!r}")
+        import rerun
 
-    # Its own `datatypes` asks itself without end.
-    value = getattr(rerun, name, _MISSING) if name != "datatypes" else _MISSING
-    if value is _MISSING:
-        # Not `from rerun_mp import legacy`, which would ask here for it.
-        from rerun_mp.legacy import find
+        # Its own `datatypes` asks itself without end.
+        value = getattr(rerun, name, _MISSING) if name != "datatypes" else _MISSING
+        if value is _MISSING:
+            # Not `from rerun_mp import legacy`, which would ask here for it.
+            from rerun_mp.legacy import find
 
-        return find(name)
-    globals()[name] = value
-    return value
+            return find(name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -50,7 +50,14 @@ class _Entered(threading.local):
 _entered = _Entered()
 
 
-class RecordingStream:
+if TYPE_CHECKING:
+    # What it does not do itself it has of rerun's class, by `__getattr__`.
+    from rerun import RecordingStream as _Theirs
+else:
+    _Theirs = object
+
+
+class RecordingStream(_Theirs):
     """A handle of a recording; every function that takes `recording=` is a method of it too.
 
     Parameters
@@ -207,11 +214,11 @@ class RecordingStream:
         return method.__get__(self)
 
     @property
-    def inner(self) -> Self:
+    def inner(self) -> Self:  # type: ignore[override]
         """This recording, where rerun's own code looks for its native one."""
         return self
 
-    def to_native(self) -> Self:
+    def to_native(self) -> Self:  # type: ignore[override]
         """Return this recording, where rerun's own code asks for its native one."""
         return self
 
@@ -227,7 +234,7 @@ class RecordingStream:
         """Return the application id; None if the recording is disabled."""
         return active.get_application_id(self)
 
-    def get_recording_id(self) -> str | None:
+    def get_recording_id(self) -> str | None:  # type: ignore[override]
         """Return the recording id; None if the recording is disabled."""
         return active.get_recording_id(self)
 
@@ -294,7 +301,7 @@ class RecordingStream:
         """Send the recording to a viewer or server, in place of the sinks that it has. See `rerun_mp.connect_grpc`."""
         routing.connect_grpc(url, default_blueprint=default_blueprint, recording=self)
 
-    def set_sinks(self, *sinks: Sink, default_blueprint: BlueprintLike | None = None) -> None:
+    def set_sinks(self, *sinks: Sink, default_blueprint: BlueprintLike | None = None) -> None:  # type: ignore[override]
         """Send the recording to several sinks, in place of those that it has. See `rerun_mp.set_sinks`."""
         routing.set_sinks(*sinks, default_blueprint=default_blueprint, recording=self)
 

@@ -132,7 +132,7 @@ def _log(
     if recording is not None and is_foreign(recording):
         import rerun
 
-        rerun.log(entity_path, entity, *extra, static=static, recording=recording, strict=strict)  # type: ignore[arg-type]
+        rerun.log(entity_path, entity, *extra, static=static, recording=recording, strict=strict)
         return
     version = active.version  # before anything is looked at that it stands for
     state = active_state(recording)
@@ -345,7 +345,7 @@ def send_columns(
     if recording is not None and is_foreign(recording):
         import rerun
 
-        rerun.send_columns(entity_path, indexes, columns, recording=recording, strict=strict)  # type: ignore[arg-type]
+        rerun.send_columns(entity_path, indexes, columns, recording=recording, strict=strict)
         return
     state = active_state(recording)
     if state is None:

@@ -53,7 +53,7 @@ def module_names() -> Iterator[tuple[str, str]]:
 def _how(name: str) -> str:
     found, theirs = getattr(rerun_mp, name), getattr(rerun, name)
     if isinstance(found, ModuleType):
-        return MODULE
+        return MODULE if found is theirs else "ours, and whatever else rerun's has"
     if found is getattr(fast, name, None):
         return FAST
     if str(getattr(found, "__module__", "")).startswith("rerun_mp"):

@@ -171,4 +171,4 @@ def test_a_dropped_name_warns_in_a_test_that_turns_warnings_into_errors() -> Non
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(DeprecationWarning, match="use set_time"):
-            rr.set_time_sequence("frame", 1)
+            rr.set_time_sequence("frame", 1)  # type: ignore[attr-defined]
