@@ -74,7 +74,9 @@ def _warn_or_raise(
     elif strict_mode():
         raise exception_type(message)
     else:
-        warn(message, recording, category=warning_type)
+        # What is logged says where in rerun's code it was, as rerun has it.
+        stack = _error_utils._build_warning_context_string(skip_first=depth_to_user_code + 1)  # type: ignore[union-attr]
+        warn(message, recording, category=warning_type, stack=stack)
 
 
 def strict_mode() -> bool:
@@ -166,8 +168,14 @@ def refuse(call: str, error: Exception, recording: RecordingStream | None = None
     warn(f"{call}: {type(error).__name__}({error})", recording)
 
 
-def warn(message: str, recording: RecordingStream | None = None, *, category: type[Warning] | None = None) -> None:
-    """Issue rerun's warning, or one of a category, at the user's line, and log it to `__warnings`."""
+def warn(
+    message: str,
+    recording: RecordingStream | None = None,
+    *,
+    category: type[Warning] | None = None,
+    stack: str | None = None,
+) -> None:
+    """Issue rerun's warning, or one of a category, at the user's line, and log it to `__warnings`, with a stack."""
     frames = list(_user_frames())
     level = _level_of(frames[0]) if frames else 2
     warnings.warn(message, category=category or _category(), stacklevel=level)
@@ -178,8 +186,12 @@ def warn(message: str, recording: RecordingStream | None = None, *, category: ty
     try:
         from rerun_mp.rows import log_warning
 
-        stack = (f'File "{f.f_code.co_filename}", line {f.f_lineno}, in {f.f_code.co_name}' for f in frames)
-        log_warning("\n".join((message, *stack)), recording)
+        if stack is None:
+            stack = "\n".join(
+                f'File "{frame.f_code.co_filename}", line {frame.f_lineno}, in {frame.f_code.co_name}'
+                for frame in frames
+            )
+        log_warning(f"{message}\n{stack}", recording)
     finally:
         context.sending_warning = False
 

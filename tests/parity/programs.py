@@ -410,20 +410,22 @@ def static_data_over_and_over(rr: Any) -> None:
 def generated(rr: Any, steps: list[list[Any]]) -> None:
     """Do what a generated program says: steps of a name and arguments."""
     made = ways(rr)
-    for name, *arguments in steps:
+    for number, (name, *arguments) in enumerate(steps):
         if name == "log":
             archetype, way, is_static, has_more = arguments
             calls = made[archetype]
-            given = getattr(rr, archetype)(**calls[way % len(calls)])
+            given = getattr(rr.archetypes, archetype)(**calls[way % len(calls)])
             more = [rr.AnyValues(more=way)] * has_more
-            rr.log(f"{archetype}/{way % len(calls)}/{is_static}{has_more}", given, *more, static=is_static)
+            # A chunk of static rows is forgotten with the next one, and where they begin and end is chance.
+            own = f"static/{number}" if is_static else f"over time/{has_more}"
+            rr.log(f"{archetype}/{way % len(calls)}/{own}", given, *more, static=is_static)
         elif name == "set_time":
-            kind, number = arguments
-            rr.set_time(kind, **{kind: number})
+            kind, time = arguments
+            rr.set_time(kind, **{kind: time})
         elif name == "send_columns":
-            kind, numbers = arguments
-            columns = rr.Scalars.columns(scalars=[float(number) for number in numbers])
-            rr.send_columns(f"columns/{kind}/{len(numbers)}", [rr.TimeColumn(kind, **{kind: numbers})], columns)
+            kind, times = arguments
+            columns = rr.Scalars.columns(scalars=[float(time) for time in times])
+            rr.send_columns(f"columns/{number}", [rr.TimeColumn(kind, **{kind: times})], columns)
         else:
             getattr(rr, name)(*arguments)
 

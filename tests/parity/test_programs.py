@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import rerun
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import RunPython
@@ -83,7 +83,13 @@ STEPS = st.one_of(
 def check_generated(run_python: RunPython, tmp_path: Path, examples: int) -> None:
     """Compare so many times as many generated programs as make it worth a process."""
 
-    @settings(max_examples=examples, database=None, suppress_health_check=list(HealthCheck), deadline=None)
+    @settings(
+        max_examples=examples,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        deadline=None,
+        phases=[Phase.generate],  # a program that differs is short enough, and shrinking it would take minutes
+    )
     @given(st.lists(st.lists(STEPS, min_size=5, max_size=60), min_size=20, max_size=20))
     def check(generated: list[list[tuple[Any, ...]]]) -> None:
         directory = Path(tempfile.mkdtemp(dir=tmp_path))
