@@ -68,6 +68,7 @@ from rerun_mp.rows import log, send_columns
 from rerun_mp.scopes import recording_stream_generator_ctx, shutdown_at_exit, thread_local_stream
 from rerun_mp.series import series
 from rerun_mp.settings import Policy, Settings
+from rerun_mp.sink_status import SinkStatus
 from rerun_mp.sinks import FileSink, GrpcServerSink, GrpcSink
 from rerun_mp.statistics import statistics
 from rerun_mp.strictness import set_strict_mode, strict_mode
@@ -130,6 +131,7 @@ __all__ = [
     "SessionError",
     "Settings",
     "SharedMemoryError",
+    "SinkStatus",
     "Statistics",
     "ViewerError",
     "connect_grpc",

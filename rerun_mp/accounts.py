@@ -33,6 +33,7 @@ from rerun_mp.shm.layout import (
     ProducerWord,
 )
 from rerun_mp.shm.segment import Segment
+from rerun_mp.sink_status import SinkStatus
 
 __all__ = [
     "Account",
@@ -124,6 +125,8 @@ class Statistics:
 
     producers: tuple[Account, ...] = ()
     """In the order of their start; one a process, and a new one after each fork."""
+    sinks: tuple[SinkStatus, ...] = ()
+    """As they were a quarter of a second ago at most."""
 
     @property
     def delivered(self) -> int:

@@ -38,6 +38,14 @@ class SinkSpec:
     checkpoints: int = 0
     """How often the file was to be complete for readers. What comes later is added to it."""
 
+    @property
+    def shown_target(self) -> str:
+        """What the user knows it by."""
+        if self.kind != "serve":
+            return self.target
+        host, port, *_ = json.loads(self.target)
+        return f"{host}:{port}"
+
     def __post_init__(self) -> None:
         if self.claim is not None:
             object.__setattr__(self, "claim", tuple(self.claim))  # JSON has lists

@@ -32,7 +32,7 @@ from rerun_mp.producer import Outcome, Producer
 from rerun_mp.settings import Policy, Settings
 from rerun_mp.shm import leases, segment
 from rerun_mp.shm.doorbell import Ringer
-from rerun_mp.shm.layout import PRODUCER_BYTES, Geometry, Header, Line, Lock, SessionState
+from rerun_mp.shm.layout import PRODUCER_BYTES, Geometry, Header, Kind, Line, Lock, SessionState
 from rerun_mp.shm.transient import close_in_children, no_forks
 from rerun_mp.shm.writer import ForkedError
 from rerun_mp.waiting import Progress, pause_length, wait_until
@@ -213,11 +213,22 @@ class Session:
         try:
             if not wait_until(is_done, timeout, meanwhile=meanwhile):
                 raise FlushTimeoutError(
-                    f"after {timeout} s {len(pending)} slots are not in the store yet. Their rows are safe in shared "
-                    f"memory. The collector's log is in {self.segment.runtime_directory}."
+                    f"after {timeout} s up to {self._rows_in(pending)} rows in {len(pending)} slots are not "
+                    f"stored yet. They are safe in shared memory. The collector's log is in "
+                    f"{self.segment.runtime_directory}."
                 )
         finally:
             progress.close()
+
+    def _rows_in(self, pending: list[tuple[int, int, int]]) -> int:
+        """Return how many rows there may be in slots; those of frames that are stored already count, too."""
+        ring = self.segment.ring
+        rows = 0
+        for slot, _, count in pending:
+            line = ring.geometry.line_word(slot)
+            is_table = ring.words[line + Line.KIND] == Kind.TABLE
+            rows += count - ring.done(slot) if is_table else ring.words[line + Line.ROWS]
+        return max(rows, len(pending))
 
     def _is_stored(self, slot: int, epoch: int, count: int) -> bool:
         line = self.segment.ring.geometry.line_word(slot)

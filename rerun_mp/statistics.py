@@ -1,9 +1,10 @@
-"""What can be asked of the session: how many rows each process has logged, and what became of them."""
+"""What can be asked of the session: how many rows each process has logged, what became of them, how the sinks are."""
 
 from __future__ import annotations
 
 from rerun_mp import session
 from rerun_mp.accounts import Statistics, read_accounts
+from rerun_mp.sink_status import read_sinks
 
 __all__ = ["statistics"]
 
@@ -19,13 +20,18 @@ def statistics() -> Statistics:
     -------
     Statistics
         `producers` has an `Account` for each process, and the sums `logged`, `delivered` and `dropped`. For each of
-        them `logged == delivered + dropped`.
+        them `logged == delivered + dropped`. `sinks` has a `SinkStatus` for each sink: whether it is connected, how far
+        behind it is, since when it is tried again.
 
     Examples
     --------
     >>> import rerun_mp as rr
     >>> for account in rr.statistics().producers:
     ...     print(account.name, account.logged, account.dropped, account.blocked_ns / 1e9)
+    >>> for sink in rr.statistics().sinks:
+    ...     print(sink.target, sink.state, sink.behind_rows)
     """
     joined = session.current()
-    return Statistics() if joined is None else Statistics(tuple(read_accounts(joined.segment)))
+    if joined is None:
+        return Statistics()
+    return Statistics(tuple(read_accounts(joined.segment)), read_sinks(joined.segment))

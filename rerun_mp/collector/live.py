@@ -38,6 +38,7 @@ from rerun_mp.collector.store import RecordingStore
 from rerun_mp.config import Blueprint, SinkSpec
 from rerun_mp.errors import CorruptionError, FlushTimeoutError, ResourceError
 from rerun_mp.http2 import speaks_http2
+from rerun_mp.sink_status import SinkStatus
 
 __all__ = ["LiveSink"]
 
@@ -71,6 +72,7 @@ class LiveSink:
         self._spec = spec
         self._store = store
         self._state: State = "connecting"
+        self._since_ns = time.time_ns()
         self._failure: str | None = None
         self._connections = 0
         self._next = 0
@@ -97,6 +99,28 @@ class LiveSink:
     def wake(self) -> None:
         """Say that the recording may have another blueprint. Never waits."""
         self._wake.set()
+
+    def _enter(self, state: State) -> None:
+        if state != self._state:
+            self._state, self._since_ns = state, time.time_ns()
+
+    def report(self) -> SinkStatus:
+        """Return how the sink is, for the user. Any thread may call."""
+        names: dict[State, Any] = {"connecting": "retrying", "following": "connected"}
+        if self._spec.kind == "serve":
+            names = {"connecting": "connected", "following": "connected"}
+        behind_chunks, behind_rows = self._store.behind(self._next)
+        return SinkStatus(
+            *self._store.recording,
+            self._spec.kind,
+            self._spec.shown_target,
+            names.get(self._state, self._state),
+            self._since_ns,
+            behind_rows,
+            behind_chunks,
+            self._missed_chunks,
+            self._failure,
+        )
 
     def status(self) -> dict[str, Any]:
         """Return what can be said of the sink, for people and tests. Any thread may call."""
@@ -148,7 +172,7 @@ class LiveSink:
     def _run(self) -> None:
         pause_secs = RETRY_SECS[0]
         while not self._is_out_of_time():
-            self._state = "connecting"
+            self._enter("connecting")
             if self._answers():
                 connections = self._connections
                 try:
@@ -164,7 +188,7 @@ class LiveSink:
                 break
             self._stopped.wait(pause_secs)
             pause_secs = min(2 * pause_secs, RETRY_SECS[1])
-        self._state = "closed"
+        self._enter("closed")
 
     def _serve(self) -> None:
         """Connect, and follow the store until the sink is stopped or the viewer is gone."""
@@ -220,7 +244,7 @@ class LiveSink:
             try:
                 writer.flush(FLUSH_SECS)
             except FlushTimeoutError as error:
-                self._state = "stalled"
+                self._enter("stalled")
                 if self._is_out_of_time():
                     raise _OutOfTimeError from error
                 if is_new and time.monotonic() > next_look:
@@ -229,7 +253,7 @@ class LiveSink:
                     if not self._answers():
                         raise ResourceError(f"{self._spec.target} does not answer") from error
             else:
-                self._state = "following"
+                self._enter("following")
                 self._failure = None
                 self._progress_at = time.monotonic()
                 self._store.note_seen(self._next)

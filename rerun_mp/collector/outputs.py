@@ -27,6 +27,7 @@ from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import PrivacyError, ResourceError
 from rerun_mp.shm.layout import Header
 from rerun_mp.shm.segment import Segment
+from rerun_mp.sink_status import SinkStatus
 
 __all__ = ["Outputs"]
 
@@ -204,6 +205,14 @@ class Outputs:
         if directory is None:
             return None
         return directories.rescue_path(directory, *key, self._nonce)
+
+    def sinks(self) -> list[SinkStatus]:
+        """Return how each sink is."""
+        found = []
+        for output in list(self._outputs.values()):
+            found += output.store.reports()
+            found += [sink.report() for sink in output.live.values()]
+        return found
 
     def close_live(self, patience: float) -> None:
         """Let the live sinks deliver what they have, as long as none goes without progress for `patience` seconds."""

@@ -44,6 +44,7 @@ from rerun_mp.collector.rerun_sinks import SinkWriter, merge
 from rerun_mp.config import Blueprint, SinkSpec
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import FlushTimeoutError, ResourceError
+from rerun_mp.sink_status import SinkStatus
 
 __all__ = ["RecordingStore"]
 
@@ -57,6 +58,7 @@ SPARE_BYTES = 8 << 20
 RUN_BYTES = 256 << 10
 """Handed to rerun-sdk at once."""
 FOOTER_BYTES_PER_CHUNK = 512
+MOST_MARKS = 4096
 RECENT_BYTES = 32 << 20
 """Flushed chunks kept in memory while live sinks follow, for all of these together."""
 
@@ -112,6 +114,11 @@ class RecordingStore:
         self._rejected_rows = 0
         self._sweep_ids: set[str] = set()
         """Ids of the present sweep's chunks: a collector that repeats it sends them again."""
+        self._marks: deque[tuple[int, int]] = deque([(self._next, 0)], maxlen=MOST_MARKS)
+        """(ordinal of the next chunk, rows flushed in this life until then), after each of the last flushes."""
+        self._since_ns = time.time_ns()
+        """When it was last said that the file is in another state."""
+        self._said_state = ""
         self._seen = 0
         """Ordinal up to which some viewer has got everything."""
         self._lock = threading.Lock()
@@ -398,6 +405,28 @@ class RecordingStore:
             "failure": self._failure,
         }
 
+    def behind(self, ordinal: int) -> tuple[int, int]:
+        """Return how many chunks and rows come from an ordinal on; old chunks count a row each. Any thread may call."""
+        with self._lock:
+            marks = list(self._marks)
+        chunks = max(0, self._next - ordinal)
+        begin = next((mark for mark in marks if mark[0] >= ordinal), marks[-1])
+        return chunks, min(chunks, begin[0] - ordinal if begin[0] > ordinal else 0) + marks[-1][1] - begin[1]
+
+    def reports(self) -> list[SinkStatus]:
+        """Return how the files are, for the user."""
+        target = self._journal.target
+        if target is None:
+            return []
+        purpose = self._part.purpose if self._part else None
+        state: Any = "writing" if purpose == "file" else "resting" if purpose is None else "diverted"
+        if state != self._said_state:
+            self._said_state, self._since_ns = state, time.time_ns()
+        return [
+            SinkStatus(*self.recording, "file", spec.target, state, self._since_ns, 0, 0, 0, self._failure)
+            for spec in (target, *self._journal.copies)
+        ]
+
     def drops(self) -> dict[Reason, Counter[int]]:
         """Return the rows that the store has given up, by reason and producer."""
         return self._journal.drops.by_reason()
@@ -529,6 +558,7 @@ class RecordingStore:
                     self._recent_bytes -= self._recent.popleft()[1].num_bytes
             part.chunks += len(self._unflushed)
             self._next += len(self._unflushed)
+            self._marks.append((self._next, self._marks[-1][1] + sum(chunk.num_rows for chunk in self._unflushed)))
         self._unflushed.clear()
         self._unflushed_bytes = 0
 

@@ -31,6 +31,7 @@ from rerun_mp.shm import leases
 from rerun_mp.shm.doorbell import Bell
 from rerun_mp.shm.layout import Attention, Header, Lock, SessionState
 from rerun_mp.shm.segment import Segment
+from rerun_mp.sink_status import SinkStatus, write_sinks
 
 __all__ = ["Worker", "main"]
 
@@ -47,6 +48,7 @@ IDLE_POLL = 0.25
 WATCH_EVERY = 0.1
 """Seconds between two looks at who has died."""
 GUARD_EVERY = 1.0
+STATUS_EVERY = 0.2
 OFFER_EVERY = 5.0
 """Seconds between two attempts to use slots for which there was no memory."""
 ALREADY_RUNNING = 3
@@ -97,6 +99,8 @@ class Worker:
         self.bell = Bell(joined.nonce)
         self.watch = ProducersWatch(joined, descriptor, self.sweeper)
         self.reports = DropReports(joined, self.outputs, self.watch)
+        self._said_sinks: list[SinkStatus] = []
+        self._next_status = 0.0
         self._tick = min(joined.ring.words[Header.FLUSH_TICK_NS] / 1e9, MOST_TICK)
         """Seconds between two sweeps under load: larger chunks, and less disturbance of the writers' caches."""
         self._gone_since: float | None = None
@@ -133,6 +137,7 @@ class Worker:
                 next_watch = begin + WATCH_EVERY
                 self.watch.look()
                 self.reports.look()
+                self._say_how_sinks_are(begin)
             self.sweeper.free_done()
             if begin >= next_guard:
                 next_guard = begin + GUARD_EVERY
@@ -220,6 +225,17 @@ class Worker:
                 refused.append(chunk)
         self._trial.acquit()
         return refused
+
+    def _say_how_sinks_are(self, now: float) -> None:
+        """Write down how the sinks are, if that has changed."""
+        if now < self._next_status:
+            return
+        self._next_status = now + STATUS_EVERY
+        sinks = self.outputs.sinks()
+        if sinks != self._said_sinks:
+            with contextlib.suppress(OSError):  # there is no room for it, which the next look will find again
+                write_sinks(self.segment, sinks)
+                self._said_sinks = sinks
 
     def _apply_config(self, *, force: bool = False) -> None:
         revision = self.words[Header.CONFIG_REVISION]
