@@ -28,7 +28,7 @@ from rerun_mp import timeline as clock
 from rerun_mp.active import active_state, is_foreign
 from rerun_mp.errors import RerunMpError
 from rerun_mp.imports import when_loaded
-from rerun_mp.readback import BinaryStorage, MemoryStorage
+from rerun_mp.readback import BinaryStorage, CallbackSink, MemoryStorage
 from rerun_mp.sinks import FileSink, GrpcServerSink, GrpcSink
 
 if TYPE_CHECKING:
@@ -389,6 +389,11 @@ def memory_recording(recording: RecordingStream | None = None) -> MemoryStorage:
 @bridged
 def binary_stream(recording: RecordingStream | None = None) -> BinaryStorage:
     return BinaryStorage(_state_of(recording))
+
+
+@bridged
+def set_callback_sink(callback: Callable[[bytes], Any], recording: RecordingStream | None = None) -> None:
+    CallbackSink(_state_of(recording), callback)
 
 
 @bridged

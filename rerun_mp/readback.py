@@ -1,4 +1,4 @@
-"""Sinks that the program reads back itself: `memory_recording` and `binary_stream`.
+"""Sinks that the program reads back itself: `memory_recording`, `binary_stream`, and the callback of notebooks.
 
 Rows go the way of all rows, through the ring and the collector, into a file of the session's spool. Reading begins
 another file, which completes the one before, and returns what that one holds. So what is read has been stored, comes
@@ -9,6 +9,7 @@ An object belongs to the process that made it. Any thread may read.
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from typing import TYPE_CHECKING
@@ -17,12 +18,16 @@ from rerun_mp import routing
 from rerun_mp.sinks import FileSink
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from rerun_mp.active import RecordingState
     from rerun_mp.config import SinkSpec
 
-__all__ = ["BinaryStorage", "MemoryStorage"]
+__all__ = ["BinaryStorage", "CallbackSink", "MemoryStorage"]
+
+LOOK_EVERY = 0.05
+"""Seconds between two looks whether there is something for a callback."""
 
 
 class Readback:
@@ -38,7 +43,7 @@ class Readback:
         os.makedirs(spool, mode=0o700, exist_ok=True)
         self._directory = mkdtemp(prefix="readback-", dir=spool)
         self._mutex = threading.Lock()
-        self._number = 0
+        self._number = self._size = 0
         self._spec = self._begin()
 
     def _begin(self) -> SinkSpec:
@@ -47,6 +52,19 @@ class Readback:
         spec = FileSink(path, write_footer=False).spec(None)
         routing.tell(self._state, (spec,))
         return spec
+
+    def has_grown(self) -> bool:
+        """Say whether the collector has written something since it was last said that it has not."""
+        try:
+            size = os.path.getsize(self._spec.target)
+        except OSError:
+            return False
+        has_grown, self._size = size != self._size, size
+        return has_grown
+
+    def is_set(self) -> bool:
+        """Say whether the recording still goes here."""
+        return any(sink.target == self._spec.target for sink in self._state.sinks)
 
     def take(self) -> bytes:
         """Return what has been logged since the last call; nothing, if that is no row and no blueprint.
@@ -60,7 +78,7 @@ class Readback:
         """
         with self._mutex:
             taken = self._spec.target
-            if any(sink.target == taken for sink in self._state.sinks):
+            if self.is_set():
                 self._spec = self._begin()
             try:
                 with open(taken, "rb") as file:
@@ -115,6 +133,41 @@ class BinaryStorage:
     def flush(self, timeout_sec: float = 1e38) -> None:
         """Wait until everything that this process has logged is stored. Raises as `rerun_mp.flush`."""
         routing.flush(timeout_sec)
+
+
+class CallbackSink:
+    """Calls the user back with what there is, from a thread of its own: what notebooks show.
+
+    Until the recording gets another sink, or the program ends; what is stored by then is given to the callback.
+    """
+
+    def __init__(self, state: RecordingState, callback: Callable[[bytes], Any]) -> None:
+        self._readback = Readback(state)
+        self._callback = callback
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="rerun_mp-callback", daemon=True)
+        self._pid = os.getpid()
+        self._thread.start()
+        atexit.register(self._end)
+
+    def _run(self) -> None:
+        while self._readback.is_set() and not self._ends.wait(LOOK_EVERY):
+            if self._readback.has_grown():
+                self._give()
+        if not self._ends.is_set():
+            self._give()
+
+    def _give(self) -> None:
+        content = self._readback.take()
+        if content:
+            self._callback(content)
+
+    def _end(self) -> None:
+        if os.getpid() == self._pid and self._readback.is_set():
+            self._ends.set()
+            self._thread.join()
+            routing.flush()
+            self._give()
 
 
 def _count(content: bytes) -> int:

@@ -74,6 +74,48 @@ def test_what_is_read_of_a_stream_is_one_stream(run_python: RunPython, tmp_path:
     assert [row.entity_path for row in rows_of(tmp_path / "whole.rrd")] == 4 * ["scalar"]
 
 
+def test_a_callback_gets_everything_up_to_the_programs_end(run_python: RunPython, tmp_path: Path) -> None:
+    """As notebooks ask for it: from the parent and from children, each row once; with another sink it ends."""
+    run_python(
+        """
+        import os, sys, threading
+        import rerun
+        import rerun_mp as rr
+        rr.init("rerun_mp_callback", recording_id="r", send_properties=False)
+        got, file = threading.Event(), open(sys.argv[1], "wb")
+        def callback(content):
+            file.write(content)
+            file.flush()
+            got.set()
+        rr.log("before", rr.Scalars(0.0))
+        rerun.bindings.set_callback_sink(callback, recording=rr.get_data_recording().to_native())
+        assert got.wait(30.0)
+        other = rr.RecordingStream("other", recording_id="o", send_properties=False)
+        parts = []
+        rerun.bindings.set_callback_sink(parts.append, recording=other.to_native())
+        other.log("early", rr.Scalars(1.0))
+        other.save(sys.argv[2])
+        other.log("late", rr.Scalars(1.0))
+        for step in range(100):
+            rr.log("parent", rr.Scalars(step))
+        if os.fork() == 0:
+            for step in range(100):
+                rr.log("child", rr.Scalars(step))
+            os._exit(0)
+        os.wait()
+        """,
+        tmp_path / "stream",
+        tmp_path / "other.rrd",
+    ).check()
+    merged = subprocess.run(
+        [RERUN_BINARY, "rrd", "merge", "-o", tmp_path / "whole.rrd", tmp_path / "stream"], check=False
+    )
+    assert merged.returncode == 0
+    found = Counter(row.entity_path for row in rows_of(tmp_path / "whole.rrd"))
+    assert found == {"before": 1, "parent": 100, "child": 100}
+    assert Counter(row.entity_path for row in rows_of(tmp_path / "other.rrd")) == {"late": 1}
+
+
 PIPED = """
 import sys
 import rerun_mp as rr
