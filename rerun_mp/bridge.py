@@ -80,6 +80,10 @@ def _replace(rerun: ModuleType) -> None:
     for module in (rerun, sys.modules["rerun._send_chunks"]):
         module.send_chunks = send_chunks  # type: ignore[attr-defined]
     rerun.RecordingStream.send_chunks = lambda self, chunks: send_chunks(chunks, recording=self)
+    _native["_spawn"] = rerun.spawn
+    for module in (rerun, sys.modules["rerun.sinks"]):
+        module.spawn = spawn  # type: ignore[attr-defined]
+    rerun.RecordingStream.spawn = lambda self, **options: spawn(recording=self, **options)
     rerun.init = opening.init  # type: ignore[attr-defined]
     for kind in (FileSink, GrpcServerSink, GrpcSink):
         setattr(rerun, kind.__name__, kind)
@@ -348,6 +352,14 @@ def _append_chunk(state: active.RecordingState, entity_path: str, batch: Any) ->
 
 
 # ---- sinks ---------------------------------------------------------------------------------------------------------
+
+
+def spawn(*, recording: Any = None, **options: Any) -> None:
+    """Start a viewer for one of our recordings as `rerun_mp.spawn` does, or for one of rerun's own as rerun does."""
+    if is_foreign(recording) or (recording is None and active_state() is None):
+        _native["_spawn"](recording=recording, **options)
+    else:
+        routing.spawn(recording=recording, **options)
 
 
 @bridged

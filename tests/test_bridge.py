@@ -203,3 +203,24 @@ def test_another_version_of_rerun_is_refused_by_name(run_python: RunPython) -> N
     assert done.returncode == 1
     assert "works with rerun-sdk 0.99.*, not with 0.41" in done.stderr
     assert "pip install" in done.stderr
+
+
+def test_viewers_are_started_as_ours_by_whatever_name(run_python: RunPython) -> None:
+    """Without a display none is started, and the sinks stay, whichever object is asked; rerun's own would fail."""
+    run_python(
+        """
+        import warnings
+        import rerun
+        import rerun_mp as rr
+        rr.init("rerun_mp_bridge")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            rerun.spawn(port=19)
+            rerun.get_global_data_recording().spawn(port=19)
+            rr.get_global_data_recording().spawn(port=19)
+        assert len(caught) == 3
+        assert all("there is no display" in str(one.message) and one.filename == __file__ for one in caught), caught
+        assert rr.get_data_recording().state.sinks == ()
+        """,
+        env={"DISPLAY": None, "WAYLAND_DISPLAY": None},
+    ).check()
