@@ -50,6 +50,10 @@ __all__ = [
 ]
 
 
+DROPS = "dropped.json"
+"""The file of what stores have given up."""
+
+
 class Reason(IntEnum):
     """Why a row was dropped. The number is its word in the header, after `Header.DROPPED`."""
 
@@ -223,11 +227,8 @@ def write_store_drops(segment: Segment, drops: StoreDrops) -> None:
     OSError
         If it cannot be written.
     """
-    directories.ensure_private(segment.runtime_directory)
-    path = _drops_path(segment)
-    with open(path + ".new", "w", encoding="utf-8") as file:
-        json.dump({int(reason): dict(owners) for reason, owners in drops.items()}, file)
-    os.replace(path + ".new", path)
+    said = {int(reason): dict(owners) for reason, owners in drops.items()}
+    directories.replace_file(segment.runtime_directory, DROPS, json.dumps(said))
 
 
 def totals(accounts: Iterable[Account]) -> Counter[Reason]:
@@ -288,4 +289,4 @@ def _ended_path(segment: Segment) -> str:
 
 
 def _drops_path(segment: Segment) -> str:
-    return os.path.join(segment.runtime_directory, "dropped.json")
+    return os.path.join(segment.runtime_directory, DROPS)

@@ -32,6 +32,7 @@ __all__ = [
     "hold",
     "is_claimed",
     "remove_tree",
+    "replace_file",
     "rescue_base",
     "rescue_path",
     "runtime_base",
@@ -92,6 +93,21 @@ def bases_for_new_session() -> Iterator[tuple[str, str]]:
         for base in made:
             _remove_if_empty(base)
         raise
+
+
+def replace_file(directory: str, name: str, text: str) -> None:
+    """Replace a file of a session's directory by one that says `text`; readers see the old one or the new one.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    ensure_private(directory)
+    path = os.path.join(directory, name)
+    with open(path + ".new", "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(path + ".new", path)
 
 
 def claim_file(path: str, session: str) -> tuple[int, int, int]:

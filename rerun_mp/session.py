@@ -729,11 +729,7 @@ def write_config(joined: Segment, config: SessionConfig) -> None:
     """
     text = config.to_json()
     for directory in (joined.spool_directory, joined.runtime_directory):
-        directories.ensure_private(directory)
-        path = os.path.join(directory, CONFIG_NAME)
-        with open(path + ".new", "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(path + ".new", path)
+        directories.replace_file(directory, CONFIG_NAME, text)
 
 
 # ---- exit and fork -------------------------------------------------------------------------------------------------

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["SinkStatus", "read_sinks", "write_sinks"]
 
 
+NAME = "sinks.json"
+
+
 class SinkStatus(NamedTuple):
     """How one sink of one recording is; see `rerun_mp.statistics`."""
 
@@ -50,21 +53,13 @@ def write_sinks(segment: Segment, sinks: Sequence[SinkStatus]) -> None:
     OSError
         If it cannot be written.
     """
-    directories.ensure_private(segment.runtime_directory)
-    path = _path(segment)
-    with open(path + ".new", "w", encoding="utf-8") as file:
-        json.dump(sinks, file)
-    os.replace(path + ".new", path)
+    directories.replace_file(segment.runtime_directory, NAME, json.dumps(sinks))
 
 
 def read_sinks(segment: Segment) -> tuple[SinkStatus, ...]:
     """Return what was last said of each; nothing, if that is not there yet or cannot be read."""
     try:
-        with open(_path(segment), encoding="utf-8") as file:
+        with open(os.path.join(segment.runtime_directory, NAME), encoding="utf-8") as file:
             return tuple(SinkStatus(*one) for one in json.load(file))
     except (OSError, ValueError, TypeError):
         return ()
-
-
-def _path(segment: Segment) -> str:
-    return os.path.join(segment.runtime_directory, "sinks.json")

@@ -22,6 +22,7 @@ import pytest
 from tests.harness.leftovers import Leftovers, Machine
 from tests.harness.programs import ROOT, Finished, Program
 from tests.harness.recordings import Row, rows_of, verify
+from tests.harness.requirements import need
 from tests.harness.viewers import HeadlessViewer, start_headless_viewer, vulkan_missing
 
 LEFTOVER_SECS = 30.0
@@ -193,12 +194,7 @@ def artifacts() -> Path:
 @pytest.fixture
 def headless_viewer(tmp_path: Path, place: Path) -> Iterator[HeadlessViewer]:
     """Run a real Viewer without a window; skip, naming what is missing, unless RERUN_MP_REQUIRE_VIEWER is set."""
-    missing = vulkan_missing()
-    if missing is not None:
-        message = f"a headless Viewer needs {missing}"
-        if os.environ.get("RERUN_MP_REQUIRE_VIEWER"):
-            pytest.fail(message)
-        pytest.skip(message)
+    need(vulkan_missing(), "RERUN_MP_REQUIRE_VIEWER")
     viewer = start_headless_viewer(tmp_path)
     try:
         yield viewer

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 import pytest
 
 from tests.harness.programs import ROOT
+from tests.harness.requirements import need
 from tests.protocol.checks import CHECKS
 from tests.protocol.spin import MODELS, Check, missing_programs, run
 
@@ -18,10 +18,7 @@ MODULES = ("shm", "collector", ".", "encoding")
 @pytest.fixture(scope="module")
 def _spin() -> None:
     missing = missing_programs()
-    if missing is not None:
-        if os.environ.get("RERUN_MP_REQUIRE_SPIN"):
-            pytest.fail(f"{missing} is not installed")
-        pytest.skip(f"the models are checked with {missing}, not installed here (Debian: apt-get install spin gcc)")
+    need(missing and f"{missing} (Debian: spin and gcc)", "RERUN_MP_REQUIRE_SPIN")
 
 
 @pytest.mark.usefixtures("_spin")

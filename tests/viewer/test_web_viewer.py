@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-import pytest
 
 from tests.conftest import RunPython, StartPython
 from tests.harness.browsers import browser, browser_missing
 from tests.harness.programs import wait_until
+from tests.harness.requirements import need
 
 SHOWING = """
 import os, sys
@@ -47,12 +47,7 @@ signal.pause()
 def test_a_browser_shows_what_forked_workers_have_logged(
     start_python: StartPython, tmp_path: Path, artifacts: Path
 ) -> None:
-    missing = browser_missing()
-    if missing is not None:
-        message = f"a look at the web viewer needs {missing}"
-        if os.environ.get("RERUN_MP_REQUIRE_BROWSER"):
-            pytest.fail(message)
-        pytest.skip(message)
+    need(browser_missing(), "RERUN_MP_REQUIRE_BROWSER")
     os.mkfifo(tmp_path / "end")
     program = start_python(SHOWING, tmp_path / "end")
     program.wait_for_output("\n")
