@@ -56,7 +56,12 @@ messages = {}
 for number, (call, source) in enumerate(json.loads(sys.argv[2])):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        eval(source)
+        try:
+            eval(source)
+        except Exception as error:
+            raised = [str(error)]
+        else:
+            raised = []
     lax = [str(warning.message) for warning in caught]
     rr.set_strict_mode(True)
     try:
@@ -64,20 +69,24 @@ for number, (call, source) in enumerate(json.loads(sys.argv[2])):
     except Exception as error:
         strict = f"raised {error}"
     rr.set_strict_mode(False)
-    messages[call] = (lax, strict)
+    messages[call] = (lax, raised, strict)
     rr.log("good", rr.Scalars(float(number)))
 print(json.dumps(messages))
 """
 
 
 def test_a_wrong_call_warns_or_raises_and_costs_only_itself(run_python: RunPython, tmp_path: Path) -> None:
-    """One warning by default, an exception in strict mode; the rows and times around it stay as they are."""
+    """One warning by default, an exception in strict mode; the rows and times around it stay as they are.
+
+    A time that is none raises in either mode, as in rerun.
+    """
     path, sources = tmp_path / "out.rrd", [(call, source) for call, (source, _) in WRONG_CALLS.items()]
     messages = json.loads(run_python(ALL_WRONG_CALLS, path, json.dumps(sources)).check().stdout)
-    for call, (_, named) in WRONG_CALLS.items():
-        lax, strict = messages[call]
-        assert len(lax) == 1, call
-        assert named in lax[0], call
+    for call, (source, named) in WRONG_CALLS.items():
+        lax, raised, strict = messages[call]
+        assert bool(raised) == source.startswith("rr.set_time"), call
+        assert len(lax + raised) == 1, call
+        assert named in (lax + raised)[0], call
         assert strict.startswith("raised"), call
         assert named in strict, call
     verify(path)

@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import RunPython, StartPython
 from tests.harness.leftovers import Machine
 from tests.harness.programs import wait_until
-from tests.harness.recordings import Row, rows_of, verify
+from tests.harness.recordings import Row, count_rows, rows_of, verify
 from tests.harness.sessions import SessionWatch, is_running
 
 END_SECS = 5.0
@@ -292,9 +292,8 @@ def test_a_killed_collector_is_replaced(roles: tuple[str, ...], start_python: St
     done = program.wait(timeout_secs=60.0).check()
 
     expected = {name: int(steps) for name, steps in map(str.split, done.stdout.splitlines())}
-    rows = checked_rows(path)
-    assert Counter(row.entity_path for row in rows) == expected
-    assert len({(row.entity_path, row.times["step"]) for row in rows}) == len(rows)
+    verify(path)
+    assert count_rows(path, timeline="step") == expected
     assert list(tmp_path.glob("*.rrd*")) == [path]
 
 
