@@ -17,7 +17,6 @@ loads rerun. The collector, which writes by rerun's own recordings, does without
 from __future__ import annotations
 
 import functools
-import inspect
 import operator
 import os
 import sys
@@ -92,7 +91,7 @@ def _replace(rerun: ModuleType) -> None:
 def bridged(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate what replaces rerun's function of the same name for our recordings."""
     name = function.__name__
-    position = list(inspect.signature(function).parameters).index("recording")
+    position = function.__code__.co_varnames.index("recording")  # type: ignore[attr-defined]
 
     @functools.wraps(function)
     def bridge(*args: Any, **kwargs: Any) -> Any:

@@ -9,14 +9,11 @@ end of a pipe that the kernel closes with the process. Forked children do not ke
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import select
 import sys
 import time
 from typing import TYPE_CHECKING
 
-from rerun_mp import viewer
 from rerun_mp.errors import InvalidArgumentError, ViewerError
 from rerun_mp.strictness import warn
 
@@ -25,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app_url", "serve_web_viewer", "start_web_viewer_server"]
 
+LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 9090
 START_SECS = 30.0
 LOOK_EVERY = 0.02
@@ -78,7 +76,7 @@ def start_web_viewer_server(port: int = 0) -> str:
     global _url
     if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port < 1 << 16:
         raise InvalidArgumentError(f"port is {port!r}; give a number from 0 to 65535, 0 for a free one")
-    _url = f"http://{viewer.LOOPBACK}:{_serve(port)}"
+    _url = f"http://{LOOPBACK}:{_serve(port)}"
     return _url
 
 
@@ -133,7 +131,11 @@ def app_url(default: Callable[[], str]) -> str:
 
 def _serve(port: int) -> int:
     """Start a server and return the port on which it listens."""
-    command = [viewer.program(), "--serve-web", f"--web-viewer-port={port}", f"--bind={viewer.LOOPBACK}", SOMEWHERE]
+    import select
+
+    from rerun_mp import viewer
+
+    command = [viewer.program(), "--serve-web", f"--web-viewer-port={port}", f"--bind={LOOPBACK}", SOMEWHERE]
     shell, life, leash = _launch(command)
     try:
         deadline = time.monotonic() + START_SECS
@@ -158,6 +160,8 @@ def _serve(port: int) -> int:
 
 def _launch(command: list[str]) -> tuple[int, int, int]:
     """Return the shell's pid, what is readable when it has ended, and what it must not outlive."""
+    import fcntl
+
     life, life_writer = os.pipe()
     leash_reader, leash = os.pipe()
     # Out of the way of the numbers that the child's descriptors get.
