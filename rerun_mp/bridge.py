@@ -91,7 +91,7 @@ def _replace(rerun: ModuleType) -> None:
 def bridged(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate what replaces rerun's function of the same name for our recordings."""
     name = function.__name__
-    position = function.__code__.co_varnames.index("recording")  # type: ignore[attr-defined]
+    position = function.__code__.co_varnames.index("recording")
 
     @functools.wraps(function)
     def bridge(*args: Any, **kwargs: Any) -> Any:
