@@ -66,7 +66,7 @@ def begin(
     if not _is_enabled(is_enabled):
         return None
     joined = session.found_or_join(settings)
-    if joined.is_founder:
+    if joined.is_founder and joined.settings.recover:
         leftovers.recover_in_background()
     forking.load_before_forks(*NEEDED_FOR_LOGGING)
     key = RecordingKey(application_id, recording_id or joined.default_recording_id(application_id))

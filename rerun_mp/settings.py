@@ -53,6 +53,17 @@ def _seconds(variable: str, default: float | None) -> float | None:
     return seconds
 
 
+def _switch(variable: str, *, default: bool) -> bool:
+    text = os.environ.get(variable)
+    if text is None:
+        return default
+    if text.strip().lower() in ("1", "true", "on", "yes"):
+        return True
+    if text.strip().lower() in ("0", "false", "off", "no"):
+        return False
+    raise _unreadable(text, variable, "on or off")
+
+
 def _policy(variable: str, default: Policy) -> Policy:
     text = os.environ.get(variable)
     if text is None:
@@ -95,6 +106,8 @@ class Settings:
     """Seconds between two sweeps of the collector under load; an idle one is woken at once. RERUN_MP_FLUSH_TICK."""
     exit_timeout: float = field(default_factory=lambda: _seconds("RERUN_MP_EXIT_TIMEOUT", 60.0) or 0.0)
     """Seconds that a process waits at its exit for its rows and files at most. RERUN_MP_EXIT_TIMEOUT."""
+    recover: bool = field(default_factory=lambda: _switch("RERUN_MP_RECOVER", default=True))
+    """Whether `init` recovers what killed programs of this user left, in the background. RERUN_MP_RECOVER: on or off."""
 
     def __post_init__(self) -> None:
         for name in ("ring_bytes", "slot_bytes", "spool_bytes", "producers"):
@@ -107,5 +120,7 @@ class Settings:
                 continue
             if not isinstance(value, int | float) or not 0 <= value < MOST_SECONDS:
                 raise InvalidArgumentError(f"{name}={value!r} is not a number of seconds from 0 on")
+        if not isinstance(self.recover, bool):
+            raise InvalidArgumentError(f"recover={self.recover!r} is neither True nor False")
         if not isinstance(self.policy, Policy):
             raise InvalidArgumentError(f"policy={self.policy!r} is not a rerun_mp.Policy, such as Policy.DROP")

@@ -18,6 +18,7 @@ VARIABLES: list[tuple[str, str, str, Any]] = [
     ("block_timeout", "RERUN_MP_BLOCK_TIMEOUT", "2.5", 2.5),
     ("flush_tick", "RERUN_MP_FLUSH_TICK", "0", 0.0),
     ("exit_timeout", "RERUN_MP_EXIT_TIMEOUT", "3", 3.0),
+    ("recover", "RERUN_MP_RECOVER", "off", False),
 ]
 
 

@@ -185,6 +185,8 @@ def test_the_next_init_recovers_in_the_background_and_says_so(
     """One line on stderr names the file; the program's own file has its own rows only."""
     path, own = tmp_path / "out.rrd", tmp_path / "next.rrd"
     worst = Worst(start_python, tmp_path, *([path] if has_file else []))
+    assert run_python(NEXT, own, env={"RERUN_MP_RECOVER": "off"}).check().stderr == ""
+    assert worst.is_there()
     done = run_python(NEXT, own).check()
     (line,) = done.stderr.splitlines()
     wait_until(lambda: not worst.is_there(), timeout_secs=30.0, what="the recovery")
