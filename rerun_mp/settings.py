@@ -107,7 +107,7 @@ class Settings:
     exit_timeout: float = field(default_factory=lambda: _seconds("RERUN_MP_EXIT_TIMEOUT", 60.0) or 0.0)
     """Seconds that a process waits at its exit for its rows and files at most. RERUN_MP_EXIT_TIMEOUT."""
     recover: bool = field(default_factory=lambda: _switch("RERUN_MP_RECOVER", default=True))
-    """Whether `init` recovers what killed programs of this user left, in the background. RERUN_MP_RECOVER: on or off."""
+    """Whether `init` recovers what killed programs of this user left, in the background. RERUN_MP_RECOVER: on, off."""
 
     def __post_init__(self) -> None:
         for name in ("ring_bytes", "slot_bytes", "spool_bytes", "producers"):
