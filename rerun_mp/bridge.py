@@ -22,7 +22,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from rerun_mp import active, imports, opening, routing, rows, web_server
+from rerun_mp import active, imports, opening, routing, rows, session, web_server
 from rerun_mp import timeline as clock
 from rerun_mp.active import active_state, is_foreign
 from rerun_mp.errors import RerunMpError
@@ -58,6 +58,7 @@ def install() -> None:
         When it is loaded, if it is a version that this one does not know.
     """
     when_loaded("rerun", _replace)
+    when_loaded("rerun.server", _deliver_before_serving)
 
 
 def _replace(rerun: ModuleType) -> None:
@@ -86,6 +87,20 @@ def _replace(rerun: ModuleType) -> None:
     rerun.init = opening.init  # type: ignore[attr-defined]
     for kind in (FileSink, GrpcServerSink, GrpcSink):
         setattr(rerun, kind.__name__, kind)
+
+
+def _deliver_before_serving(server: ModuleType) -> None:
+    """Have a server that reads files find in them what has been logged, although a collector has to begin before."""
+    theirs = server.Server.__init__
+
+    @functools.wraps(theirs)
+    def begin(self: Any, *args: Any, **kwargs: Any) -> None:
+        joined = session.current()
+        if joined is not None:
+            joined.deliver(joined.settings.exit_timeout)
+        theirs(self, *args, **kwargs)
+
+    server.Server.__init__ = begin
 
 
 def bridged(function: Callable[..., Any]) -> Callable[..., Any]:

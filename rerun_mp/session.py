@@ -339,7 +339,7 @@ class Session:
         owner, timeout = self._owner, self.settings.exit_timeout
         replaced = self._own_sinks(key)
         if replaced:
-            self._deliver_to_present_sinks(timeout)
+            self.deliver(timeout)
         given = {sink.target for sink in sinks}
         if any(sink.checkpoints and sink.target in given for sink in replaced):
             # Complete for readers, and then given again: to be written anew.
@@ -377,7 +377,7 @@ class Session:
             If that takes longer than the session's exit timeout.
         """
         timeout = self.settings.exit_timeout
-        self._deliver_to_present_sinks(timeout)
+        self.deliver(timeout)
         if not any(sink.kind == "file" for sink in self._own_sinks(key)):
             return
 
@@ -414,7 +414,14 @@ class Session:
             return replace(sink, claim=claims[sink.target])
         return replace(sink, claim=directories.claim_file(sink.target, self.segment.nonce.hex()[:8]))
 
-    def _deliver_to_present_sinks(self, timeout: float) -> None:
+    def deliver(self, timeout: float) -> None:
+        """Have what anybody has logged so far with the sinks that are set, as far as they are files.
+
+        Raises
+        ------
+        FlushTimeoutError
+            If that takes longer.
+        """
         # A collector that has yet to start must not learn of the new sinks before it has known the old ones.
         self._await_applied(self._words[Header.CONFIG_REVISION], timeout)
         self.seal()

@@ -224,3 +224,25 @@ def test_viewers_are_started_as_ours_by_whatever_name(run_python: RunPython) -> 
         """,
         env={"DISPLAY": None, "WAYLAND_DISPLAY": None},
     ).check()
+
+
+def test_a_server_of_files_finds_in_them_what_has_been_logged(run_python: RunPython, tmp_path: Path) -> None:
+    """At once, though the collector has only just been started."""
+    (tmp_path / "recordings").mkdir()
+    run_python(
+        """
+        import sys
+        from pathlib import Path
+        import rerun_mp as rr
+        from tests.harness.servers import saved_rows
+        recording = rr.RecordingStream("served", recording_id="r", send_properties=False)
+        recording.log("before", rr.Scalars(1.0))
+        path = Path(sys.argv[1], "run.rrd")
+        recording.save(path)
+        recording.log("after", rr.Scalars(1.0))
+        server = rr.server.Server(datasets={"dataset": path.parent})
+        assert saved_rows(path) == {"before": 1, "after": 1}
+        server.shutdown()
+        """,
+        tmp_path / "recordings",
+    ).check()
