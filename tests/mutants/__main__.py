@@ -31,6 +31,7 @@ TESTS = (
     ("tests/model", "--hypothesis-seed=0"),
 )
 TIMEOUT_SECS = 120.0
+SHARED_MEMORY = Path("/dev/shm")
 
 
 def main() -> int:
@@ -69,18 +70,19 @@ def survives(module: str, mutant: Mutant) -> bool:
 def passes(directory: str, tests: tuple[str, ...]) -> bool:
     """Run tests in a copy."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
-    try:
-        done = subprocess.run(
-            command,
-            check=False,
-            cwd=directory,
-            env=os.environ | {"PYTHONPATH": directory},
-            capture_output=True,
-            timeout=TIMEOUT_SECS,
-        )
-    except subprocess.TimeoutExpired:
-        return False
-    return done.returncode == 0
+    # Files of its own go with the directory, also if it is killed.
+    environment = os.environ | {"PYTHONPATH": directory, "TMPDIR": directory}
+    with subprocess.Popen(
+        command, cwd=directory, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as tests_running:
+        try:
+            return tests_running.wait(TIMEOUT_SECS) == 0
+        except subprocess.TimeoutExpired:
+            tests_running.kill()
+            return False
+        finally:
+            for left in SHARED_MEMORY.glob(f"rmp-*-{tests_running.pid}-*"):
+                left.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":
