@@ -79,6 +79,7 @@ def passes(directory: str, tests: tuple[str, ...]) -> bool:
             return tests_running.wait(TIMEOUT_SECS) == 0
         except subprocess.TimeoutExpired:
             tests_running.kill()
+            tests_running.wait()
             return False
         finally:
             for left in SHARED_MEMORY.glob(f"rmp-*-{tests_running.pid}-*"):
