@@ -16,6 +16,8 @@ from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import InvalidArgumentError, WrongKindError
 
 if TYPE_CHECKING:
+    import uuid
+
     from rerun_mp.settings import Settings
 
 __all__ = ["begin"]
@@ -29,7 +31,7 @@ LONGEST_ID = 0xFFFF
 
 def begin(
     application_id: str,
-    recording_id: str | None,
+    recording_id: str | uuid.UUID | None,
     *,
     is_enabled: bool,
     make_default: bool,
@@ -62,6 +64,7 @@ def begin(
     if not application_id:
         raise InvalidArgumentError("Application ID must not be empty")
     if recording_id is not None:
+        recording_id = str(recording_id)
         _check_id("recording_id", recording_id)
     if not _is_enabled(is_enabled):
         return None

@@ -86,7 +86,7 @@ def init(
         stream = RecordingStream._with(
             begin(
                 application_id,
-                None if recording_id is None else str(recording_id),
+                recording_id,
                 is_enabled=default_enabled,
                 make_default=True,
                 send_properties=send_properties,
@@ -135,7 +135,7 @@ def new_recording(
     stream = RecordingStream._with(
         begin(
             application_id,
-            None if recording_id is None else str(recording_id),
+            recording_id,
             is_enabled=default_enabled,
             make_default=make_default,
             send_properties=True,

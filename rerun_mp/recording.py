@@ -115,7 +115,7 @@ class RecordingStream(_Theirs):
         self._hold(
             begin(
                 application_id,
-                str(recording_id),
+                recording_id,
                 is_enabled=default_enabled,
                 make_default=make_default,
                 send_properties=send_properties,

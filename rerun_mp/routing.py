@@ -318,10 +318,9 @@ def finalize_files(state: RecordingState) -> None:
 def abandon(state: RecordingState) -> None:
     """Complete the files of a recording of which this process has no handle any more. For a destructor."""
     joined = session.current()
-    if joined is None or joined.is_editing():
-        return  # they are complete when the session has ended
-    if any(sink.kind == "file" for sink in state.sinks):
-        finalize_files(state)
+    # If it is in the middle of an edit, they are complete when the session has ended.
+    if joined is not None and not joined.is_editing() and any(sink.kind == "file" for sink in state.sinks):
+        joined.checkpoint(state.key)
 
 
 def replace_sinks(recording: RecordingStream | None, sinks: tuple[Sink, ...], storage: Any) -> None:

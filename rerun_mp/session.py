@@ -338,12 +338,13 @@ class Session:
         """
         owner, timeout = self._owner, self.settings.exit_timeout
         replaced = self._own_sinks(key)
-        if replaced:
-            self.deliver(timeout)
         given = {sink.target for sink in sinks}
         if any(sink.checkpoints and sink.target in given for sink in replaced):
             # Complete for readers, and then given again: to be written anew.
             self.set_sinks(key, ())
+            replaced = []
+        elif replaced:
+            self.deliver(timeout)
 
         def edit(config: SessionConfig) -> SessionConfig:
             spec = config.recording(key) or RecordingSpec(*key)

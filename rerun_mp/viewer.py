@@ -25,7 +25,7 @@ from rerun_mp.http2 import speaks_http2
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["LOOPBACK", "is_there", "program", "start"]
+__all__ = ["LIFE_DESCRIPTOR", "LOOPBACK", "is_there", "life_pipe", "program", "start"]
 
 LOOPBACK = "127.0.0.1"
 CONNECT_SECS = 1.0
@@ -137,14 +137,31 @@ def start(executable: str, arguments: Sequence[str], *, port: int, detached: boo
         os.close(life)
 
 
+def life_pipe() -> tuple[int, int]:
+    """Return the ends of a pipe, the writing one out of the way of the numbers that a child's descriptors get.
+
+    Raises
+    ------
+    ViewerError
+        If there are no descriptors left.
+    """
+    reader = writer = -1
+    try:
+        reader, writer = os.pipe()
+        return reader, fcntl.fcntl(writer, fcntl.F_DUPFD_CLOEXEC, LIFE_DESCRIPTOR + 1)
+    except OSError as error:
+        if reader >= 0:
+            os.close(reader)
+        raise ViewerError(f"no viewer can be started: {error.strerror} (errno {error.errno})") from error
+    finally:
+        if writer >= 0:
+            os.close(writer)
+
+
 def _launch(command: list[str], *, detached: bool) -> int:
     """Start a viewer and return the reading end of the pipe that tells its end."""
-    reader, writer = os.pipe()
+    reader, writer = life_pipe()
     try:
-        # Out of the way of the numbers that the child's descriptors get.
-        held = fcntl.fcntl(writer, fcntl.F_DUPFD_CLOEXEC, LIFE_DESCRIPTOR + 1)
-        os.close(writer)
-        writer = held
         actions = [
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_DUP2, writer, LIFE_DESCRIPTOR),

@@ -22,21 +22,18 @@ if TYPE_CHECKING:
 
 __all__ = ["app_url", "serve_web_viewer", "start_web_viewer_server"]
 
-LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 9090
 START_SECS = 30.0
 LOOK_EVERY = 0.02
-LIFE_DESCRIPTOR = 9
-"""The descriptor on which shell and server hold the pipe that tells their end."""
 SOMEWHERE = "rerun+http://127.0.0.1:9876/proxy"
 """Given an address, `rerun` serves nothing but the web viewer; it does not connect itself."""
 
-SCRIPT = f"""
+SCRIPT = """
 exec 3<&0 </dev/null 4>&2 2>/dev/null
 "$@" 2>&4 3<&- 4>&- &
 server=$!
 exec 4>&-
-(cat <&3 >/dev/null; kill "$server") {LIFE_DESCRIPTOR}>&- &
+(cat <&3 >/dev/null; kill "$server") {life}>&- &
 exec 3<&-
 wait "$server"
 """
@@ -74,9 +71,11 @@ def start_web_viewer_server(port: int = 0) -> str:
     'http://127.0.0.1:40123'
     """
     global _url
+    from rerun_mp import viewer
+
     if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port < 1 << 16:
         raise InvalidArgumentError(f"port is {port!r}; give a number from 0 to 65535, 0 for a free one")
-    _url = f"http://{LOOPBACK}:{_serve(port)}"
+    _url = f"http://{viewer.LOOPBACK}:{_serve(port)}"
     return _url
 
 
@@ -135,7 +134,7 @@ def _serve(port: int) -> int:
 
     from rerun_mp import viewer
 
-    command = [viewer.program(), "--serve-web", f"--web-viewer-port={port}", f"--bind={LOOPBACK}", SOMEWHERE]
+    command = [viewer.program(), "--serve-web", f"--web-viewer-port={port}", f"--bind={viewer.LOOPBACK}", SOMEWHERE]
     shell, life, leash = _launch(command)
     try:
         deadline = time.monotonic() + START_SECS
@@ -160,23 +159,20 @@ def _serve(port: int) -> int:
 
 def _launch(command: list[str]) -> tuple[int, int, int]:
     """Return the shell's pid, what is readable when it has ended, and what it must not outlive."""
-    import fcntl
+    from rerun_mp import viewer
 
-    life, life_writer = os.pipe()
+    life, held = viewer.life_pipe()
     leash_reader, leash = os.pipe()
-    # Out of the way of the numbers that the child's descriptors get.
-    held = fcntl.fcntl(life_writer, fcntl.F_DUPFD_CLOEXEC, LIFE_DESCRIPTOR + 1)
-    os.close(life_writer)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RERUN_MP_")}
     try:
         shell = os.posix_spawn(
             "/bin/sh",
-            ["/bin/sh", "-c", SCRIPT, "sh", *command],
+            ["/bin/sh", "-c", SCRIPT.format(life=viewer.LIFE_DESCRIPTOR), "sh", *command],
             environment | {"RUST_LOG": "error"},
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, leash_reader, 0),
                 (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-                (os.POSIX_SPAWN_DUP2, held, LIFE_DESCRIPTOR),
+                (os.POSIX_SPAWN_DUP2, held, viewer.LIFE_DESCRIPTOR),
             ],
             setpgroup=0,
             setsigmask=[],

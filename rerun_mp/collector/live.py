@@ -107,8 +107,6 @@ class LiveSink:
     def report(self) -> SinkStatus:
         """Return how the sink is, for the user. Any thread may call."""
         names: dict[State, Any] = {"connecting": "retrying", "following": "connected"}
-        if self._spec.kind == "serve":
-            names = {"connecting": "connected", "following": "connected"}
         behind_chunks, behind_rows = self._store.behind(self._next)
         return SinkStatus(
             *self._store.recording,

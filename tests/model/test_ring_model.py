@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -29,7 +28,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from rerun_mp.accounts import read_accounts
@@ -50,6 +48,7 @@ from rerun_mp.shm.ring import Ring
 from rerun_mp.shm.writer import ForkedError, SlotWriter
 from rerun_mp.table import TableRow
 from tests.collector.made_frames import RECORDING, SCALARS, scalars_frame
+from tests.model.histories import check
 from tests.model.mortal import DiedError, Life, attach
 
 GEOMETRY = Geometry(slot_bytes=8192, slots=12, producers=4)
@@ -469,20 +468,6 @@ def frame(name: str, numbers: list[int], producer: Producer) -> Rows:
     made = scalars_frame([float(number) for number in numbers], row_id=producer._row_ids.mint(len(numbers)))
     body = bytes(made.body)
     return Rows(SCALARS, b"/" + name.encode(), (body,), len(body), len(numbers), FrameKind.ROWS)
-
-
-def check(machine: type[RingMachine], examples: int, steps: int, *, is_shrunk: bool = True) -> None:
-    """Run so many histories of so many steps at most."""
-    chosen = settings(
-        max_examples=examples,
-        stateful_step_count=steps,
-        deadline=None,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-        phases=[phase for phase in Phase if is_shrunk or phase in (Phase.explicit, Phase.generate)],
-        print_blob=True,
-    )
-    run_state_machine_as_test(machine, settings=chosen)
 
 
 def test_every_history_delivers_what_returned_once() -> None:

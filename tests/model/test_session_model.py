@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from rerun.chunk import RrdReader
 
 from tests.harness.programs import Program, wait_until
 from tests.harness.recordings import rows_of, verify
 from tests.harness.sessions import SessionWatch
+from tests.model.histories import check
 
 AGENT = Path(__file__).with_name("agent.py")
 ANSWER_SECS = 60.0
@@ -297,33 +297,23 @@ class SessionMachine(RuleBasedStateMachine):
         assert not strange, f"{strange} were never logged"
 
 
-def check(place: Path, examples: int, steps: int) -> None:
-    """Run so many histories of so many steps at most."""
-    chosen = settings(
-        max_examples=examples,
-        stateful_step_count=steps,
-        deadline=None,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-        # Real processes do not do the same again, which shrinking needs.
-        phases=[Phase.generate],
-        print_blob=True,
-    )
+def check_in(place: Path, examples: int, steps: int) -> None:
+    """Run so many histories; real processes do not do the same again, which shrinking needs."""
 
     class Placed(SessionMachine):
         pass
 
     Placed.place = place
-    run_state_machine_as_test(Placed, settings=chosen)
+    check(Placed, examples, steps, is_shrunk=False)
 
 
 def test_real_processes_deliver_what_returned_once(place: Path) -> None:
     """Whoever is killed, at whatever moment."""
-    check(place, examples=4, steps=15)
+    check_in(place, examples=4, steps=15)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 def test_many_real_histories_deliver_what_returned_once(place: Path) -> None:
     """Whoever is killed, at whatever moment."""
-    check(place, examples=300, steps=40)
+    check_in(place, examples=300, steps=40)
