@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rerun_mp.encoding.chains import chain_slots
 from rerun_mp.encoding.frames import FrameKind, Rows, pack_rows_head, pack_shape
+from rerun_mp.errors import SessionEndedError
 from rerun_mp.shm.writer import ForkedError
 
 if TYPE_CHECKING:
@@ -102,6 +103,8 @@ class BlobAppend:
             if self._producer.is_intact:
                 raise
             return False
+        except SessionEndedError:
+            return False  # the long way knows whether there is another producer
 
     def _append_frame(self, entity_path: bytes, times: list[int], view: memoryview) -> bool:
         shape, before, packed, between, after = self._template

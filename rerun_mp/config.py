@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import CorruptionError
 
-__all__ = ["Blueprint", "RecordingSpec", "SessionConfig", "SinkSpec"]
+__all__ = ["Blueprint", "RecordingSpec", "Scope", "SessionConfig", "SinkSpec"]
 
 SinkKind = Literal["file", "grpc", "serve"]
 
@@ -28,7 +28,7 @@ class SinkSpec:
     target: str
     """Absolute real path of a file, URL of a gRPC server, or the options of one of our own: `sinks.GrpcServerSink`."""
     owner: int = 0
-    """Token of the process that set it; 0 for the process that founded the session."""
+    """Token of the process that set it; 0 for the process that founded the session, and in a store."""
     write_footer: bool = True
     blueprint: str | None = None
     """Default blueprint, as base64 of an .rrd with one blueprint store."""
@@ -51,6 +51,21 @@ class SinkSpec:
             object.__setattr__(self, "claim", tuple(self.claim))  # JSON has lists
 
 
+class Scope(NamedTuple):
+    """A process that set sinks of its own, which take its rows and those of the processes that descend from it.
+
+    Rows say by their producer in which scope they are, the innermost one. What takes the whole of a recording (sinks
+    of the session's founder, and of the process that began the recording) needs none.
+    """
+
+    token: int
+    """The process's, as in `SinkSpec.owner`."""
+    parent: int
+    """Token of the scope that it is in itself; 0 for none."""
+    process: tuple[int, int]
+    """Its id, and when it started, so that children which inherited nothing find their parent here."""
+
+
 class Blueprint(NamedTuple):
     """A blueprint that the user has sent, for every sink of a recording."""
 
@@ -71,6 +86,12 @@ class RecordingSpec:
     """When it began, nanoseconds since the epoch, if that is to be among its properties."""
     blueprint: Blueprint | None = None
     """The last one that was sent."""
+    founder: int = 0
+    """Token of the process that began it."""
+
+    def is_whole(self, sink: SinkSpec) -> bool:
+        """Whether a sink takes the whole recording, not only what one process and its descendants log."""
+        return sink.owner in (0, self.founder)
 
     @property
     def key(self) -> RecordingKey:
@@ -86,12 +107,26 @@ class SessionConfig:
     default: RecordingKey | None = None
     """The recording that processes which join have by default."""
     recordings: tuple[RecordingSpec, ...] = field(default=())
+    scopes: tuple[Scope, ...] = ()
     rescue_directory: str | None = None
     """Where rows without a file go at the end. Set by a recovery: otherwise such rows are not wanted."""
 
     def recording(self, key: RecordingKey) -> RecordingSpec | None:
         """Return the spec of `key`, if it is known."""
         return next((spec for spec in self.recordings if spec.key == key), None)
+
+    def scope_of(self, process: tuple[int, int]) -> int | None:
+        """Return the token of the scope that a process has opened, if it has."""
+        return next((scope.token for scope in reversed(self.scopes) if scope.process == process), None)
+
+    def around(self, token: int) -> frozenset[int]:
+        """Return the tokens of a scope and of all that it lies in; none for a token that is not known."""
+        parents = {scope.token: scope.parent for scope in self.scopes}
+        found: set[int] = set()
+        while token in parents and token not in found:
+            found.add(token)
+            token = parents[token]
+        return frozenset(found)
 
     def with_recording(self, spec: RecordingSpec) -> SessionConfig:
         """Return a configuration in which `spec` replaces what its key had, or is added."""
@@ -123,8 +158,13 @@ class SessionConfig:
                         tuple(SinkSpec(**sink) for sink in spec["sinks"]),
                         int(spec["start_time_ns"]) if spec["start_time_ns"] is not None else None,
                         Blueprint(*spec["blueprint"]) if spec.get("blueprint") is not None else None,
+                        int(spec["founder"]),
                     )
                     for spec in raw["recordings"]
+                ),
+                scopes=tuple(
+                    Scope(int(token), int(parent), (int(pid), int(started)))
+                    for token, parent, (pid, started) in raw["scopes"]
                 ),
                 rescue_directory=str(raw["rescue_directory"]) if raw.get("rescue_directory") is not None else None,
             )

@@ -90,6 +90,7 @@ class Producer:
         watch_collector: Callable[[], None],
         *,
         wait_for_entry: Callable[[int], None] | None = None,
+        scope: int = 0,
     ) -> None:
         """Register in the producers table.
 
@@ -108,6 +109,8 @@ class Producer:
             Starts a collector if there is none.
         wait_for_entry
             Waits once, as `wait_for_space`, while the table has no entry for this process; may raise instead.
+        scope
+            Whose sinks take its rows besides the session's: `config.Scope`.
         """
         self._segment = segment
         self._ring = segment.ring
@@ -122,7 +125,7 @@ class Producer:
         self._next_look = time.monotonic() + LOOK_SECS
         self._row_ids = RowIds()
         self._registration = Registration.take(
-            segment, wait_for_entry or wait_for_space, self._row_ids.first, self._alive, self._armed
+            segment, wait_for_entry or wait_for_space, self._row_ids.first, self._alive, self._armed, scope=scope
         )
         self._entry = segment.ring.geometry.producer_word(self._registration.index)
         self._writer = SlotWriter(segment.ring, self._registration.owner, guard.page, self._armed)

@@ -18,7 +18,8 @@ from rerun_mp import active, routing, rows
 from rerun_mp import timeline as clock
 from rerun_mp.active import RecordingState, state_of
 from rerun_mp.beginning import begin
-from rerun_mp.errors import RerunMpError
+from rerun_mp.errors import RerunMpError, WrongKindError
+from rerun_mp.settings import Settings
 
 if TYPE_CHECKING:
     import os
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RecordingStream"]
 
+LONGEST_TICK = 1.0
+
 
 class _Entered(threading.local):
     """What each `with recording:` of the calling thread replaced, innermost last."""
@@ -55,6 +58,19 @@ if TYPE_CHECKING:
     from rerun import RecordingStream as _Theirs
 else:
     _Theirs = object
+
+
+def _settings_of(batcher_config: Any) -> Settings:
+    from rerun import ChunkBatcherConfig as Theirs
+
+    if not isinstance(batcher_config, Theirs):
+        kind = type(batcher_config).__name__
+        raise WrongKindError(f"argument 'batcher_config': '{kind}' object is not an instance of 'ChunkBatcherConfig'")
+    try:
+        tick = batcher_config.flush_tick.total_seconds()
+    except ValueError:
+        tick = LONGEST_TICK  # that of NEVER, which no timedelta can hold
+    return Settings(flush_tick=min(tick, LONGEST_TICK))
 
 
 class RecordingStream(_Theirs):
@@ -75,7 +91,8 @@ class RecordingStream(_Theirs):
     send_properties
         Whether its start time is logged, if no other process of the session has begun this recording before.
     batcher_config
-        Accepted for rerun's sake. Rows become chunks in the collector, whose pace adapts to the load.
+        Of a recording whose making founds the session, `flush_tick` is the collector's (`Settings.flush_tick`). Sizes
+        are not taken over: rows of all processes become chunks in the collector, whose sweeps are bounded.
 
     Raises
     ------
@@ -106,7 +123,7 @@ class RecordingStream(_Theirs):
         make_thread_default: bool = False,
         default_enabled: bool = True,
         send_properties: bool = True,
-        batcher_config: ChunkBatcherConfig | None = None,  # noqa: ARG002 (rerun's signature)
+        batcher_config: ChunkBatcherConfig | None = None,
     ) -> None:
         if recording_id is None:
             import uuid
@@ -119,6 +136,7 @@ class RecordingStream(_Theirs):
                 is_enabled=default_enabled,
                 make_default=make_default,
                 send_properties=send_properties,
+                settings=None if batcher_config is None else _settings_of(batcher_config),
             )
         )
         if make_default:

@@ -217,9 +217,10 @@ def _recover_spool(left: LeftSession, rescue: str) -> str | None:
         if lease is None:
             raise _gone(left)
         try:
-            for key in stored_recordings(spool):
+            for key, scoped_to in stored_recordings(spool):
+                place = None if scoped_to else directories.rescue_path(rescue, *key, nonce)
                 try:
-                    RecordingStore(key, spool, nonce).complete(directories.rescue_path(rescue, *key, nonce))
+                    RecordingStore(key, spool, nonce, scoped_to=scoped_to).complete(place)
                 except (RerunMpError, OSError) as error:
                     problem = f"{error}; its rows stay in {spool}"
             if remove_complete(spool):

@@ -67,7 +67,14 @@ class Registration:
 
     @classmethod
     def take(
-        cls, segment: Segment, wait: Callable[[int], None], first_row: int, alive: memoryview, armed: int
+        cls,
+        segment: Segment,
+        wait: Callable[[int], None],
+        first_row: int,
+        alive: memoryview,
+        armed: int,
+        *,
+        scope: int = 0,
     ) -> Registration:
         """Take a free entry; while there is none, `wait` for the collector to free one.
 
@@ -81,6 +88,8 @@ class Registration:
             The counter half of the producer's first row id.
         alive, armed
             Byte `armed` of `alive` is 0 in a child forked since.
+        scope
+            See `config.Scope`.
 
         Raises
         ------
@@ -89,14 +98,14 @@ class Registration:
         """
         attempt = 0
         while True:
-            registration = _try_all(segment, first_row, alive, armed)
+            registration = _try_all(segment, first_row, alive, armed, scope)
             if registration is not None:
                 return registration
             wait(attempt)
             attempt += 1
 
 
-def _try_all(segment: Segment, first_row: int, alive: memoryview, armed: int) -> Registration | None:
+def _try_all(segment: Segment, first_row: int, alive: memoryview, armed: int, scope: int = 0) -> Registration | None:
     words, memory, geometry = segment.ring.words, segment.ring.memory, segment.ring.geometry
     for index in range(geometry.producers):
         # One by one: most often the first entries do, and each page that is looked at has to be mapped.
@@ -117,6 +126,7 @@ def _try_all(segment: Segment, first_row: int, alive: memoryview, armed: int) ->
                 ProducerWord.FIRST_ROW: first_row,
                 ProducerWord.PID: os.getpid(),
                 ProducerWord.STARTED_NS: time.time_ns(),
+                ProducerWord.SCOPE: scope,
             }
             name = _process_name().encode()[:NAME_BYTES].ljust(NAME_BYTES, b"\0")
             begin = geometry.producers_offset + index * PRODUCER_BYTES + NAME_OFFSET

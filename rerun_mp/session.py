@@ -23,11 +23,18 @@ from dataclasses import replace
 from io import FileIO
 from typing import TYPE_CHECKING
 
-from rerun_mp import directories, forking, launch
-from rerun_mp.config import RecordingSpec, SessionConfig
+from rerun_mp import ancestry, directories, forking, launch
+from rerun_mp.config import RecordingSpec, Scope, SessionConfig
 from rerun_mp.encoding.frames import FrameKind, RecordingKey, Rows, Shape
 from rerun_mp.encoding.identity import ENVIRONMENT_VARIABLE, parse_key, recording_id, segment_name, session_key
-from rerun_mp.errors import CollectorError, FlushTimeoutError, ResourceError, RingFullError, SessionError
+from rerun_mp.errors import (
+    CollectorError,
+    FlushTimeoutError,
+    ResourceError,
+    RingFullError,
+    SessionEndedError,
+    SessionError,
+)
 from rerun_mp.producer import Outcome, Producer
 from rerun_mp.settings import Policy, Settings
 from rerun_mp.shm import leases, segment
@@ -78,6 +85,8 @@ class Session:
         self._words = joined.ring.words
         self._ringer = Ringer(joined.nonce)
         """Forked children inherit it, and with it the open semaphore."""
+        self._scope: int | None = 0 if is_founder else None
+        """Whose sinks take what this process logs, too; None: to be found out. Children inherit it."""
         self._producer: Producer | None = None
         self._begin_life()
 
@@ -88,6 +97,8 @@ class Session:
         self._producer = None
         self._life = object()
         self._creating = threading.RLock()
+        self._of_closed: list[tuple[int, int, int]] = []
+        """(slot, epoch, count) of what the producer that this process had before its present one left."""
         self._editor: int | None = None
         """The thread that is changing the configuration."""
         self._token = int.from_bytes(os.urandom(7), "little") + 1
@@ -132,8 +143,8 @@ class Session:
                 if producer is None or not producer.is_intact:
                     producer = self._new_producer(producer)
                 return producer.append(row)
-            except (ForkedError, OSError):
-                if not self._is_child(producer, life):
+            except (ForkedError, OSError, SessionEndedError):
+                if not self._has_another(producer, life):
                     raise
 
     def append_row(self, row: TableRow) -> tuple[Outcome, OpenTable | None]:
@@ -150,16 +161,18 @@ class Session:
                 if producer is None or not producer.is_intact:
                     producer = self._new_producer(producer)
                 return producer.append_row(row), producer.table_of(row.shape)
-            except (ForkedError, OSError):
-                if not self._is_child(producer, life):
+            except (ForkedError, OSError, SessionEndedError):
+                if not self._has_another(producer, life):
                     raise
 
-    def _is_child(self, producer: Producer | None, life: object) -> bool:
-        """Say whether a call that began with these has been forked in its middle, and this is the child.
+    def _has_another(self, producer: Producer | None, life: object) -> bool:
+        """Say whether a call that began with these fails only because the process has another producer now.
 
-        Its descriptors were closed and its producer is its parent's, so that it fails, and has to begin again.
+        It has been forked in its middle, and this is the child: its descriptors were closed and its producer is its
+        parent's. Or the process has entered a scope meanwhile.
         """
-        return life is not self._life or (producer is not None and not producer.is_intact)
+        is_child = life is not self._life or (producer is not None and not producer.is_intact)
+        return is_child or self._producer is not producer
 
     def blob_append(
         self, template: BlobTemplate, names: tuple[str, ...], log_time: str, archetype: Any
@@ -189,11 +202,12 @@ class Session:
         FlushTimeoutError
             If it took longer. The rows are still safe in shared memory.
         """
-        producer = self._producer
-        if producer is None or not producer.is_intact:
-            return
-        producer.seal()
-        self._await_stored(producer.pending(), timeout)
+        pending, producer = self._of_closed, self._producer
+        if producer is not None and producer.is_intact:
+            producer.seal()
+            pending = [*pending, *producer.pending()]
+        self._await_stored(pending, timeout)
+        self._of_closed = []
 
     def _await_stored(self, pending: list[tuple[int, int, int]], timeout: float | None) -> None:
         """Wait until each (slot, epoch, count) is in the store."""
@@ -263,6 +277,7 @@ class Session:
                 self._wait_for_space,
                 self.watch_collector,
                 wait_for_entry=wait_for_entry,
+                scope=self._find_scope(),
             )
         except ResourceError:
             raise
@@ -271,6 +286,23 @@ class Session:
                 f"this process cannot register with its session: {error.strerror}; the row was not logged. Raise the "
                 "limit that the system names (open files: ulimit -n)."
             ) from error
+
+    def _find_scope(self) -> int:
+        if self._scope is None:
+            self._scope = ancestry.inherited_scope(self.config())
+        return self._scope
+
+    def _enter_scope(self) -> None:
+        """Have what this process and its descendants log from now on go to its own sinks, too."""
+        if self._scope == self._token:
+            return
+        self._scope = self._token
+        ancestry.export(self._token)
+        with self._creating:
+            old, self._producer = self._producer, None
+        if old is not None and old.is_intact:
+            old.close()
+            self._of_closed += old.pending()
 
     def _check_policy_for_entries(self, waited_ns: int) -> None:
         """Follow the policy where all entries of the producers table are taken. Without one, nothing can be counted."""
@@ -319,14 +351,17 @@ class Session:
             is_new = config.recording(key) is None
             default = key if make_default and (config.default is None or self.is_founder) else config.default
             if is_new:
-                config = config.with_recording(RecordingSpec(*key, start_time_ns=start_time_ns))
+                config = config.with_recording(RecordingSpec(*key, start_time_ns=start_time_ns, founder=self._owner))
             return replace(config, default=default)
 
         self._edit(edit)
         return is_new
 
     def set_sinks(self, key: RecordingKey, sinks: Sequence[SinkSpec]) -> None:
-        """Replace the sinks of a recording that this process set; the founder's are the session's.
+        """Replace the sinks of a recording that this process set.
+
+        Those of the session's founder, and of the process that began the recording, take all of it. Those of another
+        process take what it and its descendants log from now on, in addition.
 
         A barrier: what was logged before, by whatever process, goes to the old sinks. Returns when the files that this
         process had set are complete.
@@ -346,19 +381,41 @@ class Session:
         elif replaced:
             self.deliver(timeout)
 
+        needs_scope = False
+
         def edit(config: SessionConfig) -> SessionConfig:
-            spec = config.recording(key) or RecordingSpec(*key)
-            others = tuple(sink for sink in spec.sinks if sink.owner != owner)
-            targets = {(sink.kind, sink.target) for sink in others}
-            mine = tuple(replace(sink, owner=owner) for sink in sinks if (sink.kind, sink.target) not in targets)
-            claims = {sink.target: sink.claim for known in config.recordings for sink in known.sinks}
-            mine = tuple(self._claimed(sink, claims) for sink in mine)
-            return config.with_recording(replace(spec, sinks=(*others, *mine)))
+            nonlocal needs_scope
+            spec = config.recording(key) or RecordingSpec(*key, founder=owner)
+            mine = [replace(sink, owner=owner) for sink in sinks]
+            others = [sink for sink in spec.sinks if sink.owner != owner]
+            needs_scope = any(not spec.is_whole(sink) for sink in mine)
+            if needs_scope:
+                # Where the whole recording goes, ours does, too.
+                covered = {(sink.kind, sink.target) for sink in others if spec.is_whole(sink)}
+                mine = [sink for sink in mine if (sink.kind, sink.target) not in covered]
+                config = self._with_scope(config)
+            else:
+                covered = {(sink.kind, sink.target) for sink in mine}
+                wholes = {(sink.kind, sink.target) for sink in others if spec.is_whole(sink)}
+                others = [sink for sink in others if (sink.kind, sink.target) not in covered - wholes]
+                mine = [sink for sink in mine if (sink.kind, sink.target) not in wholes]
+            known = [sink for one in config.recordings if one.key != key for sink in one.sinks]
+            claims = {sink.target: sink.claim for sink in (*known, *others, *replaced)}
+            sinks_now = (*others, *(self._claimed(sink, claims) for sink in mine))
+            return config.with_recording(replace(spec, sinks=sinks_now))
 
         revision = self._edit(edit)
+        if needs_scope:
+            self._enter_scope()
         self._must_complete = self._must_complete or bool(sinks)
         if any(sink.kind == "file" for sink in replaced):
             self._await_applied(revision, timeout)
+
+    def _with_scope(self, config: SessionConfig) -> SessionConfig:
+        if config.around(self._token):
+            return config
+        parent = ancestry.inherited_scope(config) if self._scope is None else self._scope
+        return replace(config, scopes=(*config.scopes, Scope(self._token, parent, ancestry.this_process())))
 
     @property
     def _owner(self) -> int:

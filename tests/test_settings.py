@@ -71,3 +71,27 @@ def test_the_founder_s_settings_are_the_session_s(run_python: RunPython) -> None
         str(Policy.RAISE.value),
         "500000000",
     ]
+
+
+@pytest.mark.parametrize(("batcher", "tick"), [("LOW_LATENCY()", 8_000_000), ("NEVER()", 1_000_000_000)])
+def test_the_tick_of_a_batcher_is_the_collectors(batcher: str, tick: int, run_python: RunPython) -> None:
+    run_python(
+        """
+        import sys
+        import rerun_mp as rr
+        from rerun_mp import session
+        from rerun_mp.shm.layout import Header
+
+        try:
+            rr.RecordingStream("rerun_mp_batcher", batcher_config=5)
+        except TypeError as error:
+            assert "ChunkBatcherConfig" in str(error)
+        else:
+            raise AssertionError("a number is no batcher")
+        rr.RecordingStream("rerun_mp_batcher", batcher_config=eval(f"rr.ChunkBatcherConfig.{sys.argv[1]}"))
+        tick = session.current().segment.ring.words[Header.FLUSH_TICK_NS]
+        assert tick == int(sys.argv[2]), tick
+        """,
+        batcher,
+        tick,
+    ).check()

@@ -35,6 +35,7 @@ FLOORS = {
     "rerun_mp.accounts": 2,
     "rerun_mp.appends": 2,
     "rerun_mp.collector": 2,
+    "rerun_mp.ancestry": 2,
     "rerun_mp.launch": 2,
     "rerun_mp.leftovers": 2,
     "rerun_mp.producer": 2,

@@ -1,8 +1,8 @@
 """Rows to chunks: what one sweep took of all slots, grouped so that the chunk rate depends on entities, not on workers.
 
-Rows are grouped by (recording, entity path, shape) across slots. A frame is a run of rows with consecutive row ids, so
-ordering the frames of a group by their first row id orders its rows; where two runs overlap, or a bound is reached,
-the group continues in a further part. Each part is one chunk.
+Rows are grouped by (recording, entity path, shape, scope) across slots. A frame is a run of rows with consecutive row
+ids, so ordering the frames of a group by their first row id orders its rows; where two runs overlap, or a bound is
+reached, the group continues in a further part. Each part is one chunk.
 
 Chunk ids are deterministic: the same ranges of the same segment make the same parts with the same ids, in whatever
 order the slots come. A restarted collector that repeats an unfinished sweep therefore sends chunks that readers know
@@ -73,6 +73,8 @@ class TakenFrames:
     start: int
     stop: int
     frames: list[RowsFrame]
+    scope: int = 0
+    """Of the producer: `config.Scope`."""
 
     @property
     def range(self) -> tuple[int, int, int, int]:
@@ -90,6 +92,8 @@ class ChunkBatch:
     batch: Any
     """`pa.RecordBatch` with row ids, timelines and components. May point into the frames that it was made of."""
     num_bytes: int
+    scope: int = 0
+    """Of the producers of its rows: `config.Scope`."""
 
     @property
     def num_rows(self) -> int:
@@ -112,6 +116,7 @@ class _Group(NamedTuple):
     recording: RecordingKey
     entity_path: str
     shape: Shape
+    scope: int
 
 
 class _Run(NamedTuple):
@@ -165,13 +170,13 @@ def build_chunks(taken: Sequence[TakenFrames], *, nonce: bytes) -> BuiltChunks:
             if frame.rows == 0:
                 continue
             built.good_rows[piece.slot] += frame.rows
-            group = _Group(frame.shape.recording, frame.entity_path, frame.shape)
+            group = _Group(frame.shape.recording, frame.entity_path, frame.shape, piece.scope)
             ranges[group].add(piece.range)
             alone = frame.kind == FrameKind.STREAM  # its dictionaries are its own
             size = len(frame.body)
             run = _Run(frame.row_time, frame.row_counter, piece.slot, nth, frame.rows, size, alone, batch)
             runs[group].append(run)
-    for group in sorted(runs, key=lambda g: (g.recording, g.entity_path, g.shape.schema, g.shape.is_static)):
+    for group in sorted(runs, key=lambda g: (g.recording, g.entity_path, g.shape.schema, g.shape.is_static, g.scope)):
         digest = _group_digest(nonce, group, sorted(ranges[group]))
         for number, part in enumerate(_parts(sorted(runs[group], key=lambda run: run[:4]))):
             built.chunks.append(_chunk(group, part, _chunk_id(digest, number, part[0].time)))
@@ -233,7 +238,7 @@ def _chunk(group: _Group, part: list[_Run], chunk_id: str) -> ChunkBatch:
     schema: Any = pa.schema([ROW_ID_FIELD, *batch.schema], metadata=metadata)
     whole = pa.RecordBatch.from_arrays(columns, schema=schema)
     num_bytes = sum(run.num_bytes for run in part) + 16 * batch.num_rows
-    return ChunkBatch(group.recording, group.entity_path, chunk_id, whole, num_bytes)
+    return ChunkBatch(group.recording, group.entity_path, chunk_id, whole, num_bytes, group.scope)
 
 
 def _row_ids(part: list[_Run]) -> Any:

@@ -1,5 +1,8 @@
 """Where rows go: for each recording one store, and any number of live sinks behind it.
 
+A sink that takes only what one process and its descendants log (`config.Scope`) has a store of its own besides. It is
+a copy: what becomes of it is said, but whether a row is delivered is decided by the recording's.
+
 The store comes first and is what makes a row delivered. Live sinks have threads of their own and may stall or die; they
 never hold anything up here. Used by the worker's main thread only.
 """
@@ -9,10 +12,11 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rerun_mp import directories
 from rerun_mp.accounts import Reason, read_accounts
@@ -41,11 +45,21 @@ FLUSH_TIMEOUT = 30.0
 """Seconds after which a file that does not take what it was given counts as failed."""
 
 
+class OutputKey(NamedTuple):
+    """Whose output it is."""
+
+    recording: RecordingKey
+    scoped_to: str = ""
+    """Kind and target of the sink that it is for, if it does not take the whole recording."""
+
+
 class RecordingOutput:
-    """One recording: its store and its live sinks."""
+    """One recording, or what some processes log of it: its store and its live sinks."""
 
     def __init__(self, store: RecordingStore) -> None:
         self.store = store
+        self.owners: frozenset[int] = frozenset()
+        """Of the sink, if it does not take the whole recording: it takes what is logged in their scopes."""
         self.live: dict[SinkSpec, Any] = {}
         self.stopped: list[Any] = []
         """Live sinks that were replaced and may still deliver what came before."""
@@ -88,30 +102,50 @@ class Outputs:
         except (ResourceError, OSError) as error:
             # Files go on without it.
             say(f"worker {os.getpid()}: {error}")
-        self._outputs: dict[RecordingKey, RecordingOutput] = {}
-        self._begun: set[RecordingKey] = set()
+        self._outputs: dict[OutputKey, RecordingOutput] = {}
+        self._scoped: dict[RecordingKey, list[OutputKey]] = {}
+        self._config = SessionConfig()
+        self._begun: set[OutputKey] = set()
         """Those of the configuration whose start time has been logged in this life."""
         self._unflushed: list[RecordingStore] = []
-        self._open: dict[RecordingKey, RecordingStore] = {}
+        self._open: dict[OutputKey, RecordingStore] = {}
         """Those that are being written, the longest unused first."""
         self._unknown: set[RecordingKey] = set()
         # An earlier collector's, known even if the configuration should be lost.
-        for key in stored_recordings(self._spool):
-            self._output(key)
+        for recording, scoped_to in stored_recordings(self._spool):
+            self._output(OutputKey(recording, scoped_to))
 
     def apply(self, config: SessionConfig) -> None:
         """Bring every recording to the sinks that the configuration names."""
+        self._config = config
         for spec in config.recordings:
-            is_new = spec.key not in self._begun
-            self._begun.add(spec.key)
             self._unknown.discard(spec.key)
-            output = self._output(spec.key)
-            output.apply(spec)
-            self._note_use(spec.key, output.store)
-            if is_new and spec.start_time_ns is not None and not output.store.is_complete:
-                # Each life of a collector does it; the chunk is the same one each time.
-                chunk = start_time_chunk(spec.key, spec.start_time_ns)
-                self.add([chunk])
+            by_target: dict[str, list[SinkSpec]] = {key.scoped_to: [] for key in self._scoped.get(spec.key, ())}
+            for sink in spec.sinks:
+                if not spec.is_whole(sink):
+                    by_target.setdefault(f"{sink.kind} {sink.target}", []).append(sink)
+            # First, so that a file which has become the whole recording's is let go of before it is begun.
+            for scoped_to, sinks in by_target.items():
+                self._apply(OutputKey(spec.key, scoped_to), spec, sinks)
+            self._apply(OutputKey(spec.key), spec, [sink for sink in spec.sinks if spec.is_whole(sink)])
+
+    def _apply(self, key: OutputKey, spec: RecordingSpec, sinks: Sequence[SinkSpec]) -> None:
+        output = self._output(key)
+        if key.scoped_to:
+            output.owners = frozenset(sink.owner for sink in sinks)
+            # Whoever set it, it is one sink.
+            checkpoints = sum(sink.checkpoints for sink in sinks)
+            sinks = [replace(sink, owner=0, checkpoints=checkpoints) for sink in sinks[:1]]
+        output.apply(replace(spec, sinks=tuple(sinks)))
+        self._note_use(key, output.store)
+        if key not in self._begun and spec.start_time_ns is not None and not output.store.is_complete:
+            # Each life of a collector does it; the chunk is the same one each time.
+            chunk = start_time_chunk(spec.key, spec.start_time_ns)
+            output.store.append([chunk])
+            output.store.flush(FLUSH_TIMEOUT)
+            for live in output.live.values():
+                live.offer([chunk])
+        self._begun.add(key)
 
     def build(self, frames: Sequence[TakenFrames], rows: Sequence[TakenRows]) -> BuiltChunks:
         """Group what a sweep took into chunks."""
@@ -131,19 +165,20 @@ class Outputs:
 
     def begin(self, sweep: int, chunks: Sequence[ChunkBatch]) -> None:
         """Take note of all chunks of a sweep, before any of them is stored."""
-        for key, group in groupby(sorted(chunks, key=lambda chunk: chunk.recording), key=lambda chunk: chunk.recording):
+        for key, group in self._by_output(chunks):
             if self._may_have(key):
                 self._output(key).store.begin(sweep, {chunk.chunk_id for chunk in group})
 
     def store(self, chunks: Sequence[ChunkBatch]) -> list[ChunkBatch]:
         """Hand chunks to their stores, and return those that none takes. The others are there after `flush`."""
         refused: list[ChunkBatch] = []
-        for key, group in groupby(sorted(chunks, key=lambda chunk: chunk.recording), key=lambda chunk: chunk.recording):
+        for key, group in self._by_output(chunks):
             if not self._may_have(key):
                 refused += group
                 continue
             store = self._output(key).store
-            refused += store.append(list(group))
+            refused_here = store.append(group)
+            refused += [] if key.scoped_to else refused_here
             if store not in self._unflushed:
                 self._unflushed.append(store)
             self._note_use(key, store)
@@ -157,28 +192,37 @@ class Outputs:
 
     def show(self, chunks: Sequence[ChunkBatch]) -> None:
         """Offer chunks to the live sinks of their recordings."""
-        for key, group in groupby(sorted(chunks, key=lambda chunk: chunk.recording), key=lambda chunk: chunk.recording):
-            live = self._outputs[key].live if key in self._outputs else None
-            if live:
-                offered = list(group)
-                for sink in live.values():
-                    sink.offer(offered)
+        for key, group in self._by_output(chunks):
+            if key in self._outputs:
+                for sink in self._outputs[key].live.values():
+                    sink.offer(group)
+
+    def _by_output(self, chunks: Sequence[ChunkBatch]) -> Iterator[tuple[OutputKey, list[ChunkBatch]]]:
+        """Yield which outputs take chunks, and which of them."""
+        for recording, group in groupby(sorted(chunks, key=_recording_of), key=_recording_of):
+            all_chunks = list(group)
+            yield OutputKey(recording), all_chunks
+            for key in self._scoped.get(recording, ()):
+                owners = self._outputs[key].owners
+                some = [chunk for chunk in all_chunks if chunk.scope and self._config.around(chunk.scope) & owners]
+                if some:
+                    yield key, some
 
     def recordings(self) -> list[RecordingKey]:
         """Return which recordings there are."""
-        return list(self._outputs)
+        return [key.recording for key in self._outputs if not key.scoped_to]
 
     def drops(self) -> dict[Reason, Counter[int]]:
         """Return the rows that the stores have given up, by reason and producer."""
         found: dict[Reason, Counter[int]] = {reason: Counter() for reason in Reason}
-        for output in self._outputs.values():
-            for reason, rows in output.store.drops().items():
+        for key, output in self._outputs.items():
+            for reason, rows in output.store.drops().items() if not key.scoped_to else ():
                 found[reason].update(rows)
         return found
 
     def drops_version(self) -> int:
         """Return a number that grows whenever a store gives rows up."""
-        return sum(output.store.drops_version for output in self._outputs.values())
+        return sum(output.store.drops_version for key, output in self._outputs.items() if not key.scoped_to)
 
     def complete_files(self, patience_secs: float, rescue_directory: str | None = None) -> int:
         """Complete every file, and return how many could not be, although their disks had so long to get room.
@@ -195,16 +239,16 @@ class Outputs:
                     output.store.complete(self._rescue_path(rescue_directory, key))
                 except OSError as error:
                     failed.append((key, output))
-                    say(f"worker {os.getpid()}: {key}: {error}")
+                    say(f"worker {os.getpid()}: {key.recording}: {error}")
             unfinished = failed
             if not unfinished or time.monotonic() >= deadline:
                 return len(unfinished)
             time.sleep(RETRY_SECS)
 
-    def _rescue_path(self, directory: str | None, key: RecordingKey) -> str | None:
-        if directory is None:
+    def _rescue_path(self, directory: str | None, key: OutputKey) -> str | None:
+        if directory is None or key.scoped_to:
             return None
-        return directories.rescue_path(directory, *key, self._nonce)
+        return directories.rescue_path(directory, *key.recording, self._nonce)
 
     def sinks(self) -> list[SinkStatus]:
         """Return how each sink is."""
@@ -222,7 +266,7 @@ class Outputs:
         for sink in sinks:
             sink.close(patience)
 
-    def _note_use(self, key: RecordingKey, store: RecordingStore) -> None:
+    def _note_use(self, key: OutputKey, store: RecordingStore) -> None:
         """Let the recordings rest that have not been used for longest, if too many are being written."""
         self._open.pop(key, None)
         if store.is_open:
@@ -230,23 +274,34 @@ class Outputs:
         while len(self._open) > MOST_OPEN:
             self._open.pop(next(iter(self._open))).rest()
 
-    def _may_have(self, key: RecordingKey) -> bool:
+    def _may_have(self, key: OutputKey) -> bool:
         """Say whether rows may be of this recording: it has been begun, or not too many have come unannounced."""
         if key not in self._outputs:
             if len(self._unknown) >= MOST_UNKNOWN:
                 return False
-            self._unknown.add(key)
+            self._unknown.add(key.recording)
         return True
 
-    def _output(self, key: RecordingKey) -> RecordingOutput:
+    def _output(self, key: OutputKey) -> RecordingOutput:
         output = self._outputs.get(key)
         if output is None:
             store = RecordingStore(
-                key, self._spool, self._nonce, max_bytes=self._spool_bytes, producers=self._first_rows
+                key.recording,
+                self._spool,
+                self._nonce,
+                scoped_to=key.scoped_to,
+                max_bytes=self._spool_bytes,
+                producers=self._first_rows,
             )
             output = self._outputs[key] = RecordingOutput(store)
+            if key.scoped_to:
+                self._scoped.setdefault(key.recording, []).append(key)
         return output
 
     def _first_rows(self) -> list[int]:
         """Return where the row ids of each producer begin."""
         return [account.first_row for account in read_accounts(self._segment, {})]
+
+
+def _recording_of(chunk: ChunkBatch) -> RecordingKey:
+    return chunk.recording

@@ -150,6 +150,8 @@ class Journal:
     """What tells this session's hidden files from those of another with the same target."""
     recording: RecordingKey
     """Whose store it is: said here too, for whoever finds the store without its session."""
+    scoped_to: str = ""
+    """The sink that it is for, of a store that has not the whole recording."""
     is_complete: bool = False
     """Whether the session has ended for this recording: its file is the user's now, whatever is still to be removed."""
     target: SinkSpec | None = None
@@ -168,7 +170,7 @@ class Journal:
     """Whether the file does not say all that is here, because it could not be written."""
 
     @classmethod
-    def load(cls, path: Path, session: str, recording: RecordingKey) -> Journal:
+    def load(cls, path: Path, session: str, recording: RecordingKey, scoped_to: str = "") -> Journal:
         """Read the journal at `path`, and look at what became of the parts that it names.
 
         Raises
@@ -176,7 +178,7 @@ class Journal:
         CorruptionError
             If it is not a journal.
         """
-        journal = cls(path, session, recording)
+        journal = cls(path, session, recording, scoped_to)
         try:
             raw: dict[str, Any] = json.loads(path.read_bytes())
         except FileNotFoundError:
@@ -206,6 +208,7 @@ class Journal:
         text = json.dumps(
             {
                 "recording": self.recording,
+                "scoped_to": self.scoped_to,
                 "is_complete": self.is_complete,
                 "target": asdict(self.target) if self.target else None,
                 "copies": [asdict(spec) for spec in self.copies],
@@ -288,25 +291,26 @@ class Journal:
         self.parts.append(part)
 
 
-def stored_recordings(spool: Path) -> list[RecordingKey]:
-    """Return the recordings of which a session's spool directory has a store."""
+def stored_recordings(spool: Path) -> list[tuple[RecordingKey, str]]:
+    """Return of which recordings a session's spool directory has a store, and for which sink if not for the whole."""
     found = []
     for path in sorted(spool.glob("*/journal.json")):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            application_id, recording_id = json.loads(path.read_bytes())["recording"]
-            found.append(RecordingKey(str(application_id), str(recording_id)))
+            raw = json.loads(path.read_bytes())
+            application_id, recording_id = raw["recording"]
+            found.append((RecordingKey(str(application_id), str(recording_id)), str(raw["scoped_to"])))
     return found
 
 
 def stored_targets(spool: Path) -> dict[RecordingKey, list[str]]:
     """Return which files are being written by the stores in a session's spool directory."""
-    found = {}
+    found: dict[RecordingKey, list[str]] = {}
     for path in sorted(spool.glob("*/journal.json")):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             raw = json.loads(path.read_bytes())
             if not raw["is_complete"]:
                 specs = [raw["target"], *raw["copies"]] if raw["target"] else []
-                found[RecordingKey(*raw["recording"])] = [str(spec["target"]) for spec in specs]
+                found.setdefault(RecordingKey(*raw["recording"]), []).extend(str(spec["target"]) for spec in specs)
     return found
 
 
@@ -317,7 +321,8 @@ def spooled_rows(spool: Path) -> Counter[RecordingKey]:
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             raw = json.loads(path.read_bytes())
             key = RecordingKey(*raw["recording"])
-            for entry in [] if raw["is_complete"] else raw["parts"]:
+            # What a part of the processes logged for a sink of their own lies in the whole recording's store, too.
+            for entry in [] if raw["is_complete"] or raw["scoped_to"] else raw["parts"]:
                 part = Part(**{**entry, "inode": tuple(entry["inode"] or ()) or None})
                 if part.purpose in ("diverted", "buffer", "window") and part.is_readable():
                     part.chunks = count_chunks(part.path, part.prelude)

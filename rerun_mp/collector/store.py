@@ -72,6 +72,7 @@ class RecordingStore:
         spool: Path,
         nonce: bytes,
         *,
+        scoped_to: str = "",
         max_bytes: int = 1 << 30,
         producers: Callable[[], Iterable[int]] = nobody_s,
     ) -> None:
@@ -85,19 +86,22 @@ class RecordingStore:
             The session's directory for what cannot be in a file.
         nonce
             The segment's.
+        scoped_to
+            The sink that it is for, if it is to have what some processes log, and not the whole recording.
         max_bytes
             Bound of this recording's part of the spool.
         producers
             Returns the first row ids' counters of all producers, to count by producer what is given up.
         """
         self.recording = recording
-        name = hashlib.blake2b("\0".join(recording).encode(), digest_size=12).hexdigest()
+        names = (*recording, scoped_to) if scoped_to else recording
+        name = hashlib.blake2b("\0".join(names).encode(), digest_size=12).hexdigest()
         self._directory = Path(spool) / name
         self._max_bytes = max_bytes
         self._producers = producers
         with contextlib.suppress(OSError):
             self._make_directory()
-        self._journal = Journal.load(self._directory / "journal.json", nonce.hex()[:8], recording)
+        self._journal = Journal.load(self._directory / "journal.json", nonce.hex()[:8], recording, scoped_to)
         self._writer: SinkWriter | None = None
         self._part: Part | None = None
         self._unflushed: list[ChunkBatch] = []

@@ -341,7 +341,7 @@ class Sweeper:
             elif kind == Kind.HEAD and stop == 1:
                 frames, error = self._unpack_chain(slot, state)
             elif kind == Kind.TABLE:
-                rows = self._copy_rows(slot, epoch, start, stop)
+                rows = self._copy_rows(slot, epoch, start, stop, self._scope(producer))
                 sweep.rows.append(rows)
                 sweep.owners[slot] = producer
                 sweep.num_bytes += rows.num_bytes
@@ -360,7 +360,7 @@ class Sweeper:
                 let_go = state & 0xFF == SlotState.SEALED
                 return self._give_up(slot, epoch, start, producer, sweep) if let_go or resume else None
         frames = [self._resolve(frame, sweep, state) for frame in frames]
-        sweep.taken.append(TakenFrames(slot, epoch, start, stop, frames))
+        sweep.taken.append(TakenFrames(slot, epoch, start, stop, frames, self._scope(producer)))
         sweep.owners[slot] = producer
         copied = min(stop - start, self._geometry.slot_bytes)
         sweep.num_bytes += max(copied, sum(len(frame.body) for frame in frames))
@@ -419,7 +419,10 @@ class Sweeper:
         if self._known_bytes > MOST_KNOWN_BYTES:
             self._known.clear()
 
-    def _copy_rows(self, slot: int, epoch: int, start: int, stop: int) -> TakenRows:
+    def _scope(self, producer: int) -> int:
+        return self._words[self._geometry.producer_word(producer) + ProducerWord.SCOPE]
+
+    def _copy_rows(self, slot: int, epoch: int, start: int, stop: int, scope: int) -> TakenRows:
         offset, slot_bytes = self._geometry.slot_offset(slot), self._geometry.slot_bytes
         known = self._tables.get(slot)
         if known is None or known[0] != epoch:
@@ -429,7 +432,8 @@ class Sweeper:
             known = (epoch, *unpack_head(head, slot_bytes), [])
             self._tables[slot] = known
         _, shape, plan, texts = known
-        return copy_rows(self._ring.memory, offset, slot_bytes, shape, plan, (slot, epoch, start, stop), texts)
+        rows = (slot, epoch, start, stop)
+        return copy_rows(self._ring.memory, offset, slot_bytes, shape, plan, rows, texts, scope)
 
     def _chain(self, slot: int) -> tuple[list[tuple[int, int]], int, int]:
         offset = self._geometry.slot_offset(slot)

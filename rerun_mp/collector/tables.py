@@ -71,6 +71,8 @@ class TakenRows:
     """By form: float64; uint8 of shape (rows, width); `ArrayValues`; or a pair of texts and levels, or None."""
     num_bytes: int
     """Bytes that the copy takes, about."""
+    scope: int = 0
+    """Of the producer: `config.Scope`."""
 
     @property
     def range(self) -> tuple[int, int, int, int]:
@@ -86,10 +88,11 @@ def copy_rows(
     plan: TablePlan,
     rows: tuple[int, int, int, int],
     paths: list[str],
+    scope: int = 0,
 ) -> TakenRows:
     """Copy rows (slot, epoch, start, stop) of the slot that begins at byte `at` of `memory`.
 
-    `paths` is what is known of the slot's dictionary; it is extended in place.
+    `paths` is what is known of the slot's dictionary; it is extended in place. `scope` is the producer's.
 
     Raises
     ------
@@ -150,6 +153,7 @@ def copy_rows(
         ],
         values=values,
         num_bytes=heap_bytes + (stop - start) * (4 * WORD + max(shape.width, WORD)),
+        scope=scope,
     )
 
 
@@ -172,13 +176,13 @@ def build_table_chunks(taken: Sequence[TakenRows], *, nonce: bytes) -> BuiltChun
     nonce
         The segment's.
     """
-    by_shape: dict[TableShape, list[TakenRows]] = {}
+    by_shape: dict[tuple[TableShape, int], list[TakenRows]] = {}
     # Most often this is the order of their rows already, and nothing has to be sorted.
     for rows in sorted(taken, key=lambda rows: (rows.paths[rows.entity[0]], rows.time_half[0], rows.range)):
-        by_shape.setdefault(rows.shape, []).append(rows)
+        by_shape.setdefault((rows.shape, rows.scope), []).append(rows)
     good: Counter[int] = Counter({rows.slot: rows.stop - rows.start for rows in taken})
     chunks: list[ChunkBatch] = []
-    for shape, parts in by_shape.items():
+    for (shape, _), parts in by_shape.items():
         for run in _runs(parts) if shape.width >= WIDE_ROW else [parts]:
             chunks.extend(_chunks_of_shape(shape, run, nonce))
     return BuiltChunks(chunks, good, Counter())
@@ -235,7 +239,7 @@ def _chunks_of_shape(shape: TableShape, parts: list[TakenRows], nonce: bytes) ->
             metadata = {"sorbet:version": SORBET_VERSION, "rerun:entity_path": path, "rerun:id": chunk_id}
             piece = batch.slice(first, last - first).replace_schema_metadata(metadata)
             size = num_bytes * (last - first) // len(entity)
-            chunks.append(ChunkBatch(shape.recording, path, chunk_id, piece, size))
+            chunks.append(ChunkBatch(shape.recording, path, chunk_id, piece, size, parts[0].scope))
     return chunks
 
 
