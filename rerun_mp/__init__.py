@@ -31,6 +31,7 @@ Importing this package loads neither rerun nor numpy nor pyarrow.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from rerun_mp import bridge
@@ -60,7 +61,7 @@ from rerun_mp.errors import (
     ViewerError,
 )
 from rerun_mp.forksafe_arrow import make_arrow_fork_safe
-from rerun_mp.imports import install_finder
+from rerun_mp.imports import install_finder, is_own
 from rerun_mp.opening import init, new_recording, version
 from rerun_mp.recording import RecordingStream
 from rerun_mp.routing import connect_grpc, disconnect, flush, save, set_sinks, spawn
@@ -183,12 +184,14 @@ if not TYPE_CHECKING:
         """Return what rerun has under `name`, or had, loading rerun for it. Our own names never get here."""
         if name.startswith("__") and name not in ("__version__", "__version_info__"):
             raise AttributeError(f"module 'rerun_mp' has no attribute {name!r}")
+        if is_own(f"{__name__}.{name}"):
+            # `from rerun_mp import overview` asks here first, and is no reason to load rerun.
+            return import_module(f"{__name__}.{name}")
         import rerun
 
         # Its own `datatypes` asks itself without end.
         value = getattr(rerun, name, _MISSING) if name != "datatypes" else _MISSING
         if value is _MISSING:
-            # Not `from rerun_mp import legacy`, which would ask here for it.
             from rerun_mp.legacy import find
 
             return find(name)

@@ -1,4 +1,4 @@
-"""`python -m rerun_mp recover`: bring what killed programs left into their files."""
+"""`python -m rerun_mp`: the command `rerun-mp`; of it, `recover` needs nothing but the package itself."""
 
 from __future__ import annotations
 
@@ -32,6 +32,11 @@ With --list: 0, or 1 if something cannot be read.
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says and return the exit status."""
     imports.leave_rerun_alone()
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments and arguments[0] != "recover":
+        from rerun_mp import cli
+
+        cli.main()
     parser = argparse.ArgumentParser("python -m rerun_mp", description="Rerun for process trees.")
     commands = parser.add_subparsers(required=True, metavar="command")
     command = commands.add_parser(

@@ -22,7 +22,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from rerun_mp import active, imports, opening, routing, rows, session, web_server
+from rerun_mp import active, imports, opening, recording, routing, rows, session, web_server
 from rerun_mp import timeline as clock
 from rerun_mp.active import active_state, is_foreign
 from rerun_mp.errors import RerunMpError
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from rerun_mp.recording import RecordingStream
 
-__all__ = ["VERSIONS", "install"]
+__all__ = ["VERSIONS", "capture", "install"]
 
 VERSIONS = ("0.41.",)
 """Beginnings of the versions of rerun-sdk whose native functions are those that are replaced here."""
@@ -59,6 +59,31 @@ def install() -> None:
     """
     when_loaded("rerun", _replace)
     when_loaded("rerun.server", _deliver_before_serving)
+
+
+def capture() -> None:
+    """Have the recordings that rerun's own code makes be ours, too: for programs that know nothing of us."""
+    _ours["new_recording"] = _new_recording
+
+
+def _new_recording(
+    application_id: str,
+    recording_id: str | None = None,
+    make_default: bool = True,
+    make_thread_default: bool = True,
+    default_enabled: bool = True,
+    send_properties: bool = True,
+    batcher_config: Any = None,
+) -> RecordingStream:
+    return recording.RecordingStream(
+        application_id,
+        recording_id=recording_id,
+        make_default=make_default,
+        make_thread_default=make_thread_default,
+        default_enabled=default_enabled,
+        send_properties=send_properties,
+        batcher_config=batcher_config,
+    )
 
 
 def _replace(rerun: ModuleType) -> None:

@@ -8,7 +8,10 @@ Processes write it (`session.Session.edit_config`), the collector only reads it.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import re
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
@@ -108,12 +111,22 @@ class SessionConfig:
     """The recording that processes which join have by default."""
     recordings: tuple[RecordingSpec, ...] = field(default=())
     scopes: tuple[Scope, ...] = ()
+    default_sinks: tuple[SinkSpec, ...] = ()
+    """What every recording has that is begun from now on, whatever else its program sets."""
     rescue_directory: str | None = None
     """Where rows without a file go at the end. Set by a recovery: otherwise such rows are not wanted."""
 
     def recording(self, key: RecordingKey) -> RecordingSpec | None:
         """Return the spec of `key`, if it is known."""
         return next((spec for spec in self.recordings if spec.key == key), None)
+
+    def default_sinks_of(self, key: RecordingKey) -> tuple[SinkSpec, ...]:
+        """Return the sinks that a new recording has. A file that another recording has got is none for this one."""
+        taken = {sink.target for spec in self.recordings for sink in spec.sinks if sink.kind == "file"}
+        return tuple(
+            replace(sink, target=_another_path(sink.target, key)) if sink.target in taken else sink
+            for sink in self.default_sinks
+        )
 
     def scope_of(self, process: tuple[int, int]) -> int | None:
         """Return the token of the scope that a process has opened, if it has."""
@@ -166,7 +179,15 @@ class SessionConfig:
                     Scope(int(token), int(parent), (int(pid), int(started)))
                     for token, parent, (pid, started) in raw["scopes"]
                 ),
+                default_sinks=tuple(SinkSpec(**sink) for sink in raw["default_sinks"]),
                 rescue_directory=str(raw["rescue_directory"]) if raw.get("rescue_directory") is not None else None,
             )
         except (ValueError, TypeError, KeyError) as error:
             raise CorruptionError(f"the session's configuration file cannot be read: {error!r}") from error
+
+
+def _another_path(path: str, key: RecordingKey) -> str:
+    stem, extension = os.path.splitext(path)
+    application = re.sub(r"[^\w.-]+", "_", key.application_id).strip(".")[:60]
+    digest = hashlib.blake2b("\0".join(key).encode(), digest_size=4).hexdigest()
+    return f"{stem}.{application}-{digest}{extension}"

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from importlib.abc import Loader
 
-__all__ = ["install_finder", "leave_rerun_alone", "when_loaded"]
+__all__ = ["install_finder", "is_own", "leave_rerun_alone", "when_loaded"]
 
 OURS = "rerun_mp"
 THEIRS = "rerun"
@@ -68,7 +68,7 @@ class Finder:
         """Return a spec for what is ours to find, as `importlib.abc.MetaPathFinder` demands."""
         if fullname in _waiting:
             return self._announced(fullname, path, target)
-        if not fullname.startswith(OURS + ".") or _is_own(fullname):
+        if not fullname.startswith(OURS + ".") or is_own(fullname):
             return None
         theirs = THEIRS + fullname.removeprefix(OURS)
         try:
@@ -104,7 +104,8 @@ class Alias:
         module.__spec__ = self._spec
 
 
-def _is_own(fullname: str) -> bool:
+def is_own(fullname: str) -> bool:
+    """Return whether a module of this name is in this package, or in one of its packages."""
     first = ".".join(fullname.split(".", 2)[:2])
     spec = PathFinder.find_spec(first, sys.modules[OURS].__path__)
     # A directory that holds nothing but stubs for type checkers has no origin.

@@ -24,7 +24,7 @@ from rerun_mp.errors import RerunMpError, SessionEndedError
 from rerun_mp.session import read_config, write_config
 from rerun_mp.shm import doorbell, leases, segment
 from rerun_mp.shm.layout import Header, Lock, SessionState
-from rerun_mp.waiting import Progress, wait_until
+from rerun_mp.waiting import Left, Patience, Progress, wait_until
 
 if TYPE_CHECKING:
     from rerun_mp.encoding.frames import RecordingKey
@@ -81,11 +81,14 @@ def inspect(left: LeftSession) -> Inspection:
     targets = stored_targets(spool)
     for spec in read_config(looked).recordings:
         targets[spec.key] = [sink.target for sink in spec.sinks if sink.kind == "file"] or targets.get(spec.key, [])
+    waiting: Counter[RecordingKey] = Counter()
+    for (_, key), number in Sweeper(looked).waiting_rows().items():
+        waiting[key] += number
     return Inspection(
         [pid for pid in pids if pid],
         num_bytes,
         time.time() - words[Header.CREATED_NS] / 1e9,
-        rows + Sweeper(looked).waiting_rows(),
+        rows + waiting,
         targets,
     )
 
@@ -148,15 +151,17 @@ def _recover_segment(left: LeftSession, path: str, rescue: str, timeout: float |
         return words[Header.SESSION_STATE] == SessionState.ENDED or not _is_there(joined) or _is_shared(joined)
 
     progress = Progress("recovering")
+    patience = Patience("recovering; press Ctrl-C again to leave that to the collector, which goes on")
 
     def meanwhile() -> None:
         with contextlib.suppress(RerunMpError):
             launch.ensure_collector(joined)
-        progress.update(joined.living_path)
+        if os.path.exists(joined.living_path) or os.path.exists(joined.ending_path):
+            progress.update(Left.of(joined.ring, joined.ring.pending()))
 
     try:
         meanwhile()
-        if not wait_until(is_over, timeout, meanwhile=meanwhile):
+        if not wait_until(is_over, timeout, meanwhile=meanwhile, patience=patience):
             return (
                 f"its collector is not done after {timeout:g} s; it goes on, its log is in {joined.runtime_directory}"
             )

@@ -39,10 +39,11 @@ from rerun_mp.producer import Outcome, Producer
 from rerun_mp.settings import Policy, Settings
 from rerun_mp.shm import leases, segment
 from rerun_mp.shm.doorbell import Ringer
-from rerun_mp.shm.layout import PRODUCER_BYTES, Geometry, Header, Kind, Line, Lock, SessionState
+from rerun_mp.shm.layout import PRODUCER_BYTES, Geometry, Header, Line, Lock, SessionState
 from rerun_mp.shm.transient import close_in_children, no_forks
 from rerun_mp.shm.writer import ForkedError
-from rerun_mp.waiting import Progress, pause_length, wait_until
+from rerun_mp.sink_status import read_sinks
+from rerun_mp.waiting import Left, Patience, Progress, pause_length, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -189,13 +190,15 @@ class Session:
         if producer is not None and producer.is_intact:
             producer.seal()
 
-    def flush(self, timeout: float | None = None) -> None:
+    def flush(self, timeout: float | None = None, patience: Patience | None = None) -> None:
         """Wait until all that this process has logged is in the store.
 
         Parameters
         ----------
         timeout
             Seconds; None waits for ever.
+        patience
+            What Ctrl-C is told, if the first one is not to end the wait.
 
         Raises
         ------
@@ -206,10 +209,12 @@ class Session:
         if producer is not None and producer.is_intact:
             producer.seal()
             pending = [*pending, *producer.pending()]
-        self._await_stored(pending, timeout)
+        self._await_stored(pending, timeout, patience)
         self._of_closed = []
 
-    def _await_stored(self, pending: list[tuple[int, int, int]], timeout: float | None) -> None:
+    def _await_stored(
+        self, pending: list[tuple[int, int, int]], timeout: float | None, patience: Patience | None = None
+    ) -> None:
         """Wait until each (slot, epoch, count) is in the store."""
         if not pending:
             return
@@ -221,28 +226,18 @@ class Session:
 
         def meanwhile() -> None:
             self.watch_collector()
-            progress.update(f"{len(pending)} slots left")
+            progress.update(Left.of(self.segment.ring, pending))
 
         self.ring_doorbell()
         try:
-            if not wait_until(is_done, timeout, meanwhile=meanwhile):
+            if not wait_until(is_done, timeout, meanwhile=meanwhile, patience=patience):
+                rows = max(len(pending), Left.of(self.segment.ring, pending).rows)
                 raise FlushTimeoutError(
-                    f"after {timeout} s up to {self._rows_in(pending)} rows in {len(pending)} slots are not "
-                    f"stored yet. They are safe in shared memory. The collector's log is in "
-                    f"{self.segment.runtime_directory}."
+                    f"after {timeout} s up to {rows} rows in {len(pending)} slots are not stored yet. They are safe in "
+                    f"shared memory. The collector's log is in {self.segment.runtime_directory}."
                 )
         finally:
             progress.close()
-
-    def _rows_in(self, pending: list[tuple[int, int, int]]) -> int:
-        """Return how many rows there may be in slots; those of frames that are stored already count, too."""
-        ring = self.segment.ring
-        rows = 0
-        for slot, _, count in pending:
-            line = ring.geometry.line_word(slot)
-            is_table = ring.words[line + Line.KIND] == Kind.TABLE
-            rows += count - ring.done(slot) if is_table else ring.words[line + Line.ROWS]
-        return max(rows, len(pending))
 
     def _is_stored(self, slot: int, epoch: int, count: int) -> bool:
         line = self.segment.ring.geometry.line_word(slot)
@@ -351,11 +346,18 @@ class Session:
             is_new = config.recording(key) is None
             default = key if make_default and (config.default is None or self.is_founder) else config.default
             if is_new:
-                config = config.with_recording(RecordingSpec(*key, start_time_ns=start_time_ns, founder=self._owner))
+                sinks = tuple(self._claimed(sink, {}) for sink in config.default_sinks_of(key))
+                spec = RecordingSpec(*key, sinks, start_time_ns=start_time_ns, founder=self._owner)
+                config = config.with_recording(spec)
             return replace(config, default=default)
 
         self._edit(edit)
         return is_new
+
+    def set_default_sinks(self, sinks: Sequence[SinkSpec]) -> None:
+        """Give every recording that is begun from now on these sinks, for all that is logged on it."""
+        self._edit(lambda config: replace(config, default_sinks=tuple(sinks)))
+        self._must_complete = True
 
     def set_sinks(self, key: RecordingKey, sinks: Sequence[SinkSpec]) -> None:
         """Replace the sinks of a recording that this process set.
@@ -539,19 +541,23 @@ class Session:
         """
         timeout = self.settings.exit_timeout
         begin = time.monotonic()
+        patience = Patience("what was logged is being written; press Ctrl-C again to leave that to the collector")
         self.seal()
         if self._must_complete:
             try:
-                self.flush(timeout)
+                self.flush(timeout, patience)
             except FlushTimeoutError as error:
                 sys.stderr.write(f"rerun_mp: {error}\n")
+            except KeyboardInterrupt:
+                self._must_complete = False
+                sys.stderr.write(f"rerun_mp: the collector goes on; its log is in {self.segment.runtime_directory}\n")
         if self._producer is not None and self._producer.is_intact:
             self._producer.close()
         if self.segment.participants is not None:
             self.segment.participants.release()
         self.ring_doorbell()
         if self._must_complete and not self._others_remain():
-            self._await_files(timeout - (time.monotonic() - begin))
+            self._await_files(timeout - (time.monotonic() - begin), patience)
         if self._must_complete or self.is_founder:
             self._sum_up()
 
@@ -586,7 +592,7 @@ class Session:
         finally:
             os.close(descriptor)
 
-    def _await_files(self, timeout: float) -> None:
+    def _await_files(self, timeout: float, patience: Patience) -> None:
         """Wait until the files are complete, or a child that had not joined yet does: then we are not the last."""
         progress = Progress("completing the recording's files")
         somebody_joined = False
@@ -595,19 +601,28 @@ class Session:
             nonlocal somebody_joined
             somebody_joined = self._others_remain()
             self.watch_collector()
-            progress.update("the collector is writing")
+            progress.update(self._left_to_write())
 
         def is_over() -> bool:
             return somebody_joined or self._words[Header.SESSION_STATE] >= SessionState.FILES_COMPLETE
 
         try:
-            if not wait_until(is_over, timeout, meanwhile=meanwhile):
+            if not wait_until(is_over, timeout, meanwhile=meanwhile, patience=patience):
                 sys.stderr.write(
                     f"rerun_mp: the collector is still completing files after {timeout:.0f} s; it goes on without us. "
                     f"Its log is in {self.segment.runtime_directory}.\n"
                 )
+        except KeyboardInterrupt:
+            sys.stderr.write(f"rerun_mp: the collector goes on; its log is in {self.segment.runtime_directory}\n")
         finally:
             progress.close()
+
+    def _left_to_write(self) -> str | Left:
+        left = [entry for entry in self.segment.ring.pending() if not self._is_stored(*entry)]
+        if left:
+            return Left.of(self.segment.ring, left)
+        behind = max((sink.behind_rows for sink in read_sinks(self.segment)), default=0)
+        return f"viewers have {behind:,} rows to get" if behind else "all is stored; the files get their ends"
 
 
 # ---- the process's session -----------------------------------------------------------------------------------------

@@ -1,15 +1,22 @@
 """Waits for a word in shared memory that another process stores: there is nothing to block on.
 
-Each wait here names what ends it: the condition, the time, or Ctrl-C.
+Each wait here names what ends it: the condition, the time, or Ctrl-C; where people have reason to wait, the second one.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
-__all__ = ["Progress", "pause_length", "wait_until"]
+from rerun_mp.shm.layout import Kind, Line
+from rerun_mp.shm.ring import Ring
+
+__all__ = ["Left", "Patience", "Progress", "pause_length", "wait_until"]
+
+TABLE_ROW_BYTES = 32
+"""About what a row of a table takes, for those who wait."""
 
 
 def pause_length(attempt: int) -> float:
@@ -23,24 +30,76 @@ def wait_until(
     *,
     meanwhile: Callable[[], None] | None = None,
     every: float = 0.05,
+    patience: Patience | None = None,
 ) -> bool:
     """Sleep with growing back-off until `condition` holds. False after `timeout` seconds; None waits for ever.
 
-    `meanwhile` is called every `every` seconds: to watch the collector, to show progress.
+    `meanwhile` is called every `every` seconds: to watch the collector, to show progress. With `patience`, Ctrl-C goes
+    there first.
     """
     begin = time.monotonic()
     last = begin
     attempt = 0
-    while not condition():
-        now = time.monotonic()
-        if timeout is not None and now - begin >= timeout:
-            return False
-        if meanwhile is not None and now - last >= every:
-            last = now
-            meanwhile()
-        time.sleep(pause_length(attempt))
-        attempt += 1
-    return True
+    while True:
+        try:
+            while not condition():
+                now = time.monotonic()
+                if timeout is not None and now - begin >= timeout:
+                    return False
+                if meanwhile is not None and now - last >= every:
+                    last = now
+                    meanwhile()
+                time.sleep(pause_length(attempt))
+                attempt += 1
+        except KeyboardInterrupt:
+            if patience is None:
+                raise
+            patience.interrupt()
+        else:
+            return True
+
+
+class Patience:
+    """What has a wait go on at the first Ctrl-C, which it answers, and end at the second."""
+
+    def __init__(self, answer: str) -> None:
+        self._answer = answer
+        self._is_interrupted = False
+
+    def interrupt(self) -> None:
+        """Answer a Ctrl-C.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            If it is not the first one.
+        """
+        if self._is_interrupted:
+            raise KeyboardInterrupt
+        self._is_interrupted = True
+        begin, end = ("\r", "\x1b[K\n") if sys.stderr.isatty() else ("", "\n")
+        sys.stderr.write(f"{begin}rerun_mp: {self._answer}{end}")
+
+
+class Left(NamedTuple):
+    """What a wait still has before it."""
+
+    rows: int
+    """At most: of a slot of frames those that are stored already count, too."""
+    num_bytes: int
+    """About."""
+
+    @classmethod
+    def of(cls, ring: Ring, pending: Iterable[tuple[int, int, int]]) -> Left:
+        """Return what lies in slots, (slot, epoch, count) each, and is in no store yet."""
+        rows = num_bytes = 0
+        for slot, _, count in pending:
+            line = ring.geometry.line_word(slot)
+            kind, new = ring.words[line + Line.KIND], count - ring.done(slot)
+            if new > 0:
+                rows += new if kind == Kind.TABLE else max(1, ring.words[line + Line.ROWS])
+                num_bytes += new * TABLE_ROW_BYTES if kind == Kind.TABLE else new
+        return cls(rows, num_bytes)
 
 
 class Progress:
@@ -49,16 +108,28 @@ class Progress:
     def __init__(self, what: str) -> None:
         self._what = what
         self._begin = time.monotonic()
+        self._first: tuple[float, int] | None = None
         self._shown = False
 
-    def update(self, detail: str) -> None:
+    def update(self, detail: str | Left) -> None:
         """Show how it goes."""
         waited = time.monotonic() - self._begin
+        if isinstance(detail, Left):
+            detail = self._describe(detail, waited)
         if waited < 1 or not sys.stderr or not sys.stderr.isatty():
             return
         sys.stderr.write(f"\rrerun_mp: {self._what}: {detail} ({waited:.0f} s)\x1b[K")
         sys.stderr.flush()
         self._shown = True
+
+    def _describe(self, left: Left, waited: float) -> str:
+        """Return what is left, how fast it becomes less, and how long that takes."""
+        if self._first is None:
+            self._first = (waited, left.rows)
+        began, rows = self._first
+        said = f"{left.rows:,} rows, {left.num_bytes / 1e6:,.1f} MB left"
+        rate = (rows - left.rows) / (waited - began) if waited > began else 0.0
+        return f"{said}, {rate:,.0f} rows/s, {left.rows / rate:,.0f} s to go" if rate > 0 else said
 
     def close(self) -> None:
         """Remove the line."""

@@ -37,6 +37,7 @@ FLOORS = {
     "rerun_mp.collector": 2,
     "rerun_mp.ancestry": 2,
     "rerun_mp.launch": 2,
+    "rerun_mp.overview": 2,
     "rerun_mp.leftovers": 2,
     "rerun_mp.producer": 2,
     "rerun_mp.recovery": 2,
@@ -67,6 +68,7 @@ FLOORS = {
     # The face.
     "rerun_mp": 4,
     "rerun_mp.__main__": 4,
+    "rerun_mp.cli": 4,
 }
 """Of a package or module; what is not named itself stands where its package stands. A new one is put here first."""
 

@@ -261,17 +261,17 @@ class Sweeper:
             else:
                 self._ring.seal_dead(slot, states[slot])
 
-    def waiting_rows(self) -> Counter[RecordingKey]:
-        """Count by recording what sweeps would find, in a segment that nobody lives in."""
-        rows: Counter[RecordingKey] = Counter()
+    def waiting_rows(self) -> Counter[tuple[int, RecordingKey]]:
+        """Count by producer and recording what sweeps would find, in a segment that is only looked at."""
+        rows: Counter[tuple[int, RecordingKey]] = Counter()
         for slot in self._moved({}):
             sweep = Sweep(0)
             self._take(slot, sweep, None, resume=False)
             for taken in sweep.taken:
                 for frame in taken.frames:
-                    rows[frame.shape.recording] += frame.rows
+                    rows[sweep.owners[slot], frame.shape.recording] += frame.rows
             for table in sweep.rows:
-                rows[table.shape.recording] += table.stop - table.start
+                rows[sweep.owners[slot], table.shape.recording] += table.stop - table.start
         return rows
 
     def has_news(self) -> bool:

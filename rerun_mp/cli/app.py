@@ -1,0 +1,184 @@
+"""The commands of `rerun-mp`, and what they return."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from rerun_mp import overview
+from rerun_mp.cli import tables
+from rerun_mp.errors import RerunMpError
+from rerun_mp.opening import version as versions
+
+__all__ = ["app"]
+
+LOOK_SECS = 0.5
+"""Between the two looks from which `status` has its rates."""
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    add_completion=False,
+    help="Rerun for process trees: run programs, look at their sessions, recover what was killed.",
+    epilog="Exit status: 0 all is well, 1 something is not, which is said, 2 a wrong call.",
+)
+Sessions = Annotated[list[str] | None, typer.Argument(metavar="[SESSION]...", help="By default all; see `status`.")]
+
+
+@app.callback(invoke_without_command=True)
+def _main(
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Print the versions, for bug reports, and exit.")] = False,
+) -> None:
+    if version:
+        print(versions())
+        raise typer.Exit
+
+
+@app.command(
+    epilog="[bold]Examples[/]\n\n  rerun-mp status\n\n  rerun-mp status --json | jq '.sessions[].dropped'\n\n"
+    "Exit status: 1 if rows were dropped, or a session has no collector."
+)
+def status(
+    sessions: Sessions = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say who logs how much, how full the ring is, what was dropped, and how the sinks are."""
+    views, problems = _look(sessions)
+    rates = tables.Rates()
+    rates.note(views)
+    if views and not as_json:
+        time.sleep(LOOK_SECS)
+        views, problems = _look(sessions)
+        rates.note(views)
+    if as_json:
+        print(json.dumps({"sessions": [view.to_json() for view in views], "problems": problems}))
+    else:
+        Console().print(tables.overview(views, rates, problems))
+    is_well = all(not view.dropped and view.state in ("live", "ending") for view in views) and not problems
+    raise typer.Exit(0 if is_well else 1)
+
+
+@app.command(epilog="[bold]Examples[/]\n\n  rerun-mp top\n\n  rerun-mp top --every 0.2\n\nCtrl-C ends it.")
+def top(
+    sessions: Sessions = None,
+    *,
+    every: Annotated[float, typer.Option(help="Seconds between two looks.", min=0.05)] = 1.0,
+    times: Annotated[int | None, typer.Option(help="Look so often, then end.", min=1)] = None,
+) -> None:
+    """Show what `status` says, live."""
+    rates = tables.Rates()
+    looked = 0
+    try:
+        with Live(console=Console(), auto_refresh=False, screen=sys.stdout.isatty()) as live:
+            while True:
+                views, problems = _look(sessions)
+                rates.note(views)
+                live.update(tables.overview(views, rates, problems), refresh=True)
+                looked += 1
+                if looked == times:
+                    return
+                time.sleep(every)
+    except KeyboardInterrupt:
+        return
+
+
+@app.command(
+    epilog="[bold]Examples[/]\n\n  rerun-mp recover --list\n\n  rerun-mp recover --into ~/rescued\n\n"
+    "Exit status: 0 if nothing is left to recover, 1 if something could not be recovered, which is said."
+)
+def recover(
+    sessions: Sessions = None,
+    *,
+    only_list: Annotated[bool, typer.Option("--list", help="Only say what lies about.")] = False,
+    into: Annotated[Path | None, typer.Option(help="Directory for rows that have no file.")] = None,
+    quiet: Annotated[bool, typer.Option(help="Print problems only.")] = False,
+) -> None:
+    """Bring what killed programs left into their files, each row once, and remove the rest."""
+    from rerun_mp.__main__ import main as recover_command
+
+    options = ["--list"] * only_list + ["--quiet"] * quiet + (["--into", str(into)] if into is not None else [])
+    raise typer.Exit(recover_command(["recover", *options, *(sessions or ())]))
+
+
+def _look(sessions: list[str] | None) -> tuple[list[overview.SessionView], list[str]]:
+    views, problems = overview.look()
+    if not sessions:
+        return views, problems
+    unknown = set(sessions) - {view.name for view in views}
+    if unknown:
+        raise typer.BadParameter(f"there is no session {', '.join(sorted(unknown))}")
+    return [view for view in views if view.name in sessions], []
+
+
+@app.command(epilog="[bold]Example[/]\n\n  rerun-mp doctor\n\nExit status: 1 if there is a problem.")
+def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False) -> None:
+    """Look at what rerun_mp needs of this machine, and say for each problem what to do."""
+    from rerun_mp.cli.doctor import examine
+
+    checks = list(examine())
+    if as_json:
+        print(json.dumps([check._asdict() for check in checks]))
+    else:
+        Console().print(tables.checks(checks))
+    raise typer.Exit(1 if any(check.verdict == "problem" for check in checks) else 0)
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    epilog="[bold]Examples[/]\n\n  rerun-mp run --save run.rrd -- python train.py --epochs 3\n\n"
+    "  rerun-mp run --viewer -- torchrun --nproc-per-node 2 train.py\n\n"
+    "Exit status: the program's; 126 if it cannot be started, 127 if there is none.",
+)
+def run(
+    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="The program and its arguments.")],
+    *,
+    save: Annotated[Path | None, typer.Option(help="Save to this .rrd file.")] = None,
+    viewer: Annotated[bool, typer.Option("--viewer", help="Show in a viewer, a new one if none is there.")] = False,
+    serve: Annotated[bool, typer.Option("--serve", help="Serve the web viewer on the loopback interface.")] = False,
+    headless: Annotated[bool, typer.Option("--headless", help="With --viewer: without a window.")] = False,
+) -> None:
+    """Run any program, and capture what it and all that it starts log, by rerun_mp or by rerun."""
+    from rerun_mp.cli.run import Destination, run
+
+    destination = Destination(None if save is None else str(save), viewer, serve, headless)
+    try:
+        raise typer.Exit(run(command, destination))
+    except RerunMpError as error:
+        sys.stderr.write(f"rerun-mp: {error}\n")
+        raise typer.Exit(1) from error
+
+
+@app.command(
+    epilog="[bold]Examples[/]\n\n  rerun-mp stop 446851b8a309f87f\n\n  rerun-mp stop --kill --timeout 30\n\n"
+    "Exit status: 1 if a process is still there after the timeout."
+)
+def stop(
+    sessions: Sessions = None,
+    *,
+    kill: Annotated[bool, typer.Option("--kill", help="SIGKILL what is still there 5 s after SIGTERM.")] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait.", min=0)] = 60.0,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """End the processes of sessions, and wait until what they have logged is in their files."""
+    from rerun_mp.cli.stop import stop
+
+    views, _ = _look(sessions)
+    if not views:
+        print("no sessions")
+        return
+    pids = [pid for view in views for pid in view.participants]
+    if not yes:
+        typer.confirm(f"end {len(pids)} processes ({', '.join(map(str, pids))})?", abort=True)
+    remain = [(view, rest) for view in views if (rest := stop(view, timeout=timeout, kill=kill))]
+    for view, rest in remain:
+        sys.stderr.write(f"rerun-mp: {view.name}: processes {', '.join(map(str, rest))} are still there; try --kill\n")
+    raise typer.Exit(1 if remain else 0)

@@ -1,0 +1,186 @@
+"""What `rerun-mp doctor` looks at: each check says what it found, and for each problem what to do."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import shutil
+import sys
+from dataclasses import fields
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from rerun_mp import bridge, directories, leftovers, viewer
+from rerun_mp.errors import InvalidArgumentError, RerunMpError
+from rerun_mp.settings import Settings
+from rerun_mp.shm import segment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Check", "examine"]
+
+NEEDED_FILES = 64
+"""Descriptors that a process may need beside its own: two, while it claims slots, the collector three a recording."""
+LEAST_KERNEL = (3, 15)
+"""The first with locks of open file descriptions."""
+POPULATE_KERNEL = (5, 14)
+
+
+class Check(NamedTuple):
+    """One thing that was looked at."""
+
+    name: str
+    verdict: Literal["ok", "warning", "problem"]
+    found: str
+    advice: str = ""
+    """What to do; nothing where all is well."""
+
+
+def examine() -> Iterator[Check]:
+    """Look at the machine, at what is installed, and at what killed programs have left."""
+    yield _kernel()
+    yield _python()
+    yield _rerun()
+    yield from _settings()
+    yield _shared_memory()
+    yield from _places()
+    yield from _limits()
+    yield _vulkan()
+    yield _display()
+    yield _viewer_program()
+    yield _left_sessions()
+
+
+def _kernel() -> Check:
+    name, release = platform.system(), platform.release()
+    found = f"{name} {release}"
+    if name != "Linux":
+        return Check("kernel", "problem", found, "rerun_mp runs on Linux only, yet")
+    numbers = tuple(int(part) for part in release.split("-", maxsplit=1)[0].split(".")[:2] if part.isdecimal())
+    if numbers < LEAST_KERNEL:
+        return Check("kernel", "problem", found, "it has no F_OFD_SETLK; Linux 3.15 is needed")
+    if platform.machine() not in ("x86_64", "AMD64"):
+        advice = "what is promised holds on x86-64 only, yet: other machines need a fence between payload and commit"
+        return Check("kernel", "warning", f"{found} on {platform.machine()}", advice)
+    if numbers < POPULATE_KERNEL:
+        return Check("kernel", "warning", found, "Linux 5.14 maps slots ahead: first large rows are slower here")
+    return Check("kernel", "ok", found)
+
+
+def _python() -> Check:
+    found = f"{platform.python_implementation()} {platform.python_version()}"
+    if platform.python_implementation() != "CPython" or not getattr(sys, "_is_gil_enabled", lambda: True)():
+        return Check("Python", "warning", found, "without CPython's global lock rows take the slower way of frames")
+    return Check("Python", "ok", found)
+
+
+def _rerun() -> Check:
+    try:
+        found = version("rerun-sdk")
+    except PackageNotFoundError:
+        return Check("rerun-sdk", "problem", "not installed", "pip install 'rerun-sdk==0.41.*'")
+    if not found.startswith(bridge.VERSIONS):
+        known = ", ".join(f"{v}*" for v in bridge.VERSIONS)
+        advice = f"this rerun_mp works with {known}: pip install 'rerun-sdk==0.41.*', or a newer rerun_mp"
+        return Check("rerun-sdk", "problem", found, advice)
+    return Check("rerun-sdk", "ok", found)
+
+
+def _settings() -> Iterator[Check]:
+    """Yield each setting that is in force and where it comes from: an argument of `init` would win over these."""
+    try:
+        settings = Settings()
+    except InvalidArgumentError as error:
+        yield Check("settings", "problem", str(error), "correct the variable or unset it")
+        return
+    for field in fields(settings):
+        variable = f"RERUN_MP_{field.name.upper()}"
+        value = getattr(settings, field.name)
+        source = f"from {variable}" if variable in os.environ else f"default; {variable} changes it"
+        yield Check(field.name, "ok", f"{getattr(value, 'name', value)} ({source})")
+
+
+def _shared_memory() -> Check:
+    try:
+        room = os.statvfs(segment.DIRECTORY)
+    except OSError as error:
+        return Check("shared memory", "problem", f"{segment.DIRECTORY}: {error.strerror}", "mount a tmpfs there")
+    total, free = (blocks * room.f_frsize for blocks in (room.f_blocks, room.f_bavail))
+    try:
+        need = Settings().ring_bytes
+    except InvalidArgumentError:
+        need = 0
+    found = f"{segment.DIRECTORY} has {free / 1e6:,.0f} of {total / 1e6:,.0f} MB free; a ring takes {need / 1e6:,.0f}"
+    if free // 2 < need:
+        advice = (
+            f"rings here have {free / 2e6:,.0f} MB, half of what is free. In a container: docker run "
+            f"--shm-size={max(1, 2 * need >> 20)}m, or --ipc=host; or set a smaller RERUN_MP_RING_BYTES"
+        )
+        return Check("shared memory", "warning" if free > 8 << 20 else "problem", found, advice)
+    return Check("shared memory", "ok", found)
+
+
+def _places() -> Iterator[Check]:
+    for name, place in (("runtime directory", directories.runtime_base()), ("spool", directories.spool_base())):
+        parent = place
+        while not os.path.exists(parent):
+            parent = os.path.dirname(parent)
+        free = shutil.disk_usage(parent).free
+        found = f"{place}, {free / 1e6:,.0f} MB free"
+        status = os.stat(parent)
+        if os.path.exists(place) and (status.st_uid != os.geteuid() or status.st_mode & 0o077):
+            yield Check(name, "problem", found, f"it must be yours alone: chmod 700 {place}, or remove it")
+        elif not os.access(parent, os.W_OK):
+            yield Check(name, "problem", found, f"{parent} cannot be written by this user")
+        elif free < 64 << 20:
+            yield Check(name, "warning", found, "make room: what no file has waits there")
+        else:
+            yield Check(name, "ok", found)
+
+
+def _limits() -> Iterator[Check]:
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    few = files != resource.RLIM_INFINITY and files < 2 * NEEDED_FILES
+    yield Check("open files", "warning" if few else "ok", str(files), "raise it: ulimit -n 1024" if few else "")
+    size, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if size != resource.RLIM_INFINITY:
+        yield Check("file size", "warning", f"{size:,} bytes", "it bounds ring and recordings: ulimit -f unlimited")
+
+
+def _vulkan() -> Check:
+    places = ("/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d")
+    drivers = [name for place in places if os.path.isdir(place) for name in sorted(os.listdir(place))]
+    if not drivers and not os.environ.get("VK_ICD_FILENAMES") and not os.environ.get("VK_DRIVER_FILES"):
+        advice = "a viewer needs one, also without a window (Debian: apt install mesa-vulkan-drivers); files do not"
+        return Check("Vulkan", "warning", "no driver found", advice)
+    return Check("Vulkan", "ok", ", ".join(drivers) or "named by the environment")
+
+
+def _display() -> Check:
+    for variable in ("WAYLAND_DISPLAY", "DISPLAY"):
+        if os.environ.get(variable):
+            return Check("display", "ok", f"{variable}={os.environ[variable]}")
+    advice = "no window can open here: rr.spawn(headless=True), rr.serve_grpc(), or rr.save() and look at it elsewhere"
+    return Check("display", "warning", "none", advice)
+
+
+def _viewer_program() -> Check:
+    try:
+        return Check("viewer", "ok", viewer.program())
+    except RerunMpError as error:
+        return Check("viewer", "problem", str(error), "pip install --force-reinstall 'rerun-sdk==0.41.*'")
+
+
+def _left_sessions() -> Check:
+    try:
+        left, problems = leftovers.find_left()
+    except OSError as error:
+        return Check("killed programs", "problem", str(error), f"look at {segment.DIRECTORY}")
+    if problems:
+        return Check("killed programs", "problem", "; ".join(problems), "remove these files if nobody uses them")
+    if left:
+        names = ", ".join(one.name for one in left)
+        return Check("killed programs", "warning", f"left {names}", "rerun-mp recover brings their rows into files")
+    return Check("killed programs", "ok", "left nothing")

@@ -1,0 +1,168 @@
+"""`rerun-mp run`: a program and whatever it starts, all of it in one session, which this process founds.
+
+The program finds the session in its environment; in its Python interpreters `startup/sitecustomize.py` has what says
+`import rerun` log into it, too. Every recording that is begun goes where the command line says, besides where the
+program sends it.
+
+Signals: Ctrl-C reaches the program from the terminal, and is not ours; SIGTERM is passed on. Then this process waits,
+with progress, until all is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rerun_mp import session, viewer
+from rerun_mp.errors import ViewerError
+from rerun_mp.overview import look_at
+from rerun_mp.sinks import FileSink, GrpcSink
+from rerun_mp.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import FrameType
+
+    from rerun_mp.config import SinkSpec
+
+__all__ = ["Destination", "run"]
+
+STARTUP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "startup")
+CANNOT_RUN = 126
+NOT_FOUND = 127
+SERVER_SECS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where the recordings go. Nowhere: what the program sets itself."""
+
+    save: str | None = None
+    """Path of an .rrd file; a second recording gets a name made from it."""
+    viewer: bool = False
+    serve: bool = False
+    headless: bool = False
+
+
+def run(command: Sequence[str], destination: Destination) -> int:
+    """Run a program, wait until what it has logged is written, and return its exit code, as a shell gives it.
+
+    Raises
+    ------
+    RerunMpError
+        If the session or a destination cannot be had. Nothing has been started then.
+    """
+    if shutil.which(command[0]) is None:
+        sys.stderr.write(f"rerun-mp: there is no program {command[0]!r}\n")
+        return NOT_FOUND
+    os.environ.pop("RERUN_MP_SESSION", None)
+    os.environ.pop("RERUN_MP_SCOPE", None)
+    with contextlib.ExitStack() as stack:
+        sinks = []
+        if destination.save is not None:
+            sinks.append(FileSink(destination.save).spec(None))
+        if destination.viewer:
+            sinks.append(_viewer(headless=destination.headless))
+        if destination.serve:
+            sinks.append(stack.enter_context(_server()))
+        joined = session.found_or_join()
+        joined.set_default_sinks(sinks)
+        code = _run(command)
+        _leave(joined)
+        if destination.serve and sys.stdin is not None and sys.stdin.isatty():
+            sys.stderr.write("rerun-mp: still serving; press Ctrl-C to end\n")
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+                signal.pause()
+    return code
+
+
+def _run(command: Sequence[str]) -> int:
+    environment = dict(os.environ, RERUN_MP_CAPTURE="1")
+    others = environment.get("PYTHONPATH")
+    environment["PYTHONPATH"] = STARTUP if not others else f"{STARTUP}{os.pathsep}{others}"
+    child: subprocess.Popen[bytes] | None = None
+
+    def pass_on(number: int, _: FrameType | None) -> None:
+        if child is not None:
+            child.send_signal(number)
+
+    # The terminal sends it to the program as well, which decides what it means.
+    signal.signal(signal.SIGINT, lambda number, frame: None)  # noqa: ARG005 (a handler's signature)
+    signal.signal(signal.SIGTERM, pass_on)
+    signal.signal(signal.SIGHUP, pass_on)
+    try:
+        child = subprocess.Popen(command, env=environment)
+    except OSError as error:
+        sys.stderr.write(f"rerun-mp: {command[0]} cannot be started: {error.strerror}\n")
+        return CANNOT_RUN
+    while True:
+        with contextlib.suppress(KeyboardInterrupt):
+            code = child.wait()
+            break
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    return code if code >= 0 else 128 - code
+
+
+def _leave(joined: session.Session) -> None:
+    """Wait until all is written, and say in a line what there was. Processes left behind by the program may log on."""
+    path = joined.segment.path
+    view = look_at(path)
+    files = [sink.target for spec in joined.config().recordings for sink in spec.sinks if sink.kind == "file"]
+    joined.leave()
+    if view is not None:
+        writers = sum(1 for process in view.processes if process.logged)
+        where = f", in {', '.join(files)}" if files else ""
+        sys.stderr.write(f"rerun-mp: {view.logged:,} rows from {writers} processes{where}\n")
+    rest = look_at(path)
+    if rest is not None and rest.participants:
+        pids = ", ".join(map(str, rest.participants))
+        sys.stderr.write(f"rerun-mp: processes {pids} are still in the session; its files are complete when they end\n")
+
+
+def _viewer(*, headless: bool) -> SinkSpec:
+    port = 9876
+    if not viewer.is_there(port):
+        arguments = ["--hide-welcome-screen"] + ["--headless"] * headless
+        if not viewer.start(viewer.program(), arguments, port=port, detached=True):
+            sys.stderr.write(f"rerun-mp: the viewer does not listen on port {port} yet; what is logged waits for it\n")
+    return GrpcSink(f"rerun+http://{viewer.LOOPBACK}:{port}/proxy").spec(None)
+
+
+@contextlib.contextmanager
+def _server() -> Iterator[SinkSpec]:
+    """Serve the web viewer, and what it shows, for as long as the block lasts."""
+    port, web_port = _free_port(), _free_port()
+    url = f"rerun+http://{viewer.LOOPBACK}:{port}/proxy"
+    command = [viewer.program(), "--serve-web", f"--port={port}", f"--web-viewer-port={web_port}"]
+    command.append(f"--bind={viewer.LOOPBACK}")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RERUN_MP_")}
+    server = subprocess.Popen(
+        command, env=environment | {"RUST_LOG": "error"}, stdin=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        if not wait_until(lambda: server.poll() is not None or viewer.is_there(port), SERVER_SECS):
+            raise ViewerError(f"the web viewer's server did not listen within {SERVER_SECS:g} s")
+        if server.poll() is not None:
+            raise ViewerError(f"no web viewer could be served: {' '.join(command)} has ended")
+        from urllib.parse import quote
+
+        address = f"http://{viewer.LOOPBACK}:{web_port}?url={quote(url, safe='')}"
+        sys.stderr.write(f"rerun-mp: open {address}\n")
+        yield GrpcSink(url).spec(None)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((viewer.LOOPBACK, 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,60 @@
+"""`rerun-mp stop`: end the processes of a session, and wait until what they have logged is in its files."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from rerun_mp.overview import look_at
+from rerun_mp.waiting import Left, Patience, Progress, wait_until
+
+if TYPE_CHECKING:
+    from rerun_mp.overview import SessionView
+
+__all__ = ["stop"]
+
+GRACE_SECS = 5.0
+"""After SIGTERM, before SIGKILL, if that is asked for."""
+
+
+def stop(view: SessionView, *, timeout: float, kill: bool) -> list[int]:
+    """End a session: SIGTERM to its processes, with `kill` SIGKILL to those that are still there after 5 s.
+
+    Returns the processes that are still in it after `timeout` seconds; none if it has ended.
+    """
+    path = view.segment_path
+    _send(view.participants, signal.SIGTERM)
+    begin = time.monotonic()
+    progress = Progress(f"stopping {view.name}")
+    patience = Patience("waiting until all is written; press Ctrl-C again to leave that to the collector")
+    now: SessionView | None = view
+    is_killed = False
+
+    def is_over() -> bool:
+        nonlocal now
+        now = look_at(path)
+        return now is None or now.name != view.name
+
+    def meanwhile() -> None:
+        nonlocal is_killed
+        if now is not None and now.participants and kill and not is_killed and time.monotonic() - begin > GRACE_SECS:
+            is_killed = True
+            _send(now.participants, signal.SIGKILL)
+        if now is not None:
+            progress.update(Left(now.waiting, 0))
+
+    try:
+        if wait_until(is_over, timeout, meanwhile=meanwhile, patience=patience):
+            return []
+    finally:
+        progress.close()
+    return list(now.participants) if now is not None else []
+
+
+def _send(pids: tuple[int, ...], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)

@@ -1,0 +1,197 @@
+"""`rerun-mp status` and `top` say what the program itself has counted, whatever has become of its collector."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.commands import call
+from tests.conftest import StartPython
+from tests.harness.programs import Program, wait_until
+from tests.harness.sessions import SessionWatch
+
+PROGRAM = """
+import json, os, sys
+import numpy as np
+import rerun_mp as rr
+
+gate = sys.argv[2]
+rr.init("rerun_mp_status")
+rr.save(sys.argv[1])
+
+def log(rows):
+    for step in range(rows):
+        rr.log("number", rr.Scalars(float(step)))
+    rr.log("other", rr.AnyValues(a=1))
+    rr.log("image", rr.Image(np.zeros((900, 900), np.uint8)))
+    return rows + 2
+
+def wait():
+    open(gate).read()
+
+counts = {}
+reader, writer = os.pipe()
+for child in range(2):
+    if os.fork() == 0:
+        rows = log(1000 + child)
+        os.write(writer, json.dumps([os.getpid(), rows]).encode() + b"\\n")
+        wait()
+        rows = log(500)
+        os.write(writer, json.dumps([os.getpid(), rows]).encode() + b"\\n")
+        wait()
+        os._exit(0)
+counts[os.getpid()] = log(100)
+lines = os.fdopen(reader)
+for more in range(2):
+    for child in range(2):
+        pid, rows = json.loads(lines.readline())
+        counts[pid] = counts.get(pid, 0) + rows
+    print(json.dumps(counts), flush=True)
+    wait()
+os.wait(), os.wait()
+"""
+
+
+def views(watch: SessionWatch) -> dict[str, Any]:
+    """Return the program's session as `status --json` shows it."""
+    found = json.loads(call("status", "--json").stdout)
+    (view,) = [one for one in found["sessions"] if one["segment_path"] == str(watch.segment)]
+    return dict(view)
+
+
+def open_gates(gate: Path, number: int) -> None:
+    """Let so many processes go on that wait at a FIFO."""
+    for _ in range(number):
+        gate.write_bytes(b"")
+
+
+def printed(program: Program, lines: int) -> dict[int, int]:
+    """Return the last of so many lines of counts that the program has printed."""
+    wait_until(lambda: program.stdout.count("\n") >= lines, timeout_secs=30.0, what="the counts")
+    return {int(pid): rows for pid, rows in json.loads(program.stdout.splitlines()[-1]).items()}
+
+
+def rows_by_pid(view: dict[str, Any]) -> dict[int, int]:
+    """Return what a view says of each process."""
+    return {one["pid"]: one["logged"] for one in view["processes"]}
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Path:
+    path = tmp_path / "gate"
+    os.mkfifo(path)
+    return path
+
+
+def test_counts_are_the_programs_with_a_collector_and_without(
+    start_python: StartPython, tmp_path: Path, gate: Path
+) -> None:
+    watch = SessionWatch()
+    program = start_python(PROGRAM, tmp_path / "run.rrd", gate, env=watch.environment)
+    counts = printed(program, 1)
+    view = views(watch)
+    assert view["state"] == "live"
+    assert rows_by_pid(view) == counts
+    assert view["logged"] == view["delivered"] + view["waiting"] == sum(counts.values())
+    assert set(counts) <= set(view["participants"])
+
+    shown = call("status")
+    assert shown.returncode == 0, shown.stderr
+    assert f"{sum(counts.values()):,}" in shown.stdout
+    top = call("top", "--times", "2", "--every", "0.1")
+    for pid, rows in counts.items():
+        assert re.search(rf"\b{pid}\b.*\b{rows:,}\b", shown.stdout), shown.stdout
+        assert re.search(rf"\b{pid}\b.*\b{rows:,}\b", top.stdout), top.stdout
+
+    # Killed, and whoever might start another one is kept from it.
+    watch.stop("guard")
+    watch.kill("worker")
+    open_gates(gate, 2)
+    counts = printed(program, 2)
+    view = views(watch)
+    assert rows_by_pid(view) == counts
+    assert view["waiting"] > 0
+    assert not view["collector"]["is_worker_live"]
+    top = call("top", "--times", "1")
+    for pid, rows in counts.items():
+        assert re.search(rf"\b{pid}\b.*\b{rows:,}\b", top.stdout), top.stdout
+    guard = watch.collector("guard")
+    guard.send_signal(signal.SIGKILL)
+    wait_until(lambda: views(watch)["state"] == "no collector", what="the end of the guard")
+    assert rows_by_pid(views(watch)) == counts
+    assert call("status").returncode == 1
+    open_gates(gate, 3)
+    open_gates(gate, 1)
+    program.wait().check()
+
+
+def test_a_session_that_was_killed_with_its_collector_is_there_still(
+    start_python: StartPython, tmp_path: Path, gate: Path
+) -> None:
+    watch = SessionWatch()
+    program = start_python(PROGRAM, tmp_path / "run.rrd", gate, env=watch.environment)
+    counts = printed(program, 1)
+    watch.kill_everything(program)
+    view = views(watch)
+    assert view["state"] == "left"
+    assert rows_by_pid(view) == counts
+    shown = call("status", view["name"])
+    assert shown.returncode == 1
+    assert "rerun-mp recover" in shown.stdout
+    listed = call("recover", "--list")
+    assert view["name"] in listed.stdout
+    assert call("recover", view["name"], "--quiet").returncode == 0
+    assert call("status").stdout.startswith("no sessions")
+
+
+def test_dropped_rows_are_an_exit_status(start_python: StartPython, tmp_path: Path, gate: Path) -> None:
+    watch = SessionWatch()
+    environment = {**watch.environment, "RERUN_MP_POLICY": "drop", "RERUN_MP_RING_BYTES": "1000000"}
+    program = start_python(
+        """
+        import os, signal, sys
+        import numpy as np
+        import rerun_mp as rr
+        from rerun_mp import session
+        from rerun_mp.shm.layout import Header
+
+        rr.init("rerun_mp_status")
+        rr.save(sys.argv[1])
+        rr.log("first", rr.Scalars(0.0))
+        rr.flush()
+        os.kill(session.current().segment.ring.words[Header.WORKER_PID], signal.SIGSTOP)
+        for number in range(100):
+            rr.log("image", rr.Image(np.zeros((300, 300), np.uint8)))
+        print("logged", flush=True)
+        open(sys.argv[2]).read()
+        os.kill(session.current().segment.ring.words[Header.WORKER_PID], signal.SIGCONT)
+        """,
+        tmp_path / "run.rrd",
+        gate,
+        env=environment,
+    )
+    program.wait_for_output("logged")
+    shown = call("status")
+    view = views(watch)
+    assert view["logged"] == 101
+    assert view["logged"] == view["delivered"] + view["waiting"] + sum(view["dropped"].values())
+    assert shown.returncode == 1
+    assert f"{view['dropped']['policy']:,} policy" in shown.stdout
+    gate.write_bytes(b"")
+    program.wait().check()
+
+
+def test_wrong_calls_are_told(place: Path) -> None:
+    unknown = call("status", "0123456789abcdef")
+    assert unknown.returncode == 2
+    assert "there is no session 0123456789abcdef" in unknown.stderr
+    for command in ("run", "status", "top", "doctor", "recover", "stop"):
+        helped = call(command, "--help")
+        assert helped.returncode == 0
+        assert "Example" in helped.stdout, command
