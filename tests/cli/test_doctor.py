@@ -1,0 +1,67 @@
+"""`rerun-mp doctor` finds what is wrong, and says for each problem what to do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.cli.commands import call
+from tests.conftest import StartPython
+from tests.harness.sessions import SessionWatch
+
+
+def checks(**environment: str) -> dict[str, dict[str, Any]]:
+    """Return what the doctor found, by name."""
+    return {one["name"]: one for one in json.loads(call("doctor", "--json", env=environment).stdout)}
+
+
+def test_what_was_found_here(place: Path) -> None:
+    shown = call("doctor")
+    found = checks()
+    assert shown.returncode == 0, shown.stdout
+    for name in ("kernel", "rerun-sdk", "shared memory", "spool", "open files", "Vulkan", "display", "viewer"):
+        assert name in shown.stdout
+        assert found[name]["found"]
+    assert found["rerun-sdk"]["verdict"] == "ok"
+    assert found["exit_timeout"]["found"] == "60.0 (default; RERUN_MP_EXIT_TIMEOUT changes it)"
+    assert all(one["advice"] for one in found.values() if one["verdict"] != "ok")
+
+
+def test_settings_say_where_they_come_from(place: Path) -> None:
+    found = checks(RERUN_MP_RING_BYTES="1000000", RERUN_MP_POLICY="drop")
+    assert found["ring_bytes"]["found"] == "1000000 (from RERUN_MP_RING_BYTES)"
+    assert found["policy"]["found"] == "DROP (from RERUN_MP_POLICY)"
+
+
+def test_problems_are_an_exit_status(place: Path) -> None:
+    wrong = call("doctor", env={"RERUN_MP_POLICY": "perhaps"})
+    assert wrong.returncode == 1
+    assert "RERUN_MP_POLICY='perhaps' is not" in wrong.stdout
+    found = checks(RERUN_MP_RING_BYTES=str(1 << 50))
+    assert found["shared memory"]["verdict"] == "warning"
+    assert "--shm-size" in found["shared memory"]["advice"]
+
+
+def test_what_killed_programs_left_is_seen(start_python: StartPython, tmp_path: Path) -> None:
+    watch = SessionWatch()
+    program = start_python(
+        """
+        import signal, sys
+        import rerun_mp as rr
+        rr.init("rerun_mp_doctor")
+        rr.save(sys.argv[1])
+        rr.log("a", rr.Scalars(1.0))
+        print("logged", flush=True)
+        signal.pause()
+        """,
+        tmp_path / "run.rrd",
+        env=watch.environment,
+    )
+    program.wait_for_output("logged")
+    watch.kill_everything(program)
+    found = checks()["killed programs"]
+    assert found["verdict"] == "warning"
+    assert "rerun-mp recover" in found["advice"]
+    assert call("recover", "--quiet").returncode == 0
+    assert checks()["killed programs"]["verdict"] == "ok"

@@ -1,0 +1,181 @@
+"""`rerun-mp run`: a program and its whole tree, whatever it logs by, is captured; its end is the command's."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.cli.commands import COMMAND, call
+from tests.harness.programs import wait_until
+from tests.harness.recordings import count_rows, verify
+from tests.harness.sessions import SessionWatch
+
+KNOWS_ONLY_RERUN = """
+import multiprocessing, os, signal, subprocess, sys
+import rerun as rr
+
+def work(name):
+    for step in range(100):
+        rr.set_time("step", sequence=step)
+        rr.log(name, rr.Scalars(float(step)))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if __name__ == "__main__":
+    rr.init("rerun_mp_run")
+    rr.log("main", rr.TextLog("begun"))
+    for method in ("fork", "forkserver", "spawn"):
+        process = multiprocessing.get_context(method).Process(target=work, args=(method,))
+        process.start()
+        process.join()
+    code = "import rerun as rr; [rr.log('subprocess', rr.Scalars(1.0)) for _ in range(10)]"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with rr.RecordingStream("rerun_mp_run_other", recording_id="other") as recording:
+        rr.log("by_context", rr.TextLog("hello"))
+    recording.log("by_handle", rr.TextLog("hello"))
+    sys.exit(7)
+"""
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    path = tmp_path / "program.py"
+    path.write_text(KNOWS_ONLY_RERUN)
+    return path
+
+
+def test_a_program_that_knows_only_rerun_is_captured(program: Path, tmp_path: Path, place: Path) -> None:
+    path = tmp_path / "run.rrd"
+    ended = call("run", "--save", path, "--", sys.executable, program)
+    assert ended.returncode == 7, ended.stderr
+    verify(path)
+    expected = {"main": 1, "fork": 100, "forkserver": 100, "spawn": 100, "subprocess": 10}
+    assert count_rows(path) == expected
+    (other,) = tmp_path.glob("run.rerun_mp_run_other-*.rrd")
+    assert count_rows(other) == {"by_context": 1, "by_handle": 1}
+    assert f"rerun-mp: {sum(expected.values()) + 2} rows from 5 processes" in ended.stderr
+    assert str(other) in ended.stderr
+
+
+def test_programs_of_other_languages_and_our_own_are_captured(tmp_path: Path, place: Path) -> None:
+    path, own = tmp_path / "run.rrd", tmp_path / "own.rrd"
+    code = f"import rerun_mp as rr; rr.init('rerun_mp_run'); rr.save({str(own)!r}); rr.log('a', rr.Scalars(1.0))"
+    ended = call("run", "--save", path, "--", "sh", "-c", f'{sys.executable} -c "{code}" && exit 3')
+    assert ended.returncode == 3, ended.stderr
+    for file in (path, own):
+        verify(file)
+        assert count_rows(file) == {"a": 1}
+
+
+def test_what_cannot_be_run_is_told(tmp_path: Path, place: Path) -> None:
+    path = tmp_path / "run.rrd"
+    assert call("run", "--save", path, "--", "no-such-program").returncode == 127
+    (tmp_path / "script").write_text("nonsense\0")
+    (tmp_path / "script").chmod(0o700)
+    assert call("run", "--save", path, "--", tmp_path / "script").returncode == 126
+    refused = call("run", "--save", tmp_path / "missing" / "run.rrd", "--", "true")
+    assert refused.returncode == 1
+    assert "choose a directory that you can write to" in refused.stderr
+    assert call("run").returncode == 2
+    assert call("run", "--", "sh", "-c", "kill -9 $$").returncode == 128 + 9
+
+
+def test_sitecustomize_of_the_users_own_runs_too(tmp_path: Path, place: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("print('mine', flush=True)")
+    ended = call("run", "--", sys.executable, "-c", "pass", env={"PYTHONPATH": str(tmp_path)})
+    assert ended.stdout == "mine\nmine\n", "once in the command, once in the program"
+
+
+@pytest.fixture
+def running(tmp_path: Path, place: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """Have a program run that has logged a row and waits."""
+    path = tmp_path / "run.rrd"
+    code = (
+        "import rerun as rr, time; rr.init('rerun_mp_run'); rr.log('a', rr.Scalars(1.0)); print('x', flush=True);"
+        "time.sleep(60)"
+    )
+    command = [*COMMAND, "run", "--save", str(path), "--", sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "x\n"
+        try:
+            yield process, path
+        finally:
+            for child in psutil.Process(process.pid).children() if process.poll() is None else ():
+                child.kill()
+
+
+def test_sigterm_is_passed_on(running: tuple[subprocess.Popen[str], Path]) -> None:
+    process, path = running
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 128 + signal.SIGTERM
+    verify(path)
+    assert count_rows(path) == {"a": 1}
+
+
+def test_stop_ends_a_session_and_waits_for_its_files(running: tuple[subprocess.Popen[str], Path]) -> None:
+    process, path = running
+    (view,) = json.loads(call("status", "--json").stdout)["sessions"]
+    unasked = call("stop", view["name"])
+    assert unasked.returncode == 1
+    assert process.poll() is None
+    stopped = call("stop", "--yes", view["name"])
+    assert stopped.returncode == 0, stopped.stderr
+    assert process.wait(30) == 128 + signal.SIGTERM
+    assert count_rows(path) == {"a": 1}
+    assert call("stop", "--yes").stdout == "no sessions\n"
+
+
+def test_stop_kills_who_does_not_listen(tmp_path: Path, place: Path) -> None:
+    path = tmp_path / "run.rrd"
+    code = (
+        "import signal, sys, time; import rerun_mp as rr; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        f"rr.init('rerun_mp_run'); rr.save({str(path)!r}); rr.log('a', rr.Scalars(1.0));"
+        "print('x', flush=True); time.sleep(60)"
+    )
+    watch = SessionWatch()
+    environment = {**os.environ, **watch.environment}
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        patient = call("stop", "--yes", "--timeout", "0.3")
+        assert patient.returncode == 1
+        assert f"processes {process.pid} are still there" in patient.stderr
+        assert call("stop", "--yes", "--kill").returncode == 0
+        assert process.wait(30) == -signal.SIGKILL
+    wait_until(lambda: not watch.segment.exists(), timeout_secs=30.0, what="the session's end")
+    verify(path)
+    assert count_rows(path) == {"a": 1}
+
+
+@pytest.mark.viewer
+def test_served_data_is_there_while_the_program_runs(tmp_path: Path, place: Path) -> None:
+    code = "import rerun as rr; rr.init('rerun_mp_run'); rr.log('a', rr.Scalars(1.0))"
+    ended = call("run", "--serve", "--", sys.executable, "-c", code)
+    assert ended.returncode == 0, ended.stderr
+    assert "rerun-mp: open http://127.0.0.1:" in ended.stderr
+    assert "rerun-mp: 1 rows from 1 processes" in ended.stderr
+
+
+def test_without_the_extra_the_command_says_what_to_install(tmp_path: Path, place: Path) -> None:
+    (tmp_path / "typer.py").write_text("raise ModuleNotFoundError(\"No module named 'typer'\", name='typer')")
+    told = call("status", env={"PYTHONPATH": str(tmp_path)})
+    assert told.returncode == 2
+    assert "pip install 'rerun_mp[cli]'" in told.stderr
+    code = "from rerun_mp.__main__ import main; raise SystemExit(main(['recover']))"
+    alone = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, check=False
+    )
+    assert alone.returncode == 0, alone.stderr
+
+
+def test_the_command_is_found_where_the_package_is_installed() -> None:
+    assert shutil.which(COMMAND[0])
