@@ -273,6 +273,8 @@ class Producer:
             self._closed = True
             if not self._busy:
                 self._seal_all()
+        if self.is_intact:
+            self._words[self._entry + ProducerWord.LEFT] = 1
         self._registration.release()
 
     def _append_once(self, rows: Rows) -> bool:

@@ -43,6 +43,7 @@ COUNTERS = (
     ProducerWord.DAMAGE_A,
     ProducerWord.DAMAGE_B,
     ProducerWord.REFUSED,
+    ProducerWord.LEFT,
 )
 
 

@@ -5,6 +5,8 @@ is freed last, when every slot of that (index, generation) is delivered and free
 files of messages that it died in the middle of are removed. If the account has to wait for room on the disk, the entry
 is freed all the same: others wait for it.
 
+Of a producer that a signal has killed, the recordings on which it had logged say so (`deaths`).
+
 A slot whose owner has no entry, and whose lease nobody holds, has a forged line: it is cleared up in the same way, so
 that a ring cannot lose its slots one by one.
 """
@@ -13,16 +15,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
+from collections.abc import Iterable
 
 from rerun_mp.accounts import Account, append_account, live_account
+from rerun_mp.collector.deaths import Deaths
 from rerun_mp.collector.log import say
 from rerun_mp.collector.sweep import Sweeper
-from rerun_mp.encoding.frames import large_file_prefix
+from rerun_mp.encoding.frames import RecordingKey, large_file_prefix
 from rerun_mp.shm import leases
 from rerun_mp.shm.layout import PAGE, PRODUCER_WORDS, WORD, Lock, ProducerState, ProducerWord, pack_owner, unpack_owner
 from rerun_mp.shm.segment import Segment
 
 __all__ = ["ProducersWatch"]
+
+MOST_DYING_SECS = 5.0
+"""A process that goes on for so long without its lease has begun another program."""
 
 
 class ProducersWatch:
@@ -38,6 +46,11 @@ class ProducersWatch:
         """Of producers that have ended; kept here while they cannot be written down."""
         self.has_ended_with_drops = True
         """Whether a producer has ended that had dropped rows. So it may have been before this life."""
+        self._deaths = Deaths()
+        self._dying: list[tuple[float, int, Account, set[RecordingKey]]] = []
+        """Since when they are dead, owner, account and recordings of producers that did not leave by themselves."""
+        self.killed: list[tuple[Account, str, set[RecordingKey]]] = []
+        """Accounts of producers that a signal has killed, its name, and where they had logged; removed once said."""
         self._states = segment.ring.words[first : first + count : PRODUCER_WORDS]
 
     def look(self) -> int:
@@ -50,20 +63,32 @@ class ProducersWatch:
         for index, state in enumerate(self._states.tolist()):
             if state & 0xFF != ProducerState.LIVE:
                 continue
+            owner = pack_owner(index, state >> 8)
             if leases.is_held(self._descriptor, Lock.PRODUCERS + index):
                 living += 1
+                self._deaths.watch(owner, self._word(index, ProducerWord.PID))
                 continue
-            owner = pack_owner(index, state >> 8)
             owners.discard(owner)
             self._sweeper.seal_dead(owner)
             if not self._segment.ring.owner_slots(owner):
-                self._close_account(index)
+                self._close_account(index, owner)
                 self._remove_files(large_file_prefix(index, state >> 8))
                 entry = self._segment.ring.geometry.producer_word(index)
                 self._segment.ring.words[entry + ProducerWord.STATE] = state & ~0xFF | ProducerState.FREE
         for owner in owners:
             self._seal_if_orphan(owner)
+        if self._dying:
+            self._find_causes()
         return living
+
+    def greet(self, owners: Iterable[int]) -> None:
+        """Begin to watch producers of which something has been taken for the first time."""
+        for owner in owners:
+            index, _ = unpack_owner(owner)
+            if index < self._segment.ring.geometry.producers and leases.is_held(
+                self._descriptor, Lock.PRODUCERS + index
+            ):
+                self._deaths.watch(owner, self._word(index, ProducerWord.PID))
 
     def _seal_if_orphan(self, owner: int) -> None:
         index, _ = unpack_owner(owner)
@@ -81,10 +106,31 @@ class ProducersWatch:
                 if entry.name.startswith(prefix):
                     os.unlink(entry.path)
 
-    def _close_account(self, index: int) -> None:
+    def _word(self, index: int, word: int) -> int:
+        return self._segment.ring.words[self._segment.ring.geometry.producer_word(index) + word]
+
+    def _find_causes(self) -> None:
+        """Find out of what the dead have died, as soon as their processes have ended."""
+        now = time.monotonic()
+        still: list[tuple[float, int, Account, set[RecordingKey]]] = []
+        for since, owner, account, recordings in self._dying:
+            if self._deaths.has_ended(owner) or now - since > MOST_DYING_SECS:
+                cause = self._deaths.cause(owner, account.pid)
+                if cause is not None:
+                    self.killed.append((account, cause, recordings))
+            else:
+                still.append((since, owner, account, recordings))
+        self._dying = still
+
+    def _close_account(self, index: int, owner: int) -> None:
         account = live_account(self._segment, index)
+        recordings = self._sweeper.forget_producer(owner)
         if account is None:
             return
+        if self._word(index, ProducerWord.LEFT):
+            self._deaths.cause(owner, account.pid)
+        else:
+            self._dying.append((time.monotonic(), owner, account, recordings))
         self.has_ended_with_drops |= account.dropped > 0
         self.unwritten.append(account)
         if len(self.unwritten) == 1:

@@ -1,12 +1,16 @@
-"""Says what was dropped: in the recordings, as text; in the segment's header, for the program's end; in a file.
+"""Says what was dropped, and who was killed: in the recordings, as text; of what was dropped also elsewhere.
 
 Whenever more rows of some producer have been dropped, a row of text says how many so far, and why, on the entity
 `/__rerun_mp/dropped`, which is reserved for this. It is in every recording of the session, because what a full ring
-drops belongs to none yet. Quiet when nothing was dropped. Used in the worker's main thread.
+drops belongs to none yet. Quiet when nothing was dropped. Header and a file of the session say it, too.
+
+Of a producer that a signal killed, a row of text on `/__rerun_mp/crashes` says so, in the recordings on which it had
+logged. Used in the worker's main thread.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections import Counter
@@ -27,16 +31,19 @@ if TYPE_CHECKING:
     from rerun_mp.collector.producers import ProducersWatch
     from rerun_mp.shm.segment import Segment
 
-__all__ = ["DROPPED_ENTITY", "DropReports"]
+__all__ = ["CRASHES_ENTITY", "DROPPED_ENTITY", "Reports", "crash_chunk"]
 
 DROPPED_ENTITY = "/__rerun_mp/dropped"
+CRASHES_ENTITY = "/__rerun_mp/crashes"
 LOOK_SECS = 1.0
+MOST_RECORDINGS = 16
+"""In so many it is said who was killed, if it is not known on which that process has logged."""
 COUNTERS = [ProducerWord.DROPPED, ProducerWord.DAMAGE_A, ProducerWord.DAMAGE_B]
 REST = 20.0
 """Times as long as a look took pass at least until the next one: with many thousands of producers it takes long."""
 
 
-class DropReports:
+class Reports:
     """Looks for what has been dropped since it last looked."""
 
     def __init__(self, segment: Segment, outputs: Outputs, watch: ProducersWatch) -> None:
@@ -53,7 +60,9 @@ class DropReports:
         """First row -> rows of that producer that have been reported as dropped."""
 
     def look(self, *, is_final: bool = False) -> None:
-        """Report what is new, once a second at most unless it `is_final`."""
+        """Report what is new; of what was dropped once a second at most unless it `is_final`."""
+        if self._watch.killed:
+            self._say_who_was_killed()
         begin = time.monotonic()
         if begin < self._next_look and not is_final:
             return
@@ -88,6 +97,17 @@ class DropReports:
             return False
         return True
 
+    def _say_who_was_killed(self) -> None:
+        killed, self._watch.killed = self._watch.killed, []
+        # Whom an earlier worker has drained may have logged on any recording.
+        self._outputs.add(
+            [
+                crash_chunk(recording, account, cause, self._segment.nonce)
+                for account, cause, recordings in killed
+                for recording in recordings or self._outputs.recordings()[:MOST_RECORDINGS]
+            ]
+        )
+
     def _say_in_recordings(self, accounts: Iterable[Account]) -> None:
         news = [account for account in accounts if account.dropped > self._said.get(account.first_row, 0)]
         if news:
@@ -102,14 +122,27 @@ def _sentence(account: Account) -> str:
     return f"{account.name} (pid {account.pid}): {account.dropped} of {account.logged} rows dropped so far: {why}"
 
 
+def crash_chunk(recording: RecordingKey, account: Account, cause: str, nonce: bytes) -> ChunkBatch:
+    """Return a row of text that says of what a producer died. A collector that says it again says the same chunk."""
+    name = f"{account.index} {account.generation} {account.started_ns}".encode()
+    made_of = hashlib.blake2b(b"\0".join((nonce, *(part.encode() for part in recording), name)), digest_size=8)
+    text = f"{account.name} (pid {account.pid}) was killed by {cause} after row {account.logged:,}"
+    return _text_chunk(recording, CRASHES_ENTITY, "CRITICAL", [text], made_of.digest(), account.started_ns)
+
+
 def _chunk(recording: RecordingKey, texts: Iterable[str]) -> ChunkBatch:
-    """Return rows of text with ids of their own."""
-    lines = list(texts)
+    return _text_chunk(recording, DROPPED_ENTITY, "WARN", list(texts), os.urandom(8), time.time_ns())
+
+
+def _text_chunk(
+    recording: RecordingKey, entity_path: str, level: str, lines: list[str], identity: bytes, id_time: int
+) -> ChunkBatch:
+    """Return rows of text with ids of their own: of chunk and rows alike, by these eight bytes and this time."""
     now = time.time_ns()
-    counter = int.from_bytes(os.urandom(8), "little") >> 2
-    ids = [now.to_bytes(8, "big") + (counter + number).to_bytes(8, "big") for number in range(len(lines))]
-    chunk_id = f"chunk_{now:016X}{os.urandom(8).hex()}"
-    metadata = {"sorbet:version": SORBET_VERSION, "rerun:entity_path": DROPPED_ENTITY, "rerun:id": chunk_id}
+    counter = int.from_bytes(identity, "little") >> 2
+    ids = [id_time.to_bytes(8, "big") + (counter + number).to_bytes(8, "big") for number in range(len(lines))]
+    chunk_id = f"chunk_{id_time:016X}{identity.hex()}"
+    metadata = {"sorbet:version": SORBET_VERSION, "rerun:entity_path": entity_path, "rerun:id": chunk_id}
     time_field = pa.field(
         "log_time", pa.timestamp("ns"), metadata={"rerun:kind": "index", "rerun:index_name": "log_time"}
     )
@@ -117,14 +150,14 @@ def _chunk(recording: RecordingKey, texts: Iterable[str]) -> ChunkBatch:
         [
             pa.array(ids, pa.binary(16)),
             pa.array([now] * len(lines), pa.timestamp("ns")),
-            pa.array([["WARN"]] * len(lines), pa.list_(pa.string())),
+            pa.array([[level]] * len(lines), pa.list_(pa.string())),
             pa.array([[line] for line in lines], pa.list_(pa.string())),
         ],
         schema=pa.schema(
             [ROW_ID_FIELD, time_field, _field("level", "TextLogLevel"), _field("text", "Text")], metadata=metadata
         ),
     )
-    return ChunkBatch(recording, DROPPED_ENTITY, chunk_id, batch, batch.nbytes)
+    return ChunkBatch(recording, entity_path, chunk_id, batch, batch.nbytes)
 
 
 def _field(name: str, component_type: str) -> Any:

@@ -24,7 +24,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -125,6 +125,10 @@ class Sweeper:
             # Damage. What seems to be the last sweep is repeated: that may give rows twice, but loses none.
             words = self._control[:, [Line.TAKEN_A, Line.TAKEN_B]] >> np.uint64(TAKEN_BITS)
             self._number = max(0, int(words[words < MOST_SWEEPS].max(initial=0)) - 1)
+        self._recordings: defaultdict[int, set[RecordingKey]] = defaultdict(set)
+        """Owner, as states name it -> the recordings on which it has logged, as far as this worker has taken it."""
+        self.newcomers: list[int] = []
+        """Of these something was taken for the first time when it was last collected."""
         self._first = 0
         self._ahead: dict[int, int] = {}
         """What a sweep has copied that has not begun: slot -> how far. Such a slot must not be freed."""
@@ -152,6 +156,7 @@ class Sweeper:
             admit counts as damaged. See `trial`.
         """
         sweep = Sweep((self._number if after is None else after.number) + 1)
+        known = len(self._recordings)
         taken = {} if after is None else after.stops
         for slot in self._in_flight() if resume else self._moved(taken):
             if admits is not None:
@@ -163,6 +168,7 @@ class Sweeper:
                 self._first = slot + 1
                 break
         self._ahead = sweep.stops
+        self.newcomers = list(self._recordings)[known:]
         return sweep if sweep.stops else None
 
     def _ask(self, slot: int, admits: Callable[[int, int], bool]) -> None:
@@ -261,6 +267,10 @@ class Sweeper:
             else:
                 self._ring.seal_dead(slot, states[slot])
 
+    def forget_producer(self, owner: int) -> set[RecordingKey]:
+        """Return on which recordings a producer has logged whose entry is about to be freed, as far as is known."""
+        return self._recordings.pop(owner, set())
+
     def waiting_rows(self) -> Counter[tuple[int, RecordingKey]]:
         """Count by producer and recording what sweeps would find, in a segment that is only looked at."""
         rows: Counter[tuple[int, RecordingKey]] = Counter()
@@ -345,6 +355,7 @@ class Sweeper:
                 sweep.rows.append(rows)
                 sweep.owners[slot] = producer
                 sweep.num_bytes += rows.num_bytes
+                self._recordings[state & ~0xFF].add(rows.shape.recording)
                 return stop
             else:
                 raise CorruptionError(f"slot {slot} has a count but of {stop} but is of kind {kind}")
@@ -360,6 +371,7 @@ class Sweeper:
                 let_go = state & 0xFF == SlotState.SEALED
                 return self._give_up(slot, epoch, start, producer, sweep) if let_go or resume else None
         frames = [self._resolve(frame, sweep, state) for frame in frames]
+        self._recordings[state & ~0xFF].update({frame.shape.recording for frame in frames})
         sweep.taken.append(TakenFrames(slot, epoch, start, stop, frames, self._scope(producer)))
         sweep.owners[slot] = producer
         copied = min(stop - start, self._geometry.slot_bytes)

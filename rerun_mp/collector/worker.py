@@ -22,7 +22,7 @@ from rerun_mp.collector.log import say
 from rerun_mp.collector.outputs import Outputs
 from rerun_mp.collector.producers import ProducersWatch
 from rerun_mp.collector.refusals import refuse
-from rerun_mp.collector.reports import DropReports
+from rerun_mp.collector.reports import Reports
 from rerun_mp.collector.sweep import Sweep, Sweeper
 from rerun_mp.collector.trial import Trial
 from rerun_mp.errors import RerunMpError
@@ -98,7 +98,7 @@ class Worker:
         self.outputs = Outputs(joined)
         self.bell = Bell(joined.nonce)
         self.watch = ProducersWatch(joined, descriptor, self.sweeper)
-        self.reports = DropReports(joined, self.outputs, self.watch)
+        self.reports = Reports(joined, self.outputs, self.watch)
         self._said_sinks: list[SinkStatus] = []
         self._next_status = 0.0
         self._tick = min(joined.ring.words[Header.FLUSH_TICK_NS] / 1e9, MOST_TICK)
@@ -168,6 +168,8 @@ class Worker:
         if self._trial.is_on(self.sweeper.done):
             return self._collect_with_care(resume=resume)
         sweep = self.sweeper.collect(resume=resume, after=after)
+        if self.sweeper.newcomers:
+            self.watch.greet(self.sweeper.newcomers)
         return None if sweep is None else Prepared(sweep, self.outputs.build(sweep.taken, sweep.rows))
 
     def _collect_with_care(self, *, resume: bool) -> Prepared | None:

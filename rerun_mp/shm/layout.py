@@ -35,7 +35,8 @@
      72  first row counter half of its first row id: tells whose a row is  newcomer
      80  refused   rows whose call raised RingFullError                   producer
      88  scope     token of the process whose own sinks take its rows, too; 0: nobody's   newcomer
-     96  spare, 32 bytes
+     96  left      1 once it has left the session on its way out                        producer
+    104  spare, 24 bytes
     128  name      UTF-8, padded with zeros, 64 bytes                     newcomer
 
 All words are unsigned, 8 bytes, 8-aligned, little-endian, stored and loaded through a `memoryview` cast to "Q": one
@@ -178,6 +179,7 @@ class ProducerWord:
     FIRST_ROW = 9
     REFUSED = 10
     SCOPE = 11
+    LEFT = 12
 
 
 class SlotState:

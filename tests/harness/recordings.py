@@ -20,7 +20,8 @@ RERUN_BINARY = Path(rerun_cli.__file__).with_name("rerun")
 """The native program. The console script of the same name only wraps it: killing that one leaves this one running."""
 
 ROW_ID = "rerun.controls.RowId"
-RECORDING_PROPERTIES = "/__properties"
+RECORDING_PROPERTIES = ("/__properties", "/__rerun_mp/crashes")
+"""What programs have not logged: the recording's properties, and who was killed."""
 
 
 @dataclass(frozen=True, slots=True)
