@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from rerun_mp.encoding.timepoint import TimelineNames
     from rerun_mp.recording import RecordingStream
 
-__all__ = ["append_columns", "append_components", "checked_times", "log", "send_columns"]
+__all__ = ["append_columns", "append_components", "checked_times", "log", "send_columns", "set_entity_prefix"]
 
 LOG_TIME = "log_time"
 MOST_IN_LANE = 256
@@ -55,6 +55,39 @@ BLOBS = frozenset({DEPTH_IMAGE, ENCODED_IMAGE, IMAGE, SEGMENTATION_IMAGE, TENSOR
 TIMELY_BLOBS = BLOBS - {ENCODED_IMAGE}
 """Those of which one is as large as the one before."""
 WARNINGS = "__warnings"
+RESERVED = b"/__"
+"""How paths begin of what is said of the recording itself."""
+
+_prefix = b""
+"""What goes before the paths of all of this process's rows."""
+
+
+def set_entity_prefix(prefix: str | None) -> None:
+    """Have an entity path go before those of all rows that this process logs from now on. None: none.
+
+    Forked children have it, too. What the recording says of itself (`__properties`) has none.
+
+    Raises
+    ------
+    TypeError
+        If it is no entity path.
+    """
+    global _prefix
+    path = b"" if prefix is None else canonical_entity_path(prefix)
+    path = b"" if path == b"/" else path
+    if path == _prefix:
+        return
+    _prefix = path
+    # What loops know by an entity's name has another path now.
+    active.leave_lanes()
+    joined = session.current()
+    if joined is not None:
+        joined.renew_producer()
+
+
+def _full_path(entity_path: str | list[object]) -> bytes:
+    path = canonical_entity_path(entity_path)
+    return path if not _prefix or path.startswith(RESERVED) else _prefix + path
 
 
 def log(
@@ -157,7 +190,7 @@ def _log(
     if form in BLOBS and not extra:
         timelines, times = _stamp(state, now, tick, static=static)
         encoded = encoder.blob(entity, timelines, times, is_static=static)
-        path = canonical_entity_path(entity_path)
+        path = _full_path(entity_path)
         _append(path, encoded)
         if form in TIMELY_BLOBS and not static and not state.has_log_tick:
             template = encoder.blob_template(entity, timelines, is_static=False)
@@ -203,7 +236,7 @@ def append_columns(
     _check_lengths(times, descriptors, arrays)
     encoded = encoder.columns(times, descriptors, arrays)
     if encoded.rows:
-        _append(canonical_entity_path(entity_path), encoded)
+        _append(_full_path(entity_path), encoded)
 
 
 def checked_times(columns: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -224,7 +257,7 @@ def _append_components(
     static: bool,
     recording: RecordingStream | None,
 ) -> None:
-    path = canonical_entity_path(entity_path)
+    path = _full_path(entity_path)
     if not arrays:
         return
     timelines, times = _stamp(state, now, tick, static=static)
@@ -257,7 +290,7 @@ def _log_in_table(
         return False
     layout: Layout = archetype._layout
     shape = TableShape(state.key, *layout, state.has_log_time, kinds)
-    path = canonical_entity_path(entity_path)
+    path = _full_path(entity_path)
     name = entity_path if isinstance(entity_path, str) else path.decode()
     outcome, table = joined.append_row(TableRow(shape, name, path, archetype, point.values))
     if outcome is Outcome.NOT_A_TABLE:

@@ -293,6 +293,10 @@ class Session:
             return
         self._scope = self._token
         ancestry.export(self._token)
+        self.renew_producer()
+
+    def renew_producer(self) -> None:
+        """Begin anew as a producer; what threads are about to log they log by the new one."""
         with self._creating:
             old, self._producer = self._producer, None
         if old is not None and old.is_intact:

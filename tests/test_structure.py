@@ -69,6 +69,7 @@ FLOORS = {
     "rerun_mp": 4,
     "rerun_mp.__main__": 4,
     "rerun_mp.cli": 4,
+    "rerun_mp.integrations": 4,
 }
 """Of a package or module; what is not named itself stands where its package stands. A new one is put here first."""
 

@@ -16,8 +16,8 @@ import struct
 
 __all__ = ["Deaths"]
 
-MOST_WATCHED = 256
-"""Producers at one time, for each takes a descriptor."""
+MOST_WATCHED = 32
+"""Producers at one time, for each takes a descriptor, of which a collector has few. Of others little is known."""
 GET_INFO = 0xC040FF0B
 """PIDFD_GET_INFO with the structure of 64 bytes."""
 EXIT_KNOWN = 1 << 3

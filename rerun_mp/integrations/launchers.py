@@ -1,0 +1,40 @@
+"""Launchers: `subprocess`, torchrun, mpirun, or a shell script in between.
+
+A child finds its session in the environment, and that is all it needs. Where a program starts children with an
+environment of its own making, `environment()` has what must be in it::
+
+    subprocess.run(command, env={"PATH": "/usr/bin", **environment()})
+
+In the children `workers.identify` reads the rank that the launcher gave them.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rerun_mp import ancestry, session
+from rerun_mp.encoding.identity import ENVIRONMENT_VARIABLE
+from rerun_mp.errors import SessionError
+
+__all__ = ["environment"]
+
+
+def environment() -> dict[str, str]:
+    """Return the environment variables by which a child of any kind joins this process's session.
+
+    Raises
+    ------
+    SessionError
+        If this process is in no session: call `rerun_mp.init` before.
+
+    Examples
+    --------
+    >>> import subprocess
+    >>> subprocess.run(["worker"], env={"PATH": "/usr/bin", **environment()})  # doctest: +SKIP
+    """
+    joined = session.current()
+    if joined is None:
+        raise SessionError("this process is in no session that a child could join; call rerun_mp.init() before")
+    found = {ENVIRONMENT_VARIABLE: joined.key.hex()}
+    scope = os.environ.get(ancestry.ENVIRONMENT_VARIABLE)
+    return found if scope is None else {**found, ancestry.ENVIRONMENT_VARIABLE: scope}

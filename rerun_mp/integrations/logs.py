@@ -1,0 +1,93 @@
+"""The standard library's logging, from all processes, as `TextLog`.
+
+Once set up, forked children have it, too; spawned ones call `capture_logging` themselves, as they set up their logging.
+Unlike rerun's handler, which it otherwise behaves as, it says which process a line is of.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from typing import TYPE_CHECKING
+
+from rerun_mp import rows
+from rerun_mp.fast import TextLog
+
+if TYPE_CHECKING:
+    from rerun_mp.recording import RecordingStream
+
+__all__ = ["Handler", "capture_logging"]
+
+LEVELS = {
+    logging.CRITICAL: "CRITICAL",
+    logging.ERROR: "ERROR",
+    logging.WARNING: "WARN",
+    logging.INFO: "INFO",
+    logging.DEBUG: "DEBUG",
+}
+
+
+class Handler(logging.Handler):
+    """Logs each line as text on `<entity path>/<logger's name>`, the dots of the name as slashes.
+
+    Parameters
+    ----------
+    entity_path
+        What goes before the logger's name.
+    level
+        Of the least important lines.
+    recording
+        By default the active one at the time of the line.
+
+    Examples
+    --------
+    >>> logging.getLogger().addHandler(Handler("logs"))  # doctest: +SKIP
+    """
+
+    def __init__(
+        self, entity_path: str = "logs", level: int = logging.NOTSET, recording: RecordingStream | None = None
+    ) -> None:
+        super().__init__(level)
+        self._entity_path = entity_path
+        self._recording = recording
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log a line."""
+        try:
+            text = record.getMessage()
+            if record.exc_info:
+                text = f"{text}\n{''.join(traceback.format_exception(*record.exc_info))}"
+            if record.processName and record.processName != "MainProcess":
+                text = f"[{record.processName}] {text}"
+            path = "/".join([self._entity_path, *record.name.split(".")])
+            level = LEVELS.get(record.levelno, record.levelname)
+            rows.log(path, TextLog(text, level=level), recording=self._recording)
+        except Exception:  # noqa: BLE001 (logging must not end the program, and says so in its own way)
+            self.handleError(record)
+
+
+def capture_logging(
+    entity_path: str = "logs", level: int = logging.NOTSET, recording: RecordingStream | None = None
+) -> Handler:
+    """Log what any logger of this process says, from now on. Calling it again changes where and what.
+
+    Parameters
+    ----------
+    entity_path, level, recording
+        As `Handler`. The loggers' own levels count before.
+
+    Examples
+    --------
+    >>> capture_logging(level=logging.INFO)  # doctest: +SKIP
+    """
+    root = logging.getLogger()
+    for handler in [one for one in root.handlers if isinstance(one, Handler)]:
+        root.removeHandler(handler)
+    handler = Handler(entity_path, level, recording)
+    root.addHandler(handler)
+    if level and root.level > level:
+        root.setLevel(level)
+    if sys.is_finalizing():
+        root.removeHandler(handler)
+    return handler

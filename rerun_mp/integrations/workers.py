@@ -1,0 +1,108 @@
+"""Who this process is among the workers of a program, and how its rows say so.
+
+Environment variables of launchers are read (torchrun, MPI, Slurm), else multiprocessing's own numbering. Call
+`identify` once, at a worker's beginning: an initializer, a `worker_init_fn`, the first line of its main function.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+from rerun_mp import rows
+from rerun_mp.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from rerun_mp.recording import RecordingStream
+
+__all__ = ["Worker", "identify", "this_worker"]
+
+RANKS = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID", "GUNICORN_WORKER")
+PROCESSES_ENTITY = "processes"
+
+
+class Worker(NamedTuple):
+    """One process among the workers of a program."""
+
+    rank: int
+    """What its launcher says; else multiprocessing's number, from 1 on; 0 in a program's first process."""
+    pid: int
+    host: str
+    name: str
+    """Multiprocessing's, such as `SpawnPoolWorker-3`, or the program's."""
+
+
+def this_worker(rank: int | None = None) -> Worker:
+    """Return who this process is; with `rank`, of that rank.
+
+    Examples
+    --------
+    >>> this_worker(3).rank
+    3
+    """
+    process = sys.modules.get("multiprocessing.process")
+    current = process.current_process() if process is not None else None
+    if rank is None:
+        rank = next((int(os.environ[name]) for name in RANKS if os.environ.get(name, "").isdecimal()), None)
+    if rank is None:
+        identity = getattr(current, "_identity", ())
+        rank = int(identity[-1]) if identity else 0
+    name = current.name if current is not None else os.path.basename(sys.argv[0] or "python")
+    return Worker(rank, os.getpid(), socket.gethostname(), name)
+
+
+def identify(
+    *,
+    prefix: str | None = None,
+    log: bool = True,
+    rank: int | None = None,
+    recording: RecordingStream | None = None,
+) -> Worker:
+    """Have this process's rows say who logged them, and return who that is.
+
+    Parameters
+    ----------
+    prefix
+        An entity path that goes before all of this process's from now on, with `{rank}`, `{pid}`, `{host}` and
+        `{name}`, such as `"workers/{rank}"`. None: none.
+    log
+        Whether rank, pid, host and name are logged once, as components of a static row on `processes/<pid>`.
+    rank
+        This worker's, if neither launcher nor multiprocessing knows it.
+    recording
+        The recording of the row; by default the active one.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the prefix names something else in braces.
+
+    Examples
+    --------
+    >>> from multiprocessing import Pool
+    >>> from rerun_mp.integrations.workers import identify
+    >>> Pool(4, initializer=identify)  # doctest: +SKIP
+    """
+    worker = this_worker(rank)
+    if log:
+        from rerun import AnyValues
+
+        rows.set_entity_prefix(None)
+        rows.log(f"{PROCESSES_ENTITY}/{worker.pid}", AnyValues(**worker._asdict()), static=True, recording=recording)
+    if prefix is not None:
+        fields = {name: _as_part(str(value)) for name, value in worker._asdict().items()}
+        try:
+            prefix = prefix.format(**fields)
+        except (KeyError, IndexError, ValueError) as error:
+            raise InvalidArgumentError(
+                f"prefix {prefix!r} has something else in braces than {', '.join(fields)}"
+            ) from error
+    rows.set_entity_prefix(prefix)
+    return worker
+
+
+def _as_part(text: str) -> str:
+    """Return a text as one part of an entity path."""
+    return "".join(one if one.isalnum() or one in "-_." else f"\\{one}" if one.isascii() else one for one in text)
