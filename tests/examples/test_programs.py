@@ -1,0 +1,43 @@
+"""The other examples, as their first lines say: each says what it did, and the recording has it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.conftest import RunPython
+from tests.examples.test_integrations import EXAMPLES, compared
+from tests.harness.recordings import count_rows, verify
+
+
+def test_a_pipeline_goes_on_without_the_stage_that_was_killed(run_python: RunPython, tmp_path: Path) -> None:
+    out = tmp_path / "out.rrd"
+    done = run_python(EXAMPLES / "pipeline.py", "--out", out).check()
+    assert "the stage `edges` was killed at item 13; another one goes on" in done.stdout
+    assert "26 of 27 pictures were measured" in done.stdout
+    assert compared(done.stdout) == {"read": 54, "blur": 54, "edges": 54, "measure": 52}
+    verify(out)
+
+
+def test_a_camera_drops_and_counts(run_python: RunPython, tmp_path: Path) -> None:
+    out = tmp_path / "out.rrd"
+    done = run_python(EXAMPLES / "camera.py", "--out", out, "--seconds", "1").check()
+    filmed = {name: int(frames) for name, frames in re.findall(r"^(\w+): (\d+) frames", done.stdout, re.MULTILINE)}
+    table = re.findall(r"^(\w+) +(\d+) +(\d+) +(\d+) +(\d+)$", done.stdout, re.MULTILINE)
+    assert {name for name, *_ in table} == set(filmed) == {"left", "right"}
+    counts = count_rows(out)
+    for name, *numbers in table:
+        logged, delivered, dropped, recorded = map(int, numbers)
+        assert logged == filmed[name] == delivered + dropped
+        assert dropped > 0
+        assert recorded == delivered == counts[f"cameras/{name}"]
+    verify(out)
+
+
+def test_a_killed_program_is_recovered(run_python: RunPython, tmp_path: Path) -> None:
+    out = tmp_path / "out.rrd"
+    done = run_python(EXAMPLES / "recover.py", "--out", out).check()
+    assert compared(done.stdout) == {"program": 5000}
+    assert "killed the program" in done.stdout
+    verify(out)
+    assert count_rows(out) == {"number/program": 5000}
