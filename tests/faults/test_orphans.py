@@ -225,6 +225,7 @@ if __name__ == "__main__":
     workers = [context.Process(target=work, args=(number, counts)) for number in range(4)]
     for worker in workers:
         worker.start()
+    print("started", flush=True)
     for worker in workers:
         worker.join()
 """
@@ -239,6 +240,8 @@ def test_a_signal_to_the_whole_process_group_drains(
     counts.write_bytes(bytes(32))
     program = start_python(WHOLE_GROUP, path, counts)
     wait_until(lambda: min(struct.unpack("4Q", counts.read_bytes())) >= 200, timeout_secs=30.0, what="200 rows of each")
+    # Python ignores what a signal handler raises in the hooks that follow a fork.
+    program.wait_for_output("started")
     os.killpg(program.pid, number)
     assert program.wait(timeout_secs=30.0).returncode != 0
 
