@@ -113,6 +113,8 @@ class SessionConfig:
     scopes: tuple[Scope, ...] = ()
     default_sinks: tuple[SinkSpec, ...] = ()
     """What every recording has that is begun from now on, whatever else its program sets."""
+    figures: float | None = None
+    """Seconds between two rows of the session's own figures; None: there are none."""
     rescue_directory: str | None = None
     """Where rows without a file go at the end. Set by a recovery: otherwise such rows are not wanted."""
 
@@ -180,6 +182,7 @@ class SessionConfig:
                     for token, parent, (pid, started) in raw["scopes"]
                 ),
                 default_sinks=tuple(SinkSpec(**sink) for sink in raw["default_sinks"]),
+                figures=float(raw["figures"]) if raw["figures"] is not None else None,
                 rescue_directory=str(raw["rescue_directory"]) if raw.get("rescue_directory") is not None else None,
             )
         except (ValueError, TypeError, KeyError) as error:

@@ -729,7 +729,10 @@ def _create_or_attach(key: bytes, settings: Settings) -> Session:
                 spool_bytes=settings.spool_bytes,
             )
         if joined is not None:
-            return Session(key, joined, is_founder=True, settings=settings)
+            founded = Session(key, joined, is_founder=True, settings=settings)
+            if settings.figures is not None:
+                founded._edit(lambda config: replace(config, figures=settings.figures))
+            return founded
         # There was one a moment ago, and it is ending: its name goes away as soon as it has been renamed.
         if time.monotonic() > deadline:
             raise SessionError(

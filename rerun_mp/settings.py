@@ -108,15 +108,18 @@ class Settings:
     """Seconds that a process waits at its exit for its rows and files at most. RERUN_MP_EXIT_TIMEOUT."""
     recover: bool = field(default_factory=lambda: _switch("RERUN_MP_RECOVER", default=True))
     """Whether `init` recovers what killed programs of this user left, in the background. RERUN_MP_RECOVER: on, off."""
+    figures: float | None = field(default_factory=lambda: _seconds("RERUN_MP_FIGURES", None))
+    """Seconds between two rows of the session's own figures in its recordings (ring, rows a second, drops), which
+    `rerun_mp.figures.blueprint` has a viewer show; None: there are none. RERUN_MP_FIGURES."""
 
     def __post_init__(self) -> None:
         for name in ("ring_bytes", "slot_bytes", "spool_bytes", "producers"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 0:
                 raise InvalidArgumentError(f"{name}={value!r} is not a whole number of at least 0")
-        for name in ("block_timeout", "flush_tick", "exit_timeout"):
+        for name in ("block_timeout", "flush_tick", "exit_timeout", "figures"):
             value = getattr(self, name)
-            if value is None and name == "block_timeout":
+            if value is None and name in ("block_timeout", "figures"):
                 continue
             if not isinstance(value, int | float) or not 0 <= value < MOST_SECONDS:
                 raise InvalidArgumentError(f"{name}={value!r} is not a number of seconds from 0 on")

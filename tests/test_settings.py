@@ -19,6 +19,7 @@ VARIABLES: list[tuple[str, str, str, Any]] = [
     ("flush_tick", "RERUN_MP_FLUSH_TICK", "0", 0.0),
     ("exit_timeout", "RERUN_MP_EXIT_TIMEOUT", "3", 3.0),
     ("recover", "RERUN_MP_RECOVER", "off", False),
+    ("figures", "RERUN_MP_FIGURES", "0.5", 0.5),
 ]
 
 

@@ -57,6 +57,7 @@ FLOORS = {
     "rerun_mp.recording": 3,
     "rerun_mp.routing": 3,
     "rerun_mp.rows": 3,
+    "rerun_mp.figures": 3,
     "rerun_mp.scopes": 3,
     "rerun_mp.series": 3,
     "rerun_mp.sinks": 3,

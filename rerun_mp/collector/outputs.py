@@ -220,6 +220,10 @@ class Outputs:
                 found[reason].update(rows)
         return found
 
+    def dropped_rows(self) -> int:
+        """Return how many rows have been dropped, for whatever reason, as was last published."""
+        return sum(self._segment.ring.words[Header.DROPPED + reason] for reason in Reason)
+
     def drops_version(self) -> int:
         """Return a number that grows whenever a store gives rows up."""
         return sum(output.store.drops_version for key, output in self._outputs.items() if not key.scoped_to)

@@ -231,6 +231,11 @@ class Sweeper:
         if self.is_under_pressure != was_under_pressure:
             self._words[Header.ATTENTION] = Attention.PRESSURE if self.is_under_pressure else 0
 
+    def fill(self) -> float:
+        """Return which part of the usable slots is in use, from 0 to 1."""
+        free, _, usable = self._census()
+        return 1.0 - free / usable if usable else 1.0
+
     def is_half_full(self) -> bool:
         """Say whether less than half of the usable slots is free now."""
         free, _, usable = self._census()

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from rerun_mp import launch
 from rerun_mp.collector.chunks import BuiltChunks, ChunkBatch
 from rerun_mp.collector.ending import end_session, is_over, remove_session
+from rerun_mp.collector.figures import Figures
 from rerun_mp.collector.guard import find_segment, outlive_signals
 from rerun_mp.collector.log import say
 from rerun_mp.collector.outputs import Outputs
@@ -99,6 +100,7 @@ class Worker:
         self.bell = Bell(joined.nonce)
         self.watch = ProducersWatch(joined, descriptor, self.sweeper)
         self.reports = Reports(joined, self.outputs, self.watch)
+        self.figures = Figures(self.outputs, self.sweeper)
         self._said_sinks: list[SinkStatus] = []
         self._next_status = 0.0
         self._tick = min(joined.ring.words[Header.FLUSH_TICK_NS] / 1e9, MOST_TICK)
@@ -137,6 +139,7 @@ class Worker:
                 next_watch = begin + WATCH_EVERY
                 self.watch.look()
                 self.reports.look()
+                self.figures.look()
                 self._say_how_sinks_are(begin)
             self.sweeper.free_done()
             if begin >= next_guard:
@@ -211,6 +214,7 @@ class Worker:
         ahead = self._collect(after=sweep) if looks_ahead and is_busy else None
         self.outputs.flush()
         self.reports.note()
+        self.figures.note(built)
         self.sweeper.complete(sweep, built)
         self.outputs.show(built.chunks)
         return ahead
@@ -254,6 +258,7 @@ class Worker:
                 return
             else:
                 self.outputs.apply(config)
+                self.figures.apply(config)
             self.words[Header.CONFIG_APPLIED] = revision
 
     def _sleep(self) -> None:

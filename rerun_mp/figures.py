@@ -1,0 +1,41 @@
+"""What a viewer shows of a session's own figures, which the collector writes if `Settings.figures` says how often."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rerun.blueprint import Blueprint
+
+__all__ = ["blueprint"]
+
+ORIGIN = "/__rerun_mp"
+TITLES = {
+    "ring_fill": "Ring in use (1 = full)",
+    "rows_per_second": "Rows a second",
+    "dropped": "Rows dropped",
+    "behind": "Rows the slowest viewer has to get",
+}
+
+
+def blueprint() -> Blueprint:
+    """Return a blueprint that shows the session's figures, and who was killed or has dropped rows.
+
+    Examples
+    --------
+    >>> import rerun_mp as rr
+    >>> from rerun_mp import figures
+    >>> rr.init("my_app", settings=rr.Settings(figures=1.0))  # doctest: +SKIP
+    >>> rr.send_blueprint(figures.blueprint())  # doctest: +SKIP
+    """
+    import rerun.blueprint as rrb
+
+    # Paths that begin with two underscores are in no view that does not name them.
+    series = [
+        rrb.TimeSeriesView(origin=f"{ORIGIN}/figures/{name}", contents=[f"{ORIGIN}/figures/{name}"], name=title)
+        for name, title in TITLES.items()
+    ]
+    texts = rrb.TextLogView(
+        origin=ORIGIN, contents=[f"{ORIGIN}/crashes", f"{ORIGIN}/dropped"], name="Killed, and dropped"
+    )
+    return rrb.Blueprint(rrb.Vertical(rrb.Grid(*series), texts, row_shares=[3, 1]), collapse_panels=True)
