@@ -11,7 +11,7 @@ PYTHON ?= $(shell for candidate in python3.14 python3.13 python3.12 python3.11 p
 	if $$candidate --version >/dev/null 2>&1 && $$candidate -c '$(SUITABLE)' >/dev/null 2>&1; then \
 	echo $$candidate; break; fi; done)
 
-.PHONY: help demo test check check-protocol format soak bench clean
+.PHONY: help demo test check check-protocol format soak bench screenshots clean
 
 help:
 	@echo "make demo    run examples/pool.py and show its recording"
@@ -20,6 +20,7 @@ help:
 	@echo "make check-protocol  every model of the protocol, in 90 s (needs spin and gcc)"
 	@echo "make format  put the formatting right"
 	@echo "make soak    ten minutes of random faults, then the long tests; SOAK_SECONDS=... for longer or shorter"
+	@echo "make screenshots  make the documentation's pictures anew, with the real viewer"
 	@echo "make bench   measure, beside rerun-sdk and other transports; ARGS=--quick shows in 3 minutes that it runs"
 
 $(STAMP): pyproject.toml
@@ -52,6 +53,9 @@ SOAK_SECONDS ?= 600
 soak: $(STAMP)
 	$(BIN)/python -m tests.soak --seconds $(SOAK_SECONDS)
 	$(BIN)/python -m pytest -m soak
+
+screenshots: $(STAMP)
+	RUST_LOG=error $(BIN)/python examples/screenshots.py
 
 $(BENCH_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'

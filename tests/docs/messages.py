@@ -1,0 +1,48 @@
+"""Every error message that the package's code can make, as templates: what is filled in is `…`."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from rerun_mp import errors
+from tests.harness.programs import ROOT
+
+__all__ = ["messages", "normal"]
+
+BUILTIN = {"TypeError", "ValueError", "RuntimeError", "AttributeError", "OverflowError"}
+KINDS = {*errors.__all__, *BUILTIN}
+
+
+def messages() -> dict[str, set[str]]:
+    """Return the templates, and the kinds of error that say them."""
+    found: dict[str, set[str]] = {}
+    for path in sorted((ROOT / "rerun_mp").rglob("*.py")):
+        for kind, template in _made_in(ast.parse(path.read_text())):
+            found.setdefault(normal(template), set()).add(kind)
+    return found
+
+
+def normal(template: str) -> str:
+    """Return a template with one blank between words, and one ellipsis for all that is filled in side by side."""
+    return re.sub(r"(?:…\W?)*…(?=…)", "", re.sub(r"\s+", " ", template)).strip()
+
+
+def _made_in(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in KINDS and node.args:
+            template = _template(node.args[0])
+            if template is not None and template.strip("… ."):
+                yield node.func.id, template
+
+
+def _template(node: ast.expr) -> str | None:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        left, right = _template(node.left), _template(node.right)
+        return None if left is None or right is None else left + right
+    return None

@@ -1,0 +1,83 @@
+"""The documentation is true: its code runs, its lists are complete, its links lead somewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from rerun_mp.settings import Settings
+from tests.conftest import RunPython
+from tests.docs.messages import messages, normal
+from tests.docs.reference import abi, api
+from tests.harness.programs import ROOT
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+MESSAGE = re.compile(r"^- [\w, ]+: (`+) ?(.+?) ?\1$", re.MULTILINE)
+LINK = re.compile(r"\]\((?!https?://)([^)#]*)(#[^)]*)?\)")
+
+
+def blocks(language: str) -> list[tuple[str, int, str]]:
+    """Return the code of all pages: page, number of the block in it, text."""
+    found = []
+    for page in PAGES:
+        of_page = [text for kind, text in BLOCK.findall(page.read_text()) if kind == language]
+        found += [(page.name, number, text) for number, text in enumerate(of_page)]
+    return found
+
+
+@pytest.mark.parametrize(("page", "number", "code"), blocks("python"), ids=lambda value: str(value)[:24])
+def test_the_python_code_runs(
+    page: str, number: int, code: str, run_python: RunPython, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_python(code).check()
+
+
+@pytest.mark.parametrize(("page", "number", "code"), blocks("sh"), ids=lambda value: str(value)[:24])
+def test_the_commands_run(page: str, number: int, code: str, place: Path, tmp_path: Path) -> None:
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        ["sh", "-e", "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_message_is_in_the_troubleshooting_page_with_cause_and_cure() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text().partition("## By message")[2]
+    listed = {normal(text) for _, text in MESSAGE.findall(page)}
+    made = set(messages())
+    assert made - listed == set(), "not in the page"
+    assert listed - made == set(), "in the page, but nowhere in the code"
+    for section in page.split("#### ")[1:]:
+        assert "**Cause.**" in section, section.partition("\n")[0]
+        assert "**Cure.**" in section, section.partition("\n")[0]
+
+
+def test_every_setting_is_in_its_page() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text()
+    for field in fields(Settings):
+        assert f"| `{field.name}` | `RERUN_MP_{field.name.upper()}` |" in page
+
+
+def test_the_pages_that_are_drawn_from_the_code_are_those_of_the_code() -> None:
+    for name, text in (("api", api()), ("abi", abi())):
+        assert (ROOT / "docs" / f"{name}.md").read_text() == text, "run: python -m tests.docs.reference"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target, anchor in LINK.findall(page.read_text()):
+        path = (page.parent / target) if target else page
+        assert path.exists(), target
+        if anchor and path.suffix == ".md":
+            titles = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
+            anchors = {"#" + re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+            assert anchor in anchors, f"{target}{anchor}"
