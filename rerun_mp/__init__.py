@@ -4,6 +4,8 @@ A row that `log` has accepted reaches the recording, however its process ends, u
 floors of the building, from the top; imports only go down:
 
     floor 4  __init__.py     this face: our functions, and every other name of rerun, loaded when it is asked for
+             cli/            the command `rerun-mp`
+             integrations/   pools, PyTorch, gunicorn, pytest, logging ...: who logged what
              imports.py      `import rerun_mp.blueprint as rrb`; what to do once rerun is loaded
     floor 3  opening.py      `init`, `new_recording`: what a program calls first
              legacy.py       names that rerun had once
@@ -14,6 +16,7 @@ floors of the building, from the top; imports only go down:
              timeline.py     `set_time` and the times of each thread
              routing.py      `save`, `connect_grpc`, `spawn`, ...: where recordings go; `sinks.py`: what they go to
              viewer.py       starting a viewer, or finding one; `web_server.py`: serving the web viewer
+             figures.py      a blueprint for the session's own figures
              statistics.py   how many rows who has logged, and what became of them
              beginning.py    making a recording known to the session
              active.py       which recording a call goes to

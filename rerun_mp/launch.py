@@ -17,7 +17,7 @@ import os
 import sys
 from io import FileIO
 
-from rerun_mp import directories
+from rerun_mp import births, directories
 from rerun_mp.errors import CollectorError, SharedMemoryError
 from rerun_mp.shm import leases
 from rerun_mp.shm.layout import Header, Lock, SessionState
@@ -28,6 +28,10 @@ __all__ = ["STARTER_DESCRIPTOR", "ensure_collector", "start_detached"]
 
 STARTER_DESCRIPTOR = 9
 """The descriptor on which the guard inherits the starter's lock."""
+
+
+own_mailbox = -1
+"""In a collector's worker, the socket that it reads and hands on (`births`)."""
 
 
 def ensure_collector(segment: Segment, *, need_guard: bool = False) -> None:
@@ -92,7 +96,12 @@ def collector_environment() -> dict[str, str]:
 def _start(segment: Segment, starter: int) -> None:
     log = os.path.join(segment.runtime_directory, "collector.log")
     try:
-        start_detached(collector_command(segment, "guard"), log=log, starter=starter)
+        mailbox = births.open_mailbox(segment.runtime_directory) if own_mailbox < 0 else own_mailbox
+        try:
+            start_detached(collector_command(segment, "guard"), log=log, starter=starter, mailbox=mailbox)
+        finally:
+            if mailbox >= 0 and mailbox != own_mailbox:
+                os.close(mailbox)
     except OSError as error:
         raise CollectorError(
             f"no collector could be started: {error.strerror}. Rows wait in shared memory. Check the process limit "
@@ -100,7 +109,7 @@ def _start(segment: Segment, starter: int) -> None:
         ) from error
 
 
-def start_detached(command: list[str], *, log: str = os.devnull, starter: int | None = None) -> None:
+def start_detached(command: list[str], *, log: str = os.devnull, starter: int | None = None, mailbox: int = -1) -> None:
     """Start what is to be nobody's child, in a collector's environment.
 
     Parameters
@@ -111,6 +120,8 @@ def start_detached(command: list[str], *, log: str = os.devnull, starter: int | 
         The file to which its output is appended.
     starter
         A descriptor that it finds as STARTER_DESCRIPTOR.
+    mailbox
+        A descriptor that it finds as `births.DESCRIPTOR`; -1: none.
 
     Raises
     ------
@@ -124,6 +135,8 @@ def start_detached(command: list[str], *, log: str = os.devnull, starter: int | 
     ]
     if starter is not None:
         actions.append((os.POSIX_SPAWN_DUP2, starter, STARTER_DESCRIPTOR))
+    if mailbox >= 0:
+        actions.append((os.POSIX_SPAWN_DUP2, mailbox, births.DESCRIPTOR))
     intermediate = os.posix_spawn(
         "/bin/sh",
         ["sh", "-c", '"$@" &', "sh", *command],

@@ -21,6 +21,7 @@ from enum import Enum
 from io import FileIO
 from typing import TYPE_CHECKING
 
+from rerun_mp import births
 from rerun_mp.blobs import BlobAppend
 from rerun_mp.encoding.chains import chain_slots, pack_chain, unpack_chain
 from rerun_mp.encoding.frames import (
@@ -127,6 +128,7 @@ class Producer:
         self._registration = Registration.take(
             segment, wait_for_entry or wait_for_space, self._row_ids.first, self._alive, self._armed, scope=scope
         )
+        births.announce(segment.runtime_directory, self._registration.owner)
         self._entry = segment.ring.geometry.producer_word(self._registration.index)
         self._writer = SlotWriter(segment.ring, self._registration.owner, guard.page, self._armed)
         self._ringer = ringer

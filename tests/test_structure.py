@@ -36,6 +36,7 @@ FLOORS = {
     "rerun_mp.appends": 2,
     "rerun_mp.collector": 2,
     "rerun_mp.ancestry": 2,
+    "rerun_mp.births": 2,
     "rerun_mp.launch": 2,
     "rerun_mp.overview": 2,
     "rerun_mp.leftovers": 2,

@@ -1,8 +1,9 @@
 """Of what a producer died, as far as the kernel says it to who is not its parent.
 
-A process descriptor is opened while the producer's lease shows that it lives, so that its process id is its own. Once
-it is dead, either it waits for its parent still, and its exit status can be read, or, from Linux 6.15 on, the
-descriptor tells it. Where neither is so, nothing is known and nothing is said. Used by the worker's main thread.
+Producers send a descriptor of their process (`births`); of others one is opened while their lease shows that they live,
+so that the process id is their own. Once a producer is dead, either it waits for its parent still, and its exit status
+can be read, or, from Linux 6.15 on, the descriptor tells it. Where neither is so, nothing is known and nothing is said.
+Used by the worker's main thread.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import os
 import select
 import signal
 import struct
+
+from rerun_mp import births
 
 __all__ = ["Deaths"]
 
@@ -31,6 +34,14 @@ class Deaths:
 
     def __init__(self) -> None:
         self._descriptors: dict[int, int] = {}
+
+    def receive(self, mailbox: int) -> None:
+        """Take the descriptors of those who have introduced themselves, as far as there is room."""
+        for key, descriptor in births.received(mailbox):
+            if key in self._descriptors or len(self._descriptors) >= MOST_WATCHED:
+                os.close(descriptor)
+            else:
+                self._descriptors[key] = descriptor
 
     def watch(self, key: int, pid: int) -> None:
         """Begin to watch a producer that lives, if that is possible and has not been done."""

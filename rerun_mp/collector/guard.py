@@ -15,6 +15,7 @@ import signal
 import subprocess
 import time
 
+from rerun_mp import births
 from rerun_mp.collector.log import say
 from rerun_mp.launch import STARTER_DESCRIPTOR, collector_command, collector_environment
 from rerun_mp.shm import leases, segment
@@ -82,12 +83,23 @@ def _run_worker(joined: Segment) -> int:
     joined.restore_identity()
     try:
         worker = subprocess.Popen(
-            collector_command(joined, "worker"), env=collector_environment(), stdin=subprocess.DEVNULL
+            collector_command(joined, "worker"),
+            env=collector_environment(),
+            stdin=subprocess.DEVNULL,
+            pass_fds=[births.DESCRIPTOR] if _is_open(births.DESCRIPTOR) else [],
         )
     except OSError as error:
         say(f"guard {os.getpid()}: no worker could be started: {error}")
         return 1
     return worker.wait()
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 def _watch_other(descriptor: int, pid: int) -> None:

@@ -18,6 +18,7 @@ import os
 import time
 from collections.abc import Iterable
 
+from rerun_mp import launch
 from rerun_mp.accounts import Account, append_account, live_account
 from rerun_mp.collector.deaths import Deaths
 from rerun_mp.collector.log import say
@@ -56,6 +57,8 @@ class ProducersWatch:
     def look(self) -> int:
         """Seal the slots of the dead and free the entries of those who are wholly delivered. Returns how many live."""
         living = 0
+        if launch.own_mailbox >= 0:
+            self._deaths.receive(launch.own_mailbox)
         # The slots first: whoever owned one then had its entry before, and loses it here only.
         owners = {state & ~0xFF for state in self._segment.ring.states.tolist() if state > 0xFF}
         if self.unwritten:

@@ -14,7 +14,7 @@ import os
 import time
 from typing import NamedTuple
 
-from rerun_mp import launch
+from rerun_mp import births, launch
 from rerun_mp.collector.chunks import BuiltChunks, ChunkBatch
 from rerun_mp.collector.ending import end_session, is_over, remove_session
 from rerun_mp.collector.figures import Figures
@@ -68,6 +68,7 @@ def main(path: str, nonce: str) -> int:
     joined = find_segment(path, nonce)
     if joined is None:
         return 0
+    launch.own_mailbox = births.inherited_mailbox(joined.runtime_directory)
     words = joined.ring.words
     words[Header.WORKER_PID] = os.getpid()
     joined.ring.count_up(Header.WORKER_LIVES, 1)

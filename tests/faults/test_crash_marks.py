@@ -24,7 +24,6 @@ import rerun_mp as rr
 def work(how):
     for step in range(1234):
         rr.log(how, rr.Scalars(float(step)))
-    rr.flush()
     if how == "segfault":
         ctypes.string_at(0)
     elif how.startswith("SIG"):
@@ -63,6 +62,7 @@ def living(watch: SessionWatch) -> set[int]:
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_who_was_killed_is_said_and_nobody_else(method: str, run_python: RunPython, tmp_path: Path) -> None:
+    """Even if it lived for some milliseconds only, while the collector was starting."""
     path = tmp_path / "run.rrd"
     pids = eval(run_python(PROGRAM, path, method).check().stdout)
     expected = {"worker SIGKILL": "SIGKILL", "worker segfault": "SIGSEGV", "worker SIGUSR1": "SIGUSR1"}
