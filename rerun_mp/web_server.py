@@ -20,7 +20,7 @@ from rerun_mp.strictness import warn
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["app_url", "serve_web_viewer", "start_web_viewer_server"]
+__all__ = ["app_url", "serve_web_viewer", "start_web_viewer_server", "with_source"]
 
 DEFAULT_PORT = 9090
 START_SECS = 30.0
@@ -115,12 +115,17 @@ def serve_web_viewer(*, web_port: int | None = None, open_browser: bool = True, 
     """
     url = start_web_viewer_server(DEFAULT_PORT if web_port is None else web_port)
     if connect_to is not None:
-        from urllib.parse import quote
-
-        url = f"{url}?url={quote(connect_to, safe='')}"
+        url = with_source(url, connect_to)
     if open_browser and not _open(url):
         warn(f"serve_web_viewer: there is no browser that could be opened here; open {url} yourself.", None)
     return url
+
+
+def with_source(url: str, source: str) -> str:
+    """Return the address at which a web viewer shows what a server has."""
+    from urllib.parse import quote
+
+    return f"{url}?url={quote(source, safe='')}"
 
 
 def app_url(default: Callable[[], str]) -> str:

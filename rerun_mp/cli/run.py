@@ -20,7 +20,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rerun_mp import session, viewer
+from rerun_mp import session, viewer, web_server
 from rerun_mp.errors import ViewerError
 from rerun_mp.overview import look_at
 from rerun_mp.sinks import FileSink, GrpcSink
@@ -152,9 +152,7 @@ def _server() -> Iterator[SinkSpec]:
             raise ViewerError(f"the web viewer's server did not listen within {SERVER_SECS:g} s")
         if server.poll() is not None:
             raise ViewerError(f"no web viewer could be served: {' '.join(command)} has ended")
-        from urllib.parse import quote
-
-        address = f"http://{viewer.LOOPBACK}:{web_port}?url={quote(url, safe='')}"
+        address = web_server.with_source(f"http://{viewer.LOOPBACK}:{web_port}", url)
         sys.stderr.write(f"rerun-mp: open {address}\n")
         yield GrpcSink(url).spec(None)
     finally:

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from rerun_mp.collector.log import say
+from rerun_mp.collector import say
 from rerun_mp.collector.parts import Journal, Part
 from rerun_mp.collector.rerun_sinks import SinkWriter, merge, open_file
 from rerun_mp.config import Blueprint, SinkSpec

@@ -7,15 +7,13 @@ them. Used by the worker's main thread.
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from rerun_mp.collector.chunks import ROW_ID_FIELD, SORBET_VERSION, BuiltChunks, ChunkBatch
+from rerun_mp.collector.own_chunks import number_chunk
 
 if TYPE_CHECKING:
+    from rerun_mp.collector.chunks import BuiltChunks
     from rerun_mp.collector.outputs import Outputs
     from rerun_mp.collector.sweep import Sweeper
     from rerun_mp.config import SessionConfig
@@ -26,17 +24,6 @@ __all__ = ["FIGURES_ENTITY", "Figures"]
 FIGURES_ENTITY = "/__rerun_mp/figures"
 MOST_RECORDINGS = 16
 LEAST_SECS = 0.05
-SCALARS = pa.field(
-    "Scalars:scalars",
-    pa.list_(pa.float64()),
-    metadata={
-        "rerun:kind": "data",
-        "rerun:component": "Scalars:scalars",
-        "rerun:archetype": "rerun.archetypes.Scalars",
-        "rerun:component_type": "rerun.components.Scalar",
-    },
-)
-LOG_TIME = pa.field("log_time", pa.timestamp("ns"), metadata={"rerun:kind": "index", "rerun:index_name": "log_time"})
 
 
 class Figures:
@@ -74,21 +61,10 @@ class Figures:
             "behind": float(max((sink.behind_rows for sink in self._outputs.sinks()), default=0)),
         }
         self._rows, self._last = 0, now
-        self._outputs.add([_chunk(key, name, value) for key in self._recordings for name, value in values.items()])
-
-
-def _chunk(recording: RecordingKey, name: str, value: float) -> ChunkBatch:
-    now = time.time_ns()
-    entity_path = f"{FIGURES_ENTITY}/{name}"
-    identity = os.urandom(8)
-    chunk_id = f"chunk_{now:016X}{identity.hex()}"
-    metadata = {"sorbet:version": SORBET_VERSION, "rerun:entity_path": entity_path, "rerun:id": chunk_id}
-    batch = pa.RecordBatch.from_arrays(
-        [
-            pa.array([now.to_bytes(8, "big") + identity], pa.binary(16)),
-            pa.array([now], LOG_TIME.type),
-            pa.array([[value]], SCALARS.type),
-        ],
-        schema=pa.schema([ROW_ID_FIELD, LOG_TIME, SCALARS], metadata=metadata),
-    )
-    return ChunkBatch(recording, entity_path, chunk_id, batch, batch.nbytes)
+        self._outputs.add(
+            [
+                number_chunk(key, f"{FIGURES_ENTITY}/{name}", value)
+                for key in self._recordings
+                for name, value in values.items()
+            ]
+        )

@@ -16,7 +16,7 @@ import subprocess
 import time
 
 from rerun_mp import births
-from rerun_mp.collector.log import say
+from rerun_mp.collector import say
 from rerun_mp.launch import STARTER_DESCRIPTOR, collector_command, collector_environment
 from rerun_mp.shm import leases, segment
 from rerun_mp.shm.layout import Header, Lock, SessionState

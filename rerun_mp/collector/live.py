@@ -31,8 +31,8 @@ from collections.abc import Sequence
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from rerun_mp.collector import say
 from rerun_mp.collector.chunks import ChunkBatch
-from rerun_mp.collector.log import say
 from rerun_mp.collector.rerun_sinks import SinkWriter, open_grpc, open_server
 from rerun_mp.collector.store import RecordingStore
 from rerun_mp.config import Blueprint, SinkSpec
@@ -162,7 +162,6 @@ class LiveSink:
             if left <= 0 and (self._is_out_of_time() or not self._is_awake()):
                 break
             self._thread.join(max(left, LOOK_SECS))
-        self._store.detach_live()
         return self.is_done
 
     # In the sink's own thread

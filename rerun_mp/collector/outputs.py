@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 
 from rerun_mp import directories
 from rerun_mp.accounts import Reason, read_accounts
+from rerun_mp.collector import say
 from rerun_mp.collector.chunks import BuiltChunks, ChunkBatch, TakenFrames, build_chunks
-from rerun_mp.collector.log import say
+from rerun_mp.collector.own_chunks import start_time_chunk
 from rerun_mp.collector.parts import stored_recordings
-from rerun_mp.collector.properties import start_time_chunk
 from rerun_mp.collector.store import RecordingStore
 from rerun_mp.collector.tables import TakenRows, build_table_chunks
 from rerun_mp.config import RecordingSpec, SessionConfig, SinkSpec

@@ -22,8 +22,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from rerun_mp.collector import say
 from rerun_mp.collector.drops import OWN_ENTITIES, Drops
-from rerun_mp.collector.log import say
 from rerun_mp.collector.rerun_sinks import read_file
 from rerun_mp.collector.rrd_file import count_chunks, is_complete
 from rerun_mp.config import Blueprint, SinkSpec

@@ -20,8 +20,8 @@ from collections.abc import Iterable
 
 from rerun_mp import launch
 from rerun_mp.accounts import Account, append_account, live_account
+from rerun_mp.collector import say
 from rerun_mp.collector.deaths import Deaths
-from rerun_mp.collector.log import say
 from rerun_mp.collector.sweep import Sweeper
 from rerun_mp.encoding.frames import RecordingKey, large_file_prefix
 from rerun_mp.shm import leases

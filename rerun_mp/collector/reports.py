@@ -11,18 +11,17 @@ logged. Used in the worker's main thread.
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 from rerun_mp.accounts import Account, Reason, publish_totals, read_accounts, totals, write_store_drops
-from rerun_mp.collector.chunks import ROW_ID_FIELD, SORBET_VERSION, ChunkBatch
-from rerun_mp.collector.log import say
+from rerun_mp.collector import say
+from rerun_mp.collector.chunks import ChunkBatch
+from rerun_mp.collector.own_chunks import text_chunk
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.shm.layout import PAGE, PRODUCER_WORDS, ProducerWord
 
@@ -112,7 +111,7 @@ class Reports:
         news = [account for account in accounts if account.dropped > self._said.get(account.first_row, 0)]
         if news:
             texts = [_sentence(account) for account in news]
-            self._outputs.add([_chunk(key, texts) for key in self._outputs.recordings()])
+            self._outputs.add([text_chunk(key, DROPPED_ENTITY, "WARN", texts) for key in self._outputs.recordings()])
             self._said.update((account.first_row, account.dropped) for account in news)
 
 
@@ -127,44 +126,4 @@ def crash_chunk(recording: RecordingKey, account: Account, cause: str, nonce: by
     name = f"{account.index} {account.generation} {account.started_ns}".encode()
     made_of = hashlib.blake2b(b"\0".join((nonce, *(part.encode() for part in recording), name)), digest_size=8)
     text = f"{account.name} (pid {account.pid}) was killed by {cause} after row {account.logged:,}"
-    return _text_chunk(recording, CRASHES_ENTITY, "CRITICAL", [text], made_of.digest(), account.started_ns)
-
-
-def _chunk(recording: RecordingKey, texts: Iterable[str]) -> ChunkBatch:
-    return _text_chunk(recording, DROPPED_ENTITY, "WARN", list(texts), os.urandom(8), time.time_ns())
-
-
-def _text_chunk(
-    recording: RecordingKey, entity_path: str, level: str, lines: list[str], identity: bytes, id_time: int
-) -> ChunkBatch:
-    """Return rows of text with ids of their own: of chunk and rows alike, by these eight bytes and this time."""
-    now = time.time_ns()
-    counter = int.from_bytes(identity, "little") >> 2
-    ids = [id_time.to_bytes(8, "big") + (counter + number).to_bytes(8, "big") for number in range(len(lines))]
-    chunk_id = f"chunk_{id_time:016X}{identity.hex()}"
-    metadata = {"sorbet:version": SORBET_VERSION, "rerun:entity_path": entity_path, "rerun:id": chunk_id}
-    time_field = pa.field(
-        "log_time", pa.timestamp("ns"), metadata={"rerun:kind": "index", "rerun:index_name": "log_time"}
-    )
-    batch = pa.RecordBatch.from_arrays(
-        [
-            pa.array(ids, pa.binary(16)),
-            pa.array([now] * len(lines), pa.timestamp("ns")),
-            pa.array([[level]] * len(lines), pa.list_(pa.string())),
-            pa.array([[line] for line in lines], pa.list_(pa.string())),
-        ],
-        schema=pa.schema(
-            [ROW_ID_FIELD, time_field, _field("level", "TextLogLevel"), _field("text", "Text")], metadata=metadata
-        ),
-    )
-    return ChunkBatch(recording, entity_path, chunk_id, batch, batch.nbytes)
-
-
-def _field(name: str, component_type: str) -> Any:
-    metadata = {
-        "rerun:kind": "data",
-        "rerun:component": f"TextLog:{name}",
-        "rerun:archetype": "rerun.archetypes.TextLog",
-        "rerun:component_type": f"rerun.components.{component_type}",
-    }
-    return pa.field(f"TextLog:{name}", pa.list_(pa.string()), metadata=metadata)
+    return text_chunk(recording, CRASHES_ENTITY, "CRITICAL", [text], made_of.digest(), account.started_ns)

@@ -24,7 +24,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import shutil
 import threading
 import time
 from collections import Counter, deque
@@ -35,10 +34,10 @@ from typing import Any
 import numpy as np
 
 from rerun_mp.accounts import Reason
+from rerun_mp.collector import say
 from rerun_mp.collector.chunks import ChunkBatch
 from rerun_mp.collector.completion import complete, is_special, open_part
 from rerun_mp.collector.drops import count_by_producer, nobody_s
-from rerun_mp.collector.log import say
 from rerun_mp.collector.parts import Journal, Part, Purpose
 from rerun_mp.collector.rerun_sinks import SinkWriter, merge
 from rerun_mp.config import Blueprint, SinkSpec
@@ -109,9 +108,6 @@ class RecordingStore:
         self._next = self._journal.next_ordinal()
         self._live = 0
         """Live sinks that follow."""
-        self._readers = 0
-        """Live sinks that follow or still read what came before they were stopped."""
-        self._is_finished = False
         self._checkpoints = 0
         """How often the present files were to be complete for readers, in this life."""
         self._failure: str | None = None
@@ -253,23 +249,9 @@ class RecordingStore:
         self._journal.is_complete = True
         self._journal.save()
 
-    def finish(self) -> None:
-        """Complete the file for good, and remove the spool as soon as no live sink reads it.
-
-        Raises
-        ------
-        ResourceError, FlushTimeoutError
-            As `complete`.
-        """
-        self.complete()
-        self._is_finished = True
-        if self._readers == 0:
-            shutil.rmtree(self._directory, ignore_errors=True)
-
     def attach_live(self) -> None:
         """Take note that a live sink follows: what it can read counts as delivered to a sink."""
         self._live += 1
-        self._readers += 1
         self._end_part_unless_file()
         for part in self._journal.parts:
             if part.purpose == "buffer":
@@ -284,12 +266,6 @@ class RecordingStore:
             with self._lock:
                 self._recent.clear()
                 self._recent_bytes = 0
-
-    def detach_live(self) -> None:
-        """Take note that a live sink that follows no more does not read any more either."""
-        self._readers -= 1
-        if self._readers == 0 and self._is_finished:
-            shutil.rmtree(self._directory, ignore_errors=True)
 
     # Rows
 

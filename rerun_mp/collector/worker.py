@@ -15,11 +15,11 @@ import time
 from typing import NamedTuple
 
 from rerun_mp import births, launch
+from rerun_mp.collector import say
 from rerun_mp.collector.chunks import BuiltChunks, ChunkBatch
 from rerun_mp.collector.ending import end_session, is_over, remove_session
 from rerun_mp.collector.figures import Figures
 from rerun_mp.collector.guard import find_segment, outlive_signals
-from rerun_mp.collector.log import say
 from rerun_mp.collector.outputs import Outputs
 from rerun_mp.collector.producers import ProducersWatch
 from rerun_mp.collector.refusals import refuse

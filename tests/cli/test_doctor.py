@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rerun_mp.overview import look_at
 from tests.cli.commands import call
 from tests.conftest import StartPython
 from tests.harness.sessions import SessionWatch
@@ -60,8 +61,11 @@ def test_what_killed_programs_left_is_seen(start_python: StartPython, tmp_path: 
     )
     program.wait_for_output("logged")
     watch.kill_everything(program)
+    view = look_at(str(watch.segment))
+    assert view is not None
     found = checks()["killed programs"]
     assert found["verdict"] == "warning"
+    assert view.name in found["found"]
     assert "rerun-mp recover" in found["advice"]
-    assert call("recover", "--quiet").returncode == 0
-    assert checks()["killed programs"]["verdict"] == "ok"
+    assert call("recover", "--quiet", view.name).returncode == 0
+    assert view.name not in checks()["killed programs"]["found"]

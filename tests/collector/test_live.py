@@ -20,6 +20,7 @@ from rerun_mp.collector.chunks import ChunkBatch, TakenFrames, build_chunks
 from rerun_mp.collector.live import LiveSink
 from rerun_mp.collector.store import RecordingStore
 from rerun_mp.config import SinkSpec
+from tests.collector.endings import finish
 from tests.collector.made_frames import RECORDING, column, frame, schema_of, shape_of, step
 from tests.collector.test_store import NONCE, chunks, file_spec, numbers_in, put
 from tests.harness.programs import ROOT, wait_until
@@ -106,7 +107,7 @@ def test_rows_from_before_and_after_it_was_attached_arrive(
     assert sink.close(10.0)
     assert sink.status()["missed_chunks"] == 0
     wait_until(lambda: has(server, set(range(10))))
-    one.finish()
+    finish(one)
 
 
 def test_what_is_there_when_it_is_closed_arrives_first(
@@ -116,7 +117,7 @@ def test_what_is_there_when_it_is_closed_arrives_first(
     sink = LiveSink(spec, one)
     wait_until(lambda: sink.status()["state"] == "following")
     put(one, list(range(200)))
-    one.finish()
+    one.complete()
     assert sink.close(10.0)
     wait_until(lambda: has(server, set(range(200))))
 
@@ -132,7 +133,7 @@ def test_a_viewer_that_comes_later_gets_everything(
     wait_until(lambda: is_up_to_date(one, sink))
     assert sink.close(10.0)
     wait_until(lambda: has(server, {0, 1}))
-    one.finish()
+    finish(one)
 
 
 def test_a_viewer_that_was_never_there_costs_nothing(one: RecordingStore, spec: SinkSpec) -> None:
@@ -141,7 +142,7 @@ def test_a_viewer_that_was_never_there_costs_nothing(one: RecordingStore, spec: 
     wait_until(lambda: sink.status()["failure"])
     assert sink.close(10.0)
     assert sink.status()["connections"] == 0
-    one.finish()
+    finish(one)
 
 
 def test_a_viewer_started_anew_is_noticed_and_gets_everything_again(
@@ -159,7 +160,7 @@ def test_a_viewer_started_anew_is_noticed_and_gets_everything_again(
     wait_until(lambda: is_up_to_date(one, sink))
     assert sink.close(10.0)
     wait_until(lambda: has(second, {0, 1}))
-    one.finish()
+    finish(one)
     assert "takes no more rows" in capfd.readouterr().err
 
 
@@ -186,7 +187,7 @@ def test_a_frozen_viewer_costs_neither_the_file_nor_memory_and_catches_up(
     wait_until(lambda: is_up_to_date(one, sink), timeout_secs=30)
     assert sink.close(10.0)
     wait_until(lambda: has(server, set(range(total))))
-    one.finish()
+    finish(one)
 
 
 def test_a_viewer_that_freezes_while_it_catches_up_is_sent_no_more_than_a_few_megabytes(
@@ -211,7 +212,7 @@ def test_a_viewer_that_freezes_while_it_catches_up_is_sent_no_more_than_a_few_me
     wait_until(lambda: is_up_to_date(one, sink), timeout_secs=30)
     assert sink.close(10.0)
     wait_until(lambda: has(server, set(range(total))))
-    one.finish()
+    finish(one)
 
 
 def test_a_stopped_sink_delivers_what_came_before_and_nothing_that_came_after(
@@ -230,7 +231,7 @@ def test_a_stopped_sink_delivers_what_came_before_and_nothing_that_came_after(
     wait_until(lambda: sink.status()["state"] == "stalled")
     sink.stop()
     put_and_offer(one, sink, 60)
-    one.finish()
+    finish(one)
     server.thaw()
     assert sink.close(10.0)
     wait_until(lambda: has(server, set(range(60))))
@@ -253,7 +254,7 @@ def test_closing_in_front_of_a_frozen_viewer_takes_no_longer_than_it_may(
     start = time.monotonic()
     sink.close(0.2)
     assert time.monotonic() - start < 2.0
-    one.finish()
+    finish(one)
     wait_until(lambda: sink.status()["state"] == "closed")
 
 
@@ -263,6 +264,7 @@ from pathlib import Path
 from rerun_mp.collector.live import LiveSink
 from rerun_mp.collector.store import RecordingStore
 from rerun_mp.config import SinkSpec
+from tests.collector.endings import finish
 from tests.collector.made_frames import RECORDING
 from tests.collector.test_live import blob
 from tests.collector.test_store import NONCE, file_spec
@@ -279,7 +281,7 @@ for number in range(30):
     store.flush(10)
     sink.offer([blob(number)])
 wait_until(lambda: sink.status()["state"] == "stalled")
-store.finish()
+finish(store)
 sink.close(0.5)
 """
 

@@ -27,6 +27,7 @@ from rerun_mp.collector.store import RecordingStore
 from rerun_mp.config import SinkSpec
 from rerun_mp.directories import claim_file
 from rerun_mp.errors import ResourceError
+from tests.collector.endings import finish
 from tests.collector.made_frames import RECORDING, scalars_frame
 from tests.harness.programs import ROOT
 from tests.harness.recordings import chunks_of, rows_of, verify
@@ -90,7 +91,7 @@ def test_a_file_written_in_one_life_is_complete_and_was_not_copied(spool: Path, 
     inode = out.stat().st_ino
     put(one, range(5))
     put(one, range(5, 9))
-    one.finish()
+    finish(one)
     verify(out)
     assert numbers_in(out) == list(range(9))
     assert out.stat().st_ino == inode
@@ -105,7 +106,7 @@ def test_what_was_flushed_can_be_read_while_the_file_is_written(spool: Path, out
     assert numbers_read(one) == [0, 1, 2, 3, 4]
     assert numbers_read(one, since=3) == [3, 4]
     assert one.end == 5
-    one.finish()
+    finish(one)
 
 
 def test_rows_that_came_before_the_first_file_are_in_it(spool: Path, out: Path) -> None:
@@ -114,7 +115,7 @@ def test_rows_that_came_before_the_first_file_are_in_it(spool: Path, out: Path) 
     one.set_files([file_spec(out)])
     assert numbers_read(one) == [0, 1, 2]
     put(one, [3])
-    one.finish()
+    finish(one)
     verify(out)
     assert numbers_in(out) == [0, 1, 2, 3]
     assert nothing_left(spool, out)
@@ -128,8 +129,7 @@ def test_rows_that_a_live_sink_got_are_not_in_a_later_file_but_can_still_be_read
     one.set_files([file_spec(out)])
     put(one, [3])
     assert numbers_read(one) == [0, 1, 2, 3]
-    one.detach_live()
-    one.finish()
+    finish(one)
     assert numbers_in(out) == [3]
 
 
@@ -144,7 +144,7 @@ def test_after_the_file_is_closed_rows_go_to_the_next(spool: Path, out: Path) ->
     one.set_files([file_spec(second)])
     put(one, [2])
     assert numbers_read(one) == [0, 1, 2]
-    one.finish()
+    finish(one)
     verify(second)
     assert (numbers_in(out), numbers_in(second)) == ([0], [1, 2])
 
@@ -154,7 +154,7 @@ def test_further_files_are_copies(spool: Path, out: Path) -> None:
     one = RecordingStore(RECORDING, spool, NONCE)
     one.set_files([file_spec(out), file_spec(second)])
     put(one, [0, 1])
-    one.finish()
+    finish(one)
     verify(second)
     assert second.read_bytes() == out.read_bytes()
 
@@ -168,7 +168,7 @@ def test_the_default_blueprint_is_in_the_file(spool: Path, out: Path) -> None:
     one.set_files([file_spec(out, blueprint=text)])
     put(one, [0, 1, 2])
     assert numbers_read(one, since=1) == [1, 2]
-    one.finish()
+    finish(one)
     verify(out)
     assert len(RrdReader(out).blueprints()) == 1
     assert numbers_in(out) == [0, 1, 2]
@@ -204,7 +204,7 @@ def test_killed_collectors_cost_no_flushed_row_and_repeat_none(spool: Path, out:
     one.set_files([file_spec(out)])
     put(one, [3, 99, 4])
     assert numbers_read(one)[:3] == [0, 1, 2]
-    one.finish()
+    finish(one)
     verify(out)
     assert sorted(numbers_in(out)) == [0, 1, 2, 3, 4, 99]
     assert nothing_left(spool, out)
@@ -230,12 +230,12 @@ def test_a_reader_misses_nothing_when_parts_become_one(spool: Path, out: Path) -
         entries.extend(reading)
         chunk_ids = {chunk.id if hasattr(chunk, "id") else chunk.chunk_id for _, chunk in entries}
         assert len(chunk_ids) == len({*everything})
-    one.finish()
+    finish(one)
 
 
 def test_a_file_whose_collector_was_killed_is_completed_by_the_next(spool: Path, out: Path) -> None:
     live_and_be_killed(spool, out, [0, 1])
-    RecordingStore(RECORDING, spool, NONCE).finish()
+    finish(RecordingStore(RECORDING, spool, NONCE))
     verify(out)
     assert numbers_in(out)[:2] == [0, 1]
     assert nothing_left(spool, out)
@@ -246,7 +246,7 @@ def test_rows_spooled_by_a_killed_collector_are_in_the_first_file(spool: Path, o
     one = RecordingStore(RECORDING, spool, NONCE)
     put(one, [99, 2])
     one.set_files([file_spec(out)])
-    one.finish()
+    finish(one)
     verify(out)
     assert sorted(numbers_in(out)) == [0, 1, 2, 99]
 
@@ -254,7 +254,7 @@ def test_rows_spooled_by_a_killed_collector_are_in_the_first_file(spool: Path, o
 def test_a_file_cut_inside_a_message_loses_only_that(spool: Path, out: Path) -> None:
     live_and_be_killed(spool, out, range(10))
     os.truncate(out, out.stat().st_size - 7)
-    RecordingStore(RECORDING, spool, NONCE).finish()
+    finish(RecordingStore(RECORDING, spool, NONCE))
     verify(out)
     assert set(range(9)) <= set(numbers_in(out)) <= {*range(10), 99}
 
@@ -273,10 +273,10 @@ def test_the_program_that_asked_last_has_the_path_whoever_begins_first(tmp_path:
     one = RecordingStore(RECORDING, tmp_path / "one", b"1" * 16)
     one.set_files([earlier])
     put(one, range(100, 103))
-    two.finish()
+    finish(two)
     verify(out)
     assert numbers_in(out) == list(range(5))
-    one.finish()
+    finish(one)
     verify(out)
     assert numbers_in(out) == list(range(5))
     assert os.listdir(out.parent) == [out.name]
@@ -289,12 +289,12 @@ def test_the_program_that_asked_last_has_the_path_though_the_other_began_first(t
     put(one, range(100, 103))
     later = claimed(out, "22222222")
     put(one, range(103, 105))
-    one.finish()
+    finish(one)
     assert out.stat().st_size == 0
     two = RecordingStore(RECORDING, tmp_path / "two", b"2" * 16)
     two.set_files([later])
     put(two, range(5))
-    two.finish()
+    finish(two)
     verify(out)
     assert numbers_in(out) == list(range(5))
     assert os.listdir(out.parent) == [out.name]
@@ -329,13 +329,13 @@ def test_a_collector_killed_at_any_step_of_completing_leaves_all_for_the_next(
 
     monkeypatch.setattr(os, "replace", replace_or_die)
     try:
-        one.finish()
+        finish(one)
         died = False
     except KilledError:
         died = True
     monkeypatch.undo()
     if died:
-        RecordingStore(RECORDING, spool, NONCE).finish()
+        finish(RecordingStore(RECORDING, spool, NONCE))
     verify(out)
     assert set(numbers_in(out)) - {99} == {0, 1, 2}
     assert nothing_left(spool, out)
@@ -345,6 +345,7 @@ LARGE_LIFE = """
 import os, resource, signal, sys
 from pathlib import Path
 from rerun_mp.collector.store import RecordingStore
+from tests.collector.endings import finish
 from tests.collector.made_frames import RECORDING
 from tests.collector.test_live import blob
 from tests.collector.test_store import NONCE, file_spec
@@ -356,7 +357,7 @@ if sys.argv[3] == "be killed":
         store.flush(30.0)
     os.kill(os.getpid(), signal.SIGKILL)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-store.finish()
+finish(store)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
@@ -381,9 +382,9 @@ def test_of_two_runs_with_one_path_the_later_has_it_and_neither_is_mixed(tmp_pat
     # If they wrote into one file, the first would write over what the later has written.
     put(later, range(100, 160))
     put(first, [2, 3])
-    first.finish()
+    finish(first)
     put(later, [160])
-    later.finish()
+    finish(later)
     verify(out)
     assert numbers_in(out) == list(range(100, 161))
     assert os.listdir(out.parent) == [out.name]
@@ -396,8 +397,8 @@ def test_a_later_run_keeps_the_path_when_the_earlier_must_merge(tmp_path: Path, 
     put(later, [10])
     first = RecordingStore(RECORDING, tmp_path / "first", NONCE)
     put(first, [1])
-    first.finish()
-    later.finish()
+    finish(first)
+    finish(later)
     verify(out)
     assert numbers_in(out) == [10]
     assert os.listdir(out.parent) == [out.name]
@@ -410,7 +411,7 @@ def test_a_file_that_was_there_is_replaced_whole_and_keeps_its_mode(spool: Path,
     one = RecordingStore(RECORDING, spool, NONCE)
     one.set_files([file_spec(out)])
     put(one, [0])
-    one.finish()
+    finish(one)
     with before:
         assert before.read() == "something else"
     assert stat.S_IMODE(out.stat().st_mode) == 0o640
@@ -423,7 +424,7 @@ def test_a_file_that_the_user_moves_away_is_completed_where_it_is(spool: Path, o
     put(one, [0])
     kept = out.rename(out.with_name("kept.rrd"))
     put(one, [1])
-    one.finish()
+    finish(one)
     verify(kept)
     assert numbers_in(kept) == [0, 1]
     assert not out.exists()
@@ -456,7 +457,7 @@ def test_a_file_that_fails_costs_no_row(
     failure = one.status()["failure"]
     assert out.name in failure
     assert numbers_read(one) == list(range(61))
-    one.finish()
+    finish(one)
     verify(out)
     assert numbers_in(out) == list(range(61))
     assert nothing_left(spool, out)
@@ -474,10 +475,10 @@ def test_a_disk_nearly_full_is_left_alone_and_the_rows_wait_in_the_spool(
     put(one, [1])
     assert one.status()["writing_to"] == "diverted"
     with pytest.raises(ResourceError, match="no space is left to complete"):
-        one.finish()
+        finish(one)
     assert "its rows stay in" in one.status()["failure"]
     monkeypatch.undo()
-    one.finish()
+    finish(one)
     verify(out)
     assert numbers_in(out) == [0, 1]
     assert nothing_left(spool, out)
@@ -491,7 +492,7 @@ def test_a_directory_that_is_not_there_costs_no_row(spool: Path, out: Path, capf
     one.set_files([file_spec(target)])
     put(one, [1])
     target.parent.mkdir()
-    one.finish()
+    finish(one)
     verify(target)
     assert numbers_in(target) == [0, 1]
     assert "no part can be written" in capfd.readouterr().err
@@ -506,7 +507,7 @@ def test_the_spool_is_bounded_drops_its_oldest_and_counts(spool: Path, out: Path
     dropped = one.status()["dropped_rows"]
     assert 0 < dropped < total * rows
     one.set_files([file_spec(out)])
-    one.finish()
+    finish(one)
     kept = list(chunks_of(out))
     assert sum(map(len, kept)) + dropped == total * rows
     assert [int.from_bytes(chunk.row_ids[0][:8], "big") - 1000 for chunk in kept] == list(range(dropped // rows, total))
@@ -533,7 +534,7 @@ def test_devices_and_pipes_are_written_directly(spool: Path, tmp_path: Path) -> 
         one.set_files([])
         one.set_files([file_spec(pipe)])
     put(one, [0, 1])
-    one.finish()
+    finish(one)
     reader.join(5)
     assert pipe.is_fifo()
     copy = tmp_path / "copy.rrd"
@@ -551,7 +552,7 @@ def test_a_pipe_without_a_reader_holds_nobody_up(
     one.set_files([file_spec(pipe)])
     put(one, [0])
     assert one.status()["writing_to"] == "diverted"
-    one.finish()
+    finish(one)
     assert "no part can be written" in capfd.readouterr().err
 
 
@@ -561,7 +562,7 @@ def test_the_null_device_stays_what_it_is(spool: Path) -> None:
     put(one, [0])
     again = RecordingStore(RECORDING, spool, NONCE)
     put(again, [1])
-    again.finish()
+    finish(again)
     assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
 
 
@@ -576,8 +577,7 @@ def test_recent_chunks_are_read_from_memory_and_older_ones_from_the_parts(
     assert numbers_read(one, 6) == [6, 7, 8, 9]
     assert [isinstance(chunk, ChunkBatch) for _, chunk in one.read(5)] == [False] * 5
     assert numbers_read(one, 5) == [5, 6, 7, 8, 9]
-    one.detach_live()
-    one.finish()
+    finish(one)
 
 
 def test_chunks_that_rerun_refuses_are_counted(spool: Path, out: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -588,6 +588,6 @@ def test_chunks_that_rerun_refuses_are_counted(spool: Path, out: Path, capfd: py
     one.append([dataclasses.replace(bad, batch=broken), good])
     one.flush(FLUSH_SECS)
     assert one.status()["rejected_rows"] == 3
-    one.finish()
+    finish(one)
     assert numbers_in(out) == [0, 0, 0]
     assert "refuses" in capfd.readouterr().err
