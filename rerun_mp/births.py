@@ -21,6 +21,8 @@ __all__ = ["DESCRIPTOR", "announce", "inherited_mailbox", "open_mailbox", "recei
 DESCRIPTOR = 8
 """On which guard and worker inherit the socket. A shell passes on no more than ten."""
 NAME = "births"
+MOST_LETTERS = 64
+"""Read at one time: whoever writes without end must not keep the collector."""
 
 
 def open_mailbox(directory: str) -> int:
@@ -32,8 +34,11 @@ def open_mailbox(directory: str) -> int:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
         mailbox = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC)
-        mailbox.bind(path)
-        return mailbox.detach()
+        try:
+            mailbox.bind(path)
+            return mailbox.detach()
+        finally:
+            mailbox.close()
     except (OSError, AttributeError):  # a path that is too long; another system
         return -1
 
@@ -76,7 +81,7 @@ def received(mailbox: int) -> Iterator[tuple[int, int]]:
 
     reader = _socket.socket(fileno=os.dup(mailbox))
     try:
-        while True:
+        for _ in range(MOST_LETTERS):
             text, ancillary, _, _ = reader.recvmsg(8, _socket.CMSG_SPACE(array.array("i").itemsize))
             for level, kind, data in ancillary:
                 if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
@@ -85,6 +90,6 @@ def received(mailbox: int) -> Iterator[tuple[int, int]]:
                     for descriptor in sent:
                         yield int.from_bytes(text, "little"), descriptor
     except OSError:
-        return  # there are no more
+        pass  # there are no more
     finally:
         reader.close()

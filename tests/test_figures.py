@@ -19,11 +19,11 @@ from rerun_mp.shm.layout import Header
 
 rr.init("rerun_mp_figures", settings=rr.Settings(figures=eval(sys.argv[2]), policy=rr.Policy.DROP, ring_bytes=2 << 20))
 rr.save(sys.argv[1])
-until = time.monotonic() + 1.5
+until = time.monotonic() + float(sys.argv[3])
 while time.monotonic() < until or not sum(account.dropped for account in read_accounts(current().segment)):
     rr.log("image", rr.Image(np.zeros((500, 500), np.uint8)))
 rr.flush()
-time.sleep(1.2)  # drops are published once a second, and figures then
+time.sleep(float(sys.argv[4]))  # drops are published once a second, and figures then
 (account,) = rr.statistics().producers
 print(account.delivered, account.dropped)
 """
@@ -42,7 +42,7 @@ def series_of(path: Path) -> dict[str, list[float]]:
 
 def test_figures_are_those_of_the_session(run_python: RunPython, tmp_path: Path) -> None:
     path = tmp_path / "run.rrd"
-    delivered, dropped = map(int, run_python(PROGRAM, path, "0.1").check().stdout.split())
+    delivered, dropped = map(int, run_python(PROGRAM, path, "0.1", "1.0", "1.2").check().stdout.split())
     verify(path)
     found = series_of(path)
     assert set(found) == set(figures.TITLES)
@@ -58,7 +58,7 @@ def test_figures_are_those_of_the_session(run_python: RunPython, tmp_path: Path)
 
 def test_there_are_none_unless_they_are_asked_for(run_python: RunPython, tmp_path: Path) -> None:
     path = tmp_path / "run.rrd"
-    run_python(PROGRAM, path, "None").check()
+    run_python(PROGRAM, path, "None", "0", "0").check()
     assert series_of(path) == {}
 
 

@@ -19,7 +19,7 @@ from rerun_mp.opening import version as versions
 
 __all__ = ["app"]
 
-LOOK_SECS = 0.5
+LOOK_SECS = 0.3
 """Between the two looks from which `status` has its rates."""
 
 app = typer.Typer(
@@ -164,7 +164,7 @@ def run(
 def stop(
     sessions: Sessions = None,
     *,
-    kill: Annotated[bool, typer.Option("--kill", help="SIGKILL what is still there 5 s after SIGTERM.")] = False,
+    kill: Annotated[bool, typer.Option("--kill", help="SIGKILL what is still there 3 s after SIGTERM.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds to wait.", min=0)] = 60.0,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:

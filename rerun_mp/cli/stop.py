@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = ["stop"]
 
-GRACE_SECS = 5.0
+GRACE_SECS = 3.0
 """After SIGTERM, before SIGKILL, if that is asked for."""
 
 
 def stop(view: SessionView, *, timeout: float, kill: bool) -> list[int]:
-    """End a session: SIGTERM to its processes, with `kill` SIGKILL to those that are still there after 5 s.
+    """End a session: SIGTERM to its processes, with `kill` SIGKILL to those that are still there after 3 s.
 
     Returns the processes that are still in it after `timeout` seconds; none if it has ended.
     """

@@ -17,7 +17,13 @@ from tests.docs.messages import messages, normal
 from tests.docs.reference import abi, api
 from tests.harness.programs import ROOT
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "examples" / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "ARCHITECTURE.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 MESSAGE = re.compile(r"^- [\w, ]+: (`+) ?(.+?) ?\1$", re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?://)([^)#]*)(#[^)]*)?\)")
@@ -70,6 +76,14 @@ def test_every_setting_is_in_its_page() -> None:
 def test_the_pages_that_are_drawn_from_the_code_are_those_of_the_code() -> None:
     for name, text in (("api", api()), ("abi", abi())):
         assert (ROOT / "docs" / f"{name}.md").read_text() == text, "run: python -m tests.docs.reference"
+
+
+def test_every_example_has_a_line() -> None:
+    page = (ROOT / "examples" / "README.md").read_text()
+    shared = {"ledger.py", "screenshots.py"}
+    for path in sorted((ROOT / "examples").rglob("*")):
+        if path.suffix in (".py", ".ipynb") and path.name not in shared:
+            assert f" {path.relative_to(ROOT)}" in page, path
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -101,7 +101,7 @@ def test_a_data_loader_whose_worker_is_killed(tmp_path: Path, place: Path) -> No
 def test_a_failing_tests_recording_is_kept(tmp_path: Path, place: Path) -> None:
     script = tmp_path / "test_with_recording.py"
     script.write_text((EXAMPLES / "integrations" / "test_with_recording.py").read_text())
-    for options, kept in (((), ["test_fails"]), (("-n", "2", "--rerun-keep"), ["test_fails", "test_passes"])):
+    for options, kept in (((), ["test_fails"]), (("-n", "1", "--rerun-keep"), ["test_fails", "test_passes"])):
         place_of = tmp_path / f"kept-{len(options)}"
         command = [sys.executable, "-m", "pytest", "-q", "-p", "rerun_mp.integrations.pytest_plugin", "-c", os.devnull]
         command += ["-p", "no:cacheprovider", f"--rootdir={tmp_path}", f"--rerun-dir={place_of}", *options, str(script)]
