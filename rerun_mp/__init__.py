@@ -38,7 +38,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from rerun_mp import bridge
-from rerun_mp.accounts import Account, Statistics
+from rerun_mp.accounts import Account, SinkStatus, Statistics
 from rerun_mp.active import (
     get_application_id,
     get_data_recording,
@@ -72,7 +72,6 @@ from rerun_mp.rows import log, send_columns
 from rerun_mp.scopes import recording_stream_generator_ctx, shutdown_at_exit, thread_local_stream
 from rerun_mp.series import series
 from rerun_mp.settings import Policy, Settings
-from rerun_mp.sink_status import SinkStatus
 from rerun_mp.sinks import FileSink, GrpcServerSink, GrpcSink
 from rerun_mp.statistics import statistics
 from rerun_mp.strictness import set_strict_mode, strict_mode

@@ -16,13 +16,12 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from rerun_mp.accounts import Account, read_accounts, totals
+from rerun_mp.accounts import Account, SinkStatus, read_accounts, read_sinks, totals
 from rerun_mp.errors import RerunMpError
 from rerun_mp.session import read_config
 from rerun_mp.shm import leases, segment
 from rerun_mp.shm.layout import Header, Lock, SessionState, SlotState
 from rerun_mp.shm.survey import survey
-from rerun_mp.sink_status import SinkStatus, read_sinks
 
 if TYPE_CHECKING:
     from rerun_mp.shm.segment import Segment

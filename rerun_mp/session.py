@@ -24,6 +24,7 @@ from io import FileIO
 from typing import TYPE_CHECKING
 
 from rerun_mp import ancestry, directories, forking, launch
+from rerun_mp.accounts import read_sinks
 from rerun_mp.config import RecordingSpec, Scope, SessionConfig
 from rerun_mp.encoding.frames import FrameKind, RecordingKey, Rows, Shape
 from rerun_mp.encoding.identity import ENVIRONMENT_VARIABLE, parse_key, recording_id, segment_name, session_key
@@ -42,7 +43,6 @@ from rerun_mp.shm.doorbell import Ringer
 from rerun_mp.shm.layout import PRODUCER_BYTES, Geometry, Header, Line, Lock, SessionState
 from rerun_mp.shm.transient import close_in_children, no_forks
 from rerun_mp.shm.writer import ForkedError
-from rerun_mp.sink_status import read_sinks
 from rerun_mp.waiting import Left, Patience, Progress, pause_length, wait_until
 
 if TYPE_CHECKING:

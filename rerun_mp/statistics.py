@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from rerun_mp import session
-from rerun_mp.accounts import Statistics, read_accounts
-from rerun_mp.sink_status import read_sinks
+from rerun_mp.accounts import Statistics, read_accounts, read_sinks
 
 __all__ = ["statistics"]
 

@@ -44,7 +44,6 @@ FLOORS = {
     "rerun_mp.recovery": 2,
     "rerun_mp.registration": 2,
     "rerun_mp.session": 2,
-    "rerun_mp.sink_status": 2,
     "rerun_mp.blobs": 2,
     "rerun_mp.table": 2,
     # What Rerun's users know.

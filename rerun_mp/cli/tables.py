@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from rerun_mp.accounts import SinkStatus
     from rerun_mp.cli.doctor import Check
     from rerun_mp.overview import Process, SessionView
-    from rerun_mp.sink_status import SinkStatus
 
 __all__ = ["Rates", "checks", "duration", "overview"]
 

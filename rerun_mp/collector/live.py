@@ -31,6 +31,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from rerun_mp.accounts import SinkStatus
 from rerun_mp.collector import say
 from rerun_mp.collector.chunks import ChunkBatch
 from rerun_mp.collector.rerun_sinks import SinkWriter, open_grpc, open_server
@@ -38,7 +39,6 @@ from rerun_mp.collector.store import RecordingStore
 from rerun_mp.config import Blueprint, SinkSpec
 from rerun_mp.errors import CorruptionError, FlushTimeoutError, ResourceError
 from rerun_mp.http2 import speaks_http2
-from rerun_mp.sink_status import SinkStatus
 
 __all__ = ["LiveSink"]
 

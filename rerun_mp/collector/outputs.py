@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rerun_mp import directories
-from rerun_mp.accounts import Reason, read_accounts
+from rerun_mp.accounts import Reason, SinkStatus, read_accounts
 from rerun_mp.collector import say
 from rerun_mp.collector.chunks import BuiltChunks, ChunkBatch, TakenFrames, build_chunks
 from rerun_mp.collector.own_chunks import start_time_chunk
@@ -31,7 +31,6 @@ from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import PrivacyError, ResourceError
 from rerun_mp.shm.layout import Header
 from rerun_mp.shm.segment import Segment
-from rerun_mp.sink_status import SinkStatus
 
 __all__ = ["Outputs"]
 

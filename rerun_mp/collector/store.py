@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 
-from rerun_mp.accounts import Reason
+from rerun_mp.accounts import Reason, SinkStatus
 from rerun_mp.collector import say
 from rerun_mp.collector.chunks import ChunkBatch
 from rerun_mp.collector.completion import complete, is_special, open_part
@@ -43,7 +43,6 @@ from rerun_mp.collector.rerun_sinks import SinkWriter, merge
 from rerun_mp.config import Blueprint, SinkSpec
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import FlushTimeoutError, ResourceError
-from rerun_mp.sink_status import SinkStatus
 
 __all__ = ["RecordingStore"]
 

@@ -15,6 +15,7 @@ import time
 from typing import NamedTuple
 
 from rerun_mp import births, launch
+from rerun_mp.accounts import SinkStatus, write_sinks
 from rerun_mp.collector import say
 from rerun_mp.collector.chunks import BuiltChunks, ChunkBatch
 from rerun_mp.collector.ending import end_session, is_over, remove_session
@@ -32,7 +33,6 @@ from rerun_mp.shm import leases
 from rerun_mp.shm.doorbell import Bell
 from rerun_mp.shm.layout import Attention, Header, Lock, SessionState
 from rerun_mp.shm.segment import Segment
-from rerun_mp.sink_status import SinkStatus, write_sinks
 
 __all__ = ["Worker", "main"]
 
