@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 from dataclasses import fields
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from rerun_mp.settings import Settings
 from tests.conftest import RunPython
 from tests.docs.messages import messages, normal
 from tests.docs.reference import abi, api
+from tests.examples.test_integrations import python_with_torch
 from tests.harness.programs import ROOT
 
 PAGES = [
@@ -44,6 +46,16 @@ def test_the_python_code_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     run_python(code).check()
+
+
+@pytest.mark.parametrize(("page", "number", "code"), blocks("py"), ids=lambda value: str(value)[:24])
+def test_the_code_for_pytorch_runs(page: str, number: int, code: str, place: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), sysconfig.get_path("purelib")))}
+    command = [python_with_torch(), "-W", "ignore", "-c", code]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(("page", "number", "code"), blocks("sh"), ids=lambda value: str(value)[:24])
