@@ -79,7 +79,7 @@ def received(mailbox: int) -> Iterator[tuple[int, int]]:
     """Yield (owner, process descriptor) of who has introduced themselves since. The descriptors are the caller's."""
     import _socket
 
-    reader = _socket.socket(fileno=os.dup(mailbox))
+    reader = _socket.socket(fileno=mailbox)
     try:
         for _ in range(MOST_LETTERS):
             text, ancillary, _, _ = reader.recvmsg(8, _socket.CMSG_SPACE(array.array("i").itemsize))
@@ -92,4 +92,4 @@ def received(mailbox: int) -> Iterator[tuple[int, int]]:
     except OSError:
         pass  # there are no more
     finally:
-        reader.close()
+        reader.detach()
