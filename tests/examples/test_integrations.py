@@ -46,7 +46,7 @@ def test_every_row_is_there_although_a_worker_is_killed(name: str, run_python: R
         assert len(rows) >= 2, "the killed one, and whoever went on"
 
 
-@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+@pytest.mark.parametrize("method", ["spawn", pytest.param("forkserver", marks=pytest.mark.soak)])
 def test_pools_of_other_start_methods(method: str, run_python: RunPython, tmp_path: Path) -> None:
     out = tmp_path / "out.rrd"
     arguments = ("--out", out, "--start-method", method)

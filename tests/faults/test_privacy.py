@@ -82,7 +82,7 @@ def victim(start_python: StartPython, tmp_path: Path) -> Callable[..., Victim]:
 
 
 DROP_RIGHTS = """
-import ctypes, json, os, sys
+import ctypes, json, os, socket, sys
 os.setgroups([])
 os.setresgid(*[int(sys.argv[1])] * 3)
 os.setresuid(*[int(sys.argv[1])] * 3)
@@ -136,6 +136,7 @@ for path in (segment, semaphore, *others):
     attempt(f"rename {path}", lambda: os.rename(path, path + ".stolen"))
     attempt(f"link {path}", lambda: os.link(path, "/dev/shm/rmp-stolen"))
     attempt(f"list {path}", lambda: os.listdir(path))
+    attempt(f"send to {path}", lambda: socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"x", path))
     attempt(f"plant in {path}", lambda: open(os.path.join(path, "planted"), "w"))
 for pid in os.listdir("/proc"):
     if pid.isdigit():
@@ -160,16 +161,18 @@ def test_a_stranger_can_do_nothing_to_a_session(victim: Callable[..., Victim]) -
     session.finish()
 
 
-def test_a_session_listens_on_no_socket(victim: Callable[..., Victim]) -> None:
-    """There is no control socket of which a peer would have to be checked: neither program nor collector has any."""
+def test_a_session_listens_on_no_socket_that_others_can_reach(victim: Callable[..., Victim]) -> None:
+    """There is no control socket of which a peer would have to be checked. Letters come to the private directory."""
     watch = SessionWatch()
     session = victim(env=watch.environment)
     processes = [psutil.Process(session._program.pid), *(p for group in watch.collectors().values() for p in group)]
     assert len(processes) >= 3
     for process in processes:
         # What has no name is a pair of sockets within one process, such as those of rerun's native part.
-        assert [found for found in process.net_connections("all") if found.laddr] == [], process.cmdline()
-    assert not [path for path in session.everything() if stat.S_ISSOCK(path.lstat().st_mode)]
+        named = {found.laddr for found in process.net_connections("all") if found.laddr}
+        assert named <= {str(session.runtime / "births")}, process.cmdline()
+    assert [path.name for path in session.everything() if stat.S_ISSOCK(path.lstat().st_mode)] == ["births"]
+    assert stat.S_IMODE(session.runtime.stat().st_mode) == 0o700
     session.finish()
 
 

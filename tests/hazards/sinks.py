@@ -78,7 +78,7 @@ REMOVALS = (
         (
             Edit(
                 "session.py",
-                "            self._await_files(timeout - (time.monotonic() - begin))\n",
+                "            self._await_files(timeout - (time.monotonic() - begin), patience)\n",
                 "            pass\n",
             ),
         ),

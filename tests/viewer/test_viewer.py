@@ -9,7 +9,7 @@ from rerun.experimental import RecordingSchema
 
 from tests.conftest import RunPython, StartPython
 from tests.harness.programs import wait_until
-from tests.harness.recordings import rows_of, verify
+from tests.harness.recordings import RECORDING_PROPERTIES, rows_of, verify
 from tests.harness.viewers import HeadlessViewer, find_headless_viewer, free_port
 from tests.viewer.programs.workers import APPLICATION, EARLY, IMAGES, STEPS, WORKERS
 
@@ -78,7 +78,7 @@ def _check_schema(schema: RecordingSchema, *, beats: int) -> None:
     entities = {
         entity.entity_path: sorted(component.component for component in entity.components)
         for entity in schema.entities
-        if not entity.entity_path.startswith("/__properties")
+        if not entity.entity_path.startswith(RECORDING_PROPERTIES)
     }
     expected = {f"/worker_{worker}/{name}": names for worker in range(WORKERS) for name, names in COMPONENTS.items()}
     assert entities == {**expected, "/early": ["Scalars:scalars"], "/victim/curve": ["Scalars:scalars"]}
