@@ -35,6 +35,10 @@ class Deaths:
     def __init__(self) -> None:
         self._descriptors: dict[int, int] = {}
 
+    def __del__(self) -> None:
+        for descriptor in self._descriptors.values():
+            os.close(descriptor)
+
     def receive(self, mailbox: int) -> None:
         """Take the descriptors of those who have introduced themselves, as far as there is room."""
         for key, descriptor in births.received(mailbox):
@@ -52,7 +56,11 @@ class Deaths:
 
     def has_ended(self, key: int) -> bool:
         """Return whether a producer has ended whose lease is free: it goes some moments before the process does."""
-        return key not in self._descriptors or bool(select.select([self._descriptors[key]], [], [], 0)[0])
+        if key not in self._descriptors:
+            return True
+        looked = select.poll()  # knows descriptors of any number
+        looked.register(self._descriptors[key], select.POLLIN)
+        return bool(looked.poll(0))
 
     def cause(self, key: int, pid: int) -> str | None:
         """Return the name of the signal that killed a producer; None if it was none, or unknown. Stops watching it."""
