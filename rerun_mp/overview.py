@@ -90,6 +90,8 @@ class SessionView:
     state: Literal["live", "no collector", "ending", "left"]
     """Left: nobody lives in it, `rerun-mp recover` brings its rows into their files."""
     segment_path: str
+    ending_path: str
+    """Where the segment lies from when the session's last process has gone until its files are complete."""
     runtime_directory: str
     created_ns: int
     taken_ns: int
@@ -175,6 +177,7 @@ def look_at(path: str) -> SessionView | None:
         name=joined.nonce.hex()[:16],
         state=_state(joined, locks),
         segment_path=path,
+        ending_path=joined.ending_path,
         runtime_directory=joined.runtime_directory,
         created_ns=words[Header.CREATED_NS],
         taken_ns=time.time_ns(),
@@ -184,7 +187,7 @@ def look_at(path: str) -> SessionView | None:
         collector=collector,
         processes=processes,
         participants=tuple(  # but for ourselves, who only look
-            _participants(os.stat(path).st_ino, {collector.guard_pid, collector.worker_pid, os.getpid()})
+            _participants(joined.inode, {collector.guard_pid, collector.worker_pid, os.getpid()})
         ),
         recordings=tuple(spec.key for spec in read_config(joined).recordings),
         sinks=read_sinks(joined),

@@ -25,7 +25,6 @@ def stop(view: SessionView, *, timeout: float, kill: bool) -> list[int]:
 
     Returns the processes that are still in it after `timeout` seconds; none if it has ended.
     """
-    path = view.segment_path
     _send(view.participants, signal.SIGTERM)
     begin = time.monotonic()
     progress = Progress(f"stopping {view.name}")
@@ -35,8 +34,11 @@ def stop(view: SessionView, *, timeout: float, kill: bool) -> list[int]:
 
     def is_over() -> bool:
         nonlocal now
-        now = look_at(path)
-        return now is None or now.name != view.name
+        # Under the other name it is being drained, and its files are completed.
+        now = look_at(view.segment_path)
+        if now is None or now.name != view.name:
+            now = look_at(view.ending_path)
+        return now is None
 
     def meanwhile() -> None:
         nonlocal is_killed
