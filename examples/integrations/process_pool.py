@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -32,6 +33,7 @@ def task(number: int, directory: str) -> int:
         rr.set_time("step", sequence=step)
         ledger.log("wave", rr.Scalars(math.exp(-step / 500) * math.cos(step / 20 + number)))
         if number == KILLED and step == STEPS // 2:
+            Path(f"{directory}.killed").touch()
             os.kill(os.getpid(), signal.SIGKILL)
     return number
 
@@ -51,6 +53,11 @@ def main() -> None:
             for number, result in enumerate(results):
                 if number != KILLED:
                     result.get(60)
+            # Its result never comes, and leaving the `with` terminates workers in the middle of what they do.
+            killed = Path(f"{directory}.killed")
+            while not killed.exists():
+                time.sleep(0.01)
+            killed.unlink()
         rr.disconnect()
         compare(directory, arguments.out)
 
