@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import fcntl
 import os
 from collections.abc import Iterator
 from io import FileIO
@@ -36,7 +37,8 @@ def open_mailbox(directory: str) -> int:
         mailbox = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC)
         try:
             mailbox.bind(path)
-            return mailbox.detach()
+            # Out of the way of the numbers that a collector's descriptors get: it is handed on after those are made.
+            return fcntl.fcntl(mailbox.fileno(), fcntl.F_DUPFD_CLOEXEC, 10)
         finally:
             mailbox.close()
     except (OSError, AttributeError):  # a path that is too long; another system

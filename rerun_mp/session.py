@@ -395,16 +395,14 @@ class Session:
             mine = [replace(sink, owner=owner) for sink in sinks]
             others = [sink for sink in spec.sinks if sink.owner != owner]
             needs_scope = any(not spec.is_whole(sink) for sink in mine)
+            # Where the whole recording goes, ours does, too.
+            wholes = {(sink.kind, sink.target) for sink in others if spec.is_whole(sink)}
+            mine = [sink for sink in mine if (sink.kind, sink.target) not in wholes]
             if needs_scope:
-                # Where the whole recording goes, ours does, too.
-                covered = {(sink.kind, sink.target) for sink in others if spec.is_whole(sink)}
-                mine = [sink for sink in mine if (sink.kind, sink.target) not in covered]
                 config = self._with_scope(config)
             else:
-                covered = {(sink.kind, sink.target) for sink in mine}
-                wholes = {(sink.kind, sink.target) for sink in others if spec.is_whole(sink)}
-                others = [sink for sink in others if (sink.kind, sink.target) not in covered - wholes]
-                mine = [sink for sink in mine if (sink.kind, sink.target) not in wholes]
+                taken_over = {(sink.kind, sink.target) for sink in mine}
+                others = [sink for sink in others if (sink.kind, sink.target) not in taken_over]
             known = [sink for one in config.recordings if one.key != key for sink in one.sinks]
             claims = {sink.target: sink.claim for sink in (*known, *others, *replaced)}
             sinks_now = (*others, *(self._claimed(sink, claims) for sink in mine))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 
 from rerun_mp import births
 from rerun_mp.collector.deaths import MOST_WATCHED, Deaths
+from tests.harness.programs import ROOT
 
 
 @pytest.fixture
@@ -70,6 +73,17 @@ def test_no_more_are_watched_than_there_is_room_for(mailbox: int, tmp_path: Path
     for owner in range(MOST_WATCHED + 10):
         deaths.cause(owner, 0)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_the_socket_is_out_of_the_way_of_the_numbers_that_a_collector_is_given(tmp_path: Path) -> None:
+    """Handed on as 8, after another was handed on as 9: had it that number itself, it would be the other by then."""
+    code = """
+import os, sys
+from rerun_mp import births
+os.closerange(3, 256)
+assert births.open_mailbox(sys.argv[1]) >= 10
+"""
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, cwd=ROOT)
 
 
 def test_without_a_socket_nobody_waits_and_nothing_is_raised(tmp_path: Path) -> None:

@@ -103,10 +103,7 @@ def _run(command: Sequence[str]) -> int:
     except OSError as error:
         sys.stderr.write(f"rerun-mp: {command[0]} cannot be started: {error.strerror}\n")
         return CANNOT_RUN
-    while True:
-        with contextlib.suppress(KeyboardInterrupt):
-            code = child.wait()
-            break
+    code = child.wait()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     return code if code >= 0 else 128 - code
 

@@ -203,7 +203,10 @@ class Outputs:
             yield OutputKey(recording), all_chunks
             for key in self._scoped.get(recording, ()):
                 owners = self._outputs[key].owners
-                some = [chunk for chunk in all_chunks if chunk.scope and self._config.around(chunk.scope) & owners]
+                inside = {
+                    scope for scope in {chunk.scope for chunk in all_chunks} if self._config.around(scope) & owners
+                }
+                some = [chunk for chunk in all_chunks if chunk.scope in inside]
                 if some:
                     yield key, some
 

@@ -7,7 +7,6 @@ Unlike rerun's handler, which it otherwise behaves as, it says which process a l
 from __future__ import annotations
 
 import logging
-import sys
 import traceback
 from typing import TYPE_CHECKING
 
@@ -88,6 +87,4 @@ def capture_logging(
     root.addHandler(handler)
     if level and root.level > level:
         root.setLevel(level)
-    if sys.is_finalizing():
-        root.removeHandler(handler)
     return handler
