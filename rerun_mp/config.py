@@ -8,13 +8,12 @@ Processes write it (`session.Session.edit_config`), the collector only reads it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import re
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
+from rerun_mp import directories
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import CorruptionError
 
@@ -191,6 +190,5 @@ class SessionConfig:
 
 def _another_path(path: str, key: RecordingKey) -> str:
     stem, extension = os.path.splitext(path)
-    application = re.sub(r"[^\w.-]+", "_", key.application_id).strip(".")[:60]
-    digest = hashlib.blake2b("\0".join(key).encode(), digest_size=4).hexdigest()
-    return f"{stem}.{application}-{digest}{extension}"
+    name, digest = directories.name_of(*key)
+    return f"{stem}.{name}-{digest}{extension}"

@@ -31,6 +31,7 @@ __all__ = [
     "ensure_private",
     "hold",
     "is_claimed",
+    "name_of",
     "remove_tree",
     "replace_file",
     "rescue_base",
@@ -67,9 +68,14 @@ def rescue_base() -> str:
 
 def rescue_path(directory: str, application_id: str, recording_id: str, nonce: bytes) -> str:
     """Return where in `directory` the rows of a session's recording are brought that have no file of their own."""
-    name = re.sub(r"[^\w.-]+", "_", application_id).strip(".")[:60] or "recording"
-    digest = hashlib.blake2b(f"{application_id}\0{recording_id}".encode(), digest_size=4).hexdigest()
+    name, digest = name_of(application_id, recording_id)
     return os.path.join(directory, f"{name}-{nonce.hex()[:8]}-{digest}.rrd")
+
+
+def name_of(application_id: str, recording_id: str) -> tuple[str, str]:
+    """Return what a recording is called in the names of files: for people, and what tells it from others."""
+    name = re.sub(r"[^\w.-]+", "_", application_id).strip(".")[:60] or "recording"
+    return name, hashlib.blake2b(f"{application_id}\0{recording_id}".encode(), digest_size=4).hexdigest()
 
 
 @contextlib.contextmanager
