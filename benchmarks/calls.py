@@ -18,7 +18,7 @@ IMAGE_PACE_SECS = 0.01
 P50, P999 = 0, 2
 TARGETS = {"scalars": (20.0, 25.0), "text": (15.0, None), "points": (4.5, None)}
 """By how much p50 must be smaller than rerun's, and by how much it would be fine."""
-MOST_COPIES = 1.7
+MAX_COPIES = 1.7
 NOTES = (
     "Microseconds, p50 / p99 / p99.9 of 2 workers; `log()` alone. Whole: p50 of `set_time`, the making of the "
     "archetype and `log()` together. An image every 10 ms and worker; the others one after the other."
@@ -62,4 +62,4 @@ def _add(section: Section, kind: str, ours: Summary, theirs: Summary) -> None:
     if kind == "image":
         copies = ours["logs"][P50] / ours["copies"][P50]
         section.rows.append(("a copy of its bytes", times_text(ours["copies"]), *[""] * 7))
-        section.targets.append(Target("image: p50 of the call over a copy of its bytes", copies, at_most=MOST_COPIES))
+        section.targets.append(Target("image: p50 of the call over a copy of its bytes", copies, at_most=MAX_COPIES))

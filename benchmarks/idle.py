@@ -22,7 +22,7 @@ from benchmarks.workloads import Job
 
 __all__ = ["program", "run"]
 
-MOST_PERCENT = 0.5
+MAX_PERCENT = 0.5
 SETTLE_SECS = 2.0
 """From the last row until the session is idle."""
 HEADER = ("idle for", "who", "CPU, % of a core", "others, cores")
@@ -45,8 +45,8 @@ def run(runner: Runner, plan: Plan) -> Section:
         section.rows.append((f"{plan.idle_secs:g} s", who, f"{percents[who]:.3f}", summary.others))
     file, live, sleeping = percents.values()
     section.targets += [
-        Target("idle collector with a file", file, at_most=MOST_PERCENT, unit="% of a core"),
-        Target("idle collector with a live sink, above a sleeper", live - sleeping, at_most=MOST_PERCENT, unit="%"),
+        Target("idle collector with a file", file, at_most=MAX_PERCENT, unit="% of a core"),
+        Target("idle collector with a live sink, above a sleeper", live - sleeping, at_most=MAX_PERCENT, unit="%"),
     ]
     return section
 

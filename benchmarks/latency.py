@@ -86,7 +86,7 @@ class MessageReader:
     """Counts the whole chunks of an .rrd file that is being written, going on where it was.
 
     The framing: 12 bytes, then messages of kind (u64), length (u64) and so many bytes, little-endian; see
-    `rerun_mp/collector/rrd_file.py`.
+    `rerun_mp/encoding/rrd_files.py`.
     """
 
     def __init__(self, path: Path) -> None:

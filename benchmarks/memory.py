@@ -24,9 +24,9 @@ MANY_ENTITIES = 2000
 BURSTS = 130
 """Of each worker; what two workers log may come into one sweep, so there are between 260,000 and 520,000 chunks."""
 FREE_CHUNKS = 200_000
-MOST_BYTES = 300e6
-MOST_BYTES_A_CHUNK = 1000
-MOST_GROWTH = 5e6
+MAX_BYTES = 300e6
+MAX_BYTES_A_CHUNK = 1000
+MAX_GROWTH = 5e6
 MILLION = 1_000_000
 HEADER = (
     "work",
@@ -44,7 +44,7 @@ NOTES = "2 workers; peaks. A worker's growth is of RssAnon, from its 20,000th ro
 
 def allowed_bytes(chunks: float) -> float:
     """Return how much memory of its own the collector may have with so many chunks in a file."""
-    return MOST_BYTES + MOST_BYTES_A_CHUNK * max(0.0, chunks - FREE_CHUNKS)
+    return MAX_BYTES + MAX_BYTES_A_CHUNK * max(0.0, chunks - FREE_CHUNKS)
 
 
 def run(runner: Runner, plan: Plan) -> Section:
@@ -99,5 +99,5 @@ def _add(section: Section, summary: Summary) -> None:
     if job.rows >= MILLION:
         grown = summary["grown_bytes"] / 1e6 * MILLION / job.rows
         section.targets.append(
-            Target(f"{what}: a worker's growth over a million rows", grown, at_most=MOST_GROWTH / 1e6, unit="MB")
+            Target(f"{what}: a worker's growth over a million rows", grown, at_most=MAX_GROWTH / 1e6, unit="MB")
         )

@@ -25,7 +25,7 @@ from benchmarks.machine import ForeignCpu, PeakSampler, cpu_of, rss_anon
 from benchmarks.producers import APPLICATION, Produced
 from benchmarks.receivers import count_rows, start_server
 from benchmarks.workloads import LOGGERS, Job
-from rerun_mp.encoding.identity import ENVIRONMENT_VARIABLE
+from rerun_mp.encoding.ids import ENVIRONMENT_VARIABLE
 from tests.harness.sessions import SessionWatch
 
 __all__ = ["Crew", "session_watch"]

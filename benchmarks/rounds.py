@@ -26,12 +26,12 @@ from benchmarks.workloads import Job
 from tests.harness.programs import ROOT, wait_until
 from tests.harness.sessions import SessionWatch
 
-__all__ = ["MOST_FOREIGN", "Round", "RoundError", "Runner", "Summary", "medians"]
+__all__ = ["MAX_FOREIGN", "Round", "RoundError", "Runner", "Summary", "medians"]
 
 SETTINGS = ("RERUN_MP_RING_BYTES", "RERUN_MP_SLOT_BYTES", "RERUN_MP_FLUSH_TICK")
 """What may be set from outside, to compare settings."""
 
-MOST_FOREIGN = 0.1
+MAX_FOREIGN = 0.1
 ROUND_SECS = 180.0
 END_SECS = 20.0
 """How long a session may take to vanish when its program has ended."""
@@ -81,7 +81,7 @@ class Runner:
             result = self._run_once(job)
             if best is None or result.foreign < best.foreign:
                 best = result
-            if best.foreign <= MOST_FOREIGN:
+            if best.foreign <= MAX_FOREIGN:
                 break
         assert best is not None
         return best
@@ -190,7 +190,7 @@ class Summary:
 
 def medians(rounds: Sequence[Round]) -> Summary:
     """Return the medians of the rounds that were left in peace, or of all if none was."""
-    quiet = [result for result in rounds if result.foreign <= MOST_FOREIGN]
+    quiet = [result for result in rounds if result.foreign <= MAX_FOREIGN]
     chosen = quiet or list(rounds)
     figures: dict[str, Any] = {}
     for name, value in chosen[0].figures.items():

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 
 ROOT = Path(__file__).resolve().parents[1]
-MOST_FOREIGN = 0.1
+MAX_FOREIGN = 0.1
 
 PROGRAM = """
 import os, sys, time
@@ -107,7 +107,7 @@ def measure(package: str, directory: str) -> Turn:
 
 
 def _quiet(turns: list[Turn]) -> list[Turn]:
-    return [turn for turn in turns if turn.foreign <= MOST_FOREIGN] or turns
+    return [turn for turn in turns if turn.foreign <= MAX_FOREIGN] or turns
 
 
 def _busy_share(secs: float) -> float:

@@ -21,7 +21,7 @@ import psutil
 from ledger import Ledger, compare
 
 import rerun_mp as rr
-from rerun_mp.overview import look
+from rerun_mp.monitoring.overview import look
 
 ROWS = 5000
 

@@ -26,8 +26,8 @@ from rich.console import Console
 import rerun_mp as rr
 import rerun_mp.blueprint as rrb
 from rerun_mp import figures
-from rerun_mp.cli import tables
-from rerun_mp.overview import look
+from rerun_mp.cli import rendering as tables
+from rerun_mp.monitoring.overview import look
 
 EXAMPLES = Path(__file__).parent
 IMAGES = EXAMPLES.parent / "docs" / "images"

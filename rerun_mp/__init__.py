@@ -37,9 +37,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from rerun_mp import bridge
-from rerun_mp.accounts import Account, SinkStatus, Statistics
-from rerun_mp.active import (
+from rerun_mp.api.active import (
     get_application_id,
     get_data_recording,
     get_global_data_recording,
@@ -49,6 +47,15 @@ from rerun_mp.active import (
     set_global_data_recording,
     set_thread_local_data_recording,
 )
+from rerun_mp.api.decorators import recording_stream_generator_ctx, shutdown_at_exit, thread_local_stream
+from rerun_mp.api.init import init, new_recording, version
+from rerun_mp.api.log import log, send_columns
+from rerun_mp.api.recording import RecordingStream
+from rerun_mp.api.routing import connect_grpc, disconnect, flush, save, set_sinks, spawn
+from rerun_mp.api.series import series
+from rerun_mp.api.set_time import disable_timeline, reset_time, set_log_tick_enabled, set_log_time_enabled, set_time
+from rerun_mp.api.statistics import statistics
+from rerun_mp.compat import bridge
 from rerun_mp.errors import (
     CollectorError,
     CorruptionError,
@@ -63,20 +70,13 @@ from rerun_mp.errors import (
     SharedMemoryError,
     ViewerError,
 )
-from rerun_mp.forksafe_arrow import make_arrow_fork_safe
-from rerun_mp.imports import install_finder, is_own
-from rerun_mp.opening import init, new_recording, version
-from rerun_mp.recording import RecordingStream
-from rerun_mp.routing import connect_grpc, disconnect, flush, save, set_sinks, spawn
-from rerun_mp.rows import log, send_columns
-from rerun_mp.scopes import recording_stream_generator_ctx, shutdown_at_exit, thread_local_stream
-from rerun_mp.series import series
+from rerun_mp.hooks.forksafe_arrow import make_arrow_fork_safe
+from rerun_mp.hooks.strictness import set_strict_mode, strict_mode
+from rerun_mp.hooks.when_loaded import install_finder, is_own
+from rerun_mp.session.accounts import Account, SinkStatus, Statistics
 from rerun_mp.settings import Policy, Settings
 from rerun_mp.sinks import FileSink, GrpcServerSink, GrpcSink
-from rerun_mp.statistics import statistics
-from rerun_mp.strictness import set_strict_mode, strict_mode
-from rerun_mp.timeline import disable_timeline, reset_time, set_log_tick_enabled, set_log_time_enabled, set_time
-from rerun_mp.web_server import serve_web_viewer, start_web_viewer_server
+from rerun_mp.viewers.web_server import serve_web_viewer, start_web_viewer_server
 
 if TYPE_CHECKING:
     from typing import Any
@@ -194,7 +194,7 @@ if not TYPE_CHECKING:
         # Its own `datatypes` asks itself without end.
         value = getattr(rerun, name, _MISSING) if name != "datatypes" else _MISSING
         if value is _MISSING:
-            from rerun_mp.legacy import find
+            from rerun_mp.compat.legacy import find
 
             return find(name)
         globals()[name] = value

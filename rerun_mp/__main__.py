@@ -6,14 +6,16 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from rerun_mp import directories, imports, leftovers, recovery
 from rerun_mp.errors import RerunMpError
+from rerun_mp.hooks import when_loaded as imports
+from rerun_mp.monitoring import recovery
+from rerun_mp.session import directories, leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rerun_mp.leftovers import LeftSession
-    from rerun_mp.recovery import Inspection
+    from rerun_mp.monitoring.recovery import Inspection
+    from rerun_mp.session.leftovers import LeftSession
 
 __all__ = ["main"]
 

@@ -13,7 +13,7 @@ from rerun_mp.errors import InvalidArgumentError
 
 __all__ = ["Policy", "Settings"]
 
-MOST_SECONDS = 1e9
+MAX_SECONDS = 1e9
 
 
 class Policy(IntEnum):
@@ -48,7 +48,7 @@ def _seconds(variable: str, default: float | None) -> float | None:
         seconds = float(text)
     except ValueError:
         seconds = -1.0
-    if not 0 <= seconds < MOST_SECONDS:
+    if not 0 <= seconds < MAX_SECONDS:
         raise _unreadable(text, variable, "a number of seconds; unset it or give one, such as 30")
     return seconds
 
@@ -121,7 +121,7 @@ class Settings:
             value = getattr(self, name)
             if value is None and name in ("block_timeout", "figures"):
                 continue
-            if not isinstance(value, int | float) or not 0 <= value < MOST_SECONDS:
+            if not isinstance(value, int | float) or not 0 <= value < MAX_SECONDS:
                 raise InvalidArgumentError(f"{name}={value!r} is not a number of seconds from 0 on")
         if not isinstance(self.recover, bool):
             raise InvalidArgumentError(f"recover={self.recover!r} is neither True nor False")

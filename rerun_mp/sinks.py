@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import socket
     from typing import Any
 
-    from rerun_mp.config import SinkSpec
+    from rerun_mp.session.config import SinkSpec
 
 __all__ = ["FileSink", "GrpcServerSink", "GrpcSink", "Sink", "StdoutSink"]
 
@@ -83,7 +83,7 @@ class GrpcSink(_Frozen):
 
     def spec(self, blueprint: str | None) -> SinkSpec:
         """Return what the collector is told."""
-        from rerun_mp.config import SinkSpec
+        from rerun_mp.session.config import SinkSpec
 
         return SinkSpec("grpc", self.url, blueprint=blueprint)
 
@@ -194,7 +194,7 @@ class GrpcServerSink(_Frozen):
         """Return what the collector is told."""
         import json
 
-        from rerun_mp.config import SinkSpec
+        from rerun_mp.session.config import SinkSpec
 
         options = [self.bind_ip, self.port, self.server_memory_limit, self.newest_first, self.cors_allow_origin]
         return SinkSpec("serve", json.dumps(options), blueprint=blueprint)
@@ -224,7 +224,7 @@ class StdoutSink(_Frozen):
         ResourceError
             If it is a file that cannot be replaced.
         """
-        from rerun_mp.config import SinkSpec
+        from rerun_mp.session.config import SinkSpec
 
         path = f"/proc/{os.getpid()}/fd/1"
         if os.path.isfile(path):
@@ -280,7 +280,7 @@ class FileSink(_Frozen):
         ResourceError
             If the file cannot be written.
         """
-        from rerun_mp.config import SinkSpec
+        from rerun_mp.session.config import SinkSpec
 
         path = os.path.realpath(self.path)
         _check_writable(path)

@@ -13,7 +13,8 @@ from types import ModuleType
 import rerun
 
 import rerun_mp
-from rerun_mp import fast, legacy
+from rerun_mp import fast
+from rerun_mp.compat import legacy
 
 __all__ = ["table"]
 

@@ -80,7 +80,7 @@ def test_reruns_modules_are_imported_under_our_name_and_stay_whole(run_python: R
 
 
 def test_our_own_modules_are_not_taken_for_reruns() -> None:
-    import rerun_mp.recording
+    import rerun_mp.api.recording
     import rerun_mp.sinks
 
     assert sys.modules["rerun_mp.sinks"].__spec__.name == "rerun_mp.sinks"  # type: ignore[union-attr]

@@ -13,8 +13,8 @@ PROGRAM = """
 import sys, time
 import numpy as np
 import rerun_mp as rr
-from rerun_mp.accounts import read_accounts
-from rerun_mp.session import current
+from rerun_mp.session.accounts import read_accounts
+from rerun_mp.session.session import current
 from rerun_mp.shm.layout import Header
 
 rr.init("rerun_mp_figures", settings=rr.Settings(figures=eval(sys.argv[2]), policy=rr.Policy.DROP, ring_bytes=2 << 20))

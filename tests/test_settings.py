@@ -55,7 +55,7 @@ def test_nonsense_is_named(name: str, variable: str, text: str, value: object, m
 FOUNDER_AND_LATER_CALL = """
 import os, signal, sys
 import rerun_mp as rr
-from rerun_mp.session import current
+from rerun_mp.session.session import current
 from rerun_mp.shm.layout import Header
 
 rr.init("rerun_mp_settings", settings=rr.Settings(ring_bytes=1 << 20, policy=rr.Policy.RAISE, flush_tick=0.5))
@@ -80,7 +80,7 @@ def test_the_tick_of_a_batcher_is_the_collectors(batcher: str, tick: int, run_py
         """
         import sys
         import rerun_mp as rr
-        from rerun_mp import session
+        from rerun_mp.session import session
         from rerun_mp.shm.layout import Header
 
         try:

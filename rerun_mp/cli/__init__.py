@@ -9,7 +9,7 @@ __all__ = ["main"]
 
 def main() -> None:
     """Do what the command line says, and exit."""
-    from rerun_mp import imports
+    from rerun_mp.hooks import when_loaded as imports
 
     imports.leave_rerun_alone()
     try:

@@ -12,10 +12,10 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from rerun_mp import overview
-from rerun_mp.cli import tables
+from rerun_mp.api.init import version as versions
+from rerun_mp.cli import rendering as tables
 from rerun_mp.errors import RerunMpError
-from rerun_mp.opening import version as versions
+from rerun_mp.monitoring import overview
 
 __all__ = ["app"]
 

@@ -11,10 +11,12 @@ from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from rerun_mp import bridge, directories, leftovers, viewer
+from rerun_mp.compat import bridge
 from rerun_mp.errors import InvalidArgumentError, RerunMpError
+from rerun_mp.session import directories, leftovers
 from rerun_mp.settings import Settings
 from rerun_mp.shm import segment
+from rerun_mp.viewers import spawn as viewer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +25,7 @@ __all__ = ["Check", "examine"]
 
 NEEDED_FILES = 64
 """Descriptors that a process may need beside its own: two, while it claims slots, the collector three a recording."""
-LEAST_KERNEL = (3, 15)
+MIN_KERNEL = (3, 15)
 """The first with locks of open file descriptions."""
 POPULATE_KERNEL = (5, 14)
 
@@ -59,7 +61,7 @@ def _kernel() -> Check:
     if name != "Linux":
         return Check("kernel", "problem", found, "rerun_mp runs on Linux only, yet")
     numbers = tuple(int(part) for part in release.split("-", maxsplit=1)[0].split(".")[:2] if part.isdecimal())
-    if numbers < LEAST_KERNEL:
+    if numbers < MIN_KERNEL:
         return Check("kernel", "problem", found, "it has no F_OFD_SETLK; Linux 3.15 is needed")
     if platform.machine() not in ("x86_64", "AMD64"):
         advice = "what is promised holds on x86-64 only, yet: other machines need a fence between payload and commit"

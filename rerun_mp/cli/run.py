@@ -20,17 +20,19 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rerun_mp import session, viewer, web_server
 from rerun_mp.errors import ViewerError
-from rerun_mp.overview import look_at
+from rerun_mp.monitoring.overview import look_at
+from rerun_mp.session import session
+from rerun_mp.session.waiting import wait_until
 from rerun_mp.sinks import FileSink, GrpcSink
-from rerun_mp.waiting import wait_until
+from rerun_mp.viewers import spawn as viewer
+from rerun_mp.viewers import web_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import FrameType
 
-    from rerun_mp.config import SinkSpec
+    from rerun_mp.session.config import SinkSpec
 
 __all__ = ["Destination", "run"]
 

@@ -8,11 +8,11 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from rerun_mp.overview import look_at
-from rerun_mp.waiting import Left, Patience, Progress, wait_until
+from rerun_mp.monitoring.overview import look_at
+from rerun_mp.session.waiting import Left, Patience, Progress, wait_until
 
 if TYPE_CHECKING:
-    from rerun_mp.overview import SessionView
+    from rerun_mp.monitoring.overview import SessionView
 
 __all__ = ["stop"]
 

@@ -1,21 +1,5 @@
-"""Floor 2: the collector's processes. See `guard` (what is started), `worker` (what drains), `sweep` (one drain).
+"""The collector: a guard and a worker, two processes that drain the ring into files and live sinks.
 
-What they say goes to their log, which lies on a disk that may be full: then it is lost, and nothing else.
+`guard` starts and watches the worker. `worker` drains: `drain` turns ring bytes into chunks, `store` keeps them in
+files, `live` sends them to viewers and servers, `reporting` records who lived and died, `ending` ends the session.
 """
-
-from __future__ import annotations
-
-import os
-
-__all__ = ["say"]
-
-STDERR = 2
-
-
-def say(message: str) -> None:
-    """Write a line to the log. Any thread may call."""
-    try:
-        # Not by `print`: Python would keep what it cannot write, and fail again at the next line.
-        os.write(STDERR, (message + "\n").encode())
-    except OSError:
-        return

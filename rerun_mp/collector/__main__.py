@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from rerun_mp import imports
+from rerun_mp.hooks import when_loaded as imports
 
 
 def main() -> int:

@@ -18,11 +18,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rerun_mp import directories
-from rerun_mp.collector.parts import remove_complete
-from rerun_mp.encoding.identity import ENVIRONMENT_VARIABLE, parse_key, segment_name
+from rerun_mp.collector.store.parts import remove_complete
+from rerun_mp.encoding.ids import ENVIRONMENT_VARIABLE, parse_key, segment_name
 from rerun_mp.errors import CorruptionError
-from rerun_mp.session import read_config
+from rerun_mp.session import directories
+from rerun_mp.session.session import read_config
 from rerun_mp.shm import leases
 from rerun_mp.shm.doorbell import Bell
 from rerun_mp.shm.layout import Header, Lock, SessionState

@@ -15,9 +15,9 @@ import signal
 import subprocess
 import time
 
-from rerun_mp import births
-from rerun_mp.collector import say
-from rerun_mp.launch import STARTER_DESCRIPTOR, collector_command, collector_environment
+from rerun_mp.collector.messages import say
+from rerun_mp.session.launch import STARTER_DESCRIPTOR, collector_command, collector_environment
+from rerun_mp.shm import introductions as births
 from rerun_mp.shm import leases, segment
 from rerun_mp.shm.layout import Header, Lock, SessionState
 from rerun_mp.shm.segment import Segment
@@ -25,7 +25,7 @@ from rerun_mp.shm.segment import Segment
 __all__ = ["main"]
 
 FIRST_DELAY = 0.02
-MOST_DELAY = 1.0
+MAX_DELAY = 1.0
 STABLE = 5.0
 """A worker that lived so many seconds did not die of what killed the one before."""
 
@@ -74,7 +74,7 @@ def _keep_running(joined: Segment, descriptor: int) -> None:
             if status == 0:
                 return
             say(f"guard {os.getpid()}: the worker ended with status {status}")
-        delay = FIRST_DELAY if time.monotonic() - begin > STABLE else min(delay * 2, MOST_DELAY)
+        delay = FIRST_DELAY if time.monotonic() - begin > STABLE else min(delay * 2, MAX_DELAY)
         if words[Header.SESSION_STATE] != SessionState.ENDED:
             time.sleep(delay)
 

@@ -31,14 +31,14 @@ from collections.abc import Sequence
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from rerun_mp.accounts import SinkStatus
-from rerun_mp.collector import say
-from rerun_mp.collector.chunks import ChunkBatch
-from rerun_mp.collector.rerun_sinks import SinkWriter, open_grpc, open_server
-from rerun_mp.collector.store import RecordingStore
-from rerun_mp.config import Blueprint, SinkSpec
+from rerun_mp.collector.drain.frame_chunks import ChunkBatch
+from rerun_mp.collector.messages import say
+from rerun_mp.collector.store.recording_store import RecordingStore
+from rerun_mp.collector.store.rerun_sinks import SinkWriter, open_grpc, open_server
 from rerun_mp.errors import CorruptionError, FlushTimeoutError, ResourceError
-from rerun_mp.http2 import speaks_http2
+from rerun_mp.session.accounts import SinkStatus
+from rerun_mp.session.config import Blueprint, SinkSpec
+from rerun_mp.viewers.http2 import speaks_http2
 
 __all__ = ["LiveSink"]
 

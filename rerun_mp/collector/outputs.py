@@ -18,25 +18,25 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rerun_mp import directories
-from rerun_mp.accounts import Reason, SinkStatus, read_accounts
-from rerun_mp.collector import say
-from rerun_mp.collector.chunks import BuiltChunks, ChunkBatch, TakenFrames, build_chunks
-from rerun_mp.collector.own_chunks import start_time_chunk
-from rerun_mp.collector.parts import stored_recordings
-from rerun_mp.collector.store import RecordingStore
-from rerun_mp.collector.tables import TakenRows, build_table_chunks
-from rerun_mp.config import RecordingSpec, SessionConfig, SinkSpec
+from rerun_mp.collector.drain.frame_chunks import BuiltChunks, ChunkBatch, TakenFrames, build_chunks
+from rerun_mp.collector.drain.own_chunks import start_time_chunk
+from rerun_mp.collector.drain.table_chunks import TakenRows, build_table_chunks
+from rerun_mp.collector.messages import say
+from rerun_mp.collector.store.parts import stored_recordings
+from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import PrivacyError, ResourceError
+from rerun_mp.session import directories
+from rerun_mp.session.accounts import Reason, SinkStatus, read_accounts
+from rerun_mp.session.config import RecordingSpec, SessionConfig, SinkSpec
 from rerun_mp.shm.layout import Header
 from rerun_mp.shm.segment import Segment
 
 __all__ = ["Outputs"]
 
-MOST_OPEN = 64
+MAX_OPEN = 64
 """Recordings that are being written at one time: each takes three threads and a descriptor."""
-MOST_UNKNOWN = 16
+MAX_UNKNOWN = 16
 """Recordings that nobody has begun and rows speak of. Each costs threads and files, and most are damage."""
 RETRY_SECS = 0.5
 """Between two attempts to complete a file for which there was no room."""
@@ -277,13 +277,13 @@ class Outputs:
         self._open.pop(key, None)
         if store.is_open:
             self._open[key] = store
-        while len(self._open) > MOST_OPEN:
+        while len(self._open) > MAX_OPEN:
             self._open.pop(next(iter(self._open))).rest()
 
     def _may_have(self, key: OutputKey) -> bool:
         """Say whether rows may be of this recording: it has been begun, or not too many have come unannounced."""
         if key not in self._outputs:
-            if len(self._unknown) >= MOST_UNKNOWN:
+            if len(self._unknown) >= MAX_UNKNOWN:
                 return False
             self._unknown.add(key.recording)
         return True

@@ -14,21 +14,22 @@ import os
 import time
 from typing import NamedTuple
 
-from rerun_mp import births, launch
-from rerun_mp.accounts import SinkStatus, write_sinks
-from rerun_mp.collector import say
-from rerun_mp.collector.chunks import BuiltChunks, ChunkBatch
+from rerun_mp.collector.drain.frame_chunks import BuiltChunks, ChunkBatch
+from rerun_mp.collector.drain.refusals import refuse
+from rerun_mp.collector.drain.sweep import Sweep, Sweeper
+from rerun_mp.collector.drain.trial import Trial
 from rerun_mp.collector.ending import end_session, is_over, remove_session
-from rerun_mp.collector.figures import Figures
 from rerun_mp.collector.guard import find_segment, outlive_signals
+from rerun_mp.collector.messages import say
 from rerun_mp.collector.outputs import Outputs
-from rerun_mp.collector.producers import ProducersWatch
-from rerun_mp.collector.refusals import refuse
-from rerun_mp.collector.reports import Reports
-from rerun_mp.collector.sweep import Sweep, Sweeper
-from rerun_mp.collector.trial import Trial
+from rerun_mp.collector.reporting.producers_watch import ProducersWatch
+from rerun_mp.collector.reporting.reports import Reports
+from rerun_mp.collector.reporting.session_figures import Figures
 from rerun_mp.errors import RerunMpError
-from rerun_mp.session import read_config
+from rerun_mp.session import launch
+from rerun_mp.session.accounts import SinkStatus, write_sinks
+from rerun_mp.session.session import read_config
+from rerun_mp.shm import introductions as births
 from rerun_mp.shm import leases
 from rerun_mp.shm.doorbell import Bell
 from rerun_mp.shm.layout import Attention, Header, Lock, SessionState
@@ -36,13 +37,13 @@ from rerun_mp.shm.segment import Segment
 
 __all__ = ["Worker", "main"]
 
-MOST_TICK = 1.0
+MAX_TICK = 1.0
 """Seconds between two sweeps under load at most, whatever the session's settings say."""
 REST_SHARE = 3.0
 """Rest after a sweep, as a multiple of the time that it took."""
-MOST_REST = 0.25
+MAX_REST = 0.25
 """Seconds of such a rest at most."""
-LEAST_NAP = 0.005
+MIN_NAP = 0.005
 """Seconds between two looks at the room that is left, while resting."""
 IDLE_POLL = 0.25
 """Seconds that an idle worker sleeps at most: a missed ring costs no more, and idling 0.1 % of a core."""
@@ -104,7 +105,7 @@ class Worker:
         self.figures = Figures(self.outputs, self.sweeper)
         self._said_sinks: list[SinkStatus] = []
         self._next_status = 0.0
-        self._tick = min(joined.ring.words[Header.FLUSH_TICK_NS] / 1e9, MOST_TICK)
+        self._tick = min(joined.ring.words[Header.FLUSH_TICK_NS] / 1e9, MAX_TICK)
         """Seconds between two sweeps under load: larger chunks, and less disturbance of the writers' caches."""
         self._gone_since: float | None = None
         self.state = SessionState.LIVE
@@ -126,7 +127,7 @@ class Worker:
         if is_ending:
             # A newcomer that opened the segment before it was renamed looks for a moment at what it has got.
             while not end_session(self):
-                time.sleep(LEAST_NAP)
+                time.sleep(MIN_NAP)
             return
         next_watch = next_guard = 0.0
         next_offer = time.monotonic() + OFFER_EVERY
@@ -276,9 +277,9 @@ class Worker:
         much longer that the cores are mostly the program's.
         """
         now = time.monotonic()
-        end = max(begin + self._tick, now + min(REST_SHARE * (now - begin), MOST_REST))
+        end = max(begin + self._tick, now + min(REST_SHARE * (now - begin), MAX_REST))
         while now < end and not self.sweeper.is_half_full():
-            if self.bell.wait(min(end - now, max(self._tick, LEAST_NAP))):
+            if self.bell.wait(min(end - now, max(self._tick, MIN_NAP))):
                 return
             now = time.monotonic()
 

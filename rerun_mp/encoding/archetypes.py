@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from rerun_mp.encoding.blobs import blob_components, is_blob
+from rerun_mp.encoding.blob_components import blob_components, is_blob
 
 if TYPE_CHECKING:
     from rerun import ComponentDescriptor
 
 __all__ = ["components_of"]
 
-MOST_PLANS = 1024
+MAX_PLANS = 1024
 
 Plan = tuple[tuple[str, "dict[str, ComponentDescriptor]"], ...]
 """Each field of an archetype that holds a component, and its descriptor by the component's type."""
@@ -85,7 +85,7 @@ def _plan_of(kind: type) -> Plan | None:
 
         if kind.as_component_batches is Archetype.as_component_batches:
             plan = tuple((field.name, {}) for field in fields(kind) if "component" in field.metadata)
-    if len(_plans) >= MOST_PLANS:
+    if len(_plans) >= MAX_PLANS:
         _plans.clear()
     _plans[kind] = plan
     return plan

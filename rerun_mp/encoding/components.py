@@ -23,8 +23,8 @@ import pyarrow as pa
 
 from rerun_mp.encoding.archetypes import components_of
 from rerun_mp.encoding.frames import RecordingKey, Shape
-from rerun_mp.encoding.layout import RowTemplate, message_pieces
-from rerun_mp.encoding.timepoint import TimeKind, TimelineNames, checked_timeline_name
+from rerun_mp.encoding.messages import RowTemplate, message_pieces
+from rerun_mp.encoding.timepoints import TimeKind, TimelineNames, checked_timeline_name
 from rerun_mp.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -35,11 +35,11 @@ __all__ = ["EncodedRows", "Encoder"]
 LARGE = 16 * 1024
 """From so many bytes on, a message is not joined before it is copied into the ring."""
 
-MOST_BLOBS = 256
+MAX_BLOBS = 256
 PREFIX = struct.Struct("<Ii")
 """How an encapsulated Arrow message begins: a marker, and the size of the header up to the body."""
 
-MOST_FORMS = 4096
+MAX_FORMS = 4096
 """Forms that an encoder remembers before it forgets them all: a bound for programs that make up component names."""
 
 _TIME_TYPES = {
@@ -186,7 +186,7 @@ class Encoder:
             head = PREFIX.size + PREFIX.unpack_from(begin)[1]
             packed = struct.Struct(f"<{len(times)}q")
             template = BlobTemplate(encoded.shape, begin[:head], packed, begin[head + packed.size :], after)
-            if len(self._blobs) >= MOST_BLOBS:
+            if len(self._blobs) >= MAX_BLOBS:
                 self._blobs.clear()
             self._blobs[_blob_key(archetype, timelines, is_static)] = template
         return encoded
@@ -234,7 +234,7 @@ class Encoder:
         key = (wrap, is_static, timelines, *descriptors)
         forms = self._forms.get(key)
         if forms is None:
-            if len(self._forms) >= MOST_FORMS:
+            if len(self._forms) >= MAX_FORMS:
                 self._forms.clear()
             forms = self._forms.setdefault(key, [])
         types = [array.type for array in arrays]

@@ -49,14 +49,14 @@ SIZE = struct.Struct("<I")
 TEXT = struct.Struct("<H")
 ENTITY_BYTES = 2
 WORD = 8
-MOST_ENTITIES = 0xFFFF
+MAX_ENTITIES = 0xFFFF
 TEXT_GUESS = 64
 """Bytes that a text is thought to have, when a slot is divided between rows and text."""
 FEWEST_ROWS = 4
 WIDE_ROW = 1024
-FEW_ROWS_SHARE = 32
+SMALL_CHUNK_SHARE = 32
 """The dictionary of a table with wide rows gets one part in so many of the slot, of other tables a quarter."""
-MOST_PARTS = 100
+MAX_PARTS = 100
 TIME_KINDS = frozenset({"sequence", "timestamp", "duration"})
 ITEM_BYTES = {"f4": 4, "u1": 1}
 """Kinds of numbers in blocks, little-endian."""
@@ -168,7 +168,7 @@ def plan_table(
     """Divide a slot between columns and dictionary. None if too few rows would fit."""
     begin = head_bytes + PLAN.size + -PLAN.size % WORD
     # Few rows cannot speak of many entities, and have better use for the room.
-    dictionary = slot_bytes - slot_bytes // (FEW_ROWS_SHARE if shape.width >= WIDE_ROW else 4)
+    dictionary = slot_bytes - slot_bytes // (SMALL_CHUNK_SHARE if shape.width >= WIDE_ROW else 4)
     row = WORD + ENTITY_BYTES + WORD * len(shape.timelines)
     if shape.form in HEAP_FORMS:
         row += 4 + (2 if shape.form == Form.LEVELLED_TEXT else 0) + (shape.width or TEXT_GUESS)
@@ -250,7 +250,7 @@ def _plan_of(declaration: bytes, begin: int, slot_bytes: int) -> tuple[TableShap
         raise CorruptionError(f"a table's head is damaged: {error}") from error
     names = {(part.archetype, part.field) for part in shape.parts}
     is_known = all(kind in TIME_KINDS for _, kind in shape.timelines) and len(names) == len(shape.parts)
-    may_have = {Form.ARRAY: (1,), Form.PACKED: range(1, MOST_PARTS)}.get(shape.form, (0,))
+    may_have = {Form.ARRAY: (1,), Form.PACKED: range(1, MAX_PARTS)}.get(shape.form, (0,))
     if len(shape.parts) not in may_have or shape.width >= slot_bytes or len(shape.timelines) > 1000 or not is_known:
         raise CorruptionError("a table's shape is damaged")
     return shape, plan_table(shape, begin, slot_bytes, 0, 0)

@@ -24,8 +24,8 @@ import types
 from copy import copy, deepcopy
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
-from rerun_mp.imports import when_loaded
-from rerun_mp.strictness import at_users_line
+from rerun_mp.hooks.strictness import at_users_line
+from rerun_mp.hooks.when_loaded import when_loaded
 
 if TYPE_CHECKING:
     from inspect import Signature

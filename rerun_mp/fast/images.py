@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rerun_mp.fast.base import FastArchetype
-from rerun_mp.imports import when_loaded
+from rerun_mp.hooks.when_loaded import when_loaded
 
 if TYPE_CHECKING:
     from types import ModuleType

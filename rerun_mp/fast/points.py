@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rerun_mp.encoding.tables import Form, Layout, Part
 from rerun_mp.fast.base import FastArchetype
-from rerun_mp.imports import when_loaded
+from rerun_mp.hooks.when_loaded import when_loaded
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -14,7 +14,7 @@ import threading
 import traceback
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from rerun_mp import rows
+from rerun_mp.api import log as rows
 from rerun_mp.fast import TextLog
 
 if TYPE_CHECKING:

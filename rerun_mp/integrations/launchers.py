@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import os
 
-from rerun_mp import ancestry, session
-from rerun_mp.encoding.identity import ENVIRONMENT_VARIABLE
+from rerun_mp.encoding.ids import ENVIRONMENT_VARIABLE
 from rerun_mp.errors import SessionError
+from rerun_mp.session import ancestry, session
 
 __all__ = ["environment"]
 

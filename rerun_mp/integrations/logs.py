@@ -10,11 +10,11 @@ import logging
 import traceback
 from typing import TYPE_CHECKING
 
-from rerun_mp import rows
+from rerun_mp.api import log as rows
 from rerun_mp.fast import TextLog
 
 if TYPE_CHECKING:
-    from rerun_mp.recording import RecordingStream
+    from rerun_mp.api.recording import RecordingStream
 
 __all__ = ["Handler", "capture_logging"]
 

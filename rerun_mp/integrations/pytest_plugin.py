@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from rerun_mp import active
-from rerun_mp.recording import RecordingStream
+from rerun_mp.api import active
+from rerun_mp.api.recording import RecordingStream
 
 __all__ = ["pytest_addoption", "pytest_runtest_makereport", "rerun_recording"]
 

@@ -11,11 +11,11 @@ import socket
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from rerun_mp import rows
+from rerun_mp.api import log as rows
 from rerun_mp.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from rerun_mp.recording import RecordingStream
+    from rerun_mp.api.recording import RecordingStream
 
 __all__ = ["Worker", "identify", "this_worker"]
 

@@ -243,9 +243,9 @@ PRODUCER_BITS = 16
 GENERATION_MASK = (1 << 40) - 1
 TAKEN_BITS = 28
 TAKEN_MASK = (1 << TAKEN_BITS) - 1
-MOST_SWEEPS = 1 << (64 - TAKEN_BITS - 1)
+MAX_SWEEPS = 1 << (64 - TAKEN_BITS - 1)
 """A greater number of a sweep is damage: at a thousand a second it takes a year to get there."""
-MOST_WORD = (1 << 64) - 1
+MAX_WORD = (1 << 64) - 1
 TOTAL_BITS = 48
 TOTAL_MASK = (1 << TOTAL_BITS) - 1
 

@@ -22,7 +22,7 @@ from rerun_mp.shm.layout import (
     LINE_BYTES,
     LINE_WORDS,
     MAGIC,
-    MOST_WORD,
+    MAX_WORD,
     TAKEN_BITS,
     TAKEN_MASK,
     TOTAL_BITS,
@@ -153,7 +153,7 @@ class Ring:
         """Return a slot to the producers. The line is cleared first and the state stored last."""
         words = self.words
         line = self.geometry.line_word(slot)
-        words[line + Line.EPOCH] = (words[line + Line.EPOCH] + 1) & MOST_WORD
+        words[line + Line.EPOCH] = (words[line + Line.EPOCH] + 1) & MAX_WORD
         words[line + Line.COUNT] = 0
         words[line + Line.TAKEN_A] = 0
         words[line + Line.TAKEN_B] = 0
@@ -162,7 +162,7 @@ class Ring:
 
     def count_up(self, word: int, number: int) -> None:
         """Add to a word that only the collector writes. It stays at its greatest value, which only damage brings."""
-        self.words[word] = min(self.words[word] + number, MOST_WORD)
+        self.words[word] = min(self.words[word] + number, MAX_WORD)
 
     def offer_again(self) -> None:
         """Let producers try again to reserve memory for slots that had none."""

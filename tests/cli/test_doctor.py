@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rerun_mp.overview import look_at
+from rerun_mp.monitoring.overview import look_at
 from tests.cli.commands import call
 from tests.conftest import StartPython
 from tests.harness.sessions import SessionWatch

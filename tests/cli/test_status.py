@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from rerun_mp.cli.app import app
-from rerun_mp.overview import look_at
+from rerun_mp.monitoring.overview import look_at
 from tests.cli.commands import call
 from tests.conftest import StartPython
 from tests.harness.programs import Program, wait_until
@@ -157,7 +157,7 @@ def test_dropped_rows_are_an_exit_status(start_python: StartPython, tmp_path: Pa
         import os, signal, sys, time
         import numpy as np
         import rerun_mp as rr
-        from rerun_mp import session
+        from rerun_mp.session import session
         from rerun_mp.shm.layout import Header
 
         rr.init("rerun_mp_status")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from rerun_mp.collector.store import RecordingStore
+from rerun_mp.collector.store.recording_store import RecordingStore
 
 __all__ = ["finish"]
 

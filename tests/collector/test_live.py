@@ -16,13 +16,13 @@ import pyarrow as pa
 import pytest
 
 from rerun_mp.collector import live
-from rerun_mp.collector.chunks import ChunkBatch, TakenFrames, build_chunks
+from rerun_mp.collector.drain.frame_chunks import ChunkBatch, TakenFrames, build_chunks
 from rerun_mp.collector.live import LiveSink
-from rerun_mp.collector.store import RecordingStore
-from rerun_mp.config import SinkSpec
+from rerun_mp.collector.store.recording_store import RecordingStore
+from rerun_mp.session.config import SinkSpec
 from tests.collector.endings import finish
 from tests.collector.made_frames import RECORDING, column, frame, schema_of, shape_of, step
-from tests.collector.test_store import NONCE, chunks, file_spec, numbers_in, put
+from tests.collector.store.test_recording_store import NONCE, chunks, file_spec, numbers_in, put
 from tests.harness.programs import ROOT, wait_until
 from tests.harness.servers import Server
 from tests.harness.viewers import free_port
@@ -262,12 +262,12 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from rerun_mp.collector.live import LiveSink
-from rerun_mp.collector.store import RecordingStore
-from rerun_mp.config import SinkSpec
+from rerun_mp.collector.store.recording_store import RecordingStore
+from rerun_mp.session.config import SinkSpec
 from tests.collector.endings import finish
 from tests.collector.made_frames import RECORDING
 from tests.collector.test_live import blob
-from tests.collector.test_store import NONCE, file_spec
+from tests.collector.store.test_recording_store import NONCE, file_spec
 from tests.harness.programs import wait_until
 import os, signal
 spool, out, url, server = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])

@@ -11,7 +11,7 @@ import rerun as rr
 from rerun_mp.encoding import components
 from rerun_mp.encoding.components import Encoder
 from rerun_mp.encoding.frames import RecordingKey
-from rerun_mp.encoding.timepoint import TimeKind
+from rerun_mp.encoding.timepoints import TimeKind
 from rerun_mp.errors import InvalidArgumentError
 
 KEY = RecordingKey("app", "recording")
@@ -65,7 +65,7 @@ def test_only_the_first_of_equal_components_is_kept_and_the_others_are_reported(
 
 
 def test_the_memory_of_forms_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(components, "MOST_FORMS", 8)
+    monkeypatch.setattr(components, "MAX_FORMS", 8)
     encoder = Encoder(KEY)
     array = pa.array([1])
     for i in range(50):

@@ -145,7 +145,7 @@ open(sys.argv[2]).read()
 rr.log("parent", rr.Scalars(2.0))
 child = '''
 import rerun_mp as rr
-from rerun_mp.session import current
+from rerun_mp.session.session import current
 from rerun_mp.shm import leases
 from rerun_mp.shm.layout import Lock
 rr.init("rerun_mp_elsewhere")

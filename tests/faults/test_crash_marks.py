@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rerun_mp.overview import look_at
+from rerun_mp.monitoring.overview import look_at
 from tests.conftest import RunPython, StartPython
 from tests.harness.programs import wait_until
 from tests.harness.recordings import rows_of

@@ -67,9 +67,9 @@ def test_a_thousand_workers_of_one_task_each(
 IDLE_CROWD = """
 import os, sys
 import rerun_mp as rr
-from rerun_mp.accounts import read_accounts
-from rerun_mp.session import current
-from rerun_mp.waiting import wait_until
+from rerun_mp.session.accounts import read_accounts
+from rerun_mp.session.session import current
+from rerun_mp.session.waiting import wait_until
 
 PROCESSES = int(sys.argv[2])
 rr.init("rerun_mp_idle")

@@ -20,7 +20,7 @@ FILLING = """
 import json, os, sys
 import numpy as np
 import rerun_mp as rr
-from rerun_mp.waiting import wait_until
+from rerun_mp.session.waiting import wait_until
 
 def fill(disk):
     with open(os.path.join(disk, "ballast"), "wb", buffering=0) as file:

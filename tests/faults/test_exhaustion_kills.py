@@ -18,7 +18,7 @@ DROPPING = """
 import json, os, sys
 import numpy as np
 import rerun_mp as rr
-from rerun_mp.waiting import wait_until
+from rerun_mp.session.waiting import wait_until
 
 path, stop = sys.argv[1:]
 rr.init("rerun_mp_dropping")
@@ -85,9 +85,9 @@ DAMAGED = """
 import json, os, sys
 import numpy as np
 import rerun_mp as rr
-from rerun_mp import session
+from rerun_mp.session import session
 from rerun_mp.shm.layout import Kind, Line, SlotState
-from rerun_mp.waiting import wait_until
+from rerun_mp.session.waiting import wait_until
 
 path, fifo = sys.argv[1:]
 rr.init("rerun_mp_damaged")

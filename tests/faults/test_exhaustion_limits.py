@@ -221,7 +221,7 @@ def test_a_limit_for_the_size_of_files_makes_the_ring_smaller_or_is_named(
         assert "File too large" in done.stdout
 
 
-FEW_ENTRIES = """
+SMALL_PRODUCERS_TABLE = """
 import os, sys
 import rerun_mp as rr
 rr.init("rerun_mp_entries")
@@ -264,7 +264,7 @@ def test_more_processes_than_the_session_s_limit_are_refused_by_name(
 ) -> None:
     """Of the third of two, no call waits for longer than the policy says; it has no entry to count in, so it raises."""
     path = tmp_path / "out.rrd"
-    done = run_python(FEW_ENTRIES, path, env={**environment, "RERUN_MP_PRODUCERS": "2"}).check()
+    done = run_python(SMALL_PRODUCERS_TABLE, path, env={**environment, "RERUN_MP_PRODUCERS": "2"}).check()
     logged, refused = done.stdout.splitlines()
     assert logged == "logged"
     assert "2 processes log at this moment, which is the session's limit" in refused
@@ -272,7 +272,7 @@ def test_more_processes_than_the_session_s_limit_are_refused_by_name(
     assert Counter(row.entity_path for row in rows_of(path)) == {"parent": 1, "child/0": 1}
 
 
-FEW_PROCESSES = """
+SMALL_PROCESS_LIMIT = """
 import resource, sys
 path = sys.argv[1]
 import rerun_mp as rr
@@ -309,7 +309,7 @@ def test_a_program_that_may_start_no_process_logs_into_shared_memory(
     for name in (place, directory, *(place / name for name in ("runtime", "cache", "tmp"))):
         os.chown(name, uid, uid)
     program = tmp_path / "few.py"
-    program.write_text(FEW_PROCESSES)
+    program.write_text(SMALL_PROCESS_LIMIT)
     done = run_python(AS_ANOTHER_USER, str(uid), program, path).check()
     assert done.stdout.split() == ["logged", "delivered"]
     assert "no collector could be started: Resource temporarily unavailable" in done.stderr

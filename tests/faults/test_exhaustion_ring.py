@@ -71,7 +71,7 @@ if __name__ == "__main__":
         os.waitpid(child, 0)
     print("logged", flush=True)
     open(sys.argv[2]).read()
-    from rerun_mp.waiting import wait_until
+    from rerun_mp.session.waiting import wait_until
     expected = {os.getpid(): counts}
     for child in children:
         with open(f"{sys.argv[3]}-{child}") as file:

@@ -23,7 +23,7 @@ END_SECS = 5.0
 ORPHANS = """
 import multiprocessing, os, sys
 import rerun_mp as rr
-from rerun_mp.waiting import wait_until
+from rerun_mp.session.waiting import wait_until
 
 def work(number, parent, ready):
     for step in range(500):
@@ -142,7 +142,7 @@ def test_a_program_run_again_at_once_has_the_path_for_itself(
 
 LOOKS_AFTERWARDS = """
 import atexit, sys
-from rerun_mp.collector.rrd_file import is_complete
+from rerun_mp.encoding.rrd_files import is_complete
 # What was registered first is called last, when rerun_mp has done all that it does at the end.
 atexit.register(lambda: print("complete", is_complete(sys.argv[1]), flush=True))
 import rerun_mp as rr

@@ -28,7 +28,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be anot
 SESSION = """
 import os, sys, time
 import rerun_mp as rr
-from rerun_mp import session
+from rerun_mp.session import session
 if len(sys.argv) > 3:
     os.umask(int(sys.argv[3], 8))
 rr.init("rerun_mp_private")

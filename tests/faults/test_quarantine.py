@@ -21,7 +21,7 @@ if "rerun_mp.collector" in sys.orig_argv and "worker" in sys.orig_argv:
 
     import rerun.chunk
 
-    from rerun_mp.collector import chunks
+    from rerun_mp.collector.drain import frame_chunks as chunks
 
     def die():
         ctypes.string_at(0)
@@ -44,8 +44,8 @@ if "rerun_mp.collector" in sys.orig_argv and "worker" in sys.orig_argv:
 PROGRAM = """
 import json, sys
 import rerun_mp as rr
-from rerun_mp import session
-from rerun_mp.accounts import read_accounts
+from rerun_mp.session import session
+from rerun_mp.session.accounts import read_accounts
 from rerun_mp.shm.layout import Header
 
 rr.init("rerun_mp_quarantine")

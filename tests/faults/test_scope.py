@@ -192,7 +192,7 @@ def test_a_killed_collector_repeats_a_scopes_rows_once(run_python: RunPython, tm
         """
         import os, signal, sys
         import rerun_mp as rr
-        from rerun_mp import session
+        from rerun_mp.session import session
         from rerun_mp.shm.layout import Header
 
         whole, own = sys.argv[1:]

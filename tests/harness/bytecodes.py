@@ -4,7 +4,7 @@ Each call is made many times in a session of its own, under `sys.settrace`, and 
 that had to open a table is not the hot path, and CPython 3.12 misses the first ones. Nor do calls count while the
 collector sleeps, for they would have to wake it.
 
-`python -m tests.harness.bytecodes` prints the figures of the interpreter that runs it, as `tests/test_hot_path.py`
+`python -m tests.harness.bytecodes` prints the figures of the interpreter that runs it, as `tests/producer/test_hot_path.py`
 records them.
 """
 
@@ -51,7 +51,7 @@ def count_instructions() -> dict[str, int]:
 
 def _usual(call: Callable[[], object]) -> int:
     """Return how many instructions most calls take while the collector is awake."""
-    from rerun_mp import session
+    from rerun_mp.session import session
 
     joined = session.current()
     assert joined is not None

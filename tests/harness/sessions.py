@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from rerun_mp.encoding.identity import ENVIRONMENT_VARIABLE, segment_name
+from rerun_mp.encoding.ids import ENVIRONMENT_VARIABLE, segment_name
 from rerun_mp.shm import leases
 from rerun_mp.shm.layout import (
     LINE_BYTES,

@@ -15,12 +15,12 @@ REMOVALS = (
         "A frame's chunk id is made from segment, recording, entity, shape, part and ranges.",
         (
             Edit(
-                "collector/chunks.py",
+                "collector/drain/frame_chunks.py",
                 "    texts = (*group.recording, group.entity_path)\n",
                 "    texts = (*group.recording,)\n",
             ),
         ),
-        ("tests/collector/test_chunks.py::test_whatever_identifies_the_rows_is_in_the_chunk_id",),
+        ("tests/collector/drain/test_frame_chunks.py::test_whatever_identifies_the_rows_is_in_the_chunk_id",),
         "assert",
     ),
     Removal(
@@ -29,28 +29,34 @@ REMOVALS = (
         "A frame's chunk id depends on the segment's random nonce, which a later one under the same key has not.",
         (
             Edit(
-                "collector/chunks.py",
+                "collector/drain/frame_chunks.py",
                 "    for piece in (nonce, *(text.encode()",
                 "    for piece in (*(text.encode()",
             ),
         ),
-        ("tests/collector/test_chunks.py::test_whatever_identifies_the_rows_is_in_the_chunk_id",),
+        ("tests/collector/drain/test_frame_chunks.py::test_whatever_identifies_the_rows_is_in_the_chunk_id",),
         "assert",
     ),
     Removal(
         5,
         "table-id-without-entity",
         "A table's chunk id is made from the same.",
-        (Edit("collector/tables.py", 'f"{number}:{path}".encode()', 'f"{number}".encode()'),),
-        ("tests/collector/test_tables.py::test_whatever_identifies_the_rows_is_in_the_chunk_id",),
+        (Edit("collector/drain/table_chunks.py", 'f"{number}:{path}".encode()', 'f"{number}".encode()'),),
+        ("tests/collector/drain/test_table_chunks.py::test_whatever_identifies_the_rows_is_in_the_chunk_id",),
         "assert",
     ),
     Removal(
         5,
         "table-id-without-nonce",
         "A table's chunk id depends on the segment's nonce.",
-        (Edit("collector/tables.py", "hashlib.blake2b(nonce, digest_size=16)", "hashlib.blake2b(digest_size=16)"),),
-        ("tests/collector/test_tables.py::test_whatever_identifies_the_rows_is_in_the_chunk_id",),
+        (
+            Edit(
+                "collector/drain/table_chunks.py",
+                "hashlib.blake2b(nonce, digest_size=16)",
+                "hashlib.blake2b(digest_size=16)",
+            ),
+        ),
+        ("tests/collector/drain/test_table_chunks.py::test_whatever_identifies_the_rows_is_in_the_chunk_id",),
         "assert",
     ),
     Removal(
@@ -58,9 +64,11 @@ REMOVALS = (
         "child-of-the-user",
         "A shell that ends at once starts the collector, so that it is nobody's child.",
         (
-            Edit("launch.py", '\'"$@" &\', "sh"', '\'exec "$@"\', "sh"'),
+            Edit("session/launch.py", '\'"$@" &\', "sh"', '\'exec "$@"\', "sh"'),
             Edit(
-                "launch.py", "        os.waitpid(intermediate, 0)\n", "        os.waitpid(intermediate, os.WNOHANG)\n"
+                "session/launch.py",
+                "        os.waitpid(intermediate, 0)\n",
+                "        os.waitpid(intermediate, os.WNOHANG)\n",
             ),
         ),
         ("tests/faults/test_orphans.py::test_waiting_for_every_child_meets_none_of_ours",),
@@ -72,7 +80,7 @@ REMOVALS = (
         "The collector has a session of the operating system's of its own, and so a process group.",
         (
             Edit(
-                "launch.py",
+                "session/launch.py",
                 "        setsid=True,\n        setsigmask=[],\n",
                 "        setsigmask=[],\n",
             ),
@@ -100,7 +108,7 @@ REMOVALS = (
         "A chain is taken in one sweep and freed with its head, when that sweep is done.",
         (
             Edit(
-                "collector/sweep.py",
+                "collector/drain/sweep.py",
                 "            message[at : at + n] = self._ring.memory[offset : offset + n]\n            at += n\n",
                 "            message[at : at + n] = self._ring.memory[offset : offset + n]\n"
                 "            at += n\n"
@@ -109,7 +117,7 @@ REMOVALS = (
                 "                self._ring.free(number)\n",
             ),
         ),
-        ("tests/collector/test_sweep.py::test_a_chain_is_whole_for_the_collector_that_follows_a_dead_one",),
+        ("tests/collector/drain/test_sweep.py::test_a_chain_is_whole_for_the_collector_that_follows_a_dead_one",),
         "assert [",
     ),
     Removal(
@@ -118,7 +126,7 @@ REMOVALS = (
         "A head names its parts with their epochs: one that has been freed since is not freed again.",
         (
             Edit(
-                "collector/sweep.py",
+                "collector/drain/sweep.py",
                 "            self._words[line + Line.STATE] == head & ~0xFF | SlotState.OPEN\n"
                 "            and self._words[line + Line.KIND] == Kind.PART\n"
                 "            and self._words[line + Line.EPOCH] & EPOCH_MASK == epoch\n",
@@ -127,7 +135,7 @@ REMOVALS = (
                 "            and min(head, epoch) >= 0\n",
             ),
         ),
-        ("tests/collector/test_sweep.py::test_a_part_that_has_a_new_owner_is_not_freed_with_its_old_chain",),
+        ("tests/collector/drain/test_sweep.py::test_a_part_that_has_a_new_owner_is_not_freed_with_its_old_chain",),
         "assert 1 ==",
     ),
     Removal(
@@ -136,12 +144,12 @@ REMOVALS = (
         "Before a slot is freed its count is read again: of one that is sealed it is the last.",
         (
             Edit(
-                "collector/sweep.py",
+                "collector/drain/sweep.py",
                 "            if slot not in self._ahead and self._has_no_more(slot):\n",
                 "            if slot not in self._ahead:\n",
             ),
         ),
-        ("tests/collector/test_sweep.py::test_no_snapshot_frees_a_slot_that_has_more[downwards-7-7]",),
+        ("tests/collector/drain/test_sweep.py::test_no_snapshot_frees_a_slot_that_has_more[downwards-7-7]",),
         "its second row is lost",
     ),
     Removal(
@@ -150,12 +158,12 @@ REMOVALS = (
         "A chunk of which rerun-sdk cannot make one, by an error or a panic, costs its own rows, counted.",
         (
             Edit(
-                "collector/rerun_sinks.py",
+                "collector/store/rerun_sinks.py",
                 '        raise CorruptionError(f"rerun-sdk refuses chunk',
                 '        raise SystemError(f"rerun-sdk refuses chunk',
             ),
         ),
-        ("tests/collector/test_store.py::test_chunks_that_rerun_refuses_are_counted",),
+        ("tests/collector/store/test_recording_store.py::test_chunks_that_rerun_refuses_are_counted",),
         "SystemError",
     ),
     Removal(
@@ -164,8 +172,8 @@ REMOVALS = (
         "What was touched when two workers died is left out from then on.",
         (
             Edit(
-                "collector/trial.py",
-                "        if self._suspicions[suspect] >= MOST_SUSPICIONS and",
+                "collector/drain/trial.py",
+                "        if self._suspicions[suspect] >= MAX_SUSPICIONS and",
                 "        if self._suspicions[suspect] >= 1 << 30 and",
             ),
         ),
@@ -206,7 +214,7 @@ REMOVALS = (
         "Who waits for the collector, at the latest at its end, starts one if there is none.",
         (
             Edit(
-                "session.py",
+                "session/session.py",
                 "        try:\n            launch.ensure_collector(self.segment)\n        except CollectorError:\n",
                 "        try:\n            pass\n        except CollectorError:\n",
             ),
@@ -286,8 +294,8 @@ REMOVALS = (
         (
             Edit(
                 "collector/outputs.py",
-                "        while len(self._open) > MOST_OPEN:\n",
-                "        while len(self._open) > MOST_OPEN << 20:\n",
+                "        while len(self._open) > MAX_OPEN:\n",
+                "        while len(self._open) > MAX_OPEN << 20:\n",
             ),
         ),
         ("tests/faults/test_crowds.py::test_recordings_beyond_64_rest_and_are_whole_all_the_same",),
@@ -299,12 +307,12 @@ REMOVALS = (
         "The stream of a closed file is used again for the next file of its recording.",
         (
             Edit(
-                "collector/rerun_sinks.py",
+                "collector/store/rerun_sinks.py",
                 "    stream = _at_rest[recording].pop() if _at_rest.get(recording) else None\n",
                 "    stream = None\n",
             ),
         ),
-        ("tests/collector/test_rerun_sinks.py::test_files_of_one_recording_take_no_more_threads_than_one",),
+        ("tests/collector/store/test_rerun_sinks.py::test_files_of_one_recording_take_no_more_threads_than_one",),
         "assert write(number) <= threads",
     ),
 )

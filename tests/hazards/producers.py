@@ -15,18 +15,18 @@ REMOVALS = (
         "A newcomer takes entries that are FREE only, whoever holds their bytes.",
         (
             Edit(
-                "registration.py",
+                "producer/registration.py",
                 "        if words[geometry.producer_word(index) + ProducerWord.STATE] & 0xFF != ProducerState.FREE:\n"
                 "            continue\n",
                 "",
             ),
             Edit(
-                "registration.py",
+                "producer/registration.py",
                 "            if found & 0xFF != ProducerState.FREE:\n                continue\n",
                 "",
             ),
         ),
-        ("tests/test_registration.py::test_an_entry_is_not_taken_before_its_dead_owner_is_drained",),
+        ("tests/producer/test_registration.py::test_an_entry_is_not_taken_before_its_dead_owner_is_drained",),
         "assert 0 == 1",
     ),
     Removal(
@@ -35,12 +35,12 @@ REMOVALS = (
         "The collector frees an entry when no slot names its owner any more.",
         (
             Edit(
-                "collector/producers.py",
+                "collector/reporting/producers_watch.py",
                 "            if not self._segment.ring.owner_slots(owner):\n",
                 "            if True:\n",
             ),
         ),
-        ("tests/test_registration.py::test_an_entry_is_not_taken_before_its_dead_owner_is_drained",),
+        ("tests/producer/test_registration.py::test_an_entry_is_not_taken_before_its_dead_owner_is_drained",),
         "assert 0 == 2",
     ),
     Removal(
@@ -48,14 +48,14 @@ REMOVALS = (
         "keeps-interrupted-chains",
         "A call that an exception leaves gives back the slots that it had claimed.",
         (
-            Edit("producer.py", "                self._writer.abandon(chain)\n", "                pass\n"),
+            Edit("producer/producer.py", "                self._writer.abandon(chain)\n", "                pass\n"),
             Edit(
-                "producer.py",
+                "producer/producer.py",
                 "            self._writer.abandon(tried)\n            if isinstance(error, OSError)",
                 "            if isinstance(error, OSError)",
             ),
             Edit(
-                "producer.py",
+                "producer/producer.py",
                 "        ring, words, owner = self._ring,",
                 "        return\n        ring, words, owner = self._ring,",
             ),
@@ -69,7 +69,7 @@ REMOVALS = (
         "Who gets too few slots for a message gives them back before it waits for space.",
         (
             Edit(
-                "producer.py",
+                "producer/producer.py",
                 "            if len(chain) < slots:\n                return False\n",
                 "            while len(chain) < slots:\n"
                 "                time.sleep(0.0002)\n"
@@ -116,12 +116,12 @@ REMOVALS = (
         "In an append to a table nothing that could fork stands between the look and the commit.",
         (
             Edit(
-                "appends.py",
+                "producer/hot_appends.py",
                 "        values[row] = value\n        if has_first:\n",
                 "        values[row] = float(value)\n        if has_first:\n",
             ),
         ),
-        ("tests/test_appends.py::test_nothing_can_run_between_the_look_and_the_commit[append_scalar]",),
+        ("tests/producer/test_hot_appends.py::test_nothing_can_run_between_the_look_and_the_commit[append_scalar]",),
         "CALL",
     ),
     Removal(
@@ -130,7 +130,7 @@ REMOVALS = (
         "An append looks at the fork guard's byte, which a fork in C wipes too.",
         (
             Edit(
-                "appends.py",
+                "producer/hot_appends.py",
                 "        now = time_ns()\n"
                 "        row = words[count_index]\n"
                 "        if row >= capacity or not is_open[0] or not alive[armed]:\n"
@@ -149,14 +149,20 @@ REMOVALS = (
                 "        values[row] = value\n",
             ),
         ),
-        ("tests/test_appends.py::test_an_append_refuses_what_it_cannot_do",),
+        ("tests/producer/test_hot_appends.py::test_an_append_refuses_what_it_cannot_do",),
         "assert not third.append",
     ),
     Removal(
         22,
         "mutex-not-reentrant",
         "The mutex may be taken again by the thread that has it.",
-        (Edit("producer.py", "        self._mutex = threading.RLock()\n", "        self._mutex = threading.Lock()\n"),),
+        (
+            Edit(
+                "producer/producer.py",
+                "        self._mutex = threading.RLock()\n",
+                "        self._mutex = threading.Lock()\n",
+            ),
+        ),
         ("tests/faults/test_forks.py::test_logging_in_a_signal_handler_in_the_middle_of_a_call[frames]",),
         "did not end within",
     ),
@@ -166,7 +172,7 @@ REMOVALS = (
         "A call in the middle of another of its thread uses a slot of its own.",
         (
             Edit(
-                "producer.py",
+                "producer/producer.py",
                 "                if is_nested:\n                    return self._append_alone(rows)\n",
                 "",
             ),
@@ -180,12 +186,12 @@ REMOVALS = (
         "While the interpreter finalises no call takes the mutex: a frozen daemon thread may have it.",
         (
             Edit(
-                "producer.py",
+                "producer/producer.py",
                 "            return not self._closed and self._append_alone(rows)\n",
                 "            pass\n",
             ),
             Edit(
-                "producer.py",
+                "producer/producer.py",
                 "        if sys.is_finalizing():\n            return Outcome.NOT_A_TABLE\n",
                 "",
             ),
@@ -213,14 +219,14 @@ REMOVALS = (
         "A child forked in the middle of a registration stores nothing into its parent's entry.",
         (
             Edit(
-                "registration.py",
+                "producer/registration.py",
                 "                if not alive[armed]:\n"
                 "                    raise ForkedError\n"
                 "                words[at] = value\n",
                 "                words[at] = value\n",
             ),
         ),
-        ("tests/test_registration.py::test_a_forked_child_stores_nothing",),
+        ("tests/producer/test_registration.py::test_a_forked_child_stores_nothing",),
         "a store that no look at the guard precedes",
     ),
     Removal(
@@ -229,8 +235,8 @@ REMOVALS = (
         "A dictionary that is full closes its table, and the next one begins with an empty one.",
         (
             Edit(
-                "table.py",
-                "        if index >= MOST_ENTITIES or begin + len(entry) > self._writer.ring.geometry.slot_bytes:\n"
+                "producer/open_table.py",
+                "        if index >= MAX_ENTITIES or begin + len(entry) > self._writer.ring.geometry.slot_bytes:\n"
                 "            return False\n",
                 "",
             ),

@@ -31,7 +31,7 @@ REMOVALS = (
         "Each claim opens the segment anew and closes it; nothing keeps a descriptor's number.",
         (
             Edit(
-                "producer.py",
+                "producer/producer.py",
                 '            with no_forks(), FileIO(self._segment.open(), "r+") as file:\n'
                 "                locks = ClaimLocks(self._segment, close_in_children(file))\n",
                 '            kept = globals().setdefault("_kept", {})\n'
@@ -143,7 +143,7 @@ REMOVALS = (
         "What the collector must know of sinks lies in the spool directory too, which no logout removes.",
         (
             Edit(
-                "session.py",
+                "session/session.py",
                 "    return read_config_in(joined.runtime_directory, joined.spool_directory)\n",
                 "    return read_config_in(joined.runtime_directory)\n",
             ),
@@ -260,7 +260,7 @@ REMOVALS = (
         "A slot's lock is held while it is claimed only; a file has as many locks as processes, not as slots.",
         (
             Edit(
-                "producer.py",
+                "producer/producer.py",
                 '            with no_forks(), FileIO(self._segment.open(), "r+") as file:\n'
                 "                locks = ClaimLocks(self._segment, close_in_children(file))\n",
                 "            with no_forks():\n"

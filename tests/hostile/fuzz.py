@@ -38,7 +38,7 @@ ROOM_BYTES = 768 << 20
 """Memory that a run may take beyond what it has when all is loaded."""
 FILE_EVERY = 2500
 """Segments between two files into which rerun-sdk writes the chunks, and out of which it reads them."""
-MOST_SWEEPS = 4
+MAX_SWEEPS = 4
 
 
 class BrokenPromiseError(AssertionError):
@@ -100,7 +100,7 @@ class Fuzzer:
 
     def _drain(self, victim: Any) -> tuple[list[Any], Counter[int], bool]:
         """Sweep until nothing is left. Returns chunks, good rows of each slot, and whether damage was counted."""
-        from rerun_mp.collector.sweep import Sweeper
+        from rerun_mp.collector.drain.sweep import Sweeper
         from rerun_mp.shm.layout import Header, ProducerWord
         from tests.hostile.victims import GEOMETRY, build
 
@@ -112,7 +112,7 @@ class Fuzzer:
         chunks: list[Any] = []
         good: Counter[int] = Counter()
         sweep = sweeper.collect(resume=True)
-        for _ in range(MOST_SWEEPS):
+        for _ in range(MAX_SWEEPS):
             if sweep is not None:
                 built = build(victim.image, sweep)
                 sweeper.begin(sweep)
@@ -125,7 +125,7 @@ class Fuzzer:
                 break
         else:
             left = {slot: list(sweeper._control[slot]) for slot in (sweep.stops if sweep else ())}
-            raise BrokenPromiseError(f"after {MOST_SWEEPS} sweeps there is something left: {left}")
+            raise BrokenPromiseError(f"after {MAX_SWEEPS} sweeps there is something left: {left}")
         return chunks, good, [words[word] for word in (*entries, Header.DAMAGED_SLOTS)] != before
 
     @staticmethod
@@ -139,7 +139,7 @@ class Fuzzer:
             ring.words[GEOMETRY.line_word(slot) + 3 + rng.randrange(2)] = sweep << 28 | taken
 
     def _check_chunks(self, victim: Any, chunks: list[Any]) -> None:
-        from rerun_mp.collector.rerun_sinks import _chunk_of
+        from rerun_mp.collector.store.rerun_sinks import _chunk_of
         from rerun_mp.errors import CorruptionError
 
         found = {chunk.chunk_id: chunk for chunk in chunks}
@@ -175,7 +175,7 @@ class Fuzzer:
             raise
 
     def _write_and_read(self, chunks: list[Any]) -> None:
-        from rerun_mp.collector.rerun_sinks import open_file, read_file
+        from rerun_mp.collector.store.rerun_sinks import open_file, read_file
         from rerun_mp.encoding.frames import RecordingKey
         from rerun_mp.errors import CorruptionError
 

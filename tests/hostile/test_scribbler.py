@@ -23,8 +23,8 @@ HONEST = """
 import json, os, sys, time
 import numpy as np
 import rerun_mp as rr
-from rerun_mp import session
-from rerun_mp.accounts import read_accounts
+from rerun_mp.session import session
+from rerun_mp.session.accounts import read_accounts
 from rerun_mp.shm.layout import Header
 
 rr.init("rerun_mp_scribbled")
@@ -63,7 +63,7 @@ print(json.dumps([account().delivered, account().dropped_by_damage]), flush=True
 SCRIBBLER = """
 import os, random, sys, time
 from io import FileIO
-from rerun_mp.registration import Registration
+from rerun_mp.producer.registration import Registration
 from rerun_mp.shm import segment
 from rerun_mp.shm.layout import Header, Kind, Line, SlotState
 from rerun_mp.shm.segment import ClaimLocks
@@ -169,7 +169,7 @@ def test_what_others_own_arrives_whatever_a_scribbler_does(
 WRITTEN_OVER = """
 import json, os, sys
 import rerun_mp as rr
-from rerun_mp import session
+from rerun_mp.session import session
 from rerun_mp.shm.layout import Header, PAGE
 
 rr.init("rerun_mp_written_over")

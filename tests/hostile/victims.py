@@ -18,11 +18,12 @@ import numpy as np
 import pyarrow as pa
 
 import rerun_mp as rr
-from rerun_mp import active, session
-from rerun_mp.collector.chunks import BuiltChunks, build_chunks
-from rerun_mp.collector.sweep import Sweep
-from rerun_mp.collector.tables import build_table_chunks
+from rerun_mp.api import active
+from rerun_mp.collector.drain.frame_chunks import BuiltChunks, build_chunks
+from rerun_mp.collector.drain.sweep import Sweep
+from rerun_mp.collector.drain.table_chunks import build_table_chunks
 from rerun_mp.encoding.chains import unpack_chain
+from rerun_mp.session import session
 from rerun_mp.shm import segment
 from rerun_mp.shm.layout import Geometry, Header, Kind, Line, SlotState
 from rerun_mp.shm.ring import Ring

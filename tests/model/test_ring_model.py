@@ -30,15 +30,16 @@ from hypothesis.stateful import (
     rule,
 )
 
-from rerun_mp.accounts import read_accounts
-from rerun_mp.collector.chunks import BuiltChunks, build_chunks
-from rerun_mp.collector.producers import ProducersWatch
-from rerun_mp.collector.sweep import Sweep, Sweeper
-from rerun_mp.collector.tables import build_table_chunks
+from rerun_mp.collector.drain.frame_chunks import BuiltChunks, build_chunks
+from rerun_mp.collector.drain.sweep import Sweep, Sweeper
+from rerun_mp.collector.drain.table_chunks import build_table_chunks
+from rerun_mp.collector.reporting.producers_watch import ProducersWatch
 from rerun_mp.encoding.frames import FrameKind, Rows
 from rerun_mp.encoding.tables import Form, TableShape
 from rerun_mp.errors import RingFullError
-from rerun_mp.producer import Outcome, Producer
+from rerun_mp.producer.open_table import TableRow
+from rerun_mp.producer.producer import Outcome, Producer
+from rerun_mp.session.accounts import read_accounts
 from rerun_mp.settings import Policy
 from rerun_mp.shm import kernel, segment
 from rerun_mp.shm.doorbell import Ringer
@@ -46,7 +47,6 @@ from rerun_mp.shm.layout import LINE_WORDS, TAKEN_BITS, Geometry, Kind, Line, Pr
 from rerun_mp.shm.leases import ForkGuard
 from rerun_mp.shm.ring import Ring
 from rerun_mp.shm.writer import ForkedError, SlotWriter
-from rerun_mp.table import TableRow
 from tests.collector.made_frames import RECORDING, SCALARS, scalars_frame
 from tests.model.histories import check
 from tests.model.mortal import DiedError, Life, attach
@@ -55,7 +55,7 @@ GEOMETRY = Geometry(slot_bytes=8192, slots=12, producers=4)
 TABLE = TableShape(RECORDING, Form.SCALARS, (), False, (("step", "sequence"),))
 LARGE_ROWS = 600
 """Of a frame over more than one slot."""
-MOST_WAITS = 20
+MAX_WAITS = 20
 """Sweeps for which a writer may wait: it waits for space and for nothing else (I6)."""
 DEATH = st.one_of(st.none(), st.none(), st.integers(0, 40))
 """After how many stores somebody dies; None: he lives."""
@@ -290,7 +290,7 @@ class RingMachine(RuleBasedStateMachine):
 
     def wait_for_space(self, attempt: int) -> None:
         """Let the collector work, as a writer does while the ring is full."""
-        assert attempt < MOST_WAITS, "I6: space does not come, though the collector has swept"
+        assert attempt < MAX_WAITS, "I6: space does not come, though the collector has swept"
         self.collect(None, looks_ahead=False)
 
     def collect(self, death: int | None, *, looks_ahead: bool) -> bool:
@@ -442,7 +442,7 @@ class RingMachine(RuleBasedStateMachine):
             else:
                 del self.processes[process.name]
                 process.producer.close()
-        for _ in range(MOST_WAITS):
+        for _ in range(MAX_WAITS):
             if not self.collect(None, looks_ahead=False) and not self.made.ring.pending():
                 break
         self.collect(None, looks_ahead=False)

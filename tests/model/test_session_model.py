@@ -33,10 +33,10 @@ from tests.model.histories import check
 AGENT = Path(__file__).with_name("agent.py")
 ANSWER_SECS = 60.0
 """How long an agent may take to answer; a collector may have to be started again before."""
-MOST_AGENTS = 6
+MAX_AGENTS = 6
 
 HOW = st.sampled_from(("scalars", "scalars", "text", "large", "columns"))
-PICK = st.integers(0, MOST_AGENTS - 1)
+PICK = st.integers(0, MAX_AGENTS - 1)
 ROWS = st.integers(1, 40)
 
 
@@ -142,7 +142,7 @@ class SessionMachine(RuleBasedStateMachine):
         assert agent.answers() == []
         self.unflushed.pop(agent.name, None)
 
-    @precondition(lambda self: 0 < len(self.agents) < MOST_AGENTS)
+    @precondition(lambda self: 0 < len(self.agents) < MAX_AGENTS)
     @rule(pick=PICK)
     def fork(self, pick: int) -> None:
         agent = self.agent(pick)
@@ -150,7 +150,7 @@ class SessionMachine(RuleBasedStateMachine):
         assert agent.answers() == []
         self.accept()
 
-    @precondition(lambda self: self.has_root() and len(self.agents) < MOST_AGENTS and self.names < 6)
+    @precondition(lambda self: self.has_root() and len(self.agents) < MAX_AGENTS and self.names < 6)
     @rule(method=st.sampled_from(("fork", "spawn")))
     def start(self, method: str) -> None:
         """Have multiprocessing make a child; who has any waits for them at its end."""

@@ -36,7 +36,7 @@ SURVIVORS: dict[str, dict[str, str]] = {
         },
         "Ring.format: 16 -> 17": "a nonce has 16 bytes",
         "Ring.free: words[line + Line.COUNT] = 0 before words[line + Line.EPOCH] = words[line + Line.EPOCH] + 1 "
-        "& MOST_WORD": (
+        "& MAX_WORD": (
             "who dies in between leaves a sealed slot that is freed again, a number further or not; epochs only differ"
         ),
         "Ring.free: words[line + Line.TAKEN_B] = 0 before words[line + Line.TAKEN_A] = 0": (

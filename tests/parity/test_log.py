@@ -14,7 +14,7 @@ from rerun.chunk import RrdReader
 
 from rerun_mp.encoding.components import EncodedRows, Encoder
 from rerun_mp.encoding.frames import RecordingKey
-from rerun_mp.encoding.timepoint import TimeKind, duration_nanos, sequence_number, timestamp_nanos
+from rerun_mp.encoding.timepoints import TimeKind, duration_nanos, sequence_number, timestamp_nanos
 
 KEY = RecordingKey("parity", "recording")
 

@@ -19,7 +19,7 @@ __all__ = ["Check", "Mode", "Outcome", "Result", "missing_programs", "run"]
 
 MODELS = Path(__file__).parent
 MEMORY_MB = 2000
-MOST_STEPS = 1_000_000
+MAX_STEPS = 1_000_000
 TIMEOUT_SECS = 300
 LAST_STEPS = 60
 """How much of a counterexample is shown."""
@@ -105,7 +105,7 @@ def run(check: Check) -> Result:
         _must(["spin", *defines, "-a", source], directory)
         kind = "-DNP" if check.mode is Mode.CYCLES else "-DSAFETY"
         _must(["gcc", "-O1", "-w", kind, f"-DMEMLIM={MEMORY_MB}", "-o", "pan", "pan.c"], directory)
-        flags = [f"-m{MOST_STEPS}", "-w23", "-E", *(["-l"] if check.mode is Mode.CYCLES else [])]
+        flags = [f"-m{MAX_STEPS}", "-w23", "-E", *(["-l"] if check.mode is Mode.CYCLES else [])]
         # What must not be found is searched for to the end, and what must be found until it is.
         said = _must(["./pan", *flags], directory)
         trail = ""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rerun_mp.shm.layout import (
     LINE_WORDS,
     MAGIC,
-    MOST_WORD,
+    MAX_WORD,
     VERSION,
     Geometry,
     Header,
@@ -193,10 +193,10 @@ def test_a_count_stays_at_its_greatest_value() -> None:
     ring.count_up(Header.DAMAGED_SLOTS, 3)
     ring.count_up(Header.DAMAGED_SLOTS, 4)
     assert ring.words[Header.DAMAGED_SLOTS] == 7
-    ring.words[Header.DAMAGED_SLOTS] = MOST_WORD - 1
+    ring.words[Header.DAMAGED_SLOTS] = MAX_WORD - 1
     ring.count_up(Header.DAMAGED_SLOTS, 1)
     ring.count_up(Header.DAMAGED_SLOTS, 1)
-    assert ring.words[Header.DAMAGED_SLOTS] == MOST_WORD
+    assert ring.words[Header.DAMAGED_SLOTS] == MAX_WORD
 
 
 def test_freeing_clears_the_line_and_counts_the_epoch() -> None:
@@ -222,7 +222,7 @@ def test_freeing_clears_the_line_and_counts_the_epoch() -> None:
         ring = Ring(ring.memory, ring.geometry)
         writer, _ = make_writer(ring)
         assert ring.words[line : line + LINE_WORDS].tolist() == [SlotState.FREE, 0, life, 0, 0, Kind.FRAMES, 0, 0]
-    ring.words[line + Line.EPOCH] = MOST_WORD
+    ring.words[line + Line.EPOCH] = MAX_WORD
     ring.free(0)
     assert ring.words[line + Line.EPOCH] == 0, "only damage brings that number"
 

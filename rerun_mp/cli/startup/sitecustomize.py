@@ -28,7 +28,7 @@ class _Watch:
 
 def _capture() -> None:
     try:
-        from rerun_mp import bridge
+        from rerun_mp.compat import bridge
     except ModuleNotFoundError as error:
         if error.name != "rerun_mp":
             raise

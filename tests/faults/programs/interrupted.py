@@ -26,9 +26,9 @@ from itertools import count
 from types import FrameType
 
 import rerun_mp as rr
+from rerun_mp.session.waiting import wait_until
 from rerun_mp.shm import leases
 from rerun_mp.shm.layout import Lock, SlotState
-from rerun_mp.waiting import wait_until
 from tests.faults.programs.calls import CALLS
 from tests.faults.programs.turns import PATIENCE_SECS, joined_session, log_step, rows_before, set_stage, what_is_left
 from tests.harness.instructions import Trace, at_instruction, is_call, signal_at

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 import rerun_mp as rr
-from rerun_mp import session
-from rerun_mp.accounts import read_accounts
-from rerun_mp.session import Session
+from rerun_mp.session import session
+from rerun_mp.session.accounts import read_accounts
+from rerun_mp.session.session import Session
+from rerun_mp.session.waiting import wait_until
 from rerun_mp.shm.layout import Attention, Header, ProducerState, ProducerWord, SlotState
-from rerun_mp.waiting import wait_until
 from tests.faults.programs.calls import CALLS, Call, number_of
 from tests.harness.instructions import at_instruction
 

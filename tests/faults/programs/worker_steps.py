@@ -22,9 +22,9 @@ from types import FrameType
 
 import rerun_mp as rr
 from rerun_mp.collector import worker
+from rerun_mp.session.waiting import wait_until
 from rerun_mp.shm import leases
 from rerun_mp.shm.layout import Header, Lock
-from rerun_mp.waiting import wait_until
 from tests.faults.programs.calls import CALLS, SMALL_RING_BYTES
 from tests.faults.programs.turns import PATIENCE_SECS, joined_session, log_step
 from tests.harness.instructions import at_instruction

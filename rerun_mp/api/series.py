@@ -1,0 +1,83 @@
+"""`series`: a function bound to one entity, for loops that log a number and little else.
+
+What `log` finds out at every call (the entity, the archetype, the form of its table) is known here beforehand, and no
+archetype is made. Times, recording and everything else are found as `log` finds them, in the calling thread's lane;
+what has no lane yet, or is no plain number, is left to `log`. Any thread may call such a function, and a forked child
+the one that it inherits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rerun_mp.api import active
+from rerun_mp.api.active import Lanes, is_foreign, lanes
+from rerun_mp.api.log import log
+from rerun_mp.encoding.paths import canonical_entity_path
+from rerun_mp.fast.scalars import EXACT, Scalars
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rerun.encodings import Float64ArrayLike
+
+    from rerun_mp.api.recording import RecordingStream
+
+__all__ = ["series"]
+
+
+def series(
+    entity_path: str | list[object], *, recording: RecordingStream | None = None
+) -> Callable[[Float64ArrayLike], None]:
+    """Return a function that logs a number on an entity: a cheaper `log(entity_path, Scalars(number))`.
+
+    Its rows are those of `log`: they carry what the calling thread has set with `set_time`, go to the recording that is
+    active at the call, and are safe when it returns. It can be kept for as long as you like, called by any thread, and
+    goes on working in forked children. It cannot be pickled: a spawned process makes its own.
+
+    Parameters
+    ----------
+    entity_path
+        Where in the entity hierarchy, as for `log`.
+    recording
+        By default whichever is active when a number is logged.
+
+    Returns
+    -------
+    Callable
+        Takes a `float`, an `int`, one of numpy's numbers, or whatever else `Scalars` takes.
+
+    Raises
+    ------
+    TypeError
+        If the path is neither a string nor a list.
+
+    Examples
+    --------
+    >>> import rerun_mp as rr
+    >>> loss = rr.series("train/loss")
+    >>> for step in range(3):
+    ...     rr.set_time("step", sequence=step)
+    ...     loss(0.5**step)
+    """
+    path = entity_path if type(entity_path) is str else canonical_entity_path(entity_path).decode()
+    own = lanes
+    if recording is not None:
+        state = None if is_foreign(recording) else recording.state
+        own = Lanes() if state is None else state.lanes  # new ones are never opened
+
+    def log_number(number: Any) -> None:
+        """Log a number. See `rerun_mp.series`."""
+        lane = own.lane
+        if lane.version == active.version:
+            try:
+                if type(number) is float:
+                    if lane.tables[float](path, number, lane.times):
+                        return
+                elif type(number) in EXACT and lane.tables[float](path, float(number), lane.times):
+                    return
+            except (KeyError, OverflowError):
+                pass  # no table is open yet, or the number is for rerun to refuse
+        log(path, Scalars(number), recording=recording)
+
+    return log_number

@@ -1,0 +1,1 @@
+"""From the ring's bytes to chunks."""

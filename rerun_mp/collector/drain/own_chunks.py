@@ -1,0 +1,88 @@
+"""Chunks of rows that the collector itself logs: when a recording began, what was dropped, who was killed, its figures.
+
+Made here so that `init` need not load pyarrow. What says the same again has the same ids, if it is given the same
+identity and time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from typing import Any
+
+import pyarrow as pa
+
+from rerun_mp.collector.drain.frame_chunks import ROW_ID_FIELD, SORBET_VERSION, ChunkBatch
+from rerun_mp.encoding.frames import RecordingKey
+
+__all__ = ["number_chunk", "start_time_chunk", "text_chunk"]
+
+PROPERTIES = "/__properties"
+
+
+def start_time_chunk(recording: RecordingKey, start_time_ns: int) -> ChunkBatch:
+    """Return the property that every recording of rerun's begins with: the same chunk whenever it is made."""
+    identity = hashlib.blake2b("\0".join((*recording, PROPERTIES)).encode(), digest_size=8).digest()
+    field = _component("RecordingInfo", "start_time", "Timestamp", pa.int64())
+    return _chunk(recording, PROPERTIES, {field: [start_time_ns]}, identity, start_time_ns, log_time_ns=None)
+
+
+def text_chunk(
+    recording: RecordingKey,
+    entity_path: str,
+    level: str,
+    lines: list[str],
+    identity: bytes | None = None,
+    time_ns: int | None = None,
+) -> ChunkBatch:
+    """Return rows of text, logged now. Their ids are made of these eight bytes and this time, or new ones."""
+    now = time.time_ns()
+    columns = {
+        _component("TextLog", "level", "TextLogLevel", pa.string()): [level] * len(lines),
+        _component("TextLog", "text", "Text", pa.string()): lines,
+    }
+    return _chunk(recording, entity_path, columns, identity or os.urandom(8), time_ns or now, log_time_ns=now)
+
+
+def number_chunk(recording: RecordingKey, entity_path: str, value: float) -> ChunkBatch:
+    """Return a row with a number, logged now."""
+    now = time.time_ns()
+    field = _component("Scalars", "scalars", "Scalar", pa.float64())
+    return _chunk(recording, entity_path, {field: [value]}, os.urandom(8), now, log_time_ns=now)
+
+
+def _chunk(
+    recording: RecordingKey,
+    entity_path: str,
+    columns: dict[Any, list[Any]],
+    identity: bytes,
+    time_ns: int,
+    *,
+    log_time_ns: int | None,
+) -> ChunkBatch:
+    rows = len(next(iter(columns.values())))
+    first = int.from_bytes(identity, "little") >> 2
+    ids = [time_ns.to_bytes(8, "big") + (first + number).to_bytes(8, "big") for number in range(rows)]
+    fields: list[Any] = [ROW_ID_FIELD]
+    arrays: list[Any] = [pa.array(ids, pa.binary(16))]
+    if log_time_ns is not None:
+        index = {"rerun:kind": "index", "rerun:index_name": "log_time"}
+        fields.append(pa.field("log_time", pa.timestamp("ns"), metadata=index))
+        arrays.append(pa.array([log_time_ns] * rows, pa.timestamp("ns")))
+    fields += columns
+    arrays += [pa.array([[value] for value in values], field.type) for field, values in columns.items()]
+    chunk_id = f"chunk_{time_ns:016X}{identity.hex()}"
+    metadata = {"sorbet:version": SORBET_VERSION, "rerun:entity_path": entity_path, "rerun:id": chunk_id}
+    batch = pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields, metadata=metadata))
+    return ChunkBatch(recording, entity_path, chunk_id, batch, batch.nbytes)
+
+
+def _component(archetype: str, name: str, component_type: str, kind: Any) -> Any:
+    metadata = {
+        "rerun:kind": "data",
+        "rerun:component": f"{archetype}:{name}",
+        "rerun:archetype": f"rerun.archetypes.{archetype}",
+        "rerun:component_type": f"rerun.components.{component_type}",
+    }
+    return pa.field(f"{archetype}:{name}", pa.list_(kind), metadata=metadata)

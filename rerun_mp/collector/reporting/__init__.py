@@ -1,0 +1,1 @@
+"""Who lives, who died, and what is said of it in the recording."""

@@ -1,0 +1,1 @@
+"""Code that says `import rerun`, and names of old releases."""

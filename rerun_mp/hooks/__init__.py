@@ -1,0 +1,1 @@
+"""What must happen when something is loaded, forked or called wrongly."""

@@ -1,0 +1,248 @@
+"""Strict mode, and what becomes of a wrong call: an exception if strict, else a warning that names the call.
+
+The rules are those of `rerun.error_utils`, and so is the state: from the moment that rerun is loaded, its strict mode
+and its thread-local context are the ones used here, so that `rr.log(..., strict=True)` holds inside rerun's
+constructors too, and a warning of theirs inside a call of ours is issued where the user called us.
+
+A warning appears at the user's own line, through `warnings`, and in the recording, as a `TextLog` under `__warnings`.
+Each thread has its own context; the forking thread's is inherited by a forked child.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import warnings
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from rerun_mp.errors import RingFullError
+from rerun_mp.hooks import when_loaded as imports
+from rerun_mp.hooks.when_loaded import when_loaded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType, ModuleType
+
+    from rerun_mp.api.recording import RecordingStream
+
+__all__ = ["at_users_line", "refuse", "set_strict_mode", "strict_mode", "warn", "warn_or_raise", "warns_unless_strict"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _mode_of_environment() -> bool:
+    text = os.environ.get("RERUN_STRICT", "0").lower()
+    if text not in ("0", "false", "off", "no", "1", "true", "on", "yes"):
+        print(f"Expected RERUN_STRICT to be one of 0/1 false/true off/on no/yes, found {text}", file=sys.stderr)
+    return text in ("1", "true", "on", "yes")
+
+
+_context_before_rerun = threading.local()
+_mode_before_rerun = _mode_of_environment()
+_was_set = False
+_error_utils: ModuleType | None = None
+
+
+def _adopt(error_utils: ModuleType) -> None:
+    global _error_utils
+    _error_utils = error_utils
+    if _was_set:
+        error_utils.set_strict_mode(_mode_before_rerun)
+    if not imports.leaves_rerun_alone:
+        # Rerun's modules take it from there when they are loaded, which is after this.
+        error_utils._send_warning_or_raise = partial(_warn_or_raise, error_utils._send_warning_or_raise)  # type: ignore[attr-defined]
+
+
+def _warn_or_raise(
+    theirs: Callable[..., None],
+    message: str,
+    depth_to_user_code: int = 1,
+    *,
+    recording: RecordingStream | None = None,
+    exception_type: type[Exception] = ValueError,
+    warning_type: type[Warning] | None = None,
+) -> None:
+    """Do what rerun's function of that name does; the warning appears at the user's line, not in rerun's code."""
+    from rerun_mp.api.active import active_state, is_foreign
+
+    if is_foreign(recording) or (recording is None and active_state() is None):
+        kinds: dict[str, Any] = {} if warning_type is None else {"warning_type": warning_type}
+        theirs(message, depth_to_user_code + 1, recording=recording, exception_type=exception_type, **kinds)
+    elif strict_mode():
+        raise exception_type(message)
+    else:
+        # What is logged says where in rerun's code it was, as rerun has it.
+        stack = _error_utils._build_warning_context_string(skip_first=depth_to_user_code + 1)  # type: ignore[union-attr]
+        warn(message, recording, category=warning_type, stack=stack)
+
+
+def strict_mode() -> bool:
+    """Return whether wrong calls raise (strict) or warn, here and now.
+
+    The default is False, or what the environment variable RERUN_STRICT says.
+    """
+    if _error_utils is not None:
+        return bool(_error_utils.strict_mode())
+    override = getattr(_context_before_rerun, "strict_mode", None)
+    return _mode_before_rerun if override is None else bool(override)
+
+
+def set_strict_mode(mode: bool) -> None:
+    """Turn strict mode on or off for this process, in rerun too.
+
+    Examples
+    --------
+    >>> import rerun_mp as rr
+    >>> rr.set_strict_mode(True)
+    >>> rr.strict_mode()
+    True
+    >>> rr.set_strict_mode(False)
+    """
+    global _mode_before_rerun, _was_set
+    _mode_before_rerun, _was_set = mode, True
+    if _error_utils is not None:
+        _error_utils.set_strict_mode(mode)
+
+
+def warns_unless_strict(function: Callable[P, R]) -> Callable[P, R | None]:
+    """Decorate a function whose wrong calls raise in strict mode and otherwise warn and return None.
+
+    A keyword argument `strict` of the call overrides the mode for its duration. Warnings of nested calls are issued
+    when the outermost one returns. A full ring is no wrong call: `RingFullError` is raised in either mode.
+    """
+    name = function.__qualname__.lstrip("_")
+
+    @wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R | None:
+        context = _context()
+        outer_mode = getattr(context, "strict_mode", None)
+        outer_depth = getattr(context, "depth", None)
+        context.depth = (outer_depth or 0) + 1
+        if "strict" in kwargs:
+            context.strict_mode = kwargs["strict"]
+        try:
+            return function(*args, **kwargs)
+        except RingFullError:
+            raise
+        except Exception as error:
+            if strict_mode():
+                raise
+            _pending(context).append(f"{name}: {type(error).__name__}({error})")
+            return None
+        finally:
+            context.depth = outer_depth
+            context.strict_mode = outer_mode
+            if not outer_depth and _pending(context):
+                _issue(context, kwargs.get("recording"))
+
+    return wrapper
+
+
+def at_users_line(constructor: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call a constructor of rerun's. What it warns of is issued where the user called us, not where we called it."""
+    context = _context()
+    outer_depth = getattr(context, "depth", None)
+    context.depth = (outer_depth or 0) + 1
+    try:
+        return constructor(*args, **kwargs)
+    finally:
+        context.depth = outer_depth
+        if not outer_depth and _pending(context):
+            _issue(context, None)
+
+
+def warn_or_raise(message: str, recording: RecordingStream | None = None) -> None:
+    """Warn of a problem after which the call goes on; in strict mode raise a `ValueError` instead."""
+    if strict_mode():
+        raise ValueError(message)
+    warn(message, recording)
+
+
+def refuse(call: str, error: Exception, recording: RecordingStream | None = None) -> None:
+    """Raise `error` in strict mode; otherwise warn of it, naming the call."""
+    if strict_mode():
+        raise error
+    warn(f"{call}: {type(error).__name__}({error})", recording)
+
+
+def warn(
+    message: str,
+    recording: RecordingStream | None = None,
+    *,
+    category: type[Warning] | None = None,
+    stack: str | None = None,
+) -> None:
+    """Issue rerun's warning, or one of a category, at the user's line, and log it to `__warnings`, with a stack."""
+    frames = list(_user_frames())
+    level = _level_of(frames[0]) if frames else 2
+    warnings.warn(message, category=category or _category(), stacklevel=level)
+    context = _context()
+    if getattr(context, "sending_warning", False):
+        return
+    context.sending_warning = True
+    try:
+        from rerun_mp.api.log import log_warning
+
+        if stack is None:
+            stack = "\n".join(
+                f'File "{frame.f_code.co_filename}", line {frame.f_lineno}, in {frame.f_code.co_name}'
+                for frame in frames
+            )
+        log_warning(f"{message}\n{stack}", recording)
+    finally:
+        context.sending_warning = False
+
+
+def _context() -> Any:
+    return _context_before_rerun if _error_utils is None else _error_utils._rerun_exception_ctx
+
+
+def _pending(context: Any) -> list[str]:
+    pending: list[str] | None = getattr(context, "pending_warnings", None)
+    if pending is None:
+        pending = context.pending_warnings = []
+    return pending
+
+
+def _issue(context: Any, recording: Any) -> None:
+    messages, context.pending_warnings = _pending(context), []
+    for message in messages:
+        warn(message, recording)
+
+
+def _category() -> type[Warning]:
+    try:
+        from rerun.error_utils import RerunWarning
+    except (ImportError, OSError):  # the interpreter is shutting down, or may open no file
+        return RuntimeWarning
+    return RerunWarning
+
+
+def _user_frames() -> Iterator[FrameType]:
+    """Yield the frames from the user's call on outwards."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and _is_library(frame):
+        frame = frame.f_back
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _is_library(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in ("rerun_mp", "rerun")
+
+
+def _level_of(wanted: FrameType) -> int:
+    """Return what `warnings.warn`, called by our caller, must be told to point at `wanted`."""
+    level = 1
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame is not wanted:
+        level += 1
+        frame = frame.f_back
+    return level
+
+
+when_loaded("rerun.error_utils", _adopt)

@@ -1,0 +1,1 @@
+"""Sessions seen from outside."""

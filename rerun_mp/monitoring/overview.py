@@ -1,0 +1,250 @@
+"""What can be seen of this user's sessions from outside: who logs how much, who collects, how full the ring is.
+
+For `rerun-mp status`, `top` and `stop`. A session is looked at through a private view of its segment, so that nothing
+done here can change it, and it need not be alive: of a dead collector's session everything is still said, the rows that
+wait in the ring too, which are counted with the collector's own code.
+
+Any process of the user may call; what is read while others write is of one moment as far as one word goes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from rerun_mp.errors import RerunMpError
+from rerun_mp.session.accounts import Account, SinkStatus, read_accounts, read_sinks, totals
+from rerun_mp.session.session import read_config
+from rerun_mp.shm import leases, segment
+from rerun_mp.shm.layout import Header, Lock, SessionState, SlotState
+from rerun_mp.shm.survey import survey
+
+if TYPE_CHECKING:
+    from rerun_mp.shm.segment import Segment
+
+__all__ = ["Collector", "Process", "SessionView", "look", "look_at"]
+
+MAX_LOOKS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process of a session, as far as it has logged: a producer."""
+
+    pid: int
+    name: str
+    is_live: bool
+    started_ns: int
+    """Nanoseconds since the epoch."""
+    logged: int
+    """Rows of all calls that have returned, but those that were refused."""
+    delivered: int
+    """Rows that are in a store: a file, or the spool."""
+    waiting: int
+    """Rows that are in the ring and in no store yet."""
+    dropped: int
+    refused: int
+    """Rows whose call raised `RingFullError`."""
+    blocked_secs: float
+    """How long calls have waited for space."""
+
+    @classmethod
+    def of(cls, account: Account, waiting: int) -> Process:
+        """Return what an account says."""
+        return cls(
+            account.pid,
+            account.name,
+            account.is_live,
+            account.started_ns,
+            account.logged + waiting,
+            account.delivered,
+            waiting,
+            account.dropped,
+            account.refused,
+            account.blocked_ns / 1e9,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """The two processes that empty the ring. Whether they live their locks say, not their process ids."""
+
+    guard_pid: int
+    worker_pid: int
+    is_guard_live: bool
+    is_worker_live: bool
+    lives: int
+    """How many workers the session has had."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionView:
+    """One session at one moment."""
+
+    name: str
+    """The beginning of its nonce, by which its directories are called too."""
+    state: Literal["live", "no collector", "ending", "left"]
+    """Left: nobody lives in it, `rerun-mp recover` brings its rows into their files."""
+    segment_path: str
+    ending_path: str
+    """Where the segment lies from when the session's last process has gone until its files are complete."""
+    runtime_directory: str
+    created_ns: int
+    taken_ns: int
+    """When this was read, nanoseconds since the epoch."""
+    slots: int
+    used_slots: int
+    """Slots that something is in, or that a process holds open."""
+    slot_bytes: int
+    collector: Collector
+    processes: tuple[Process, ...]
+    """In the order of their start."""
+    participants: tuple[int, ...]
+    """Ids of all processes that have joined, whether they have logged or not."""
+    recordings: tuple[tuple[str, str], ...]
+    """(application id, recording id) each."""
+    sinks: tuple[SinkStatus, ...]
+    dropped: dict[str, int]
+    """Rows by reason: policy, damage, spool, write."""
+
+    @property
+    def logged(self) -> int:
+        """Rows of all processes."""
+        return sum(process.logged for process in self.processes)
+
+    @property
+    def delivered(self) -> int:
+        """Rows that are in a store."""
+        return sum(process.delivered for process in self.processes)
+
+    @property
+    def waiting(self) -> int:
+        """Rows in the ring."""
+        return sum(process.waiting for process in self.processes)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `--json` prints of it."""
+        found = asdict(self)
+        found["sinks"] = [sink._asdict() for sink in self.sinks]
+        return {**found, "logged": self.logged, "delivered": self.delivered, "waiting": self.waiting}
+
+
+def look() -> tuple[list[SessionView], list[str]]:
+    """Return all sessions of this user, the oldest first, and why others of theirs cannot be read."""
+    found, problems = survey()
+    views = []
+    for one in found:
+        try:
+            view = look_at(one.path)
+        except (RerunMpError, OSError) as error:
+            problems.append(f"{one.path}: {error}")
+            continue
+        if view is not None:
+            views.append(view)
+    return sorted(views, key=lambda view: view.created_ns), problems
+
+
+def look_at(path: str) -> SessionView | None:
+    """Return what can be seen of the session whose segment is at `path`; None if it has ended meanwhile.
+
+    Raises
+    ------
+    RerunMpError, OSError
+        If it cannot be read.
+    """
+    joined = segment.attach(path, participate=False, shared=False)
+    if joined is None:
+        return None
+    words = joined.ring.words
+    locks = _locks(path)
+    if locks is None:
+        return None
+    collector = Collector(
+        words[Header.GUARD_PID],
+        words[Header.WORKER_PID],
+        locks[Lock.GUARD],
+        locks[Lock.WORKER],
+        words[Header.WORKER_LIVES],
+    )
+    accounts, waiting = _rows(joined)
+    processes = tuple(Process.of(account, waiting[account.index] if account.is_live else 0) for account in accounts)
+    geometry = joined.ring.geometry
+    return SessionView(
+        name=joined.nonce.hex()[:16],
+        state=_state(joined, locks),
+        segment_path=path,
+        ending_path=joined.ending_path,
+        runtime_directory=joined.runtime_directory,
+        created_ns=words[Header.CREATED_NS],
+        taken_ns=time.time_ns(),
+        slots=geometry.slots,
+        used_slots=sum(SlotState.FREE < state & 0xFF < SlotState.UNUSABLE for state in joined.ring.states.tolist()),
+        slot_bytes=geometry.slot_bytes,
+        collector=collector,
+        processes=processes,
+        participants=tuple(  # but for ourselves, who only look
+            _participants(joined.inode, {collector.guard_pid, collector.worker_pid, os.getpid()})
+        ),
+        recordings=tuple(spec.key for spec in read_config(joined).recordings),
+        sinks=read_sinks(joined),
+        dropped={reason.name.lower(): rows for reason, rows in totals(accounts).items()},
+    )
+
+
+def _rows(joined: Segment) -> tuple[list[Account], Counter[int]]:
+    """Return the accounts, and by producer what waits: of one moment, unless sweeps follow each other too closely."""
+    words = joined.ring.words
+    for _ in range(MAX_LOOKS):
+        done = words[Header.SWEEP_DONE]
+        accounts = read_accounts(joined)
+        waiting = _waiting(joined)
+        if words[Header.SWEEP_DONE] == done:
+            break
+    return accounts, waiting
+
+
+def _waiting(joined: Segment) -> Counter[int]:
+    # With numpy and pyarrow, which those who only list sessions do not load.
+    from rerun_mp.collector.drain.sweep import Sweeper
+
+    rows: Counter[int] = Counter()
+    for (producer, _), number in Sweeper(joined).waiting_rows().items():
+        rows[producer] += number
+    return rows
+
+
+def _locks(path: str) -> dict[int, bool] | None:
+    """Return which of the session's bytes are held; None if it has ended."""
+    try:
+        descriptor = segment.open_checked(path)
+    except FileNotFoundError:
+        return None
+    try:
+        bytes_ = (Lock.PARTICIPANTS, Lock.STARTER, Lock.GUARD, Lock.WORKER)
+        return {byte: leases.is_held(descriptor, byte) for byte in bytes_}
+    finally:
+        os.close(descriptor)
+
+
+def _state(joined: Segment, locks: dict[int, bool]) -> Literal["live", "no collector", "ending", "left"]:
+    if not any(locks.values()):
+        return "left"
+    if joined.path == joined.ending_path or joined.ring.words[Header.SESSION_STATE] != SessionState.LIVE:
+        return "ending"
+    return "live" if locks[Lock.WORKER] or locks[Lock.GUARD] or locks[Lock.STARTER] else "no collector"
+
+
+def _participants(inode: int, others: set[int]) -> list[int]:
+    """Return the ids of the processes that have the segment mapped, but for `others`."""
+    found = []
+    for name in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
+        if name.isdigit() and int(name) not in others:
+            # Gone, or another user's.
+            with contextlib.suppress(OSError), open(f"/proc/{name}/maps", encoding="utf-8", errors="replace") as maps:
+                if any(segment.DIRECTORY in line and line.split()[4] == str(inode) for line in maps):
+                    found.append(int(name))
+    return sorted(found)

@@ -1,0 +1,203 @@
+"""The producer's side of a table slot: append a row with a handful of stores and no lock.
+
+Under the interpreter's lock, threads and signal handlers take turns only at calls and backward jumps. From the look at
+the count to the store of the next one there is neither (tests/producer/test_hot_appends.py checks the bytecode of each version), so
+appends of several threads and of handlers that interrupt them never meet, without a mutex. Sealing clears `is_open`
+before it stores the slot's state: who found it set has committed by then.
+
+A forked child finds the table closed: the hook of its session closes it, and after a fork in C the guard's byte is 0.
+Interpreters without that lock use frames only (`is_possible`).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from rerun_mp.encoding.tables import (
+    ENTITY_BYTES,
+    MAX_ENTITIES,
+    Form,
+    Layout,
+    TablePlan,
+    TableShape,
+    pack_head,
+    pack_plan,
+    pack_text,
+    plan_table,
+)
+from rerun_mp.producer.hot_appends import (
+    Append,
+    Columns,
+    append_array,
+    append_levelled_text,
+    append_number,
+    append_packed,
+    append_scalar,
+    append_text,
+)
+from rerun_mp.shm.ring import Ring
+from rerun_mp.shm.writer import SlotWriter
+
+__all__ = ["OpenTable", "TableRow", "is_possible", "plan_for"]
+
+MAX_TIMELINES = 2
+"""Tables with more timelines than that are not made; their rows are frames."""
+
+
+def is_possible() -> bool:
+    """Say whether this interpreter gives the guarantee that tables rest on."""
+    return getattr(sys, "_is_gil_enabled", lambda: True)()
+
+
+class TableRow(NamedTuple):
+    """What one `log` call gives that may go into a table."""
+
+    shape: TableShape
+    name: str
+    """The entity path as the user wrote it."""
+    path: bytes
+    """The same, canonical."""
+    archetype: Any
+    point: dict[str, int]
+    """The thread's times by timeline."""
+
+
+class OpenTable:
+    """A table that this process appends to."""
+
+    __slots__ = ("_plan", "_writer", "append", "append_number", "entities", "is_open", "shape", "slot", "texts")
+
+    def __init__(
+        self,
+        writer: SlotWriter,
+        slot: int,
+        shape: TableShape,
+        plan: TablePlan,
+        alive: memoryview,
+        armed: int,
+        attend: Callable[[], None],
+        former: OpenTable | None,
+    ) -> None:
+        """Write the head of a slot just claimed, and take over the dictionary of the table before it.
+
+        Raises
+        ------
+        ForkedError
+            In a process forked since the producer registered.
+        """
+        self.shape = shape
+        self.slot = slot
+        self.is_open = [1]
+        self._writer = writer
+        self._plan = plan
+        self.entities: dict[str, int] = former.entities if former is not None else {}
+        """Index of each entity path, as the user wrote it, and of each level, with a newline before it."""
+        self.texts: bytearray = former.texts if former is not None else bytearray()
+        """The dictionary's bytes."""
+        writer.fill(slot, 0, pack_head(shape) + pack_plan(plan))
+        writer.fill(slot, plan.entity, bytes(ENTITY_BYTES * plan.capacity))
+        writer.fill(slot, plan.dictionary, bytes(self.texts))
+        self.append, self.append_number = _make_appends(self, writer.ring, plan, alive, armed, attend)
+        """What appends an archetype, and what a bare number, if the table is one of numbers."""
+
+    def add(self, name: str, text: bytes) -> bool:
+        """Give `name` an index that stands for `text`. False: the dictionary is full. Under the producer's mutex."""
+        entry = pack_text(text)
+        begin = self._plan.dictionary + len(self.texts)
+        index = len(self.entities)
+        if index >= MAX_ENTITIES or begin + len(entry) > self._writer.ring.geometry.slot_bytes:
+            return False
+        self._writer.fill(self.slot, begin, entry)
+        self.texts += entry
+        self.entities[name] = index
+        return True
+
+    def retire(self) -> int:
+        """Let nobody append any more, before the slot is sealed. Returns the greatest time of its rows."""
+        self.is_open[0] = 0
+        ring = self._writer.ring
+        begin = ring.geometry.slot_offset(self.slot) + self._plan.clock
+        rows = ring.words[ring.count_word(self.slot)]
+        return _greatest(bytes(ring.memory[begin : begin + 8 * rows]))
+
+    def invalidate(self) -> None:
+        """Let nobody append any more; the slot is the parent's."""
+        self.is_open[0] = 0
+
+    def knows(self, row: TableRow) -> bool:
+        """See to it that the row's entity and level have their indices. False: the dictionary is full."""
+        if row.name not in self.entities and not self.add(row.name, row.path):
+            return False
+        if self.shape.form != Form.LEVELLED_TEXT:
+            return True
+        level: str = row.archetype._level
+        return "\n" + level in self.entities or self.add("\n" + level, level.encode())
+
+    def forget(self) -> None:
+        """Begin with an empty dictionary. Before the first row."""
+        self.entities.clear()
+        self.texts.clear()
+
+
+def _greatest(words: bytes) -> int:
+    """Return the greatest of unsigned 8-byte words; 0 if there are none."""
+    # Of thousands of rows, in the call of one of them: a Python loop would add a twentieth to what each costs.
+    frombuffer = getattr(sys.modules.get("numpy"), "frombuffer", None)
+    if frombuffer is None or not words:
+        return max(memoryview(words).cast("Q"), default=0)
+    return int(frombuffer(words, "<u8").max())
+
+
+@lru_cache(maxsize=256)
+def plan_for(shape: TableShape, slot_bytes: int) -> TablePlan | None:
+    """Return how a slot is divided for `shape`, without row ids; None if such rows are not put into tables here."""
+    if len(shape.timelines) > MAX_TIMELINES or not is_possible():
+        return None
+    return plan_table(shape, len(pack_head(shape)), slot_bytes, 0, 0)
+
+
+def _make_appends(
+    table: OpenTable,
+    ring: Ring,
+    plan: TablePlan,
+    alive: memoryview,
+    armed: int,
+    attend: Callable[[], None],
+) -> tuple[Append, Append | None]:
+    base, memory = ring.geometry.slot_offset(table.slot), ring.memory
+
+    def column(offset: int, size: int, code: str, number: int = 0) -> Any:
+        begin = base + offset + number * size * plan.capacity
+        return memory[begin : begin + size * plan.capacity].cast(code)  # type: ignore[call-overload]
+
+    names = [name for name, _ in table.shape.timelines]
+    columns = Columns(
+        words=ring.words,
+        count_index=ring.count_word(table.slot),
+        capacity=plan.capacity,
+        alive=alive,
+        armed=armed,
+        is_open=table.is_open,
+        entities=table.entities,
+        clock=column(plan.clock, 8, "Q"),
+        entity=column(plan.entity, 2, "H"),
+        times=[column(plan.timelines, 8, "q", number) for number in range(len(names))],
+        names=names,
+        attend=attend,
+    )
+    form = table.shape.form
+    if form == Form.SCALARS:
+        values = column(plan.values, 8, "d")
+        return append_scalar(columns, values), append_number(columns, values)
+    if form == Form.PACKED:
+        layout = Layout(form, table.shape.parts)
+        return append_packed(columns, memory, base + plan.values, layout, table.shape.width), None
+    ends, heap = column(plan.values, 4, "I"), base + plan.heap
+    if form == Form.LEVELLED_TEXT:
+        return append_levelled_text(columns, ends, memory, heap, plan.heap_bytes, column(plan.levels, 2, "H")), None
+    if form == Form.ARRAY:
+        return append_array(columns, ends, memory, heap, plan.heap_bytes), None
+    return append_text(columns, ends, memory, heap, plan.heap_bytes), None

@@ -1,0 +1,114 @@
+"""What a loop over images runs: a row like the one before is composed of bytes that are known, and copied once.
+
+`log` finds a `BlobAppend` in its lane, as it finds the appends of tables. It holds for archetypes of one class, format
+and size, with the same timelines, and does what the long way would do: such calls come seldom and find cold caches,
+so that everything around the copy costs what it touches, not what it computes.
+
+Belongs to one producer. Any thread may call it; the producer's mutex guards what they share.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rerun_mp.encoding.chains import chain_slots
+from rerun_mp.encoding.frames import FrameKind, Rows, pack_rows_head, pack_shape
+from rerun_mp.errors import SessionEndedError
+from rerun_mp.shm.writer import ForkedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rerun_mp.encoding.components import BlobTemplate
+    from rerun_mp.producer.producer import Producer
+
+__all__ = ["BlobAppend", "KnownMessage"]
+
+ID_BYTES = 16
+ID_OFFSET = 16
+"""Where in a ROWS frame the row id stands, behind header, shape and number of rows."""
+MAX_ENTITIES = 1024
+
+
+class KnownMessage(NamedTuple):
+    """All of a message over several slots but its row id, times and blob."""
+
+    slots: int
+    total: int
+    """Bytes of the message."""
+    pack: Callable[..., bytes]
+    """(`before`, time half, counter half, `between`, times ..., `behind`) -> what stands before the blob."""
+    before: bytes
+    between: bytes
+    behind: bytes
+    after: bytes
+    """What stands behind the blob."""
+
+
+class BlobAppend:
+    """Appends archetypes of one class, format and size."""
+
+    __slots__ = ("_format", "_log_time", "_messages", "_names", "_producer", "_size", "_template")
+
+    def __init__(
+        self, producer: Producer, template: BlobTemplate, names: tuple[str, ...], log_time: str, archetype: Any
+    ) -> None:
+        """Append rows like the one of `archetype`; `names` are its timelines, `log_time` the one that is the call's."""
+        self._producer = producer
+        self._template = template
+        self._names = names
+        self._log_time = log_time
+        self._format = archetype._format
+        self._size = len(archetype._buffer)
+        self._messages: dict[str, KnownMessage | bytes] = {}
+        """By the entity's path as the user wrote it; its canonical path, if a slot holds the message."""
+
+    def know(self, name: str, entity_path: bytes) -> None:
+        """Compose the message for an entity: `name` is its path as the user wrote it."""
+        template = self._template
+        size = len(template.before) + template.times.size + len(template.between) + self._size + len(template.after)
+        declaration = pack_shape(template.shape)
+        head, frame = pack_rows_head(FrameKind.ROWS, 0, 1, 0, 0, entity_path, size)
+        before, between = declaration + head[:ID_OFFSET], head[ID_OFFSET + ID_BYTES :] + template.before
+        behind = template.between
+        packed = struct.Struct(f"<{len(before)}s2Q{len(between)}s{len(self._names)}q{len(behind)}s")
+        total = len(declaration) + frame
+        slots = chain_slots(total, self._producer.slot_bytes)
+        message = KnownMessage(slots, total, packed.pack, before, between, behind, template.after)
+        if len(self._messages) >= MAX_ENTITIES:
+            self._messages.clear()
+        self._messages[name] = message if slots > 1 else entity_path
+
+    def append(self, path: str, archetype: Any, point: dict[str, int]) -> bool:
+        """As `appends.Append`.
+
+        Raises
+        ------
+        RingFullError
+            If the ring stayed full for as long as the policy waits.
+        """
+        view = archetype._buffer
+        if archetype._format != self._format or len(view) != self._size:
+            return False
+        message = self._messages[path]
+        log_time = self._log_time
+        times = [point[name] if name != log_time else time.time_ns() for name in self._names]
+        try:
+            if isinstance(message, bytes):
+                return self._append_frame(message, times, view)
+            return self._producer.append_known(message, times, view)
+        except (ForkedError, OSError):
+            if self._producer.is_intact:
+                raise
+            return False
+        except SessionEndedError:
+            return False  # the long way knows whether there is another producer
+
+    def _append_frame(self, entity_path: bytes, times: list[int], view: memoryview) -> bool:
+        shape, before, packed, between, after = self._template
+        head = before + packed.pack(*times) + between
+        size = len(head) + len(view) + len(after)
+        self._producer.append(Rows(shape, entity_path, (head, view, after), size, 1, FrameKind.ROWS))
+        return True  # or dropped, and counted

@@ -1,0 +1,1 @@
+"""This process's part in the session of its process tree."""

@@ -1,0 +1,342 @@
+"""Who logged what: per producer, rows delivered, rows dropped and why, and the time it was blocked. How the sinks are.
+
+`rows logged = rows delivered + rows dropped`, once everything is drained, after whatever fault. Three places say so:
+
+- a living producer's entry in the producers table: what its policy dropped, what was damaged, what the stores have had;
+- the file of those who have ended, in the runtime directory. The collector appends a producer's last words before it
+  frees the entry: if it dies in between it appends them again, and readers keep the last of each (index, generation);
+- the file of what stores have given up after it was delivered to them. Whose those rows are their row ids tell
+  (`Account.first_row`), so nothing about it needs to be kept with the rows. It is replaced by rename.
+
+How each sink is lies in a file of its own, replaced by rename when it has changed, five times a second at most.
+
+The collector's worker writes (`append_account`, `write_store_drops`, `write_sinks`); any participant reads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from enum import IntEnum
+from typing import Literal, NamedTuple
+
+from rerun_mp.session import directories
+from rerun_mp.shm.layout import (
+    MAX_WORD,
+    NAME_BYTES,
+    NAME_OFFSET,
+    PRODUCER_BYTES,
+    Header,
+    ProducerState,
+    ProducerWord,
+)
+from rerun_mp.shm.segment import Segment
+
+__all__ = [
+    "Account",
+    "Reason",
+    "SinkStatus",
+    "Statistics",
+    "StoreDrops",
+    "append_account",
+    "live_account",
+    "publish_totals",
+    "published_totals",
+    "read_accounts",
+    "read_sinks",
+    "totals",
+    "write_sinks",
+    "write_store_drops",
+]
+
+
+SINKS = "sinks.json"
+DROPS = "dropped.json"
+"""The file of what stores have given up."""
+
+
+class Reason(IntEnum):
+    """Why a row was dropped. The number is its word in the header, after `Header.DROPPED`."""
+
+    POLICY = 0
+    DAMAGE = 1
+    SPOOL = 2
+    WRITE = 3
+
+    @property
+    def explanation(self) -> str:
+        """What happened, and what to do."""
+        return EXPLANATIONS[self]
+
+
+EXPLANATIONS = {
+    Reason.POLICY: "the ring was full and the policy is drop (enlarge RERUN_MP_RING_BYTES, or RERUN_MP_POLICY=block)",
+    Reason.DAMAGE: "their bytes in shared memory were damaged (find what writes there)",
+    Reason.SPOOL: "the spool was full (save to a file, or enlarge RERUN_MP_SPOOL_BYTES)",
+    Reason.WRITE: "neither file nor spool could be written (make room on their disks)",
+}
+
+StoreDrops = Mapping[Reason, Mapping[int, int]]
+"""Reason -> first row id's counter of a producer -> rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What one producer, which is one process between two forks, has done; of rows, what has been decided on."""
+
+    index: int
+    generation: int
+    pid: int
+    name: str
+    started_ns: int
+    """Nanoseconds since the epoch."""
+    first_row: int
+    """Counter half of its first row id."""
+    delivered: int
+    """Rows that are in a store: a file, or the spool for viewers and later files."""
+    dropped_by_policy: int
+    """Rows that the `drop` policy dropped, because there was no room."""
+    dropped_by_damage: int
+    """Rows whose bytes in shared memory were not what they claimed to be."""
+    dropped_by_spool_limit: int
+    """Rows that had to give way to later ones in the spool."""
+    dropped_by_write_failure: int
+    """Rows that neither the file nor the spool took."""
+    refused: int
+    """Rows whose call raised `RingFullError`; they do not count as logged."""
+    blocked_ns: int
+    """Nanoseconds that calls have waited for space."""
+    is_live: bool
+
+    @property
+    def dropped(self) -> int:
+        """Rows dropped for whatever reason."""
+        return (
+            self.dropped_by_policy
+            + self.dropped_by_damage
+            + self.dropped_by_spool_limit
+            + self.dropped_by_write_failure
+        )
+
+    @property
+    def logged(self) -> int:
+        """Rows delivered and dropped: once all is drained, those of all calls that returned."""
+        return self.delivered + self.dropped
+
+
+class SinkStatus(NamedTuple):
+    """How one sink of one recording is; see `rerun_mp.statistics`."""
+
+    application_id: str
+    recording_id: str
+    kind: Literal["file", "grpc", "serve"]
+    """A file, somebody's server or viewer, or a server of ours."""
+    target: str
+    """Path or URL."""
+    state: Literal["writing", "diverted", "resting", "connected", "stalled", "retrying", "closed"]
+    """A file is written, or cannot be and its rows go to the spool, or nothing has come for it of late; a viewer takes
+    what it gets, does not for the moment, or is not there, and is tried again and again."""
+    since_ns: int
+    """When it came into that state, nanoseconds since the epoch."""
+    behind_rows: int
+    """Rows that are stored and that it has not got yet; of what is older than some minutes at least one a chunk."""
+    behind_chunks: int
+    """Chunks that it has not got yet."""
+    missed_chunks: int
+    """Chunks that it will never get, because the spool's bound had them dropped before it was there."""
+    failure: str | None
+    """What is wrong, if something is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What all processes of a session have logged; see `rerun_mp.statistics`."""
+
+    producers: tuple[Account, ...] = ()
+    """In the order of their start; one a process, and a new one after each fork."""
+    sinks: tuple[SinkStatus, ...] = ()
+    """As they were a quarter of a second ago at most."""
+
+    @property
+    def delivered(self) -> int:
+        """Rows delivered, of all producers."""
+        return sum(account.delivered for account in self.producers)
+
+    @property
+    def dropped(self) -> int:
+        """Rows dropped, of all producers."""
+        return sum(account.dropped for account in self.producers)
+
+    @property
+    def logged(self) -> int:
+        """Rows delivered and dropped, of all producers."""
+        return self.delivered + self.dropped
+
+
+def live_account(segment: Segment, index: int) -> Account | None:
+    """Return the account of entry `index`, without what stores have given up; None if the entry is free."""
+    ring = segment.ring
+    entry = ring.geometry.producer_word(index)
+    state = ring.words[entry + ProducerWord.STATE]
+    if state & 0xFF != ProducerState.LIVE:
+        return None
+    offset = ring.geometry.producers_offset + index * PRODUCER_BYTES + NAME_OFFSET
+    name = bytes(ring.memory[offset : offset + NAME_BYTES]).rstrip(b"\0").decode("utf-8", "replace")
+    return Account(
+        index=index,
+        generation=state >> 8,
+        pid=ring.words[entry + ProducerWord.PID],
+        name=name,
+        started_ns=ring.words[entry + ProducerWord.STARTED_NS],
+        first_row=ring.words[entry + ProducerWord.FIRST_ROW],
+        delivered=ring.total(index),
+        dropped_by_policy=ring.words[entry + ProducerWord.DROPPED],
+        dropped_by_damage=ring.total(index, ProducerWord.DAMAGE_A),
+        dropped_by_spool_limit=0,
+        dropped_by_write_failure=0,
+        refused=ring.words[entry + ProducerWord.REFUSED],
+        blocked_ns=ring.words[entry + ProducerWord.BLOCKED_NS],
+        is_live=True,
+    )
+
+
+def append_account(segment: Segment, account: Account) -> None:
+    """Append the final account of a producer to the session's file.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    directories.ensure_private(segment.runtime_directory)
+    # A line break before it, too: a collector may have died, or the disk have been full, in the middle of a line.
+    line = ("\n" + json.dumps({**asdict(account), "is_live": False}) + "\n").encode()
+    with open(_ended_path(segment), "ab", buffering=0) as file:
+        if file.write(line) != len(line):
+            raise OSError(errno.ENOSPC, f"no room for an account in {_ended_path(segment)}")
+
+
+def read_accounts(segment: Segment, drops: StoreDrops | None = None) -> list[Account]:
+    """Return the accounts of all producers that the session has had, in the order of their start.
+
+    `drops` is what stores have given up, if the caller knows it better than the file does.
+    """
+    # First the living: who ends meanwhile is found in the file, and counts as it is there.
+    living = (live_account(segment, index) for index in range(segment.ring.geometry.producers))
+    found = {(account.index, account.generation): account for account in living if account is not None}
+    for account in _ended(segment):
+        found[account.index, account.generation] = account
+    if drops is None:
+        drops = read_store_drops(segment)
+    ordered = sorted(found.values(), key=lambda account: account.started_ns)
+    return [_with_drops(account, drops) for account in ordered]
+
+
+def read_store_drops(segment: Segment) -> StoreDrops:
+    """Return what the stores have given up, as `write_store_drops` wrote it."""
+    try:
+        with open(_drops_path(segment), encoding="utf-8") as file:
+            raw = json.load(file)
+    except FileNotFoundError:
+        return {}
+    return {
+        Reason(int(reason)): {int(first): int(rows) for first, rows in owners.items()} for reason, owners in raw.items()
+    }
+
+
+def write_store_drops(segment: Segment, drops: StoreDrops) -> None:
+    """Replace what is said of rows that the stores have given up.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    said = {int(reason): dict(owners) for reason, owners in drops.items()}
+    directories.replace_file(segment.runtime_directory, DROPS, json.dumps(said))
+
+
+def totals(accounts: Iterable[Account]) -> Counter[Reason]:
+    """Return how many rows were dropped for each reason."""
+    found: Counter[Reason] = Counter()
+    for account in accounts:
+        found[Reason.POLICY] += account.dropped_by_policy
+        found[Reason.DAMAGE] += account.dropped_by_damage
+        found[Reason.SPOOL] += account.dropped_by_spool_limit
+        found[Reason.WRITE] += account.dropped_by_write_failure
+    return +found
+
+
+def publish_totals(segment: Segment, dropped: Mapping[Reason, int]) -> None:
+    """Store the totals in the header, where they can be read when the files are gone. By the collector."""
+    for reason in Reason:
+        # Entries that were written over may say anything.
+        segment.ring.words[Header.DROPPED + reason] = min(dropped.get(reason, 0), MAX_WORD)
+
+
+def published_totals(segment: Segment) -> Counter[Reason]:
+    """Return what `publish_totals` stored."""
+    return +Counter({reason: segment.ring.words[Header.DROPPED + reason] for reason in Reason})
+
+
+def _with_drops(account: Account, drops: StoreDrops) -> Account:
+    spool, write = (drops.get(reason, {}).get(account.first_row, 0) for reason in (Reason.SPOOL, Reason.WRITE))
+    refused_by_rerun = drops.get(Reason.DAMAGE, {}).get(account.first_row, 0)
+    if not spool and not write and not refused_by_rerun:
+        return account
+    return replace(
+        account,
+        delivered=account.delivered - spool - write - refused_by_rerun,
+        dropped_by_damage=account.dropped_by_damage + refused_by_rerun,
+        dropped_by_spool_limit=spool,
+        dropped_by_write_failure=write,
+    )
+
+
+def _ended(segment: Segment) -> list[Account]:
+    try:
+        with open(_ended_path(segment), encoding="utf-8") as file:
+            lines = list(file)
+    except FileNotFoundError:
+        # Nobody has ended yet.
+        return []
+    found = []
+    for line in lines:
+        if line.strip():
+            # A line that was cut off is there again, whole.
+            with contextlib.suppress(ValueError):
+                found.append(Account(**json.loads(line)))
+    return found
+
+
+def _ended_path(segment: Segment) -> str:
+    return os.path.join(segment.runtime_directory, "accounts.jsonl")
+
+
+def _drops_path(segment: Segment) -> str:
+    return os.path.join(segment.runtime_directory, DROPS)
+
+
+def write_sinks(segment: Segment, sinks: Sequence[SinkStatus]) -> None:
+    """Replace what is said of the sinks.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    directories.replace_file(segment.runtime_directory, SINKS, json.dumps(sinks))
+
+
+def read_sinks(segment: Segment) -> tuple[SinkStatus, ...]:
+    """Return what was last said of each; nothing, if that is not there yet or cannot be read."""
+    try:
+        with open(os.path.join(segment.runtime_directory, SINKS), encoding="utf-8") as file:
+            return tuple(SinkStatus(*one) for one in json.load(file))
+    except (OSError, ValueError, TypeError):
+        return ()

@@ -1,0 +1,1 @@
+"""Starting viewers and serving the web viewer."""

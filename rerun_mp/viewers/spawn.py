@@ -1,0 +1,217 @@
+"""Viewers of our own making: start one, or find that one is there.
+
+rerun's own way of starting one has it listen on every interface of the machine; ours listens on the loopback interface.
+The viewer is told nothing of the session, so that the session's end does not wait for it, and has its own process
+group; a detached one is also nobody's child. Any thread of any process may call.
+
+How the end of somebody who is not our child is seen: the viewer inherits the writing end of a pipe, which the kernel
+closes with it, whether or not anybody has taken note of its end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import signal
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from rerun_mp.errors import InvalidArgumentError, ViewerError
+from rerun_mp.viewers.http2 import speaks_http2
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["LIFE_DESCRIPTOR", "LOOPBACK", "is_there", "life_pipe", "program", "start"]
+
+LOOPBACK = "127.0.0.1"
+CONNECT_SECS = 1.0
+ANSWER_SECS = 2.0
+START_SECS = 20.0
+"""How long a viewer may take until it listens, at most."""
+LOOK_EVERY = 0.02
+LIFE_DESCRIPTOR = 9
+"""The descriptor on which the viewer holds its end of the pipe."""
+
+
+def is_there(port: int) -> bool:
+    """Return whether a viewer listens on `port` of the loopback interface: something that speaks gRPC's HTTP/2.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is no port.
+    ViewerError
+        If something else listens there.
+    """
+    if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 1 << 16:
+        raise InvalidArgumentError(f"port is {port!r}; give a number from 1 to 65535, such as rerun's own 9876")
+    try:
+        connection = socket.create_connection((LOOPBACK, port), CONNECT_SECS)
+    except OSError:
+        return False
+    with connection:
+        if speaks_http2(connection, ANSWER_SECS):
+            return True
+    raise ViewerError(
+        f"port {port} is in use, and what listens there does not answer as a viewer does. Choose another port, as in "
+        "spawn(port=...), or end that program; if it is a viewer that hangs, end it."
+    )
+
+
+def program(executable_name: str = "rerun", executable_path: str | None = None) -> str:
+    """Return the path of the program to start: the given path; else the `rerun` of rerun-sdk; else what PATH has.
+
+    The native program of rerun-sdk is preferred to the script of the same name on the PATH, which only wraps it.
+    RERUN_CLI_PATH names another one, as for that script.
+
+    Raises
+    ------
+    ViewerError
+        If there is none that can be run.
+    """
+    if executable_path is not None:
+        path = os.fsdecode(executable_path)
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return os.path.abspath(path)
+        raise ViewerError(f"executable_path is {path!r}, and there is no program that this user may run")
+    if executable_name == "rerun":
+        path = os.environ.get("RERUN_CLI_PATH") or _bundled()
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    import shutil
+
+    found = shutil.which(executable_name)
+    if found is None:
+        raise ViewerError(
+            f"there is no viewer program {executable_name!r} on the PATH ({os.environ.get('PATH', '')}). Install "
+            "rerun-sdk, which brings `rerun`, or give spawn(executable_path=...)."
+        )
+    return os.path.abspath(found)
+
+
+def start(executable: str, arguments: Sequence[str], *, port: int, detached: bool) -> bool:
+    """Start a viewer that listens on `port` of the loopback interface, and wait until it does.
+
+    Parameters
+    ----------
+    executable
+        As `program` returns it.
+    arguments
+        What else it is told.
+    port
+        Where it listens. Nobody else should.
+    detached
+        Whether it is nobody's child and has a session of its own, so that neither the terminal's end nor the
+        program's concerns it. Otherwise it is a child of this process, and Ctrl-C ends both.
+
+    Returns
+    -------
+    bool
+        Whether it listens. If not, it has been starting for `START_SECS`, and goes on.
+
+    Raises
+    ------
+    ViewerError
+        If it cannot be started, or ends before it listens.
+    """
+    command = [executable, f"--port={port}", f"--bind={LOOPBACK}", "--expect-data-soon", *arguments]
+    life = _launch(command, detached=detached)
+    try:
+        deadline = time.monotonic() + START_SECS
+        while time.monotonic() < deadline:
+            has_ended = bool(select.select([life], [], [], LOOK_EVERY)[0])
+            if _listens(port):
+                return is_there(port)
+            if has_ended:
+                raise ViewerError(
+                    f"the viewer ended before it listened on port {port}; what it wrote to standard error says why. "
+                    f"It was started as {' '.join(command)}. Without a window it needs a Vulkan adapter (Debian: "
+                    "mesa-vulkan-drivers has one in software)."
+                )
+        return False
+    finally:
+        os.close(life)
+
+
+def life_pipe() -> tuple[int, int]:
+    """Return the ends of a pipe, the writing one out of the way of the numbers that a child's descriptors get.
+
+    Raises
+    ------
+    ViewerError
+        If there are no descriptors left.
+    """
+    reader = writer = -1
+    try:
+        reader, writer = os.pipe()
+        return reader, fcntl.fcntl(writer, fcntl.F_DUPFD_CLOEXEC, LIFE_DESCRIPTOR + 1)
+    except OSError as error:
+        if reader >= 0:
+            os.close(reader)
+        raise ViewerError(f"no viewer can be started: {error.strerror} (errno {error.errno})") from error
+    finally:
+        if writer >= 0:
+            os.close(writer)
+
+
+def _launch(command: list[str], *, detached: bool) -> int:
+    """Start a viewer and return the reading end of the pipe that tells its end."""
+    reader, writer = life_pipe()
+    try:
+        actions = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, writer, LIFE_DESCRIPTOR),
+        ]
+        if detached:
+            # A shell starts it in the background and ends at once.
+            wrapped = ["/bin/sh", "-c", '"$@" &', "sh", *command]
+            intermediate = os.posix_spawn(
+                wrapped[0], wrapped, _environment(), file_actions=actions, setsid=True, setsigmask=[]
+            )
+            # Somebody's SIGCHLD handler may have been quicker.
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(intermediate, 0)
+        else:
+            os.posix_spawn(
+                command[0],
+                command,
+                _environment(),
+                file_actions=actions,
+                setsigmask=[],
+                setsigdef=[signal.SIGINT, signal.SIGQUIT],
+            )
+    except OSError as error:
+        os.close(reader)
+        raise ViewerError(
+            f"the viewer {command[0]} cannot be started: {error.strerror} (errno {error.errno})"
+        ) from error
+    finally:
+        os.close(writer)
+    return reader
+
+
+def _environment() -> dict[str, str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RERUN_MP_")}
+    # It is just a viewer: no questions about analytics.
+    environment["RERUN_APP_ONLY"] = "true"
+    return environment
+
+
+def _bundled() -> str:
+    from importlib.util import find_spec
+
+    spec = find_spec("rerun_cli")
+    origin = spec.origin if spec is not None else None
+    return os.path.join(os.path.dirname(origin), "rerun") if origin else ""
+
+
+def _listens(port: int) -> bool:
+    try:
+        with socket.create_connection((LOOPBACK, port), CONNECT_SECS):
+            return True
+    except OSError:
+        return False

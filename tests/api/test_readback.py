@@ -1,0 +1,275 @@
+"""Sinks that the program reads itself, its standard output, servers of our own, and files that importers read."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+from tests.conftest import RunPython
+from tests.harness.programs import ROOT, wait_until
+from tests.harness.recordings import RERUN_BINARY, rows_of, verify
+from tests.harness.servers import follower, saved_rows
+from tests.harness.viewers import free_port
+
+
+def test_a_recording_in_memory_has_the_rows_of_children_too(run_python: RunPython, tmp_path: Path) -> None:
+    """What has been drained is not there again; what comes afterwards is."""
+    done = run_python(
+        """
+        import os, sys
+        import rerun_mp as rr
+        rr.init("rerun_mp_memory", send_properties=False)
+        rr.log("before", rr.Scalars(1.0))
+        memory = rr.memory_recording()
+        for step in range(5):
+            rr.log("parent", rr.Scalars(float(step)))
+        if os.fork() == 0:
+            rr.log("child", rr.Scalars(1.0))
+            os._exit(0)
+        os.wait()
+        assert memory.num_msgs() >= 3
+        first = memory.drain_as_bytes()
+        assert memory.num_msgs() == 0 and memory.drain_as_bytes() == b""
+        rr.log("later", rr.Scalars(1.0))
+        rr.save(sys.argv[3])
+        rr.log("file", rr.Scalars(1.0))
+        for path, content in zip(sys.argv[1:], (first, memory.drain_as_bytes())):
+            open(path, "wb").write(content)
+        """,
+        *(tmp_path / name for name in ("first", "second", "file.rrd")),
+    )
+    done.check()
+    assert saved_rows(tmp_path / "first") == {"before": 1, "parent": 5, "child": 1}
+    assert saved_rows(tmp_path / "second") == {"later": 1}
+    assert Counter(row.entity_path for row in rows_of(tmp_path / "file.rrd")) == {"file": 1}
+
+
+def test_what_is_read_of_a_stream_is_one_stream(run_python: RunPython, tmp_path: Path) -> None:
+    """Read after read, written one behind the other, it is a recording with each row once."""
+    run_python(
+        """
+        import sys
+        import rerun_mp as rr
+        recording = rr.RecordingStream("rerun_mp_stream", recording_id="r", send_properties=False)
+        stream = recording.binary_stream()
+        with open(sys.argv[1], "wb") as file:
+            for step in range(4):
+                recording.log("scalar", rr.Scalars(float(step)))
+                stream.flush()
+                file.write(stream.read())
+                assert stream.read() is None
+        """,
+        tmp_path / "stream",
+    ).check()
+    done = subprocess.run(
+        [RERUN_BINARY, "rrd", "merge", "-o", tmp_path / "whole.rrd", tmp_path / "stream"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [row.entity_path for row in rows_of(tmp_path / "whole.rrd")] == 4 * ["scalar"]
+
+
+def test_a_callback_gets_everything_up_to_the_programs_end(run_python: RunPython, tmp_path: Path) -> None:
+    """As notebooks ask for it: from the parent and from children, each row once; with another sink it ends."""
+    run_python(
+        """
+        import os, sys, threading
+        import rerun
+        import rerun_mp as rr
+        rr.init("rerun_mp_callback", recording_id="r", send_properties=False)
+        got, file = threading.Event(), open(sys.argv[1], "wb")
+        def callback(content):
+            file.write(content)
+            file.flush()
+            got.set()
+        rr.log("before", rr.Scalars(0.0))
+        rerun.bindings.set_callback_sink(callback, recording=rr.get_data_recording().to_native())
+        assert got.wait(30.0)
+        other = rr.RecordingStream("other", recording_id="o", send_properties=False)
+        parts = []
+        rerun.bindings.set_callback_sink(parts.append, recording=other.to_native())
+        other.log("early", rr.Scalars(1.0))
+        other.save(sys.argv[2])
+        other.log("late", rr.Scalars(1.0))
+        for step in range(100):
+            rr.log("parent", rr.Scalars(step))
+        if os.fork() == 0:
+            for step in range(100):
+                rr.log("child", rr.Scalars(step))
+            os._exit(0)
+        os.wait()
+        """,
+        tmp_path / "stream",
+        tmp_path / "other.rrd",
+    ).check()
+    merged = subprocess.run(
+        [RERUN_BINARY, "rrd", "merge", "-o", tmp_path / "whole.rrd", tmp_path / "stream"], check=False
+    )
+    assert merged.returncode == 0
+    found = Counter(row.entity_path for row in rows_of(tmp_path / "whole.rrd"))
+    assert found == {"before": 1, "parent": 100, "child": 100}
+    assert Counter(row.entity_path for row in rows_of(tmp_path / "other.rrd")) == {"late": 1}
+
+
+PIPED = """
+import sys
+import rerun_mp as rr
+rr.init("rerun_mp_stdout", send_properties=False)
+rr.stdout()
+for step in range(1000):
+    rr.log("scalar", rr.Scalars(float(step)))
+"""
+
+
+def test_standard_output_is_a_complete_recording(run_python: RunPython, tmp_path: Path) -> None:
+    """Redirected into a file, and through a pipe."""
+    (tmp_path / "program.py").write_text(PIPED)
+    run_python(
+        """
+        import subprocess, sys
+        command = [sys.executable, sys.argv[1]]
+        with open(sys.argv[2], "wb") as file:
+            subprocess.run(command, stdout=file, check=True)
+        with open(sys.argv[3], "wb") as file:
+            piped = subprocess.Popen(command, stdout=subprocess.PIPE)
+            subprocess.run(["cat"], stdin=piped.stdout, stdout=file, check=True)
+            assert piped.wait() == 0
+        """,
+        tmp_path / "program.py",
+        tmp_path / "file.rrd",
+        tmp_path / "piped.rrd",
+    ).check()
+    for name in ("file.rrd", "piped.rrd"):
+        verify(tmp_path / name)
+        assert len(rows_of(tmp_path / name)) == 1000
+
+
+SERVING = """
+import os, signal, sys
+import rerun_mp as rr
+from rerun_mp.session import session
+from rerun_mp.shm.layout import Header
+rr.init("rerun_mp_serving", send_properties=False)
+rr.log("before", rr.Scalars(1.0))
+uri = rr.serve_grpc(grpc_port=int(sys.argv[1]))
+assert rr.serve_grpc(grpc_port=int(sys.argv[1])) == uri, "the same one again"
+print(uri, flush=True)
+if os.fork() == 0:
+    for step in range(100):
+        rr.log("child", rr.Scalars(float(step)))
+    os._exit(0)
+os.wait()
+sys.stdin.readline()
+os.kill(session.current().segment.ring.words[Header.WORKER_PID], signal.SIGKILL)
+rr.log("after", rr.Scalars(1.0))
+rr.flush()
+print("killed", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_server_has_everything_for_whoever_comes_and_ends_with_the_session(tmp_path: Path) -> None:
+    """On the loopback interface only; it is there again when its collector has been killed."""
+    port = free_port()
+    (tmp_path / "serving.py").write_text(SERVING)
+    program = subprocess.Popen(
+        [sys.executable, tmp_path / "serving.py", str(port)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    assert program.stdin is not None
+    assert program.stdout is not None
+    try:
+        uri = program.stdout.readline().strip()
+        assert uri == f"rerun+http://127.0.0.1:{port}/proxy"
+        assert not reachable(port), "only loopback"
+        with follower(uri, tmp_path / "first.rrd") as rows:
+            wait_until(lambda: rows() == {"before": 1, "child": 100}, timeout_secs=30.0, what="the served rows")
+        program.stdin.write("\n")
+        program.stdin.flush()
+        assert program.stdout.readline() == "killed\n"
+
+        def is_served() -> bool:
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", port)) == 0
+
+        wait_until(is_served, timeout_secs=30.0, what="the next server")
+        with follower(uri, tmp_path / "second.rrd") as rows:
+            wait_until(
+                lambda: rows() == {"before": 1, "child": 100, "after": 1}, timeout_secs=30.0, what="the served rows"
+            )
+        program.stdin.close()
+        assert program.wait(30.0) == 0
+        wait_until(lambda: not is_served(), timeout_secs=30.0, what="the server's end")
+    finally:
+        program.kill()
+        program.wait()
+        program.stdout.close()
+
+
+def reachable(port: int) -> bool:
+    """Say whether another address of this machine's leads there."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.2", port)) == 0
+
+
+def test_a_port_that_is_taken_is_refused(run_python: RunPython) -> None:
+    run_python(
+        """
+        import socket
+        import rerun_mp as rr
+        rr.init("rerun_mp_serving")
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            try:
+                rr.serve_grpc(grpc_port=taken.getsockname()[1])
+            except rr.ResourceError as error:
+                assert "choose another port" in str(error), error
+            else:
+                raise AssertionError("somebody else listens there")
+        assert rr.serve_grpc(grpc_port=0).startswith("rerun+http://127.0.0.1:")
+        """
+    ).check()
+
+
+def test_files_are_read_by_reruns_importers_into_the_recording(run_python: RunPython, tmp_path: Path) -> None:
+    """From a path and from contents, in a forked child, with prefix and static; an .rrd with all its rows."""
+    (tmp_path / "notes.md").write_text("# Notes")
+    path = tmp_path / "out.rrd"
+    run_python(
+        """
+        import os, sys
+        import rerun
+        import rerun_mp as rr
+        directory = sys.argv[2]
+        other = rerun.RecordingStream("other", send_properties=False)
+        other.save(f"{directory}/other.rrd")
+        for step in range(2000):
+            other.set_time("step", sequence=step)
+            other.log("stored", rerun.Scalars(float(step)))
+        other.disconnect()
+        rr.init("rerun_mp_files")
+        rr.save(sys.argv[1])
+        if os.fork() == 0:
+            rr.log_file_from_path(f"{directory}/notes.md", entity_path_prefix="here")
+            rr.get_data_recording().log_file_from_path(f"{directory}/other.rrd")
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.wait()[1]) == 0
+        rerun.log_file_from_contents("/x/more.md", b"# More", static=True)
+        """,
+        path,
+        tmp_path,
+    ).check()
+    verify(path)
+    found = Counter(row.entity_path.rpartition("/")[2] for row in rows_of(path))
+    assert found == {"notes.md": 1, "stored": 2000, "more.md": 1}
+    (static,) = [row for row in rows_of(path) if row.entity_path.endswith("more.md")]
+    assert static.times == {}

@@ -1,0 +1,258 @@
+"""Tables, from the append to the chunk: what was logged is what a reader gets, whatever the sweeps cut it into."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from rerun_mp.collector.drain.table_chunks import TakenRows, build_table_chunks, copy_rows
+from rerun_mp.encoding.frames import RecordingKey
+from rerun_mp.encoding.tables import Form, Layout, Part, TableShape, pack_head, pack_plan, plan_table, unpack_head
+from rerun_mp.errors import CorruptionError
+from rerun_mp.producer.open_table import OpenTable, TableRow, plan_for
+from rerun_mp.shm.layout import Geometry, Kind
+from rerun_mp.shm.ring import Ring
+from tests.shm.bench_ring import always, claim_one, make_ring, make_writer
+
+GEOMETRY = Geometry(slot_bytes=16384, slots=4, producers=4)
+NONCE = bytes(16)
+
+
+class Fast:
+    """Stands for an archetype of fixed layout: what appends read are these attributes."""
+
+    _block: Any
+    _buffer: Any
+
+    def __init__(self, **slots: Any) -> None:
+        self.__dict__.update(slots)
+
+
+def table_of(
+    ring: Ring, form: Form, rows: list[tuple[str, Fast, int]], parts: tuple[Part, ...] = ()
+) -> tuple[OpenTable, TableShape]:
+    """Return a table to which (entity, archetype, step) rows were appended."""
+    writer, alive = make_writer(ring)
+    slot = claim_one(writer, Kind.TABLE, 0, always, always)
+    assert slot is not None
+    shape = TableShape(RecordingKey("app", "rec"), form, parts, True, (("step", "sequence"),))
+    plan = plan_for(shape, GEOMETRY.slot_bytes)
+    assert plan is not None
+    plan = plan._replace(first_counter=1000, least_time=5)
+    table = OpenTable(writer, slot, shape, plan, memoryview(alive), 0, lambda: None, None)
+    for name, archetype, step in rows:
+        assert table.knows(TableRow(shape, name, b"/" + name.encode(), archetype, {}))
+        assert table.append(name, archetype, {"step": step})
+    return table, shape
+
+
+def take(ring: Ring, table: OpenTable, start: int, stop: int, paths: list[str]) -> TakenRows:
+    """Copy rows as a sweep does."""
+    at = GEOMETRY.slot_offset(table.slot)
+    head = memoryview(bytes(ring.memory[at : at + 4096]))
+    shape, plan = unpack_head(head, GEOMETRY.slot_bytes)
+    rows = (table.slot, 1, start, stop)
+    return copy_rows(ring.memory, at, GEOMETRY.slot_bytes, shape, plan, rows, paths)
+
+
+def read(chunks: list[Any], component: str) -> dict[str, list[tuple[int, Any]]]:
+    """Return (step, value) of each entity's rows, in the order of the row ids."""
+    found: dict[str, list[tuple[int, Any]]] = {}
+    for chunk in chunks:
+        assert chunk.batch.column(0).to_pylist() == sorted(chunk.batch.column(0).to_pylist())
+        chunk.batch.validate(full=True)
+        steps = chunk.batch.column("step").to_pylist()
+        values = chunk.batch.column(component).to_pylist()
+        found.setdefault(chunk.entity_path, []).extend(zip(steps, values, strict=True))
+    return found
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abc"), st.floats(allow_nan=False), st.integers(-(2**63) + 1, 2**63 - 1)),
+        min_size=1,
+        max_size=40,
+    ),
+    st.data(),
+)
+def test_numbers_come_back_whatever_the_sweeps(rows: list[tuple[str, float, int]], data: st.DataObject) -> None:
+    """However sweeps cut a table, each entity's rows come back in order, with ids of their own."""
+    ring = make_ring(GEOMETRY)
+    table, _ = table_of(ring, Form.SCALARS, [(name, Fast(_value=value), step) for name, value, step in rows])
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(rows)), max_size=4)) | {len(rows)})
+    chunks, start, paths = [], 0, []  # type: ignore[var-annotated]
+    for stop in cuts:
+        chunks += build_table_chunks([take(ring, table, start, stop, paths)], nonce=NONCE).chunks
+        start = stop
+    expected: dict[str, list[tuple[int, Any]]] = {}
+    for name, value, step in rows:
+        expected.setdefault("/" + name, []).append((step, [value]))
+    assert read(chunks, "Scalars:scalars") == expected
+    ids = [row_id for chunk in chunks for row_id in chunk.batch.column(0).to_pylist()]
+    assert len(set(ids)) == len(rows)
+
+
+@given(
+    st.lists(st.tuples(st.text(max_size=30), st.sampled_from(["INFO", "WARN", "Ü"])), min_size=1, max_size=20),
+    st.booleans(),
+)
+def test_texts_come_back(rows: list[tuple[str, str]], levelled: bool) -> None:
+    """Texts of any length and script come back, with their levels if they have any."""
+    rows = [(text.encode("utf-8", "replace").decode(), level) for text, level in rows]
+    ring = make_ring(GEOMETRY)
+    form = Form.LEVELLED_TEXT if levelled else Form.TEXT
+    levels = [level if levelled else None for _, level in rows]
+    logged = [
+        ("a", Fast(_text=text, _level=level), n) for n, ((text, _), level) in enumerate(zip(rows, levels, strict=True))
+    ]
+    table, _ = table_of(ring, form, logged)
+    paths: list[str] = []
+    half = len(rows) // 2
+    ranges = [(0, half), (half, len(rows))] if half else [(0, len(rows))]
+    chunks = []
+    for start, stop in ranges:
+        chunks += build_table_chunks([take(ring, table, start, stop, paths)], nonce=NONCE).chunks
+    assert read(chunks, "TextLog:text") == {"/a": [(n, [text]) for n, (text, _) in enumerate(rows)]}
+    if levelled:
+        assert read(chunks, "TextLog:level") == {"/a": [(n, [level]) for n, (_, level) in enumerate(rows)]}
+
+
+@pytest.mark.parametrize("sizes", [(5, 1, 9, 2, 30), (6, 6, 6, 6, 6)])
+def test_arrays_come_back(sizes: tuple[int, ...]) -> None:
+    """Rows of one table may have any number of points, but none may end within a point."""
+    ring = make_ring(GEOMETRY)
+    blocks = [np.arange(n, 4 * n, dtype=np.float32).reshape(n, 3) for n in sizes]
+    parts = (Part("Points3D", "positions", "Position3D", "f4", 3, 4),)
+    rows = [("pq"[n % 2], Fast(_buffer=block.data.cast("B")), n) for n, block in enumerate(blocks)]
+    table, _ = table_of(ring, Form.ARRAY, rows, parts)
+    built = build_table_chunks([take(ring, table, 0, 2, []), take(ring, table, 2, 5, [])], nonce=NONCE)
+    assert built.good_rows == {table.slot: 3}  # the last one's: a sweep takes a slot once
+    assert read(built.chunks, "Points3D:positions") == {
+        "/" + name: [(n, blocks[n].tolist()) for n in range(5) if "pq"[n % 2] == name] for name in "pq"
+    }
+    table, _ = table_of(ring, Form.ARRAY, [("p", Fast(_buffer=memoryview(bytes(16))), 0)], parts)
+    with pytest.raises(CorruptionError, match="within an instance"):
+        take(ring, table, 0, 1, [])
+
+
+PARTS = (
+    Part("Anything", "numbers", "Number", "u1", 0, 3),
+    Part("Anything", "pairs", "Pair", "f4", 2, 2),
+)
+PACKED = Layout(Form.PACKED, PARTS)
+
+
+def test_packed_parts_come_back() -> None:
+    """Each part of a block is a component, wherever in the block it lies."""
+    ring = make_ring(GEOMETRY)
+    rows = [("p", Fast(_layout=PACKED, _block=struct.pack("<3B4f", n, 2, 3, n, 0.5, 1, -1)), n) for n in range(5)]
+    table, _ = table_of(ring, Form.PACKED, rows, PARTS)
+    assert not table.append("p", Fast(_layout=Layout(Form.PACKED, PARTS[:1]), _block=bytes(3)), {"step": 0})
+    chunks = build_table_chunks([take(ring, table, 0, 2, []), take(ring, table, 2, 5, [])], nonce=NONCE).chunks
+    assert read(chunks, "Anything:numbers") == {"/p": [(n, [n, 2, 3]) for n in range(5)]}
+    assert read(chunks, "Anything:pairs") == {"/p": [(n, [[n, 0.5], [1, -1]]) for n in range(5)]}
+    metadata = chunks[0].batch.schema.field("Anything:pairs").metadata
+    assert metadata[b"rerun:component_type"] == b"rerun.components.Pair"
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (),
+        PARTS[:1] * 2,
+        (PARTS[0]._replace(size=-1),),
+        (PARTS[0]._replace(size=1 << 16),),
+        (PARTS[0]._replace(instances=0),),
+        (PARTS[0]._replace(instances=1 << 40),),
+        (PARTS[0]._replace(field="no name"),),
+        (PARTS[0]._replace(archetype=""),),
+    ],
+)
+def test_parts_that_cannot_be_are_noticed(parts: tuple[Part, ...]) -> None:
+    shape = TableShape(RecordingKey("app", "rec"), Form.PACKED, parts, True, ())
+    plan = plan_table(shape._replace(parts=PARTS), len(pack_head(shape)), GEOMETRY.slot_bytes, 0, 0)
+    assert plan is not None
+    with pytest.raises(CorruptionError):
+        unpack_head(memoryview(pack_head(shape) + pack_plan(plan)), GEOMETRY.slot_bytes)
+
+
+def test_a_repeated_sweep_makes_the_same_chunks() -> None:
+    """A restarted collector that takes the same ranges makes chunks with the same ids and the same rows."""
+    ring = make_ring(GEOMETRY)
+    rows = [(name, Fast(_value=float(n)), n) for n, name in enumerate("abacab")]
+    one, _ = table_of(ring, Form.SCALARS, rows)
+    other, _ = table_of(ring, Form.SCALARS, rows)
+    taken = [take(ring, one, 0, 6, []), take(ring, other, 0, 6, [])]
+    first = build_table_chunks(taken, nonce=NONCE).chunks
+    again = build_table_chunks(taken[::-1], nonce=NONCE).chunks
+    assert {chunk.chunk_id: chunk.batch for chunk in first} == {chunk.chunk_id: chunk.batch for chunk in again}
+    assert len({chunk.chunk_id for chunk in first}) == 3
+    others = build_table_chunks(taken[:1], nonce=NONCE).chunks
+    assert not {chunk.chunk_id for chunk in first} & {chunk.chunk_id for chunk in others}
+
+
+def test_whatever_identifies_the_rows_is_in_the_chunk_id() -> None:
+    """Hazard 5: entities of one table, two slots or ranges, two segments: of equal ids readers keep only the first."""
+    ring = make_ring(GEOMETRY)
+    # Equal row ids and values, so that nothing but what identifies them differs.
+    rows = [(name, Fast(_value=1.0), 1) for name in "ab"]
+    (one, _), (other, _) = table_of(ring, Form.SCALARS, rows), table_of(ring, Form.SCALARS, rows)
+    first = take(ring, one, 0, 2, [])
+    alike = replace(first, time_half=np.full(2, 7, np.uint64))
+    variants = [
+        build_table_chunks([taken], nonce=nonce).chunks
+        for taken, nonce in (
+            (alike, NONCE),
+            (alike, b"another segment."),
+            (replace(alike, slot=other.slot), NONCE),
+            (replace(alike, epoch=2), NONCE),
+            (replace(alike, start=1, stop=3), NONCE),
+            (replace(alike, shape=alike.shape._replace(recording=RecordingKey("app", "another"))), NONCE),
+            (replace(alike, shape=alike.shape._replace(timelines=(("frame", "sequence"),))), NONCE),
+        )
+    ]
+    ids = [chunk.chunk_id for chunks in variants for chunk in chunks]
+    assert len(ids) == 2 * len(variants)
+    assert len(set(ids)) == len(ids)
+
+
+def test_row_ids_ascend_though_the_clock_steps_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time half of a row id is the running maximum; log_time is what the clock said."""
+    ring = make_ring(GEOMETRY)
+    clocks = iter((100, 50, 200, 150))
+    monkeypatch.setattr("time.time_ns", lambda: next(clocks))
+    table, _ = table_of(ring, Form.SCALARS, [("a", Fast(_value=float(n)), n) for n in range(4)])
+    taken = [take(ring, table, 0, 2, []), take(ring, table, 2, 4, [])]
+    assert np.concatenate([part.time_half for part in taken]).tolist() == [100, 100, 200, 200]
+    assert np.concatenate([part.counter_half for part in taken]).tolist() == [1000, 1001, 1002, 1003]
+    chunk = build_table_chunks(taken[1:], nonce=NONCE).chunks[0]
+    assert chunk.batch.column("log_time").cast("int64").to_pylist() == [200, 150]
+
+
+@example(44, b" ")
+@given(st.integers(0, GEOMETRY.slot_bytes - 1) | st.integers(0, 400), st.binary(min_size=1, max_size=64))
+@pytest.mark.parametrize("form", [Form.LEVELLED_TEXT, Form.ARRAY, Form.PACKED])
+def test_damage_is_noticed_or_harmless(form: Form, at: int, junk: bytes) -> None:
+    """Any bytes anywhere in a slot give rows or a CorruptionError: no crash, and no row beyond the count."""
+    ring = make_ring(GEOMETRY)
+    archetype = Fast(_text="text", _level="INFO", _layout=PACKED)
+    archetype._block = bytes(19)
+    archetype._buffer = np.ones((3, 2), np.float32).data.cast("B")
+    rows = [("ab"[n % 2], archetype, n) for n in range(20)]
+    table, _ = table_of(ring, form, rows, {Form.PACKED: PARTS, Form.ARRAY: PARTS[1:]}.get(form, ()))
+    begin = GEOMETRY.slot_offset(table.slot) + at
+    end = min(begin + len(junk), GEOMETRY.slot_offset(table.slot + 1))
+    ring.memory[begin:end] = junk[: end - begin]
+    try:
+        built = build_table_chunks([take(ring, table, 0, 20, [])], nonce=NONCE)
+    except CorruptionError:
+        return
+    assert sum(chunk.num_rows for chunk in built.chunks) == 20
+    for chunk in built.chunks:
+        chunk.batch.validate(full=True)

@@ -1,0 +1,248 @@
+"""The bridge: what still says `import rerun` logs into the session's recordings, from any process of it."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rerun_mp.compat import bridge
+from tests.conftest import RunPython
+from tests.harness.recordings import rows_of, verify
+
+LIBRARY = """
+import logging
+import rerun
+
+def use(name):
+    rerun.set_time("step", sequence=7)
+    rerun.set_time("elapsed", duration=0.5)
+    rerun.set_time("stamp", timestamp=12.0)
+    rerun.log(f"{name}/scalar", rerun.Scalars(1.0))
+    rerun.log(f"{name}/any", rerun.Points3D([[1, 2, 3]]), rerun.AnyValues(confidence=0.5))
+    rerun.log([name, "static"], rerun.Boxes3D(half_sizes=[[1, 2, 3]]), static=True)
+    rerun.disable_timeline("stamp")
+    rerun.send_columns(
+        f"{name}/columns", [rerun.TimeColumn("step", sequence=[1, 2, 3])], rerun.Scalars.columns(scalars=[1, 2, 3])
+    )
+    logger = logging.getLogger(name)
+    logger.addHandler(rerun.LoggingHandler("logs"))
+    logger.warning("of %s", name)
+    recording = rerun.get_data_recording()
+    recording.log(f"{name}/handle", rerun.TextLog("by rerun's handle"))
+    rerun.reset_time()
+    rerun.log(f"{name}/timeless", rerun.Scalars(2.0))
+"""
+PROGRAM = """
+import multiprocessing, sys
+import library
+import rerun_mp as rr
+
+def main():
+    rr.init("rerun_mp_bridge")
+    rr.save(sys.argv[1])
+    library.use("parent")
+    context = multiprocessing.get_context(sys.argv[2])
+    child = context.Process(target=library.use, args=("child",)) if sys.argv[2] != "spawn" else (
+        context.Process(target=worker)
+    )
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+
+def worker():
+    library.use("child")
+
+if __name__ == "__main__":
+    main()
+"""
+EXPECTED = {"scalar": 1, "any": 1, "static": 1, "columns": 3, "handle": 1, "timeless": 1}
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_a_library_that_knows_only_rerun_logs_into_the_session(
+    method: str, run_python: RunPython, tmp_path: Path
+) -> None:
+    """Whatever process it runs in, its rows are in the session's file, with the times that it set."""
+    (tmp_path / "library.py").write_text(LIBRARY)
+    path = tmp_path / "out.rrd"
+    # A child imports the library alone, as libraries do: only its program knows rerun_mp.
+    program = PROGRAM.replace("import library\n", f"sys.path.insert(0, {str(tmp_path)!r})\nimport library\n")
+    run_python(program, path, method).check()
+    verify(path)
+    rows = rows_of(path)
+    counts = Counter(row.entity_path for row in rows)
+    expected = {f"{who}/{name}": number for who in ("parent", "child") for name, number in EXPECTED.items()}
+    assert counts == expected | {"logs/library": 2}
+    for row in rows:
+        times = {name: row.times[name] for name in row.times if name != "log_time"}
+        name = row.entity_path.partition("/")[2]
+        if name in ("scalar", "any"):
+            assert times == {"step": 7, "elapsed": 500_000_000, "stamp": 12_000_000_000}
+        elif name == "handle":
+            assert times == {"step": 7, "elapsed": 500_000_000}
+        elif name in ("timeless", "static"):
+            assert times == {}
+
+
+def test_what_rerun_sends_about_a_recording_is_sent_from_a_forked_child(run_python: RunPython, tmp_path: Path) -> None:
+    """Name, start time and properties, by our face and by rerun's."""
+    path = tmp_path / "out.rrd"
+    run_python(
+        """
+        import os, sys
+        import rerun
+        import rerun_mp as rr
+        rr.init("rerun_mp_bridge", send_properties=False)
+        rr.save(sys.argv[1])
+        if os.fork() == 0:
+            rr.send_property("situation", rr.TextDocument("by us"))
+            rerun.send_property("weather", rr.TextDocument("by rerun"))
+            rr.send_recording_name("a name")
+            rr.get_data_recording().send_recording_start_time_nanos(12345)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.wait()[1]) == 0
+        """,
+        path,
+    ).check()
+    found = {
+        (row.entity_path, name): value.as_py()
+        for row in rows_of(path, properties=True)
+        for name, value in row.components.items()
+    }
+    assert found == {
+        ("__properties/situation", "TextDocument:text"): ["by us"],
+        ("__properties/weather", "TextDocument:text"): ["by rerun"],
+        ("__properties", "RecordingInfo:name"): ["a name"],
+        ("__properties", "RecordingInfo:start_time"): [12345],
+    }
+
+
+def test_chunks_are_sent_into_a_recording(run_python: RunPython, tmp_path: Path) -> None:
+    """One, several, a lazy stream and those of a store; static ones, too; anything else is refused."""
+    path, other = tmp_path / "out.rrd", tmp_path / "other.rrd"
+    run_python(
+        """
+        import sys
+        import rerun, rerun.chunk
+        import rerun_mp as rr
+        other = rerun.RecordingStream("other", send_properties=False)
+        other.save(sys.argv[2])
+        other.log("stored", rerun.Scalars(3.0))
+        other.log("stored/static", rerun.Scalars(4.0), static=True)
+        other.disconnect()
+        rr.init("rerun_mp_bridge")
+        rr.save(sys.argv[1])
+        times = [rr.TimeColumn("step", sequence=[1, 2])]
+        chunk = rerun.chunk.Chunk.from_columns("chunk", times, rr.Scalars.columns(scalars=[1.0, 2.0]))
+        rr.send_chunks(chunk)
+        rerun.send_chunks([chunk])
+        rr.get_data_recording().send_chunks(chunk for _ in range(2))
+        reader = rerun.chunk.RrdReader(sys.argv[2])
+        rr.send_chunks(reader.stream(store=reader.recordings()[0]))
+        try:
+            rr.send_chunks([3])
+        except TypeError as error:
+            assert "Chunk" in str(error)
+        else:
+            raise AssertionError("no chunk")
+        """,
+        path,
+        other,
+    ).check()
+    rows = rows_of(path)
+    assert Counter(row.entity_path for row in rows) == {"chunk": 8, "stored": 1, "stored/static": 1}
+    assert {row.entity_path: row.times for row in rows if "static" in row.entity_path} == {"stored/static": {}}
+
+
+def test_rerun_alone_is_left_to_rerun(run_python: RunPython, tmp_path: Path) -> None:
+    """Without a recording of ours, and for one of rerun's own, everything is as if we were not there."""
+    path = tmp_path / "out.rrd"
+    run_python(
+        """
+        import sys
+        import rerun_mp as rr
+        import rerun
+        rerun.log("nowhere", rerun.Scalars(1.0))
+        assert not rerun.is_enabled() and rerun.get_data_recording() is None
+        recording = rerun.RecordingStream("app", send_properties=False)
+        recording.set_sinks(rerun.FileSink(sys.argv[1]))
+        recording.set_time("step", sequence=3)
+        recording.log("entity", rerun.Scalars(1.0))
+        rerun.log("entity", rerun.Scalars(2.0), recording=recording)
+        recording.disconnect()
+        """,
+        path,
+    ).check()
+    assert [row.times["step"] for row in rows_of(path)] == [3, 3]
+
+
+def test_names_and_signatures_are_those_of_this_rerun() -> None:
+    """Each replaced function is there, and takes what ours takes, under the same names and in the same order."""
+    import rerun_bindings
+
+    assert len(bridge._ours) > 20
+    for name, ours in bridge._ours.items():
+        theirs: Any = bridge._native.get(name) or getattr(rerun_bindings, name)
+        wanted, taken = (list(inspect.signature(function).parameters) for function in (theirs, ours))
+        assert taken == wanted, f"{name}: rerun has {wanted}, we {taken}"
+
+
+def test_another_version_of_rerun_is_refused_by_name(run_python: RunPython) -> None:
+    """With what to do about it, instead of rows that go nowhere."""
+    done = run_python(
+        """
+        import rerun_mp.compat.bridge
+        rerun_mp.compat.bridge.VERSIONS = ("0.99.",)
+        import rerun
+        """
+    )
+    assert done.returncode == 1
+    assert "works with rerun-sdk 0.99.*, not with 0.41" in done.stderr
+    assert "pip install" in done.stderr
+
+
+def test_viewers_are_started_as_ours_by_whatever_name(run_python: RunPython) -> None:
+    """Without a display none is started, and the sinks stay, whichever object is asked; rerun's own would fail."""
+    run_python(
+        """
+        import warnings
+        import rerun
+        import rerun_mp as rr
+        rr.init("rerun_mp_bridge")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            rerun.spawn(port=19)
+            rerun.get_global_data_recording().spawn(port=19)
+            rr.get_global_data_recording().spawn(port=19)
+        assert len(caught) == 3
+        assert all("there is no display" in str(one.message) and one.filename == __file__ for one in caught), caught
+        assert rr.get_data_recording().state.sinks == ()
+        """,
+        env={"DISPLAY": None, "WAYLAND_DISPLAY": None},
+    ).check()
+
+
+def test_a_server_of_files_finds_in_them_what_has_been_logged(run_python: RunPython, tmp_path: Path) -> None:
+    """At once, though the collector has only just been started."""
+    (tmp_path / "recordings").mkdir()
+    run_python(
+        """
+        import sys
+        from pathlib import Path
+        import rerun_mp as rr
+        from tests.harness.servers import saved_rows
+        recording = rr.RecordingStream("served", recording_id="r", send_properties=False)
+        recording.log("before", rr.Scalars(1.0))
+        path = Path(sys.argv[1], "run.rrd")
+        recording.save(path)
+        recording.log("after", rr.Scalars(1.0))
+        server = rr.server.Server(datasets={"dataset": path.parent})
+        assert saved_rows(path) == {"before": 1, "after": 1}
+        server.shutdown()
+        """,
+        tmp_path / "recordings",
+    ).check()

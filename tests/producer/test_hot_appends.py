@@ -1,0 +1,180 @@
+"""The hot loop: what may run in the middle of an append, and what an append refuses."""
+
+from __future__ import annotations
+
+import dis
+from types import FunctionType
+
+import pytest
+
+from rerun_mp.encoding.frames import RecordingKey
+from rerun_mp.encoding.tables import Form, Part, TableShape
+from rerun_mp.producer import hot_appends as appends
+from rerun_mp.producer.open_table import OpenTable, TableRow, plan_for
+from rerun_mp.shm.layout import Geometry, Kind
+from rerun_mp.shm.ring import Ring
+from tests.shm.bench_ring import always, claim_one, make_ring, make_writer
+from tests.shm.bytecode import reachable
+
+GEOMETRY = Geometry(slot_bytes=16384, slots=4, producers=4)
+
+
+class Number:
+    """Stands for an archetype with one number: what appends read is this attribute."""
+
+    _value = 1.5
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        appends.append_scalar,
+        appends.append_number,
+        appends.append_text,
+        appends.append_levelled_text,
+        appends.append_array,
+        appends.append_packed,
+    ],
+)
+def test_nothing_can_run_between_the_look_and_the_commit(make: FunctionType) -> None:
+    """From reading the count to storing the next one there is no call and no backward jump, on any path.
+
+    Threads take turns, and signal handlers run, at calls and backward jumps only; so appends need no mutex.
+    """
+    (inner,) = (const for const in make.__code__.co_consts if hasattr(const, "co_code"))
+    code = list(dis.get_instructions(inner))
+    names = [str(op.argval) for op in code]
+    looks = [
+        i
+        for i, op in enumerate(code)
+        if (op.opname == "BINARY_SUBSCR" or (op.opname == "BINARY_OP" and op.argrepr == "[]"))
+        and "count_index" in " ".join(names[i - 2 : i])
+    ]
+    commits = [
+        i for i, op in enumerate(code) if op.opname == "STORE_SUBSCR" and "count_index" in " ".join(names[i - 2 : i])
+    ]
+    assert len(looks) == len(commits) == 1
+    between = {
+        i
+        for i in reachable(code, {looks[0] + 1}, until=set(commits))
+        if commits[0] in reachable(code, {i}, until=set())
+    }
+    assert len(between) > 20
+    for i in between:
+        assert "CALL" not in code[i].opname, code[i]
+        assert "BACKWARD" not in code[i].opname, code[i]
+
+
+class Text:
+    """Stands for a text, with a level or without, and for points."""
+
+    _text = "text"
+    _buffer = memoryview(bytes(24))
+
+    def __init__(self, level: str | None) -> None:
+        self._level = level
+
+
+def open_table(
+    ring: Ring,
+    *,
+    form: Form = Form.SCALARS,
+    timelines: tuple[tuple[str, str], ...] = (),
+    parts: tuple[Part, ...] = (),
+) -> tuple[OpenTable, bytearray, list[int]]:
+    """Return a table in a new slot, the fork guard's byte, and how often it asked for attention."""
+    writer, alive = make_writer(ring)
+    slot = claim_one(writer, Kind.TABLE, 0, always, always)
+    assert slot is not None
+    shape = TableShape(RecordingKey("app", "rec"), form, parts, True, timelines)
+    plan = plan_for(shape, GEOMETRY.slot_bytes)
+    assert plan is not None
+    asked: list[int] = []
+    table = OpenTable(
+        writer, slot, shape, plan._replace(first_counter=7), memoryview(alive), 0, lambda: asked.append(1), None
+    )
+    assert table.knows(TableRow(shape, "a", b"/a", Text("INFO"), {}))
+    return table, alive, asked
+
+
+def count(ring: Ring, table: OpenTable) -> int:
+    """Return how many rows the table has committed."""
+    return ring.words[ring.count_word(table.slot)]
+
+
+def test_an_append_commits_one_row() -> None:
+    """Each True is one more row below the count."""
+    ring = make_ring(GEOMETRY)
+    table, _, asked = open_table(ring, timelines=(("step", "sequence"),))
+    assert [table.append("a", Number(), {"step": n}) for n in range(3)] == [True] * 3
+    assert count(ring, table) == 3
+    assert asked == []
+
+
+def test_an_append_refuses_what_it_cannot_do() -> None:
+    """A full table, a sealed one and a parent's answer False, an unknown entity is an error; nothing is stored."""
+    ring = make_ring(GEOMETRY)
+    table, alive, _ = open_table(ring)
+    with pytest.raises(KeyError, match="unknown"):
+        table.append("unknown", Number(), {})
+    assert count(ring, table) == 0
+    while table.append("a", Number(), {}):
+        pass
+    full = count(ring, table)
+    assert full == plan_for(table.shape, GEOMETRY.slot_bytes)._replace().capacity  # type: ignore[union-attr]
+    other, _, _ = open_table(ring)
+    assert other.append("a", Number(), {})
+    other.retire()
+    assert not other.append("a", Number(), {})
+    third, alive, _ = open_table(ring)
+    alive[0] = 0
+    assert not third.append("a", Number(), {})
+    assert (count(ring, table), count(ring, other), count(ring, third)) == (full, 1, 0)
+
+
+@pytest.mark.parametrize("form", [Form.TEXT, Form.LEVELLED_TEXT])
+def test_a_table_of_texts_takes_those_with_a_level_or_those_without(form: Form) -> None:
+    """A level is never lost, nor a missing one made up."""
+    ring = make_ring(GEOMETRY)
+    table, _, _ = open_table(ring, form=form)
+    taken = [table.append("a", Text(level), {}) for level in (None, "INFO", None)]
+    assert taken == ([True, False, True] if form == Form.TEXT else [False, True, False])
+    assert count(ring, table) == taken.count(True)
+
+
+def test_an_archetype_without_its_number_costs_nothing() -> None:
+    """Something that only looks like the archetype raises before anything is stored."""
+    ring = make_ring(GEOMETRY)
+    table, _, _ = open_table(ring)
+    with pytest.raises(AttributeError):
+        table.append("a", object(), {})
+    assert count(ring, table) == 0
+
+
+def test_the_collector_is_heeded_after_the_commit() -> None:
+    """A sleeping collector is woken by a row that is already there."""
+    from rerun_mp.shm.layout import Attention, Header
+
+    ring = make_ring(GEOMETRY)
+    table, _, asked = open_table(ring)
+    ring.words[Header.ATTENTION] = Attention.SLEEPING
+    assert table.append("a", Number(), {})
+    assert asked == [1]
+    assert count(ring, table) == 1
+
+
+@pytest.mark.parametrize("number", [1 << 20, (1 << 64) - 1])
+@pytest.mark.parametrize("form", [Form.TEXT, Form.LEVELLED_TEXT, Form.ARRAY])
+def test_a_slot_that_is_somebody_elses_by_now_is_refused(form: Form, number: int) -> None:
+    """A call may have the append of a table that was sealed, freed and claimed for frames, whose count is bytes."""
+    ring = make_ring(GEOMETRY)
+    parts = (Part("Points3D", "positions", "Position3D", "f4", 3, 4),) if form == Form.ARRAY else ()
+    table, _, _ = open_table(ring, form=form, parts=parts)
+    archetype = Text("INFO" if form == Form.LEVELLED_TEXT else None)
+    assert table.append("a", archetype, {})
+    table.retire()
+    before = bytes(ring.memory)
+    ring.words[ring.count_word(table.slot)] = number
+    assert not table.append("a", archetype, {})
+    ring.words[ring.count_word(table.slot)] = 1
+    assert bytes(ring.memory) == before

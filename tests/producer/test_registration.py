@@ -1,0 +1,86 @@
+"""Entries of the producers table: who may take one, and when it is free again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from io import FileIO
+from pathlib import Path
+
+import pytest
+
+from rerun_mp.collector.drain.sweep import Sweeper
+from rerun_mp.collector.reporting.producers_watch import ProducersWatch
+from rerun_mp.producer.registration import Registration, _try_all
+from rerun_mp.shm import segment
+from rerun_mp.shm.layout import Geometry, Header, Kind, SlotState
+from rerun_mp.shm.segment import ClaimLocks, Segment
+from rerun_mp.shm.writer import SlotWriter
+from tests.shm.bench_ring import claim_one
+from tests.shm.bytecode import assert_stores_are_guarded
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Iterator[Segment]:
+    """Make a segment with directories of its own."""
+    path = f"/dev/shm/rmp-test-{os.getpid()}-{os.urandom(4).hex()}"
+    directories = [str(tmp_path / "sessions" / name) for name in ("runtime", "spool")]
+    own = segment.create(
+        path, Geometry(65536, 8, 4), os.urandom(16), runtime_directory=directories[0], spool_directory=directories[1]
+    )
+    assert own is not None
+    try:
+        yield own
+    finally:
+        os.unlink(path)
+
+
+def test_an_entry_is_not_taken_before_its_dead_owner_is_drained(made: Segment) -> None:
+    """Hazard 3: else his slots would belong to an entry that lives, and nobody would ever take them over."""
+    child = os.fork()
+    if child == 0:
+        os._exit(_leave_a_row(made))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    sweeper, probe = Sweeper(made), made.open()
+    watch = ProducersWatch(made, probe, sweeper)
+
+    # Dead, and his byte is free; his row is not delivered.
+    assert _take(made).index == 1
+    watch.look()
+    assert made.ring.states[0] & 0xFF == SlotState.SEALED
+    assert _take(made).index == 2
+
+    made.ring.take(0, 1, 1)
+    made.ring.words[Header.SWEEP_DONE] = 1
+    Sweeper(made).free_done()
+    watch.look()
+    newcomer = _take(made)
+    assert (newcomer.index, newcomer.generation) == (0, 2)
+    os.close(probe)
+
+
+def _take(made: Segment) -> Registration:
+    """Take an entry that is there now."""
+    return Registration.take(made, _must_not_wait, 1, memoryview(b"\1"), 0)
+
+
+def test_a_forked_child_stores_nothing() -> None:
+    """A fork in the middle of a registration leaves the entry, and its totals, to the parent."""
+    assert_stores_are_guarded(_try_all)
+
+
+def _must_not_wait(_attempt: int) -> None:
+    raise AssertionError("there is a free entry")
+
+
+def _leave_a_row(made: Segment) -> int:
+    """Register, commit one row, and keep the slot open."""
+    registration = _take(made)
+    writer = SlotWriter(made.ring, registration.owner, memoryview(b"\x01"), 0)
+    with FileIO(made.open(), "r+") as file:
+        locks = ClaimLocks(made, file.fileno())
+        slot = claim_one(writer, Kind.TABLE, 0, locks.lock, locks.reserve)
+    if (registration.index, slot) != (0, 0):
+        return 1
+    writer.commit(0, 1)
+    return 0

@@ -1,0 +1,202 @@
+"""The package's structure in figures: `python -m tests.structure [ROOT]` prints them; tests/test_structure.py judges.
+
+An import counts wherever it stands: at the top of a module, in a function, or for type checkers only.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.harness.programs import ROOT
+
+__all__ = ["ORDER", "Structure", "circles", "tier_of"]
+
+ORDER = (
+    ("rerun_mp.errors",),
+    ("rerun_mp.settings", "rerun_mp.shm"),
+    ("rerun_mp.encoding", "rerun_mp.hooks"),
+    ("rerun_mp.fast", "rerun_mp.producer", "rerun_mp.viewers"),
+    ("rerun_mp.session",),
+    ("rerun_mp.collector.messages", "rerun_mp.collector.drain"),
+    ("rerun_mp.collector.store",),
+    ("rerun_mp.collector.live",),
+    ("rerun_mp.collector.outputs",),
+    ("rerun_mp.collector.reporting",),
+    ("rerun_mp.collector",),
+    ("rerun_mp.monitoring", "rerun_mp.sinks", "rerun_mp.figures"),
+    ("rerun_mp.api",),
+    ("rerun_mp.compat",),
+    ("rerun_mp",),
+    ("rerun_mp.integrations",),
+    ("rerun_mp.cli",),
+    ("rerun_mp.__main__",),
+)
+"""Packages and modules from the bottom to the top. A module imports from its own entry and from the tiers below it.
+
+A module belongs to the longest entry that its name begins with.
+"""
+
+SHARED_LINES = 6
+"""Two places that share so many lines in a row are counted as a pair."""
+
+
+class Size(NamedTuple):
+    """The lines of a module or class."""
+
+    lines: int
+    name: str
+
+
+class Structure:
+    """The modules below `root`/rerun_mp, and what each imports."""
+
+    def __init__(self, root: Path = ROOT) -> None:
+        self.root = root
+        self.paths: dict[str, Path] = {}
+        for path in sorted((root / "rerun_mp").rglob("*.py")):
+            parts = path.relative_to(root).with_suffix("").parts
+            self.paths[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+        self._trees = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in self.paths.items()}
+
+    def imports_of(self, module: str, *, at_start: bool = False) -> set[str]:
+        """Return the package's modules that `module` imports. `at_start`: only those that its loading imports."""
+        return set(self._imports(module, self._trees[module], at_start=at_start)) - {module}
+
+    def _imports(self, module: str, node: ast.AST, *, at_start: bool) -> Iterator[str]:
+        if at_start and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            return
+        if (
+            at_start
+            and isinstance(node, ast.If)
+            and isinstance(node.test, ast.Name)
+            and node.test.id == "TYPE_CHECKING"
+        ):
+            for statement in node.orelse:
+                yield from self._imports(module, statement, at_start=at_start)
+            return
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in self.paths)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            assert node.level == 0, f"{module} imports relatively"
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                if name in self.paths or node.module in self.paths:
+                    yield name if name in self.paths else node.module
+        for child in ast.iter_child_nodes(node):
+            yield from self._imports(module, child, at_start=at_start)
+
+    def upward(self) -> Iterator[tuple[str, str]]:
+        """Yield each pair of modules of which the first imports the second against `ORDER`."""
+        for module in self.paths:
+            for name in sorted(self.imports_of(module)):
+                mine, its = tier_of(module), tier_of(name)
+                if its > mine or (its == mine and entry_of(module) != entry_of(name)):
+                    yield module, name
+
+    def module_sizes(self) -> list[Size]:
+        """Return the size of each module, the largest first."""
+        sizes = [Size(len(path.read_text(encoding="utf-8").splitlines()), name) for name, path in self.paths.items()]
+        return sorted(sizes, reverse=True)
+
+    def class_sizes(self) -> list[Size]:
+        """Return the size of each class, the largest first."""
+        found = [
+            Size((node.end_lineno or 0) - node.lineno + 1, f"{name}.{node.name}")
+            for name, tree in self._trees.items()
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ClassDef)
+        ]
+        return sorted(found, reverse=True)
+
+    def packages(self) -> list[str]:
+        """Return the packages, and the modules that lie beside them."""
+        return sorted({".".join(name.split(".")[:2]) for name in self.paths} - {"rerun_mp"})
+
+
+def entry_of(module: str) -> str:
+    """Return the entry of `ORDER` that a module belongs to."""
+    entries = [entry for tier in ORDER for entry in tier if module == entry or module.startswith(entry + ".")]
+    return max(entries, key=len)
+
+
+def tier_of(module: str) -> int:
+    """Return on which tier of `ORDER` a module stands, counted from the bottom."""
+    return next(number for number, tier in enumerate(ORDER) if entry_of(module) in tier)
+
+
+def circles(edges: dict[str, set[str]]) -> list[list[str]]:
+    """Return the groups of nodes that can all reach each other (Tarjan's strongly connected components)."""
+    order: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(node: str) -> None:
+        order[node] = lowest[node] = len(order)
+        stack.append(node)
+        for target in edges.get(node, ()):
+            if target not in order:
+                visit(target)
+            if target in stack:
+                lowest[node] = min(lowest[node], lowest[target])
+        if lowest[node] == order[node]:
+            group = [stack.pop()]
+            while group[-1] != node:
+                group.append(stack.pop())
+            if len(group) > 1:
+                found.append(sorted(group))
+
+    for node in edges:
+        if node not in order:
+            visit(node)
+    return found
+
+
+def shared_places(paths: Iterable[Path]) -> int:
+    """Count the pairs of places that share `SHARED_LINES` lines in a row or more, blank lines and indents left out."""
+    places: defaultdict[tuple[str, ...], list[tuple[Path, int]]] = defaultdict(list)
+    for path in paths:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [line for line in lines if line and not line.startswith(("import ", "from "))]
+        for number in range(len(lines) - SHARED_LINES + 1):
+            places[tuple(lines[number : number + SHARED_LINES])].append((path, number))
+    runs = set()
+    for where in places.values():
+        for i, (path, number) in enumerate(where):
+            for other, at in where[i + 1 :]:
+                runs.add((path, number, other, at))
+    return sum((path, number - 1, other, at - 1) not in runs for path, number, other, at in runs)
+
+
+def main() -> None:
+    """Print the figures."""
+    structure = Structure(Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else ROOT)
+    edges = {name: structure.imports_of(name) for name in structure.paths}
+    tests = sorted((structure.root / "tests").rglob("*.py"))
+    print(f"packages and modules at the top   {len(structure.packages())}")
+    print(f"modules                           {len(structure.paths)}")
+    if entry_of("rerun_mp.shm.ring") and structure.root == ROOT:
+        print(f"imports upward                    {len(list(structure.upward()))}")
+    print(f"circles (files in them)           {len(circles(edges))} ({sum(map(len, circles(edges)))})")
+    print(
+        "largest modules                   "
+        + ", ".join(f"{name} {size}" for size, name in structure.module_sizes()[:3])
+    )
+    print(
+        "largest classes                   " + ", ".join(f"{name} {size}" for size, name in structure.class_sizes()[:3])
+    )
+    print(f"lines of rerun_mp, of tests       {sum(size for size, _ in structure.module_sizes())}, {_lines(tests)}")
+    print(f"pairs sharing {SHARED_LINES} lines or more     {shared_places([*structure.paths.values(), *tests])}")
+
+
+def _lines(paths: Iterable[Path]) -> int:
+    return sum(len(path.read_text(encoding="utf-8").splitlines()) for path in paths)
+
+
+if __name__ == "__main__":
+    main()
