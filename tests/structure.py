@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from tests.harness.programs import ROOT
 
-__all__ = ["ORDER", "Structure", "circles", "tier_of"]
+__all__ = ["COVERED_BY", "ORDER", "Structure", "circles", "mirror_of", "tier_of"]
 
 ORDER = (
     ("rerun_mp.errors",),
@@ -40,6 +40,11 @@ ORDER = (
 
 A module belongs to the longest entry that its name begins with.
 """
+
+COVERED_BY: dict[str, str] = {
+    "rerun_mp": "tests/test_face.py",
+}
+"""Modules without a test file of their own -> the test file or folder that covers them."""
 
 SHARED_LINES = 6
 """Two places that share so many lines in a row are counted as a pair."""
@@ -116,6 +121,12 @@ class Structure:
     def packages(self) -> list[str]:
         """Return the packages, and the modules that lie beside them."""
         return sorted({".".join(name.split(".")[:2]) for name in self.paths} - {"rerun_mp"})
+
+
+def mirror_of(module: str) -> str:
+    """Return the test file in which a module's tests are expected, relative to the root."""
+    *packages, name = module.split(".")[1:] or ["face"]
+    return "/".join(["tests", *packages, f"test_{name}.py"])
 
 
 def entry_of(module: str) -> str:

@@ -51,7 +51,9 @@ REMOVALS = (
                 "        if self._part is None:\n",
             ),
         ),
-        ("tests/collector/store/test_recording_store.py::test_a_disk_nearly_full_is_left_alone_and_the_rows_wait_in_the_spool",),
+        (
+            "tests/collector/store/test_recording_store.py::test_a_disk_nearly_full_is_left_alone_and_the_rows_wait_in_the_spool",
+        ),
         "diverted",
     ),
     Removal(
@@ -110,7 +112,9 @@ REMOVALS = (
                 "            path = target.target\n",
             ),
         ),
-        ("tests/collector/store/test_recording_store.py::test_of_two_runs_with_one_path_the_later_has_it_and_neither_is_mixed",),
+        (
+            "tests/collector/store/test_recording_store.py::test_of_two_runs_with_one_path_the_later_has_it_and_neither_is_mixed",
+        ),
         "",
     ),
     Removal(
