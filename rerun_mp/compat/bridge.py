@@ -10,8 +10,8 @@ So this is also how rerun's own functions serve us: `rr.send_property` and whate
 rerun's code on our recordings. What rerun's code does in Python (checking arguments, making components, warning) is
 rerun's still.
 
-Pinned to the versions of rerun-sdk in `VERSIONS`; tests/compat/test_bridge.py compares every name and signature. Nothing here
-loads rerun. The collector, which writes by rerun's own recordings, does without.
+Pinned to the versions of rerun-sdk in `VERSIONS`; tests/compat/test_bridge.py compares every name and signature.
+Nothing here loads rerun. The collector, which writes by rerun's own recordings, does without.
 """
 
 from __future__ import annotations

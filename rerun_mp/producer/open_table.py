@@ -1,8 +1,8 @@
 """The producer's side of a table slot: append a row with a handful of stores and no lock.
 
 Under the interpreter's lock, threads and signal handlers take turns only at calls and backward jumps. From the look at
-the count to the store of the next one there is neither (tests/producer/test_hot_appends.py checks the bytecode of each version), so
-appends of several threads and of handlers that interrupt them never meet, without a mutex. Sealing clears `is_open`
+the count to the store of the next one there is neither (tests/producer/test_hot_appends.py checks the bytecode),
+so appends of several threads and of handlers that interrupt them never meet, without a mutex. Sealing clears `is_open`
 before it stores the slot's state: who found it set has committed by then.
 
 A forked child finds the table closed: the hook of its session closes it, and after a fork in C the guard's byte is 0.

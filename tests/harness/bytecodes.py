@@ -4,8 +4,8 @@ Each call is made many times in a session of its own, under `sys.settrace`, and 
 that had to open a table is not the hot path, and CPython 3.12 misses the first ones. Nor do calls count while the
 collector sleeps, for they would have to wake it.
 
-`python -m tests.harness.bytecodes` prints the figures of the interpreter that runs it, as `tests/producer/test_hot_path.py`
-records them.
+`python -m tests.harness.bytecodes` prints the figures of the interpreter that runs it, as
+`tests/producer/test_hot_path.py` records them.
 """
 
 from __future__ import annotations
