@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from rerun_mp.api.active import Lanes
     from rerun_mp.api.recording import RecordingStream
     from rerun_mp.encoding.components import BlobTemplate, EncodedRows, Encoder
-    from rerun_mp.encoding.tables import Layout
+    from rerun_mp.encoding.tables import RowLayout
     from rerun_mp.encoding.timepoints import TimelineNames
     from rerun_mp.producer.hot_appends import Append
 
@@ -141,7 +141,7 @@ def log(
             if lane.tables[type(entity)](entity_path, entity, lane.times):  # type: ignore[arg-type]
                 return
             # That table may be for another layout of such archetypes.
-            if lane.tables[entity._layout](entity_path, entity, lane.times):  # type: ignore[arg-type, union-attr]
+            if lane.tables[entity._row_layout](entity_path, entity, lane.times):  # type: ignore[arg-type, union-attr]
                 return
         except (AttributeError, KeyError, TypeError):
             # There is no table yet, or it does not know the entity; the archetype has been changed since it was made
@@ -178,9 +178,9 @@ def _log(
         raise TypeError(f"argument 'static': '{type(static).__name__}' object is not an instance of 'bool'")
 
     # Of a class, given where an object is meant, the class is no fast one.
-    form = entity._form if type(type(entity)) is FastMeta else 0  # type: ignore[union-attr]
+    kind = entity._fast_kind if type(type(entity)) is FastMeta else 0  # type: ignore[union-attr]
     if (
-        form in TABLED
+        kind in TABLED
         and not extra
         and not static
         and not state.has_log_tick
@@ -188,12 +188,12 @@ def _log(
     ):
         return
     encoder = state.encoder or _new_encoder(state)
-    if form in BLOBS and not extra:
+    if kind in BLOBS and not extra:
         timelines, times = _stamp(state, now, tick, static=static)
         encoded = encoder.blob(entity, timelines, times, is_static=static)
         path = _full_path(entity_path)
         _append(path, encoded)
-        if form in TIMELY_BLOBS and not static and not state.has_log_tick:
+        if kind in TIMELY_BLOBS and not static and not state.has_log_tick:
             template = encoder.blob_template(entity, timelines, is_static=False)
             if template is not None:
                 own = lanes if recording is None else state.lanes
@@ -289,7 +289,7 @@ def _log_in_table(
     kinds = point.timelines()
     if joined is None or any(name == LOG_TIME for name, _ in kinds):
         return False
-    layout: Layout = archetype._layout
+    layout: RowLayout = archetype._row_layout
     shape = TableShape(state.key, *layout, state.has_log_time, kinds)
     path = _full_path(entity_path)
     name = entity_path if isinstance(entity_path, str) else path.decode()
@@ -324,7 +324,7 @@ def _open_to_blobs(
     blobs.know(entity_path if isinstance(entity_path, str) else path.decode(), path)
     tables = _open_lane(state, lanes, version)
     if len(tables) < MAX_IN_LANE:
-        tables[type(archetype)] = tables[archetype._layout] = blobs.append
+        tables[type(archetype)] = tables[archetype._row_layout] = blobs.append
 
 
 def _open_lane(state: RecordingState, lanes: Lanes, version: int) -> dict[object, Append]:

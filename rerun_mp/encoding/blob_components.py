@@ -42,7 +42,7 @@ _formats: dict[tuple[type, object], _Known] = {}
 
 def is_blob(archetype: Any) -> bool:
     """Say whether an archetype keeps its bytes in `_buffer` and all else in `_format`, as ours in `fast` do."""
-    return bool(getattr(archetype, "_form", 0)) and hasattr(type(archetype), "_format")
+    return bool(getattr(archetype, "_fast_kind", 0)) and hasattr(type(archetype), "_format")
 
 
 def blob_components(archetype: Any, ask: Callable[[Any], Components]) -> Components:

@@ -6,8 +6,8 @@ counter half of a row's id is the table's first counter plus the row's number, i
 clock column, and log_time the clock column itself::
 
     ┌───────────────┬────────┬───────────┬─────────────┬──────────────────┬──────────────────────┬────────────┐
-    │ declaration   │ plan   │ clock     │ entity      │ timelines        │ values of the form   │ dictionary │
-    │ u32 n, JSON   │ PLAN   │ u64 x cap │ u16 x cap   │ i64 x cap each   │ see `Form`           │ of paths   │
+    │ declaration   │ plan   │ clock     │ entity      │ timelines        │ values               │ dictionary │
+    │ u32 n, JSON   │ PLAN   │ u64 x cap │ u16 x cap   │ i64 x cap each   │ see `ValueKind`      │ of paths   │
     └───────────────┴────────┴───────────┴─────────────┴──────────────────┴──────────────────────┴────────────┘
 
 Each region begins at an offset divisible by 8. The dictionary is u16 length and UTF-8 per text, in the order of the
@@ -31,11 +31,11 @@ from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import CorruptionError
 
 __all__ = [
-    "Form",
-    "Layout",
-    "Part",
+    "NumericComponent",
+    "RowLayout",
     "TablePlan",
     "TableShape",
+    "ValueKind",
     "head_bytes",
     "pack_head",
     "pack_text",
@@ -52,17 +52,18 @@ WORD = 8
 MAX_ENTITIES = 0xFFFF
 TEXT_GUESS = 64
 """Bytes that a text is thought to have, when a slot is divided between rows and text."""
-FEWEST_ROWS = 4
+MIN_ROWS = 4
 WIDE_ROW = 1024
 SMALL_CHUNK_SHARE = 32
 """The dictionary of a table with wide rows gets one part in so many of the slot, of other tables a quarter."""
-MAX_PARTS = 100
+MAX_COMPONENTS = 100
+MAX_TIMELINES = 1000
 TIME_KINDS = frozenset({"sequence", "timestamp", "duration"})
 ITEM_BYTES = {"f4": 4, "u1": 1}
 """Kinds of numbers in blocks, little-endian."""
 
 
-class Form(IntEnum):
+class ValueKind(IntEnum):
     """What the values of a row are, and the columns that hold them."""
 
     SCALARS = 1
@@ -77,12 +78,12 @@ class Form(IntEnum):
     """A block x capacity: the parts of the layout, one after the other."""
 
 
-TEXT_FORMS = (Form.TEXT, Form.LEVELLED_TEXT)
-HEAP_FORMS = (*TEXT_FORMS, Form.ARRAY)
+TEXT_KINDS = (ValueKind.TEXT, ValueKind.LEVELLED_TEXT)
+HEAP_KINDS = (*TEXT_KINDS, ValueKind.ARRAY)
 """What rows of these forms hold lies in a heap, one row's after the other's."""
 
 
-class Part(NamedTuple):
+class NumericComponent(NamedTuple):
     """A component of numbers."""
 
     archetype: str
@@ -104,11 +105,11 @@ class Part(NamedTuple):
         return ITEM_BYTES[self.item] * (self.size or 1) * self.instances
 
 
-class Layout(NamedTuple):
-    """How the values of a row lie in a table; an archetype of which a table can be made has one in `_layout`."""
+class RowLayout(NamedTuple):
+    """How the values of a row lie in a table; an archetype of which a table can be made has one in `_row_layout`."""
 
-    form: Form
-    parts: tuple[Part, ...] = ()
+    value_kind: ValueKind
+    components: tuple[NumericComponent, ...] = ()
     """Of a block, in the order of the fields' names; the one of an ARRAY; none in other forms."""
 
 
@@ -116,9 +117,9 @@ class TableShape(NamedTuple):
     """What the rows of a table have in common; tables of one shape can become one chunk."""
 
     recording: RecordingKey
-    form: Form
-    parts: tuple[Part, ...]
-    """Form and parts are those of the `Layout`."""
+    value_kind: ValueKind
+    components: tuple[NumericComponent, ...]
+    """As in the `RowLayout`."""
     has_log_time: bool
     timelines: tuple[tuple[str, str], ...]
     """(name, kind) of each timeline that the user set, in the order of the names; kinds as in `TIME_KINDS`."""
@@ -126,7 +127,7 @@ class TableShape(NamedTuple):
     @property
     def width(self) -> int:
         """Bytes of a row's parts; 0 for forms without."""
-        return sum(part.width for part in self.parts)
+        return sum(component.width for component in self.components)
 
 
 class TablePlan(NamedTuple):
@@ -153,12 +154,13 @@ def pack_head(shape: TableShape) -> bytes:
     """Return the declaration, with its length before it, padded."""
     # What json.dumps would write. Its machinery, cold in a forked child, would be a tenth of the child's first call.
     application_id, recording_id = map(quoted, shape.recording)
-    parts = [f"[{quoted(p[0])},{quoted(p[1])},{quoted(p[2])},{quoted(p[3])},{p[4]},{p[5]}]" for p in shape.parts]
-    timelines = [f"[{quoted(name)},{quoted(kind)}]" for name, kind in shape.timelines]
+    components = ",".join(
+        f"[{quoted(c[0])},{quoted(c[1])},{quoted(c[2])},{quoted(c[3])},{c[4]},{c[5]}]" for c in shape.components
+    )
+    timelines = ",".join(f"[{quoted(name)},{quoted(kind)}]" for name, kind in shape.timelines)
     has_log_time = "true" if shape.has_log_time else "false"
-    form = int(shape.form)
-    fields = (application_id, recording_id, form, f"[{','.join(parts)}]", has_log_time, f"[{','.join(timelines)}]")
-    text = f"[{','.join(map(str, fields))}]".encode()
+    kind = int(shape.value_kind)
+    text = f"[{application_id},{recording_id},{kind},[{components}],{has_log_time},[{timelines}]]".encode()
     return SIZE.pack(len(text)) + text + bytes(-(SIZE.size + len(text)) % WORD)
 
 
@@ -170,20 +172,20 @@ def plan_table(
     # Few rows cannot speak of many entities, and have better use for the room.
     dictionary = slot_bytes - slot_bytes // (SMALL_CHUNK_SHARE if shape.width >= WIDE_ROW else 4)
     row = WORD + ENTITY_BYTES + WORD * len(shape.timelines)
-    if shape.form in HEAP_FORMS:
-        row += 4 + (2 if shape.form == Form.LEVELLED_TEXT else 0) + (shape.width or TEXT_GUESS)
+    if shape.value_kind in HEAP_KINDS:
+        row += 4 + (2 if shape.value_kind == ValueKind.LEVELLED_TEXT else 0) + (shape.width or TEXT_GUESS)
     else:
         row += shape.width or WORD
     capacity = (dictionary - begin - 8 * WORD) // row
-    if capacity < FEWEST_ROWS:
+    if capacity < MIN_ROWS:
         return None
     entity = begin + WORD * capacity
     timelines = _aligned(entity + ENTITY_BYTES * capacity)
     values = timelines + WORD * capacity * len(shape.timelines)
     levels = heap = 0
-    if shape.form in HEAP_FORMS:
+    if shape.value_kind in HEAP_KINDS:
         levels = _aligned(values + 4 * capacity)
-        heap = _aligned(levels + (2 * capacity if shape.form == Form.LEVELLED_TEXT else 0))
+        heap = _aligned(levels + (2 * capacity if shape.value_kind == ValueKind.LEVELLED_TEXT else 0))
     heap_bytes = dictionary - heap if heap else 0
     return TablePlan(
         capacity, begin, entity, timelines, values, heap, heap_bytes, levels, dictionary, first_counter, least_time
@@ -233,11 +235,11 @@ def unpack_head(head: memoryview, slot_bytes: int) -> tuple[TableShape, TablePla
 def _plan_of(declaration: bytes, begin: int, slot_bytes: int) -> tuple[TableShape, TablePlan | None]:
     """Return what a declaration declares, and how its slot must be divided behind it."""
     try:
-        application_id, recording_id, form, parts, has_log_time, timelines = json.loads(declaration)
+        application_id, recording_id, value_kind, components, has_log_time, timelines = json.loads(declaration)
         shape = TableShape(
             RecordingKey(str(application_id), str(recording_id)),
-            Form(form),
-            tuple(_checked_part(*part) for part in parts),
+            ValueKind(value_kind),
+            tuple(_checked_component(*fields) for fields in components),
             bool(has_log_time),
             tuple((str(name), str(kind)) for name, kind in timelines),
         )
@@ -248,10 +250,11 @@ def _plan_of(declaration: bytes, begin: int, slot_bytes: int) -> tuple[TableShap
             raise CorruptionError("a timeline of a table has no name, or a zero in it")
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise CorruptionError(f"a table's head is damaged: {error}") from error
-    names = {(part.archetype, part.field) for part in shape.parts}
-    is_known = all(kind in TIME_KINDS for _, kind in shape.timelines) and len(names) == len(shape.parts)
-    may_have = {Form.ARRAY: (1,), Form.PACKED: range(1, MAX_PARTS)}.get(shape.form, (0,))
-    if len(shape.parts) not in may_have or shape.width >= slot_bytes or len(shape.timelines) > 1000 or not is_known:
+    names = {(component.archetype, component.field) for component in shape.components}
+    is_known = all(kind in TIME_KINDS for _, kind in shape.timelines) and len(names) == len(shape.components)
+    may_have = {ValueKind.ARRAY: (1,), ValueKind.PACKED: range(1, MAX_COMPONENTS)}.get(shape.value_kind, (0,))
+    is_too_large = shape.width >= slot_bytes or len(shape.timelines) > MAX_TIMELINES
+    if len(shape.components) not in may_have or is_too_large or not is_known:
         raise CorruptionError("a table's shape is damaged")
     return shape, plan_table(shape, begin, slot_bytes, 0, 0)
 
@@ -279,19 +282,19 @@ def unpack_texts(dictionary: memoryview, count: int) -> list[str]:
     return texts
 
 
-def _checked_part(
+def _checked_component(
     archetype: object, field: object, component_type: object, item: object, size: object, instances: object
-) -> Part:
-    part = Part(str(archetype), str(field), str(component_type), str(item), int(size), int(instances))  # type: ignore[call-overload]
-    names = (part.archetype, part.field, part.component_type)
+) -> NumericComponent:
+    component = NumericComponent(str(archetype), str(field), str(component_type), str(item), int(size), int(instances))  # type: ignore[call-overload]
+    names = (component.archetype, component.field, component.component_type)
     if (
-        part.item not in ITEM_BYTES
-        or not 0 <= part.size < 1 << 16
-        or part.instances < 1
+        component.item not in ITEM_BYTES
+        or not 0 <= component.size < 1 << 16
+        or component.instances < 1
         or not all(map(str.isidentifier, names))
     ):
-        raise CorruptionError(f"a table claims a part {part}")
-    return part
+        raise CorruptionError(f"a table claims a component {component}")
+    return component
 
 
 def _aligned(offset: int) -> int:

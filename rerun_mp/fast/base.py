@@ -4,9 +4,9 @@ A *fast* archetype stands for the class of rerun that has its name. Its construc
 keeps them in *hot slots*, which `log` reads; rerun is not even loaded. Everything else makes rerun's own object, once,
 and hands it whatever was asked::
 
-    rr.Scalars(0.5) ──► fast: _form > 0, hot slots ──── any field, method, ==, repr ───┐
+    rr.Scalars(0.5) ──► fast: _fast_kind > 0, hot slots ──── any field, method, ==, repr ───┐
                                                                                         ▼
-    rr.Scalars([1, 2]) ──── unusual arguments ────────────────────────────► materialised: _form == 0
+    rr.Scalars([1, 2]) ──── unusual arguments ────────────────────────────► materialised: _fast_kind == 0
 
 What must hold: hot slots alone determine the Arrow data, which is that of rerun's object, byte for byte. A materialised
 archetype never becomes fast again: from then on rerun's object alone says what it contains, because users may change
@@ -47,30 +47,36 @@ class FastMeta(type(Protocol)):  # type: ignore[misc]
     name, bases, namespace
         As for any class. `_fields` in the namespace names the fields of rerun's archetype, `_note` is added
         to its documentation.
-    form
+    fast_kind
         A number that tells the fast classes apart; None for classes that are none of ours.
     """
 
-    _form: int
+    _fast_kind: int
     _note: str
     _theirs: type | None
     _materialised: FastMeta
 
     def __new__(
-        mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], *, form: int | None = None, **kwargs: Any
+        mcls,
+        name: str,
+        bases: tuple[type, ...],
+        namespace: dict[str, Any],
+        *,
+        fast_kind: int | None = None,
+        **kwargs: Any,
     ) -> Any:
         """Make a fast class and its materialised sibling; or a subclass of rerun's, if a user derives from ours."""
-        if form is None and bases:
+        if fast_kind is None and bases:
             theirs = tuple(base.theirs() if isinstance(base, FastMeta) else base for base in bases)
             return types.new_class(name, theirs, kwargs, lambda body: body.update(namespace))
-        if form is not None:
-            namespace["_form"] = form
+        if fast_kind is not None:
+            namespace["_fast_kind"] = fast_kind
             namespace["__doc__"] = Documentation()
             namespace["__module__"] = "rerun_mp"  # where users find it, and pickle
             namespace.update({field: Field(field) for field in namespace["_fields"]})
         cls = super().__new__(mcls, name, bases, namespace)
-        if form is not None:
-            body = {"__slots__": (), "__module__": "rerun_mp", "__init__": initialise_again, "_form": 0}
+        if fast_kind is not None:
+            body = {"__slots__": (), "__module__": "rerun_mp", "__init__": initialise_again, "_fast_kind": 0}
             cls._materialised = super().__new__(mcls, name, (cls,), body)
             when_loaded("rerun.archetypes", cls._adopt)
         return cls
@@ -104,7 +110,7 @@ class FastMeta(type(Protocol)):  # type: ignore[misc]
         )
 
     def __getattribute__(cls, name: str) -> Any:
-        if name == "__init__" and type.__getattribute__(cls, "_form") is not None:
+        if name == "__init__" and type.__getattribute__(cls, "_fast_kind") is not None:
             return cls.theirs().__init__  # a subclass calls it on its own instances
         return type.__getattribute__(cls, name)
 
@@ -126,7 +132,7 @@ class FastArchetype(metaclass=FastMeta):
 
     __slots__ = ("__dict__", "__weakref__")
 
-    _form: ClassVar[int | None] = None
+    _fast_kind: ClassVar[int | None] = None
     """Which class of fast archetypes this is; 0 for objects that have been materialised."""
 
     _fields: ClassVar[tuple[str, ...]] = ()
@@ -200,15 +206,15 @@ class FastArchetype(metaclass=FastMeta):
     __hash__ = None  # type: ignore[assignment]
 
     def __reduce__(self) -> Any:
-        if self._form and all(map(self._has, type(self).__slots__)):
+        if self._fast_kind and all(map(self._has, type(self).__slots__)):
             return revive, (type(self), *self._own())
         return itself, (self._materialise(),)
 
     def __copy__(self) -> Any:
-        return revive(type(self), *self._hot()) if self._form else copy(self._materialise())
+        return revive(type(self), *self._hot()) if self._fast_kind else copy(self._materialise())
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        if self._form:
+        if self._fast_kind:
             return revive(type(self), *deepcopy(self._own(), memo))
         return deepcopy(self._materialise(), memo)
 

@@ -28,7 +28,7 @@ _names: dict[type, str] = {}
 """Names of the types that a tensor can have, by numpy's scalar type."""
 
 
-class EncodedImage(FastArchetype, form=ENCODED_IMAGE):
+class EncodedImage(FastArchetype, fast_kind=ENCODED_IMAGE):
     """The contents of an image file and its media type; a path and anything else is left to rerun's class.
 
     Hot slots: `_buffer`, the contents as a contiguous memoryview of bytes; `_format`, the media type in a tuple.
@@ -63,7 +63,7 @@ class EncodedImage(FastArchetype, form=ENCODED_IMAGE):
         return theirs.from_fields(blob=bytes(self._buffer), media_type=self._format[0])
 
 
-class Tensor(FastArchetype, form=TENSOR):
+class Tensor(FastArchetype, fast_kind=TENSOR):
     """An array of numbers, with or without names of its dimensions; anything else is left to rerun's class.
 
     Hot slots: `_buffer`, the numbers as a contiguous memoryview of bytes; `_format`, the shape, the name of the
@@ -94,7 +94,7 @@ class Tensor(FastArchetype, form=TENSOR):
     __init__.__qualname__ = "TensorExt.__init__"
 
     @property
-    def _layout(self) -> object:
+    def _row_layout(self) -> object:
         return TENSOR, self._format, len(self._buffer)
 
     def _make(self, theirs: Any) -> Any:

@@ -75,7 +75,7 @@ ImageFormat = tuple[int, int, None, "int | None", int]
 """Width, height, pixel format, color model, channel datatype."""
 
 
-class Image(FastArchetype, form=IMAGE):
+class Image(FastArchetype, fast_kind=IMAGE):
     """An array of pixels with or without a color model; one with opacity, or made of bytes, is left to rerun's class.
 
     Hot slots: `_buffer`, the pixels as a contiguous memoryview of bytes; `_format`, an `ImageFormat`.
@@ -108,14 +108,14 @@ class Image(FastArchetype, form=IMAGE):
     __init__.__qualname__ = "ImageExt.__init__"  # as rerun's error messages have it
 
     @property
-    def _layout(self) -> object:
+    def _row_layout(self) -> object:
         return IMAGE, self._format, len(self._buffer)
 
     def _make(self, theirs: Any) -> Any:
         return theirs.from_fields(buffer=bytes(self._buffer), format=_made_format(self._format))
 
 
-class DepthImage(FastArchetype, form=DEPTH_IMAGE):
+class DepthImage(FastArchetype, fast_kind=DEPTH_IMAGE):
     """An array of depths, with or without their unit; one with anything else is left to rerun's class.
 
     Hot slots: `_buffer`, the depths as a contiguous memoryview of bytes; `_format`, an `ImageFormat` and `meter`.
@@ -158,7 +158,7 @@ class DepthImage(FastArchetype, form=DEPTH_IMAGE):
     __init__.__qualname__ = "DepthImageExt.__init__"
 
     @property
-    def _layout(self) -> object:
+    def _row_layout(self) -> object:
         return DEPTH_IMAGE, self._format, len(self._buffer)
 
     def _make(self, theirs: Any) -> Any:
@@ -166,7 +166,7 @@ class DepthImage(FastArchetype, form=DEPTH_IMAGE):
         return theirs.from_fields(buffer=bytes(self._buffer), format=_made_format(tuple(image_format)), meter=meter)
 
 
-class SegmentationImage(FastArchetype, form=SEGMENTATION_IMAGE):
+class SegmentationImage(FastArchetype, fast_kind=SEGMENTATION_IMAGE):
     """An array of class ids; one with opacity or an order is left to rerun's class.
 
     Hot slots: `_buffer`, the ids as a contiguous memoryview of bytes; `_format`, an `ImageFormat`.
@@ -195,7 +195,7 @@ class SegmentationImage(FastArchetype, form=SEGMENTATION_IMAGE):
     __init__.__qualname__ = "SegmentationImageExt.__init__"
 
     @property
-    def _layout(self) -> object:
+    def _row_layout(self) -> object:
         return SEGMENTATION_IMAGE, self._format, len(self._buffer)
 
     def _make(self, theirs: Any) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rerun_mp.encoding.tables import Form, Layout, Part
+from rerun_mp.encoding.tables import NumericComponent, RowLayout, ValueKind
 from rerun_mp.fast.base import FastArchetype
 from rerun_mp.hooks.when_loaded import when_loaded
 
@@ -27,7 +27,7 @@ _float32: Any = None
 """Numpy, its arrays and its float32, once it is loaded; nobody can have given us an array before."""
 
 
-class Points3D(FastArchetype, form=POINTS_3D):
+class Points3D(FastArchetype, fast_kind=POINTS_3D):
     """Positions in space and nothing else; points with colors, radii or labels are left to rerun's class.
 
     Hot slot: `_buffer`, n x 3 numbers in single precision as a contiguous memoryview of bytes, n > 0.
@@ -64,14 +64,17 @@ class Points3D(FastArchetype, form=POINTS_3D):
     __init__.__qualname__ = "Points3DExt.__init__"  # as rerun's error messages have it
 
     @property
-    def _layout(self) -> Layout:
-        return Layout(Form.ARRAY, (Part("Points3D", "positions", "Position3D", "f4", 3, _thought(self._buffer, 3)),))
+    def _row_layout(self) -> RowLayout:
+        return RowLayout(
+            ValueKind.ARRAY,
+            (NumericComponent("Points3D", "positions", "Position3D", "f4", 3, _expected_points(self._buffer, 3)),),
+        )
 
     def _make(self, theirs: Any) -> Any:
         return theirs(_numpy.frombuffer(self._buffer, _float32).reshape(-1, 3))
 
 
-class Points2D(FastArchetype, form=POINTS_2D):
+class Points2D(FastArchetype, fast_kind=POINTS_2D):
     """Positions in a plane and nothing else; points with colors, radii or labels are left to rerun's class.
 
     Hot slot: `_buffer`, n x 2 numbers in single precision as a contiguous memoryview of bytes, n > 0.
@@ -99,8 +102,11 @@ class Points2D(FastArchetype, form=POINTS_2D):
     __init__.__qualname__ = "Points2DExt.__init__"
 
     @property
-    def _layout(self) -> Layout:
-        return Layout(Form.ARRAY, (Part("Points2D", "positions", "Position2D", "f4", 2, _thought(self._buffer, 2)),))
+    def _row_layout(self) -> RowLayout:
+        return RowLayout(
+            ValueKind.ARRAY,
+            (NumericComponent("Points2D", "positions", "Position2D", "f4", 2, _expected_points(self._buffer, 2)),),
+        )
 
     def _make(self, theirs: Any) -> Any:
         return theirs(_numpy.frombuffer(self._buffer, _float32).reshape(-1, 2))
@@ -117,7 +123,7 @@ def _block_of(positions: Any) -> Any:
         return None
 
 
-def _thought(view: memoryview, dimensions: int) -> int:
+def _expected_points(view: memoryview, dimensions: int) -> int:
     """Return how many points such rows are thought to have, so that the rows of a table are of one magnitude."""
     return 1 << ((len(view) // (4 * dimensions)).bit_length() - 1)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rerun_mp.encoding.tables import Form, Layout
+from rerun_mp.encoding.tables import RowLayout, ValueKind
 from rerun_mp.fast.base import FastArchetype
 from rerun_mp.hooks.when_loaded import when_loaded
 
@@ -19,7 +19,7 @@ EXACT: set[type] = {int}
 """Numbers other than floats, from which `float` makes what numpy makes of them. Numpy's are added when it is loaded."""
 
 
-class Scalars(FastArchetype, form=SCALARS):
+class Scalars(FastArchetype, fast_kind=SCALARS):
     """One double-precision number; several, or anything but a plain number, are left to rerun's class.
 
     Hot slot: `_value`, a float.
@@ -29,7 +29,7 @@ class Scalars(FastArchetype, form=SCALARS):
 
     _fields = ("scalars",)
 
-    _layout = Layout(Form.SCALARS)
+    _row_layout = RowLayout(ValueKind.SCALARS)
 
     _value: float
 

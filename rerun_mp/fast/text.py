@@ -5,18 +5,18 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from rerun_mp.encoding.tables import Form, Layout
+from rerun_mp.encoding.tables import RowLayout, ValueKind
 from rerun_mp.fast.base import FastArchetype
 
 __all__ = ["TEXT_LOG", "TextLog", "plain_text"]
 
 TEXT_LOG = 2
 
-WITHOUT_LEVEL = Layout(Form.TEXT)
-WITH_LEVEL = Layout(Form.LEVELLED_TEXT)
+WITHOUT_LEVEL = RowLayout(ValueKind.TEXT)
+WITH_LEVEL = RowLayout(ValueKind.LEVELLED_TEXT)
 
 
-class TextLog(FastArchetype, form=TEXT_LOG):
+class TextLog(FastArchetype, fast_kind=TEXT_LOG):
     """A text with or without a level; one with a color is left to rerun's class.
 
     Hot slots: `_text`, a str; `_level`, a str or None. Both can be encoded as UTF-8.
@@ -44,7 +44,7 @@ class TextLog(FastArchetype, form=TEXT_LOG):
             self._leave(text, level=level, color=color)
 
     @property
-    def _layout(self) -> Layout:
+    def _row_layout(self) -> RowLayout:
         return WITHOUT_LEVEL if self._level is None else WITH_LEVEL
 
     def _make(self, theirs: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any
 
-from rerun_mp.encoding.tables import Form, Layout, Part
+from rerun_mp.encoding.tables import NumericComponent, RowLayout, ValueKind
 from rerun_mp.fast.base import FastArchetype
 from rerun_mp.hooks.when_loaded import when_loaded
 
@@ -21,14 +21,17 @@ __all__ = ["TRANSFORM_3D", "Transform3D"]
 
 TRANSFORM_3D = 10
 
-PARTS = {
-    1: Part("Transform3D", "mat3x3", "TransformMat3x3", "f4", 9, 1),
-    2: Part("Transform3D", "quaternion", "RotationQuat", "f4", 4, 1),
-    4: Part("Transform3D", "relation", "TransformRelation", "u1", 0, 1),
-    8: Part("Transform3D", "scale", "Scale3D", "f4", 3, 1),
-    16: Part("Transform3D", "translation", "Translation3D", "f4", 3, 1),
+COMPONENTS = {
+    1: NumericComponent("Transform3D", "mat3x3", "TransformMat3x3", "f4", 9, 1),
+    2: NumericComponent("Transform3D", "quaternion", "RotationQuat", "f4", 4, 1),
+    4: NumericComponent("Transform3D", "relation", "TransformRelation", "u1", 0, 1),
+    8: NumericComponent("Transform3D", "scale", "Scale3D", "f4", 3, 1),
+    16: NumericComponent("Transform3D", "translation", "Translation3D", "f4", 3, 1),
 }
-LAYOUTS = [Layout(Form.PACKED, tuple(part for bit, part in PARTS.items() if bit & given)) for given in range(32)]
+LAYOUTS = [
+    RowLayout(ValueKind.PACKED, tuple(component for bit, component in COMPONENTS.items() if bit & given))
+    for given in range(32)
+]
 """By the sum of the bits of what is given."""
 
 _pack3, _pack4, _pack9 = (struct.Struct(f"<{size}f").pack for size in (3, 4, 9))
@@ -52,13 +55,13 @@ _relation: Any = None
 """Types of numpy's and rerun's, once these are loaded; nobody can have given us one before."""
 
 
-class Transform3D(FastArchetype, form=TRANSFORM_3D):
+class Transform3D(FastArchetype, fast_kind=TRANSFORM_3D):
     """A translation, quaternion, matrix, scale and relation, one of each at most; all else is left to rerun's class.
 
-    Hot slots: `_block`, the bytes of a row; `_layout`, one of `LAYOUTS`.
+    Hot slots: `_block`, the bytes of a row; `_row_layout`, one of `LAYOUTS`.
     """
 
-    __slots__ = ("_block", "_layout")
+    __slots__ = ("_block", "_row_layout")
 
     _fields = (
         "translation",
@@ -72,7 +75,7 @@ class Transform3D(FastArchetype, form=TRANSFORM_3D):
     )
 
     _block: bytes
-    _layout: Layout
+    _row_layout: RowLayout
 
     def __init__(
         self,
@@ -112,7 +115,7 @@ class Transform3D(FastArchetype, form=TRANSFORM_3D):
                 layout = 0
             if layout:
                 self._block = block
-                self._layout = LAYOUTS[layout]
+                self._row_layout = LAYOUTS[layout]
                 return
         self._leave(
             translation=translation,
@@ -131,10 +134,10 @@ class Transform3D(FastArchetype, form=TRANSFORM_3D):
 
         made: dict[str, Any] = {}
         at = 0
-        for part in self._layout.parts:
-            numbers = np.frombuffer(self._block, f"<{part.item}", part.size or 1, at)
-            at += part.width
-            made[part.field] = int(numbers[0]) if part.field == "relation" else numbers
+        for component in self._row_layout.components:
+            numbers = np.frombuffer(self._block, f"<{component.item}", component.size or 1, at)
+            at += component.width
+            made[component.field] = int(numbers[0]) if component.field == "relation" else numbers
         if "mat3x3" in made:
             made["mat3x3"] = made["mat3x3"].reshape(3, 3).T
         return theirs(**made)

@@ -1,4 +1,4 @@
-"""The hot loop's body: what appends one row to an open table, one function a form.
+"""The hot loop's body: what appends one row to an open table, one function for each kind of values.
 
 Each is a closure over the table's columns, because a local variable is the cheapest thing there is. From the look at
 the count to the store of the next one there is no call and no backward jump, so that no other thread, signal handler
@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from rerun_mp.encoding.tables import Layout
+from rerun_mp.encoding.tables import RowLayout
 from rerun_mp.shm.layout import Header
 
 __all__ = [
@@ -37,7 +37,7 @@ Append = Callable[[str, Any, dict[str, int]], bool]
 
 
 class Columns(NamedTuple):
-    """What every form needs of a table."""
+    """What every kind needs of a table."""
 
     words: memoryview
     count_index: int
@@ -249,7 +249,7 @@ def append_array(columns: Columns, ends: memoryview, memory: memoryview, heap: i
     return append
 
 
-def append_packed(columns: Columns, memory: memoryview, blocks: int, layout: Layout, width: int) -> Append:
+def append_packed(columns: Columns, memory: memoryview, blocks: int, layout: RowLayout, width: int) -> Append:
     """Return what appends an archetype that has packed its components into bytes itself, as `layout` says."""
     words, count_index, capacity, alive, armed, is_open, entities, clock, entity, times, names, attend = columns
     time_ns, attention = time.time_ns, Header.ATTENTION
@@ -258,7 +258,7 @@ def append_packed(columns: Columns, memory: memoryview, blocks: int, layout: Lay
     first, second = ([*times, words, words])[:2]
 
     def append(path: str, archetype: Any, point: dict[str, int]) -> bool:
-        if archetype._layout != layout:
+        if archetype._row_layout != layout:
             return False
         index = entities[path]
         block = archetype._block

@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 from rerun_mp.encoding.tables import (
     ENTITY_BYTES,
     MAX_ENTITIES,
-    Form,
-    Layout,
+    RowLayout,
     TablePlan,
     TableShape,
+    ValueKind,
     pack_head,
     pack_plan,
     pack_text,
@@ -131,7 +131,7 @@ class OpenTable:
         """See to it that the row's entity and level have their indices. False: the dictionary is full."""
         if row.name not in self.entities and not self.add(row.name, row.path):
             return False
-        if self.shape.form != Form.LEVELLED_TEXT:
+        if self.shape.value_kind != ValueKind.LEVELLED_TEXT:
             return True
         level: str = row.archetype._level
         return "\n" + level in self.entities or self.add("\n" + level, level.encode())
@@ -188,16 +188,16 @@ def _make_appends(
         names=names,
         attend=attend,
     )
-    form = table.shape.form
-    if form == Form.SCALARS:
+    kind = table.shape.value_kind
+    if kind == ValueKind.SCALARS:
         values = column(plan.values, 8, "d")
         return append_scalar(columns, values), append_number(columns, values)
-    if form == Form.PACKED:
-        layout = Layout(form, table.shape.parts)
+    if kind == ValueKind.PACKED:
+        layout = RowLayout(kind, table.shape.components)
         return append_packed(columns, memory, base + plan.values, layout, table.shape.width), None
     ends, heap = column(plan.values, 4, "I"), base + plan.heap
-    if form == Form.LEVELLED_TEXT:
+    if kind == ValueKind.LEVELLED_TEXT:
         return append_levelled_text(columns, ends, memory, heap, plan.heap_bytes, column(plan.levels, 2, "H")), None
-    if form == Form.ARRAY:
+    if kind == ValueKind.ARRAY:
         return append_array(columns, ends, memory, heap, plan.heap_bytes), None
     return append_text(columns, ends, memory, heap, plan.heap_bytes), None

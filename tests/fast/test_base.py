@@ -46,7 +46,7 @@ each = pytest.mark.parametrize("name", ARGUMENTS)
 def fast(name: str) -> Any:
     args, kwargs = ARGUMENTS[name]
     made = OWN[name](*args, **kwargs)
-    assert made._form == OWN[name]._form > 0
+    assert made._fast_kind == OWN[name]._fast_kind > 0
     return made
 
 
@@ -56,7 +56,7 @@ def reruns(name: str) -> Any:
 
 
 def test_each_class_has_a_form_of_its_own() -> None:
-    assert len({cls._form for cls in OWN.values()}) == len(OWN)
+    assert len({cls._fast_kind for cls in OWN.values()}) == len(OWN)
     assert len(FastArchetype.__subclasses__()) == len(OWN)
 
 
@@ -114,7 +114,7 @@ def test_copies_and_pickles_are_fast_and_equal(name: str) -> None:
         assert type(made) is OWN[name]
         assert made == reruns(name)
         assert components(made) == components(reruns(name))
-        assert not made._form  # by now
+        assert not made._fast_kind  # by now
         assert components(duplicate(made)) == components(duplicate(reruns(name)))
 
 
@@ -141,7 +141,7 @@ def test_pickles_travel_between_processes() -> None:
 def test_touching_an_object_makes_rerun_its_truth(name: str) -> None:
     made, field = fast(name), OWN[name]._fields[0]
     assert getattr(made, field) == getattr(reruns(name), field)
-    assert made._form == 0
+    assert made._fast_kind == 0
     assert isinstance(made, OWN[name])
     expected = reruns(name)
     setattr(expected, field, None)
@@ -155,7 +155,7 @@ def test_a_field_can_be_set_and_deleted_without_being_read(name: str) -> None:
     field = OWN[name]._fields[-1]
     made = fast(name)
     setattr(made, field, None)
-    assert made._form == 0
+    assert made._fast_kind == 0
     delattr(made, field)
     with pytest.raises(AttributeError):
         getattr(made, field)
@@ -219,7 +219,7 @@ def test_subclasses_are_subclasses_of_reruns() -> None:
         made = cls(0.5)
         assert isinstance(made, rr.Scalars)
         assert made.scalars == theirs.Scalars(0.5).scalars
-        assert not hasattr(made, "_form")
+        assert not hasattr(made, "_fast_kind")
     assert not isinstance(rr.Scalars(0.5), Loss)
 
 
@@ -228,7 +228,7 @@ def test_an_object_can_be_initialised_again_and_late(name: str) -> None:
     args, kwargs = ARGUMENTS[name]
     made = fast(name)
     made.__init__(*args, **kwargs)
-    assert made._form
+    assert made._fast_kind
     repr(made)
     made.__init__(*args, **kwargs)
     assert made == reruns(name)
@@ -251,7 +251,7 @@ def test_other_attributes_can_be_set_as_on_reruns() -> None:
     made: Any = rr.Scalars(0.5)
     made.remark = "mine"
     assert made.remark == "mine"
-    assert made._form
+    assert made._fast_kind
 
 
 @each
@@ -293,7 +293,7 @@ def test_making_logging_and_sending_them_loads_neither_rerun_nor_pyarrow(run_pyt
             rr.EncodedImage(contents=b"png", media_type="image/png"), rr.Tensor(frame),
         ]
         made = pickle.loads(pickle.dumps(made))
-        assert all(one._form and isinstance(one, type(one)) for one in made)
+        assert all(one._fast_kind and isinstance(one, type(one)) for one in made)
         assert not isinstance(made[0], rr.TextLog)
         print([name for name in ("rerun", "rerun_bindings", "pyarrow") if name in sys.modules])
         import rerun

@@ -59,7 +59,7 @@ def test_arrow_data_warnings_and_errors_are_reruns(ours: Any, reruns: Any, posit
 def test_the_hot_slot_is_the_arrow_data(ours: Any, reruns: Any, dimensions: int, positions: Any) -> None:
     with np.errstate(all="ignore"):
         made = ours(positions)
-        if not made._form:
+        if not made._fast_kind:
             return
         view = made._buffer
         assert (view.format, view.ndim, view.c_contiguous) == ("B", 1, True)
@@ -76,10 +76,10 @@ def test_a_float32_array_is_kept_as_it_is_and_others_are_converted(ours: Any, re
     block = np.ones((4, dimensions), np.float32)
     assert np.shares_memory(np.frombuffer(ours(block)._buffer, np.float32), block)
     assert bytes(ours(block.astype(np.float64))._buffer) == block.tobytes()
-    assert ours(block[::2])._form
-    assert not ours(block[:0])._form
-    assert not ours(block, radii=1)._form
-    assert not ours(block.tolist())._form
+    assert ours(block[::2])._fast_kind
+    assert not ours(block[:0])._fast_kind
+    assert not ours(block, radii=1)._fast_kind
+    assert not ours(block.tolist())._fast_kind
 
 
 @pytest.mark.parametrize(("ours", "reruns", "dimensions"), CLASSES, ids=["3D", "2D"])

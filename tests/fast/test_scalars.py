@@ -42,7 +42,7 @@ def test_arrow_data_warnings_and_errors_are_reruns(scalars: Any) -> None:
 @given(NUMBERS)
 def test_the_hot_slot_is_the_arrow_data(scalars: Any) -> None:
     made: Any = rr.Scalars(scalars)
-    if not made._form:
+    if not made._fast_kind:
         assert not isinstance(scalars, float | np.float32)
         return
     assert type(made._value) is float
@@ -54,7 +54,7 @@ def test_the_hot_slot_is_the_arrow_data(scalars: Any) -> None:
 @pytest.mark.parametrize("number", [0.5, 3, np.float64(0.5), np.float32(0.5), np.int64(3), np.uint8(3)])
 def test_plain_numbers_are_kept(number: Any) -> None:
     made: Any = rr.Scalars(number)
-    assert made._form
+    assert made._fast_kind
     assert made._value == number
 
 

@@ -36,7 +36,7 @@ def test_arrow_data_warnings_and_errors_are_reruns(text: Any, level: Any, color:
 @given(ANY_TEXT, LEVELS)
 def test_the_hot_slots_are_the_arrow_data(text: str, level: Any) -> None:
     made: Any = rr.TextLog(text, level=level)
-    if not made._form:
+    if not made._fast_kind:
         return
     given_texts = [made._text] if made._level is None else [made._text, made._level]
     data = [pa.record_batch([pa.array([one], pa.utf8())], names=["component"]).serialize() for one in given_texts]
@@ -49,7 +49,7 @@ def test_the_hot_slots_are_the_arrow_data(text: str, level: Any) -> None:
 @pytest.mark.parametrize("level", [None, "INFO", "größer", theirs.TextLogLevel.WARN])
 def test_texts_are_kept(level: Any) -> None:
     made: Any = rr.TextLog("größer", level=level)
-    assert made._form
+    assert made._fast_kind
     assert made._text == "größer"
     assert made._level == (None if level is None else str(level))
 

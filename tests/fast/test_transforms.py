@@ -117,20 +117,20 @@ def test_arrow_data_warnings_and_errors_are_reruns(arguments: dict[str, Any]) ->
 @pytest.mark.filterwarnings("ignore")
 def test_the_hot_slots_are_the_arrow_data(arguments: dict[str, Any]) -> None:
     made: Any = rr.Transform3D(**arguments)
-    if not made._form:
+    if not made._fast_kind:
         return
-    assert made._layout in LAYOUTS
+    assert made._row_layout in LAYOUTS
     expected = {descriptor[0]: data for descriptor, data in components(theirs.Transform3D(**arguments))}  # type: ignore[index]
     at = 0
-    for part in made._layout.parts:
-        kind = pa.uint8() if part.item == "u1" else pa.float32()
-        block = made._block[at : at + part.width]
-        at += part.width
-        array = pa.Array.from_buffers(kind, part.size or 1, [None, pa.py_buffer(block)])
-        if part.size:
+    for component in made._row_layout.components:
+        kind = pa.uint8() if component.item == "u1" else pa.float32()
+        block = made._block[at : at + component.width]
+        at += component.width
+        array = pa.Array.from_buffers(kind, component.size or 1, [None, pa.py_buffer(block)])
+        if component.size:
             item = pa.field("item", kind, nullable=False, metadata={})
-            array = pa.FixedSizeListArray.from_arrays(array, type=pa.list_(item, part.size))
-        data = expected.pop(f"{part.archetype}:{part.field}")
+            array = pa.FixedSizeListArray.from_arrays(array, type=pa.list_(item, component.size))
+        data = expected.pop(f"{component.archetype}:{component.field}")
         assert data.endswith(pa.record_batch([array], names=["component"]).serialize().to_pybytes())
     assert at == len(made._block)
     assert not expected
@@ -151,7 +151,7 @@ def test_the_hot_slots_are_the_arrow_data(arguments: dict[str, Any]) -> None:
 )
 def test_usual_arguments_are_kept(arguments: Any) -> None:
     made: Any = rr.Transform3D(**arguments)
-    assert made._form
+    assert made._fast_kind
     assert made == theirs.Transform3D(**arguments)
 
 

@@ -35,7 +35,7 @@ from rerun_mp.collector.drain.sweep import Sweep, Sweeper
 from rerun_mp.collector.drain.table_chunks import build_table_chunks
 from rerun_mp.collector.reporting.producers_watch import ProducersWatch
 from rerun_mp.encoding.frames import FrameKind, Rows
-from rerun_mp.encoding.tables import Form, TableShape
+from rerun_mp.encoding.tables import TableShape, ValueKind
 from rerun_mp.errors import RingFullError
 from rerun_mp.producer.open_table import TableRow
 from rerun_mp.producer.producer import Outcome, Producer
@@ -52,7 +52,7 @@ from tests.model.histories import check
 from tests.model.mortal import DiedError, Life, attach
 
 GEOMETRY = Geometry(slot_bytes=8192, slots=12, producers=4)
-TABLE = TableShape(RECORDING, Form.SCALARS, (), False, (("step", "sequence"),))
+TABLE = TableShape(RECORDING, ValueKind.SCALARS, (), False, (("step", "sequence"),))
 LARGE_ROWS = 600
 """Of a frame over more than one slot."""
 MAX_WAITS = 20

@@ -8,7 +8,7 @@ from types import FunctionType
 import pytest
 
 from rerun_mp.encoding.frames import RecordingKey
-from rerun_mp.encoding.tables import Form, Part, TableShape
+from rerun_mp.encoding.tables import NumericComponent, TableShape, ValueKind
 from rerun_mp.producer import hot_appends as appends
 from rerun_mp.producer.open_table import OpenTable, TableRow, plan_for
 from rerun_mp.shm.layout import Geometry, Kind
@@ -78,15 +78,15 @@ class Text:
 def open_table(
     ring: Ring,
     *,
-    form: Form = Form.SCALARS,
+    kind: ValueKind = ValueKind.SCALARS,
     timelines: tuple[tuple[str, str], ...] = (),
-    parts: tuple[Part, ...] = (),
+    components: tuple[NumericComponent, ...] = (),
 ) -> tuple[OpenTable, bytearray, list[int]]:
     """Return a table in a new slot, the fork guard's byte, and how often it asked for attention."""
     writer, alive = make_writer(ring)
     slot = claim_one(writer, Kind.TABLE, 0, always, always)
     assert slot is not None
-    shape = TableShape(RecordingKey("app", "rec"), form, parts, True, timelines)
+    shape = TableShape(RecordingKey("app", "rec"), kind, components, True, timelines)
     plan = plan_for(shape, GEOMETRY.slot_bytes)
     assert plan is not None
     asked: list[int] = []
@@ -132,13 +132,13 @@ def test_an_append_refuses_what_it_cannot_do() -> None:
     assert (count(ring, table), count(ring, other), count(ring, third)) == (full, 1, 0)
 
 
-@pytest.mark.parametrize("form", [Form.TEXT, Form.LEVELLED_TEXT])
-def test_a_table_of_texts_takes_those_with_a_level_or_those_without(form: Form) -> None:
+@pytest.mark.parametrize("kind", [ValueKind.TEXT, ValueKind.LEVELLED_TEXT])
+def test_a_table_of_texts_takes_those_with_a_level_or_those_without(kind: ValueKind) -> None:
     """A level is never lost, nor a missing one made up."""
     ring = make_ring(GEOMETRY)
-    table, _, _ = open_table(ring, form=form)
+    table, _, _ = open_table(ring, kind=kind)
     taken = [table.append("a", Text(level), {}) for level in (None, "INFO", None)]
-    assert taken == ([True, False, True] if form == Form.TEXT else [False, True, False])
+    assert taken == ([True, False, True] if kind == ValueKind.TEXT else [False, True, False])
     assert count(ring, table) == taken.count(True)
 
 
@@ -164,13 +164,15 @@ def test_the_collector_is_heeded_after_the_commit() -> None:
 
 
 @pytest.mark.parametrize("number", [1 << 20, (1 << 64) - 1])
-@pytest.mark.parametrize("form", [Form.TEXT, Form.LEVELLED_TEXT, Form.ARRAY])
-def test_a_slot_that_is_somebody_elses_by_now_is_refused(form: Form, number: int) -> None:
+@pytest.mark.parametrize("kind", [ValueKind.TEXT, ValueKind.LEVELLED_TEXT, ValueKind.ARRAY])
+def test_a_slot_that_is_somebody_elses_by_now_is_refused(kind: ValueKind, number: int) -> None:
     """A call may have the append of a table that was sealed, freed and claimed for frames, whose count is bytes."""
     ring = make_ring(GEOMETRY)
-    parts = (Part("Points3D", "positions", "Position3D", "f4", 3, 4),) if form == Form.ARRAY else ()
-    table, _, _ = open_table(ring, form=form, parts=parts)
-    archetype = Text("INFO" if form == Form.LEVELLED_TEXT else None)
+    components = (
+        (NumericComponent("Points3D", "positions", "Position3D", "f4", 3, 4),) if kind == ValueKind.ARRAY else ()
+    )
+    table, _, _ = open_table(ring, kind=kind, components=components)
+    archetype = Text("INFO" if kind == ValueKind.LEVELLED_TEXT else None)
     assert table.append("a", archetype, {})
     table.retire()
     before = bytes(ring.memory)

@@ -28,7 +28,16 @@ from rerun_mp.collector.drain.frame_chunks import (
     BuiltChunks,
     ChunkBatch,
 )
-from rerun_mp.encoding.tables import TEXT_FORMS, WIDE_ROW, WORD, Form, Part, TablePlan, TableShape, unpack_texts
+from rerun_mp.encoding.tables import (
+    TEXT_KINDS,
+    WIDE_ROW,
+    WORD,
+    NumericComponent,
+    TablePlan,
+    TableShape,
+    ValueKind,
+    unpack_texts,
+)
 from rerun_mp.errors import CorruptionError
 
 __all__ = ["TakenRows", "build_table_chunks", "copy_rows"]
@@ -68,7 +77,7 @@ class TakenRows:
     timelines: list[Any]
     """int64 each."""
     values: Any
-    """By form: float64; uint8 of shape (rows, width); `ArrayValues`; or a pair of texts and levels, or None."""
+    """By `ValueKind`: float64; uint8 of shape (rows, width); `ArrayValues`; or a pair of texts and levels, or None."""
     num_bytes: int
     """Bytes that the copy takes, about."""
     scope: int = 0
@@ -114,27 +123,27 @@ def copy_rows(
     values: Any
     heap_bytes = 0
     needed = int(entity.max()) + 1
-    if shape.form == Form.SCALARS:
+    if shape.value_kind == ValueKind.SCALARS:
         values = column(plan.values, "<f8")
-    elif shape.form == Form.PACKED:
+    elif shape.value_kind == ValueKind.PACKED:
         begin = at + plan.values + start * shape.width
         raw = bytes(memory[begin : begin + (stop - start) * shape.width])
         values = np.frombuffer(raw, np.uint8).reshape(stop - start, shape.width)
     else:
         ends = column(plan.values, "<u4", max(0, start - 1))
-        levels = column(plan.levels, "<u2") if shape.form == Form.LEVELLED_TEXT else None
+        levels = column(plan.levels, "<u2") if shape.value_kind == ValueKind.LEVELLED_TEXT else None
         if levels is not None:
             needed = max(needed, int(levels.max()) + 1)
         bounds, heap = _heap(memory, at, plan, ends, stop - start, is_first=start == 0)
         heap_bytes = len(heap)
-        if shape.form == Form.ARRAY:
-            values = ArrayValues(_instance_bounds(bounds, shape.parts[0]), heap)
+        if shape.value_kind == ValueKind.ARRAY:
+            values = ArrayValues(_instance_bounds(bounds, shape.components[0]), heap)
         else:
             values = (_texts(bounds, bytes(heap)), levels)
     if needed > len(paths):
         # Earlier texts never change, but a later look finds more of them.
         paths[:] = _unpack_dictionary(memory, at + plan.dictionary, at + slot_bytes, needed)
-    if shape.form == Form.LEVELLED_TEXT:
+    if shape.value_kind == ValueKind.LEVELLED_TEXT:
         names = pa.array(paths, pa.string())
         values = (values[0], names.take(pa.array(values[1], pa.uint16())))
     return TakenRows(
@@ -273,35 +282,35 @@ def _batch(shape: TableShape, parts: list[TakenRows], order: Any, time_half: Any
 
 
 def _components(shape: TableShape, parts: list[TakenRows], order: Any) -> list[tuple[Any, Any]]:
-    if shape.form in TEXT_FORMS:
+    if shape.value_kind in TEXT_KINDS:
         found = [
             (
                 _field("TextLog", "text", "Text", pa.string()),
                 _lists(_taken([part.values[0] for part in parts], order), 1),
             )
         ]
-        if shape.form == Form.LEVELLED_TEXT:
+        if shape.value_kind == ValueKind.LEVELLED_TEXT:
             levels = _lists(_taken([part.values[1] for part in parts], order), 1)
             found.insert(0, (_field("TextLog", "level", "TextLogLevel", pa.string()), levels))
         return found
-    if shape.form == Form.ARRAY:
-        (part,) = shape.parts
-        lists = _arrays([taken.values for taken in parts], part)
+    if shape.value_kind == ValueKind.ARRAY:
+        (component,) = shape.components
+        lists = _arrays([taken.values for taken in parts], component)
         lists = lists if order is None else lists.take(pa.array(order))
-        return [(_field(part.archetype, part.field, part.component_type, lists.type.value_type), lists)]
+        return [(_field(component.archetype, component.field, component.component_type, lists.type.value_type), lists)]
     values = _ordered([part.values for part in parts], order)
     rows = len(values)
-    if shape.form == Form.SCALARS:
+    if shape.value_kind == ValueKind.SCALARS:
         array = pa.Array.from_buffers(pa.float64(), rows, [None, pa.py_buffer(values)])
         return [(_field("Scalars", "scalars", "Scalar", pa.float64()), _lists(array, 1))]
     found = []
     begin = 0
-    for part in shape.parts:
-        numbers = np.ascontiguousarray(values[:, begin : begin + part.width]).reshape(-1)
-        begin += part.width
-        items = _instances(numbers, part)
-        field = _field(part.archetype, part.field, part.component_type, items.type)
-        found.append((field, _lists(items, part.instances)))
+    for component in shape.components:
+        numbers = np.ascontiguousarray(values[:, begin : begin + component.width]).reshape(-1)
+        begin += component.width
+        items = _instances(numbers, component)
+        field = _field(component.archetype, component.field, component.component_type, items.type)
+        found.append((field, _lists(items, component.instances)))
     return found
 
 
@@ -333,14 +342,14 @@ def _lists(items: Any, length: int) -> Any:
     return pa.ListArray.from_arrays(pa.array(offsets), items)
 
 
-def _instances(numbers: Any, part: Part) -> Any:
+def _instances(numbers: Any, component: NumericComponent) -> Any:
     """Return the instances of a component whose bytes are `numbers`."""
-    item = ITEM_TYPES[part.item]
+    item = ITEM_TYPES[component.item]
     flat = pa.Array.from_buffers(item, len(numbers) // (item.bit_width // 8), [None, pa.py_buffer(numbers)])
-    if not part.size:
+    if not component.size:
         return flat
-    kind = pa.list_(pa.field("item", item, nullable=False), part.size)
-    return pa.Array.from_buffers(kind, len(flat) // part.size, [None], children=[flat])
+    kind = pa.list_(pa.field("item", item, nullable=False), component.size)
+    return pa.Array.from_buffers(kind, len(flat) // component.size, [None], children=[flat])
 
 
 def _heap(
@@ -366,15 +375,15 @@ def _texts(bounds: Any, raw: bytes) -> Any:
     return array
 
 
-def _instance_bounds(bounds: Any, part: Part) -> Any:
+def _instance_bounds(bounds: Any, component: NumericComponent) -> Any:
     """Return in instances what is given in bytes."""
-    found, rest = np.divmod(bounds, np.int32(part.width // part.instances))
+    found, rest = np.divmod(bounds, np.int32(component.width // component.instances))
     if rest.any():
         raise CorruptionError("a row of a table ends within an instance")
     return found
 
 
-def _arrays(values: list[ArrayValues], part: Part) -> Any:
+def _arrays(values: list[ArrayValues], component: NumericComponent) -> Any:
     """Copy the arrays of all slots out of shared memory, one after the other, and return a list for each row."""
     raw = np.empty(sum(len(value.shared) for value in values), np.uint8)
     offsets = [np.zeros(1, np.int32)]
@@ -383,7 +392,7 @@ def _arrays(values: list[ArrayValues], part: Part) -> Any:
         raw[at : at + len(value.shared)] = np.frombuffer(value.shared, np.uint8)
         at += len(value.shared)
         offsets.append(value.bounds[1:] + offsets[-1][-1])
-    items, bounds = _instances(raw, part), np.concatenate(offsets)
+    items, bounds = _instances(raw, component), np.concatenate(offsets)
     return pa.Array.from_buffers(pa.list_(items.type), len(bounds) - 1, [None, pa.py_buffer(bounds)], children=[items])
 
 

@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 
 from rerun_mp.collector.drain.table_chunks import TakenRows, build_table_chunks, copy_rows
 from rerun_mp.encoding.frames import RecordingKey
-from rerun_mp.encoding.tables import Form, Layout, Part, TableShape, pack_head, pack_plan, plan_table, unpack_head
+from rerun_mp.encoding.tables import (
+    NumericComponent,
+    RowLayout,
+    TableShape,
+    ValueKind,
+    pack_head,
+    pack_plan,
+    plan_table,
+    unpack_head,
+)
 from rerun_mp.errors import CorruptionError
 from rerun_mp.producer.open_table import OpenTable, TableRow, plan_for
 from rerun_mp.shm.layout import Geometry, Kind
@@ -35,13 +44,13 @@ class Fast:
 
 
 def table_of(
-    ring: Ring, form: Form, rows: list[tuple[str, Fast, int]], parts: tuple[Part, ...] = ()
+    ring: Ring, kind: ValueKind, rows: list[tuple[str, Fast, int]], components: tuple[NumericComponent, ...] = ()
 ) -> tuple[OpenTable, TableShape]:
     """Return a table to which (entity, archetype, step) rows were appended."""
     writer, alive = make_writer(ring)
     slot = claim_one(writer, Kind.TABLE, 0, always, always)
     assert slot is not None
-    shape = TableShape(RecordingKey("app", "rec"), form, parts, True, (("step", "sequence"),))
+    shape = TableShape(RecordingKey("app", "rec"), kind, components, True, (("step", "sequence"),))
     plan = plan_for(shape, GEOMETRY.slot_bytes)
     assert plan is not None
     plan = plan._replace(first_counter=1000, least_time=5)
@@ -84,7 +93,7 @@ def read(chunks: list[Any], component: str) -> dict[str, list[tuple[int, Any]]]:
 def test_numbers_come_back_whatever_the_sweeps(rows: list[tuple[str, float, int]], data: st.DataObject) -> None:
     """However sweeps cut a table, each entity's rows come back in order, with ids of their own."""
     ring = make_ring(GEOMETRY)
-    table, _ = table_of(ring, Form.SCALARS, [(name, Fast(_value=value), step) for name, value, step in rows])
+    table, _ = table_of(ring, ValueKind.SCALARS, [(name, Fast(_value=value), step) for name, value, step in rows])
     cuts = sorted(data.draw(st.sets(st.integers(1, len(rows)), max_size=4)) | {len(rows)})
     chunks, start, paths = [], 0, []  # type: ignore[var-annotated]
     for stop in cuts:
@@ -106,12 +115,12 @@ def test_texts_come_back(rows: list[tuple[str, str]], levelled: bool) -> None:
     """Texts of any length and script come back, with their levels if they have any."""
     rows = [(text.encode("utf-8", "replace").decode(), level) for text, level in rows]
     ring = make_ring(GEOMETRY)
-    form = Form.LEVELLED_TEXT if levelled else Form.TEXT
+    kind = ValueKind.LEVELLED_TEXT if levelled else ValueKind.TEXT
     levels = [level if levelled else None for _, level in rows]
     logged = [
         ("a", Fast(_text=text, _level=level), n) for n, ((text, _), level) in enumerate(zip(rows, levels, strict=True))
     ]
-    table, _ = table_of(ring, form, logged)
+    table, _ = table_of(ring, kind, logged)
     paths: list[str] = []
     half = len(rows) // 2
     ranges = [(0, half), (half, len(rows))] if half else [(0, len(rows))]
@@ -128,32 +137,34 @@ def test_arrays_come_back(sizes: tuple[int, ...]) -> None:
     """Rows of one table may have any number of points, but none may end within a point."""
     ring = make_ring(GEOMETRY)
     blocks = [np.arange(n, 4 * n, dtype=np.float32).reshape(n, 3) for n in sizes]
-    parts = (Part("Points3D", "positions", "Position3D", "f4", 3, 4),)
+    components = (NumericComponent("Points3D", "positions", "Position3D", "f4", 3, 4),)
     rows = [("pq"[n % 2], Fast(_buffer=block.data.cast("B")), n) for n, block in enumerate(blocks)]
-    table, _ = table_of(ring, Form.ARRAY, rows, parts)
+    table, _ = table_of(ring, ValueKind.ARRAY, rows, components)
     built = build_table_chunks([take(ring, table, 0, 2, []), take(ring, table, 2, 5, [])], nonce=NONCE)
     assert built.good_rows == {table.slot: 3}  # the last one's: a sweep takes a slot once
     assert read(built.chunks, "Points3D:positions") == {
         "/" + name: [(n, blocks[n].tolist()) for n in range(5) if "pq"[n % 2] == name] for name in "pq"
     }
-    table, _ = table_of(ring, Form.ARRAY, [("p", Fast(_buffer=memoryview(bytes(16))), 0)], parts)
+    table, _ = table_of(ring, ValueKind.ARRAY, [("p", Fast(_buffer=memoryview(bytes(16))), 0)], components)
     with pytest.raises(CorruptionError, match="within an instance"):
         take(ring, table, 0, 1, [])
 
 
-PARTS = (
-    Part("Anything", "numbers", "Number", "u1", 0, 3),
-    Part("Anything", "pairs", "Pair", "f4", 2, 2),
+COMPONENTS = (
+    NumericComponent("Anything", "numbers", "Number", "u1", 0, 3),
+    NumericComponent("Anything", "pairs", "Pair", "f4", 2, 2),
 )
-PACKED = Layout(Form.PACKED, PARTS)
+PACKED = RowLayout(ValueKind.PACKED, COMPONENTS)
 
 
 def test_packed_parts_come_back() -> None:
-    """Each part of a block is a component, wherever in the block it lies."""
+    """Each component of a block becomes a column, wherever in the block it lies."""
     ring = make_ring(GEOMETRY)
-    rows = [("p", Fast(_layout=PACKED, _block=struct.pack("<3B4f", n, 2, 3, n, 0.5, 1, -1)), n) for n in range(5)]
-    table, _ = table_of(ring, Form.PACKED, rows, PARTS)
-    assert not table.append("p", Fast(_layout=Layout(Form.PACKED, PARTS[:1]), _block=bytes(3)), {"step": 0})
+    rows = [("p", Fast(_row_layout=PACKED, _block=struct.pack("<3B4f", n, 2, 3, n, 0.5, 1, -1)), n) for n in range(5)]
+    table, _ = table_of(ring, ValueKind.PACKED, rows, COMPONENTS)
+    assert not table.append(
+        "p", Fast(_row_layout=RowLayout(ValueKind.PACKED, COMPONENTS[:1]), _block=bytes(3)), {"step": 0}
+    )
     chunks = build_table_chunks([take(ring, table, 0, 2, []), take(ring, table, 2, 5, [])], nonce=NONCE).chunks
     assert read(chunks, "Anything:numbers") == {"/p": [(n, [n, 2, 3]) for n in range(5)]}
     assert read(chunks, "Anything:pairs") == {"/p": [(n, [[n, 0.5], [1, -1]]) for n in range(5)]}
@@ -162,21 +173,21 @@ def test_packed_parts_come_back() -> None:
 
 
 @pytest.mark.parametrize(
-    "parts",
+    "components",
     [
         (),
-        PARTS[:1] * 2,
-        (PARTS[0]._replace(size=-1),),
-        (PARTS[0]._replace(size=1 << 16),),
-        (PARTS[0]._replace(instances=0),),
-        (PARTS[0]._replace(instances=1 << 40),),
-        (PARTS[0]._replace(field="no name"),),
-        (PARTS[0]._replace(archetype=""),),
+        COMPONENTS[:1] * 2,
+        (COMPONENTS[0]._replace(size=-1),),
+        (COMPONENTS[0]._replace(size=1 << 16),),
+        (COMPONENTS[0]._replace(instances=0),),
+        (COMPONENTS[0]._replace(instances=1 << 40),),
+        (COMPONENTS[0]._replace(field="no name"),),
+        (COMPONENTS[0]._replace(archetype=""),),
     ],
 )
-def test_parts_that_cannot_be_are_noticed(parts: tuple[Part, ...]) -> None:
-    shape = TableShape(RecordingKey("app", "rec"), Form.PACKED, parts, True, ())
-    plan = plan_table(shape._replace(parts=PARTS), len(pack_head(shape)), GEOMETRY.slot_bytes, 0, 0)
+def test_components_that_cannot_be_are_noticed(components: tuple[NumericComponent, ...]) -> None:
+    shape = TableShape(RecordingKey("app", "rec"), ValueKind.PACKED, components, True, ())
+    plan = plan_table(shape._replace(components=COMPONENTS), len(pack_head(shape)), GEOMETRY.slot_bytes, 0, 0)
     assert plan is not None
     with pytest.raises(CorruptionError):
         unpack_head(memoryview(pack_head(shape) + pack_plan(plan)), GEOMETRY.slot_bytes)
@@ -186,8 +197,8 @@ def test_a_repeated_sweep_makes_the_same_chunks() -> None:
     """A restarted collector that takes the same ranges makes chunks with the same ids and the same rows."""
     ring = make_ring(GEOMETRY)
     rows = [(name, Fast(_value=float(n)), n) for n, name in enumerate("abacab")]
-    one, _ = table_of(ring, Form.SCALARS, rows)
-    other, _ = table_of(ring, Form.SCALARS, rows)
+    one, _ = table_of(ring, ValueKind.SCALARS, rows)
+    other, _ = table_of(ring, ValueKind.SCALARS, rows)
     taken = [take(ring, one, 0, 6, []), take(ring, other, 0, 6, [])]
     first = build_table_chunks(taken, nonce=NONCE).chunks
     again = build_table_chunks(taken[::-1], nonce=NONCE).chunks
@@ -202,7 +213,7 @@ def test_whatever_identifies_the_rows_is_in_the_chunk_id() -> None:
     ring = make_ring(GEOMETRY)
     # Equal row ids and values, so that nothing but what identifies them differs.
     rows = [(name, Fast(_value=1.0), 1) for name in "ab"]
-    (one, _), (other, _) = table_of(ring, Form.SCALARS, rows), table_of(ring, Form.SCALARS, rows)
+    (one, _), (other, _) = table_of(ring, ValueKind.SCALARS, rows), table_of(ring, ValueKind.SCALARS, rows)
     first = take(ring, one, 0, 2, [])
     alike = replace(first, time_half=np.full(2, 7, np.uint64))
     variants = [
@@ -227,7 +238,7 @@ def test_row_ids_ascend_though_the_clock_steps_back(monkeypatch: pytest.MonkeyPa
     ring = make_ring(GEOMETRY)
     clocks = iter((100, 50, 200, 150))
     monkeypatch.setattr("time.time_ns", lambda: next(clocks))
-    table, _ = table_of(ring, Form.SCALARS, [("a", Fast(_value=float(n)), n) for n in range(4)])
+    table, _ = table_of(ring, ValueKind.SCALARS, [("a", Fast(_value=float(n)), n) for n in range(4)])
     taken = [take(ring, table, 0, 2, []), take(ring, table, 2, 4, [])]
     assert np.concatenate([part.time_half for part in taken]).tolist() == [100, 100, 200, 200]
     assert np.concatenate([part.counter_half for part in taken]).tolist() == [1000, 1001, 1002, 1003]
@@ -237,15 +248,15 @@ def test_row_ids_ascend_though_the_clock_steps_back(monkeypatch: pytest.MonkeyPa
 
 @example(44, b" ")
 @given(st.integers(0, GEOMETRY.slot_bytes - 1) | st.integers(0, 400), st.binary(min_size=1, max_size=64))
-@pytest.mark.parametrize("form", [Form.LEVELLED_TEXT, Form.ARRAY, Form.PACKED])
-def test_damage_is_noticed_or_harmless(form: Form, at: int, junk: bytes) -> None:
+@pytest.mark.parametrize("kind", [ValueKind.LEVELLED_TEXT, ValueKind.ARRAY, ValueKind.PACKED])
+def test_damage_is_noticed_or_harmless(kind: ValueKind, at: int, junk: bytes) -> None:
     """Any bytes anywhere in a slot give rows or a CorruptionError: no crash, and no row beyond the count."""
     ring = make_ring(GEOMETRY)
-    archetype = Fast(_text="text", _level="INFO", _layout=PACKED)
+    archetype = Fast(_text="text", _level="INFO", _row_layout=PACKED)
     archetype._block = bytes(19)
     archetype._buffer = np.ones((3, 2), np.float32).data.cast("B")
     rows = [("ab"[n % 2], archetype, n) for n in range(20)]
-    table, _ = table_of(ring, form, rows, {Form.PACKED: PARTS, Form.ARRAY: PARTS[1:]}.get(form, ()))
+    table, _ = table_of(ring, kind, rows, {ValueKind.PACKED: COMPONENTS, ValueKind.ARRAY: COMPONENTS[1:]}.get(kind, ()))
     begin = GEOMETRY.slot_offset(table.slot) + at
     end = min(begin + len(junk), GEOMETRY.slot_offset(table.slot + 1))
     ring.memory[begin:end] = junk[: end - begin]
