@@ -37,7 +37,7 @@ TimelineNames = tuple[tuple[str, TimeKind], ...]
 
 
 def checked_timeline_name(name: object) -> str:
-    """Return `name` if it can be a timeline's.
+    """Return `name` if it is a valid timeline name.
 
     Raises
     ------
@@ -45,6 +45,8 @@ def checked_timeline_name(name: object) -> str:
         If it is no `str`.
     InvalidArgumentError
         If it is empty, or holds a NUL, which Arrow's C interface cannot carry.
+    UnicodeEncodeError
+        If it holds a lone surrogate, which UTF-8 cannot express. Rerun raises the same.
     """
     if not isinstance(name, str):
         raise TypeError(f"argument 'timeline': '{type(name).__name__}' object is not an instance of 'str'")
@@ -52,6 +54,8 @@ def checked_timeline_name(name: object) -> str:
         raise InvalidArgumentError("Invalid `TimelineName`: must not be empty")
     if "\0" in name:
         raise InvalidArgumentError(f"Invalid `TimelineName`: {name!r} holds a NUL character")
+    if not name.isascii():
+        name.encode()
     return name
 
 

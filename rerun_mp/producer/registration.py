@@ -129,7 +129,7 @@ def _try_all(segment: Segment, first_row: int, alive: memoryview, armed: int, sc
                 ProducerWord.STARTED_NS: time.time_ns(),
                 ProducerWord.SCOPE: scope,
             }
-            name = _process_name().encode()[:NAME_BYTES].ljust(NAME_BYTES, b"\0")
+            name = _process_name().encode(errors="replace")[:NAME_BYTES].ljust(NAME_BYTES, b"\0")
             begin = geometry.producers_offset + index * PRODUCER_BYTES + NAME_OFFSET
             end = begin + NAME_BYTES
             # As in `shm.writer`: no call and no backward jump between a look at the guard and the store.

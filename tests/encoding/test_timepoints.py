@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rerun.time import to_nanos, to_nanos_since_epoch
 
-from rerun_mp.encoding.timepoints import duration_nanos, sequence_number, timestamp_nanos
+from rerun_mp.encoding.timepoints import checked_timeline_name, duration_nanos, sequence_number, timestamp_nanos
 
 DATETIMES = st.datetimes(
     datetime(1900, 1, 1), datetime(2200, 1, 1), timezones=st.sampled_from([None, UTC, timezone(timedelta(hours=5))])
@@ -82,3 +82,13 @@ def test_what_needs_more_than_64_bits_is_refused(convert: object, value: float) 
 def test_milliseconds_for_seconds_are_noticed() -> None:
     with pytest.raises(ValueError, match="milliseconds"):
         timestamp_nanos(1_700_000_000_000)
+
+
+@pytest.mark.parametrize("name", ["frame", "größe", "😀", "a b/c"])
+def test_any_text_that_utf8_can_express_is_a_timeline_name(name: str) -> None:
+    assert checked_timeline_name(name) == name
+
+
+def test_a_lone_surrogate_in_a_timeline_name_raises_what_rerun_raises() -> None:
+    with pytest.raises(UnicodeEncodeError):
+        checked_timeline_name("x\ud800")

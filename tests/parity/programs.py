@@ -350,6 +350,24 @@ def warnings_of_wrong_calls(rr: Any) -> None:
 
 
 @program
+def texts_with_lone_surrogates(rr: Any) -> None:
+    """UTF-8 cannot express them: only the call that brings one is refused, and all other rows are kept."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for step in range(3):
+            rr.set_time("step", sequence=step)
+            rr.log("good", rr.Scalars(step))
+            rr.log("text", rr.TextLog("good"))
+            rr.log("text", rr.TextLog("bad \ud800"))
+            rr.log("text", rr.TextLog("good", level="\ud800"))
+            rr.log("bad/\ud800", rr.Scalars(step))
+            for kind in ("sequence", "duration", "timestamp"):
+                with contextlib.suppress(UnicodeEncodeError):
+                    rr.set_time("\ud800", **{kind: step})
+            rr.log("good", rr.TextLog("still good"))
+
+
+@program
 def recordings_side_by_side(rr: Any) -> None:
     other = rr.RecordingStream("rerun_example_other", recording_id="other")
     for step in range(5):
