@@ -33,8 +33,11 @@ demo: $(STAMP)
 	@mkdir -p $(ARTIFACTS)
 	RUST_LOG=error $(BIN)/python examples/pool.py --out $(ARTIFACTS)/pool.rrd --show auto
 
+# Many tests wait rather than compute, so there is one worker more than there are processors.
+TEST_WORKERS ?= $(shell expr $$(nproc) + 1)
+
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=$(TEST_WORKERS) --dist=worksteal --durations=20
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -53,6 +56,7 @@ SOAK_SECONDS ?= 600
 soak: $(STAMP)
 	$(BIN)/python -m tests.soak --seconds $(SOAK_SECONDS)
 	$(BIN)/python -m pytest -m soak
+	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=soak
 
 screenshots: $(STAMP)
 	RUST_LOG=error $(BIN)/python examples/screenshots.py

@@ -15,10 +15,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 
+from tests.harness.isolation import interpreter, may_isolate
 from tests.harness.leftovers import Leftovers, Machine
 from tests.harness.programs import ROOT, Finished, Program
 from tests.harness.recordings import Row, rows_of, verify
@@ -31,9 +33,23 @@ its last process is for the tests of orphans to say."""
 
 DIRECTORIES = {"runtime": "XDG_RUNTIME_DIR", "cache": "XDG_CACHE_HOME", "data": "XDG_DATA_HOME", "tmp": "TMPDIR"}
 
-# Hypothesis times single examples, which on a loaded machine fail for no reason of ours.
-hypothesis.settings.register_profile("rerun_mp", deadline=None)
+# Hypothesis may not time single examples: on a loaded machine they take longer. Runs draw the same examples each time,
+# so that a failure belongs to the change under test; `make soak` draws many more, at random.
+hypothesis.settings.register_profile("rerun_mp", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("soak", deadline=None, max_examples=1000, print_blob=True)
 hypothesis.settings.load_profile("rerun_mp")
+
+# Programs start in half the time from compiled modules.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs: list[Any]) -> None:
+    """Give each worker of `pytest -n` a machine of its own, where that is allowed."""
+    for spec in specs:
+        if spec.popen and not spec.python and may_isolate():
+            spec.python = interpreter()
 
 
 @pytest.fixture(scope="session", autouse=True)
