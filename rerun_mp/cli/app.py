@@ -103,10 +103,10 @@ def recover(
     quiet: Annotated[bool, typer.Option(help="Print problems only.")] = False,
 ) -> None:
     """Bring what killed programs left into their files, each row once, and remove the rest."""
-    from rerun_mp.__main__ import main as recover_command
+    from rerun_mp.cli.recover import recover
 
-    options = ["--list"] * only_list + ["--quiet"] * quiet + (["--into", str(into)] if into is not None else [])
-    raise typer.Exit(recover_command(["recover", *options, *(sessions or ())]))
+    directory = None if into is None else str(into)
+    raise typer.Exit(recover(sessions or (), only_list=only_list, into=directory, quiet=quiet))
 
 
 def _look(sessions: list[str] | None) -> tuple[list[overview.SessionView], list[str]]:

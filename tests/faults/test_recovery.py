@@ -149,9 +149,7 @@ def test_list_says_what_lies_about_and_changes_nothing(
     texts = [run_python(RECOVER, "recover", "--list").check().stdout for _ in range(2)]
     assert before == (worst.watch.segment.read_bytes(), sorted(place_of(machine)), path.read_bytes())
     for text in texts:
-        said = re.search(
-            r"^session [0-9a-f]{16}: of the killed processes ([\d, ]+), [\d.]+ MB, begun \d+ seconds", text
-        )
+        said = re.search(r"^session [0-9a-f]{16}: killed processes ([\d, ]+), [\d.]+ MB, begun \d+ seconds", text)
         assert said is not None
         pids = {int(pid) for pid in said[1].split(",")}
         assert len(pids) == WORKERS + 2, "the workers, and the collector's two"
@@ -341,7 +339,7 @@ def test_wrong_calls_are_named(run_python: RunPython) -> None:
     """Exit status 2 for a session that is not there; --help says what it does and what the exit statuses mean."""
     done = run_python(RECOVER, "recover", "0123456789abcdef")
     assert done.returncode == 2
-    assert "no session of that name lies about: 0123456789abcdef" in done.stderr
+    assert "no leftover session is named 0123456789abcdef" in done.stderr
     text = run_python(RECOVER, "recover", "--help").check().stdout
     assert "--list" in text
     assert "exit status" in text
