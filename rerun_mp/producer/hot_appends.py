@@ -1,43 +1,39 @@
-"""The hot loop's body: what appends one row to an open table, one function for each kind of values.
+"""The body of the hot loop: functions that append one row to an open table.
 
-Each is a closure over the table's columns, because a local variable is the cheapest thing there is. From the look at
-the count to the store of the next one there is no call and no backward jump, so that no other thread, signal handler
-or fork comes in between; tests/producer/test_hot_appends.py checks that on the bytecode.
+`TEMPLATE` is the one append. `VARIANTS` states what each kind of values adds to it, and `factory` compiles a function
+for a kind and a number of timelines at the first use. Each append is a closure over the table's columns, because a
+local variable is the cheapest name to look up.
 
-An append returns False, and has done nothing, when the table is full, sealed, of another process, or not for such an
-archetype, and raises KeyError, having done nothing, when the table does not know the entity: the producer's slow path
-then sees to it.
+From the read of the count to the store of the next count, an append makes no call and no backward jump. So no other
+thread, signal handler or fork can run in between; tests/producer/test_hot_appends.py checks this on the bytecode.
 
-Whatever costs a call has been left out: a subscript instead of `get`, and no store for the entity of index 0, because
-the column is all zeros.
+An append returns False if the table is full, sealed, inherited from the parent, or of another layout. It raises
+KeyError if the table does not know the entity. In both cases it has stored nothing, and the producer's slow path
+takes the row.
+
+The code leaves out whatever costs a call or a store: it subscripts instead of calling `get`, and it stores no entity
+index 0, because that column begins as zeros.
 """
 
 from __future__ import annotations
 
+import linecache
+import os
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
-from rerun_mp.encoding.tables import RowLayout
 from rerun_mp.shm.layout import Header
 
-__all__ = [
-    "Append",
-    "Columns",
-    "append_array",
-    "append_levelled_text",
-    "append_number",
-    "append_packed",
-    "append_scalar",
-    "append_text",
-]
+__all__ = ["VARIANTS", "Append", "Columns", "factory"]
 
 Append = Callable[[str, Any, dict[str, int]], bool]
 """(entity path as the user wrote it, archetype or number, times by timeline) -> whether the row is committed."""
 
 
 class Columns(NamedTuple):
-    """What every kind needs of a table."""
+    """The parts of a table that every variant needs."""
 
     words: memoryview
     count_index: int
@@ -49,237 +45,129 @@ class Columns(NamedTuple):
     clock: memoryview
     entity: memoryview
     times: list[memoryview]
-    """Columns of the timelines, two at most."""
+    """One column for each timeline."""
     names: list[str]
     attend: Callable[[], None]
     """Called after a commit while the collector wants attention."""
 
 
-def append_scalar(columns: Columns, values: memoryview) -> Append:
-    """Return what appends a `Scalars` of one number."""
+class Variant(NamedTuple):
+    """The lines that one kind of values adds to `TEMPLATE`."""
+
+    parameters: str
+    """The factory's parameters after `columns`."""
+    read: tuple[str, ...]
+    """Take the values from the argument `logged`."""
+    store: tuple[str, ...]
+    """Store the values in row `row`."""
+    refuse: str = ""
+    """Condition under which a row belongs to another table, if there is one."""
+
+
+TEMPLATE = """\
+def NAME(columns, PARAMETERS):
     words, count_index, capacity, alive, armed, is_open, entities, clock, entity, times, names, attend = columns
     time_ns, attention = time.time_ns, Header.ATTENTION
-    has_first, has_second = len(times) > 0, len(times) > 1
-    first_name, second_name = ([*names, "", ""])[:2]
-    first, second = ([*times, words, words])[:2]
+    UNPACK_TIMELINES
 
-    def append(path: str, archetype: Any, point: dict[str, int]) -> bool:
+    def append(path, logged, point):
+        REFUSE
         index = entities[path]
-        value = archetype._value
-        here_first = point[first_name] if has_first else 0
-        here_second = point[second_name] if has_second else 0
+        READ
+        READ_TIMES
         now = time_ns()
         row = words[count_index]
+        # Check the ownership first: after the slot was freed, another owner may have stored any count.
         if row >= capacity or not is_open[0] or not alive[armed]:
             return False
+        STORE
         clock[row] = now
         if index:
             entity[row] = index
-        values[row] = value
-        if has_first:
-            first[row] = here_first
-        if has_second:
-            second[row] = here_second
+        STORE_TIMES
         words[count_index] = row + 1
         if words[attention]:
             attend()
         return True
 
     return append
+"""
+
+STORE_IN_HEAP = (
+    "begin = ends[row - 1] if row else 0",
+    "end = begin + size",
+    "if end > heap_bytes:",
+    "    return False",
+    "memory[heap + begin : heap + end] = block",
+    "ends[row] = end",
+)
+
+VARIANTS = {
+    # `Scalars` of one number.
+    "append_scalar": Variant("values", ("value = logged._value",), ("values[row] = value",)),
+    # A bare float. Another type could run the user's code in the store.
+    "append_number": Variant("values", (), ("values[row] = logged",)),
+    # `TextLog` without a level.
+    "append_text": Variant(
+        "ends, memory, heap, heap_bytes",
+        ("block = logged._text.encode()", "size = len(block)"),
+        STORE_IN_HEAP,
+        refuse="logged._level is not None",
+    ),
+    # `TextLog` with a level. The dictionary holds the level under its name after a newline.
+    "append_levelled_text": Variant(
+        "ends, memory, heap, heap_bytes, levels",
+        ('level = entities["\\n" + logged._level]', "block = logged._text.encode()", "size = len(block)"),
+        (*STORE_IN_HEAP, "levels[row] = level"),
+        refuse="logged._level is None",
+    ),
+    # An archetype whose only component is an array.
+    "append_array": Variant(
+        "ends, memory, heap, heap_bytes", ("block = logged._buffer", "size = len(block)"), STORE_IN_HEAP
+    ),
+    # An archetype that has packed its components into one block of `width` bytes.
+    "append_packed": Variant(
+        "memory, blocks, layout, width",
+        ("block = logged._block",),
+        ("begin = blocks + row * width", "memory[begin : begin + width] = block"),
+        refuse="logged._row_layout != layout",
+    ),
+}
+"""By the name of the factory."""
 
 
-def append_number(columns: Columns, values: memoryview[float]) -> Append:
-    """Return what appends a float to a table of `Scalars`. Another type might run code of the user's when stored."""
-    words, count_index, capacity, alive, armed, is_open, entities, clock, entity, times, names, attend = columns
-    time_ns, attention = time.time_ns, Header.ATTENTION
-    has_first, has_second = len(times) > 0, len(times) > 1
-    first_name, second_name = ([*names, "", ""])[:2]
-    first, second = ([*times, words, words])[:2]
+@cache
+def factory(name: str, timelines: int) -> Callable[..., Append]:
+    """Return the function that makes appends of a variant, for tables with a number of timelines.
 
-    def append(path: str, number: float, point: dict[str, int]) -> bool:
-        index = entities[path]
-        here_first = point[first_name] if has_first else 0
-        here_second = point[second_name] if has_second else 0
-        now = time_ns()
-        row = words[count_index]
-        if row >= capacity or not is_open[0] or not alive[armed]:
-            return False
-        clock[row] = now
-        if index:
-            entity[row] = index
-        values[row] = number
-        if has_first:
-            first[row] = here_first
-        if has_second:
-            second[row] = here_second
-        words[count_index] = row + 1
-        if words[attention]:
-            attend()
-        return True
-
-    return append
+    It takes the `Columns` of a table and the variant's own parameters.
+    """
+    source = _source(name, timelines)
+    # A file name of this package, so that tracebacks show the line and tracing tests see the package's code.
+    path = os.path.join(os.path.dirname(__file__), f"<{name}, timelines: {timelines}>")
+    linecache.cache[path] = (len(source), None, source.splitlines(keepends=True), path)
+    namespace: dict[str, Any] = {"__name__": __name__, "time": time, "Header": Header}
+    exec(compile(source, path, "exec", dont_inherit=True), namespace)
+    made: Callable[..., Append] = namespace[name]
+    return made
 
 
-def append_text(columns: Columns, ends: memoryview, memory: memoryview, heap: int, heap_bytes: int) -> Append:
-    """Return what appends a `TextLog` without a level; the text lies in the heap, from `heap` on."""
-    words, count_index, capacity, alive, armed, is_open, entities, clock, entity, times, names, attend = columns
-    time_ns, attention = time.time_ns, Header.ATTENTION
-    has_first, has_second = len(times) > 0, len(times) > 1
-    first_name, second_name = ([*names, "", ""])[:2]
-    first, second = ([*times, words, words])[:2]
-
-    def append(path: str, archetype: Any, point: dict[str, int]) -> bool:
-        if archetype._level is not None:
-            return False
-        index = entities[path]
-        text = archetype._text.encode()
-        size = len(text)
-        here_first = point[first_name] if has_first else 0
-        here_second = point[second_name] if has_second else 0
-        now = time_ns()
-        row = words[count_index]
-        # First whether it is still our slot: any count may stand in somebody else's.
-        if row >= capacity or not is_open[0] or not alive[armed]:
-            return False
-        begin = ends[row - 1] if row else 0
-        end = begin + size
-        if end > heap_bytes:
-            return False
-        memory[heap + begin : heap + end] = text
-        ends[row] = end
-        clock[row] = now
-        if index:
-            entity[row] = index
-        if has_first:
-            first[row] = here_first
-        if has_second:
-            second[row] = here_second
-        words[count_index] = row + 1
-        if words[attention]:
-            attend()
-        return True
-
-    return append
-
-
-def append_levelled_text(
-    columns: Columns, ends: memoryview, memory: memoryview, heap: int, heap_bytes: int, levels: memoryview
-) -> Append:
-    """Return what appends a `TextLog` with a level, which is in the dictionary under its name after a newline."""
-    words, count_index, capacity, alive, armed, is_open, entities, clock, entity, times, names, attend = columns
-    time_ns, attention = time.time_ns, Header.ATTENTION
-    has_first, has_second = len(times) > 0, len(times) > 1
-    first_name, second_name = ([*names, "", ""])[:2]
-    first, second = ([*times, words, words])[:2]
-
-    def append(path: str, archetype: Any, point: dict[str, int]) -> bool:
-        level = archetype._level
-        if level is None:
-            return False
-        index = entities[path]
-        level = entities["\n" + level]
-        text = archetype._text.encode()
-        size = len(text)
-        here_first = point[first_name] if has_first else 0
-        here_second = point[second_name] if has_second else 0
-        now = time_ns()
-        row = words[count_index]
-        # First whether it is still our slot: any count may stand in somebody else's.
-        if row >= capacity or not is_open[0] or not alive[armed]:
-            return False
-        begin = ends[row - 1] if row else 0
-        end = begin + size
-        if end > heap_bytes:
-            return False
-        memory[heap + begin : heap + end] = text
-        ends[row] = end
-        levels[row] = level
-        clock[row] = now
-        if index:
-            entity[row] = index
-        if has_first:
-            first[row] = here_first
-        if has_second:
-            second[row] = here_second
-        words[count_index] = row + 1
-        if words[attention]:
-            attend()
-        return True
-
-    return append
-
-
-def append_array(columns: Columns, ends: memoryview, memory: memoryview, heap: int, heap_bytes: int) -> Append:
-    """Return what appends an archetype whose one component is an array; its numbers lie in the heap, from `heap` on."""
-    words, count_index, capacity, alive, armed, is_open, entities, clock, entity, times, names, attend = columns
-    time_ns, attention = time.time_ns, Header.ATTENTION
-    has_first, has_second = len(times) > 0, len(times) > 1
-    first_name, second_name = ([*names, "", ""])[:2]
-    first, second = ([*times, words, words])[:2]
-
-    def append(path: str, archetype: Any, point: dict[str, int]) -> bool:
-        index = entities[path]
-        block = archetype._buffer
-        size = len(block)
-        here_first = point[first_name] if has_first else 0
-        here_second = point[second_name] if has_second else 0
-        now = time_ns()
-        row = words[count_index]
-        # First whether it is still our slot: any count may stand in somebody else's.
-        if row >= capacity or not is_open[0] or not alive[armed]:
-            return False
-        begin = ends[row - 1] if row else 0
-        end = begin + size
-        if end > heap_bytes:
-            return False
-        memory[heap + begin : heap + end] = block
-        ends[row] = end
-        clock[row] = now
-        if index:
-            entity[row] = index
-        if has_first:
-            first[row] = here_first
-        if has_second:
-            second[row] = here_second
-        words[count_index] = row + 1
-        if words[attention]:
-            attend()
-        return True
-
-    return append
-
-
-def append_packed(columns: Columns, memory: memoryview, blocks: int, layout: RowLayout, width: int) -> Append:
-    """Return what appends an archetype that has packed its components into bytes itself, as `layout` says."""
-    words, count_index, capacity, alive, armed, is_open, entities, clock, entity, times, names, attend = columns
-    time_ns, attention = time.time_ns, Header.ATTENTION
-    has_first, has_second = len(times) > 0, len(times) > 1
-    first_name, second_name = ([*names, "", ""])[:2]
-    first, second = ([*times, words, words])[:2]
-
-    def append(path: str, archetype: Any, point: dict[str, int]) -> bool:
-        if archetype._row_layout != layout:
-            return False
-        index = entities[path]
-        block = archetype._block
-        here_first = point[first_name] if has_first else 0
-        here_second = point[second_name] if has_second else 0
-        now = time_ns()
-        row = words[count_index]
-        if row >= capacity or not is_open[0] or not alive[armed]:
-            return False
-        begin = blocks + row * width
-        memory[begin : begin + width] = block
-        clock[row] = now
-        if index:
-            entity[row] = index
-        if has_first:
-            first[row] = here_first
-        if has_second:
-            second[row] = here_second
-        words[count_index] = row + 1
-        if words[attention]:
-            attend()
-        return True
-
-    return append
+def _source(name: str, timelines: int) -> str:
+    """Return the source of a factory: the template, with the variant's lines in the places of the capital words."""
+    variant, numbers = VARIANTS[name], range(timelines)
+    blocks = {
+        "UNPACK_TIMELINES": [f"name_{n}, column_{n} = names[{n}], times[{n}]" for n in numbers],
+        "REFUSE": [f"if {variant.refuse}:", "    return False"] if variant.refuse else [],
+        "READ": variant.read,
+        "READ_TIMES": [f"time_{n} = point[name_{n}]" for n in numbers],
+        "STORE": variant.store,
+        "STORE_TIMES": [f"column_{n}[row] = time_{n}" for n in numbers],
+    }
+    lines: list[str] = []
+    for line in TEMPLATE.splitlines():
+        place = line.lstrip()
+        if place in blocks:
+            lines += [line.removesuffix(place) + part for part in blocks[place]]
+        else:
+            lines.append(line.replace("NAME", name).replace("PARAMETERS", variant.parameters))
+    return "\n".join(lines) + "\n"

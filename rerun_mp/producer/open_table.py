@@ -28,16 +28,7 @@ from rerun_mp.encoding.tables import (
     pack_text,
     plan_table,
 )
-from rerun_mp.producer.hot_appends import (
-    Append,
-    Columns,
-    append_array,
-    append_levelled_text,
-    append_number,
-    append_packed,
-    append_scalar,
-    append_text,
-)
+from rerun_mp.producer.hot_appends import Append, Columns, factory
 from rerun_mp.shm.ring import Ring
 from rerun_mp.shm.writer import SlotWriter
 
@@ -189,15 +180,17 @@ def _make_appends(
         attend=attend,
     )
     kind = table.shape.value_kind
+
+    def make(name: str, *arguments: Any) -> Append:
+        return factory(name, len(names))(columns, *arguments)
+
     if kind == ValueKind.SCALARS:
         values = column(plan.values, 8, "d")
-        return append_scalar(columns, values), append_number(columns, values)
+        return make("append_scalar", values), make("append_number", values)
     if kind == ValueKind.PACKED:
         layout = RowLayout(kind, table.shape.components)
-        return append_packed(columns, memory, base + plan.values, layout, table.shape.width), None
-    ends, heap = column(plan.values, 4, "I"), base + plan.heap
+        return make("append_packed", memory, base + plan.values, layout, table.shape.width), None
+    heap = (column(plan.values, 4, "I"), memory, base + plan.heap, plan.heap_bytes)
     if kind == ValueKind.LEVELLED_TEXT:
-        return append_levelled_text(columns, ends, memory, heap, plan.heap_bytes, column(plan.levels, 2, "H")), None
-    if kind == ValueKind.ARRAY:
-        return append_array(columns, ends, memory, heap, plan.heap_bytes), None
-    return append_text(columns, ends, memory, heap, plan.heap_bytes), None
+        return make("append_levelled_text", *heap, column(plan.levels, 2, "H")), None
+    return make("append_array" if kind == ValueKind.ARRAY else "append_text", *heap), None

@@ -117,11 +117,11 @@ REMOVALS = (
         (
             Edit(
                 "producer/hot_appends.py",
-                "        values[row] = value\n        if has_first:\n",
-                "        values[row] = float(value)\n        if has_first:\n",
+                '("value = logged._value",), ("values[row] = value",)',
+                '("value = logged._value",), ("values[row] = float(value)",)',
             ),
         ),
-        ("tests/producer/test_hot_appends.py::test_nothing_can_run_between_the_look_and_the_commit[append_scalar]",),
+        ("tests/producer/test_hot_appends.py::test_nothing_can_run_between_the_look_and_the_commit[append_scalar-1]",),
         "CALL",
     ),
     Removal(
@@ -131,22 +131,8 @@ REMOVALS = (
         (
             Edit(
                 "producer/hot_appends.py",
-                "        now = time_ns()\n"
-                "        row = words[count_index]\n"
-                "        if row >= capacity or not is_open[0] or not alive[armed]:\n"
-                "            return False\n"
-                "        clock[row] = now\n"
-                "        if index:\n"
-                "            entity[row] = index\n"
-                "        values[row] = value\n",
-                "        now = time_ns()\n"
-                "        row = words[count_index]\n"
-                "        if row >= capacity or not is_open[0]:\n"
-                "            return False\n"
-                "        clock[row] = now\n"
-                "        if index:\n"
-                "            entity[row] = index\n"
-                "        values[row] = value\n",
+                "        if row >= capacity or not is_open[0] or not alive[armed]:\n",
+                "        if row >= capacity or not is_open[0]:\n",
             ),
         ),
         ("tests/producer/test_hot_appends.py::test_an_append_refuses_what_it_cannot_do",),
