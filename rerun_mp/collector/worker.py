@@ -110,7 +110,7 @@ class Worker:
         self._gone_since: float | None = None
         self.state = SessionState.LIVE
         """How far the session is. The header's word is for others, and might be damaged."""
-        self._trial = Trial(joined.runtime_directory, self.sweeper.done, joined.ring.geometry.slots)
+        self._trial = Trial(joined.runtime_directory, self.sweeper.progress.done, joined.ring.geometry.slots)
 
     def set_state(self, state: int) -> None:
         """Say how far the session is."""
@@ -123,7 +123,7 @@ class Worker:
         self.set_state(found if is_ending and found <= SessionState.ENDED else SessionState.LIVE)
         self._apply_config(force=True)
         self._forward(self._collect(resume=True))
-        self.sweeper.free_done()
+        self.sweeper.freer.free_done()
         if is_ending:
             # A newcomer that opened the segment before it was renamed looks for a moment at what it has got.
             while not end_session(self):
@@ -143,7 +143,7 @@ class Worker:
                 self.reports.look()
                 self.figures.look()
                 self._say_how_sinks_are(begin)
-            self.sweeper.free_done()
+            self.sweeper.freer.free_done()
             if begin >= next_guard:
                 next_guard = begin + GUARD_EVERY
                 self._watch_guard()
@@ -165,16 +165,16 @@ class Worker:
         prepared = self._collect()
         self._forward(prepared)
         self.watch.look()
-        self.sweeper.free_done()
+        self.sweeper.freer.free_done()
         return prepared is not None
 
     def _collect(self, *, resume: bool = False, after: Sweep | None = None) -> Prepared | None:
         """Copy what is new and group it into chunks."""
-        if self._trial.is_on(self.sweeper.done):
+        if self._trial.is_on(self.sweeper.progress.done):
             return self._collect_with_care(resume=resume)
         sweep = self.sweeper.collect(resume=resume, after=after)
-        if self.sweeper.newcomers:
-            self.watch.greet(self.sweeper.newcomers)
+        if self.sweeper.new_owners:
+            self.watch.greet(self.sweeper.new_owners)
         return None if sweep is None else Prepared(sweep, self.outputs.build(sweep.taken, sweep.rows))
 
     def _collect_with_care(self, *, resume: bool) -> Prepared | None:
@@ -183,7 +183,7 @@ class Worker:
         def admits(slot: int, epoch: int) -> bool:
             return self._trial.admits(f"slot {slot} of epoch {epoch}")
 
-        sweep = self.sweeper.collect(resume=resume, admits=admits)
+        sweep = self.sweeper.collect(resume=resume, may_read=admits)
         if sweep is None:
             self._trial.acquit()
             return None
@@ -208,11 +208,11 @@ class Worker:
         self._apply_config()
         self.sweeper.begin(sweep)
         self.outputs.begin(sweep.number, built.chunks)
-        is_on_trial = self._trial.is_on(self.sweeper.done)
+        is_on_trial = self._trial.is_on(self.sweeper.progress.done)
         refused = self._store_with_care(built) if is_on_trial else self.outputs.store(built.chunks)
         for chunk in refused:
             refuse(chunk, sweep, built)
-        is_busy = (sweep.is_full or self.sweeper.is_half_full()) and not is_on_trial
+        is_busy = (sweep.is_full or self.sweeper.freer.is_half_full()) and not is_on_trial
         ahead = self._collect(after=sweep) if looks_ahead and is_busy else None
         self.outputs.flush()
         self.reports.note()
@@ -278,13 +278,13 @@ class Worker:
         """
         now = time.monotonic()
         end = max(begin + self._tick, now + min(REST_SHARE * (now - begin), MAX_REST))
-        while now < end and not self.sweeper.is_half_full():
+        while now < end and not self.sweeper.freer.is_half_full():
             if self.bell.wait(min(end - now, max(self._tick, MIN_NAP))):
                 return
             now = time.monotonic()
 
     def _attend(self, *, is_sleeping: bool) -> None:
-        pressure = Attention.PRESSURE if self.sweeper.is_under_pressure else 0
+        pressure = Attention.PRESSURE if self.sweeper.freer.is_under_pressure else 0
         self.words[Header.ATTENTION] = pressure | (Attention.SLEEPING if is_sleeping else 0)
 
     def _is_over(self) -> bool:

@@ -108,7 +108,7 @@ REMOVALS = (
         "A chain is taken in one sweep and freed with its head, when that sweep is done.",
         (
             Edit(
-                "collector/drain/sweep.py",
+                "collector/drain/slots.py",
                 "            message[at : at + n] = self._ring.memory[offset : offset + n]\n            at += n\n",
                 "            message[at : at + n] = self._ring.memory[offset : offset + n]\n"
                 "            at += n\n"
@@ -126,7 +126,7 @@ REMOVALS = (
         "A head names its parts with their epochs: one that has been freed since is not freed again.",
         (
             Edit(
-                "collector/drain/sweep.py",
+                "collector/drain/slots.py",
                 "            self._words[line + Line.STATE] == head & ~0xFF | SlotState.OPEN\n"
                 "            and self._words[line + Line.KIND] == Kind.PART\n"
                 "            and self._words[line + Line.EPOCH] & EPOCH_MASK == epoch\n",
@@ -135,7 +135,7 @@ REMOVALS = (
                 "            and min(head, epoch) >= 0\n",
             ),
         ),
-        ("tests/collector/drain/test_sweep.py::test_a_part_that_has_a_new_owner_is_not_freed_with_its_old_chain",),
+        ("tests/collector/drain/test_freeing.py::test_a_part_that_has_a_new_owner_is_not_freed_with_its_old_chain",),
         "assert 1 ==",
     ),
     Removal(
@@ -144,12 +144,12 @@ REMOVALS = (
         "Before a slot is freed its count is read again: of one that is sealed it is the last.",
         (
             Edit(
-                "collector/drain/sweep.py",
-                "            if slot not in self._ahead and self._has_no_more(slot):\n",
-                "            if slot not in self._ahead:\n",
+                "collector/drain/freeing.py",
+                "            if slot not in progress.ahead and self._has_no_more(slot):\n",
+                "            if slot not in progress.ahead:\n",
             ),
         ),
-        ("tests/collector/drain/test_sweep.py::test_no_snapshot_frees_a_slot_that_has_more[downwards-7-7]",),
+        ("tests/collector/drain/test_freeing.py::test_no_snapshot_frees_a_slot_that_has_more[downwards-7-7]",),
         "its second row is lost",
     ),
     Removal(

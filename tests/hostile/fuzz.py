@@ -119,12 +119,12 @@ class Fuzzer:
                 sweeper.complete(sweep, built)
                 chunks += built.chunks
                 good += built.good_rows
-            sweeper.free_done()
+            sweeper.freer.free_done()
             sweep = sweeper.collect()
             if sweep is None:
                 break
         else:
-            left = {slot: list(sweeper._control[slot]) for slot in (sweep.stops if sweep else ())}
+            left = {slot: list(sweeper.progress.control[slot]) for slot in (sweep.stops if sweep else ())}
             raise BrokenPromiseError(f"after {MAX_SWEEPS} sweeps there is something left: {left}")
         return chunks, good, [words[word] for word in (*entries, Header.DAMAGED_SLOTS)] != before
 

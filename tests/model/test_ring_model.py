@@ -31,6 +31,7 @@ from hypothesis.stateful import (
 )
 
 from rerun_mp.collector.drain.frame_chunks import BuiltChunks, build_chunks
+from rerun_mp.collector.drain.freeing import SlotFreer
 from rerun_mp.collector.drain.sweep import Sweep, Sweeper
 from rerun_mp.collector.drain.table_chunks import build_table_chunks
 from rerun_mp.collector.reporting.producers_watch import ProducersWatch
@@ -331,7 +332,7 @@ class RingMachine(RuleBasedStateMachine):
             self.flush(built)
             sweeper.complete(sweep, built)
         collector.watch.look()
-        sweeper.free_done()
+        sweeper.freer.free_done()
         return resumes or prepared is not None  # who resumes has not looked for what is new
 
     def prepare(self, sweep: Sweep | None) -> tuple[Sweep, BuiltChunks] | None:
@@ -495,9 +496,9 @@ def free_within_the_epoch(ring: Ring, slot: int) -> None:
     ring.states[slot] = SlotState.FREE
 
 
-def free_in_place(sweeper: Sweeper, slot: int) -> None:
-    """Instead of `Sweeper._free_part`: the part is not let go of first."""
-    sweeper._free(slot)
+def free_in_place(freer: SlotFreer, slot: int) -> None:
+    """Instead of `SlotFreer._free_part`: the part is not let go of first."""
+    freer._free(slot)
 
 
 def commit_first(writer: SlotWriter, slot: int, at: int, pieces: Any, count: int, rows: int = 0) -> None:
@@ -524,7 +525,7 @@ collect = Sweeper.collect
     [
         (Ring, "take", take_in_one_word),
         (Ring, "free", free_within_the_epoch),
-        (Sweeper, "_free_part", free_in_place),
+        (SlotFreer, "_free_part", free_in_place),
         (Sweeper, "collect", collect_anew),
         (SlotWriter, "write", commit_first),
         (SlotWriter, "seal", seal_unasked),

@@ -27,7 +27,12 @@ from tests.mutants.mutations import Mutant, mutants_of
 
 MODULES = ("layout", "ring", "writer")
 TESTS = (
-    ("tests/shm", "tests/collector/drain/test_sweep.py", "tests/producer/test_registration.py"),
+    (
+        "tests/shm",
+        "tests/collector/drain/test_sweep.py",
+        "tests/collector/drain/test_freeing.py",
+        "tests/producer/test_registration.py",
+    ),
     ("tests/model", "--hypothesis-seed=0"),
 )
 TIMEOUT_SECS = 120.0

@@ -52,7 +52,7 @@ def test_an_entry_is_not_taken_before_its_dead_owner_is_drained(made: Segment) -
 
     made.ring.take(0, 1, 1)
     made.ring.words[Header.SWEEP_DONE] = 1
-    Sweeper(made).free_done()
+    Sweeper(made).freer.free_done()
     watch.look()
     newcomer = _take(made)
     assert (newcomer.index, newcomer.generation) == (0, 2)

@@ -72,7 +72,7 @@ class ProducersWatch:
                 self._deaths.watch(owner, self._word(index, ProducerWord.PID))
                 continue
             owners.discard(owner)
-            self._sweeper.seal_dead(owner)
+            self._sweeper.freer.seal_dead(owner)
             if not self._segment.ring.owner_slots(owner):
                 self._close_account(index, owner)
                 self._remove_files(large_file_prefix(index, state >> 8))
@@ -100,7 +100,7 @@ class ProducersWatch:
             has_entry = state & 0xFF == ProducerState.LIVE and pack_owner(index, state >> 8) == owner
             if has_entry or leases.is_held(self._descriptor, Lock.PRODUCERS + index):
                 return
-        self._sweeper.seal_dead(owner)
+        self._sweeper.freer.seal_dead(owner)
 
     def _remove_files(self, prefix: str) -> None:
         """Remove what a producer has put into the spool and no row in the ring names."""

@@ -55,7 +55,7 @@ class Figures:
         if passed < self._every:
             return
         values = {
-            "ring_fill": self._sweeper.fill(),
+            "ring_fill": self._sweeper.freer.fill(),
             "rows_per_second": self._rows / passed,
             "dropped": float(self._outputs.dropped_rows()),
             "behind": float(max((sink.behind_rows for sink in self._outputs.sinks()), default=0)),

@@ -1,78 +1,12 @@
-"""Sweeps against a segment of their own: what a collector that dies leaves, and what a snapshot may show."""
+"""Sweeps of a segment without a collector: new rows are taken once, also by the collector that follows a dead one."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from io import FileIO
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-import pytest
-
-from rerun_mp.collector.drain.frame_chunks import BuiltChunks, build_chunks
-from rerun_mp.collector.drain.sweep import Sweep, Sweeper
-from rerun_mp.encoding.frames import FrameKind, Rows
-from rerun_mp.producer.producer import Producer
-from rerun_mp.shm import segment
-from rerun_mp.shm.doorbell import Ringer
-from rerun_mp.shm.layout import Geometry, Header, Kind, Line, SlotState, pack_owner
-from rerun_mp.shm.leases import ForkGuard
-from rerun_mp.shm.segment import ClaimLocks, Segment
-from rerun_mp.shm.writer import SlotWriter
-from tests.collector.made_frames import SCALARS, scalars_frame
-from tests.shm.bench_ring import claim_one
-
-SLOTS = 16
-SLOT_BYTES = 4096
-
-
-@pytest.fixture
-def made(tmp_path: Path) -> Iterator[Segment]:
-    """Make a segment without a collector."""
-    path = f"/dev/shm/rmp-test-{os.getpid()}-{os.urandom(4).hex()}"
-    own = segment.create(
-        path,
-        Geometry(SLOT_BYTES, SLOTS, 4),
-        os.urandom(16),
-        runtime_directory=str(tmp_path / "runtime"),
-        spool_directory=str(tmp_path / "spool"),
-    )
-    assert own is not None
-    try:
-        yield own
-    finally:
-        os.unlink(path)
-
-
-def log(made: Segment, numbers: int) -> None:
-    """Log one frame of so many rows; 500 of them are a chain."""
-    frame = scalars_frame([float(n) for n in range(numbers)], row_id=(7, 0))
-    producer = Producer(made, ForkGuard(), Ringer(made.nonce), _must_not_wait, lambda: None)
-    body = bytes(frame.body)
-    rows = Rows(SCALARS, frame.entity_path.encode(), (body,), len(body), frame.rows, FrameKind.ROWS)
-    assert producer.append(rows)
-    producer.close()
-
-
-def _must_not_wait(_attempt: int) -> None:
-    raise AssertionError("there is space")
-
-
-def states(made: Segment) -> list[int]:
-    """Return the state of each slot."""
-    return [state & 0xFF for state in made.ring.states.tolist()]
-
-
-def deliver(made: Segment, sweeper: Sweeper, sweep: Sweep | None) -> BuiltChunks:
-    """Do the rest of a sweep, as if a store had taken its chunks."""
-    assert sweep is not None
-    built = build_chunks(sweep.taken, nonce=made.nonce)
-    sweeper.begin(sweep)
-    sweeper.complete(sweep, built)
-    sweeper.free_done()
-    return built
+from rerun_mp.collector.drain.frame_chunks import build_chunks
+from rerun_mp.collector.drain.sweep import Sweeper
+from rerun_mp.shm.layout import Header, SlotState
+from rerun_mp.shm.segment import Segment
+from tests.collector.drain.rows import deliver, log, states
 
 
 def test_a_chain_is_whole_for_the_collector_that_follows_a_dead_one(made: Segment) -> None:
@@ -95,132 +29,41 @@ def test_a_chain_is_whole_for_the_collector_that_follows_a_dead_one(made: Segmen
     assert {states(made)[slot] for slot in chain} == {SlotState.FREE}
 
 
-def test_a_part_that_has_a_new_owner_is_not_freed_with_its_old_chain(made: Segment) -> None:
-    """Hazard 9: a collector that died between freeing a part and its head; the part was claimed again meanwhile."""
-    log(made, 500)
-    dead = Sweeper(made)
-    sweep = dead.collect()
-    assert sweep is not None
-    built = build_chunks(sweep.taken, nonce=made.nonce)
-    dead.begin(sweep)
-    dead.complete(sweep, built)
-    kinds = [made.ring.words[made.ring.geometry.line_word(slot) + Line.KIND] for slot in range(SLOTS)]
-    part = kinds.index(Kind.PART)
-    made.ring.free(part)
-    writer = SlotWriter(made.ring, pack_owner(3, 9), memoryview(b"\x01"), 0)
-    with FileIO(made.open(), "r+") as file:
-        locks = ClaimLocks(made, file.fileno())
-        assert claim_one(writer, Kind.PART, part, locks.lock, locks.reserve) == part
-
-    Sweeper(made).free_done()
-    assert made.ring.states[part] == writer.owner | SlotState.OPEN
-    assert states(made).count(SlotState.FREE) == 2
-
-
-class DiedError(Exception):
-    """Stands for the end of the collector before one of its stores."""
-
-
-class StoresLeft:
-    """Words of which only so many more can be stored, together with others that share the `budget`."""
-
-    def __init__(self, words: memoryview, budget: list[int]) -> None:
-        self._words, self._budget = words, budget
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._words[index]
-
-    def __setitem__(self, index: int, value: int) -> None:
-        if not self._budget[0]:
-            raise DiedError
-        self._budget[0] -= 1
-        self._words[index] = value
-
-    def tolist(self) -> list[int]:
-        """Return all of them."""
-        return self._words.tolist()
-
-
-def test_a_collector_that_dies_before_any_store_of_freeing_a_chain_leaves_no_slot_behind(made: Segment) -> None:
-    """Hazard 9: a part whose epoch has changed is no longer known to its head, and is found free or let go of."""
-    words, control = made.ring.words, made.ring.states
-    deaths = 0
-    for stores in range(1000):
-        log(made, 500)
-        dead = Sweeper(made)
-        sweep = dead.collect()
-        assert sweep is not None
-        built = build_chunks(sweep.taken, nonce=made.nonce)
-        dead.begin(sweep)
-        dead.complete(sweep, built)
-        budget = [stores]
-        made.ring.words, made.ring.states = StoresLeft(words, budget), StoresLeft(control, budget)  # type: ignore[assignment]
-        try:
-            dead.free_done()
-        except DiedError:
-            deaths += 1
-        finally:
-            made.ring.words, made.ring.states = words, control
-        Sweeper(made).free_done()
-        assert set(states(made)) <= {SlotState.FREE, SlotState.UNTOUCHED}
-        words[made.ring.geometry.producer_word(0)] &= ~0xFF  # the producer has ended, and all of it is delivered
-        if deaths <= stores:
-            break
-    assert deaths > 3 * 6
-
-
-class TornControl(np.ndarray[Any, Any]):
-    """A control table of which a snapshot takes time: its owner may store between any two of a line's words."""
-
-    words: list[int]
-    """Words of a line in the order in which the snapshot reads them."""
-    stores: list[Callable[[], None]]
-    """What happens before each word is read, and after the last."""
-
-    def copy(self, order: Any = "C") -> Any:  # noqa: ARG002 (as numpy has it)
-        """Return a snapshot that was taken word by word."""
-        snapshot = np.zeros(self.shape, np.uint64)
-        for word, store in zip(self.words, self.stores, strict=False):
-            store()
-            snapshot[:, word] = self[:, word]
-        self.stores[-1]()
-        return snapshot
-
-
-@pytest.mark.parametrize(("commit_at", "seal_at"), [(c, s) for s in range(9) for c in range(s + 1)])
-@pytest.mark.parametrize("words", [range(8), range(7, -1, -1)], ids=["upwards", "downwards"])
-def test_no_snapshot_frees_a_slot_that_has_more(words: range, commit_at: int, seal_at: int, made: Segment) -> None:
-    """Hazard 10: the owner commits and seals while the table is copied, in whatever order its words are read."""
-    writer = SlotWriter(made.ring, pack_owner(1, 1), memoryview(b"\x01"), 0)
-    with FileIO(made.open(), "r+") as file:
-        locks = ClaimLocks(made, file.fileno())
-        slot = claim_one(writer, Kind.TABLE, 0, locks.lock, locks.reserve)
-    assert slot is not None
-    writer.commit(slot, 1)
-    made.ring.take(slot, 1, 1)
-    made.ring.words[Header.SWEEP_DONE] = 1
+def test_a_sweep_that_runs_ahead_takes_only_what_the_sweep_in_flight_has_not(made: Segment) -> None:
+    """The second sweep is copied before the first one is done, and no slot that it has copied is freed by the first."""
+    log(made, 1)
     sweeper = Sweeper(made)
-    control = sweeper._control.view(TornControl)
-    steps: list[list[Callable[[], None]]] = [[] for _ in range(9)]
-    steps[commit_at].append(lambda: writer.commit(slot, 2))
-    steps[seal_at].append(lambda: writer.seal(slot))
-    control.words = list(words)
-    control.stores = [_all_of(step) for step in steps]
-    sweeper._control = control
-
-    sweeper.free_done()
-    assert states(made)[slot] == SlotState.SEALED, "its second row is lost"
-    control.stores = [_all_of([])] * 9
-    assert sweeper.has_news()
-    made.ring.take(slot, 2, 2)
-    made.ring.words[Header.SWEEP_DONE] = 2
-    Sweeper(made).free_done()
-    assert states(made)[slot] == SlotState.FREE
+    first = sweeper.collect()
+    assert first is not None
+    assert sweeper.collect(after=first) is None
+    log(made, 2)
+    second = sweeper.collect(after=first)
+    assert second is not None
+    assert second.number == first.number + 1
+    assert not set(first.stops) & set(second.stops)
+    assert [chunk.num_rows for chunk in deliver(made, sweeper, first).chunks] == [1]
+    assert [chunk.num_rows for chunk in deliver(made, sweeper, second).chunks] == [2]
+    assert made.ring.words[Header.SWEEP_DONE] == second.number
+    assert not sweeper.has_news()
 
 
-def _all_of(calls: list[Callable[[], None]]) -> Callable[[], None]:
-    def call() -> None:
-        for each in calls:
-            each()
+def test_a_slot_that_may_not_be_read_counts_as_damaged(made: Segment) -> None:
+    """Its rows are lost once, in one sweep, and then the slot is freed."""
+    log(made, 3)
+    sweeper = Sweeper(made)
+    sweep = sweeper.collect(may_read=lambda _slot, _epoch: False)
+    assert sweep is not None
+    assert not sweep.taken
+    assert list(sweep.given_up.values()) == [3]
+    deliver(made, sweeper, sweep)
+    assert made.ring.words[Header.DAMAGED_SLOTS] == 1
+    assert set(states(made)) <= {SlotState.FREE, SlotState.UNTOUCHED}
+    assert sweeper.collect() is None
 
-    return call
+
+def test_waiting_rows_are_counted_without_a_store_into_the_segment(made: Segment) -> None:
+    log(made, 500)
+    log(made, 2)
+    before = bytes(made.ring.memory)
+    assert sorted(Sweeper(made).waiting_rows().values()) in ([2, 500], [502])
+    assert bytes(made.ring.memory) == before
