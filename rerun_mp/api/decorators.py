@@ -137,7 +137,7 @@ def recording_stream_generator_ctx(func: F) -> F:
         try:
             value = next(generator)
             while True:
-                suspended = active_recording_stream.get()
+                suspended = cast("RecordingStream | None", active_recording_stream.get())
                 if suspended is not None:
                     suspended._suspend()
                 sent = yield value

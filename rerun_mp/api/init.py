@@ -83,7 +83,7 @@ def init(
     if strict is not None:
         set_strict_mode(strict)
     if init_logging:
-        stream = RecordingStream._with(
+        stream = RecordingStream.of_state(
             begin(
                 application_id,
                 recording_id,
@@ -93,7 +93,7 @@ def init(
                 settings=settings,
             )
         )
-        active.set_global_data_recording(stream)
+        active.replace_global_recording(stream)
     if spawn:
         routing.spawn(default_blueprint=default_blueprint)
 
@@ -132,7 +132,7 @@ def new_recording(
     >>> import rerun_mp as rr
     >>> recording = rr.new_recording("my_app")  # doctest: +SKIP
     """
-    stream = RecordingStream._with(
+    stream = RecordingStream.of_state(
         begin(
             application_id,
             recording_id,
@@ -142,9 +142,9 @@ def new_recording(
         )
     )
     if make_default:
-        active.set_global_data_recording(stream)
+        active.replace_global_recording(stream)
     if make_thread_default:
-        active.set_thread_local_data_recording(stream)
+        active.replace_thread_recording(stream)
     if spawn:
         stream.spawn()
     return stream

@@ -9,8 +9,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from rerun_mp.api import active
-from rerun_mp.api.active import RecordingState, active_state, is_foreign, lanes
+from rerun_mp.api import lanes
+from rerun_mp.api.active import active_state, is_foreign, is_left_to_rerun
+from rerun_mp.api.lanes import active_lanes
+from rerun_mp.api.times import LOG_TIME
 from rerun_mp.encoding.paths import canonical_entity_path
 from rerun_mp.encoding.tables import TableShape
 from rerun_mp.errors import RingFullError, SessionEndedError
@@ -27,6 +29,7 @@ from rerun_mp.fast import (
     TRANSFORM_3D,
 )
 from rerun_mp.fast.base import FastMeta
+from rerun_mp.hooks import strictness
 from rerun_mp.hooks.strictness import warn_or_raise, warns_unless_strict
 from rerun_mp.producer.open_table import TableRow
 from rerun_mp.producer.producer import Outcome
@@ -36,11 +39,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from rerun import AsComponents, ComponentColumn, ComponentDescriptor, DescribedComponentBatch
+    from rerun import AsComponents, ComponentColumn, ComponentDescriptor, DescribedComponentBatch, RecordingStream
     from rerun._send_columns import TimeColumnLike
 
-    from rerun_mp.api.active import Lanes
-    from rerun_mp.api.recording import RecordingStream
+    from rerun_mp.api.lanes import Lanes
+    from rerun_mp.api.state import RecordingState
     from rerun_mp.encoding.components import BlobTemplate, EncodedRows, Encoder
     from rerun_mp.encoding.tables import RowLayout
     from rerun_mp.encoding.timepoints import TimelineNames
@@ -48,7 +51,6 @@ if TYPE_CHECKING:
 
 __all__ = ["append_columns", "append_components", "checked_times", "log", "send_columns", "set_entity_prefix"]
 
-LOG_TIME = "log_time"
 MAX_IN_LANE = 256
 """Of different archetypes and layouts; others of blobs go the long way."""
 TABLED = frozenset({POINTS_2D, POINTS_3D, SCALARS, TEXT_LOG, TRANSFORM_3D})
@@ -80,7 +82,7 @@ def set_entity_prefix(prefix: str | None) -> None:
         return
     _prefix = path
     # What loops know by an entity's name has another path now.
-    active.leave_lanes()
+    lanes.leave_lanes()
     joined = session.current()
     if joined is not None:
         joined.renew_producer()
@@ -135,8 +137,8 @@ def log(
     >>> import rerun_mp as rr
     >>> rr.log("robot/arm", rr.Points3D([[1.0, 2.0, 3.0]]), static=True)
     """
-    lane = lanes.lane
-    if lane.version == active.version and recording is None and static is False and not extra:
+    lane = active_lanes.lane
+    if lane.version == lanes.version and recording is None and static is False and not extra:
         try:
             if lane.tables[type(entity)](entity_path, entity, lane.times):  # type: ignore[arg-type]
                 return
@@ -168,7 +170,7 @@ def _log(
 
         rerun.log(entity_path, entity, *extra, static=static, recording=recording, strict=strict)
         return
-    version = active.version  # before anything is looked at that it stands for
+    version = lanes.version  # read before the lookups that it guards
     state = active_state(recording)
     if state is None:
         return
@@ -184,7 +186,7 @@ def _log(
         and not extra
         and not static
         and not state.has_log_tick
-        and _log_in_table(state, entity_path, entity, lanes if recording is None else state.lanes, version)
+        and _log_in_table(state, entity_path, entity, active_lanes if recording is None else state.lanes, version)
     ):
         return
     encoder = state.encoder or _new_encoder(state)
@@ -196,7 +198,7 @@ def _log(
         if kind in TIMELY_BLOBS and not static and not state.has_log_tick:
             template = encoder.blob_template(entity, timelines, is_static=False)
             if template is not None:
-                own = lanes if recording is None else state.lanes
+                own = active_lanes if recording is None else state.lanes
                 _open_to_blobs(state, entity_path, path, entity, template, tuple(dict(timelines)), own, version)
         return
     descriptors, arrays = encoder.components(entity, *extra)
@@ -278,11 +280,11 @@ def _stamp(state: RecordingState, now: int, tick: int, *, static: bool) -> tuple
 
 
 def _log_in_table(
-    state: RecordingState, entity_path: str | list[object], archetype: Any, lanes: Lanes, version: int
+    state: RecordingState, entity_path: str | list[object], archetype: Any, own_lanes: Lanes, version: int
 ) -> bool:
     """Log an archetype of fixed layout in its table, and open this thread's lane to calls like this.
 
-    `version` is `active.version` from before the call found its recording. False: such rows have no table.
+    `version` is `lanes.version` from before the call found its recording. False: such rows have no table.
     """
     joined = session.current()
     point = state.times
@@ -297,7 +299,7 @@ def _log_in_table(
     if outcome is Outcome.NOT_A_TABLE:
         return False
     if table is not None:
-        tables = _open_lane(state, lanes, version)
+        tables = _open_lane(state, own_lanes, version)
         tables[type(archetype)] = tables[layout] = table.append
         if table.append_number is not None:
             tables[float] = table.append_number
@@ -311,7 +313,7 @@ def _open_to_blobs(
     archetype: Any,
     template: BlobTemplate,
     names: tuple[str, ...],
-    lanes: Lanes,
+    own_lanes: Lanes,
     version: int,
 ) -> None:
     """Open this thread's lane to calls like this, whose archetype is a blob and whose timelines are `names`."""
@@ -322,14 +324,14 @@ def _open_to_blobs(
     if blobs is None:
         return
     blobs.know(entity_path if isinstance(entity_path, str) else path.decode(), path)
-    tables = _open_lane(state, lanes, version)
+    tables = _open_lane(state, own_lanes, version)
     if len(tables) < MAX_IN_LANE:
         tables[type(archetype)] = tables[archetype._row_layout] = blobs.append
 
 
-def _open_lane(state: RecordingState, lanes: Lanes, version: int) -> dict[object, Append]:
+def _open_lane(state: RecordingState, own_lanes: Lanes, version: int) -> dict[object, Append]:
     """Make the calling thread's lane this recording's, and return what it finds there."""
-    lane, point = lanes.lane, state.times
+    lane, point = own_lanes.lane, state.times
     if lane.version != version:
         point.tables.clear()
         lane.version, lane.tables = version, point.tables
@@ -433,3 +435,6 @@ def _append(entity_path: bytes, encoded: EncodedRows) -> None:
             "the session of this process tree has ended, so the row has nowhere to go; call rerun_mp.init() again"
         )
     joined.append(encoded.shape, entity_path, encoded.pieces, encoded.rows, stream=encoded.stream)
+
+
+strictness.connect(log_warning=log_warning, is_left_to_rerun=is_left_to_rerun)

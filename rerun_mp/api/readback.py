@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from rerun_mp.api.active import RecordingState
+    from rerun_mp.api.state import RecordingState
     from rerun_mp.session.config import SinkSpec
 
 __all__ = ["BinaryStorage", "CallbackSink", "MemoryStorage"]

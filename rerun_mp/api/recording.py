@@ -1,10 +1,9 @@
 """`RecordingStream`: a handle of a recording.
 
-It owns nothing but a name, so it can be copied, hashed, pickled to another process of the session and thrown away.
-With the last handle that a process has of a recording the files that it had set are completed, as with the end of a
-`with` block; what others log later is added to them. All that it does is done by the functions of the same names in
-`rows`, `timeline`, `routing` and `active`. Handles may be used by any thread; `with recording:` concerns the calling
-thread alone.
+It can be copied, hashed, and pickled to another process of the session. When a process drops its last handle of a
+recording, the collector completes the files that the process has set, as at the end of a `with` block; rows that others
+log later are added to them. The methods call the functions of the same names in `log`, `set_time`, `routing` and
+`selection`. Any thread may use a handle; `with recording:` affects the calling thread alone.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 from rerun_mp.api import active, routing
 from rerun_mp.api import log as rows
 from rerun_mp.api import set_time as clock
-from rerun_mp.api.active import RecordingState, state_of
+from rerun_mp.api.handle import RecordingHandle, register_handle_class
 from rerun_mp.api.start import begin
 from rerun_mp.errors import RerunMpError, WrongKindError
 from rerun_mp.settings import Settings
@@ -36,26 +35,36 @@ if TYPE_CHECKING:
     from rerun._send_columns import TimeColumnLike
     from rerun.blueprint import BlueprintLike
 
-    from rerun_mp.encoding.frames import RecordingKey
+    from rerun_mp.api.state import RecordingState
     from rerun_mp.sinks import Sink
 
-__all__ = ["RecordingStream"]
+__all__ = ["RecordingStream", "find_old_methods_with"]
 
 MAX_TICK_SECS = 1.0
+"""Maximum flush tick in seconds that is taken from a batcher configuration."""
 
 
 class _Entered(threading.local):
     """What each `with recording:` of the calling thread replaced, innermost last."""
 
     def __init__(self) -> None:
-        self.replaced: list[tuple[RecordingStream | None, Any]] = []
+        self.replaced: list[tuple[RecordingHandle | None, Any]] = []
 
 
 _entered = _Entered()
 
 
+_find_old_method: Callable[[str], Callable[..., Any] | None] | None = None
+
+
+def find_old_methods_with(find: Callable[[str], Callable[..., Any] | None]) -> None:
+    """Have `find` serve methods that rerun has dropped: it returns a function with a parameter `recording`, or None."""
+    global _find_old_method
+    _find_old_method = find
+
+
 if TYPE_CHECKING:
-    # What it does not do itself it has of rerun's class, by `__getattr__`.
+    # `__getattr__` takes all other methods from rerun's class.
     from rerun import RecordingStream as _Theirs
 else:
     _Theirs = object
@@ -70,11 +79,11 @@ def _settings_of(batcher_config: Any) -> Settings:
     try:
         tick = batcher_config.flush_tick.total_seconds()
     except ValueError:
-        tick = MAX_TICK_SECS  # that of NEVER, which no timedelta can hold
+        tick = MAX_TICK_SECS  # ChunkBatcherConfig.NEVER: no timedelta can hold its tick
     return Settings(flush_tick=min(tick, MAX_TICK_SECS))
 
 
-class RecordingStream(_Theirs):
+class RecordingStream(RecordingHandle, _Theirs):
     """A handle of a recording; every function that takes `recording=` is a method of it too.
 
     Parameters
@@ -82,18 +91,18 @@ class RecordingStream(_Theirs):
     application_id
         Name of the application, by which viewers group recordings.
     recording_id
-        By default a fresh random one; only `init` and `new_recording` derive it from the session.
+        By default a new random one. `init` and `new_recording` derive it from the session instead.
     make_default
         Whether it becomes the global recording.
     make_thread_default
         Whether it becomes the calling thread's recording.
     default_enabled
-        Whether it takes data at all, unless the environment variable RERUN says "on" or "off".
+        Whether it takes data, unless the environment variable RERUN says "on" or "off".
     send_properties
-        Whether its start time is logged, if no other process of the session has begun this recording before.
+        Whether to log its start time, unless another process of the session has begun this recording before.
     batcher_config
-        Of a recording whose making founds the session, `flush_tick` is the collector's (`Settings.flush_tick`). Sizes
-        are not taken over: rows of all processes become chunks in the collector, whose sweeps are bounded.
+        If this call founds the session, its `flush_tick` becomes `Settings.flush_tick`. Its sizes are ignored: the
+        collector builds the chunks from the rows of all processes, and bounds its sweeps itself.
 
     Raises
     ------
@@ -110,10 +119,7 @@ class RecordingStream(_Theirs):
     ...     rr.log("message", rr.TextLog("hello"))
     """
 
-    __slots__ = ("__weakref__", "state")
-
-    state: RecordingState | None
-    """What this process knows of the recording; None if it is disabled."""
+    __slots__ = ()
 
     def __init__(
         self,
@@ -141,26 +147,9 @@ class RecordingStream(_Theirs):
             )
         )
         if make_default:
-            active.set_global_data_recording(self)
+            active.replace_global_recording(self)
         if make_thread_default:
-            active.set_thread_local_data_recording(self)
-
-    @classmethod
-    def _of(cls, key: RecordingKey | None) -> RecordingStream:
-        """Return a handle of a recording that the session knows; of a disabled one, without a key."""
-        return cls._with(None if key is None else state_of(key))
-
-    @classmethod
-    def _with(cls, state: RecordingState | None) -> RecordingStream:
-        """Return a handle of a recording of this process."""
-        self = cls.__new__(cls)
-        self._hold(state)
-        return self
-
-    def _hold(self, state: RecordingState | None) -> None:
-        self.state = state
-        if state is not None:
-            state.handles[id(self)] = None
+            active.replace_thread_recording(self)
 
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         state: RecordingState | None = getattr(self, "state", None)
@@ -169,20 +158,6 @@ class RecordingStream(_Theirs):
             if not state.handles and state.sinks:
                 with contextlib.suppress(RerunMpError):
                     routing.abandon(state)
-
-    def __reduce__(self) -> tuple[Callable[..., RecordingStream], tuple[RecordingKey | None]]:
-        return RecordingStream._of, (None if self.state is None else self.state.key,)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, RecordingStream) and self.state is other.state
-
-    def __hash__(self) -> int:
-        return hash(None if self.state is None else self.state.key)
-
-    def __repr__(self) -> str:
-        if self.state is None:
-            return "RecordingStream(disabled)"
-        return f"RecordingStream({self.state.key.application_id!r}, recording_id={self.state.key.recording_id!r})"
 
     def __enter__(self) -> Self:
         self._resume()
@@ -208,41 +183,40 @@ class RecordingStream(_Theirs):
 
     def _resume(self) -> None:
         token = active.active_recording_stream.set(self)
-        _entered.replaced.append((active.set_thread_local_data_recording(self), token))
+        _entered.replaced.append((active.replace_thread_recording(self), token))
 
     def _suspend(self) -> None:
         before, token = _entered.replaced.pop()
         active.active_recording_stream.reset(token)
-        active.set_thread_local_data_recording(before)
+        active.replace_thread_recording(before)
 
     def __getattr__(self, name: str) -> Any:
-        # Whatever else rerun's class can do is done by rerun's code, on us.
+        # All other methods run rerun's code on this object.
         if name.startswith("_"):
             raise AttributeError(name)
         from rerun import RecordingStream as Theirs
 
         method = getattr(Theirs, name, None)
         if method is None:
+            old = None if _find_old_method is None else _find_old_method(name)
+            if old is None:
+                raise AttributeError(f"'RecordingStream' object has no attribute {name!r}")
             from functools import partial
 
-            from rerun_mp.compat import legacy
-
-            if name in legacy.METHODS:
-                return partial(legacy.NAMES[name], recording=self)
-            raise AttributeError(f"'RecordingStream' object has no attribute {name!r}")
+            return partial(old, recording=self)
         return method.__get__(self)
 
     @property
     def inner(self) -> Self:  # type: ignore[override]
-        """This recording, where rerun's own code looks for its native one."""
+        """This object: rerun's own code finds its native recording under this name."""
         return self
 
     def to_native(self) -> Self:  # type: ignore[override]
-        """Return this recording, where rerun's own code asks for its native one."""
+        """Return this object: rerun's own code asks for its native recording by this method."""
         return self
 
     def is_forked_child(self) -> bool:
-        """Return True: rerun's handles of it, which ask, have nothing to clean up when they go."""
+        """Return True, so that rerun's own handles of this recording clean up nothing when they are deleted."""
         return True
 
     def is_enabled(self) -> bool:
@@ -251,11 +225,11 @@ class RecordingStream(_Theirs):
 
     def get_application_id(self) -> str | None:
         """Return the application id; None if the recording is disabled."""
-        return active.get_application_id(self)
+        return None if self.state is None else self.state.key.application_id
 
     def get_recording_id(self) -> str | None:  # type: ignore[override]
         """Return the recording id; None if the recording is disabled."""
-        return active.get_recording_id(self)
+        return None if self.state is None else self.state.key.recording_id
 
     def log(
         self,
@@ -287,15 +261,15 @@ class RecordingStream(_Theirs):
         duration: float | timedelta | np.timedelta64 | None = None,
         timestamp: float | datetime | np.datetime64 | pa.TimestampScalar | None = None,
     ) -> None:
-        """Set the time of what this thread logs from now on. See `rerun_mp.set_time`."""
+        """Set the time of this thread's next rows. See `rerun_mp.set_time`."""
         clock.set_time(timeline, recording=self, sequence=sequence, duration=duration, timestamp=timestamp)
 
     def disable_timeline(self, timeline: str) -> None:
-        """Stop stamping what this thread logs with the time of one timeline. See `rerun_mp.disable_timeline`."""
+        """Stop adding the time of one timeline to this thread's rows. See `rerun_mp.disable_timeline`."""
         clock.disable_timeline(timeline, self)
 
     def reset_time(self) -> None:
-        """Stop stamping what this thread logs with the times that it has set. See `rerun_mp.reset_time`."""
+        """Stop adding this thread's times to its rows. See `rerun_mp.reset_time`."""
         clock.reset_time(self)
 
     def set_log_tick_enabled(self, enabled: bool) -> None:
@@ -313,15 +287,15 @@ class RecordingStream(_Theirs):
         *,
         write_footer: bool = True,
     ) -> None:
-        """Write the recording to an .rrd file, in place of the sinks that it has. See `rerun_mp.save`."""
+        """Write the recording to an .rrd file, in place of its current sinks. See `rerun_mp.save`."""
         routing.save(path, default_blueprint, self, write_footer=write_footer)
 
     def connect_grpc(self, url: str | None = None, *, default_blueprint: BlueprintLike | None = None) -> None:
-        """Send the recording to a viewer or server, in place of the sinks that it has. See `rerun_mp.connect_grpc`."""
+        """Send the recording to a viewer or server, in place of its current sinks. See `rerun_mp.connect_grpc`."""
         routing.connect_grpc(url, default_blueprint=default_blueprint, recording=self)
 
     def set_sinks(self, *sinks: Sink, default_blueprint: BlueprintLike | None = None) -> None:  # type: ignore[override]
-        """Send the recording to several sinks, in place of those that it has. See `rerun_mp.set_sinks`."""
+        """Send the recording to several sinks, in place of its current ones. See `rerun_mp.set_sinks`."""
         routing.set_sinks(*sinks, default_blueprint=default_blueprint, recording=self)
 
     def spawn(
@@ -354,9 +328,12 @@ class RecordingStream(_Theirs):
         )
 
     def disconnect(self) -> None:
-        """Take away the sinks that this process set; its files are complete then. See `rerun_mp.disconnect`."""
+        """Remove the sinks that this process has set, and complete its files. See `rerun_mp.disconnect`."""
         routing.disconnect(self)
 
     def flush(self, *, timeout_sec: float = 1e38) -> None:
-        """Wait until everything that this process has logged is in the store. See `rerun_mp.flush`."""
+        """Wait until all rows that this process has logged are in the store. See `rerun_mp.flush`."""
         routing.flush(timeout_sec)
+
+
+register_handle_class(RecordingStream)

@@ -11,7 +11,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from rerun_mp.api.active import RecordingState, active_state, leaves_foreign_to_rerun
+from rerun_mp.api.active import active_state, leaves_foreign_to_rerun
 from rerun_mp.errors import InvalidArgumentError, ResourceError, SessionEndedError
 from rerun_mp.hooks.strictness import refuse, warn
 from rerun_mp.session import session
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+    from rerun import RecordingStream
     from rerun.blueprint import BlueprintLike
 
-    from rerun_mp.api.recording import RecordingStream
+    from rerun_mp.api.state import RecordingState
     from rerun_mp.session.config import SinkSpec
     from rerun_mp.session.session import Session
 

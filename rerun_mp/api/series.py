@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rerun_mp.api import active
-from rerun_mp.api.active import Lanes, is_foreign, lanes
+from rerun_mp.api import lanes
+from rerun_mp.api.active import is_foreign
+from rerun_mp.api.lanes import Lanes, active_lanes
 from rerun_mp.api.log import log
 from rerun_mp.encoding.paths import canonical_entity_path
 from rerun_mp.fast.scalars import EXACT, Scalars
@@ -61,7 +62,7 @@ def series(
     ...     loss(0.5**step)
     """
     path = entity_path if type(entity_path) is str else canonical_entity_path(entity_path).decode()
-    own = lanes
+    own = active_lanes
     if recording is not None:
         state = None if is_foreign(recording) else recording.state
         own = Lanes() if state is None else state.lanes  # new ones are never opened
@@ -69,7 +70,7 @@ def series(
     def log_number(number: Any) -> None:
         """Log a number. See `rerun_mp.series`."""
         lane = own.lane
-        if lane.version == active.version:
+        if lane.version == lanes.version:
             try:
                 if type(number) is float:
                     if lane.tables[float](path, number, lane.times):

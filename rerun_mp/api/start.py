@@ -10,7 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from rerun_mp.api.active import RecordingState, state_of
+from rerun_mp.api.state import RecordingState, state_of
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import InvalidArgumentError, WrongKindError
 from rerun_mp.hooks import forking

@@ -22,11 +22,11 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from rerun_mp.api import active, recording, routing
 from rerun_mp.api import init as opening
 from rerun_mp.api import log as rows
+from rerun_mp.api import recording, routing, selection
 from rerun_mp.api import set_time as clock
-from rerun_mp.api.active import active_state, is_foreign
+from rerun_mp.api.active import active_state, is_left_to_rerun
 from rerun_mp.api.readback import BinaryStorage, CallbackSink, MemoryStorage
 from rerun_mp.errors import RerunMpError
 from rerun_mp.hooks import when_loaded as imports
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from rerun_mp.api.recording import RecordingStream
+    from rerun_mp.api.state import RecordingState
 
 __all__ = ["VERSIONS", "capture", "install"]
 
@@ -64,6 +65,14 @@ def install() -> None:
     """
     when_loaded("rerun", _replace)
     when_loaded("rerun.server", _deliver_before_serving)
+    recording.find_old_methods_with(_old_method)
+
+
+def _old_method(name: str) -> Callable[..., Any] | None:
+    # Loaded only for a program that uses an old name.
+    from rerun_mp.compat import legacy
+
+    return legacy.NAMES[name] if name in legacy.METHODS else None
 
 
 def capture() -> None:
@@ -158,32 +167,32 @@ def _is_native(recording: object) -> bool:
 
 @bridged
 def get_application_id(recording: RecordingStream | None = None) -> str | None:
-    return active.get_application_id(recording)
+    return selection.get_application_id(recording)
 
 
 @bridged
 def get_recording_id(recording: RecordingStream | None = None) -> str | None:
-    return active.get_recording_id(recording)
+    return selection.get_recording_id(recording)
 
 
 @bridged
 def is_enabled(recording: RecordingStream | None = None) -> bool:
-    return active.is_enabled(recording)
+    return selection.is_enabled(recording)
 
 
 @bridged
 def get_data_recording(recording: RecordingStream | None = None) -> RecordingStream | None:
-    return active.get_data_recording(recording)
+    return selection.get_data_recording(recording)
 
 
 @bridged
 def set_global_data_recording(recording: RecordingStream | None = None) -> RecordingStream | None:
-    return active.set_global_data_recording(recording)
+    return selection.set_global_data_recording(recording)
 
 
 @bridged
 def set_thread_local_data_recording(recording: RecordingStream | None = None) -> RecordingStream | None:
-    return active.set_thread_local_data_recording(recording)
+    return selection.set_thread_local_data_recording(recording)
 
 
 def _unless_none(name: str, ours: Callable[[], Any]) -> None:
@@ -193,8 +202,8 @@ def _unless_none(name: str, ours: Callable[[], Any]) -> None:
     _ours[name] = bridge
 
 
-_unless_none("get_global_data_recording", active.get_global_data_recording)
-_unless_none("get_thread_local_data_recording", active.get_thread_local_data_recording)
+_unless_none("get_global_data_recording", selection.get_global_data_recording)
+_unless_none("get_thread_local_data_recording", selection.get_thread_local_data_recording)
 
 
 # ---- times ---------------------------------------------------------------------------------------------------------
@@ -276,7 +285,7 @@ def send_chunks(chunks: Any, *, recording: Any = None) -> None:
     TypeError
         If there is anything but chunks.
     """
-    if is_foreign(recording) or (recording is None and active_state() is None):
+    if is_left_to_rerun(recording):
         _native["_send_chunks"](chunks, recording=recording)
         return
     from rerun.chunk import Chunk
@@ -359,7 +368,7 @@ def _import(recording: RecordingStream | None, how: str, *args: Any, **kwargs: A
             send_chunks(reader.stream(store=store), recording=recording)
 
 
-def _state_of(recording: RecordingStream | None) -> active.RecordingState:
+def _state_of(recording: RecordingStream | None) -> RecordingState:
     state = active_state(recording)
     if state is None:
         raise RuntimeError("this recording is disabled")
@@ -372,7 +381,7 @@ def _send_info(recording: RecordingStream | None, **info: Any) -> None:
     rows.log(PROPERTIES, RecordingInfo.from_fields(**info), static=True, recording=recording)
 
 
-def _append_chunk(state: active.RecordingState, entity_path: str, batch: Any) -> None:
+def _append_chunk(state: RecordingState, entity_path: str, batch: Any) -> None:
     from rerun import ComponentDescriptor
 
     times: dict[str, Any] = {}
@@ -400,7 +409,7 @@ def _append_chunk(state: active.RecordingState, entity_path: str, batch: Any) ->
 
 def spawn(*, recording: Any = None, **options: Any) -> None:
     """Start a viewer for one of our recordings as `rerun_mp.spawn` does, or for one of rerun's own as rerun does."""
-    if is_foreign(recording) or (recording is None and active_state() is None):
+    if is_left_to_rerun(recording):
         _native["_spawn"](recording=recording, **options)
     else:
         routing.spawn(recording=recording, **options)

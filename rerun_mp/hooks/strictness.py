@@ -25,9 +25,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType, ModuleType
 
-    from rerun_mp.api.recording import RecordingStream
+    from rerun import RecordingStream
 
-__all__ = ["at_users_line", "refuse", "set_strict_mode", "strict_mode", "warn", "warn_or_raise", "warns_unless_strict"]
+__all__ = [
+    "at_users_line",
+    "connect",
+    "refuse",
+    "set_strict_mode",
+    "strict_mode",
+    "warn",
+    "warn_or_raise",
+    "warns_unless_strict",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -44,6 +53,18 @@ _context_before_rerun = threading.local()
 _mode_before_rerun = _mode_of_environment()
 _was_set = False
 _error_utils: ModuleType | None = None
+
+
+_log_warning: Callable[[str, RecordingStream | None], None] | None = None
+_is_left_to_rerun: Callable[[object], bool] | None = None
+
+
+def connect(
+    *, log_warning: Callable[[str, RecordingStream | None], None], is_left_to_rerun: Callable[[object], bool]
+) -> None:
+    """Take what warnings need of the modules above: how to log one, and which recordings rerun itself warns of."""
+    global _log_warning, _is_left_to_rerun
+    _log_warning, _is_left_to_rerun = log_warning, is_left_to_rerun
 
 
 def _adopt(error_utils: ModuleType) -> None:
@@ -66,9 +87,7 @@ def _warn_or_raise(
     warning_type: type[Warning] | None = None,
 ) -> None:
     """Do what rerun's function of that name does; the warning appears at the user's line, not in rerun's code."""
-    from rerun_mp.api.active import active_state, is_foreign
-
-    if is_foreign(recording) or (recording is None and active_state() is None):
+    if _is_left_to_rerun is None or _is_left_to_rerun(recording):
         kinds: dict[str, Any] = {} if warning_type is None else {"warning_type": warning_type}
         theirs(message, depth_to_user_code + 1, recording=recording, exception_type=exception_type, **kinds)
     elif strict_mode():
@@ -180,18 +199,16 @@ def warn(
     level = _level_of(frames[0]) if frames else 2
     warnings.warn(message, category=category or _category(), stacklevel=level)
     context = _context()
-    if getattr(context, "sending_warning", False):
+    if _log_warning is None or getattr(context, "sending_warning", False):
         return
     context.sending_warning = True
     try:
-        from rerun_mp.api.log import log_warning
-
         if stack is None:
             stack = "\n".join(
                 f'File "{frame.f_code.co_filename}", line {frame.f_lineno}, in {frame.f_code.co_name}'
                 for frame in frames
             )
-        log_warning(f"{message}\n{stack}", recording)
+        _log_warning(f"{message}\n{stack}", recording)
     finally:
         context.sending_warning = False
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from rerun_mp.api import active
+from rerun_mp.api import selection
 from rerun_mp.api.recording import RecordingStream
 
 __all__ = ["pytest_addoption", "pytest_runtest_makereport", "rerun_recording"]
@@ -48,13 +48,13 @@ def rerun_recording(request: pytest.FixtureRequest, tmp_path: Path) -> Generator
     """Capture what this test and its processes log, and keep the .rrd file if the test fails."""
     name = re.sub(r"[^\w.-]+", "_", request.node.nodeid).strip("_")
     path = tmp_path / f"{name[-150:]}.rrd"
-    before = active.get_global_data_recording()
+    before = selection.get_global_data_recording()
     recording = RecordingStream(f"pytest {request.node.nodeid}", recording_id=uuid.uuid4(), make_default=True)
     recording.save(path)
     try:
         yield recording
     finally:
-        active.set_global_data_recording(before)
+        selection.set_global_data_recording(before)
         recording.disconnect()
         if request.node.stash.get(_failed, False) or request.config.getoption("--rerun-keep"):
             kept = Path(request.config.rootpath, request.config.getoption("--rerun-dir"))

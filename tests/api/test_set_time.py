@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 import rerun_mp as rr
-from rerun_mp.api.active import RecordingState, state_of
 from rerun_mp.api.recording import RecordingStream
-from rerun_mp.api.set_time import Timepoint
+from rerun_mp.api.state import RecordingState, state_of
+from rerun_mp.api.times import Timepoint
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.encoding.timepoints import TimeKind
 
@@ -21,7 +21,7 @@ from rerun_mp.encoding.timepoints import TimeKind
 @pytest.fixture
 def recording() -> RecordingStream:
     """Return a handle that needs no session: nothing is logged here."""
-    return RecordingStream._of(RecordingKey("app", os.urandom(8).hex()))
+    return RecordingStream.of_state(state_of(RecordingKey("app", os.urandom(8).hex())))
 
 
 @pytest.fixture

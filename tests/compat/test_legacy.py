@@ -78,7 +78,7 @@ def test_every_name_is_served_or_says_what_to_do(name: str) -> None:
 
 @pytest.mark.parametrize("name", legacy.METHODS)
 def test_methods_are_methods(name: str) -> None:
-    recording = rr.RecordingStream._of(None)
+    recording = rr.RecordingStream.of_state(None)
     assert callable(getattr(recording, name))
 
 

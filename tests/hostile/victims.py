@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 import rerun_mp as rr
-from rerun_mp.api import active
+from rerun_mp.api import selection
 from rerun_mp.collector.drain.frame_chunks import BuiltChunks, build_chunks
 from rerun_mp.collector.drain.sweep import Sweep
 from rerun_mp.collector.drain.table_chunks import build_table_chunks
@@ -111,7 +111,7 @@ def fill(directory: str) -> Iterator[list[Victim]]:
         yield _victims(content, spool_directory)
     finally:
         session._session = None
-        active.set_global_data_recording(None)
+        selection.set_global_data_recording(None)
         os.unlink(path)
         for name in ("runtime", "spool"):
             shutil.rmtree(os.path.join(directory, name))

@@ -14,7 +14,7 @@ LOOP = """
     import os, sys, threading
     import numpy as np
     import rerun_mp as rr
-    from rerun_mp.api.active import lanes
+    from rerun_mp.api.lanes import active_lanes
     from rerun_mp.producer.repeated_blobs import BlobAppend
 
     rr.init("app")
@@ -36,7 +36,7 @@ LOOP = """
                 for name, make in classes.items():
                     pixels = np.random.default_rng(size + step).integers(0, 255, (size, size, 3), np.uint8)
                     rr.log(f"{who}/{name}/{size}", make(pixels))
-                    assert isinstance(lanes.lane.tables[getattr(rr, name)].__self__, BlobAppend)
+                    assert isinstance(active_lanes.lane.tables[getattr(rr, name)].__self__, BlobAppend)
         rr.log(f"{who}/static", rr.Image(pixels), static=True)
         rr.log([who, "list"], rr.Image(pixels))
         rr.log(f"{who}/two", rr.Image(pixels), rr.TextLog("seen"))

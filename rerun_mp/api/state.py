@@ -1,0 +1,91 @@
+"""`RecordingState`: what this process knows of one recording; and the table of all of them.
+
+A forked child inherits the states. Threads: a state's times and lanes are per thread; the table has a lock.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from itertools import count
+from typing import TYPE_CHECKING
+
+from rerun_mp.api.lanes import Lanes
+from rerun_mp.api.times import Timepoint
+from rerun_mp.encoding.frames import RecordingKey
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rerun_mp.encoding.components import Encoder
+    from rerun_mp.session.config import SinkSpec
+
+__all__ = ["RecordingState", "state_of"]
+
+
+class RecordingState:
+    """What this process knows of one recording. All its handles share it."""
+
+    def __init__(self, key: RecordingKey) -> None:
+        self.key = key
+        self.has_log_time = _switch("RERUN_LOG_TIME", default=True)
+        self.has_log_tick = _switch("RERUN_LOG_TICK", default=False)
+        self.ticks = count()
+        """Counts the `log` calls. `next` is atomic under the interpreter's lock."""
+        self.encoder: Encoder | None = None
+        """Made at the first row, because it loads pyarrow."""
+        self.lanes = Lanes()
+        """The lanes of calls that name the recording."""
+        self._times = threading.local()
+        self._sinks: tuple[int, tuple[SinkSpec, ...]] = (0, ())
+        self.handles: dict[int, None] = {}
+        """Addresses of this process's `RecordingStream` objects for the recording."""
+
+    @property
+    def times(self) -> Timepoint:
+        """The calling thread's times."""
+        try:
+            timepoint: Timepoint = self._times.point
+        except AttributeError:
+            timepoint = self._times.point = Timepoint()
+        return timepoint
+
+    @property
+    def sinks(self) -> tuple[SinkSpec, ...]:
+        """The sinks that this process has set. A forked child starts with none."""
+        pid, sinks = self._sinks
+        return sinks if pid == os.getpid() else ()
+
+    @sinks.setter
+    def sinks(self, sinks: Sequence[SinkSpec]) -> None:
+        self._sinks = (os.getpid(), tuple(sinks))
+
+
+_states: weakref.WeakValueDictionary[RecordingKey, RecordingState] = weakref.WeakValueDictionary()
+_states_lock = threading.RLock()
+"""Guards the creation of states, so that each recording has one. A forked child makes a new lock."""
+
+
+def state_of(key: RecordingKey) -> RecordingState:
+    """Return this process's state of recording `key`."""
+    with _states_lock:
+        state = _states.get(key)
+        if state is None:
+            state = _states[key] = RecordingState(key)
+        return state
+
+
+def _switch(variable: str, *, default: bool) -> bool:
+    text = os.environ.get(variable, "").lower()
+    if text in ("1", "true", "on", "yes"):
+        return True
+    return default and text not in ("0", "false", "off", "no")
+
+
+def _replace_lock() -> None:
+    global _states_lock
+    _states_lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_replace_lock)
