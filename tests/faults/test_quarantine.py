@@ -19,14 +19,13 @@ import sys
 if "rerun_mp.collector" in sys.orig_argv and "worker" in sys.orig_argv:
     import ctypes
 
-    import rerun.chunk
-
     from rerun_mp.collector.drain import frame_chunks as chunks
+    from rerun_mp.collector.store import rerun_sdk
 
     def die():
         ctypes.string_at(0)
 
-    def deadly_chunk(batch, _original=rerun.chunk.Chunk.from_record_batch):
+    def deadly_chunk(batch, _original=rerun_sdk.chunks_of_batch):
         if b"killer" in batch.schema.metadata[b"rerun:entity_path"]:
             die()
         return _original(batch)
@@ -36,7 +35,7 @@ if "rerun_mp.collector" in sys.orig_argv and "worker" in sys.orig_argv:
             die()
         return _original(frame, trusted)
 
-    rerun.chunk.Chunk.from_record_batch = staticmethod(deadly_chunk)
+    rerun_sdk.chunks_of_batch = deadly_chunk
     chunks.decode_frame = deadly_decode
 """
 """Put into every interpreter: workers die by a real segmentation fault of a chunk of one entity, or of a frame."""

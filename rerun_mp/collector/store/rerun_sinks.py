@@ -1,4 +1,4 @@
-"""The one module that talks to rerun-sdk's sinks: writes files, streams to viewers, reads files back.
+"""Writes files with rerun-sdk's sinks, streams to viewers, and reads files back.
 
 What rerun-sdk 0.41 does, and what is made of it here (each measured; tests hold it down):
 
@@ -21,23 +21,17 @@ one thread; reading is possible from any.
 
 from __future__ import annotations
 
-import atexit
 import base64
-import contextlib
 import ctypes
 import json
 import os
 import threading
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import rerun as rr
-import rerun_bindings as bindings
-from rerun.chunk import Chunk, RrdReader
-
 from rerun_mp.collector.drain.frame_chunks import ChunkBatch
+from rerun_mp.collector.store import rerun_sdk as sdk
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.encoding.rrd_files import end_of_prelude, windows
 from rerun_mp.errors import CorruptionError, FlushTimeoutError, ResourceError
@@ -49,19 +43,14 @@ OPEN_FLUSH_SECS = 5.0
 MERGE_FLUSH_BYTES = 16 << 20
 MERGE_FLUSH_SECS = 60.0
 
-# rerun-sdk would wait for every stream at exit, for ever if one hangs. Ours are closed one by one.
-atexit.unregister(rr.rerun_shutdown)
-
-_at_rest: dict[RecordingKey, list[Any]] = {}
+_at_rest: dict[RecordingKey, list[sdk.Stream]] = {}
 """Streams of closed files, by what they can write."""
-_warnings_lock = threading.Lock()
-"""Held while Python's warning filters are changed, which are the whole process's."""
 
 
 class SinkWriter:
     """A recording stream with exactly one sink. Made by `open_file` and `open_grpc`; belongs to one thread."""
 
-    def __init__(self, stream: Any, target: str) -> None:
+    def __init__(self, stream: sdk.Stream, target: str) -> None:
         self._stream: Any = stream
         self.target = target
         self.prelude = 0
@@ -69,7 +58,7 @@ class SinkWriter:
         self.recording: RecordingKey | None = None
         """What a file's stream can be used for again."""
 
-    def send(self, chunk: ChunkBatch | Chunk) -> None:
+    def send(self, chunk: ChunkBatch | sdk.Chunk) -> None:
         """Hand one chunk over. Blocks only when about 200 MB wait already.
 
         Raises
@@ -77,18 +66,18 @@ class SinkWriter:
         CorruptionError
             If rerun-sdk cannot make a chunk of it. Nothing was sent.
         """
-        self._stream.send_chunks(chunk if isinstance(chunk, Chunk) else _chunk_of(chunk))
+        self._stream.send(_chunk_of(chunk) if isinstance(chunk, ChunkBatch) else chunk)
 
     def send_all(self, chunks: Sequence[ChunkBatch]) -> list[tuple[ChunkBatch, CorruptionError]]:
         """Hand chunks over at once. Returns those of which rerun-sdk can make none, and why; they were not sent."""
-        converted: list[Chunk] = []
+        converted: list[sdk.Chunk] = []
         refused: list[tuple[ChunkBatch, CorruptionError]] = []
         for chunk in chunks:
             try:
                 converted.append(_chunk_of(chunk))
             except CorruptionError as error:
                 refused.append((chunk, error))
-        self._stream.send_chunks(converted)
+        self._stream.send(converted)
         return refused
 
     def send_blueprint(self, recording: RecordingKey, blueprint: Blueprint) -> None:
@@ -100,11 +89,10 @@ class SinkWriter:
             If it cannot be read or sent.
         """
         try:
-            bindings.send_blueprint(
+            self._stream.send_blueprint(
                 _blueprint_storage(recording.application_id, blueprint.data),
                 make_active=blueprint.make_active,
                 make_default=blueprint.make_default,
-                recording=self._stream.to_native(),
             )
         except (RuntimeError, ValueError, OSError) as error:
             raise ResourceError(f"{self.target} takes no blueprint: {error}") from error
@@ -120,7 +108,7 @@ class SinkWriter:
             If the other side is gone. What is sent from now on vanishes: abandon this writer.
         """
         try:
-            self._stream.flush(timeout_sec=timeout_secs)
+            self._stream.flush(timeout_secs)
         except (RuntimeError, ValueError) as error:
             if "timed out" in str(error) or "unable to connect" in str(error):
                 raise FlushTimeoutError(f"{self.target} did not take its rows within {timeout_secs:g} s") from error
@@ -187,7 +175,7 @@ def open_file(
         If it cannot be created or written.
     """
     stream = _at_rest[recording].pop() if _at_rest.get(recording) else None
-    writer = _open(rr.FileSink(os.fspath(path), write_footer=write_footer), str(path), recording, blueprint, stream)
+    writer = _open(sdk.FileSink(os.fspath(path), write_footer=write_footer), str(path), recording, blueprint, stream)
     writer.recording = recording
     try:
         writer.flush(OPEN_FLUSH_SECS)
@@ -206,7 +194,7 @@ def open_grpc(url: str, recording: RecordingKey, *, blueprint: str | None = None
     ResourceError
         If `url` cannot be used.
     """
-    return _open(rr.GrpcSink(url), url, recording, blueprint)
+    return _open(sdk.GrpcSink(url), url, recording, blueprint)
 
 
 def open_server(options: str, recording: RecordingKey, *, blueprint: str | None = None) -> SinkWriter:
@@ -219,7 +207,7 @@ def open_server(options: str, recording: RecordingKey, *, blueprint: str | None 
     """
     bind_ip, port, memory_limit, newest_first, origins = json.loads(options)
     try:
-        sink = rr.GrpcServerSink(
+        sink = sdk.GrpcServerSink(
             bind_ip,
             port,
             server_memory_limit=memory_limit,
@@ -231,7 +219,7 @@ def open_server(options: str, recording: RecordingKey, *, blueprint: str | None 
     return _open(sink, f"the server on port {port}", recording, blueprint)
 
 
-def read_file(path: str | Path, *, prelude: int, skip: int = 0, limit: int | None = None) -> Iterator[Chunk]:
+def read_file(path: str | Path, *, prelude: int, skip: int = 0, limit: int | None = None) -> Iterator[sdk.Chunk]:
     """Yield the chunks of our file at `path`, as `read_chunks` does; nothing if it is not there."""
     try:
         file = open(path, "rb")  # noqa: SIM115 (closed below; a generator may never be finished)
@@ -241,7 +229,7 @@ def read_file(path: str | Path, *, prelude: int, skip: int = 0, limit: int | Non
         yield from read_chunks(file.fileno(), prelude=prelude, skip=skip, limit=limit)
 
 
-def read_chunks(fd: int, *, prelude: int, skip: int = 0, limit: int | None = None) -> Iterator[Chunk]:
+def read_chunks(fd: int, *, prelude: int, skip: int = 0, limit: int | None = None) -> Iterator[sdk.Chunk]:
     """Yield the chunks of an .rrd file that may be unfinished, torn or still growing, in bounded memory.
 
     Parameters
@@ -254,14 +242,10 @@ def read_chunks(fd: int, *, prelude: int, skip: int = 0, limit: int | None = Non
         Leave out the first `skip` chunks, and all after `limit` more.
     """
     for window in windows(fd, prelude, skip=skip, limit=limit):
-        with _quiet():
-            reader = RrdReader(f"/proc/self/fd/{window}")
-            stores = reader.recordings()
-        for store in stores:
-            yield from reader.stream(store=store)
+        yield from sdk.chunks_in(f"/proc/self/fd/{window}")
 
 
-def merge(sources: Iterable[Iterable[Chunk]], writer: SinkWriter) -> int:
+def merge(sources: Iterable[Iterable[sdk.Chunk]], writer: SinkWriter) -> int:
     """Copy the chunks of `sources` in order, each chunk id once, and return how many were left out as repeated.
 
     Raises
@@ -289,14 +273,13 @@ def merge(sources: Iterable[Iterable[Chunk]], writer: SinkWriter) -> int:
 
 
 def _open(
-    sink: Any, target: str, recording: RecordingKey, blueprint: str | None, stream: Any | None = None
+    sink: Any, target: str, recording: RecordingKey, blueprint: str | None, stream: sdk.Stream | None = None
 ) -> SinkWriter:
     if stream is None:
-        application_id, recording_id = recording
-        stream = rr.RecordingStream(application_id, recording_id=recording_id, send_properties=False)
+        stream = sdk.Stream.begin(recording)
     try:
         storage = _blueprint_storage(recording.application_id, blueprint) if blueprint is not None else None
-        bindings.set_sinks([sink], default_blueprint=storage, recording=stream.to_native())
+        stream.set_sink(sink, storage)
     except (RuntimeError, ValueError, OSError) as error:
         raise ResourceError(f"{target} cannot be opened: {error}") from error
     return SinkWriter(stream, target)
@@ -308,33 +291,16 @@ def _blueprint_storage(application_id: str, blueprint: str) -> Any:
     try:
         with open(window, "wb", closefd=False) as file:
             file.write(base64.b64decode(blueprint))
-        with _quiet():
-            reader = RrdReader(f"/proc/self/fd/{window}")
-            stores = reader.blueprints()
-        if len(stores) != 1:
-            raise ValueError(f"the default blueprint holds {len(stores)} blueprints instead of one")
-        native = bindings.new_blueprint(application_id=application_id, make_default=False, make_thread_default=False)
-        stream: Any = rr.RecordingStream._from_native(native)
-        storage = stream.memory_recording().storage
-        stream.send_chunks(reader.stream(store=stores[0]))
-        return storage
+        return sdk.store_blueprint(application_id, f"/proc/self/fd/{window}")
     finally:
         os.close(window)
 
 
-def _chunk_of(chunk: ChunkBatch) -> Chunk:
+def _chunk_of(chunk: ChunkBatch) -> sdk.Chunk:
     try:
-        (converted,) = Chunk.from_record_batch(chunk.batch)
+        (converted,) = sdk.chunks_of_batch(chunk.batch)
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as error:  # a panic of native code is no Exception
         raise CorruptionError(f"rerun-sdk refuses chunk {chunk.chunk_id} of {chunk.entity_path!r}: {error}") from error
     return converted
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Do without rerun's warning that a file has no footer yet: a window never has one."""
-    with _warnings_lock, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="RRD file has no footer")
-        yield
