@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Iterator
 from io import FileIO
@@ -13,7 +14,7 @@ from rerun_mp.collector.drain.sweep import Sweeper
 from rerun_mp.collector.reporting.producers_watch import ProducersWatch
 from rerun_mp.producer.registration import Registration, _try_all
 from rerun_mp.shm import segment
-from rerun_mp.shm.layout import Geometry, Header, Kind, SlotState
+from rerun_mp.shm.layout import NAME_OFFSET, PRODUCER_BYTES, Geometry, Header, Kind, SlotState
 from rerun_mp.shm.segment import ClaimLocks, Segment
 from rerun_mp.shm.writer import SlotWriter
 from tests.shm.bench_ring import claim_one
@@ -67,6 +68,15 @@ def _take(made: Segment) -> Registration:
 def test_a_forked_child_stores_nothing() -> None:
     """A fork in the middle of a registration leaves the entry, and its totals, to the parent."""
     assert_stores_are_guarded(_try_all)
+
+
+def test_a_process_whose_name_utf8_cannot_express_still_registers(
+    made: Segment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multiprocessing.current_process(), "name", "worker \ud800")
+    geometry = made.ring.geometry
+    begin = geometry.producers_offset + _take(made).index * PRODUCER_BYTES + NAME_OFFSET
+    assert bytes(made.ring.memory[begin : begin + 9]) == b"worker ?\0"
 
 
 def _must_not_wait(_attempt: int) -> None:
