@@ -15,7 +15,7 @@ from rerun_mp.api.active import is_foreign
 from rerun_mp.api.lanes import Lanes, active_lanes
 from rerun_mp.api.log import log
 from rerun_mp.encoding.paths import canonical_entity_path
-from rerun_mp.fast.scalars import EXACT, Scalars
+from rerun_mp.fast.scalars import EXACT_TYPES, Scalars
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +75,7 @@ def series(
                 if type(number) is float:
                     if lane.tables[float](path, number, lane.times):
                         return
-                elif type(number) in EXACT and lane.tables[float](path, float(number), lane.times):
+                elif type(number) in EXACT_TYPES and lane.tables[float](path, float(number), lane.times):
                     return
             except (KeyError, OverflowError):
                 pass  # no table is open yet, or the number is for rerun to refuse

@@ -1,21 +1,24 @@
-"""Archetypes that do no Arrow work when they are made: what all of them have in common.
+"""What all fast archetypes share: the link between a fast class and rerun's class of the same name.
 
-A *fast* archetype stands for the class of rerun that has its name. Its constructor recognises the usual arguments and
-keeps them in *hot slots*, which `log` reads; rerun is not even loaded. Everything else makes rerun's own object, once,
-and hands it whatever was asked::
+A *fast* archetype does no Arrow work when it is made. Its constructor recognises the usual arguments and keeps them in
+its *fast attributes* (its `__slots__`), which `log` reads; rerun is not loaded. Any other argument or use makes rerun's
+own object, once, and passes everything on to it::
 
-    rr.Scalars(0.5) ──► fast: _fast_kind > 0, hot slots ──── any field, method, ==, repr ───┐
-                                                                                        ▼
-    rr.Scalars([1, 2]) ──── unusual arguments ────────────────────────────► materialised: _fast_kind == 0
+    rr.Scalars(0.5) ──► fast: _fast_kind > 0 ──────── any field, method, ==, repr ─────────┐
+                                                                                           ▼
+    rr.Scalars([1, 2]) ───── unusual arguments ───────────────────► materialised: _fast_kind == 0
 
-What must hold: hot slots alone determine the Arrow data, which is that of rerun's object, byte for byte. A materialised
-archetype never becomes fast again: from then on rerun's object alone says what it contains, because users may change
-it. Materialising changes an object's class to the sibling that `FastMeta` keeps beside each fast class; the hot slots
-are left as they were, so that a thread that is just reading them logs what the object was.
+Guarantees:
 
-`isinstance` and `issubclass` hold in both directions between a fast class and rerun's. A subclass of a fast class is
-made a subclass of rerun's. Any thread may make and use these objects; of two threads that materialise one object at
-the same time, both get the object of one. A forked child inherits them as they are.
+- The fast attributes alone determine the Arrow data, which equals that of rerun's object byte for byte.
+- A materialised archetype never becomes fast again, because users may change rerun's object.
+- Materialising an object changes its class to the sibling that `FastMeta` keeps beside each fast class. The fast
+  attributes stay, so that a thread that is just reading them logs the object as it was.
+- `isinstance` and `issubclass` hold in both directions between a fast class and rerun's class. A user's subclass of a
+  fast class becomes a subclass of rerun's class.
+
+Any thread may make and use these objects. Two threads that materialise one object at the same time get the same rerun
+object. A forked child inherits the objects unchanged.
 """
 
 from __future__ import annotations
@@ -33,27 +36,28 @@ if TYPE_CHECKING:
 
 __all__ = ["FastArchetype", "FastMeta"]
 
-MADE = "_made"
-"""Under this name an object's `__dict__` holds rerun's object; setting it there is atomic."""
+RERUN_OBJECT = "_rerun_object"
+"""Key of rerun's object in an archetype's `__dict__`. `dict.setdefault` under this key is atomic."""
 
 
 class FastMeta(type(Protocol)):  # type: ignore[misc]
-    """The class of fast classes; what it does not know of them, it asks of the class of rerun.
+    """The metaclass of fast classes. It takes every attribute that it does not know from rerun's class.
 
-    It derives from the class of rerun's archetypes, so that whatever can be mixed with these can be mixed with ours.
+    It derives from the metaclass of rerun's archetypes, so that a class can inherit from ours wherever it could from
+    rerun's.
 
     Parameters
     ----------
     name, bases, namespace
-        As for any class. `_fields` in the namespace names the fields of rerun's archetype, `_note` is added
-        to its documentation.
+        As for any class. `_fields` in the namespace names the fields of rerun's archetype; `_doc_note` is appended to
+        its docstring.
     fast_kind
-        A number that tells the fast classes apart; None for classes that are none of ours.
+        The number of this fast class. None: a user's class.
     """
 
     _fast_kind: int
-    _note: str
-    _theirs: type | None
+    _doc_note: str
+    _rerun_class: type | None
     _materialised: FastMeta
 
     def __new__(
@@ -65,124 +69,125 @@ class FastMeta(type(Protocol)):  # type: ignore[misc]
         fast_kind: int | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Make a fast class and its materialised sibling; or a subclass of rerun's, if a user derives from ours."""
+        """Make a fast class and its materialised sibling; for a user's subclass, a subclass of rerun's class."""
         if fast_kind is None and bases:
-            theirs = tuple(base.theirs() if isinstance(base, FastMeta) else base for base in bases)
-            return types.new_class(name, theirs, kwargs, lambda body: body.update(namespace))
+            rerun_bases = tuple(base.rerun_class() if isinstance(base, FastMeta) else base for base in bases)
+            return types.new_class(name, rerun_bases, kwargs, lambda body: body.update(namespace))
         if fast_kind is not None:
             namespace["_fast_kind"] = fast_kind
             namespace["__doc__"] = Documentation()
-            namespace["__module__"] = "rerun_mp"  # where users find it, and pickle
+            namespace["__module__"] = "rerun_mp"  # users, and pickle, find the class there
             namespace.update({field: Field(field) for field in namespace["_fields"]})
         cls = super().__new__(mcls, name, bases, namespace)
         if fast_kind is not None:
-            body = {"__slots__": (), "__module__": "rerun_mp", "__init__": initialise_again, "_fast_kind": 0}
+            body = {"__slots__": (), "__module__": "rerun_mp", "__init__": reinitialise, "_fast_kind": 0}
             cls._materialised = super().__new__(mcls, name, (cls,), body)
-            when_loaded("rerun.archetypes", cls._adopt)
+            when_loaded("rerun.archetypes", cls._connect)
         return cls
 
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **_: Any) -> None:
         super().__init__(name, bases, namespace)
 
-    def _adopt(cls, archetypes: ModuleType) -> None:
-        theirs = getattr(archetypes, cls.__name__)
-        theirs.register(cls)  # before we call `theirs` a subclass of `cls`: it would see a cycle
-        cls._theirs = theirs
-        cls.__doc__ = f"{theirs.__doc__ or ''}{cls._note}"
+    def _connect(cls, archetypes: ModuleType) -> None:
+        rerun_class = getattr(archetypes, cls.__name__)
+        rerun_class.register(cls)  # must come before `cls._rerun_class` is set, or `register` finds a cycle
+        cls._rerun_class = rerun_class
+        cls.__doc__ = f"{rerun_class.__doc__ or ''}{cls._doc_note}"
 
-    def theirs(cls) -> Any:
-        """Return the class of rerun that this one stands for, loading rerun if need be."""
-        if cls._theirs is None:
+    def rerun_class(cls) -> Any:
+        """Return the rerun class that this class stands for; load rerun if necessary."""
+        if cls._rerun_class is None:
             import rerun.archetypes
 
-            if cls._theirs is None:  # our finder is no longer asked
-                cls._adopt(rerun.archetypes)
-        return cls._theirs
+            if cls._rerun_class is None:  # another import hook came before ours
+                cls._connect(rerun.archetypes)
+        return cls._rerun_class
 
     def __instancecheck__(cls, instance: Any) -> bool:
         return cls.__subclasscheck__(type(instance))
 
     def __subclasscheck__(cls, subclass: type) -> bool:
-        # Not `issubclass(subclass, theirs)`: `cls` is registered there, so it would be asked again.
-        theirs = cls._theirs
+        # `issubclass(subclass, rerun_class)` would recurse, because `cls` is registered with `rerun_class`.
+        rerun_class = cls._rerun_class
         return type.__subclasscheck__(cls, subclass) or (
-            theirs is not None and type.__subclasscheck__(theirs, subclass)
+            rerun_class is not None and type.__subclasscheck__(rerun_class, subclass)
         )
 
     def __getattribute__(cls, name: str) -> Any:
         if name == "__init__" and type.__getattribute__(cls, "_fast_kind") is not None:
-            return cls.theirs().__init__  # a subclass calls it on its own instances
+            return cls.rerun_class().__init__  # for `rr.Scalars.__init__(self, ...)` in a user's subclass
         return type.__getattribute__(cls, name)
 
     def __getattr__(cls, name: str) -> Any:
-        return getattr(cls.theirs(), name)
+        return getattr(cls.rerun_class(), name)
 
     def __dir__(cls) -> list[str]:
-        return dir(cls.theirs())
+        return dir(cls.rerun_class())
 
     @property
     def __signature__(cls) -> Signature:
         from inspect import signature
 
-        return signature(cls.theirs())
+        return signature(cls.rerun_class())
 
 
 class FastArchetype(metaclass=FastMeta):
-    """An archetype that may be fast. See the module."""
+    """Base of the fast archetypes. See the module."""
 
     __slots__ = ("__dict__", "__weakref__")
 
     _fast_kind: ClassVar[int | None] = None
-    """Which class of fast archetypes this is; 0 for objects that have been materialised."""
+    """The number of the fast class; 0 in materialised objects."""
 
     _fields: ClassVar[tuple[str, ...]] = ()
-    """Fields of rerun's archetype."""
+    """Names of the fields of rerun's archetype."""
 
-    _note: ClassVar[str] = ""
-    """What is added to the documentation of rerun's class."""
+    _doc_note: ClassVar[str] = ""
+    """Text that is appended to the docstring of rerun's class."""
 
-    _theirs: ClassVar[type | None] = None
-    """The class of rerun, once that is loaded."""
+    _rerun_class: ClassVar[type | None] = None
+    """Rerun's class; None until rerun is loaded."""
 
-    _is_protocol = False  # or `typing` would ask rerun's class
+    _is_protocol = False  # `typing` reads it; without it, rerun's class would be loaded
 
     if TYPE_CHECKING:
         _materialised: ClassVar[Any]
 
-    def _make(self, theirs: Any) -> Any:
-        """Return an object of rerun's class `theirs` that says what the hot slots say."""
+    def _to_rerun(self, rerun_class: Any) -> Any:
+        """Return an object of `rerun_class` with the content of the fast attributes."""
         raise NotImplementedError
 
-    def _leave(self, *args: Any, **kwargs: Any) -> None:
-        """Leave these arguments of the constructor to rerun's class."""
+    def _leave_to_rerun(self, *args: Any, **kwargs: Any) -> None:
+        """Pass the constructor's arguments to rerun's class, and be materialised from now on."""
         cls = cast("FastMeta", type(self))
-        self.__dict__[MADE] = at_users_line(cls.theirs(), *args, **kwargs)
+        self.__dict__[RERUN_OBJECT] = at_users_line(cls.rerun_class(), *args, **kwargs)
         self.__class__ = cls._materialised
 
     def _materialise(self) -> Any:
-        """Return rerun's object, which is the truth from now on."""
-        made = self.__dict__.get(MADE)
+        """Return rerun's object, which alone holds the content from now on."""
+        made = self.__dict__.get(RERUN_OBJECT)
         if made is None:
             cls = cast("FastMeta", type(self))
-            theirs = cls.theirs()
-            is_made = all(map(self._has, cls.__slots__))
-            made = self.__dict__.setdefault(MADE, self._make(theirs) if is_made else theirs.__new__(theirs))
+            rerun_class = cls.rerun_class()
+            made = self._to_rerun(rerun_class) if self._is_initialised() else rerun_class.__new__(rerun_class)
+            made = self.__dict__.setdefault(RERUN_OBJECT, made)
             self.__class__ = cls._materialised
         return made
 
-    def _has(self, slot: str) -> bool:
+    def _is_initialised(self) -> bool:
         try:
-            object.__getattribute__(self, slot)
+            for name in type(self).__slots__:
+                object.__getattribute__(self, name)
         except AttributeError:
             return False
         return True
 
-    def _hot(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, slot) for slot in type(self).__slots__)
+    def _fast_values(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in type(self).__slots__)
 
-    def _own(self) -> tuple[Any, ...]:
-        """Return the hot slots with a copy of the bytes that belong to the user, because no view can be pickled."""
-        return tuple(bytes(value) if type(value) is memoryview else value for value in self._hot())
+    def _owned_values(self) -> tuple[Any, ...]:
+        """Return the fast attributes, with bytes in place of views of the user's memory: a view cannot be pickled."""
+        return tuple(bytes(value) if type(value) is memoryview else value for value in self._fast_values())
 
     def __getattr__(self, name: str) -> Any:
         if name in type(self).__slots__:
@@ -206,21 +211,21 @@ class FastArchetype(metaclass=FastMeta):
     __hash__ = None  # type: ignore[assignment]
 
     def __reduce__(self) -> Any:
-        if self._fast_kind and all(map(self._has, type(self).__slots__)):
-            return revive, (type(self), *self._own())
-        return itself, (self._materialise(),)
+        if self._fast_kind and self._is_initialised():
+            return revive, (type(self), *self._owned_values())
+        return unchanged, (self._materialise(),)
 
     def __copy__(self) -> Any:
-        return revive(type(self), *self._hot()) if self._fast_kind else copy(self._materialise())
+        return revive(type(self), *self._fast_values()) if self._fast_kind else copy(self._materialise())
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         if self._fast_kind:
-            return revive(type(self), *deepcopy(self._own(), memo))
+            return revive(type(self), *deepcopy(self._owned_values(), memo))
         return deepcopy(self._materialise(), memo)
 
 
 class Field:
-    """A field of rerun's archetype, under its own name in ours: whoever touches it gets rerun's object to touch."""
+    """Gives access to one field of rerun's archetype. Any access materialises the archetype."""
 
     __slots__ = ("_name",)
 
@@ -228,7 +233,7 @@ class Field:
         self._name = name
 
     def __get__(self, instance: FastArchetype | None, owner: FastMeta) -> Any:
-        return getattr(owner.theirs() if instance is None else instance._materialise(), self._name)
+        return getattr(owner.rerun_class() if instance is None else instance._materialise(), self._name)
 
     def __set__(self, instance: FastArchetype, value: Any) -> None:
         setattr(instance._materialise(), self._name, value)
@@ -238,32 +243,32 @@ class Field:
 
 
 class Documentation:
-    """Stands for the docstring until rerun is loaded."""
+    """Stands in for the docstring until rerun is loaded."""
 
     __slots__ = ()
 
     def __get__(self, instance: FastArchetype | None, owner: FastMeta) -> str | None:
-        owner.theirs()  # puts a text in our place
+        owner.rerun_class()  # replaces this object by the text
         return owner.__doc__
 
 
-def initialise_again(self: FastArchetype, *args: Any, **kwargs: Any) -> None:
-    """Initialise a materialised archetype, which may be a new one: `attrs.evolve` makes an object's class again."""
-    made = self.__dict__.get(MADE)
+def reinitialise(self: FastArchetype, *args: Any, **kwargs: Any) -> None:
+    """Initialise a materialised archetype, or a new object of its class, which `attrs.evolve` makes."""
+    made = self.__dict__.get(RERUN_OBJECT)
     if made is None:
-        self._leave(*args, **kwargs)
+        self._leave_to_rerun(*args, **kwargs)
     else:
         made.__init__(*args, **kwargs)
 
 
-def revive(cls: type[FastArchetype], *hot: Any) -> FastArchetype:
-    """Return a fast archetype with these hot slots; pickle calls it."""
+def revive(cls: type[FastArchetype], *values: Any) -> FastArchetype:
+    """Return a fast archetype with these fast attributes. `pickle` and `copy` call this."""
     self = cls.__new__(cls)
-    for slot, value in zip(cls.__slots__, hot, strict=True):
-        setattr(self, slot, memoryview(value) if slot == "_buffer" else value)
+    for name, value in zip(cls.__slots__, values, strict=True):
+        setattr(self, name, memoryview(value) if name == "_buffer" else value)
     return self
 
 
-def itself(made: Any) -> Any:
-    """Return rerun's object; pickle calls it for one that has been materialised."""
+def unchanged(made: Any) -> Any:
+    """Return rerun's object. `pickle` calls this for a materialised archetype."""
     return made

@@ -1,11 +1,11 @@
-"""`Image`, `DepthImage` and `SegmentationImage`: the pixels, kept as a view of the array that the user gave.
+"""`Image`, `DepthImage` and `SegmentationImage`: the pixels, kept as a view of the user's array.
 
-The pixels are copied once, when the image is logged, and not, as in rerun, when it is made: what the user writes into
-the array in between is logged. `rr.log(path, rr.Image(frame))` leaves no in-between. Who keeps an image while the
-frame changes makes it of a copy, `rr.Image(frame.copy())`. An image that has been looked at or compared has pixels of
-its own from then on, and so have its pickles and deep copies.
+The pixels are copied once, when the image is logged; rerun copies them when the image is made. So a change of the array
+between the two calls is logged. `rr.log(path, rr.Image(frame))` leaves no time for one. To keep an image while the
+array changes, make it from a copy: `rr.Image(frame.copy())`. Reading a field, comparing, pickling and deep-copying make
+a copy of the pixels.
 
-The numbers that name formats are those of rerun's enumerations; a test compares them.
+The numbers of formats are those of rerun's enumerations; a test compares them.
 """
 
 from __future__ import annotations
@@ -48,42 +48,42 @@ CHANNEL_DATATYPES = {
     "float64": 35,
 }
 COLOR_MODELS = {"L": (1, 1), "RGB": (2, 3), "RGBA": (3, 4), "BGR": (4, 3), "BGRA": (5, 4)}
-"""Number and channels of each."""
+"""Color model -> (rerun's number, channels)."""
 
-SMALLEST_METER = 1e-30
-LARGEST_METER = 1e30
-"""Bounds within which a number is neither nothing nor infinite in single precision."""
+MIN_METER = 1e-30
+MAX_METER = 1e30
+"""Between these bounds, a number becomes neither 0 nor infinite in single precision."""
 
 NOTE = """
     Note
     ----
     The array is copied when the archetype is logged. Until then, do not write into it, or give a copy.
 """
-"""What our classes add to the documentation of rerun's."""
+"""Appended to the docstrings of rerun's classes."""
 
 _ndarray: Any = None
 _uint8: Any = None
-"""Numpy's arrays and bytes, once it is loaded; nobody can have given us an array before."""
+"""Numpy's array type and its uint8; None until numpy is loaded, and no argument can be an array before."""
 
 _datatypes: dict[type, int] = {}
-"""Channel datatypes by numpy's scalar type."""
+"""Numpy's scalar type -> rerun's number of the channel datatype."""
 
 _models: dict[tuple[object, int], int] = {(None, 1): 1, (None, 3): 2, (None, 4): 3}
-"""Color models by what the user says (a text, or rerun's enumeration) and the number of channels."""
+"""(color model as the user gives it, channels) -> rerun's number. Users give a text, rerun's enumeration or None."""
 
 ImageFormat = tuple[int, int, None, "int | None", int]
 """Width, height, pixel format, color model, channel datatype."""
 
 
 class Image(FastArchetype, fast_kind=IMAGE):
-    """An array of pixels with or without a color model; one with opacity, or made of bytes, is left to rerun's class.
+    """An array of pixels, with or without a color model. Any other argument goes to rerun's class.
 
-    Hot slots: `_buffer`, the pixels as a contiguous memoryview of bytes; `_format`, an `ImageFormat`.
+    Fast attributes: `_buffer`, the pixels as a contiguous memoryview of bytes; `_format`, an `ImageFormat`.
     """
 
     __slots__ = ("_buffer", "_format")
 
-    _note = NOTE
+    _doc_note = NOTE
 
     _fields = ("buffer", "format", "opacity", "draw_order", "magnification_filter")
 
@@ -103,27 +103,27 @@ class Image(FastArchetype, fast_kind=IMAGE):
                 self._buffer = bytes_of(image)
                 self._format = (shape[1], shape[0], None, model, datatype)
                 return
-        self._leave(image, color_model, **others)
+        self._leave_to_rerun(image, color_model, **others)
 
-    __init__.__qualname__ = "ImageExt.__init__"  # as rerun's error messages have it
+    __init__.__qualname__ = "ImageExt.__init__"  # appears in error messages, as rerun's does
 
     @property
     def _row_layout(self) -> object:
         return IMAGE, self._format, len(self._buffer)
 
-    def _make(self, theirs: Any) -> Any:
-        return theirs.from_fields(buffer=bytes(self._buffer), format=_made_format(self._format))
+    def _to_rerun(self, rerun_class: Any) -> Any:
+        return rerun_class.from_fields(buffer=bytes(self._buffer), format=_rerun_format(self._format))
 
 
 class DepthImage(FastArchetype, fast_kind=DEPTH_IMAGE):
-    """An array of depths, with or without their unit; one with anything else is left to rerun's class.
+    """An array of depths, with or without their unit. Any other argument goes to rerun's class.
 
-    Hot slots: `_buffer`, the depths as a contiguous memoryview of bytes; `_format`, an `ImageFormat` and `meter`.
+    Fast attributes: `_buffer`, the depths as a contiguous memoryview of bytes; `_format`, an `ImageFormat` and `meter`.
     """
 
     __slots__ = ("_buffer", "_format")
 
-    _note = NOTE
+    _doc_note = NOTE
 
     _fields = (
         "buffer",
@@ -144,16 +144,12 @@ class DepthImage(FastArchetype, fast_kind=DEPTH_IMAGE):
             shape = image.shape
             datatype = _datatypes.get(image.dtype.type)
             is_plane = len(shape) == 2 or (len(shape) == 3 and shape[2] == 1 != shape[0])
-            if is_plane and datatype is not None and image.size:
-                if meter is None:
-                    self._buffer = bytes_of(image)
-                    self._format = (shape[1], shape[0], None, None, datatype, None)
-                    return
-                if type(meter) in (float, int) and SMALLEST_METER < meter < LARGEST_METER:
-                    self._buffer = bytes_of(image)
-                    self._format = (shape[1], shape[0], None, None, datatype, float(meter))
-                    return
-        self._leave(image, meter=meter, **others)
+            is_usual_meter = meter is None or (type(meter) in (float, int) and MIN_METER < meter < MAX_METER)
+            if is_plane and is_usual_meter and datatype is not None and image.size:
+                self._buffer = bytes_of(image)
+                self._format = (shape[1], shape[0], None, None, datatype, None if meter is None else float(meter))
+                return
+        self._leave_to_rerun(image, meter=meter, **others)
 
     __init__.__qualname__ = "DepthImageExt.__init__"
 
@@ -161,20 +157,21 @@ class DepthImage(FastArchetype, fast_kind=DEPTH_IMAGE):
     def _row_layout(self) -> object:
         return DEPTH_IMAGE, self._format, len(self._buffer)
 
-    def _make(self, theirs: Any) -> Any:
+    def _to_rerun(self, rerun_class: Any) -> Any:
         *image_format, meter = self._format
-        return theirs.from_fields(buffer=bytes(self._buffer), format=_made_format(tuple(image_format)), meter=meter)
+        made_format = _rerun_format(tuple(image_format))
+        return rerun_class.from_fields(buffer=bytes(self._buffer), format=made_format, meter=meter)
 
 
 class SegmentationImage(FastArchetype, fast_kind=SEGMENTATION_IMAGE):
-    """An array of class ids; one with opacity or an order is left to rerun's class.
+    """An array of class ids. Any other argument goes to rerun's class.
 
-    Hot slots: `_buffer`, the ids as a contiguous memoryview of bytes; `_format`, an `ImageFormat`.
+    Fast attributes: `_buffer`, the ids as a contiguous memoryview of bytes; `_format`, an `ImageFormat`.
     """
 
     __slots__ = ("_buffer", "_format")
 
-    _note = NOTE
+    _doc_note = NOTE
 
     _fields = ("buffer", "format", "opacity", "draw_order")
 
@@ -190,7 +187,7 @@ class SegmentationImage(FastArchetype, fast_kind=SEGMENTATION_IMAGE):
                 self._buffer = bytes_of(image)
                 self._format = (shape[1], shape[0], None, None, datatype)
                 return
-        self._leave(image, **others)
+        self._leave_to_rerun(image, **others)
 
     __init__.__qualname__ = "SegmentationImageExt.__init__"
 
@@ -198,33 +195,33 @@ class SegmentationImage(FastArchetype, fast_kind=SEGMENTATION_IMAGE):
     def _row_layout(self) -> object:
         return SEGMENTATION_IMAGE, self._format, len(self._buffer)
 
-    def _make(self, theirs: Any) -> Any:
-        return theirs.from_fields(buffer=bytes(self._buffer), format=_made_format(self._format))
+    def _to_rerun(self, rerun_class: Any) -> Any:
+        return rerun_class.from_fields(buffer=bytes(self._buffer), format=_rerun_format(self._format))
 
 
 def bytes_of(image: Any) -> memoryview:
-    """Return the pixels row by row, without a copy if they lie in this order."""
+    """Return the bytes of an array in C order, without a copy if the array is contiguous."""
     if not image.flags.c_contiguous:
         return memoryview(image.tobytes())
     if image.dtype is _uint8:
         return memoryview(image).cast("B")
-    return memoryview(image.reshape(-1).view(_uint8))  # casts know neither half precision nor other byte orders
+    return memoryview(image.reshape(-1).view(_uint8))  # `cast` supports neither float16 nor other byte orders
 
 
-def _made_format(image_format: tuple[Any, ...]) -> Any:
+def _rerun_format(image_format: tuple[Any, ...]) -> Any:
     from rerun.components import ImageFormat as Format
 
     width, height, pixel_format, color_model, datatype = image_format
     return Format(width, height, pixel_format=pixel_format, color_model=color_model, channel_datatype=datatype)
 
 
-def _take_arrays(numpy: ModuleType) -> None:
+def _remember_numpy(numpy: ModuleType) -> None:
     global _ndarray, _uint8
     _ndarray, _uint8 = numpy.ndarray, numpy.dtype("uint8")
     _datatypes.update({getattr(numpy, name): number for name, number in CHANNEL_DATATYPES.items()})
 
 
-def _take_models(encodings: ModuleType) -> None:
+def _remember_color_models(encodings: ModuleType) -> None:
     for model in encodings.ColorModel:
         number, channels = COLOR_MODELS[model.name]
         _models[model, channels] = number
@@ -233,5 +230,5 @@ def _take_models(encodings: ModuleType) -> None:
 for _name, (_number, _channels) in COLOR_MODELS.items():
     _models[_name, _channels] = _models[_name.lower(), _channels] = _number
 
-when_loaded("numpy", _take_arrays)
-when_loaded("rerun.encodings", _take_models)
+when_loaded("numpy", _remember_numpy)
+when_loaded("rerun.encodings", _remember_color_models)

@@ -1,7 +1,7 @@
-"""`Points3D` and `Points2D`: the positions, kept as a view of the array that the user gave.
+"""`Points3D` and `Points2D`: the positions, kept as a view of the user's array.
 
-As in rerun, whose Arrow arrays point at a float32 array's own memory, what the user writes into the array before the
-points are logged is logged.
+A float32 array is not copied before the points are logged, so a change of the array in between is logged. Rerun behaves
+the same, because its Arrow arrays point at such an array.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ POINTS_2D = 4
 _numpy: Any = None
 _ndarray: Any = None
 _float32: Any = None
-"""Numpy, its arrays and its float32, once it is loaded; nobody can have given us an array before."""
+"""Numpy, its array type and its float32; None until numpy is loaded, and no argument can be an array before."""
 
 
 class Points3D(FastArchetype, fast_kind=POINTS_3D):
-    """Positions in space and nothing else; points with colors, radii or labels are left to rerun's class.
+    """Positions in space alone. Points with colors, radii or any other argument go to rerun's class.
 
-    Hot slot: `_buffer`, n x 3 numbers in single precision as a contiguous memoryview of bytes, n > 0.
+    Fast attribute: `_buffer`, the bytes of an (n, 3) float32 array as a contiguous memoryview, n > 0.
     """
 
     __slots__ = ("_buffer",)
@@ -59,25 +59,24 @@ class Points3D(FastArchetype, fast_kind=POINTS_3D):
                 if block is not None:
                     self._buffer = block.data.cast("B")
                     return
-        self._leave(positions, **others)
+        self._leave_to_rerun(positions, **others)
 
-    __init__.__qualname__ = "Points3DExt.__init__"  # as rerun's error messages have it
+    __init__.__qualname__ = "Points3DExt.__init__"  # appears in error messages, as rerun's does
 
     @property
     def _row_layout(self) -> RowLayout:
-        return RowLayout(
-            ValueKind.ARRAY,
-            (NumericComponent("Points3D", "positions", "Position3D", "f4", 3, _expected_points(self._buffer, 3)),),
-        )
+        points = _expected_points(self._buffer, 3)
+        positions = NumericComponent("Points3D", "positions", "Position3D", "f4", 3, points)
+        return RowLayout(ValueKind.ARRAY, (positions,))
 
-    def _make(self, theirs: Any) -> Any:
-        return theirs(_numpy.frombuffer(self._buffer, _float32).reshape(-1, 3))
+    def _to_rerun(self, rerun_class: Any) -> Any:
+        return rerun_class(_numpy.frombuffer(self._buffer, _float32).reshape(-1, 3))
 
 
 class Points2D(FastArchetype, fast_kind=POINTS_2D):
-    """Positions in a plane and nothing else; points with colors, radii or labels are left to rerun's class.
+    """Positions in a plane alone. Points with colors, radii or any other argument go to rerun's class.
 
-    Hot slot: `_buffer`, n x 2 numbers in single precision as a contiguous memoryview of bytes, n > 0.
+    Fast attribute: `_buffer`, the bytes of an (n, 2) float32 array as a contiguous memoryview, n > 0.
     """
 
     __slots__ = ("_buffer",)
@@ -97,23 +96,22 @@ class Points2D(FastArchetype, fast_kind=POINTS_2D):
                 if block is not None:
                     self._buffer = block.data.cast("B")
                     return
-        self._leave(positions, **others)
+        self._leave_to_rerun(positions, **others)
 
     __init__.__qualname__ = "Points2DExt.__init__"
 
     @property
     def _row_layout(self) -> RowLayout:
-        return RowLayout(
-            ValueKind.ARRAY,
-            (NumericComponent("Points2D", "positions", "Position2D", "f4", 2, _expected_points(self._buffer, 2)),),
-        )
+        points = _expected_points(self._buffer, 2)
+        positions = NumericComponent("Points2D", "positions", "Position2D", "f4", 2, points)
+        return RowLayout(ValueKind.ARRAY, (positions,))
 
-    def _make(self, theirs: Any) -> Any:
-        return theirs(_numpy.frombuffer(self._buffer, _float32).reshape(-1, 2))
+    def _to_rerun(self, rerun_class: Any) -> Any:
+        return rerun_class(_numpy.frombuffer(self._buffer, _float32).reshape(-1, 2))
 
 
 def _block_of(positions: Any) -> Any:
-    """Return what rerun makes of positions that lie in memory otherwise, or None if it might have to warn."""
+    """Return the positions as a contiguous float32 array; None if rerun might warn about the conversion."""
     if positions.dtype.type is not _numpy.float64 and positions.dtype.type is not _numpy.float32:
         return None
     try:
@@ -124,13 +122,13 @@ def _block_of(positions: Any) -> Any:
 
 
 def _expected_points(view: memoryview, dimensions: int) -> int:
-    """Return how many points such rows are thought to have, so that the rows of a table are of one magnitude."""
+    """Return the number of points rounded down to a power of 2, so that rows of about one size share a table."""
     return 1 << ((len(view) // (4 * dimensions)).bit_length() - 1)
 
 
-def _take_arrays(numpy: ModuleType) -> None:
+def _remember_numpy(numpy: ModuleType) -> None:
     global _numpy, _ndarray, _float32
     _numpy, _ndarray, _float32 = numpy, numpy.ndarray, numpy.dtype("float32")
 
 
-when_loaded("numpy", _take_arrays)
+when_loaded("numpy", _remember_numpy)

@@ -1,4 +1,4 @@
-"""`Scalars`: a number, kept as a Python float. The most frequent thing that anybody logs."""
+"""`Scalars`: one number, kept as a Python float."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from rerun_mp.hooks.when_loaded import when_loaded
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["EXACT", "SCALARS", "Scalars"]
+__all__ = ["EXACT_TYPES", "SCALARS", "Scalars"]
 
 SCALARS = 1
 
-EXACT: set[type] = {int}
-"""Numbers other than floats, from which `float` makes what numpy makes of them. Numpy's are added when it is loaded."""
+EXACT_TYPES: set[type] = {int}
+"""Number types, besides float, that `float()` converts as numpy does. Numpy's types join when numpy is loaded."""
 
 
 class Scalars(FastArchetype, fast_kind=SCALARS):
-    """One double-precision number; several, or anything but a plain number, are left to rerun's class.
+    """One float64 number. Any other argument, such as several numbers, goes to rerun's class.
 
-    Hot slot: `_value`, a float.
+    Fast attribute: `_value`, a float.
     """
 
     __slots__ = ("_value",)
@@ -36,21 +36,21 @@ class Scalars(FastArchetype, fast_kind=SCALARS):
     def __init__(self, scalars: Any) -> None:
         if type(scalars) is float:
             self._value = scalars
-        elif type(scalars) in EXACT:
+        elif type(scalars) in EXACT_TYPES:
             try:
                 self._value = float(scalars)
             except OverflowError:
-                self._leave(scalars)
+                self._leave_to_rerun(scalars)
         else:
-            self._leave(scalars)
+            self._leave_to_rerun(scalars)
 
-    def _make(self, theirs: Any) -> Any:
-        return theirs(self._value)
+    def _to_rerun(self, rerun_class: Any) -> Any:
+        return rerun_class(self._value)
 
 
-def _take_numbers(numpy: ModuleType) -> None:
+def _remember_numpy(numpy: ModuleType) -> None:
     integers = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
-    EXACT.update(getattr(numpy, name) for name in ("float64", "float32", *integers))
+    EXACT_TYPES.update(getattr(numpy, name) for name in ("float64", "float32", *integers))
 
 
-when_loaded("numpy", _take_numbers)
+when_loaded("numpy", _remember_numpy)

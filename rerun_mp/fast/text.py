@@ -17,9 +17,9 @@ WITH_LEVEL = RowLayout(ValueKind.LEVELLED_TEXT)
 
 
 class TextLog(FastArchetype, fast_kind=TEXT_LOG):
-    """A text with or without a level; one with a color is left to rerun's class.
+    """A text, with or without a level. A text with a color goes to rerun's class.
 
-    Hot slots: `_text`, a str; `_level`, a str or None. Both can be encoded as UTF-8.
+    Fast attributes: `_text`, a str; `_level`, a str or None. Both can be encoded as UTF-8.
     """
 
     __slots__ = ("_level", "_text")
@@ -41,34 +41,34 @@ class TextLog(FastArchetype, fast_kind=TEXT_LOG):
         elif type(level) is not str and color is None and (constant := plain_text(level, "TextLogLevel")) is not None:
             self.__init__(text, level=constant)  # type: ignore[misc]
         else:
-            self._leave(text, level=level, color=color)
+            self._leave_to_rerun(text, level=level, color=color)
 
     @property
     def _row_layout(self) -> RowLayout:
         return WITHOUT_LEVEL if self._level is None else WITH_LEVEL
 
-    def _make(self, theirs: Any) -> Any:
-        return theirs(self._text, level=self._level)
+    def _to_rerun(self, rerun_class: Any) -> Any:
+        return rerun_class(self._text, level=self._level)
 
 
 def plain_text(given: Any, constants: str) -> str | None:
-    """Return the text that rerun makes of `given`; None if that is not for us to say.
+    """Return the text that rerun makes of `given`; None if rerun's class must judge it.
 
     Parameters
     ----------
     given
-        A text, or one of rerun's constants, which are texts in all but their class.
+        A text, or one of rerun's constants, which hold a text in `value`.
     constants
-        Name of these constants' class, such as "TextLogLevel".
+        Class name of these constants, such as "TextLogLevel".
     """
-    rerun = sys.modules.get("rerun")  # whoever has a constant has loaded it
+    rerun = sys.modules.get("rerun")  # a program that has one of the constants has loaded rerun
     if rerun is not None and type(given) is getattr(rerun, constants, None):
         given = given.value
     return given if type(given) is str and _is_encodable(given) else None
 
 
 def _is_encodable(text: str) -> bool:
-    """Return whether `text` is free of lone surrogates, which neither rerun nor Arrow take."""
+    """Return whether UTF-8 can express `text`. Rerun and Arrow refuse a text with a lone surrogate."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,7 +1,7 @@
-"""`Transform3D`: its numbers, packed when it is made into the bytes that will lie in a table.
+"""`Transform3D`: its numbers, packed by the constructor into the bytes that a table holds.
 
-So a transform says what the user's arrays said when it was made. (Rerun's points at the memory of arrays that are
-float32 already, and copies all others.)
+So a transform keeps the values that the user's arrays had when it was made. (Rerun's transform points at the memory of
+float32 arrays and copies all others.)
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ LAYOUTS = [
     RowLayout(ValueKind.PACKED, tuple(component for bit, component in COMPONENTS.items() if bit & given))
     for given in range(32)
 ]
-"""By the sum of the bits of what is given."""
+"""Index: the sum of the keys in `COMPONENTS` of the given arguments."""
 
 _pack3, _pack4, _pack9 = (struct.Struct(f"<{size}f").pack for size in (3, 4, 9))
 
 _numbers: set[type] = {float, int}
-"""Of these, `struct` makes the float32 that numpy makes. Numpy's are added when it is loaded."""
+"""Number types that `struct` converts to float32 as numpy does. Numpy's types join when numpy is loaded."""
 
 _relations: dict[object, bytes] = {
     "ParentFromChild": b"\1",
@@ -45,20 +45,20 @@ _relations: dict[object, bytes] = {
     "parentfromchild": b"\1",
     "childfromparent": b"\2",
 }
-"""Rerun's constants are added when they are loaded."""
+"""Relation -> its byte in a row. Rerun's constants join when they are loaded."""
 
 _ndarray: Any = None
 _float32: Any = None
 _float64: Any = None
 _quaternion: Any = None
 _relation: Any = None
-"""Types of numpy's and rerun's, once these are loaded; nobody can have given us one before."""
+"""Types of numpy and rerun; None until these are loaded, and no argument can be of such a type before."""
 
 
 class Transform3D(FastArchetype, fast_kind=TRANSFORM_3D):
-    """A translation, quaternion, matrix, scale and relation, one of each at most; all else is left to rerun's class.
+    """At most one translation, quaternion, matrix, scale and relation. Any other argument goes to rerun's class.
 
-    Hot slots: `_block`, the bytes of a row; `_row_layout`, one of `LAYOUTS`.
+    Fast attributes: `_block`, the bytes of a row; `_row_layout`, one of `LAYOUTS`.
     """
 
     __slots__ = ("_block", "_row_layout")
@@ -92,7 +92,7 @@ class Transform3D(FastArchetype, fast_kind=TRANSFORM_3D):
             block = b""
             layout = 0
             try:
-                # In the order of the names, as in a row.
+                # In the order of the components in a row, which is that of their names.
                 if mat3x3 is not None:
                     block = _matrix(mat3x3)
                     layout = 1
@@ -103,7 +103,7 @@ class Transform3D(FastArchetype, fast_kind=TRANSFORM_3D):
                     block += _vector(quaternion.xyzw if type(quaternion) is _quaternion else quaternion, 4, _pack4)
                     layout += 2
                 if relation is not None:
-                    block += _related(relation)
+                    block += _relation_byte(relation)
                     layout += 4
                 if scale is not None:
                     block += _pack3(scale, scale, scale) if type(scale) in _numbers else _vector(scale, 3, _pack3)
@@ -117,7 +117,7 @@ class Transform3D(FastArchetype, fast_kind=TRANSFORM_3D):
                 self._block = block
                 self._row_layout = LAYOUTS[layout]
                 return
-        self._leave(
+        self._leave_to_rerun(
             translation=translation,
             rotation=rotation,
             quaternion=quaternion,
@@ -127,9 +127,9 @@ class Transform3D(FastArchetype, fast_kind=TRANSFORM_3D):
             **others,
         )
 
-    __init__.__qualname__ = "Transform3DExt.__init__"  # as rerun's error messages have it
+    __init__.__qualname__ = "Transform3DExt.__init__"  # appears in error messages, as rerun's does
 
-    def _make(self, theirs: Any) -> Any:
+    def _to_rerun(self, rerun_class: Any) -> Any:
         import numpy as np
 
         made: dict[str, Any] = {}
@@ -140,11 +140,11 @@ class Transform3D(FastArchetype, fast_kind=TRANSFORM_3D):
             made[component.field] = int(numbers[0]) if component.field == "relation" else numbers
         if "mat3x3" in made:
             made["mat3x3"] = made["mat3x3"].reshape(3, 3).T
-        return theirs(**made)
+        return rerun_class(**made)
 
 
 class _UnusualError(Exception):
-    """An argument is for rerun's class to take or to refuse."""
+    """Rerun's class must accept or refuse an argument."""
 
 
 def _vector(given: Any, size: int, pack: Callable[..., bytes]) -> bytes:
@@ -162,7 +162,7 @@ def _vector(given: Any, size: int, pack: Callable[..., bytes]) -> bytes:
 
 
 def _matrix(given: Any) -> bytes:
-    """Return the columns of a matrix that is given by rows, one after the other, as float32."""
+    """Return a matrix, given row by row, column by column as float32."""
     if type(given) is _ndarray:
         if given.shape == (9,):
             given = given.reshape(3, 3)
@@ -179,14 +179,14 @@ def _matrix(given: Any) -> bytes:
 
 
 def _rotation(rotation: Any, quaternion: Any) -> bytes:
-    """Return the quaternion that `rotation` is."""
+    """Return the four numbers of `rotation`, which must be a quaternion, as float32."""
     if type(rotation) is not _quaternion or quaternion is not None:
         raise _UnusualError
     return _vector(rotation.xyzw, 4, _pack4)
 
 
-def _related(relation: Any) -> bytes:
-    """Return the number of a relation."""
+def _relation_byte(relation: Any) -> bytes:
+    """Return a relation's byte."""
     if type(relation) is str or type(relation) is _relation:
         known = _relations.get(relation)
         if known is not None:
@@ -194,23 +194,23 @@ def _related(relation: Any) -> bytes:
     raise _UnusualError
 
 
-def _take_numbers(numpy: ModuleType) -> None:
+def _remember_numpy(numpy: ModuleType) -> None:
     global _ndarray, _float32, _float64
     _ndarray, _float32, _float64 = numpy.ndarray, numpy.dtype("float32"), numpy.dtype("float64")
     _numbers.update(getattr(numpy, name) for name in ("float64", "float32", "int8", "int16", "int32", "uint8"))
 
 
-def _take_quaternion(encodings: ModuleType) -> None:
+def _remember_quaternion(encodings: ModuleType) -> None:
     global _quaternion
     _quaternion = encodings.Quaternion
 
 
-def _take_relations(components: ModuleType) -> None:
+def _remember_relations(components: ModuleType) -> None:
     global _relation
     _relation = components.TransformRelation
     _relations.update({constant: bytes([constant.value]) for constant in _relation})
 
 
-when_loaded("numpy", _take_numbers)
-when_loaded("rerun.encodings", _take_quaternion)
-when_loaded("rerun.components", _take_relations)
+when_loaded("numpy", _remember_numpy)
+when_loaded("rerun.encodings", _remember_quaternion)
+when_loaded("rerun.components", _remember_relations)
