@@ -73,7 +73,8 @@ from rerun_mp.errors import (
 from rerun_mp.hooks.forksafe_arrow import make_arrow_fork_safe
 from rerun_mp.hooks.strictness import set_strict_mode, strict_mode
 from rerun_mp.hooks.when_loaded import install_finder, is_own
-from rerun_mp.session.accounts import Account, SinkStatus, Statistics
+from rerun_mp.session.accounts import Account, Statistics
+from rerun_mp.session.sink_status import SinkStatus
 from rerun_mp.settings import Policy, Settings
 from rerun_mp.sinks import FileSink, GrpcServerSink, GrpcSink
 from rerun_mp.viewers.web_server import serve_web_viewer, start_web_viewer_server

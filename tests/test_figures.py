@@ -14,13 +14,13 @@ import sys, time
 import numpy as np
 import rerun_mp as rr
 from rerun_mp.session.accounts import read_accounts
-from rerun_mp.session.session import current
+from rerun_mp.session import current
 from rerun_mp.shm.layout import Header
 
 rr.init("rerun_mp_figures", settings=rr.Settings(figures=eval(sys.argv[2]), policy=rr.Policy.DROP, ring_bytes=2 << 20))
 rr.save(sys.argv[1])
 until = time.monotonic() + float(sys.argv[3])
-while time.monotonic() < until or not sum(account.dropped for account in read_accounts(current().segment)):
+while time.monotonic() < until or not sum(account.dropped for account in read_accounts(current.session().segment)):
     rr.log("image", rr.Image(np.zeros((500, 500), np.uint8)))
 rr.flush()
 time.sleep(float(sys.argv[4]))  # drops are published once a second, and figures then

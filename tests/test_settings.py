@@ -55,13 +55,13 @@ def test_nonsense_is_named(name: str, variable: str, text: str, value: object, m
 FOUNDER_AND_LATER_CALL = """
 import os, signal, sys
 import rerun_mp as rr
-from rerun_mp.session.session import current
+from rerun_mp.session import current
 from rerun_mp.shm.layout import Header
 
 rr.init("rerun_mp_settings", settings=rr.Settings(ring_bytes=1 << 20, policy=rr.Policy.RAISE, flush_tick=0.5))
 rr.init("rerun_mp_settings", settings=rr.Settings(policy=rr.Policy.DROP))
-words = current().segment.ring.words
-geometry = current().segment.ring.geometry
+words = current.session().segment.ring.words
+geometry = current.session().segment.ring.geometry
 print(geometry.slots * geometry.slot_bytes, words[Header.POLICY], words[Header.FLUSH_TICK_NS])
 """
 
@@ -80,7 +80,7 @@ def test_the_tick_of_a_batcher_is_the_collectors(batcher: str, tick: int, run_py
         """
         import sys
         import rerun_mp as rr
-        from rerun_mp.session import session
+        from rerun_mp.session import current
         from rerun_mp.shm.layout import Header
 
         try:
@@ -90,7 +90,7 @@ def test_the_tick_of_a_batcher_is_the_collectors(batcher: str, tick: int, run_py
         else:
             raise AssertionError("a number is no batcher")
         rr.RecordingStream("rerun_mp_batcher", batcher_config=eval(f"rr.ChunkBatcherConfig.{sys.argv[1]}"))
-        tick = session.current().segment.ring.words[Header.FLUSH_TICK_NS]
+        tick = current.session().segment.ring.words[Header.FLUSH_TICK_NS]
         assert tick == int(sys.argv[2]), tick
         """,
         batcher,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from rerun_mp.api.handle import RecordingHandle, handle_of
 from rerun_mp.api.lanes import leave_lanes
 from rerun_mp.errors import WrongKindError
-from rerun_mp.session import session
+from rerun_mp.session import current
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -161,7 +161,7 @@ def _default_of_session() -> RecordingHandle | None:
     if now < _next_lookup:
         return None
     _next_lookup = now + DEFAULT_LOOKUP_SECS
-    joined = session.current()
+    joined = current.session()
     key = joined.config().default if joined is not None else None
     if key is None:
         return None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 from rerun_mp.api.active import active_recording_stream
 from rerun_mp.api.recording import RecordingStream
 from rerun_mp.errors import FlushTimeoutError
-from rerun_mp.session import session
+from rerun_mp.session import current
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,7 @@ def shutdown_at_exit(func: Callable[P, R]) -> Callable[P, R]:
 
 
 def _hand_over() -> None:
-    joined = session.current()
+    joined = current.session()
     if joined is None:
         return
     joined.seal()

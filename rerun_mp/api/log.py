@@ -33,7 +33,7 @@ from rerun_mp.hooks import strictness
 from rerun_mp.hooks.strictness import warn_or_raise, warns_unless_strict
 from rerun_mp.producer.open_table import TableRow
 from rerun_mp.producer.producer import Outcome
-from rerun_mp.session import session
+from rerun_mp.session import current
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,7 +83,7 @@ def set_entity_prefix(prefix: str | None) -> None:
     _prefix = path
     # What loops know by an entity's name has another path now.
     lanes.leave_lanes()
-    joined = session.current()
+    joined = current.session()
     if joined is not None:
         joined.renew_producer()
 
@@ -286,7 +286,7 @@ def _log_in_table(
 
     `version` is `lanes.version` from before the call found its recording. False: such rows have no table.
     """
-    joined = session.current()
+    joined = current.session()
     point = state.times
     kinds = point.timelines()
     if joined is None or any(name == LOG_TIME for name, _ in kinds):
@@ -317,7 +317,7 @@ def _open_to_blobs(
     version: int,
 ) -> None:
     """Open this thread's lane to calls like this, whose archetype is a blob and whose timelines are `names`."""
-    joined = session.current()
+    joined = current.session()
     if joined is None or LOG_TIME in state.times.values:
         return
     blobs = joined.blob_append(template, names, LOG_TIME, archetype)
@@ -398,7 +398,7 @@ def send_columns(
 def log_warning(text: str, recording: RecordingStream | None) -> None:
     """Log a warning of ours to the recording that it is about, where rerun logs its own."""
     try:
-        if active_state(recording) is None or session.current() is None:
+        if active_state(recording) is None or current.session() is None:
             return
     except TypeError:
         return  # `recording` is none, and this is what the user has been warned of
@@ -429,7 +429,7 @@ def _new_encoder(state: RecordingState) -> Encoder:
 
 
 def _append(entity_path: bytes, encoded: EncodedRows) -> None:
-    joined = session.current()
+    joined = current.session()
     if joined is None:
         raise SessionEndedError(
             "the session of this process tree has ended, so the row has nowhere to go; call rerun_mp.init() again"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rerun_mp.api.active import active_state, leaves_foreign_to_rerun
 from rerun_mp.errors import InvalidArgumentError, ResourceError, SessionEndedError
 from rerun_mp.hooks.strictness import refuse, warn
-from rerun_mp.session import session
+from rerun_mp.session import current, sink_changes
 from rerun_mp.session.waiting import wait_until
 from rerun_mp.sinks import FileSink, GrpcServerSink, GrpcSink, Sink, StdoutSink
 
@@ -266,7 +266,7 @@ def disconnect(recording: RecordingStream | None = None) -> None:
         If the files are not complete in time (RERUN_MP_EXIT_TIMEOUT, 60 s); the collector goes on.
     """
     state = active_state(recording)
-    if state is not None and session.current() is not None:
+    if state is not None and current.session() is not None:
         tell(state, ())
 
 
@@ -296,7 +296,7 @@ def flush(timeout_sec: float = 1e38, *, recording: RecordingStream | None = None
         raise TypeError(f"argument 'timeout_sec': must be real number, not {type(timeout_sec).__name__}") from None
     if not is_valid:
         raise InvalidArgumentError(f"timeout_sec is {timeout_sec}; give the seconds to wait at most, 0 for no wait")
-    joined = session.current()
+    joined = current.session()
     if joined is None:
         return
     if timeout_sec == 0:
@@ -307,21 +307,25 @@ def flush(timeout_sec: float = 1e38, *, recording: RecordingStream | None = None
 
 def finalize_files(state: RecordingState) -> None:
     """Store this process's rows, and complete the files that it set; what is logged later is added to them."""
-    joined = session.current()
+    joined = current.session()
     if joined is None:
         return
     if any(sink.kind == "file" for sink in state.sinks):
-        joined.checkpoint(state.key)
+        sink_changes.checkpoint(joined, state.key)
     else:
         joined.flush(joined.settings.exit_timeout)
 
 
 def abandon(state: RecordingState) -> None:
     """Complete the files of a recording of which this process has no handle any more. For a destructor."""
-    joined = session.current()
+    joined = current.session()
     # If it is in the middle of an edit, they are complete when the session has ended.
-    if joined is not None and not joined.is_editing() and any(sink.kind == "file" for sink in state.sinks):
-        joined.checkpoint(state.key)
+    if (
+        joined is not None
+        and not joined.config_editor.is_editing()
+        and any(sink.kind == "file" for sink in state.sinks)
+    ):
+        sink_changes.checkpoint(joined, state.key)
 
 
 def replace_sinks(recording: RecordingStream | None, sinks: tuple[Sink, ...], storage: Any) -> None:
@@ -347,7 +351,7 @@ def send_blueprint(recording: RecordingStream | None, storage: Any, *, make_acti
 
     state = active_state(recording)
     assert state is not None
-    session_of(state).send_blueprint(state.key, Blueprint(_encoded(storage), make_active, make_default))
+    sink_changes.send_blueprint(session_of(state), state.key, Blueprint(_encoded(storage), make_active, make_default))
 
 
 def _replace_sinks(state: RecordingState, sinks: Iterable[Sink], default_blueprint: BlueprintLike | None) -> None:
@@ -387,7 +391,7 @@ def _check_sinks(sinks: Iterable[object]) -> None:
 
 def tell(state: RecordingState, specs: tuple[SinkSpec, ...]) -> None:
     """Have a recording go to these sinks, in place of those that this process set before."""
-    session_of(state).set_sinks(state.key, specs)
+    sink_changes.set_sinks(session_of(state), state.key, specs)
     state.sinks = specs
 
 
@@ -399,7 +403,7 @@ def session_of(state: RecordingState) -> Session:
     SessionEndedError
         If it has ended.
     """
-    joined = session.current()
+    joined = current.session()
     if joined is None:
         raise SessionEndedError(
             f"the session of recording {state.key.recording_id!r} has ended; call rerun_mp.init() again"

@@ -14,7 +14,7 @@ from rerun_mp.api.state import RecordingState, state_of
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import InvalidArgumentError, WrongKindError
 from rerun_mp.hooks import forking
-from rerun_mp.session import leftovers, session
+from rerun_mp.session import current, leftovers, sink_changes
 
 if TYPE_CHECKING:
     import uuid
@@ -69,14 +69,16 @@ def begin(
         _check_id("recording_id", recording_id)
     if not _is_enabled(is_enabled):
         return None
-    joined = session.found_or_join(settings)
+    joined = current.found_or_join(settings)
     if joined.is_founder and joined.settings.recover:
         leftovers.recover_in_background()
     forking.load_before_forks(*NEEDED_FOR_LOGGING)
     key = RecordingKey(application_id, recording_id or joined.default_recording_id(application_id))
     state = state_of(key)
     # The collector logs the start time: encoding it here would load pyarrow into every program's start.
-    joined.register(key, make_default=make_default, start_time_ns=time.time_ns() if send_properties else None)
+    sink_changes.register_recording(
+        joined, key, make_default=make_default, start_time_ns=time.time_ns() if send_properties else None
+    )
     return state
 
 

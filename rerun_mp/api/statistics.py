@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from rerun_mp.session import session
-from rerun_mp.session.accounts import Statistics, read_accounts, read_sinks
+from rerun_mp.session import current
+from rerun_mp.session.accounts import Statistics, read_accounts
+from rerun_mp.session.sink_status import read_sinks
 
 __all__ = ["statistics"]
 
@@ -30,7 +31,7 @@ def statistics() -> Statistics:
     >>> for sink in rr.statistics().sinks:
     ...     print(sink.target, sink.state, sink.behind_rows)
     """
-    joined = session.current()
+    joined = current.session()
     if joined is None:
         return Statistics()
     return Statistics(tuple(read_accounts(joined.segment)), read_sinks(joined.segment))

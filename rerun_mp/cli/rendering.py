@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rerun_mp.cli.doctor import Check
     from rerun_mp.monitoring.overview import Process, SessionView
-    from rerun_mp.session.accounts import SinkStatus
+    from rerun_mp.session.sink_status import SinkStatus
 
 __all__ = ["Rates", "checks", "duration", "overview"]
 

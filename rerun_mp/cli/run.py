@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 
 from rerun_mp.errors import ViewerError
 from rerun_mp.monitoring.overview import look_at
-from rerun_mp.session import session
+from rerun_mp.session import current, sink_changes
+from rerun_mp.session.leaving import leave
 from rerun_mp.session.waiting import wait_until
 from rerun_mp.sinks import FileSink, GrpcSink
 from rerun_mp.viewers import spawn as viewer
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from rerun_mp.session.config import SinkSpec
+    from rerun_mp.session.session import Session
 
 __all__ = ["Destination", "run"]
 
@@ -74,8 +76,8 @@ def run(command: Sequence[str], destination: Destination) -> int:
             sinks.append(_viewer(headless=destination.headless))
         if destination.serve:
             sinks.append(stack.enter_context(_server()))
-        joined = session.found_or_join()
-        joined.set_default_sinks(sinks)
+        joined = current.found_or_join()
+        sink_changes.set_default_sinks(joined, sinks)
         code = _run(command)
         _leave(joined)
         if destination.serve and sys.stdin is not None and sys.stdin.isatty():
@@ -110,12 +112,12 @@ def _run(command: Sequence[str]) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _leave(joined: session.Session) -> None:
+def _leave(joined: Session) -> None:
     """Wait until all is written, and say in a line what there was. Processes left behind by the program may log on."""
     path = joined.segment.path
     view = look_at(path)
     files = [sink.target for spec in joined.config().recordings for sink in spec.sinks if sink.kind == "file"]
-    joined.leave()
+    leave(joined)
     if view is not None:
         writers = sum(1 for process in view.processes if process.logged)
         where = f", in {', '.join(files)}" if files else ""

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from rerun_mp.monitoring.overview import look_at
-from rerun_mp.session.waiting import Left, Patience, Progress, wait_until
+from rerun_mp.session.waiting import Backlog, Patience, Progress, wait_until
 
 if TYPE_CHECKING:
     from rerun_mp.monitoring.overview import SessionView
@@ -46,7 +46,7 @@ def stop(view: SessionView, *, timeout: float, kill: bool) -> list[int]:
             is_killed = True
             _send(now.participants, signal.SIGKILL)
         if now is not None:
-            progress.update(Left(now.waiting, 0))
+            progress.update(Backlog(now.waiting, 0))
 
     try:
         if wait_until(is_over, timeout, meanwhile=meanwhile, patience=patience):

@@ -22,7 +22,7 @@ from rerun_mp.collector.store.parts import remove_complete
 from rerun_mp.encoding.ids import ENVIRONMENT_VARIABLE, parse_key, segment_name
 from rerun_mp.errors import CorruptionError
 from rerun_mp.session import directories
-from rerun_mp.session.session import read_config
+from rerun_mp.session.config_file import read_config
 from rerun_mp.shm import leases
 from rerun_mp.shm.doorbell import Bell
 from rerun_mp.shm.layout import Header, Lock, SessionState

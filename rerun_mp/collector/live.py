@@ -36,8 +36,8 @@ from rerun_mp.collector.messages import say
 from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.collector.store.rerun_sinks import SinkWriter, open_grpc, open_server
 from rerun_mp.errors import CorruptionError, FlushTimeoutError, ResourceError
-from rerun_mp.session.accounts import SinkStatus
 from rerun_mp.session.config import Blueprint, SinkSpec
+from rerun_mp.session.sink_status import SinkStatus
 from rerun_mp.viewers.http2 import speaks_http2
 
 __all__ = ["LiveSink"]

@@ -27,8 +27,9 @@ from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import PrivacyError, ResourceError
 from rerun_mp.session import directories
-from rerun_mp.session.accounts import Reason, SinkStatus, read_accounts
+from rerun_mp.session.accounts import Reason, read_accounts
 from rerun_mp.session.config import RecordingSpec, SessionConfig, SinkSpec
+from rerun_mp.session.sink_status import SinkStatus
 from rerun_mp.shm.layout import Header
 from rerun_mp.shm.segment import Segment
 

@@ -27,8 +27,8 @@ from rerun_mp.collector.reporting.reports import Reports
 from rerun_mp.collector.reporting.session_figures import Figures
 from rerun_mp.errors import RerunMpError
 from rerun_mp.session import launch
-from rerun_mp.session.accounts import SinkStatus, write_sinks
-from rerun_mp.session.session import read_config
+from rerun_mp.session.config_file import read_config
+from rerun_mp.session.sink_status import SinkStatus, write_sinks
 from rerun_mp.shm import introductions as births
 from rerun_mp.shm import leases
 from rerun_mp.shm.doorbell import Bell

@@ -31,7 +31,7 @@ from rerun_mp.api.readback import BinaryStorage, CallbackSink, MemoryStorage
 from rerun_mp.errors import RerunMpError
 from rerun_mp.hooks import when_loaded as imports
 from rerun_mp.hooks.when_loaded import when_loaded
-from rerun_mp.session import session
+from rerun_mp.session import current, sink_changes
 from rerun_mp.sinks import FileSink, GrpcServerSink, GrpcSink
 from rerun_mp.viewers import web_server
 
@@ -134,9 +134,9 @@ def _deliver_before_serving(server: ModuleType) -> None:
 
     @functools.wraps(theirs)
     def begin(self: Any, *args: Any, **kwargs: Any) -> None:
-        joined = session.current()
+        joined = current.session()
         if joined is not None:
-            joined.deliver(joined.settings.exit_timeout)
+            sink_changes.deliver(joined, joined.settings.exit_timeout)
         theirs(self, *args, **kwargs)
 
     server.Server.__init__ = begin

@@ -14,7 +14,7 @@ import os
 
 from rerun_mp.encoding.ids import ENVIRONMENT_VARIABLE
 from rerun_mp.errors import SessionError
-from rerun_mp.session import ancestry, session
+from rerun_mp.session import ancestry, current
 
 __all__ = ["environment"]
 
@@ -32,7 +32,7 @@ def environment() -> dict[str, str]:
     >>> import subprocess
     >>> subprocess.run(["worker"], env={"PATH": "/usr/bin", **environment()})  # doctest: +SKIP
     """
-    joined = session.current()
+    joined = current.session()
     if joined is None:
         raise SessionError("this process is in no session that a child could join; call rerun_mp.init() before")
     found = {ENVIRONMENT_VARIABLE: joined.key.hex()}

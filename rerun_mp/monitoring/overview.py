@@ -17,8 +17,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from rerun_mp.errors import RerunMpError
-from rerun_mp.session.accounts import Account, SinkStatus, read_accounts, read_sinks, totals
-from rerun_mp.session.session import read_config
+from rerun_mp.session.accounts import Account, read_accounts, totals
+from rerun_mp.session.config_file import read_config
+from rerun_mp.session.sink_status import SinkStatus, read_sinks
 from rerun_mp.shm import leases, segment
 from rerun_mp.shm.layout import Header, Lock, SessionState, SlotState
 from rerun_mp.shm.survey import survey

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 
 from rerun_mp.errors import RerunMpError, SessionEndedError
 from rerun_mp.session import directories, launch
-from rerun_mp.session.session import read_config, write_config
-from rerun_mp.session.waiting import Left, Patience, Progress, wait_until
+from rerun_mp.session.config_file import read_config, write_config
+from rerun_mp.session.waiting import Backlog, Patience, Progress, wait_until
 from rerun_mp.shm import doorbell, leases, segment
 from rerun_mp.shm.layout import Header, Lock, SessionState
 
@@ -157,7 +157,7 @@ def _recover_segment(left: LeftSession, path: str, rescue: str, timeout: float |
         with contextlib.suppress(RerunMpError):
             launch.ensure_collector(joined)
         if os.path.exists(joined.living_path) or os.path.exists(joined.ending_path):
-            progress.update(Left.of(joined.ring, joined.ring.pending()))
+            progress.update(Backlog.of(joined.ring, joined.ring.pending()))
 
     try:
         meanwhile()

@@ -20,12 +20,12 @@ import errno
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import IntEnum
-from typing import Literal, NamedTuple
 
 from rerun_mp.session import directories
+from rerun_mp.session.sink_status import SinkStatus
 from rerun_mp.shm.layout import (
     MAX_WORD,
     NAME_BYTES,
@@ -40,7 +40,6 @@ from rerun_mp.shm.segment import Segment
 __all__ = [
     "Account",
     "Reason",
-    "SinkStatus",
     "Statistics",
     "StoreDrops",
     "append_account",
@@ -48,14 +47,11 @@ __all__ = [
     "publish_totals",
     "published_totals",
     "read_accounts",
-    "read_sinks",
     "totals",
-    "write_sinks",
     "write_store_drops",
 ]
 
 
-SINKS = "sinks.json"
 DROPS = "dropped.json"
 """The file of what stores have given up."""
 
@@ -127,30 +123,6 @@ class Account:
     def logged(self) -> int:
         """Rows delivered and dropped: once all is drained, those of all calls that returned."""
         return self.delivered + self.dropped
-
-
-class SinkStatus(NamedTuple):
-    """How one sink of one recording is; see `rerun_mp.statistics`."""
-
-    application_id: str
-    recording_id: str
-    kind: Literal["file", "grpc", "serve"]
-    """A file, somebody's server or viewer, or a server of ours."""
-    target: str
-    """Path or URL."""
-    state: Literal["writing", "diverted", "resting", "connected", "stalled", "retrying", "closed"]
-    """A file is written, or cannot be and its rows go to the spool, or nothing has come for it of late; a viewer takes
-    what it gets, does not for the moment, or is not there, and is tried again and again."""
-    since_ns: int
-    """When it came into that state, nanoseconds since the epoch."""
-    behind_rows: int
-    """Rows that are stored and that it has not got yet; of what is older than some minutes at least one a chunk."""
-    behind_chunks: int
-    """Chunks that it has not got yet."""
-    missed_chunks: int
-    """Chunks that it will never get, because the spool's bound had them dropped before it was there."""
-    failure: str | None
-    """What is wrong, if something is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,23 +292,3 @@ def _ended_path(segment: Segment) -> str:
 
 def _drops_path(segment: Segment) -> str:
     return os.path.join(segment.runtime_directory, DROPS)
-
-
-def write_sinks(segment: Segment, sinks: Sequence[SinkStatus]) -> None:
-    """Replace what is said of the sinks.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written.
-    """
-    directories.replace_file(segment.runtime_directory, SINKS, json.dumps(sinks))
-
-
-def read_sinks(segment: Segment) -> tuple[SinkStatus, ...]:
-    """Return what was last said of each; nothing, if that is not there yet or cannot be read."""
-    try:
-        with open(os.path.join(segment.runtime_directory, SINKS), encoding="utf-8") as file:
-            return tuple(SinkStatus(*one) for one in json.load(file))
-    except (OSError, ValueError, TypeError):
-        return ()

@@ -3,7 +3,7 @@
 The file is replaced by rename under the segment's configuration lock, before the user's call returns; the collector
 reads it whenever the revision in the segment's header has moved. Nothing in it is code: it is JSON, checked on reading.
 
-Processes write it (`session.Session.edit_config`), the collector only reads it.
+Processes write it (`config_file.ConfigEditor`), the collector only reads it.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def collector_environment() -> dict[str, str]:
     """Return the environment of a collector: the program's, without what would configure rerun or us in it."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RERUN")}
     # What the program can import the collector must be able to import, however the path came about.
-    own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    own = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     # First comes the script's directory, but in a guard, which starts its worker so.
     found = sys.path if sys.flags.safe_path else sys.path[1:]
     paths = [path for path in found if path and os.path.isdir(path)]

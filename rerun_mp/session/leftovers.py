@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rerun_mp.errors import RerunMpError
 from rerun_mp.session import directories, launch
-from rerun_mp.session.session import read_config_in
+from rerun_mp.session.config_file import read_config_in
 from rerun_mp.shm.survey import survey
 
 if TYPE_CHECKING:

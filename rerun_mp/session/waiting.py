@@ -13,7 +13,7 @@ from typing import NamedTuple
 from rerun_mp.shm.layout import Kind, Line
 from rerun_mp.shm.ring import Ring
 
-__all__ = ["Left", "Patience", "Progress", "pause_length", "wait_until"]
+__all__ = ["Backlog", "Patience", "Progress", "pause_length", "wait_until"]
 
 TABLE_ROW_BYTES = 32
 """About what a row of a table takes, for those who wait."""
@@ -81,7 +81,7 @@ class Patience:
         sys.stderr.write(f"{begin}rerun_mp: {self._answer}{end}")
 
 
-class Left(NamedTuple):
+class Backlog(NamedTuple):
     """What a wait still has before it."""
 
     rows: int
@@ -90,7 +90,7 @@ class Left(NamedTuple):
     """About."""
 
     @classmethod
-    def of(cls, ring: Ring, pending: Iterable[tuple[int, int, int]]) -> Left:
+    def of(cls, ring: Ring, pending: Iterable[tuple[int, int, int]]) -> Backlog:
         """Return what lies in slots, (slot, epoch, count) each, and is in no store yet."""
         rows = num_bytes = 0
         for slot, _, count in pending:
@@ -111,10 +111,10 @@ class Progress:
         self._first: tuple[float, int] | None = None
         self._shown = False
 
-    def update(self, detail: str | Left) -> None:
+    def update(self, detail: str | Backlog) -> None:
         """Show how it goes."""
         waited = time.monotonic() - self._begin
-        if isinstance(detail, Left):
+        if isinstance(detail, Backlog):
             detail = self._describe(detail, waited)
         if waited < 1 or not sys.stderr or not sys.stderr.isatty():
             return
@@ -122,14 +122,14 @@ class Progress:
         sys.stderr.flush()
         self._shown = True
 
-    def _describe(self, left: Left, waited: float) -> str:
+    def _describe(self, backlog: Backlog, waited: float) -> str:
         """Return what is left, how fast it becomes less, and how long that takes."""
         if self._first is None:
-            self._first = (waited, left.rows)
+            self._first = (waited, backlog.rows)
         began, rows = self._first
-        said = f"{left.rows:,} rows, {left.num_bytes / 1e6:,.1f} MB left"
-        rate = (rows - left.rows) / (waited - began) if waited > began else 0.0
-        return f"{said}, {rate:,.0f} rows/s, {left.rows / rate:,.0f} s to go" if rate > 0 else said
+        text = f"{backlog.rows:,} rows, {backlog.num_bytes / 1e6:,.1f} MB left"
+        rate = (rows - backlog.rows) / (waited - began) if waited > began else 0.0
+        return f"{text}, {rate:,.0f} rows/s, {backlog.rows / rate:,.0f} s to go" if rate > 0 else text
 
     def close(self) -> None:
         """Remove the line."""

@@ -16,7 +16,7 @@ PROGRAM = """
 import os, signal, sys
 import rerun_mp as rr
 import rerun_mp.blueprint as rrb
-from rerun_mp.session import session
+from rerun_mp.session import current
 from rerun_mp.shm.layout import Header
 
 rr.init("rerun_mp_blueprints")
@@ -39,11 +39,11 @@ def rows(name):
     rr.flush()
 
 def kill():
-    words = session.current().segment.ring.words
+    words = current.session().segment.ring.words
     lives = words[Header.WORKER_LIVES]
     os.kill(words[Header.WORKER_PID], signal.SIGKILL)
     while words[Header.WORKER_LIVES] == lives:
-        session.current().watch_collector()
+        current.session().watch_collector()
 
 for action in sys.argv[2].split():
     if action == "rows":

@@ -10,7 +10,7 @@ from tests.harness.recordings import rows_of, verify
 WORKERS = """
 import multiprocessing, os, signal, sys
 import rerun_mp as rr
-from rerun_mp.session import session
+from rerun_mp.session import current
 from rerun_mp.shm.layout import Header
 from tests.harness.recordings import rows_of, verify
 
@@ -21,7 +21,7 @@ def work(recording, begin, ready):
         recording.log("worker", rr.Scalars(float(step)))
 
 def kill_worker():
-    os.kill(session.current().segment.ring.words[Header.WORKER_PID], signal.SIGKILL)
+    os.kill(current.session().segment.ring.words[Header.WORKER_PID], signal.SIGKILL)
 
 context = multiprocessing.get_context("fork")
 begin, ready = context.Event(), context.Barrier(3)

@@ -152,7 +152,7 @@ def test_standard_output_is_a_complete_recording(run_python: RunPython, tmp_path
 SERVING = """
 import os, signal, sys
 import rerun_mp as rr
-from rerun_mp.session import session
+from rerun_mp.session import current
 from rerun_mp.shm.layout import Header
 rr.init("rerun_mp_serving", send_properties=False)
 rr.log("before", rr.Scalars(1.0))
@@ -165,7 +165,7 @@ if os.fork() == 0:
     os._exit(0)
 os.wait()
 sys.stdin.readline()
-os.kill(session.current().segment.ring.words[Header.WORKER_PID], signal.SIGKILL)
+os.kill(current.session().segment.ring.words[Header.WORKER_PID], signal.SIGKILL)
 rr.log("after", rr.Scalars(1.0))
 rr.flush()
 print("killed", flush=True)

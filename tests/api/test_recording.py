@@ -224,7 +224,7 @@ def test_rows_are_handed_over_when_a_function_ends_however_it_ends(run_python: R
         """
         import os, sys
         import rerun_mp as rr
-        from rerun_mp.session import session
+        from rerun_mp.session import current
 
         @rr.shutdown_at_exit
         def work(fail):
@@ -241,9 +241,9 @@ def test_rows_are_handed_over_when_a_function_ends_however_it_ends(run_python: R
                     ok = work(fail) == 5
                 except ZeroDivisionError:
                     ok = fail
-                joined = session.current()
+                joined = current.session()
                 # What is stored may not have been freed yet, and then is still listed.
-                is_stored = all(joined._is_stored(*slot) for slot in joined._producer.pending())
+                is_stored = all(joined.is_stored(*slot) for slot in joined._producer.pending())
                 os._exit(0 if ok and is_stored else 1)
             assert os.wait()[1] == 0
         """,

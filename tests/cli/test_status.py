@@ -157,20 +157,20 @@ def test_dropped_rows_are_an_exit_status(start_python: StartPython, tmp_path: Pa
         import os, signal, sys, time
         import numpy as np
         import rerun_mp as rr
-        from rerun_mp.session import session
+        from rerun_mp.session import current
         from rerun_mp.shm.layout import Header
 
         rr.init("rerun_mp_status")
         rr.save(sys.argv[1])
         rr.log("first", rr.Scalars(0.0))
         rr.flush()
-        os.kill(session.current().segment.ring.words[Header.WORKER_PID], signal.SIGSTOP)
+        os.kill(current.session().segment.ring.words[Header.WORKER_PID], signal.SIGSTOP)
         for number in range(100):
             rr.log("image", rr.Image(np.zeros((300, 300), np.uint8)))
         print("logged", flush=True)
         while not os.path.exists(sys.argv[2] + "1"):
             time.sleep(0.01)
-        os.kill(session.current().segment.ring.words[Header.WORKER_PID], signal.SIGCONT)
+        os.kill(current.session().segment.ring.words[Header.WORKER_PID], signal.SIGCONT)
         """,
         tmp_path / "run.rrd",
         gate,

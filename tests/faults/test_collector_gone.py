@@ -145,13 +145,13 @@ open(sys.argv[2]).read()
 rr.log("parent", rr.Scalars(2.0))
 child = '''
 import rerun_mp as rr
-from rerun_mp.session.session import current
+from rerun_mp.session import current
 from rerun_mp.shm import leases
 from rerun_mp.shm.layout import Lock
 rr.init("rerun_mp_elsewhere")
 rr.log("child", rr.Scalars(1.0))
 rr.flush()
-probe = current().segment.open()
+probe = current.session().segment.open()
 locks = (Lock.GUARD, Lock.WORKER, Lock.PARTICIPANTS, Lock.PRODUCERS)
 print("held", *(leases.is_held(probe, lock) for lock in locks), flush=True)
 '''

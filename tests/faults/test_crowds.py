@@ -68,7 +68,7 @@ IDLE_CROWD = """
 import os, sys
 import rerun_mp as rr
 from rerun_mp.session.accounts import read_accounts
-from rerun_mp.session.session import current
+from rerun_mp.session import current
 from rerun_mp.session.waiting import wait_until
 
 PROCESSES = int(sys.argv[2])
@@ -94,8 +94,8 @@ for step in range(2000):
     rr.set_time("step", sequence=step)
     rr.log("another", rr.Scalars(float(step)))
 def all_is_delivered():
-    return sum(account.delivered for account in read_accounts(current().segment)) == 3 * PROCESSES + 2000
-assert wait_until(all_is_delivered, 20), read_accounts(current().segment)
+    return sum(account.delivered for account in read_accounts(current.session().segment)) == 3 * PROCESSES + 2000
+assert wait_until(all_is_delivered, 20), read_accounts(current.session().segment)
 print("all is delivered", flush=True)
 open(sys.argv[3]).read()
 os.close(release)

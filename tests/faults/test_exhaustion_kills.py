@@ -85,7 +85,7 @@ DAMAGED = """
 import json, os, sys
 import numpy as np
 import rerun_mp as rr
-from rerun_mp.session import session
+from rerun_mp.session import current
 from rerun_mp.shm.layout import Kind, Line, SlotState
 from rerun_mp.session.waiting import wait_until
 
@@ -114,7 +114,7 @@ def log_all():
 log_all()
 rr.log("large", rr.Image(large))
 logged += 1
-ring = session.current().segment.ring
+ring = current.session().segment.ring
 harmed = set()
 for slot, state in enumerate(ring.states.tolist()):
     line = ring.geometry.line_word(slot)

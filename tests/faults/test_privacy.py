@@ -28,13 +28,13 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be anot
 SESSION = """
 import os, sys, time
 import rerun_mp as rr
-from rerun_mp.session import session
+from rerun_mp.session import current
 if len(sys.argv) > 3:
     os.umask(int(sys.argv[3], 8))
 rr.init("rerun_mp_private")
 rr.log("secret", rr.TextLog("secret text"))
 rr.flush()
-segment = session.current().segment
+segment = current.session().segment
 print(segment.path)
 print(segment.runtime_directory)
 print(segment.spool_directory)

@@ -43,7 +43,7 @@ if "rerun_mp.collector" in sys.orig_argv and "worker" in sys.orig_argv:
 PROGRAM = """
 import json, sys
 import rerun_mp as rr
-from rerun_mp.session import session
+from rerun_mp.session import current
 from rerun_mp.session.accounts import read_accounts
 from rerun_mp.shm.layout import Header
 
@@ -58,7 +58,7 @@ for step in range(50):
         if step == 25:
             rr.log(victim, rr.Scalars(1.0) if "table" in victim else rr.Boxes3D(half_sizes=[[1, 1, 1]]))
 rr.flush(timeout_sec=100)
-joined = session.current().segment
+joined = current.session().segment
 (account,) = read_accounts(joined)
 words = joined.ring.words
 seen = [account.delivered, account.dropped_by_damage, words[Header.DAMAGED_SLOTS], words[Header.WORKER_LIVES]]

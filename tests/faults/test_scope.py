@@ -192,7 +192,7 @@ def test_a_killed_collector_repeats_a_scopes_rows_once(run_python: RunPython, tm
         """
         import os, signal, sys
         import rerun_mp as rr
-        from rerun_mp.session import session
+        from rerun_mp.session import current
         from rerun_mp.shm.layout import Header
 
         whole, own = sys.argv[1:]
@@ -200,7 +200,7 @@ def test_a_killed_collector_repeats_a_scopes_rows_once(run_python: RunPython, tm
         rr.save(whole)
         if os.fork() == 0:
             rr.save(own)
-            words = session.current().segment.ring.words
+            words = current.session().segment.ring.words
             killed, rows = [0], 0
             while len(killed) < 6:
                 for step in range(500):

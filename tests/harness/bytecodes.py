@@ -51,9 +51,9 @@ def count_instructions() -> dict[str, int]:
 
 def _usual(call: Callable[[], object]) -> int:
     """Return how many instructions most calls take while the collector is awake."""
-    from rerun_mp.session import session
+    from rerun_mp.session import current
 
-    joined = session.current()
+    joined = current.session()
     assert joined is not None
     words = joined.segment.ring.words
     counts: list[int] = []

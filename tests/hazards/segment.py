@@ -143,9 +143,9 @@ REMOVALS = (
         "What the collector must know of sinks lies in the spool directory too, which no logout removes.",
         (
             Edit(
-                "session/session.py",
-                "    return read_config_in(joined.runtime_directory, joined.spool_directory)\n",
-                "    return read_config_in(joined.runtime_directory)\n",
+                "session/config_file.py",
+                "    return read_config_in(segment.runtime_directory, segment.spool_directory)\n",
+                "    return read_config_in(segment.runtime_directory)\n",
             ),
         ),
         ("tests/faults/test_collector_gone.py::test_the_runtime_directory_may_go_away[with the collector]",),

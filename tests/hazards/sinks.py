@@ -79,9 +79,9 @@ REMOVALS = (
         "The last process that set a sink waits until its files are complete.",
         (
             Edit(
-                "session/session.py",
-                "            self._await_files(timeout - (time.monotonic() - begin), patience)\n",
-                "            pass\n",
+                "session/leaving.py",
+                "        _await_files(session, timeout - (time.monotonic() - begin), patience)\n",
+                "        pass\n",
             ),
         ),
         ("tests/faults/test_orphans.py::test_the_file_is_complete_before_the_program_has_ended",),

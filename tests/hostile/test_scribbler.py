@@ -23,7 +23,7 @@ HONEST = """
 import json, os, sys, time
 import numpy as np
 import rerun_mp as rr
-from rerun_mp.session import session
+from rerun_mp.session import current
 from rerun_mp.session.accounts import read_accounts
 from rerun_mp.shm.layout import Header
 
@@ -48,7 +48,7 @@ for step in range(steps):
         time.sleep(0.002)
 print("logged", flush=True)
 # The scribbler also writes over the word that tells producers how far the store is: so not `flush`.
-joined = session.current()
+joined = current.session()
 joined.seal()
 mine = joined._producer.index
 def account():
@@ -169,14 +169,14 @@ def test_what_others_own_arrives_whatever_a_scribbler_does(
 WRITTEN_OVER = """
 import json, os, sys
 import rerun_mp as rr
-from rerun_mp.session import session
+from rerun_mp.session import current
 from rerun_mp.shm.layout import Header, PAGE
 
 rr.init("rerun_mp_written_over")
 rr.save(sys.argv[1])
 rr.log("value", rr.Scalars(0.0))
 rr.flush()
-memory = session.current().segment.ring.memory
+memory = current.session().segment.ring.memory
 print("begun", flush=True)
 open(sys.argv[2]).read()
 for part in ((0, 13 * 8), (1024, PAGE)):

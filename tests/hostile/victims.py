@@ -23,7 +23,8 @@ from rerun_mp.collector.drain.frame_chunks import BuiltChunks, build_chunks
 from rerun_mp.collector.drain.sweep import Sweep
 from rerun_mp.collector.drain.table_chunks import build_table_chunks
 from rerun_mp.encoding.chains import unpack_chain
-from rerun_mp.session import session
+from rerun_mp.session import current
+from rerun_mp.session.session import Session
 from rerun_mp.shm import segment
 from rerun_mp.shm.layout import Geometry, Header, Kind, Line, SlotState
 from rerun_mp.shm.ring import Ring
@@ -39,7 +40,7 @@ FILED = 20 * GEOMETRY.slot_bytes
 """Bytes of a row that goes into a file."""
 
 
-class LoneSession(session.Session):
+class LoneSession(Session):
     """A session without a collector: what is logged stays in the ring."""
 
     def watch_collector(self) -> None:
@@ -104,13 +105,13 @@ def fill(directory: str) -> Iterator[list[Victim]]:
     made = segment.create(path, GEOMETRY, os.urandom(16), runtime_directory=runtime, spool_directory=spool_directory)
     assert made is not None
     try:
-        session._session = lone = LoneSession(os.urandom(32), made)
+        current._session = lone = LoneSession(os.urandom(32), made)
         _log_rows(lone)
         lone.seal()
         content = bytes(made.ring.memory)
         yield _victims(content, spool_directory)
     finally:
-        session._session = None
+        current._session = None
         selection.set_global_data_recording(None)
         os.unlink(path)
         for name in ("runtime", "spool"):

@@ -93,13 +93,13 @@ SPARES = """
     import os, sys, time
     import numpy as np
     import rerun_mp as rr
-    from rerun_mp.session import session
+    from rerun_mp.session import current
     from rerun_mp.shm.layout import SlotState
 
     rr.init("app")
     rr.save(sys.argv[1])
     image = rr.Image(np.zeros((480, 640, 3), np.uint8))
-    ring = session.current().segment.ring
+    ring = current.session().segment.ring
     def held():
         return sum(state & 0xFF == SlotState.OPEN for state in ring.states.tolist())
     def wait_until_none():
@@ -109,7 +109,7 @@ SPARES = """
     for n in range(5):
         rr.log("image", image)
     assert held() > 0, "a loop has slots claimed ahead"
-    session.current().seal()
+    current.session().seal()
     wait_until_none()
     child = os.fork()
     if child == 0:

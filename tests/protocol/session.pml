@@ -60,7 +60,7 @@ proctype Newcomer(byte me) {
   {
     skip;
   again:
-    /* session._create_or_attach */
+    /* founding.found_or_join */
     if
     :: atomic { name != 0 -> mine = name }             /* segment.attach: open */
     :: d_step {

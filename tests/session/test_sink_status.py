@@ -87,11 +87,11 @@ def test_a_flush_that_takes_too_long_says_what_is_missing(run_python: RunPython)
         """
         import os, signal, time
         import rerun_mp as rr
-        from rerun_mp.session import session
+        from rerun_mp.session import current
         from rerun_mp.shm.layout import Header
         rr.init("rerun_mp_flush", send_properties=False)
         rr.flush()
-        words = session.current().segment.ring.words
+        words = current.session().segment.ring.words
         rr.log("first", rr.Scalars(0.0))
         rr.flush()
         for pid in (words[Header.GUARD_PID], words[Header.WORKER_PID]):

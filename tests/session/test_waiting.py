@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from rerun_mp.session.waiting import Left, Progress
+from rerun_mp.session.waiting import Backlog, Progress
 from tests.conftest import StartPython
 from tests.harness.programs import wait_until
 from tests.harness.recordings import count_rows, verify
@@ -23,14 +23,14 @@ from tests.harness.sessions import SessionWatch
 PROGRAM = """
 import os, signal, sys
 import rerun_mp as rr
-from rerun_mp.session import session
+from rerun_mp.session import current
 from rerun_mp.shm.layout import Header
 
 rr.init("rerun_mp_waiting")
 rr.save(sys.argv[1])
 rr.log("first", rr.Scalars(0.0))
 rr.flush()
-os.kill(session.current().segment.ring.words[Header.WORKER_PID], signal.SIGSTOP)
+os.kill(current.session().segment.ring.words[Header.WORKER_PID], signal.SIGSTOP)
 for step in range(1000):
     rr.log("late", rr.Scalars(float(step)))
 print("leaving", flush=True)
@@ -108,5 +108,5 @@ def test_nothing_is_shown_where_there_is_no_terminal(start_python: StartPython, 
 
 def test_rate_and_time_left_come_from_what_became_less() -> None:
     progress = Progress("waiting")
-    assert progress._describe(Left(3000, 5_000_000), 1.0) == "3,000 rows, 5.0 MB left"
-    assert progress._describe(Left(2000, 4_000_000), 3.0) == "2,000 rows, 4.0 MB left, 500 rows/s, 4 s to go"
+    assert progress._describe(Backlog(3000, 5_000_000), 1.0) == "3,000 rows, 5.0 MB left"
+    assert progress._describe(Backlog(2000, 4_000_000), 3.0) == "2,000 rows, 4.0 MB left, 500 rows/s, 4 s to go"

@@ -41,8 +41,9 @@ from rerun_mp.collector.store.parts import Journal, Part, Purpose
 from rerun_mp.collector.store.rerun_sinks import SinkWriter, merge
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import FlushTimeoutError, ResourceError
-from rerun_mp.session.accounts import Reason, SinkStatus
+from rerun_mp.session.accounts import Reason
 from rerun_mp.session.config import Blueprint, SinkSpec
+from rerun_mp.session.sink_status import SinkStatus
 
 __all__ = ["RecordingStore"]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import rerun_mp as rr
-from rerun_mp.session import session
+from rerun_mp.session import current
 from rerun_mp.session.accounts import read_accounts
 from rerun_mp.session.session import Session
 from rerun_mp.session.waiting import wait_until
@@ -25,7 +25,7 @@ PATIENCE_SECS = 60.0
 
 def joined_session() -> Session:
     """Return the session of this process."""
-    joined = session.current()
+    joined = current.session()
     assert joined is not None
     return joined
 

@@ -1,0 +1,146 @@
+"""The session of this process: found or join it at the first need, keep it across a fork, leave it at the exit.
+
+A forked child inherits the mapped segment and the share in the participants lock. The hook here replaces the rest; for
+forks made in C, where no hook runs, `Session` does so when it finds its fork guard wiped. Any thread may call.
+"""
+
+from __future__ import annotations
+
+import atexit
+import math
+import os
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from rerun_mp.encoding.ids import ENVIRONMENT_VARIABLE
+from rerun_mp.errors import CollectorError, ResourceError
+from rerun_mp.hooks import forking
+from rerun_mp.session import founding, launch
+from rerun_mp.session.leaving import leave
+from rerun_mp.settings import Settings
+
+if TYPE_CHECKING:
+    from rerun_mp.session.session import Session
+
+__all__ = ["found_or_join", "session"]
+
+RETRY_SECS = 0.05
+"""Seconds between two searches for a session to join, in a process that has none."""
+
+_session: Session | None = None
+"""The session of this process. A forked child keeps it and begins a new life in it."""
+_has_left = False
+"""Whether this process has left its session at its exit. False in a forked child."""
+_next_search = 0.0
+"""When a process without a session searches again, by the monotonic clock; infinite after a refusal."""
+_joining = threading.RLock()
+"""Guards `_session`. A forked child gets a new one."""
+_exit_pid = 0
+"""The process that has registered its exit hook. A forked child inherits the value, and registers its own."""
+
+
+def session() -> Session | None:
+    """Return this process's session. A process without one joins that of its tree. None if there is none."""
+    if _session is not None:
+        return _session
+    return _join_existing()
+
+
+def found_or_join(settings: Settings | None = None) -> Session:
+    """Return this process's session. A process without one joins that of its tree, or founds it with these settings.
+
+    Raises
+    ------
+    SharedMemoryError
+        If /dev/shm has no room.
+    PrivacyError
+        If the segment at the session's name belongs to another user.
+    ResourceError
+        If the system refuses something else, such as another open file.
+    SessionError
+        If the session at that name neither lives nor ends.
+    """
+    with _joining:
+        if _session is not None:
+            return _session
+        key = founding.find_key(may_create=True)
+        assert key is not None
+        return _enter(founding.found_or_join(key, settings or Settings()))
+
+
+def _join_existing() -> Session | None:
+    global _next_search
+    now = time.monotonic()
+    if _has_left or now < _next_search:
+        return None
+    with _joining:
+        if _session is not None:
+            return _session
+        _next_search = now + RETRY_SECS
+        key = founding.find_key(may_create=False)
+        if key is None:
+            return None
+        try:
+            joined = founding.join(key)
+            return None if joined is None else _enter(joined)
+        except ResourceError as error:
+            # The file at the session's name is not ours and will not become ours: say so once, and stop searching.
+            _next_search = math.inf
+            sys.stderr.write(f"rerun_mp: {error} This process logs nowhere until it calls rerun_mp.init().\n")
+            return None
+
+
+def _enter(joined: Session) -> Session:
+    global _session, _has_left
+    os.environ[ENVIRONMENT_VARIABLE] = joined.key.hex()
+    _session, _has_left = joined, False
+    _register_exit_hook()
+    try:
+        launch.ensure_collector(joined.segment)
+    except (CollectorError, OSError) as error:
+        # Rows wait in shared memory. Callers that wait for the collector, or log on, try again.
+        sys.stderr.write(f"rerun_mp: {error}\n")
+    return joined
+
+
+def _register_exit_hook() -> None:
+    global _exit_pid
+    if _exit_pid != os.getpid():
+        _exit_pid = os.getpid()
+        atexit.register(_leave_at_exit)
+
+
+def _leave_at_exit() -> None:
+    """Leave after multiprocessing has terminated its daemons and joined its other children: we may be the last then."""
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None and not util._exiting:
+        util.Finalize(None, _leave_now, exitpriority=-100)
+    else:
+        _leave_now()
+
+
+def _leave_now() -> None:
+    global _session, _has_left
+    joined = _session
+    if joined is None or _has_left or _exit_pid != os.getpid():
+        return
+    # From here on calls do nothing, as rerun's do after its own shutdown.
+    _has_left = True
+    _session = None
+    leave(joined)
+
+
+def _after_fork_in_child() -> None:
+    global _joining, _has_left, _next_search
+    _joining = threading.RLock()
+    _has_left = False
+    if _next_search != math.inf:
+        _next_search = 0.0
+    if _session is not None:
+        _session.begin_life()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+forking.wait_for_imports_before_forks()

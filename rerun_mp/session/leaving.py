@@ -1,0 +1,114 @@
+"""Leaves a session: what a process does on its normal way out. Any thread may call.
+
+A process that set a sink waits, bounded, until its rows are stored. If it is the last participant it also waits until
+the files are complete, so that `python train.py && rerun out.rrd` sees the whole file.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from rerun_mp.errors import FlushTimeoutError, SessionError
+from rerun_mp.session import accounts
+from rerun_mp.session.sink_status import read_sinks
+from rerun_mp.session.waiting import Backlog, Patience, Progress, wait_until
+from rerun_mp.shm import leases
+from rerun_mp.shm.layout import Header, Lock, SessionState
+
+if TYPE_CHECKING:
+    from rerun_mp.session.session import Session
+
+__all__ = ["leave"]
+
+
+def leave(session: Session) -> None:
+    """End this process's part in `session`, at its exit or so that the session can end early."""
+    timeout = session.settings.exit_timeout
+    begin = time.monotonic()
+    patience = Patience("what was logged is being written; press Ctrl-C again to leave that to the collector")
+    session.seal()
+    if session.must_complete:
+        try:
+            session.flush(timeout, patience)
+        except FlushTimeoutError as error:
+            sys.stderr.write(f"rerun_mp: {error}\n")
+        except KeyboardInterrupt:
+            session.must_complete = False
+            sys.stderr.write(f"rerun_mp: the collector goes on; its log is in {session.segment.runtime_directory}\n")
+    session.release()
+    if session.must_complete and not _others_remain(session):
+        _await_files(session, timeout - (time.monotonic() - begin), patience)
+    if session.must_complete or session.is_founder:
+        _report_losses(session)
+
+
+def _others_remain(session: Session) -> bool:
+    try:
+        descriptor = session.segment.open()
+    except (OSError, SessionError):
+        return False
+    try:
+        # A collector that ends the session holds the lock too, but exclusively.
+        return leases.is_shared(descriptor, Lock.PARTICIPANTS)
+    finally:
+        os.close(descriptor)
+
+
+def _await_files(session: Session, timeout: float, patience: Patience) -> None:
+    """Wait until the files are complete, or until a child joins late: then this process is not the last."""
+    progress = Progress("completing the recording's files")
+    words = session.segment.ring.words
+    others_remain = False
+
+    def meanwhile() -> None:
+        nonlocal others_remain
+        others_remain = _others_remain(session)
+        session.watch_collector()
+        progress.update(_what_remains(session))
+
+    def is_over() -> bool:
+        return others_remain or words[Header.SESSION_STATE] >= SessionState.FILES_COMPLETE
+
+    try:
+        if not wait_until(is_over, timeout, meanwhile=meanwhile, patience=patience):
+            sys.stderr.write(
+                f"rerun_mp: the collector is still completing files after {timeout:.0f} s; it goes on without us. "
+                f"Its log is in {session.segment.runtime_directory}.\n"
+            )
+    except KeyboardInterrupt:
+        sys.stderr.write(f"rerun_mp: the collector goes on; its log is in {session.segment.runtime_directory}\n")
+    finally:
+        progress.close()
+
+
+def _what_remains(session: Session) -> str | Backlog:
+    ring = session.segment.ring
+    unstored = [entry for entry in ring.pending() if not session.is_stored(*entry)]
+    if unstored:
+        return Backlog.of(ring, unstored)
+    behind = max((sink.behind_rows for sink in read_sinks(session.segment)), default=0)
+    return f"viewers have {behind:,} rows to get" if behind else "all is stored; the files get their ends"
+
+
+def _report_losses(session: Session) -> None:
+    """Write one line about dropped rows, and one about files that lack some. Write nothing if there are none."""
+    segment = session.segment
+    words = segment.ring.words
+    dropped = accounts.published_totals(segment)
+    if words[Header.SESSION_STATE] < SessionState.FILES_COMPLETE:
+        try:
+            dropped = accounts.totals(accounts.read_accounts(segment)) | dropped
+        except OSError:
+            pass  # the session has ended meanwhile, and the header holds the totals since before that
+    if dropped:
+        why = "; ".join(f"{rows} because {reason.explanation}" for reason, rows in sorted(dropped.items()))
+        sys.stderr.write(f"rerun_mp: {dropped.total()} rows were dropped: {why}.\n")
+    incomplete = words[Header.INCOMPLETE_FILES]
+    if incomplete:
+        sys.stderr.write(
+            f"rerun_mp: {incomplete} files could not be completed, because their disks are full; what they lack "
+            f"lies in {segment.spool_directory}. Make room, and join the parts there with `rerun rrd merge`.\n"
+        )

@@ -1,0 +1,28 @@
+"""Turns the system's refusals into errors that name what failed. Any process and thread may call."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from rerun_mp.errors import FlushTimeoutError, ResourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["as_resource_error"]
+
+
+@contextlib.contextmanager
+def as_resource_error(failure: str) -> Iterator[None]:
+    """Raise a `ResourceError` that begins with `failure` in place of an `OSError` from the system."""
+    try:
+        yield
+    except (ResourceError, FlushTimeoutError):
+        raise
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise ResourceError(
+            f"{failure}: {error.strerror}{where}. Make room there, or raise the limit that the system names "
+            "(ulimit -a)."
+        ) from error

@@ -1,0 +1,184 @@
+"""Changes a session's recordings and their sinks, in its configuration, on behalf of one of its processes.
+
+Changes of sinks are barriers: what any process has logged before goes to the old sinks. Any thread may call.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rerun_mp.errors import FlushTimeoutError
+from rerun_mp.session import ancestry, directories
+from rerun_mp.session.config import RecordingSpec, Scope
+from rerun_mp.session.waiting import wait_until
+from rerun_mp.shm.layout import Header
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rerun_mp.encoding.frames import RecordingKey
+    from rerun_mp.session.config import Blueprint, SessionConfig, SinkSpec
+    from rerun_mp.session.session import Session
+
+__all__ = ["checkpoint", "deliver", "register_recording", "send_blueprint", "set_default_sinks", "set_sinks"]
+
+
+def register_recording(session: Session, key: RecordingKey, *, make_default: bool, start_time_ns: int | None) -> bool:
+    """Make a recording known. True if it is new to the session; only then does its start time count.
+
+    The first default stays, unless the session's founder sets another.
+    """
+    is_new = False
+
+    def change(config: SessionConfig) -> SessionConfig:
+        nonlocal is_new
+        is_new = config.recording(key) is None
+        default = key if make_default and (config.default is None or session.is_founder) else config.default
+        if is_new:
+            sinks = tuple(_claimed(session, sink, {}) for sink in config.default_sinks_of(key))
+            spec = RecordingSpec(*key, sinks, start_time_ns=start_time_ns, founder=session.sink_owner)
+            config = config.with_recording(spec)
+        return replace(config, default=default)
+
+    session.config_editor.edit(change)
+    return is_new
+
+
+def set_default_sinks(session: Session, sinks: Sequence[SinkSpec]) -> None:
+    """Give these sinks to every recording that begins from now on, for all rows of that recording."""
+    session.config_editor.edit(lambda config: replace(config, default_sinks=tuple(sinks)))
+    session.must_complete = True
+
+
+def set_sinks(session: Session, key: RecordingKey, sinks: Sequence[SinkSpec]) -> None:
+    """Replace the sinks of a recording that this process set. Returns when its replaced files are complete.
+
+    Sinks of the session's founder, and of the process that began the recording, take all rows of it. Sinks of another
+    process take, in addition, the rows that it and its descendants log from now on.
+
+    Raises
+    ------
+    FlushTimeoutError
+        If the old sinks take longer than the session's exit timeout.
+    """
+    owner, timeout = session.sink_owner, session.settings.exit_timeout
+    replaced = _own_sinks(session, key)
+    targets = {sink.target for sink in sinks}
+    if any(sink.checkpoints and sink.target in targets for sink in replaced):
+        # The file is complete for readers. Setting it again means to write it anew.
+        set_sinks(session, key, ())
+        replaced = []
+    elif replaced:
+        deliver(session, timeout)
+
+    needs_scope = False
+
+    def change(config: SessionConfig) -> SessionConfig:
+        nonlocal needs_scope
+        spec = config.recording(key) or RecordingSpec(*key, founder=owner)
+        mine = [replace(sink, owner=owner) for sink in sinks]
+        others = [sink for sink in spec.sinks if sink.owner != owner]
+        needs_scope = any(not spec.is_whole(sink) for sink in mine)
+        # A sink that already takes the whole recording takes our rows, too.
+        wholes = {(sink.kind, sink.target) for sink in others if spec.is_whole(sink)}
+        mine = [sink for sink in mine if (sink.kind, sink.target) not in wholes]
+        if needs_scope:
+            config = _with_scope(session, config)
+        else:
+            taken_over = {(sink.kind, sink.target) for sink in mine}
+            others = [sink for sink in others if (sink.kind, sink.target) not in taken_over]
+        known = [sink for one in config.recordings if one.key != key for sink in one.sinks]
+        claims = {sink.target: sink.claim for sink in (*known, *others, *replaced)}
+        sinks_now = (*others, *(_claimed(session, sink, claims) for sink in mine))
+        return config.with_recording(replace(spec, sinks=sinks_now))
+
+    revision = session.config_editor.edit(change)
+    if needs_scope:
+        session.enter_scope()
+    session.must_complete = session.must_complete or bool(sinks)
+    if any(sink.kind == "file" for sink in replaced):
+        _await_applied(session, revision, timeout)
+
+
+def checkpoint(session: Session, key: RecordingKey) -> None:
+    """Make the files of a recording that this process set complete for readers. Later rows are added to them.
+
+    Raises
+    ------
+    FlushTimeoutError
+        If that takes longer than the session's exit timeout.
+    """
+    timeout = session.settings.exit_timeout
+    deliver(session, timeout)
+    if not any(sink.kind == "file" for sink in _own_sinks(session, key)):
+        return
+
+    def change(config: SessionConfig) -> SessionConfig:
+        spec = config.recording(key) or RecordingSpec(*key)
+        sinks = (
+            replace(sink, checkpoints=sink.checkpoints + 1)
+            if sink.kind == "file" and sink.owner == session.sink_owner
+            else sink
+            for sink in spec.sinks
+        )
+        return config.with_recording(replace(spec, sinks=tuple(sinks)))
+
+    _await_applied(session, session.config_editor.edit(change), timeout)
+
+
+def send_blueprint(session: Session, key: RecordingKey, blueprint: Blueprint) -> None:
+    """Send a blueprint to all sinks of a recording, present and future. It replaces the one before."""
+
+    def change(config: SessionConfig) -> SessionConfig:
+        spec = config.recording(key) or RecordingSpec(*key)
+        return config.with_recording(replace(spec, blueprint=blueprint))
+
+    session.config_editor.edit(change)
+
+
+def deliver(session: Session, timeout: float) -> None:
+    """Wait until the rows that any process has logged so far are stored, in the present sinks where those are files.
+
+    Raises
+    ------
+    FlushTimeoutError
+        If that takes longer than `timeout` seconds.
+    """
+    # A collector that has yet to start must know the old sinks before it learns of the new ones.
+    _await_applied(session, session.segment.ring.words[Header.CONFIG_REVISION], timeout)
+    session.seal()
+    session.await_stored(session.segment.ring.pending(), timeout)
+
+
+def _with_scope(session: Session, config: SessionConfig) -> SessionConfig:
+    if config.around(session.token):
+        return config
+    parent = ancestry.inherited_scope(config) if session.scope is None else session.scope
+    return replace(config, scopes=(*config.scopes, Scope(session.token, parent, ancestry.this_process())))
+
+
+def _own_sinks(session: Session, key: RecordingKey) -> list[SinkSpec]:
+    spec = session.config().recording(key)
+    return [sink for sink in spec.sinks if sink.owner == session.sink_owner] if spec is not None else []
+
+
+def _claimed(session: Session, sink: SinkSpec, claims: Mapping[str, tuple[int, int, int] | None]) -> SinkSpec:
+    """Claim the path of a file sink, unless the session writes that file already."""
+    if sink.kind != "file" or (os.path.exists(sink.target) and not os.path.isfile(sink.target)):
+        return sink
+    if sink.target in claims:
+        return replace(sink, claim=claims[sink.target])
+    return replace(sink, claim=directories.claim_file(sink.target, session.segment.nonce.hex()[:8]))
+
+
+def _await_applied(session: Session, revision: int, timeout: float) -> None:
+    """Wait until the collector has applied a configuration: new files are open, files no longer named are complete."""
+    words = session.segment.ring.words
+    session.ring_doorbell()
+    if not wait_until(lambda: words[Header.CONFIG_APPLIED] >= revision, timeout, meanwhile=session.watch_collector):
+        raise FlushTimeoutError(
+            f"after {timeout} s the collector has not opened and completed the files that it should. It goes on; "
+            f"its log is in {session.segment.runtime_directory}."
+        )
