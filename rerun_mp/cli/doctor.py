@@ -177,7 +177,7 @@ def _viewer_program() -> Check:
 
 def _left_sessions() -> Check:
     try:
-        left, problems = leftovers.find_left()
+        left, problems = leftovers.find_leftovers()
     except OSError as error:
         return Check("killed programs", "problem", str(error), f"look at {segment.DIRECTORY}")
     if problems:

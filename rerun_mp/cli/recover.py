@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rerun_mp.monitoring.recovery import Inspection
-    from rerun_mp.session.leftovers import LeftSession
+    from rerun_mp.session.leftovers import LeftoverSession
 
 __all__ = ["main", "recover"]
 
@@ -72,7 +72,7 @@ def recover(
     """
     problems: list[str] = []
     try:
-        left, unreadable = leftovers.find_left()
+        left, unreadable = leftovers.find_leftovers()
         unknown = set(sessions) - {session.name for session in left}
         if unknown:
             sys.stderr.write(f"rerun_mp: no leftover session is named {', '.join(sorted(unknown))}; see --list\n")
@@ -93,7 +93,7 @@ def recover(
     return 1 if problems else 0
 
 
-def _list(left: LeftSession) -> list[str]:
+def _list(left: LeftoverSession) -> list[str]:
     """Print what a session holds, and return the reasons why parts of it cannot be read."""
     try:
         found = recovery.inspect(left)
@@ -106,7 +106,7 @@ def _list(left: LeftSession) -> list[str]:
     return []
 
 
-def _recover(left: LeftSession, into: str | None, *, quiet: bool) -> list[str]:
+def _recover(left: LeftoverSession, into: str | None, *, quiet: bool) -> list[str]:
     """Recover a session, print the files that its rows are in, and return the reasons why rows are not in a file."""
     found = None
     if not quiet:
@@ -124,7 +124,7 @@ def _recover(left: LeftSession, into: str | None, *, quiet: bool) -> list[str]:
     return [] if problem is None else [f"{left.name}: {problem}"]
 
 
-def _describe(left: LeftSession, found: Inspection) -> None:
+def _describe(left: LeftoverSession, found: Inspection) -> None:
     pids = f"killed processes {', '.join(map(str, found.pids))}, " if found.pids else ""
     # Flushed, because the recovery that follows may take long.
     print(

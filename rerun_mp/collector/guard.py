@@ -16,7 +16,7 @@ import subprocess
 import time
 
 from rerun_mp.collector.messages import say
-from rerun_mp.session.launch import STARTER_DESCRIPTOR, collector_command, collector_environment
+from rerun_mp.session.collector_start import STARTER_DESCRIPTOR, collector_command, collector_environment
 from rerun_mp.shm import introductions as births
 from rerun_mp.shm import leases, segment
 from rerun_mp.shm.layout import Header, Lock, SessionState

@@ -26,7 +26,7 @@ from rerun_mp.collector.reporting.producers_watch import ProducersWatch
 from rerun_mp.collector.reporting.reports import Reports
 from rerun_mp.collector.reporting.session_figures import Figures
 from rerun_mp.errors import RerunMpError
-from rerun_mp.session import launch
+from rerun_mp.session import collector_start
 from rerun_mp.session.config_file import read_config
 from rerun_mp.session.sink_status import SinkStatus, write_sinks
 from rerun_mp.shm import introductions as births
@@ -69,7 +69,7 @@ def main(path: str, nonce: str) -> int:
     joined = find_segment(path, nonce)
     if joined is None:
         return 0
-    launch.own_mailbox = births.inherited_mailbox(joined.runtime_directory)
+    collector_start.own_mailbox = births.inherited_mailbox(joined.runtime_directory)
     words = joined.ring.words
     words[Header.WORKER_PID] = os.getpid()
     joined.ring.count_up(Header.WORKER_LIVES, 1)
@@ -302,4 +302,4 @@ class Worker:
         self.segment.restore_identity()
         # Out of processes or descriptors: the next look tries again.
         with contextlib.suppress(RerunMpError, OSError):
-            launch.ensure_collector(self.segment, need_guard=True)
+            collector_start.ensure_collector(self.segment, need_guard=True)

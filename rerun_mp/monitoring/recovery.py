@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rerun_mp.errors import RerunMpError, SessionEndedError
-from rerun_mp.session import directories, launch
+from rerun_mp.session import collector_start, directories
 from rerun_mp.session.config_file import read_config, write_config
 from rerun_mp.session.waiting import Backlog, Patience, Progress, wait_until
 from rerun_mp.shm import doorbell, leases, segment
@@ -28,7 +28,7 @@ from rerun_mp.shm.layout import Header, Lock, SessionState
 
 if TYPE_CHECKING:
     from rerun_mp.encoding.frames import RecordingKey
-    from rerun_mp.session.leftovers import LeftSession
+    from rerun_mp.session.leftovers import LeftoverSession
     from rerun_mp.shm.segment import Segment
 
 __all__ = ["Inspection", "files_of", "inspect", "recover"]
@@ -50,7 +50,7 @@ class Inspection:
     """Where each recording was being saved to."""
 
 
-def inspect(left: LeftSession) -> Inspection:
+def inspect(left: LeftoverSession) -> Inspection:
     """Look into a left session. Reads all of its rows, and changes nothing.
 
     Raises
@@ -97,14 +97,14 @@ def _tree_bytes(path: Path) -> int:
     return sum(one.stat().st_blocks * 512 for one in path.rglob("*") if one.is_file())
 
 
-def _gone(left: LeftSession) -> RerunMpError:
+def _gone(left: LeftoverSession) -> RerunMpError:
     return SessionEndedError(f"session {left.name} is gone, or somebody lives in it by now")
 
 
 # ---- recovering ----------------------------------------------------------------------------------------------------
 
 
-def recover(left: LeftSession, rescue_directory: str | None = None, *, timeout: float | None = None) -> str | None:
+def recover(left: LeftoverSession, rescue_directory: str | None = None, *, timeout: float | None = None) -> str | None:
     """Bring what a left session has into its files and remove the rest. Waits until that is done.
 
     Returns why it is not, or not wholly, done; None if it is.
@@ -112,7 +112,7 @@ def recover(left: LeftSession, rescue_directory: str | None = None, *, timeout: 
     Parameters
     ----------
     left
-        From `find_left`. If somebody lives in it by now, it is left alone.
+        From `find_leftovers`. If somebody lives in it by now, it is left alone.
     rescue_directory
         Where rows go that have no file. By default `directories.rescue_base()`.
     timeout
@@ -128,7 +128,7 @@ def recover(left: LeftSession, rescue_directory: str | None = None, *, timeout: 
 
 
 def files_of(
-    left: LeftSession, inspection: Inspection, rescue_directory: str | None = None
+    left: LeftoverSession, inspection: Inspection, rescue_directory: str | None = None
 ) -> dict[RecordingKey, list[str]]:
     """Return in which files the rows of each recording are, once the session has been recovered."""
     files = {}
@@ -140,7 +140,7 @@ def files_of(
     return files
 
 
-def _recover_segment(left: LeftSession, path: str, rescue: str, timeout: float | None) -> str | None:
+def _recover_segment(left: LeftoverSession, path: str, rescue: str, timeout: float | None) -> str | None:
     joined = segment.attach(path, participate=False)
     if joined is None or joined.nonce.hex()[:16] != left.name:
         raise _gone(left)
@@ -155,7 +155,7 @@ def _recover_segment(left: LeftSession, path: str, rescue: str, timeout: float |
 
     def meanwhile() -> None:
         with contextlib.suppress(RerunMpError):
-            launch.ensure_collector(joined)
+            collector_start.ensure_collector(joined)
         if os.path.exists(joined.living_path) or os.path.exists(joined.ending_path):
             progress.update(Backlog.of(joined.ring, joined.ring.pending()))
 
@@ -210,7 +210,7 @@ def _is_shared(joined: Segment) -> bool:
         os.close(descriptor)
 
 
-def _recover_spool(left: LeftSession, rescue: str) -> str | None:
+def _recover_spool(left: LeftoverSession, rescue: str) -> str | None:
     """Do for a session without a segment what the end of a collector does."""
     from rerun_mp.collector.store.parts import remove_complete, stored_recordings
     from rerun_mp.collector.store.recording_store import RecordingStore

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from rerun_mp.encoding.ids import ENVIRONMENT_VARIABLE
 from rerun_mp.errors import CollectorError, ResourceError
 from rerun_mp.hooks import forking
-from rerun_mp.session import founding, launch
+from rerun_mp.session import collector_start, founding
 from rerun_mp.session.leaving import leave
 from rerun_mp.settings import Settings
 
@@ -98,7 +98,7 @@ def _enter(joined: Session) -> Session:
     _session, _has_left = joined, False
     _register_exit_hook()
     try:
-        launch.ensure_collector(joined.segment)
+        collector_start.ensure_collector(joined.segment)
     except (CollectorError, OSError) as error:
         # Rows wait in shared memory. Callers that wait for the collector, or log on, try again.
         sys.stderr.write(f"rerun_mp: {error}\n")

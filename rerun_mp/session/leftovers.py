@@ -15,20 +15,20 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from rerun_mp.errors import RerunMpError
-from rerun_mp.session import directories, launch
+from rerun_mp.session import collector_start, directories
 from rerun_mp.session.config_file import read_config_in
 from rerun_mp.shm.survey import survey
 
 if TYPE_CHECKING:
     from rerun_mp.session.config import RecordingSpec
 
-__all__ = ["LeftSession", "find_left", "recover_in_background"]
+__all__ = ["LeftoverSession", "find_leftovers", "recover_in_background"]
 
 _has_looked = False
 """Whether this process, or one that it was forked from, has looked for left sessions: once is enough."""
 
 
-class LeftSession(NamedTuple):
+class LeftoverSession(NamedTuple):
     """A session that nobody lives in."""
 
     name: str
@@ -39,16 +39,16 @@ class LeftSession(NamedTuple):
     spool_directory: str
 
 
-def find_left() -> tuple[list[LeftSession], list[str]]:
+def find_leftovers() -> tuple[list[LeftoverSession], list[str]]:
     """Return the sessions that nobody lives in, and of segments that cannot be read, whosever they are, why."""
     spool_base, runtime_base = directories.spool_base(), directories.runtime_base()
     # Directories first: a session removes them before its segment, and makes them after it.
     names = {*_names_in(spool_base), *_names_in(runtime_base)}
     found, problems = survey()
     left = [
-        LeftSession(one.nonce.hex()[:16], one.path, one.runtime_directory, one.spool_directory)
+        LeftoverSession(one.nonce.hex()[:16], one.path, one.runtime_directory, one.spool_directory)
         for one in found
-        if one.is_left
+        if one.is_leftover
         and (
             os.path.dirname(one.spool_directory) == spool_base or os.path.dirname(one.runtime_directory) == runtime_base
         )
@@ -58,7 +58,7 @@ def find_left() -> tuple[list[LeftSession], list[str]]:
     for name in sorted(orphans):
         runtime, spool = os.path.join(runtime_base, name), os.path.join(spool_base, name)
         if _is_free(spool) and (os.path.isdir(spool) or os.path.isdir(runtime)):
-            left.append(LeftSession(name, None, runtime, spool))
+            left.append(LeftoverSession(name, None, runtime, spool))
     return left, problems
 
 
@@ -90,13 +90,13 @@ def recover_in_background() -> None:
         return
     _has_looked = True
     with contextlib.suppress(OSError, RerunMpError):
-        left, _ = find_left()
+        left, _ = find_leftovers()
         if left:
-            launch.start_detached([sys.executable, "-P", "-m", "rerun_mp", "recover", "--quiet"])
+            collector_start.start_detached([sys.executable, "-P", "-m", "rerun_mp", "recover", "--quiet"])
             sys.stderr.write(f"rerun_mp: recovering what a killed program left, {_destinations(left)}\n")
 
 
-def _destinations(left: list[LeftSession]) -> str:
+def _destinations(left: list[LeftoverSession]) -> str:
     """Say into which files, as far as that is known without reading the rows."""
     targets: list[str] = []
     has_others = False

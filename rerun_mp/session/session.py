@@ -26,7 +26,7 @@ from rerun_mp.errors import (
     SessionEndedError,
 )
 from rerun_mp.producer.producer import Outcome, Producer
-from rerun_mp.session import ancestry, launch
+from rerun_mp.session import ancestry, collector_start
 from rerun_mp.session.config_file import ConfigEditor, read_config
 from rerun_mp.session.waiting import Backlog, Patience, Progress, pause_length, wait_until
 from rerun_mp.settings import Policy, Settings
@@ -259,7 +259,7 @@ class Session:
     def watch_collector(self) -> None:
         """Start a collector if there is none. Waits for the collector call this again and again."""
         try:
-            launch.ensure_collector(self.segment)
+            collector_start.ensure_collector(self.segment)
         except CollectorError:
             # No process could be started. The next check tries again, and the wait has its own bound.
             return

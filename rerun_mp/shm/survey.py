@@ -29,7 +29,7 @@ class Found(NamedTuple):
     nonce: bytes
     runtime_directory: str
     spool_directory: str
-    is_left: bool
+    is_leftover: bool
     """Whether nobody lives in it, as far as can be said."""
 
 
@@ -52,7 +52,7 @@ def _look_at(path: str, problems: list[str]) -> Found:
     descriptor = open_checked(path)
     try:
         # First who lives there: what is read afterwards can no more be that of somebody who has just come.
-        is_left = not leases.is_held(descriptor, Lock.BASE, Lock.LIVES)
+        is_leftover = not leases.is_held(descriptor, Lock.BASE, Lock.LIVES)
         try:
             words, _ = read_header(descriptor, path)
         except SharedMemoryError as error:
@@ -61,14 +61,14 @@ def _look_at(path: str, problems: list[str]) -> Found:
                 raise
             # Of another version, or damaged. Where its files are we may not know, but whose they are.
             problems.append(str(error))
-            return Found(path, nonce_of(words), "", "", is_left=False)
+            return Found(path, nonce_of(words), "", "", is_leftover=False)
         memory = words.cast("B")
         return Found(
             path,
             nonce_of(words),
             directory_at(memory, Header.RUNTIME_DIRECTORY, path),
             directory_at(memory, Header.SPOOL_DIRECTORY, path),
-            is_left,
+            is_leftover,
         )
     finally:
         os.close(descriptor)

@@ -64,9 +64,9 @@ REMOVALS = (
         "child-of-the-user",
         "A shell that ends at once starts the collector, so that it is nobody's child.",
         (
-            Edit("session/launch.py", '\'"$@" &\', "sh"', '\'exec "$@"\', "sh"'),
+            Edit("session/collector_start.py", '\'"$@" &\', "sh"', '\'exec "$@"\', "sh"'),
             Edit(
-                "session/launch.py",
+                "session/collector_start.py",
                 "        os.waitpid(intermediate, 0)\n",
                 "        os.waitpid(intermediate, os.WNOHANG)\n",
             ),
@@ -80,7 +80,7 @@ REMOVALS = (
         "The collector has a session of the operating system's of its own, and so a process group.",
         (
             Edit(
-                "session/launch.py",
+                "session/collector_start.py",
                 "        setsid=True,\n        setsigmask=[],\n",
                 "        setsigmask=[],\n",
             ),
@@ -201,8 +201,8 @@ REMOVALS = (
         (
             Edit(
                 "collector/worker.py",
-                "            launch.ensure_collector(self.segment, need_guard=True)\n",
-                "            launch.ensure_collector(self.segment)\n",
+                "            collector_start.ensure_collector(self.segment, need_guard=True)\n",
+                "            collector_start.ensure_collector(self.segment)\n",
             ),
         ),
         ("tests/faults/test_orphans.py::test_a_killed_collector_is_replaced[guard]",),
@@ -215,8 +215,8 @@ REMOVALS = (
         (
             Edit(
                 "session/session.py",
-                "        try:\n            launch.ensure_collector(self.segment)\n        except CollectorError:\n",
-                "        try:\n            pass\n        except CollectorError:\n",
+                "            collector_start.ensure_collector(self.segment)\n        except CollectorError:\n",
+                "            pass\n        except CollectorError:\n",
             ),
         ),
         (

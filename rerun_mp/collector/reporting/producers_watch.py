@@ -22,7 +22,7 @@ from rerun_mp.collector.drain.sweep import Sweeper
 from rerun_mp.collector.messages import say
 from rerun_mp.collector.reporting.deaths import Deaths
 from rerun_mp.encoding.frames import RecordingKey, large_file_prefix
-from rerun_mp.session import launch
+from rerun_mp.session import collector_start
 from rerun_mp.session.accounts import Account, append_account, live_account
 from rerun_mp.shm import leases
 from rerun_mp.shm.layout import PAGE, PRODUCER_WORDS, WORD, Lock, ProducerState, ProducerWord, pack_owner, unpack_owner
@@ -57,8 +57,8 @@ class ProducersWatch:
     def look(self) -> int:
         """Seal the slots of the dead and free the entries of those who are wholly delivered. Returns how many live."""
         living = 0
-        if launch.own_mailbox >= 0:
-            self._deaths.receive(launch.own_mailbox)
+        if collector_start.own_mailbox >= 0:
+            self._deaths.receive(collector_start.own_mailbox)
         # The slots first: whoever owned one then had its entry before, and loses it here only.
         owners = {state & ~0xFF for state in self._segment.ring.states.tolist() if state > 0xFF}
         if self.unwritten:
