@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from rerun_mp.api.lanes import Lanes
     from rerun_mp.api.state import RecordingState
-    from rerun_mp.encoding.components import BlobTemplate, EncodedRows, Encoder
+    from rerun_mp.encoding.encoder import BlobTemplate, EncodedRows, Encoder
     from rerun_mp.encoding.tables import RowLayout
     from rerun_mp.encoding.timepoints import TimelineNames
     from rerun_mp.producer.hot_appends import Append
@@ -244,7 +244,7 @@ def append_columns(
 
 def checked_times(columns: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Return the times of each timeline as `append_columns` takes them. Raises as `Encoder.indexes`."""
-    from rerun_mp.encoding.components import checked_times
+    from rerun_mp.encoding.schemas import checked_times
 
     return checked_times(columns)
 
@@ -422,7 +422,7 @@ def _check_lengths(times: dict[str, Any], descriptors: list[Any], arrays: list[A
 
 def _new_encoder(state: RecordingState) -> Encoder:
     # Not imported at the top: it loads pyarrow, which a process that logs nothing does without.
-    from rerun_mp.encoding.components import Encoder
+    from rerun_mp.encoding.encoder import Encoder
 
     state.encoder = Encoder(state.key)
     return state.encoder

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["begin"]
 
-NEEDED_FOR_LOGGING = ("rerun", "rerun_mp.encoding.components", "numpy.ma")
+NEEDED_FOR_LOGGING = ("rerun", "rerun_mp.encoding.encoder", "numpy.ma")
 """The last is loaded by rerun's archetypes when the first is made."""
 
 MAX_ID_LETTERS = 0xFFFF

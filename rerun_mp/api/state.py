@@ -18,7 +18,7 @@ from rerun_mp.encoding.frames import RecordingKey
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rerun_mp.encoding.components import Encoder
+    from rerun_mp.encoding.encoder import Encoder
     from rerun_mp.session.config import SinkSpec
 
 __all__ = ["RecordingState", "state_of"]

@@ -1,1 +1,1 @@
-"""Floor 1: from what `log` gets to bytes in the ring, and back. No process, no lock, no file."""
+"""Bytes: what lies in slots and files, from the arguments of `log` to the ring and back. No process, no lock."""

@@ -1,11 +1,11 @@
-"""The components of what `log` is given: as rerun would list them, but without working it out at each call.
+"""The components of an archetype, as rerun lists them, but without rerun's work at each call.
 
-Rerun's archetypes list their components by walking their fields and building a descriptor for each. For a class that
-leaves this to rerun's base class, the walk always ends in the same fields and descriptors; they are remembered here.
-Every other object with `as_component_batches()` is asked; an iterable of described component batches is taken as it
-is.
+Rerun lists an archetype's components by walking its fields and building a descriptor for each. For a class that
+inherits this walk from rerun's base class, fields and descriptors never change, so this module remembers them. For any
+other object with `as_component_batches()`, it calls that method. It uses an iterable of described component batches
+directly.
 
-Any thread may call this; the worst that a race does is to work out a plan twice. A forked child inherits the plans.
+Any thread may call this: a race at worst works out a class's fields twice. A forked child inherits what is remembered.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 
 __all__ = ["components_of"]
 
-MAX_PLANS = 1024
+MAX_CLASSES = 1024
+"""Maximum number of classes whose fields are remembered; all are forgotten beyond that."""
 
-Plan = tuple[tuple[str, "dict[str, ComponentDescriptor]"], ...]
-"""Each field of an archetype that holds a component, and its descriptor by the component's type."""
+ComponentFields = tuple[tuple[str, "dict[str, ComponentDescriptor]"], ...]
+"""(name, component type -> descriptor) of each field of an archetype class that holds a component."""
 
-_plans: dict[type, Plan | None] = {}
-"""None for classes that list their components themselves, and for what is no archetype."""
+_fields_of_classes: dict[type, ComponentFields | None] = {}
+"""None: the class lists its components itself, or is no archetype."""
 
 
 def components_of(given: Any, descriptors: list[ComponentDescriptor], arrays: list[pa.Array]) -> None:
@@ -39,27 +40,27 @@ def components_of(given: Any, descriptors: list[ComponentDescriptor], arrays: li
     given
         An object with `as_component_batches()`, such as an archetype, or an iterable of described component batches.
     descriptors, arrays
-        What to append to.
+        The lists to append to.
 
     Raises
     ------
     TypeError
-        If `given` is neither, or makes something else than Arrow arrays.
+        If `given` is neither, or yields anything but Arrow arrays.
     AttributeError
-        If something in it is no described component batch.
+        If an element of the iterable is no described component batch.
     """
     if is_blob(given):
-        described, made = blob_components(given, _ask)
-        descriptors.extend(described)
-        arrays.extend(made)
+        blob_descriptors, blob_arrays = blob_components(given, _ask_rerun)
+        descriptors.extend(blob_descriptors)
+        arrays.extend(blob_arrays)
         return
     kind = type(given)
-    plan = _plans.get(kind) or _plan_of(kind)
-    if plan is None:
+    fields = _fields_of_classes.get(kind) or _component_fields(kind)
+    if fields is None:
         for batch in _batches_of(given):
             _append(batch.component_descriptor(), batch.as_arrow_array(), descriptors, arrays)
         return
-    for field, known in plan:
+    for field, known in fields:
         component = getattr(given, field)
         if component is not None:
             component_type = component._COMPONENT_TYPE
@@ -67,28 +68,28 @@ def components_of(given: Any, descriptors: list[ComponentDescriptor], arrays: li
             _append(descriptor, component.as_arrow_array(), descriptors, arrays)
 
 
-def _ask(archetype: Any) -> tuple[list[ComponentDescriptor], list[pa.Array]]:
-    """Return what rerun makes of an archetype."""
+def _ask_rerun(archetype: Any) -> tuple[list[ComponentDescriptor], list[pa.Array]]:
+    """Return the descriptors and arrays that rerun makes of an archetype."""
     descriptors: list[ComponentDescriptor] = []
     arrays: list[pa.Array] = []
     components_of(archetype.as_component_batches(), descriptors, arrays)
     return descriptors, arrays
 
 
-def _plan_of(kind: type) -> Plan | None:
-    if kind in _plans:
-        return _plans[kind]
-    plan: Plan | None = None
+def _component_fields(kind: type) -> ComponentFields | None:
+    if kind in _fields_of_classes:
+        return _fields_of_classes[kind]
+    found: ComponentFields | None = None
     if hasattr(kind, "as_component_batches"):
         from attrs import fields
         from rerun._baseclasses import Archetype
 
         if kind.as_component_batches is Archetype.as_component_batches:
-            plan = tuple((field.name, {}) for field in fields(kind) if "component" in field.metadata)
-    if len(_plans) >= MAX_PLANS:
-        _plans.clear()
-    _plans[kind] = plan
-    return plan
+            found = tuple((field.name, {}) for field in fields(kind) if "component" in field.metadata)
+    if len(_fields_of_classes) >= MAX_CLASSES:
+        _fields_of_classes.clear()
+    _fields_of_classes[kind] = found
+    return found
 
 
 def _describe(
@@ -120,10 +121,10 @@ def _append(
     descriptor: ComponentDescriptor, array: Any, descriptors: list[ComponentDescriptor], arrays: list[pa.Array]
 ) -> None:
     if array is None:
-        return  # rerun has warned about it when it failed to make it
+        return  # rerun could not convert the value, and has warned about it
     if not isinstance(array, pa.Array):
         kind = type(array)
         raise TypeError(f"Expected instance of pyarrow.lib.Array, got {kind.__module__}.{kind.__qualname__}")
     descriptors.append(descriptor)
-    # What an extension type adds is not kept by rerun.
+    # Rerun drops extension types and keeps their storage.
     arrays.append(array.storage if isinstance(array, pa.ExtensionArray) else array)

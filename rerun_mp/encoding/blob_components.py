@@ -1,10 +1,19 @@
-"""Components of archetypes that are mostly one block of bytes: Arrow arrays that point at the user's memory.
+"""Components of blob archetypes: Arrow arrays that point at the user's memory.
 
-rerun copies an image's pixels twice before it has an Arrow array of them. Here its class is asked once a format, with
-what it then says about everything but the bytes remembered; afterwards only the array of bytes is made anew, around
-the bytes that the user gave. They are copied once: into the ring, by the producer.
+A *blob archetype* (`Image`, `DepthImage`, `SegmentationImage`, `EncodedImage`, `Tensor`) is mostly one block of bytes,
+the *blob*. Rerun copies an image's pixels twice to make an Arrow array of them. This module asks rerun once for each
+format and remembers everything but the blob; later it wraps the user's bytes in an array of that type. The producer
+copies them once, into the ring.
 
-Any thread may call this; the worst that a race does is to ask rerun twice. A forked child inherits what is remembered.
+Three caches hold facts about blob archetypes, each for a case that the other two do not cover (processor time for a
+640x480 color image):
+
+- This one, by class and format, for any size and beside other archetypes: 160 us instead of 560 us by asking rerun.
+- `Encoder.blob_template`, by size and timelines too, also for static rows: 2.5 us instead of the 160 us above.
+- `producer.repeated_blobs`, by entity too, a message that is complete except for row id, times and blob: saves 25 to
+  40 us of the 310 us of a whole `log` call, most of which copy the pixels.
+
+Any thread may call this: a race at worst asks rerun twice. A forked child inherits what is remembered.
 """
 
 from __future__ import annotations
@@ -21,27 +30,29 @@ if TYPE_CHECKING:
 __all__ = ["blob_components", "is_blob"]
 
 MAX_FORMATS = 256
+"""Maximum number of formats that are remembered; all are forgotten beyond that."""
+
 BLOB_FIELDS = ("buffer", "blob", "data")
-"""Which component of such an archetype holds the bytes: an image's, an encoded image's, a tensor's."""
+"""Fields that hold the blob: of an image, an encoded image, a tensor."""
 
 Components = tuple[list["ComponentDescriptor"], list[pa.Array]]
 
 
-class _Known(NamedTuple):
-    """What archetypes of one class and format have in common."""
+class _FormatComponents(NamedTuple):
+    """The components that archetypes of one class and format share."""
 
     descriptors: list[ComponentDescriptor]
     arrays: list[pa.Array]
-    """The one of the bytes is empty."""
+    """The blob's array is empty."""
     position: int
-    """Which that is."""
+    """Index of the blob's array."""
 
 
-_formats: dict[tuple[type, object], _Known] = {}
+_formats: dict[tuple[type, object], _FormatComponents] = {}
 
 
 def is_blob(archetype: Any) -> bool:
-    """Say whether an archetype keeps its bytes in `_buffer` and all else in `_format`, as ours in `fast` do."""
+    """Return whether an archetype is a fast one that keeps its blob in `_buffer` and all else in `_format`."""
     return bool(getattr(archetype, "_fast_kind", 0)) and hasattr(type(archetype), "_format")
 
 
@@ -51,19 +62,19 @@ def blob_components(archetype: Any, ask: Callable[[Any], Components]) -> Compone
     Parameters
     ----------
     archetype
-        `is_blob`. It is left as it is.
+        `is_blob` holds for it. It stays unchanged.
     ask
-        Returns what rerun makes of an archetype, which may change it.
+        Returns the descriptors and arrays that rerun makes of an archetype; may materialise it.
     """
     view, key = archetype._buffer, (type(archetype), archetype._format)
     known = _formats.get(key)
     if known is None:
-        # A copy: what rerun has been asked about is rerun's object from then on.
+        # A copy, because asking rerun materialises the archetype.
         descriptors, arrays = ask(archetype.__copy__())
         fields = [descriptor.component.rpartition(":")[2] for descriptor in descriptors]
         position = next(i for i, field in enumerate(fields) if field in BLOB_FIELDS)
         arrays[position] = _filled(arrays[position], memoryview(b""))
-        known = _Known(descriptors, arrays, position)
+        known = _FormatComponents(descriptors, arrays, position)
         if len(_formats) >= MAX_FORMATS:
             _formats.clear()
         _formats[key] = known
@@ -73,21 +84,22 @@ def blob_components(archetype: Any, ask: Callable[[Any], Components]) -> Compone
 
 
 def _filled(array: pa.Array, view: memoryview) -> pa.Array:
-    """Return one element like that of `array`, with other bytes."""
+    """Return a copy of a one-element array whose blob is `view`."""
     kind = array.type
     if pa.types.is_list(kind):
         number = len(view) * 8 // kind.value_type.bit_width
         items = pa.Array.from_buffers(kind.value_type, number, [None, pa.py_buffer(view)])
         return pa.Array.from_buffers(kind, 1, [None, pa.py_buffer(struct.pack("<2i", 0, number))], children=[items])
     children = [array.field(i) for i in range(kind.num_fields)]
-    # A tensor's data is a structure with the numbers in it, in a union with one child for each type of number.
-    chosen = _chosen(array)
+    # A tensor's data is a structure that holds the numbers in a union, with one child for each number type.
+    chosen = _blob_child(array)
     children[chosen] = _filled(children[chosen], view)
     own = array.buffers()[: 3 if pa.types.is_union(kind) else 1]
     return pa.Array.from_buffers(kind, 1, own, children=children)
 
 
-def _chosen(array: pa.Array) -> int:
+def _blob_child(array: pa.Array) -> int:
+    """Return the index of the child that holds the blob."""
     if pa.types.is_union(array.type):
         return int(array.type_codes[0].as_py())
     return int(array.type.get_field_index("buffer"))

@@ -1,14 +1,14 @@
-"""Chains: a message that is larger than a slot, over several.
+"""Chains: a message that is larger than a slot and lies in several.
 
-The first slot, the head, begins with a preamble; the message follows it and goes on in the others, the parts, each
-filled from its first byte. The preamble names the parts with their epochs, so that a collector that died between
-freeing one part and the next can tell which of them it still has to free::
+The first slot is the head. It begins with a preamble, and the message follows. The message continues in the other
+slots, the parts, each from its first byte. The preamble names the parts with their epochs: if a collector dies between
+freeing two parts, the next one can tell which parts it still has to free::
 
     ┌────────────────┬─────────────────┬───────────────────────────────────┬────────────────┬──────────────
     │ u32 parts      │ u32 unused      │ parts x (u32 slot, u32 low epoch) │ u64 size       │ message ...
     └────────────────┴─────────────────┴───────────────────────────────────┴────────────────┴──────────────
 
-Parts stay OPEN; nothing of them exists before the head's count is 1, and the collector frees them with their head.
+Parts stay OPEN. Their bytes do not exist before the head's count is 1. The collector frees parts and head together.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ EPOCH_MASK = (1 << 32) - 1
 
 
 def preamble_bytes(parts: int) -> int:
-    """Return the size of the preamble of a chain with so many parts."""
+    """Return the bytes of the preamble of a chain with this number of parts."""
     return COUNT.size + PART.size * parts + SIZE.size
 
 
 def chain_slots(total: int, capacity: int) -> int:
-    """Return over how many slots of `capacity` bytes a message of `total` bytes goes."""
-    # Each part brings `capacity` bytes of room and costs an entry in the preamble.
+    """Return the number of slots of `capacity` bytes that a message of `total` bytes takes."""
+    # Each part adds `capacity` bytes of room and costs one entry in the preamble.
     parts = max(0, -(-(total + preamble_bytes(0) - capacity) // (capacity - PART.size)))
     return parts + 1
 
 
 def pack_chain(parts: Sequence[tuple[int, int]], total: int) -> bytes:
-    """Return the preamble for parts given as (slot, epoch) and a message of `total` bytes."""
+    """Return the preamble of a message of `total` bytes. `parts` are (slot, epoch)."""
     entries = b"".join(PART.pack(slot, epoch & EPOCH_MASK) for slot, epoch in parts)
     return COUNT.pack(len(parts), 0) + entries + SIZE.pack(total)
 
@@ -50,19 +50,19 @@ def unpack_chain(head: memoryview, slots: int, capacity: int) -> tuple[list[tupl
     Parameters
     ----------
     head
-        At least as much as the longest preamble for a ring of `slots` slots.
+        At least as many bytes as the longest preamble in a ring of `slots` slots.
     slots, capacity
-        How many slots there are, and their size in bytes.
+        Number of slots in the ring, and bytes of each.
 
     Returns
     -------
     tuple
-        Parts as (slot, low 32 bits of the epoch), the message's size, and the offset at which it begins.
+        Parts as (slot, low 32 bits of the epoch), the bytes of the message, and the offset at which it begins.
 
     Raises
     ------
     CorruptionError
-        If it cannot be one.
+        If the bytes are no preamble of a chain in this ring.
     """
     (count, _) = COUNT.unpack_from(head, 0)
     begin = preamble_bytes(count)

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
-    from rerun_mp.encoding.components import BlobTemplate
+    from rerun_mp.encoding.encoder import BlobTemplate
     from rerun_mp.encoding.tables import TableShape
     from rerun_mp.producer.repeated_blobs import KnownMessage
     from rerun_mp.shm.doorbell import Ringer

@@ -21,7 +21,7 @@ from rerun_mp.shm.writer import ForkedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rerun_mp.encoding.components import BlobTemplate
+    from rerun_mp.encoding.encoder import BlobTemplate
     from rerun_mp.producer.producer import Producer
 
 __all__ = ["BlobAppend", "KnownMessage"]

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from rerun_mp.encoding.components import BlobTemplate
+    from rerun_mp.encoding.encoder import BlobTemplate
     from rerun_mp.producer.open_table import OpenTable, TableRow
     from rerun_mp.producer.repeated_blobs import BlobAppend
     from rerun_mp.session.config import SessionConfig

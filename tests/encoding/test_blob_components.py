@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 import rerun_mp as rr
 from rerun_mp.encoding import blob_components as blobs
-from rerun_mp.encoding import components
+from rerun_mp.encoding import encoder as encoder_module
 from rerun_mp.encoding.blob_components import is_blob
-from rerun_mp.encoding.components import Encoder
+from rerun_mp.encoding.encoder import Encoder
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.encoding.timepoints import TimeKind
 
@@ -78,14 +78,14 @@ def test_a_blob_beside_other_archetypes_is_rerun_s_too() -> None:
 
 def test_what_is_remembered_is_bounded_and_holds_no_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blobs, "MAX_FORMATS", 4)
-    monkeypatch.setattr(components, "MAX_BLOBS", 4)
+    monkeypatch.setattr(encoder_module, "MAX_BLOB_TEMPLATES", 4)
     encoder = Encoder(KEY)
     for width in range(100, 120):
         encoder.blob(rr.Image(np.zeros((100, width, 3), np.uint8)), (), (), is_static=True)
-    assert 0 < len(encoder._blobs) <= 4
+    assert 0 < len(encoder._blob_templates) <= 4
     assert 0 < len(blobs._formats) <= 4
     assert all(sum(array.nbytes for array in known.arrays) < 1000 for known in blobs._formats.values())
-    assert all(len(known.between) + len(known.after) < 4096 for known in encoder._blobs.values())
+    assert all(len(known.between) + len(known.after) < 4096 for known in encoder._blob_templates.values())
 
 
 def test_large_arrays_of_any_kind_are_not_joined() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rerun import ComponentDescriptor
 
 from rerun_mp.encoding import messages as layout
-from rerun_mp.encoding.components import Encoder
+from rerun_mp.encoding.encoder import Encoder
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.encoding.timepoints import TimeKind
 

@@ -19,7 +19,7 @@ import rerun as theirs
 from rerun.archetypes import Scalars as TheirScalars
 
 import rerun_mp as rr
-from rerun_mp.encoding.components import Encoder
+from rerun_mp.encoding.encoder import Encoder
 from rerun_mp.fast import FastArchetype
 from tests.conftest import RunPython
 from tests.fast.outcomes import components

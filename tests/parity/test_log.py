@@ -12,7 +12,7 @@ import pytest
 import rerun as rr
 from rerun.chunk import RrdReader
 
-from rerun_mp.encoding.components import EncodedRows, Encoder
+from rerun_mp.encoding.encoder import EncodedRows, Encoder
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.encoding.timepoints import TimeKind, duration_nanos, sequence_number, timestamp_nanos
 

@@ -1,4 +1,4 @@
-"""Encoding: forms are reused, bad columns are refused by name, and memory stays bounded. Values: see tests/parity."""
+"""Encoding: schemas are reused, bad columns are refused by name, and memory stays bounded. Values: see tests/parity."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 import rerun as rr
 
-from rerun_mp.encoding import components
-from rerun_mp.encoding.components import Encoder
+from rerun_mp.encoding import encoder as encoder_module
+from rerun_mp.encoding.encoder import Encoder
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.encoding.timepoints import TimeKind
 from rerun_mp.errors import InvalidArgumentError
@@ -64,8 +64,8 @@ def test_only_the_first_of_equal_components_is_kept_and_the_others_are_reported(
     assert encoded.duplicates == (descriptors[0],)
 
 
-def test_the_memory_of_forms_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(components, "MAX_FORMS", 8)
+def test_the_memory_of_schemas_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder_module, "MAX_SCHEMAS", 8)
     encoder = Encoder(KEY)
     array = pa.array([1])
     for i in range(50):
@@ -73,8 +73,8 @@ def test_the_memory_of_forms_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     for i in range(50):
         wide = pa.array([[1] * (i + 1)], pa.list_(pa.int64(), i + 1))
         encoder.row([rr.ComponentDescriptor("c")], [wide], (), (), is_static=True)
-    assert len(encoder._forms) <= 8
-    assert all(len(forms) <= 16 for forms in encoder._forms.values())
+    assert len(encoder._schemas) <= 8
+    assert all(len(known) <= 16 for known in encoder._schemas.values())
 
 
 @pytest.mark.parametrize("bad", [[1, 2], pa.chunked_array([[1]]), "text"])
