@@ -1,32 +1,36 @@
-# Every target makes its own environment from nothing and uses it again until pyproject.toml changes.
-# PYTHON=... chooses the interpreter; otherwise it is the newest one that really runs (a shim may only print an error).
+# The first target that runs makes the environment from nothing. It stays until pyproject.toml or constraints.txt change.
+# PYTHON=... chooses the interpreter. The default is the newest one that really runs (a shim may only print an error).
+# constraints.txt locks the version of every package; `make lock` renews it.
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
+LOCK := constraints.txt
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 ARTIFACTS := artifacts
 SUITABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for candidate in python3.14 python3.13 python3.12 python3.11 python3; do \
 	if $$candidate --version >/dev/null 2>&1 && $$candidate -c '$(SUITABLE)' >/dev/null 2>&1; then \
 	echo $$candidate; break; fi; done)
 
-.PHONY: help demo test check check-protocol format soak bench screenshots clean
+.PHONY: help demo test check check-protocol format soak bench screenshots lock clean
 
 help:
 	@echo "make demo    run examples/pool.py and show its recording"
 	@echo "make test    run every test but the long ones"
 	@echo "make check   formatting, lint and types"
 	@echo "make check-protocol  every model of the protocol, in 90 s (needs spin and gcc)"
-	@echo "make format  put the formatting right"
+	@echo "make format  correct the formatting"
 	@echo "make soak    ten minutes of random faults, then the long tests; SOAK_SECONDS=... for longer or shorter"
-	@echo "make screenshots  make the documentation's pictures anew, with the real viewer"
+	@echo "make screenshots  make the documentation's pictures again, with the real viewer"
+	@echo "make lock    renew constraints.txt, the versions of all tools (needs $(OLDEST_PYTHON))"
 	@echo "make bench   measure, beside rerun-sdk and other transports; ARGS=--quick shows in 3 minutes that it runs"
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml $(LOCK)
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv and ensurepip is needed; say where: make PYTHON=..."; exit 1; }
 	@test -x $(BIN)/python && $(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,dev,examples]'
+	$(BIN)/python $(PIP_INSTALL) --constraint $(LOCK) --editable '.[test,dev,examples]'
 	@touch $(STAMP)
 
 demo: $(STAMP)
@@ -62,11 +66,22 @@ screenshots: $(STAMP)
 	RUST_LOG=error $(BIN)/python examples/screenshots.py
 
 $(BENCH_STAMP): $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(BIN)/python $(PIP_INSTALL) --constraint $(LOCK) --editable '.[bench]'
 	@touch $(BENCH_STAMP)
 
 bench: $(BENCH_STAMP)
 	$(BIN)/python -m benchmarks $(ARGS)
 
+# The oldest supported Python finds releases that all supported Pythons can install.
+OLDEST_PYTHON ?= python3.11
+LOCK_VENV := $(VENV)-lock
+
+lock:
+	$(OLDEST_PYTHON) -m venv --clear $(LOCK_VENV)
+	$(LOCK_VENV)/bin/python $(PIP_INSTALL) --editable '.[test,dev,examples,bench]'
+	{ sed -n '/^#/p' $(LOCK); $(LOCK_VENV)/bin/python -m pip freeze --exclude-editable; } > $(LOCK).new
+	mv $(LOCK).new $(LOCK)
+	rm -rf $(LOCK_VENV)
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis $(ARTIFACTS)
+	rm -rf $(VENV) $(LOCK_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis $(ARTIFACTS)

@@ -1,15 +1,15 @@
 """A pool of processes works through real images and logs all the way; one worker is killed in the middle.
 
-The images come with scikit-image: some are searched for edges, some are counted into histograms, and a small model
-learns to tell faces from other things. Every worker logs what it does with plain Rerun calls. When the first worker is
-halfway through its first task, the parent kills it with SIGKILL. Its task goes to another worker; its rows stay.
+The images come with scikit-image. Some tasks search an image for edges, some count its brightness, and some train a
+small model to tell faces from other things. Every worker logs its work with plain Rerun calls. When the first worker
+is halfway through its first task, the parent kills it with SIGKILL. Another worker takes the task; the rows stay.
 
-At the end the recording is read back, and a table compares what each worker logged with what the recording holds::
+At the end the parent reads the recording back, and prints the rows that each worker logged beside those that arrived::
 
     python examples/pool.py --workers 4 --start-method fork --out pool.rrd --show auto
 
-The pool is not a `multiprocessing.Pool`, because that one waits for ever for the task of a worker that was killed. Here
-each worker has a pipe of its own, and its death is an event like any other.
+A `multiprocessing.Pool` waits for ever for the task of a killed worker. So this example has a pool of its own, in which
+each worker has its own pipe, and a worker's death is an event like any other.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ import multiprocessing
 import os
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -49,6 +52,8 @@ CANNY_SIGMAS = (1.0, 2.0, 3.0)
 FOLDS = 5
 TRAINING_STEPS = 500
 LEARNING_RATE = 0.5
+VIEWER_START_SECS = 30.0
+PICTURE_SECS = 45.0
 PARENT = 0  # the parent's place in the counts; workers count from 1
 
 
@@ -61,9 +66,9 @@ class Task(NamedTuple):
 
 @dataclass(frozen=True)
 class Counts:
-    """Calls of `log` per process, in memory that all of them share, so that a killed worker's are known exactly.
+    """Calls of `log` per process, in shared memory, so that the parent knows the exact counts of a killed worker.
 
-    A process adds to `begun` before the call and to `returned` after it: a row between the two may or may not be there.
+    A process adds to `begun` before the call and to `returned` after it. A kill in between may keep the row or lose it.
     """
 
     begun: ctypes.Array[ctypes.c_uint64]
@@ -102,7 +107,7 @@ def tasks() -> Iterator[Task]:
 
 
 def edges(log: Log, image: str) -> Iterator[str]:
-    """Search an image for edges, on coarser and coarser scales."""
+    """Search an image for edges, at three scales."""
     pixels = getattr(skimage.data, image)()
     log(f"edges/{image}/original", rr.Image(pixels))
     grey = rgb2gray(pixels) if pixels.ndim == 3 else pixels / 255.0
@@ -155,7 +160,7 @@ WORK = {"edges": edges, "histogram": histogram, "training": training}
 
 
 def work(index: int, pipe: Connection, counts: Counts) -> None:
-    """Do tasks until there are no more, or the parent is gone. This is all that a worker process runs."""
+    """Do tasks until there are no more, or the parent is gone. A worker process runs nothing else."""
     log = Log(index, counts)
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -185,7 +190,7 @@ class Worker:
 
 @dataclass
 class Pool:
-    """Workers, and the tasks that nobody has yet."""
+    """The workers, and the tasks that no worker has yet."""
 
     todo: deque[Task]
     victim: int
@@ -210,7 +215,7 @@ class Pool:
                     alive.remove(worker)
 
     def hand_out(self, alive: list[Worker]) -> None:
-        """Give each idle worker a task. If all is done, tell all of them so."""
+        """Give each idle worker a task. When all tasks are done, tell every worker."""
         for worker in alive:
             if worker.task is None and self.todo:
                 worker.task = self.todo.popleft()
@@ -220,7 +225,7 @@ class Pool:
                 send(worker.pipe, None)
 
     def listen(self, worker: Worker) -> bool:
-        """Read one message of a worker, and kill the victim halfway through a task. False if it has ended."""
+        """Read one message of a worker, and kill the victim halfway through a task. False: the worker has ended."""
         try:
             message = worker.pipe.recv()
         except (EOFError, ConnectionError):
@@ -242,7 +247,7 @@ class Pool:
 
 
 def send(pipe: Connection, task: Task | None) -> None:
-    """Send a task to a worker, which may be dead by now: then reading its pipe will say so."""
+    """Send a task to a worker. If it is dead, the next read of its pipe says so."""
     try:
         pipe.send(task)
     except ConnectionError:
@@ -267,7 +272,7 @@ def rows_in(recording: Path) -> Counter[str]:
 
 
 def print_table(pool: Pool, recording: Path) -> bool:
-    """Print what each process logged beside what the recording holds. Return whether nothing is missing."""
+    """Print the rows that each process logged and those in the recording. Return whether nothing is missing."""
     counts, found = pool.log.counts, rows_in(recording)
     endings = {PARENT: "reads this back"} | {w.index: ending(w.process.exitcode) for w in pool.workers}
     print(f"{'process':<12}{'rows logged':>12}{'in recording':>14}{'dropped':>9}  how it ended")
@@ -275,7 +280,7 @@ def print_table(pool: Pool, recording: Path) -> bool:
     for index, end in endings.items():
         logged, in_flight = counts.returned[index], counts.begun[index] - counts.returned[index]
         recorded = found[name_of(index)]
-        # Rows logged = rows delivered + rows dropped, and delivered is what the file holds.
+        # Rows logged = rows delivered + rows dropped, and the file holds every delivered row.
         print(f"{name_of(index):<12}{logged:>12}{recorded:>14}{max(0, logged - recorded):>9}  {end}", end="")
         print(f" (inside a call of log(): {in_flight})" if in_flight else "")
         complete &= logged <= recorded <= logged + in_flight
@@ -286,7 +291,7 @@ def print_table(pool: Pool, recording: Path) -> bool:
 
 
 def layout() -> rrb.Blueprint:
-    """Say what the viewer shows first."""
+    """Return the views that the viewer opens with."""
     return rrb.Blueprint(
         rrb.Grid(
             rrb.TimeSeriesView(origin="training", name="Training"),
@@ -300,22 +305,32 @@ def layout() -> rrb.Blueprint:
 
 @dataclass
 class Viewer:
-    """An open viewer. One without a window is ours to end, and answers through `client`."""
+    """An open viewer. One without a window is a process of ours, which we end."""
 
     url: str
-    client: ViewerClient | None = None
+    process: subprocess.Popen[bytes] | None = None
 
     def end(self, screenshot: Path) -> None:
-        """Save what a viewer without a window shows once it has all that was logged, and end it."""
-        if self.client is not None:
-            self.client.set_time("log_time", play_state="following")
-            screenshot.write_bytes(self.client.take_screenshot())
-            self.client.quit()
+        """Save a picture of a viewer without a window, and end it. A failure costs the picture and nothing else."""
+        if self.process is None:
+            return
+        # The calls below have no time limit of their own. They fail as soon as the viewer is gone.
+        limit = threading.Timer(PICTURE_SECS, self.process.kill)
+        limit.start()
+        try:
+            client = ViewerClient.connect(self.url)
+            client.set_time("log_time", play_state="following")
+            screenshot.write_bytes(client.take_screenshot())
             print(f"What the viewer shows: {screenshot.resolve()}")
+        except Exception as error:  # noqa: BLE001 (a slow or dead viewer fails in many ways)
+            print(f"No picture: {one_line(error)}. The viewer's messages: {log_of(screenshot)}")
+        limit.cancel()
+        self.process.kill()
+        self.process.wait()
 
 
-def open_viewer(how: str) -> Viewer | None:
-    """Open a viewer in a window, or one without; say what is missing where that does not work."""
+def open_viewer(how: str, out: Path) -> Viewer | None:
+    """Open a viewer, in a window where there is a display. Where that fails, print the reason and return None."""
     display = sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if how == "no":
         return None
@@ -323,33 +338,55 @@ def open_viewer(how: str) -> Viewer | None:
         if how == "window" or (how == "auto" and display):
             rr.spawn(connect=False)
             return Viewer("rerun+http://127.0.0.1:9876/proxy")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        program = Path(rerun_cli.__file__).with_name("rerun")
-        client = ViewerClient.spawn(headless=True, port=port, executable_path=str(program))
-        client.get_state()
-    except (OSError, RuntimeError) as error:
-        print(f"No viewer: {error}")
-        print("A Vulkan adapter is needed, if only in software (Debian: mesa-vulkan-drivers, libvulkan1).")
+        return start_headless_viewer(log_of(out))
+    except Exception as error:  # noqa: BLE001 (a viewer that cannot start fails in many ways)
+        print(f"No viewer, which needs a Vulkan adapter (Debian: mesa-vulkan-drivers, libvulkan1): {one_line(error)}")
         return None
-    return Viewer(client.url, client)
+
+
+def start_headless_viewer(log_path: Path) -> Viewer:
+    """Start a viewer without a window, and wait until it listens. Its messages go to `log_path`."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    program = Path(rerun_cli.__file__).with_name("rerun")
+    command = [str(program), "--headless", "--bind=127.0.0.1", f"--port={port}", "--expect-data-soon"]
+    with log_path.open("wb") as log_file:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log_file, stderr=log_file)
+    deadline = time.monotonic() + VIEWER_START_SECS
+    while process.poll() is None and time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return Viewer(f"rerun+http://127.0.0.1:{port}/proxy", process)
+        time.sleep(0.05)
+    process.kill()
+    raise RuntimeError(f"it ended with {process.wait()} before it listened; its messages: {log_path}")
+
+
+def log_of(out: Path) -> Path:
+    """Return the file that a viewer without a window writes its messages to."""
+    return out.with_suffix(".viewer.log").resolve()
+
+
+def one_line(error: Exception) -> str:
+    """Return the first line of an exception's text."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the example. Returns 0 if the recording holds every row that was logged."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--workers", type=int, default=4, help="how many, at least 2; the first is killed (default 4)")
+    parser.add_argument("--workers", type=int, default=4, help="at least 2; the first is killed (default 4)")
     parser.add_argument("--start-method", choices=multiprocessing.get_all_start_methods(), help="default: Python's")
     parser.add_argument("--out", type=Path, help="the .rrd to write (default: in the temporary directory)")
     parser.add_argument("--show", choices=["auto", "window", "screenshot", "no"], default="no", help="a viewer")
     options = parser.parse_args(arguments)
     if options.workers < 2:
-        parser.error("one worker is killed, so there must be at least 2")
+        parser.error("the example kills one worker, so give at least 2")
     out: Path = options.out or Path(tempfile.gettempdir()) / "rerun_mp_pool.rrd"
 
     rr.init("rerun_mp_pool")
-    viewer = open_viewer(options.show)
+    viewer = open_viewer(options.show, out)
     if viewer is None:
         rr.save(out, default_blueprint=layout())
     else:

@@ -1,4 +1,4 @@
-"""The wheel: what is in it, how large it is, what it pulls in; and what the base loads."""
+"""The wheel holds the package and nothing else; the package requires what it imports; the lock names every tool."""
 
 from __future__ import annotations
 
@@ -9,40 +9,47 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from pathlib import Path
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, requires
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.harness.programs import ROOT
 
-MAX_BYTES = 300_000
 PACKAGES = {"numpy": "numpy", "pyarrow": "pyarrow", "posix_ipc": "posix_ipc", "psutil": "psutil", "rerun-sdk": "rerun"}
-"""What a requirement of the base is called when it is imported."""
+"""A requirement of the base package -> the name that imports it."""
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """Build a wheel where an older build has left its build/ directory."""
     source = tmp_path_factory.mktemp("source")
     shutil.copytree(ROOT / "rerun_mp", source / "rerun_mp", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "LICENSE"):
         shutil.copy(ROOT / name, source / name)
+    stale = source / "build" / "lib" / "rerun_mp" / "stale.py"
+    stale.parent.mkdir(parents=True)
+    stale.touch()
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(source)]
     built = subprocess.run([*command, str(source)], capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
     (path,) = source.glob("*.whl")
-    return path
+    return zipfile.ZipFile(path)
 
 
-def test_it_is_small_and_whole(wheel: Path) -> None:
-    assert wheel.stat().st_size < MAX_BYTES
-    names = set(zipfile.ZipFile(wheel).namelist())
-    expected = {
-        path.relative_to(ROOT).as_posix() for path in (ROOT / "rerun_mp").rglob("*.py*") if path.suffix != ".pyc"
-    }
-    assert expected - names == set()
-    assert "rerun_mp/py.typed" in names
+def test_the_wheel_holds_the_package_and_nothing_stale(wheel: zipfile.ZipFile) -> None:
+    names = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    sources = {path for path in (ROOT / "rerun_mp").rglob("*.py*") if path.suffix != ".pyc"}
+    assert names == {path.relative_to(ROOT).as_posix() for path in sources} | {"rerun_mp/py.typed"}
     assert "rerun_mp/cli/startup/sitecustomize.py" in names
-    assert not [name for name in names if name.startswith(("tests/", "examples/", "docs/", "benchmarks/"))]
+
+
+def test_the_wheel_has_the_license_and_the_command(wheel: zipfile.ZipFile) -> None:
+    metadata = {name.partition(".dist-info/")[2]: name for name in wheel.namelist() if ".dist-info/" in name}
+    assert set(metadata) == {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
+    assert "rerun-mp = rerun_mp.cli:main" in wheel.read(metadata["entry_points.txt"]).decode()
 
 
 def test_the_base_requires_what_it_imports_and_nothing_else() -> None:
@@ -59,5 +66,35 @@ def test_the_base_requires_what_it_imports_and_nothing_else() -> None:
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 imported.add(node.module.partition(".")[0])
     foreign = imported - set(sys.stdlib_module_names) - {"rerun_mp"}
-    # Of rerun-sdk, or of what it is built on, and what only type checkers read.
+    # Parts of rerun-sdk, what it is built on, and what only type checkers read.
     assert foreign - {"attrs", "rerun_bindings", "rerun_cli", "typing_extensions"} == set(PACKAGES.values())
+
+
+def required_by(requirements: list[str], extras: set[str]) -> Iterator[Requirement]:
+    """Yield the requirements that apply to this interpreter with these extras."""
+    for text in requirements:
+        requirement = Requirement(text)
+        marker = requirement.marker
+        if marker is None or any(marker.evaluate({"extra": extra}) for extra in extras or {""}):
+            yield requirement
+
+
+def test_the_lock_pins_every_package_that_make_installs() -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = [re.fullmatch(r"([A-Za-z0-9._-]+)==\S+", line) for line in lines if not line.startswith("#")]
+    assert all(pinned), "each line is name==version"
+    locked = {canonicalize_name(match[1]) for match in pinned if match}
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
+    todo = [(one.name, one.extras) for one in required_by(wanted, set())]
+    seen = {("rerun-mp", frozenset[str]())}
+    while todo:
+        name, extras = canonicalize_name(todo[-1][0]), frozenset(todo.pop()[1])
+        if (name, extras) not in seen and name != "rerun-mp":
+            seen.add((name, extras))
+            assert name in locked, f"{name} is not in constraints.txt; run `make lock`"
+            try:
+                todo += [(one.name, one.extras) for one in required_by(requires(name) or [], set(extras))]
+            except PackageNotFoundError:
+                continue  # an extra that is not installed here, such as `bench`

@@ -1,4 +1,4 @@
-"""The commands of `rerun-mp`, and what they return."""
+"""The subcommands of `rerun-mp`: their arguments and exit statuses."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from rerun_mp.monitoring import overview
 __all__ = ["app"]
 
 LOOK_SECS = 0.3
-"""Between the two looks from which `status` has its rates."""
+"""Seconds between the two looks that `status` computes rates from."""
 
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
     add_completion=False,
-    help="Rerun for process trees: run programs, look at their sessions, recover what was killed.",
-    epilog="Exit status: 0 all is well, 1 something is not, which is said, 2 a wrong call.",
+    help="Rerun for process trees: run programs, watch their sessions, recover killed ones.",
+    epilog="Exit status: 0 all is well, 1 a problem, which is printed, 2 a wrong call.",
 )
 Sessions = Annotated[list[str] | None, typer.Argument(metavar="[SESSION]...", help="By default all; see `status`.")]
 
@@ -51,7 +51,7 @@ def status(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Say who logs how much, how full the ring is, what was dropped, and how the sinks are."""
+    """Show each process's rows, how full the ring is, what was dropped, and the state of the sinks."""
     views, problems = _look(sessions)
     rates = tables.Rates()
     rates.note(views)
@@ -72,19 +72,19 @@ def top(
     sessions: Sessions = None,
     *,
     every: Annotated[float, typer.Option(help="Seconds between two looks.", min=0.05)] = 1.0,
-    times: Annotated[int | None, typer.Option(help="Look so often, then end.", min=1)] = None,
+    times: Annotated[int | None, typer.Option(help="End after so many looks.", min=1)] = None,
 ) -> None:
-    """Show what `status` says, live."""
+    """Show the tables of `status`, live."""
     rates = tables.Rates()
-    looked = 0
+    looks = 0
     try:
         with Live(console=Console(), auto_refresh=False, screen=sys.stdout.isatty()) as live:
             while True:
                 views, problems = _look(sessions)
                 rates.note(views)
                 live.update(tables.overview(views, rates, problems), refresh=True)
-                looked += 1
-                if looked == times:
+                looks += 1
+                if looks == times:
                     return
                 time.sleep(every)
     except KeyboardInterrupt:
@@ -93,16 +93,16 @@ def top(
 
 @app.command(
     epilog="[bold]Examples[/]\n\n  rerun-mp recover --list\n\n  rerun-mp recover --into ~/rescued\n\n"
-    "Exit status: 0 if nothing is left to recover, 1 if something could not be recovered, which is said."
+    "Exit status: 0 if nothing is left to recover, 1 if something could not be recovered, with the reason."
 )
 def recover(
     sessions: Sessions = None,
     *,
-    only_list: Annotated[bool, typer.Option("--list", help="Only say what lies about.")] = False,
-    into: Annotated[Path | None, typer.Option(help="Directory for rows that have no file.")] = None,
+    only_list: Annotated[bool, typer.Option("--list", help="Only print the leftover sessions.")] = False,
+    into: Annotated[Path | None, typer.Option(help="Directory for rows without a file.")] = None,
     quiet: Annotated[bool, typer.Option(help="Print problems only.")] = False,
 ) -> None:
-    """Bring what killed programs left into their files, each row once, and remove the rest."""
+    """Bring the rows of killed programs into their files, each row once, and remove the rest."""
     from rerun_mp.cli.recover import recover
 
     directory = None if into is None else str(into)
@@ -110,6 +110,7 @@ def recover(
 
 
 def _look(sessions: list[str] | None) -> tuple[list[overview.SessionView], list[str]]:
+    """Return the views of the named sessions, or all views and the problems of reading them."""
     views, problems = overview.look()
     if not sessions:
         return views, problems
@@ -121,7 +122,7 @@ def _look(sessions: list[str] | None) -> tuple[list[overview.SessionView], list[
 
 @app.command(epilog="[bold]Example[/]\n\n  rerun-mp doctor\n\nExit status: 1 if there is a problem.")
 def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False) -> None:
-    """Look at what rerun_mp needs of this machine, and say for each problem what to do."""
+    """Check what rerun_mp needs of this machine, and say for each problem what to do."""
     from rerun_mp.cli.doctor import examine
 
     checks = list(examine())
@@ -136,17 +137,17 @@ def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print a JSON
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     epilog="[bold]Examples[/]\n\n  rerun-mp run --save run.rrd -- python train.py --epochs 3\n\n"
     "  rerun-mp run --viewer -- torchrun --nproc-per-node 2 train.py\n\n"
-    "Exit status: the program's; 126 if it cannot be started, 127 if there is none.",
+    "Exit status: the program's; 126 if it cannot be started, 127 if it does not exist.",
 )
 def run(
     command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="The program and its arguments.")],
     *,
     save: Annotated[Path | None, typer.Option(help="Save to this .rrd file.")] = None,
-    viewer: Annotated[bool, typer.Option("--viewer", help="Show in a viewer, a new one if none is there.")] = False,
+    viewer: Annotated[bool, typer.Option("--viewer", help="Show in a viewer; start one if none listens.")] = False,
     serve: Annotated[bool, typer.Option("--serve", help="Serve the web viewer on the loopback interface.")] = False,
     headless: Annotated[bool, typer.Option("--headless", help="With --viewer: without a window.")] = False,
 ) -> None:
-    """Run any program, and capture what it and all that it starts log, by rerun_mp or by rerun."""
+    """Run any program, and capture all that it and its child processes log with rerun_mp or rerun."""
     from rerun_mp.cli.run import Destination, run
 
     destination = Destination(None if save is None else str(save), viewer, serve, headless)
@@ -164,11 +165,11 @@ def run(
 def stop(
     sessions: Sessions = None,
     *,
-    kill: Annotated[bool, typer.Option("--kill", help="SIGKILL what is still there 3 s after SIGTERM.")] = False,
+    kill: Annotated[bool, typer.Option("--kill", help="SIGKILL processes that live 3 s after SIGTERM.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds to wait.", min=0)] = 60.0,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """End the processes of sessions, and wait until what they have logged is in their files."""
+    """End the processes of sessions, and wait until their rows are in their files."""
     from rerun_mp.cli.stop import stop
 
     views, _ = _look(sessions)
@@ -178,7 +179,7 @@ def stop(
     pids = [pid for view in views for pid in view.participants]
     if not yes:
         typer.confirm(f"end {len(pids)} processes ({', '.join(map(str, pids))})?", abort=True)
-    remain = [(view, rest) for view in views if (rest := stop(view, timeout=timeout, kill=kill))]
-    for view, rest in remain:
-        sys.stderr.write(f"rerun-mp: {view.name}: processes {', '.join(map(str, rest))} are still there; try --kill\n")
-    raise typer.Exit(1 if remain else 0)
+    unstopped = [(view, alive) for view in views if (alive := stop(view, timeout=timeout, kill=kill))]
+    for view, alive in unstopped:
+        sys.stderr.write(f"rerun-mp: {view.name}: processes {', '.join(map(str, alive))} are still there; try --kill\n")
+    raise typer.Exit(1 if unstopped else 0)

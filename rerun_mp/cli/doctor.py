@@ -1,4 +1,4 @@
-"""What `rerun-mp doctor` looks at: each check says what it found, and for each problem what to do."""
+"""`rerun-mp doctor`: check the machine and the installation. Each check says what it found and what to do."""
 
 from __future__ import annotations
 
@@ -24,24 +24,25 @@ if TYPE_CHECKING:
 __all__ = ["Check", "examine"]
 
 NEEDED_FILES = 64
-"""Descriptors that a process may need beside its own: two, while it claims slots, the collector three a recording."""
+"""File descriptors for rerun_mp: two while a process claims slots; in the collector, three for each recording."""
 MIN_KERNEL = (3, 15)
-"""The first with locks of open file descriptions."""
+"""The first Linux with locks of open file descriptions (F_OFD_SETLK)."""
 POPULATE_KERNEL = (5, 14)
+"""The first Linux with MADV_POPULATE_WRITE."""
 
 
 class Check(NamedTuple):
-    """One thing that was looked at."""
+    """The result of one check."""
 
     name: str
     verdict: Literal["ok", "warning", "problem"]
     found: str
     advice: str = ""
-    """What to do; nothing where all is well."""
+    """What to do; empty if all is well."""
 
 
 def examine() -> Iterator[Check]:
-    """Look at the machine, at what is installed, and at what killed programs have left."""
+    """Yield checks of the machine, of the installation, and of sessions that killed programs have left."""
     yield _kernel()
     yield _python()
     yield _rerun()
@@ -59,22 +60,22 @@ def _kernel() -> Check:
     name, release = platform.system(), platform.release()
     found = f"{name} {release}"
     if name != "Linux":
-        return Check("kernel", "problem", found, "rerun_mp runs on Linux only, yet")
+        return Check("kernel", "problem", found, "rerun_mp runs on Linux only")
     numbers = tuple(int(part) for part in release.split("-", maxsplit=1)[0].split(".")[:2] if part.isdecimal())
     if numbers < MIN_KERNEL:
         return Check("kernel", "problem", found, "it has no F_OFD_SETLK; Linux 3.15 is needed")
     if platform.machine() not in ("x86_64", "AMD64"):
-        advice = "what is promised holds on x86-64 only, yet: other machines need a fence between payload and commit"
+        advice = "the guarantees hold on x86-64 only: other machines need a fence between payload and commit"
         return Check("kernel", "warning", f"{found} on {platform.machine()}", advice)
     if numbers < POPULATE_KERNEL:
-        return Check("kernel", "warning", found, "Linux 5.14 maps slots ahead: first large rows are slower here")
+        return Check("kernel", "warning", found, "the first large rows are slow: Linux before 5.14 maps no slots ahead")
     return Check("kernel", "ok", found)
 
 
 def _python() -> Check:
     found = f"{platform.python_implementation()} {platform.python_version()}"
     if platform.python_implementation() != "CPython" or not getattr(sys, "_is_gil_enabled", lambda: True)():
-        return Check("Python", "warning", found, "without CPython's global lock rows take the slower way of frames")
+        return Check("Python", "warning", found, "without CPython's global lock, rows take the slower way of frames")
     return Check("Python", "ok", found)
 
 
@@ -91,7 +92,7 @@ def _rerun() -> Check:
 
 
 def _settings() -> Iterator[Check]:
-    """Yield each setting that is in force and where it comes from: an argument of `init` would win over these."""
+    """Yield the value and the source of each setting. An argument of `init` would override them."""
     try:
         settings = Settings()
     except InvalidArgumentError as error:
@@ -117,7 +118,7 @@ def _shared_memory() -> Check:
     found = f"{segment.DIRECTORY} has {free / 1e6:,.0f} of {total / 1e6:,.0f} MB free; a ring takes {need / 1e6:,.0f}"
     if free // 2 < need:
         advice = (
-            f"rings here have {free / 2e6:,.0f} MB, half of what is free. In a container: docker run "
+            f"rings have {free / 2e6:,.0f} MB here, half of the free space. In a container: docker run "
             f"--shm-size={max(1, 2 * need >> 20)}m, or --ipc=host; or set a smaller RERUN_MP_RING_BYTES"
         )
         return Check("shared memory", "warning" if free > 8 << 20 else "problem", found, advice)
@@ -137,25 +138,25 @@ def _places() -> Iterator[Check]:
         elif not os.access(parent, os.W_OK):
             yield Check(name, "problem", found, f"{parent} cannot be written by this user")
         elif free < 64 << 20:
-            yield Check(name, "warning", found, "make room: what no file has waits there")
+            yield Check(name, "warning", found, "make room: rows that are in no file yet wait there")
         else:
             yield Check(name, "ok", found)
 
 
 def _limits() -> Iterator[Check]:
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    few = files != resource.RLIM_INFINITY and files < 2 * NEEDED_FILES
-    yield Check("open files", "warning" if few else "ok", str(files), "raise it: ulimit -n 1024" if few else "")
+    is_low = files != resource.RLIM_INFINITY and files < 2 * NEEDED_FILES
+    yield Check("open files", "warning" if is_low else "ok", str(files), "raise it: ulimit -n 1024" if is_low else "")
     size, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     if size != resource.RLIM_INFINITY:
-        yield Check("file size", "warning", f"{size:,} bytes", "it bounds ring and recordings: ulimit -f unlimited")
+        yield Check("file size", "warning", f"{size:,} bytes", "it limits ring and recordings: ulimit -f unlimited")
 
 
 def _vulkan() -> Check:
     places = ("/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d")
     drivers = [name for place in places if os.path.isdir(place) for name in sorted(os.listdir(place))]
     if not drivers and not os.environ.get("VK_ICD_FILENAMES") and not os.environ.get("VK_DRIVER_FILES"):
-        advice = "a viewer needs one, also without a window (Debian: apt install mesa-vulkan-drivers); files do not"
+        advice = "viewers need a driver, with and without a window (Debian: apt install mesa-vulkan-drivers)"
         return Check("Vulkan", "warning", "no driver found", advice)
     return Check("Vulkan", "ok", ", ".join(drivers) or "named by the environment")
 
@@ -164,7 +165,7 @@ def _display() -> Check:
     for variable in ("WAYLAND_DISPLAY", "DISPLAY"):
         if os.environ.get(variable):
             return Check("display", "ok", f"{variable}={os.environ[variable]}")
-    advice = "no window can open here: rr.spawn(headless=True), rr.serve_grpc(), or rr.save() and look at it elsewhere"
+    advice = "no window can open: use rr.spawn(headless=True), rr.serve_grpc(), or rr.save() and a viewer elsewhere"
     return Check("display", "warning", "none", advice)
 
 
@@ -181,7 +182,7 @@ def _left_sessions() -> Check:
     except OSError as error:
         return Check("killed programs", "problem", str(error), f"look at {segment.DIRECTORY}")
     if problems:
-        return Check("killed programs", "problem", "; ".join(problems), "remove these files if nobody uses them")
+        return Check("killed programs", "problem", "; ".join(problems), "remove these files if no program uses them")
     if left:
         names = ", ".join(one.name for one in left)
         return Check("killed programs", "warning", f"left {names}", "rerun-mp recover brings their rows into files")

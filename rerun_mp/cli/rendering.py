@@ -1,4 +1,4 @@
-"""Sessions as text on a terminal."""
+"""The tables that `rerun-mp` prints."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Rates", "checks", "duration", "overview"]
 
 MAX_ENDED = 5
-"""Of processes that have ended so many are listed, the latest; the others are summed up."""
+"""Maximum number of ended processes in a table, the latest; one line sums up the others."""
 STATES = {
     "live": "green",
     "no collector": "bold red",
@@ -39,20 +39,20 @@ STATES = {
 }
 VERDICTS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "problem": ("✗", "bold red")}
 ADVICE = {
-    "no collector": "nobody empties the ring; a process that logs or waits starts another one",
-    "left": "everybody is gone; bring its rows into their files: rerun-mp recover",
+    "no collector": "no collector drains the ring; the next process that logs or waits starts one",
+    "left": "all its processes are dead; bring its rows into their files: rerun-mp recover",
 }
 
 
 class Rates:
-    """Rows a second, between two looks at the same sessions."""
+    """Rows a second, computed from two looks at the same sessions."""
 
     def __init__(self) -> None:
         self._before: dict[tuple[str, int, int], tuple[int, int]] = {}
         self._now: dict[tuple[str, int, int], tuple[int, int]] = {}
 
     def note(self, views: Sequence[SessionView]) -> None:
-        """Take note of a look."""
+        """Remember the row counts of a look; the look before becomes the base of the rates."""
         self._before = self._now
         self._now = {
             (view.name, process.pid, process.started_ns): (view.taken_ns, process.logged)
@@ -61,7 +61,7 @@ class Rates:
         }
 
     def of(self, view: SessionView, process: Process) -> float | None:
-        """Return a process's rate; None if it has been seen once only."""
+        """Return the rate of a process; None if only one look has seen it."""
         key = (view.name, process.pid, process.started_ns)
         if key not in self._before or key not in self._now:
             return None
@@ -69,7 +69,7 @@ class Rates:
         return max(0, rows_now - rows_then) / max((now - then) / 1e9, 1e-3)
 
     def total(self, view: SessionView) -> float | None:
-        """Return the rate of all of a session's processes; None before the second look."""
+        """Return the summed rate of a session's processes; None before the second look."""
         rates = [rate for process in view.processes if (rate := self.of(view, process)) is not None]
         return sum(rates) if rates else None
 
@@ -83,13 +83,13 @@ def overview(views: Sequence[SessionView], rates: Rates, problems: Sequence[str]
             parts.append(_sinks(view.sinks))
         parts.append(Text())
     if not views:
-        parts.append(Text("no sessions: nobody logs by rerun_mp at this moment", style="dim"))
+        parts.append(Text("no sessions: no process is logging with rerun_mp", style="dim"))
     parts += [Text(f"! {problem}", style="red") for problem in problems]
     return Group(*parts)
 
 
 def checks(found: Sequence[Check]) -> RenderableType:
-    """Return what the doctor found."""
+    """Return the doctor's checks as a table."""
     table = Table(box=None, padding=(0, 1), show_header=False)
     for column in ("verdict", "name"):
         table.add_column(column, no_wrap=True)
@@ -103,7 +103,7 @@ def checks(found: Sequence[Check]) -> RenderableType:
 
 
 def duration(secs: float) -> str:
-    """Return a length of time in its largest unit."""
+    """Return a duration in its largest unit, such as "3 h"."""
     for length, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if secs >= 2 * length:
             return f"{secs / length:.0f} {unit}"

@@ -1,11 +1,11 @@
-"""`rerun-mp run`: a program and whatever it starts, all of it in one session, which this process founds.
+"""`rerun-mp run`: run a program and all its children in one session, which this process founds.
 
-The program finds the session in its environment; in its Python interpreters `startup/sitecustomize.py` has what says
-`import rerun` log into it, too. Every recording that is begun goes where the command line says, besides where the
-program sends it.
+The program finds the session in its environment. In its Python interpreters, `startup/sitecustomize.py` makes code that
+says `import rerun` log into the session, too. Every recording goes to the sinks of the command line, besides the sinks
+that the program sets.
 
-Signals: Ctrl-C reaches the program from the terminal, and is not ours; SIGTERM is passed on. Then this process waits,
-with progress, until all is written.
+Signals: the terminal sends Ctrl-C to the program itself, and this process ignores it; it passes SIGTERM and SIGHUP on.
+After the program's end this process waits, with progress, until all rows are written.
 """
 
 from __future__ import annotations
@@ -40,31 +40,34 @@ __all__ = ["Destination", "run"]
 
 STARTUP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "startup")
 CANNOT_RUN = 126
+"""Exit status for a program that cannot be started, as shells have it."""
 NOT_FOUND = 127
+"""Exit status for a program that does not exist, as shells have it."""
 SERVER_SECS = 30.0
+"""Maximum seconds until the web viewer's server listens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where the recordings go. Nowhere: what the program sets itself."""
+    """Sinks for every recording. The default has none: only the program's own sinks get its recordings."""
 
     save: str | None = None
-    """Path of an .rrd file; a second recording gets a name made from it."""
+    """Path of an .rrd file. Further recordings get names that are made from it."""
     viewer: bool = False
     serve: bool = False
     headless: bool = False
 
 
 def run(command: Sequence[str], destination: Destination) -> int:
-    """Run a program, wait until what it has logged is written, and return its exit code, as a shell gives it.
+    """Run a program, wait until its rows are written, and return its exit code as a shell does (128 + signal).
 
     Raises
     ------
     RerunMpError
-        If the session or a destination cannot be had. Nothing has been started then.
+        If the session or a sink cannot be created. The program has not been started.
     """
     if shutil.which(command[0]) is None:
-        sys.stderr.write(f"rerun-mp: there is no program {command[0]!r}\n")
+        sys.stderr.write(f"rerun-mp: there is no program {command[0]!r} on the PATH\n")
         return NOT_FOUND
     os.environ.pop("RERUN_MP_SESSION", None)
     os.environ.pop("RERUN_MP_SCOPE", None)
@@ -90,15 +93,15 @@ def run(command: Sequence[str], destination: Destination) -> int:
 
 def _run(command: Sequence[str]) -> int:
     environment = dict(os.environ, RERUN_MP_CAPTURE="1")
-    others = environment.get("PYTHONPATH")
-    environment["PYTHONPATH"] = STARTUP if not others else f"{STARTUP}{os.pathsep}{others}"
+    inherited = environment.get("PYTHONPATH")
+    environment["PYTHONPATH"] = f"{STARTUP}{os.pathsep}{inherited}" if inherited else STARTUP
     child: subprocess.Popen[bytes] | None = None
 
     def pass_on(number: int, _: FrameType | None) -> None:
         if child is not None:
             child.send_signal(number)
 
-    # The terminal sends it to the program as well, which decides what it means.
+    # The terminal sends SIGINT to the program as well. The program decides whether it ends.
     signal.signal(signal.SIGINT, lambda number, frame: None)  # noqa: ARG005 (a handler's signature)
     signal.signal(signal.SIGTERM, pass_on)
     signal.signal(signal.SIGHUP, pass_on)
@@ -113,7 +116,7 @@ def _run(command: Sequence[str]) -> int:
 
 
 def _leave(joined: Session) -> None:
-    """Wait until all is written, and say in a line what there was. Processes left behind by the program may log on."""
+    """Wait until all rows are written, and print a summary. Processes that outlive the program may go on logging."""
     path = joined.segment.path
     view = look_at(path)
     files = [sink.target for spec in joined.config().recordings for sink in spec.sinks if sink.kind == "file"]
@@ -122,9 +125,9 @@ def _leave(joined: Session) -> None:
         writers = sum(1 for process in view.processes if process.logged)
         where = f", in {', '.join(files)}" if files else ""
         sys.stderr.write(f"rerun-mp: {view.logged:,} rows from {writers} processes{where}\n")
-    rest = look_at(path)
-    if rest is not None and rest.participants:
-        pids = ", ".join(map(str, rest.participants))
+    remaining = look_at(path)
+    if remaining is not None and remaining.participants:
+        pids = ", ".join(map(str, remaining.participants))
         sys.stderr.write(f"rerun-mp: processes {pids} are still in the session; its files are complete when they end\n")
 
 
@@ -133,13 +136,13 @@ def _viewer(*, headless: bool) -> SinkSpec:
     if not viewer.is_there(port):
         arguments = ["--hide-welcome-screen"] + ["--headless"] * headless
         if not viewer.start(viewer.program(), arguments, port=port, detached=True):
-            sys.stderr.write(f"rerun-mp: the viewer does not listen on port {port} yet; what is logged waits for it\n")
+            sys.stderr.write(f"rerun-mp: the viewer does not listen on port {port} yet; rows wait for it\n")
     return GrpcSink(f"rerun+http://{viewer.LOOPBACK}:{port}/proxy").spec(None)
 
 
 @contextlib.contextmanager
 def _server() -> Iterator[SinkSpec]:
-    """Serve the web viewer, and what it shows, for as long as the block lasts."""
+    """Serve the web viewer and its data while the block runs."""
     port, web_port = _free_port(), _free_port()
     url = f"rerun+http://{viewer.LOOPBACK}:{port}/proxy"
     command = [viewer.program(), "--serve-web", f"--port={port}", f"--web-viewer-port={web_port}"]

@@ -1,4 +1,4 @@
-"""`rerun-mp stop`: end the processes of a session, and wait until what they have logged is in its files."""
+"""`rerun-mp stop`: end the processes of a session, and wait until their rows are in its files."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ if TYPE_CHECKING:
 __all__ = ["stop"]
 
 GRACE_SECS = 3.0
-"""After SIGTERM, before SIGKILL, if that is asked for."""
+"""Seconds between SIGTERM and SIGKILL."""
 
 
 def stop(view: SessionView, *, timeout: float, kill: bool) -> list[int]:
-    """End a session: SIGTERM to its processes, with `kill` SIGKILL to those that are still there after 3 s.
+    """Send SIGTERM to a session's processes, and wait until the session has ended, at most `timeout` seconds.
 
-    Returns the processes that are still in it after `timeout` seconds; none if it has ended.
+    With `kill`, processes that are still there after `GRACE_SECS` get SIGKILL. Returns the ids of the processes that
+    are in the session at the end; none if it has ended.
     """
     _send(view.participants, signal.SIGTERM)
     begin = time.monotonic()
     progress = Progress(f"stopping {view.name}")
-    patience = Patience("waiting until all is written; press Ctrl-C again to leave that to the collector")
+    patience = Patience("waiting until all rows are written; press Ctrl-C again to leave that to the collector")
     now: SessionView | None = view
     is_killed = False
 
     def is_over() -> bool:
         nonlocal now
-        # Under the other name it is being drained, and its files are completed.
+        # While a session ends, its segment has another name: the collector still drains it and completes the files.
         now = look_at(view.segment_path)
         if now is None or now.name != view.name:
             now = look_at(view.ending_path)

@@ -1,8 +1,8 @@
-"""Uncaught exceptions of processes and threads, as `TextLog`: why a worker died is where its data is.
+"""Uncaught exceptions of processes and threads, as `TextLog`: the cause of a worker's death lies beside its data.
 
-`capture_exceptions` replaces `sys.excepthook`, `threading.excepthook` and what runs a `multiprocessing.Process`; each
-then does what it did before, too. Forked children have it; spawned ones call it themselves, or by `pools.initialize`.
-What a pool hands back to its caller is not uncaught: decorate the task with `logs_exceptions`.
+`capture_exceptions` wraps `sys.excepthook`, `threading.excepthook` and `multiprocessing.Process.run`. Forked children
+inherit the wrappers; spawned ones call `capture_exceptions` or `pools.initialize` themselves. A pool catches the
+exceptions of its tasks, so decorate such a task with `logs_exceptions`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _entity_path: str | None = None
-"""Where they are logged; None before the first call."""
+"""The entity that gets the exceptions; None before the first call. Forked children inherit it."""
 
 
 def capture_exceptions(entity_path: str = "exceptions") -> None:
@@ -44,7 +44,7 @@ def capture_exceptions(entity_path: str = "exceptions") -> None:
 
 
 def logs_exceptions(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a function so that an exception that leaves it is logged, on `exceptions` or where they are captured.
+    """Decorate a function so that an exception that leaves it is logged, on the entity of `capture_exceptions`.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def _replace() -> None:
         in_thread(args)
 
     def in_worker(self: Any) -> None:
-        # What it raises, multiprocessing prints, and asks no hook.
+        # multiprocessing prints the exception itself, and calls no hook.
         try:
             run(self)
         except BaseException as error:

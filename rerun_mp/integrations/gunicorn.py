@@ -1,7 +1,7 @@
 """Gunicorn: hooks for its configuration file.
 
-Call `rerun_mp.init` and `save` in the file itself, which the master runs before it forks its workers; they log into
-that recording::
+Call `rerun_mp.init` and `save` in the file itself. The master runs it before it forks its workers, which log into that
+recording::
 
     # gunicorn.conf.py
     import rerun_mp as rr
@@ -22,6 +22,6 @@ __all__ = ["post_fork"]
 
 
 def post_fork(server: Any, worker: Any) -> None:  # noqa: ARG001 (gunicorn's signature)
-    """Have a worker say who it is, and log its uncaught exceptions; its rank is gunicorn's number for it."""
+    """Label a worker's rows with gunicorn's number for it as rank, and capture its uncaught exceptions."""
     identify(rank=int(worker.age))
     exceptions.capture_exceptions()

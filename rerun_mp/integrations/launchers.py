@@ -1,7 +1,7 @@
 """Launchers: `subprocess`, torchrun, mpirun, or a shell script in between.
 
-A child finds its session in the environment, and that is all it needs. Where a program starts children with an
-environment of its own making, `environment()` has what must be in it::
+A child finds its session in the environment and needs nothing else. If a program builds its children's environment
+itself, add `environment()` to it::
 
     subprocess.run(command, env={"PATH": "/usr/bin", **environment()})
 
@@ -20,12 +20,12 @@ __all__ = ["environment"]
 
 
 def environment() -> dict[str, str]:
-    """Return the environment variables by which a child of any kind joins this process's session.
+    """Return the environment variables that make a child join this process's session.
 
     Raises
     ------
     SessionError
-        If this process is in no session: call `rerun_mp.init` before.
+        If this process is in no session; call `rerun_mp.init` first.
 
     Examples
     --------
@@ -34,7 +34,7 @@ def environment() -> dict[str, str]:
     """
     joined = current.session()
     if joined is None:
-        raise SessionError("this process is in no session that a child could join; call rerun_mp.init() before")
+        raise SessionError("this process is in no session that a child could join; call rerun_mp.init() first")
     found = {ENVIRONMENT_VARIABLE: joined.key.hex()}
     scope = os.environ.get(ancestry.ENVIRONMENT_VARIABLE)
     return found if scope is None else {**found, ancestry.ENVIRONMENT_VARIABLE: scope}

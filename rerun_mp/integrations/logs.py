@@ -1,7 +1,7 @@
 """The standard library's logging, from all processes, as `TextLog`.
 
-Once set up, forked children have it, too; spawned ones call `capture_logging` themselves, as they set up their logging.
-Unlike rerun's handler, which it otherwise behaves as, it says which process a line is of.
+Forked children inherit the handler; spawned ones call `capture_logging` themselves, as they set up their logging.
+It behaves as rerun's handler, and also writes the name of the process into lines that do not come from the main one.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ LEVELS = {
 
 
 class Handler(logging.Handler):
-    """Logs each line as text on `<entity path>/<logger's name>`, the dots of the name as slashes.
+    """Logs each line as text on `<entity path>/<logger's name>`, with slashes for the dots of the name.
 
     Parameters
     ----------
     entity_path
-        What goes before the logger's name.
+        The part before the logger's name.
     level
-        Of the least important lines.
+        The lowest level that is logged.
     recording
-        By default the active one at the time of the line.
+        By default the active one when a line is logged.
 
     Examples
     --------
@@ -62,19 +62,19 @@ class Handler(logging.Handler):
             path = "/".join([self._entity_path, *record.name.split(".")])
             level = LEVELS.get(record.levelno, record.levelname)
             rows.log(path, TextLog(text, level=level), recording=self._recording)
-        except Exception:  # noqa: BLE001 (logging must not end the program, and says so in its own way)
+        except Exception:  # noqa: BLE001 (logging must not end the program; handleError reports the failure)
             self.handleError(record)
 
 
 def capture_logging(
     entity_path: str = "logs", level: int = logging.NOTSET, recording: RecordingStream | None = None
 ) -> Handler:
-    """Log what any logger of this process says, from now on. Calling it again changes where and what.
+    """Log the lines of all loggers of this process from now on. Another call replaces these settings.
 
     Parameters
     ----------
     entity_path, level, recording
-        As `Handler`. The loggers' own levels count before.
+        As for `Handler`. The loggers' own levels apply first.
 
     Examples
     --------

@@ -1,6 +1,6 @@
 """Pools: `multiprocessing.Pool`, `concurrent.futures.ProcessPoolExecutor`, joblib with loky.
 
-Their workers need nothing in order to log. This has each say who it is, and then run an initializer of yours::
+Their workers can log without this module. `initialize` labels each worker's rows, and then runs your own initializer::
 
     Pool(4, initializer=initialize, initargs=("workers/{rank}",))
     ProcessPoolExecutor(4, initializer=initialize, initargs=("workers/{rank}", mine, (1, 2)))
@@ -19,14 +19,14 @@ __all__ = ["initialize"]
 
 
 def initialize(prefix: str | None = None, then: Callable[..., Any] | None = None, args: Sequence[Any] = ()) -> None:
-    """Say who this worker is, have its uncaught exceptions logged, and call `then(*args)`.
+    """Label this worker's rows, capture its uncaught exceptions, and call `then(*args)`.
 
     Parameters
     ----------
     prefix
-        As `workers.identify`.
+        As for `workers.identify`.
     then, args
-        Your own initializer and what it is given.
+        Your own initializer and its arguments.
 
     Examples
     --------

@@ -1,12 +1,12 @@
-"""pytest: a fixture that captures what a test and its processes log, and keeps the file if the test fails.
+"""pytest: a fixture that captures the rows of a test and its processes, and keeps the file if the test fails.
 
 In `conftest.py`::
 
     pytest_plugins = ["rerun_mp.integrations.pytest_plugin"]
 
-The fixture `rerun_recording` is a recording that is the active one during the test. Recordings of tests that fail stay
-in the directory that `--rerun-dir` names, by default `rerun-failures`, under the test's name; with `--rerun-keep` all
-do. Works under pytest-xdist, whose workers each have their own tests.
+The fixture `rerun_recording` is the active recording during the test. The plugin keeps the recordings of failed tests
+in the directory `--rerun-dir`, by default `rerun-failures`, under the test's name; with `--rerun-keep` it keeps all of
+them. It works under pytest-xdist.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Generator[None, Any, Any]:  # noqa: ARG001
-    """Take note of tests that fail."""
+    """Remember failed tests for the fixture."""
     report = yield
     if report.failed:
         item.stash[_failed] = True
@@ -45,7 +45,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
 
 @pytest.fixture
 def rerun_recording(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[RecordingStream, None, None]:
-    """Capture what this test and its processes log, and keep the .rrd file if the test fails."""
+    """Capture the rows of this test and its processes, and keep the .rrd file if the test fails."""
     name = re.sub(r"[^\w.-]+", "_", request.node.nodeid).strip("_")
     path = tmp_path / f"{name[-150:]}.rrd"
     before = selection.get_global_data_recording()

@@ -1,7 +1,7 @@
-"""Who this process is among the workers of a program, and how its rows say so.
+"""Rank, pid, host and name of this process among the workers of a program, as labels of its rows.
 
-Environment variables of launchers are read (torchrun, MPI, Slurm), else multiprocessing's own numbering. Call
-`identify` once, at a worker's beginning: an initializer, a `worker_init_fn`, the first line of its main function.
+The rank comes from the environment variables of launchers (torchrun, MPI, Slurm), else from multiprocessing. Call
+`identify` once, when a worker starts: in an initializer, a `worker_init_fn`, or the first line of its main function.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ class Worker(NamedTuple):
     """One process among the workers of a program."""
 
     rank: int
-    """What its launcher says; else multiprocessing's number, from 1 on; 0 in a program's first process."""
+    """The launcher's number; else multiprocessing's, from 1 on; 0 in the first process of a program."""
     pid: int
     host: str
     name: str
-    """Multiprocessing's, such as `SpawnPoolWorker-3`, or the program's."""
+    """Multiprocessing's name, such as `SpawnPoolWorker-3`, or the program's file name."""
 
 
 def this_worker(rank: int | None = None) -> Worker:
-    """Return who this process is; with `rank`, of that rank.
+    """Return the labels of this process. `rank` overrides the rank that the launcher gave it.
 
     Examples
     --------
@@ -60,24 +60,24 @@ def identify(
     rank: int | None = None,
     recording: RecordingStream | None = None,
 ) -> Worker:
-    """Have this process's rows say who logged them, and return who that is.
+    """Label this process's rows, and return its labels.
 
     Parameters
     ----------
     prefix
-        An entity path that goes before all of this process's from now on, with `{rank}`, `{pid}`, `{host}` and
-        `{name}`, such as `"workers/{rank}"`. None: none.
+        An entity path that stands before all entity paths of this process from now on. It may contain `{rank}`,
+        `{pid}`, `{host}` and `{name}`, as in `"workers/{rank}"`. None: no prefix.
     log
-        Whether rank, pid, host and name are logged once, as components of a static row on `processes/<pid>`.
+        Whether to log rank, pid, host and name once, as components of a static row on `processes/<pid>`.
     rank
-        This worker's, if neither launcher nor multiprocessing knows it.
+        This worker's rank, if neither the launcher nor multiprocessing knows it.
     recording
-        The recording of the row; by default the active one.
+        The recording that gets the row; by default the active one.
 
     Raises
     ------
     InvalidArgumentError
-        If the prefix names something else in braces.
+        If the prefix has another name in braces.
 
     Examples
     --------
@@ -97,12 +97,12 @@ def identify(
             prefix = prefix.format(**fields)
         except (KeyError, IndexError, ValueError) as error:
             raise InvalidArgumentError(
-                f"prefix {prefix!r} has something else in braces than {', '.join(fields)}"
+                f"prefix {prefix!r} has a name in braces that is none of {', '.join(fields)}"
             ) from error
     rows.set_entity_prefix(prefix)
     return worker
 
 
 def _as_part(text: str) -> str:
-    """Return a text as one part of an entity path."""
+    """Return a text as one part of an entity path, with backslashes before special characters."""
     return "".join(one if one.isalnum() or one in "-_." else f"\\{one}" if one.isascii() else one for one in text)

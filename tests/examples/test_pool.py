@@ -1,8 +1,10 @@
-"""The example that `make demo` runs, as a user runs it, under every start method."""
+"""`make demo` runs this example: every row arrives under every start method, and a failing viewer costs nothing."""
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +17,12 @@ from tests.harness.recordings import Row
 from tests.harness.viewers import HeadlessViewer
 
 WORKERS = 3
+HANGING_VIEWER = """
+import socket, sys, time
+(port,) = [int(one.partition("=")[2]) for one in sys.argv if one.startswith("--port=")]
+with socket.create_server(("127.0.0.1", port)):
+    time.sleep(600)
+"""
 LINE = re.compile(
     r"^(?P<process>parent|worker_\d+) +(?P<logged>\d+) +(?P<recorded>\d+) +(?P<dropped>\d+)  (?P<ending>[^(\n]+?)"
     r"(?: \(inside a call of log\(\): (?P<in_flight>\d+)\))?$",
@@ -56,17 +64,49 @@ def test_no_row_of_any_worker_is_missing(
     verify(out)
 
 
+NO_DISPLAY = {"DISPLAY": None, "WAYLAND_DISPLAY": None}
+
+
 @pytest.mark.viewer
 def test_the_demo_shows_a_viewer_without_a_display(
     tmp_path: Path, headless_viewer: HeadlessViewer, run_python: RunPython, artifacts: Path
 ) -> None:
-    """What `make demo` does where there is no display: a live viewer without a window, ended after a screenshot."""
-    headless_viewer.end()  # it has shown that a viewer can draw here; the demo brings its own
+    """Without a display `make demo` starts a live viewer without a window, and ends it after a screenshot."""
+    headless_viewer.end()  # the fixture has shown that a viewer can draw here; the demo starts its own
     out = tmp_path / "pool.rrd"
-    no_display = {"DISPLAY": None, "WAYLAND_DISPLAY": None}
     example = ROOT / "examples" / "pool.py"
-    done = run_python(example, "--workers", "2", "--out", out, "--show", "auto", timeout=80, env=no_display).check()
+    done = run_python(example, "--workers", "2", "--out", out, "--show", "auto", timeout=80, env=NO_DISPLAY).check()
     assert "Nothing is missing" in done.stdout
     screenshot = out.with_suffix(".png").read_bytes()
     assert screenshot.startswith(b"\x89PNG")
     (artifacts / "pool.png").write_bytes(screenshot)
+
+
+@pytest.mark.parametrize("failure", ["no program", "no Vulkan adapter", "a viewer that hangs"])
+def test_the_demo_succeeds_without_a_picture(failure: str, tmp_path: Path, run_python: RunPython) -> None:
+    """A viewer that fails costs the demo its picture: the table is there, the exit status is 0, one line says why."""
+    out, stub = tmp_path / "pool.rrd", tmp_path / "stub"
+    stub.mkdir()
+    env = {**NO_DISPLAY, "PYTHONPATH": os.pathsep.join((str(stub), str(ROOT)))}
+    if failure == "no Vulkan adapter":
+        env |= {
+            "VK_DRIVER_FILES": "/nonexistent",
+            "VK_ICD_FILENAMES": "/nonexistent",
+            "LIBGL_DRIVERS_PATH": "/nonexistent",
+        }
+    else:
+        # This package shadows rerun's, so that the viewer's program is missing, or listens without answering.
+        (stub / "rerun_cli").mkdir()
+        (stub / "rerun_cli" / "__init__.py").touch()
+    if failure == "a viewer that hangs":
+        viewer = stub / "rerun_cli" / "rerun"
+        viewer.write_text(f"#!{sys.executable}\n{HANGING_VIEWER}")
+        viewer.chmod(0o700)
+    example = ROOT / "examples" / "pool.py"
+    arguments = ("--workers", "2", "--out", out, "--show", "screenshot")
+    done = run_python(example, *arguments, timeout=120, env=env).check()
+    assert "Nothing is missing" in done.stdout
+    assert len(re.findall("^No (?:viewer|picture)", done.stdout, re.MULTILINE)) == 1
+    assert "Traceback" not in done.stderr
+    assert "panicked" not in done.stderr
+    assert not out.with_suffix(".png").exists()

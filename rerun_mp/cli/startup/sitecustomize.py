@@ -1,7 +1,7 @@
-"""Run by Python itself in all that `rerun-mp run` starts: what says `import rerun` then logs into the session.
+"""Python runs this module at the start of every interpreter below `rerun-mp run`, to capture `import rerun`.
 
-Python looks for this module in the directories of PYTHONPATH. The one that it would have found without us runs, too.
-Nothing is loaded before the program imports rerun.
+Python finds it by PYTHONPATH. It runs the `sitecustomize` that Python would have found otherwise, too. It loads nothing
+before the program imports rerun; then rerun's calls log into the session.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from importlib.util import find_spec, module_from_spec
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-class _Watch:
-    """Sees that rerun is about to be imported."""
+class _RerunFinder:
+    """Sets up the capture when the program is about to import rerun, and then lets the other finders find it."""
 
     @staticmethod
     def find_spec(fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:  # noqa: ARG004
         if fullname != "rerun":
             return None
-        sys.meta_path.remove(_Watch)
+        sys.meta_path.remove(_RerunFinder)
         _capture()
-        return find_spec(fullname)  # by the finders that there are now
+        return find_spec(fullname)
 
 
 def _capture() -> None:
@@ -32,17 +32,17 @@ def _capture() -> None:
     except ModuleNotFoundError as error:
         if error.name != "rerun_mp":
             raise
-        sys.stderr.write(f"rerun-mp run: {sys.executable} has no rerun_mp; what it logs by rerun is not captured\n")
+        sys.stderr.write(f"rerun-mp run: {sys.executable} has no rerun_mp; what it logs with rerun is not captured\n")
     else:
         bridge.capture()
 
 
-def _run_the_other() -> None:
+def _run_next_sitecustomize() -> None:
     spec = PathFinder.find_spec("sitecustomize", [entry for entry in sys.path if os.path.abspath(entry) != HERE])
     if spec is not None and spec.loader is not None:
         spec.loader.exec_module(module_from_spec(spec))
 
 
 if os.environ.get("RERUN_MP_CAPTURE"):
-    sys.meta_path.insert(0, _Watch)
-_run_the_other()
+    sys.meta_path.insert(0, _RerunFinder)
+_run_next_sitecustomize()
