@@ -1,6 +1,6 @@
-"""Settings of a session: arguments first, then environment variables, then these defaults.
+"""Settings of a session: an argument wins over the environment variable, which wins over the default.
 
-The process that founds the session decides; the others learn from the segment what concerns them.
+The founder's settings hold for the session; a participant reads those that concern it from the segment.
 """
 
 from __future__ import annotations
@@ -11,16 +11,22 @@ from enum import IntEnum
 
 from rerun_mp.errors import InvalidArgumentError
 
-__all__ = ["Policy", "Settings"]
+__all__ = ["Policy", "Settings", "parse_switch"]
 
 MAX_SECONDS = 1e9
+"""Upper bound of settings in seconds, 32 years, so that they fit into 64 bits of nanoseconds."""
+SWITCHES = {
+    **dict.fromkeys(("1", "true", "on", "yes"), True),
+    **dict.fromkeys(("0", "false", "off", "no"), False),
+}
+"""Words for on and off in environment variables, ours and rerun's."""
 
 
 class Policy(IntEnum):
     """What a call does when the ring is full."""
 
     BLOCK = 0
-    """Wait for space, for ever or for the given timeout, and then raise `RingFullError`."""
+    """Wait for space: without bound, or for `block_timeout` and then raise `RingFullError`."""
     DROP = 1
     """Drop the row and count it."""
     RAISE = 2
@@ -53,15 +59,19 @@ def _seconds(variable: str, default: float | None) -> float | None:
     return seconds
 
 
+def parse_switch(text: str) -> bool | None:
+    """Return what a word for on or off means, in upper or lower case. None: it is neither."""
+    return SWITCHES.get(text.lower())
+
+
 def _switch(variable: str, *, default: bool) -> bool:
     text = os.environ.get(variable)
     if text is None:
         return default
-    if text.strip().lower() in ("1", "true", "on", "yes"):
-        return True
-    if text.strip().lower() in ("0", "false", "off", "no"):
-        return False
-    raise _unreadable(text, variable, "on or off")
+    value = parse_switch(text.strip())
+    if value is None:
+        raise _unreadable(text, variable, "on or off")
+    return value
 
 
 def _policy(variable: str, default: Policy) -> Policy:
@@ -76,12 +86,12 @@ def _policy(variable: str, default: Policy) -> Policy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Limits and policies of a session. What is not given is read from the environment, or has its default.
+    """Limits and policies of a session. Fields that are not given come from the environment, or have their defaults.
 
     Raises
     ------
     InvalidArgumentError
-        If something, given or read, makes no sense; the message names it.
+        If a value, given or read, makes no sense; the message names it.
 
     Examples
     --------
@@ -90,27 +100,28 @@ class Settings:
     """
 
     ring_bytes: int = field(default_factory=lambda: _number("RERUN_MP_RING_BYTES", 128 * 1024 * 1024))
-    """Size of all slots together in bytes; less where /dev/shm has less (half of what is free). RERUN_MP_RING_BYTES."""
+    """Total size of the slots in bytes; half of the free space of /dev/shm where that is less. RERUN_MP_RING_BYTES."""
     slot_bytes: int = field(default_factory=lambda: _number("RERUN_MP_SLOT_BYTES", 512 * 1024))
-    """Size of a slot in bytes, whole pages; halved, down to 64 KiB, where the ring is small. RERUN_MP_SLOT_BYTES."""
+    """Size of a slot in bytes, whole pages; halved, down to 64 KiB, in a small ring. RERUN_MP_SLOT_BYTES."""
     spool_bytes: int = field(default_factory=lambda: _number("RERUN_MP_SPOOL_BYTES", 1024 * 1024 * 1024))
-    """What each recording may keep on disk, in bytes, that no file has: without a sink, for viewers, or while a file's
-    disk is full. Beyond it the oldest rows are dropped, and counted. RERUN_MP_SPOOL_BYTES."""
+    """Maximum bytes of each recording's spool: rows on disk that no file has, because the recording has no sink, or
+    for viewers, or while a file's disk is full. Beyond it the oldest rows are dropped and counted.
+    RERUN_MP_SPOOL_BYTES."""
     producers: int = field(default_factory=lambda: _number("RERUN_MP_PRODUCERS", 2048))
-    """How many processes may log at one time. RERUN_MP_PRODUCERS."""
+    """Maximum number of processes that log at one time. RERUN_MP_PRODUCERS."""
     policy: Policy = field(default_factory=lambda: _policy("RERUN_MP_POLICY", Policy.BLOCK))
     """What a call does when the ring is full. RERUN_MP_POLICY: block, drop or raise."""
     block_timeout: float | None = field(default_factory=lambda: _seconds("RERUN_MP_BLOCK_TIMEOUT", None))
-    """Seconds that `block` waits at most; None: for ever. RERUN_MP_BLOCK_TIMEOUT."""
+    """Maximum seconds that the policy `block` waits; None: without bound. RERUN_MP_BLOCK_TIMEOUT."""
     flush_tick: float = field(default_factory=lambda: _seconds("RERUN_MP_FLUSH_TICK", 0.01) or 0.0)
-    """Seconds between two sweeps of the collector under load; an idle one is woken at once. RERUN_MP_FLUSH_TICK."""
+    """Seconds between two sweeps of the collector under load; a row wakes an idle one at once. RERUN_MP_FLUSH_TICK."""
     exit_timeout: float = field(default_factory=lambda: _seconds("RERUN_MP_EXIT_TIMEOUT", 60.0) or 0.0)
-    """Seconds that a process waits at its exit for its rows and files at most. RERUN_MP_EXIT_TIMEOUT."""
+    """Maximum seconds that a process waits for its rows and files at its exit. RERUN_MP_EXIT_TIMEOUT."""
     recover: bool = field(default_factory=lambda: _switch("RERUN_MP_RECOVER", default=True))
-    """Whether `init` recovers what killed programs of this user left, in the background. RERUN_MP_RECOVER: on, off."""
+    """Whether `init` recovers the rows of this user's killed programs in the background. RERUN_MP_RECOVER: on, off."""
     figures: float | None = field(default_factory=lambda: _seconds("RERUN_MP_FIGURES", None))
-    """Seconds between two rows of the session's own figures in its recordings (ring, rows a second, drops), which
-    `rerun_mp.figures.blueprint` has a viewer show; None: there are none. RERUN_MP_FIGURES."""
+    """Seconds between two rows of the session's own figures in its recordings (ring, rows per second, drops), which
+    `rerun_mp.figures.blueprint` shows in a viewer; None: no figures. RERUN_MP_FIGURES."""
 
     def __post_init__(self) -> None:
         for name in ("ring_bytes", "slot_bytes", "spool_bytes", "producers"):

@@ -1,4 +1,4 @@
-"""Settings: an argument wins over the environment, which wins over the default; nonsense is named."""
+"""An argument wins over the environment, which wins over the default; errors name the value that makes no sense."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rerun_mp.errors import InvalidArgumentError
-from rerun_mp.settings import Policy, Settings
+from rerun_mp.settings import Policy, Settings, parse_switch
 from tests.conftest import RunPython
 
 VARIABLES: list[tuple[str, str, str, Any]] = [
@@ -36,13 +36,13 @@ def test_the_environment_wins_over_the_default(
 def test_an_argument_wins_over_the_environment(
     name: str, variable: str, text: str, value: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(variable, "nonsense, that nobody reads")
+    monkeypatch.setenv(variable, "nonsense, which is never read")
     given: dict[str, Any] = {name: value}
     assert getattr(Settings(**given), name) == value
 
 
 @pytest.mark.parametrize(("name", "variable", "text", "value"), VARIABLES)
-def test_nonsense_is_named(name: str, variable: str, text: str, value: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_name_the_setting_or_variable(name: str, variable: str, text: str, value: object, monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, Any]
     for given in ({name: -1.5}, {name: "nonsense"}):
         with pytest.raises(InvalidArgumentError, match=name):
@@ -50,6 +50,13 @@ def test_nonsense_is_named(name: str, variable: str, text: str, value: object, m
     monkeypatch.setenv(variable, "nonsense")
     with pytest.raises(InvalidArgumentError, match=f"{variable}='nonsense' is not"):
         Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1", True), ("True", True), ("ON", True), ("no", False), ("off", False), ("", None), ("2", None)]
+)
+def test_switches_take_the_words_of_rerun(text: str, value: bool | None) -> None:
+    assert parse_switch(text) is value
 
 
 FOUNDER_AND_LATER_CALL = """
@@ -66,7 +73,7 @@ print(geometry.slots * geometry.slot_bytes, words[Header.POLICY], words[Header.F
 """
 
 
-def test_the_founder_s_settings_are_the_session_s(run_python: RunPython) -> None:
+def test_the_settings_of_the_founder_hold_for_the_session(run_python: RunPython) -> None:
     assert run_python(FOUNDER_AND_LATER_CALL).check().stdout.split() == [
         str(1 << 20),
         str(Policy.RAISE.value),
@@ -75,7 +82,7 @@ def test_the_founder_s_settings_are_the_session_s(run_python: RunPython) -> None
 
 
 @pytest.mark.parametrize(("batcher", "tick"), [("LOW_LATENCY()", 8_000_000), ("NEVER()", 1_000_000_000)])
-def test_the_tick_of_a_batcher_is_the_collectors(batcher: str, tick: int, run_python: RunPython) -> None:
+def test_the_flush_tick_of_a_batcher_config_becomes_the_collectors(batcher: str, tick: int, run_python: RunPython) -> None:
     run_python(
         """
         import sys

@@ -15,6 +15,7 @@ from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import InvalidArgumentError, WrongKindError
 from rerun_mp.hooks import forking
 from rerun_mp.session import current, leftovers, sink_changes
+from rerun_mp.settings import parse_switch
 
 if TYPE_CHECKING:
     import uuid
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["begin"]
 
+NOT_IN_RERUN = ("yes", "no")
+"""Words for on and off that the variable RERUN does not take: rerun warns of them."""
 NEEDED_FOR_LOGGING = ("rerun", "rerun_mp.encoding.encoder", "numpy.ma")
 """The last is loaded by rerun's archetypes when the first is made."""
 
@@ -95,9 +98,8 @@ def _is_enabled(default: bool) -> bool:
     text = os.environ.get("RERUN")
     if text is None:
         return default
-    if text.lower() in ("1", "true", "on"):
-        return True
-    if text.lower() in ("0", "false", "off"):
-        return False
+    value = parse_switch(text)
+    if value is not None and text.lower() not in NOT_IN_RERUN:
+        return value
     sys.stderr.write(f"rerun_mp: RERUN={text!r} is neither 'on' nor 'off'; ignored\n")
     return default

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from rerun_mp.api.lanes import Lanes
 from rerun_mp.api.times import Timepoint
 from rerun_mp.encoding.frames import RecordingKey
+from rerun_mp.settings import parse_switch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,10 +78,8 @@ def state_of(key: RecordingKey) -> RecordingState:
 
 
 def _switch(variable: str, *, default: bool) -> bool:
-    text = os.environ.get(variable, "").lower()
-    if text in ("1", "true", "on", "yes"):
-        return True
-    return default and text not in ("0", "false", "off", "no")
+    value = parse_switch(os.environ.get(variable, ""))
+    return default if value is None else value
 
 
 def _replace_lock() -> None:

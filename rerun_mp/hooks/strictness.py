@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from rerun_mp.errors import RingFullError
 from rerun_mp.hooks import when_loaded as imports
 from rerun_mp.hooks.when_loaded import when_loaded
+from rerun_mp.settings import parse_switch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,9 +45,10 @@ R = TypeVar("R")
 
 def _mode_of_environment() -> bool:
     text = os.environ.get("RERUN_STRICT", "0").lower()
-    if text not in ("0", "false", "off", "no", "1", "true", "on", "yes"):
+    mode = parse_switch(text)
+    if mode is None:
         print(f"Expected RERUN_STRICT to be one of 0/1 false/true off/on no/yes, found {text}", file=sys.stderr)
-    return text in ("1", "true", "on", "yes")
+    return bool(mode)
 
 
 _context_before_rerun = threading.local()
