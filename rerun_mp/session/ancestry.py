@@ -1,7 +1,7 @@
-"""In whose scope a process logs (`config.Scope`): which ancestor, or itself, has set sinks of its own.
+"""Finds the scope that a process logs in (`config.Scope`): that of the nearest ancestor, or itself, with own sinks.
 
-A forked child inherits the answer. One that was started otherwise finds it in its environment; or, if its parent set
-its sinks only after the environment was fixed (a fork server's children have the server's), by its parent's process.
+A forked child inherits the answer. A child started otherwise reads its environment. If its parent set sinks after that
+environment was fixed (children of a fork server have the server's), it finds the scope by its parent's process.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ if TYPE_CHECKING:
 __all__ = ["ENVIRONMENT_VARIABLE", "export", "inherited_scope", "this_process"]
 
 ENVIRONMENT_VARIABLE = "RERUN_MP_SCOPE"
+"""Holds the token of a scope, in hexadecimal digits, for processes that are started from it."""
 
 
 def this_process() -> tuple[int, int]:
-    """Return the process id and what tells this process from others that get the same one."""
+    """Return this process's id and start time, which distinguish it from earlier and later processes with that id."""
     return _process(os.getpid())
 
 
 def export(token: int) -> None:
-    """Have the processes that are started from now on log in a scope."""
+    """Put the processes that are started from now on into a scope."""
     os.environ[ENVIRONMENT_VARIABLE] = f"{token:x}"
 
 
 def inherited_scope(config: SessionConfig) -> int:
-    """Return the token of the scope in which this process was started; 0 for none."""
+    """Return the token of the scope that this process was started in; 0 for none."""
     if not config.scopes:
         return 0
     for pid in _parents():
@@ -44,7 +45,7 @@ def inherited_scope(config: SessionConfig) -> int:
 
 
 def _parents() -> list[int]:
-    """Return who may have started this process: its parent, and whom multiprocessing calls so."""
+    """Return the ids of the processes that may have started this one: its parent, and its multiprocessing parent."""
     process = sys.modules.get("multiprocessing.process")
     parent = process.parent_process() if process is not None else None
     return [os.getppid(), *([parent.pid] if parent is not None else [])]

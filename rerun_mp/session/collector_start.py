@@ -1,23 +1,21 @@
-"""Starts a collector, if nobody has.
+"""Starts a collector if the session has none.
 
-The starter locks the STARTER byte on a description that it passes on: the guard closes it after it has taken the GUARD
-byte, so there is no gap in which a second one could be started; if the start fails, the kernel lets go.
+The starter locks the STARTER byte on an open file description and passes that on. The guard closes it after it has
+taken the GUARD byte, so at no moment a second collector could be started. If the start fails, the kernel releases the
+lock.
 
-A collector is nobody's child: an intermediate (a shell) starts it in the background and ends at once, so that a
-program's `os.wait()` never meets it, nor does a signal to the program's process group or terminal.
-
-Any participant may call `ensure_collector`, and the worker, when its guard is gone.
+Any participant may call `ensure_collector`; a worker calls it when its guard is gone.
 """
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import sys
 from io import FileIO
 
 from rerun_mp.errors import CollectorError, SharedMemoryError
+from rerun_mp.hooks.detached import FileAction, start_detached
 from rerun_mp.session import directories
 from rerun_mp.shm import introductions as births
 from rerun_mp.shm import leases
@@ -25,18 +23,27 @@ from rerun_mp.shm.layout import Header, Lock, SessionState
 from rerun_mp.shm.segment import Segment
 from rerun_mp.shm.transient import close_in_children, no_forks
 
-__all__ = ["STARTER_DESCRIPTOR", "ensure_collector", "start_detached"]
+__all__ = [
+    "STARTER_DESCRIPTOR",
+    "collector_command",
+    "collector_environment",
+    "ensure_collector",
+    "output_to",
+]
 
 STARTER_DESCRIPTOR = 9
 """The descriptor on which the guard inherits the starter's lock."""
-
+MMAP_THRESHOLD_BYTES = 32 << 20
+"""Allocations up to this size come from a collector's heap, see `collector_environment`."""
+TRIM_THRESHOLD_BYTES = 64 << 20
+"""Free memory up to this size stays at the top of a collector's heap."""
 
 own_mailbox = -1
-"""In a collector's worker, the socket that it reads and hands on (`births`)."""
+"""In a collector's worker: the socket that it reads, and passes on to a guard that it starts (`introductions`)."""
 
 
 def ensure_collector(segment: Segment, *, need_guard: bool = False) -> None:
-    """Start a guard, unless a guard or a worker holds its lease, or somebody is starting one.
+    """Start a guard, unless a guard or a worker holds its lease, or another process is starting one.
 
     Parameters
     ----------
@@ -65,41 +72,54 @@ def ensure_collector(segment: Segment, *, need_guard: bool = False) -> None:
             with FileIO(fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, STARTER_DESCRIPTOR + 1), "r+") as starter:
                 _start(segment, close_in_children(starter))
     except SharedMemoryError:
-        # Its segment has gone, as it must when a session ends.
+        # The end of a session removes its segment. Earlier than that, something else did.
         if segment.ring.words[Header.SESSION_STATE] < SessionState.REMOVING:
             raise
 
 
 def collector_command(segment: Segment, role: str) -> list[str]:
     """Return the command line of a guard or worker."""
-    # -P: a script's directory or the working directory must not shadow modules of ours.
+    # -P: modules in the script's directory or the working directory must not shadow those that the collector imports.
     return [sys.executable, "-P", "-m", "rerun_mp.collector", role, segment.living_path, segment.nonce.hex()]
 
 
 def collector_environment() -> dict[str, str]:
-    """Return the environment of a collector: the program's, without what would configure rerun or us in it."""
+    """Return the environment of a collector: the program's, without variables that configure rerun or rerun_mp."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RERUN")}
-    # What the program can import the collector must be able to import, however the path came about.
+    # The collector must find every module that the program finds, also along a sys.path that the program has changed.
     own = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    # First comes the script's directory, but in a guard, which starts its worker so.
-    found = sys.path if sys.flags.safe_path else sys.path[1:]
-    paths = [path for path in found if path and os.path.isdir(path)]
+    # A program's path begins with the script's directory. A guard, which runs with -P and starts the worker, has none.
+    entries = sys.path if sys.flags.safe_path else sys.path[1:]
+    paths = [path for path in entries if path and os.path.isdir(path)]
     environment["PYTHONPATH"] = os.pathsep.join(paths if own in paths else [*paths, own])
-    # Each sweep copies into memory that the one before it has given back. glibc would return that to the kernel, which
-    # zeroes it for us again and again: most of the time that a collector spent on images.
-    environment.setdefault("MALLOC_MMAP_THRESHOLD_", str(32 << 20))
-    environment.setdefault("MALLOC_TRIM_THRESHOLD_", str(64 << 20))
+    # Each sweep copies into memory that the sweep before has freed. By default glibc returns such memory to the kernel,
+    # which zeroes it again and again: most of the time that a collector spent on images.
+    environment.setdefault("MALLOC_MMAP_THRESHOLD_", str(MMAP_THRESHOLD_BYTES))
+    environment.setdefault("MALLOC_TRIM_THRESHOLD_", str(TRIM_THRESHOLD_BYTES))
     environment.pop("PYTHONSTARTUP", None)
     environment.pop("PYTHONWARNINGS", None)
     return environment
 
 
+def output_to(log: str) -> list[FileAction]:
+    """Return the file actions of a process that reads nothing and appends its output to `log`."""
+    return [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+
+
 def _start(segment: Segment, starter: int) -> None:
-    log = os.path.join(segment.runtime_directory, "collector.log")
+    """Start a guard that inherits the descriptor `starter`, and with it the lock."""
+    actions = output_to(os.path.join(segment.runtime_directory, "collector.log"))
+    actions.append((os.POSIX_SPAWN_DUP2, starter, STARTER_DESCRIPTOR))
     try:
         mailbox = births.open_mailbox(segment.runtime_directory) if own_mailbox < 0 else own_mailbox
         try:
-            start_detached(collector_command(segment, "guard"), log=log, starter=starter, mailbox=mailbox)
+            if mailbox >= 0:
+                actions.append((os.POSIX_SPAWN_DUP2, mailbox, births.DESCRIPTOR))
+            start_detached(collector_command(segment, "guard"), collector_environment(), actions)
         finally:
             if mailbox >= 0 and mailbox != own_mailbox:
                 os.close(mailbox)
@@ -108,44 +128,3 @@ def _start(segment: Segment, starter: int) -> None:
             f"no collector could be started: {error.strerror}. Rows wait in shared memory. Check the process limit "
             f"(ulimit -u) and that /bin/sh and {sys.executable} can be run."
         ) from error
-
-
-def start_detached(command: list[str], *, log: str = os.devnull, starter: int | None = None, mailbox: int = -1) -> None:
-    """Start what is to be nobody's child, in a collector's environment.
-
-    Parameters
-    ----------
-    command
-        What to run.
-    log
-        The file to which its output is appended.
-    starter
-        A descriptor that it finds as STARTER_DESCRIPTOR.
-    mailbox
-        A descriptor that it finds as `births.DESCRIPTOR`; -1: none.
-
-    Raises
-    ------
-    OSError
-        If no process can be started.
-    """
-    actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
-        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-        (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
-        (os.POSIX_SPAWN_DUP2, 1, 2),
-    ]
-    if starter is not None:
-        actions.append((os.POSIX_SPAWN_DUP2, starter, STARTER_DESCRIPTOR))
-    if mailbox >= 0:
-        actions.append((os.POSIX_SPAWN_DUP2, mailbox, births.DESCRIPTOR))
-    intermediate = os.posix_spawn(
-        "/bin/sh",
-        ["sh", "-c", '"$@" &', "sh", *command],
-        collector_environment(),
-        file_actions=actions,
-        setsid=True,
-        setsigmask=[],
-    )
-    # Somebody's SIGCHLD handler may have been quicker.
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(intermediate, 0)

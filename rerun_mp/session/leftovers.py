@@ -1,10 +1,10 @@
-"""Which sessions nobody lives in any more: everything of their trees was killed at once, the collectors included.
+"""Finds leftover sessions: all processes of their trees were killed, the collectors included.
 
-Only sessions whose directories lie where this process would put its own, and are there: a container may share /dev/shm
-with others, but not their files.
+Only sessions with directories where this process would put its own, and that exist: a container may share /dev/shm with
+other containers, but not their files.
 
-`recover_in_background` is called by whoever founds a session and costs it a look at some names and locks; what it
-starts is `python -m rerun_mp recover`. Nothing here changes a session. Any thread may call.
+A founder calls `recover_in_background`, which reads some names and locks; what it starts is `python -m rerun_mp
+recover`. Nothing here changes a session. Any thread may call.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from rerun_mp.errors import RerunMpError
-from rerun_mp.session import collector_start, directories
+from rerun_mp.hooks.detached import start_detached
+from rerun_mp.session import directories
+from rerun_mp.session.collector_start import collector_environment, output_to
 from rerun_mp.session.config_file import read_config_in
 from rerun_mp.shm.survey import survey
 
@@ -24,28 +26,28 @@ if TYPE_CHECKING:
 
 __all__ = ["LeftoverSession", "find_leftovers", "recover_in_background"]
 
-_has_looked = False
-"""Whether this process, or one that it was forked from, has looked for left sessions: once is enough."""
+_has_searched = False
+"""Whether this process, or one that forked it, has searched for leftover sessions: once is enough."""
 
 
 class LeftoverSession(NamedTuple):
-    """A session that nobody lives in."""
+    """A session without a living process."""
 
     name: str
-    """What its directories are called: the beginning of its nonce."""
+    """Name of its directories: the beginning of its nonce."""
     segment_path: str | None
-    """None: it is gone, and only files are left."""
+    """None: the segment is gone, and only files remain."""
     runtime_directory: str
     spool_directory: str
 
 
 def find_leftovers() -> tuple[list[LeftoverSession], list[str]]:
-    """Return the sessions that nobody lives in, and of segments that cannot be read, whosever they are, why."""
+    """Return the leftover sessions, and for each segment that cannot be read, of whatever user, the reason."""
     spool_base, runtime_base = directories.spool_base(), directories.runtime_base()
-    # Directories first: a session removes them before its segment, and makes them after it.
+    # Directories first: a session makes them after its segment and removes them before it.
     names = {*_names_in(spool_base), *_names_in(runtime_base)}
     found, problems = survey()
-    left = [
+    leftovers = [
         LeftoverSession(one.nonce.hex()[:16], one.path, one.runtime_directory, one.spool_directory)
         for one in found
         if one.is_leftover
@@ -54,12 +56,12 @@ def find_leftovers() -> tuple[list[LeftoverSession], list[str]]:
         )
         and (os.path.isdir(one.spool_directory) or os.path.isdir(one.runtime_directory))
     ]
-    orphans = names - {one.nonce.hex()[:16] for one in found}
-    for name in sorted(orphans):
+    without_segment = names - {one.nonce.hex()[:16] for one in found}
+    for name in sorted(without_segment):
         runtime, spool = os.path.join(runtime_base, name), os.path.join(spool_base, name)
         if _is_free(spool) and (os.path.isdir(spool) or os.path.isdir(runtime)):
-            left.append(LeftoverSession(name, None, runtime, spool))
-    return left, problems
+            leftovers.append(LeftoverSession(name, None, runtime, spool))
+    return leftovers, problems
 
 
 def _names_in(base: str) -> list[str]:
@@ -70,7 +72,7 @@ def _names_in(base: str) -> list[str]:
 
 
 def _is_free(spool: str) -> bool:
-    """Say whether no worker has the spool directory; one that is not there nobody has."""
+    """Say whether no worker holds the spool directory, or it does not exist."""
     try:
         lease = directories.hold(spool)
     except FileNotFoundError:
@@ -84,23 +86,24 @@ def _is_free(spool: str) -> bool:
 
 
 def recover_in_background() -> None:
-    """Start recovering left sessions, if there are any, and say so in one line. Waits for nothing, raises nothing."""
-    global _has_looked
-    if _has_looked:
+    """Start a recovery of leftover sessions, if there are any, and say so in one line. Never waits, never raises."""
+    global _has_searched
+    if _has_searched:
         return
-    _has_looked = True
+    _has_searched = True
     with contextlib.suppress(OSError, RerunMpError):
-        left, _ = find_leftovers()
-        if left:
-            collector_start.start_detached([sys.executable, "-P", "-m", "rerun_mp", "recover", "--quiet"])
-            sys.stderr.write(f"rerun_mp: recovering what a killed program left, {_destinations(left)}\n")
+        found, _ = find_leftovers()
+        if found:
+            command = [sys.executable, "-P", "-m", "rerun_mp", "recover", "--quiet"]
+            start_detached(command, collector_environment(), output_to(os.devnull))
+            sys.stderr.write(f"rerun_mp: recovering what a killed program left, {_destinations(found)}\n")
 
 
-def _destinations(left: list[LeftoverSession]) -> str:
-    """Say into which files, as far as that is known without reading the rows."""
+def _destinations(found: list[LeftoverSession]) -> str:
+    """Name the files that will receive the rows, as far as the configurations name them."""
     targets: list[str] = []
     has_others = False
-    for one in left:
+    for one in found:
         recordings: tuple[RecordingSpec, ...] = ()
         with contextlib.suppress(OSError, RerunMpError):
             recordings = read_config_in(one.runtime_directory).recordings
@@ -109,7 +112,7 @@ def _destinations(left: list[LeftoverSession]) -> str:
             targets += files
             has_others = has_others or not files
         has_others = has_others or not recordings
-    said = [f"into {', '.join(dict.fromkeys(targets))}"] if targets else []
+    parts = [f"into {', '.join(dict.fromkeys(targets))}"] if targets else []
     if has_others:
-        said.append(f"what has no file into {directories.rescue_base()}")
-    return ", ".join(said)
+        parts.append(f"what has no file into {directories.rescue_base()}")
+    return ", ".join(parts)

@@ -10,7 +10,6 @@ closes with it, whether or not anybody has taken note of its end.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import select
@@ -20,6 +19,7 @@ import time
 from typing import TYPE_CHECKING
 
 from rerun_mp.errors import InvalidArgumentError, ViewerError
+from rerun_mp.hooks.detached import FileAction, start_detached
 from rerun_mp.viewers.http2 import speaks_http2
 
 if TYPE_CHECKING:
@@ -162,19 +162,12 @@ def _launch(command: list[str], *, detached: bool) -> int:
     """Start a viewer and return the reading end of the pipe that tells its end."""
     reader, writer = life_pipe()
     try:
-        actions = [
+        actions: list[FileAction] = [
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_DUP2, writer, LIFE_DESCRIPTOR),
         ]
         if detached:
-            # A shell starts it in the background and ends at once.
-            wrapped = ["/bin/sh", "-c", '"$@" &', "sh", *command]
-            intermediate = os.posix_spawn(
-                wrapped[0], wrapped, _environment(), file_actions=actions, setsid=True, setsigmask=[]
-            )
-            # Somebody's SIGCHLD handler may have been quicker.
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(intermediate, 0)
+            start_detached(command, _environment(), actions)
         else:
             os.posix_spawn(
                 command[0],

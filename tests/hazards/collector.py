@@ -64,9 +64,9 @@ REMOVALS = (
         "child-of-the-user",
         "A shell that ends at once starts the collector, so that it is nobody's child.",
         (
-            Edit("session/collector_start.py", '\'"$@" &\', "sh"', '\'exec "$@"\', "sh"'),
+            Edit("hooks/detached.py", '\'"$@" &\', "sh"', '\'exec "$@"\', "sh"'),
             Edit(
-                "session/collector_start.py",
+                "hooks/detached.py",
                 "        os.waitpid(intermediate, 0)\n",
                 "        os.waitpid(intermediate, os.WNOHANG)\n",
             ),
@@ -80,7 +80,7 @@ REMOVALS = (
         "The collector has a session of the operating system's of its own, and so a process group.",
         (
             Edit(
-                "session/collector_start.py",
+                "hooks/detached.py",
                 "        setsid=True,\n        setsigmask=[],\n",
                 "        setsigmask=[],\n",
             ),
