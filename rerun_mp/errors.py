@@ -1,8 +1,8 @@
-"""Every exception that rerun_mp raises. Imports nothing of the package, so every floor may use it.
+"""The exceptions that rerun_mp raises. This module imports nothing of the package, so any module may import it.
 
-Each message says what happened, with the values, and what to do next. The classes distinguish *you called it wrongly*
-(`InvalidArgumentError`) from *the machine has no room or no right* (`ResourceError` and below) and from *the other
-side is gone* (`SessionError` and below).
+Each message says what happened, with values, and what to do next. The classes tell apart a wrong call
+(`InvalidArgumentError`), a machine that lacks room or permission (`ResourceError` and its subclasses) and a session
+that is gone (`SessionError` and its subclasses).
 """
 
 from __future__ import annotations
@@ -25,55 +25,55 @@ __all__ = [
 
 
 class RerunMpError(RuntimeError):
-    """The root of all errors of rerun_mp. Rerun's native code raises `RuntimeError` for most of what these are for."""
+    """Base of rerun_mp's errors. It is a `RuntimeError`, as most errors of rerun's native code are."""
 
 
 class WrongKindError(TypeError, AttributeError):
-    """An argument is of a kind that has not what the call needs of it; rerun's Python code raises `AttributeError`."""
+    """An argument has the wrong type. For such a call, rerun's Python code raises `AttributeError`."""
 
 
 class InvalidArgumentError(RerunMpError, ValueError):
-    """A call's arguments cannot be used. Nothing was logged by that call; nothing else is affected."""
+    """A call's arguments are invalid. That call has logged nothing; nothing else is affected."""
 
 
 class ResourceError(RerunMpError, OSError):
-    """The machine refused something that rerun_mp needs: memory, disk, a file, a process."""
+    """The system refused memory, disk space, a file or a process that rerun_mp needs."""
 
 
 class SharedMemoryError(ResourceError):
-    """The shared-memory segment cannot be created, or is not one of ours."""
+    """The shared-memory segment cannot be created, or the existing one is not a segment of rerun_mp."""
 
 
 class PrivacyError(ResourceError):
-    """A path or segment of a session belongs to somebody else, or lies open to others. It was not used."""
+    """A path or segment of a session belongs to another user, or other users can open it. It was not used."""
 
 
 class RingFullError(ResourceError):
-    """There was no room for a row for as long as the chosen policy waits. It was not logged, and is counted as refused.
+    """There was no room for a row for as long as the policy waits. The row was not logged, and is counted as refused.
 
-    No room in the ring; on the disk of the spool, for a row too large for the ring; or in a table of the system's.
+    The ring was full; or the spool's disk, for a row too large for the ring; or one of the system's own tables.
     """
 
 
 class ViewerError(ResourceError):
-    """A viewer cannot be started, or something else has its port. The recording goes where it went before."""
+    """A viewer cannot be started, or another program has its port. The recording keeps its sinks."""
 
 
 class SessionError(RerunMpError):
-    """The session cannot be founded or joined, or has gone."""
+    """The session cannot be founded or joined, or is gone."""
 
 
 class SessionEndedError(SessionError):
-    """The session of this process tree has ended; what is logged now has nowhere to go."""
+    """The session of this process tree has ended; rows have nowhere to go."""
 
 
 class CollectorError(SessionError):
-    """The collector could not be started or reports a failure."""
+    """The collector cannot be started, or reports a failure."""
 
 
 class FlushTimeoutError(RerunMpError, TimeoutError):
-    """A flush did not finish in time. The rows are still safe in shared memory, unless said otherwise."""
+    """A flush did not finish in time. The rows are safe in shared memory, unless the message says otherwise."""
 
 
 class CorruptionError(RerunMpError):
-    """Bytes read from shared memory do not form what they claim to be. Counted, never fatal to the collector."""
+    """Bytes from shared memory or a file are damaged. The collector counts the rows as damaged and goes on."""

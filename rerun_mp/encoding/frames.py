@@ -1,8 +1,7 @@
-"""Frames: how rows without fixed width lie in a slot of the ring.
+"""Frames: the messages in a frame slot, for rows that have no fixed width.
 
-A frame slot holds frames one after the other, each at an offset divisible by 8. A SHAPE frame declares what the
-following ROWS frames of the *same slot* have in common; a ROWS frame refers to it by the offset at which it starts,
-so that a slot can be read without anything outside of it::
+A frame slot holds frames one after the other, each at an offset divisible by 8. A SHAPE frame declares a shape; the
+ROWS frames after it in the *same slot* refer to it by its offset. So a slot can be read without any other slot::
 
     every frame                              SHAPE body                       ROWS body
     ┌──────┬──────┬────────┬────────────┐    ┌─────────────────────────┐      ┌─────────────────────────┐
@@ -14,14 +13,14 @@ so that a slot can be read without anything outside of it::
                                                                               │ pad to 8, IPC batch     │
                                                                               └─────────────────────────┘
 
-Rows of one frame have consecutive row ids: `(time, counter + i)`. Integers are little-endian, texts UTF-8. The schema
-is an encapsulated Arrow IPC schema message, the batch an encapsulated IPC record batch message: timelines and
-components, without the row id. A batch with dictionary-encoded columns is a whole IPC stream instead (kind STREAM).
-A batch that is too large for the ring lies in a file of the spool (kind FILE): the body ends in u8 kind of the batch,
-u64 its size, and the file's name.
+Row i of a frame has the row id `(time, counter + i)`. Integers are little-endian, texts UTF-8. The schema is an
+encapsulated Arrow IPC schema message. The batch is an encapsulated IPC record batch message: timelines and components,
+without the row id. A batch with dictionary-encoded columns is a whole IPC stream instead (kind STREAM). A batch that is
+too large for the ring lies in a file of the spool (kind FILE); then the body ends in u8 kind of the batch, u64 bytes of
+the batch, and the file's name.
 
-Packing happens in the producer, on a private buffer. Unpacking happens in the collector, on a private copy: every
-length and offset is checked before it is used, because shared memory is not trusted.
+The producer packs into a private buffer. The collector unpacks a private copy, and checks every length and offset
+before it uses it, because it does not trust shared memory.
 """
 
 from __future__ import annotations
@@ -52,17 +51,17 @@ HEADER = struct.Struct("<IHH")
 ROWS_HEAD = struct.Struct("<IIQQH")
 FILE_REFERENCE = struct.Struct("<BQ")
 LARGE_FILE_PREFIX = "large-"
-"""How the names of spool files begin that hold a batch."""
+"""Start of the names of spool files that hold one batch."""
 ALIGNMENT = 8
 
 
 def large_file_prefix(producer: int, generation: int) -> str:
-    """Return how the names of one producer's files begin."""
+    """Return the start of the names of one producer's spool files."""
     return f"{LARGE_FILE_PREFIX}{producer}-{generation}-"
 
 
 class FrameKind(IntEnum):
-    """What a frame holds."""
+    """The content of a frame."""
 
     SHAPE = 1
     ROWS = 2
@@ -71,7 +70,7 @@ class FrameKind(IntEnum):
 
 
 class RecordingKey(NamedTuple):
-    """What identifies a recording: (application id, recording id)."""
+    """Identifies a recording: (application id, recording id)."""
 
     application_id: str
     recording_id: str
@@ -79,30 +78,30 @@ class RecordingKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What the rows of one kind of `log` call have in common: recording, components, timelines, static or not."""
+    """What all rows of one declaration share: recording, components, timelines, static or not."""
 
     recording: RecordingKey
     is_static: bool
     schema: bytes
-    """Encapsulated Arrow IPC schema message of timelines and components, with rerun's field metadata."""
+    """Arrow IPC schema message (encapsulated) of timelines and components, with rerun's field metadata."""
 
 
 class Rows(NamedTuple):
-    """What one `log` call gives: rows of one shape on one entity."""
+    """The rows of one `log` call: of one shape, on one entity."""
 
     shape: Shape
     entity_path: bytes
     pieces: tuple[bytes | memoryview, ...]
-    """The batch, one piece after the other; views are of bytes."""
+    """The batch, in consecutive pieces; each memoryview has items of one byte."""
     size: int
-    """Of all pieces together, in bytes."""
+    """Bytes of all pieces together."""
     rows: int
     kind: FrameKind
 
 
 @dataclass(frozen=True, slots=True)
 class RowsFrame:
-    """One frame with rows, as read back from a private copy of a slot."""
+    """One frame with rows, unpacked from a private copy of a slot."""
 
     kind: FrameKind
     shape: Shape
@@ -135,7 +134,7 @@ def pack_shape(shape: Shape) -> bytes:
 def pack_rows_head(
     kind: FrameKind, shape_offset: int, rows: int, row_time: int, row_counter: int, entity_path: bytes, body_size: int
 ) -> tuple[bytes, int]:
-    """Return everything of a ROWS frame that stands before its batch, and the size of the whole frame in bytes."""
+    """Return the bytes of a ROWS frame before its batch, and the size of the whole frame in bytes."""
     fixed = ROWS_HEAD.pack(shape_offset, rows, row_time, row_counter, len(entity_path))
     head = HEADER.size + len(fixed) + len(entity_path)
     gap = -head % ALIGNMENT
@@ -147,11 +146,23 @@ def pack_rows_head(
 def unpack_frames(
     data: memoryview, base: int, shapes: dict[int, Shape], *, known: dict[bytes, Shape] | None = None
 ) -> tuple[list[RowsFrame], int, CorruptionError | None]:
-    """Read the frames in `data`, which is a private copy of a slot from offset `base` on.
+    """Read frames until the first damaged one.
 
-    `shapes` maps the offsets of this slot's SHAPE frames to what they declared; it is extended in place. `known`, if
-    given, shares equal shapes between slots. Where a frame is not what it claims to be, reading ends: the frames
-    before it are returned, the slot's offset up to which they reach, and what was wrong.
+    Parameters
+    ----------
+    data
+        A private copy of the slot from offset `base` on.
+    base
+        Offset of `data` in the slot, in bytes.
+    shapes
+        Offset -> shape of the SHAPE frames of this slot. New ones are added.
+    known
+        Body of a SHAPE frame -> shape, so that equal shapes of several slots become one object. New ones are added.
+
+    Returns
+    -------
+    tuple
+        The frames with rows, the slot's offset at which reading ended, and the damage found there, or None.
     """
     frames: list[RowsFrame] = []
     at = 0
@@ -171,7 +182,7 @@ def _unpack_one(
     shapes: dict[int, Shape],
     known: dict[bytes, Shape] | None,
 ) -> int:
-    """Read the frame at `at` and return where the next one begins."""
+    """Read the frame at offset `at` and return the offset of the next one."""
     end = len(data)
     if end - at < HEADER.size:
         raise CorruptionError(f"frame header cut off at offset {base + at}")

@@ -1,10 +1,10 @@
-"""Names that every process of a tree works out for itself: session key, recording ids, row ids.
+"""Identifiers that each process of a session derives by itself: session key, recording ids, row ids.
 
-A session's key is HMAC-SHA256(authkey, constant): equal in all processes that multiprocessing started from one
-parent. Everything that others can see (the segment's name, recording ids) is drawn from the key by another HMAC, so
-that it reveals neither key nor authkey.
+A session key is HMAC-SHA256(authkey, constant), so it is equal in all processes that multiprocessing starts from one
+parent. Identifiers that other users can see (the segment's name, recording ids) are another HMAC of the key, so they
+reveal neither key nor authkey.
 
-`RowIds` belongs to one producer; its methods are called under that producer's mutex, or alone.
+A `RowIds` belongs to one producer. Its caller holds that producer's mutex, or is the only caller.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ ENVIRONMENT_VARIABLE = "RERUN_MP_SESSION"
 
 
 def session_key(authkey: bytes) -> bytes:
-    """Return the key of the session of the process tree that shares `authkey`."""
+    """Return the session key of the process tree that shares `authkey`."""
     return hmac.new(authkey, b"rerun_mp session 1", hashlib.sha256).digest()
 
 
 def parse_key(text: str) -> bytes | None:
-    """Read a key from the environment variable's text. None if it is not one."""
+    """Read a session key from the environment variable's text. None: the text is no key."""
     try:
         key = bytes.fromhex(text)
     except ValueError:
@@ -34,12 +34,12 @@ def parse_key(text: str) -> bytes | None:
 
 
 def segment_name(key: bytes) -> str:
-    """Return the file name of the session's segment."""
+    """Return the file name of a session's segment."""
     return "rmp-" + hmac.new(key, b"segment", hashlib.sha256).hexdigest()[:24]
 
 
 def recording_id(key: bytes, application_id: str) -> str:
-    """Return the default recording id of an application in a session: a version-4 UUID, RFC 9562."""
+    """Return the default recording id of an application in a session, a version-4 UUID (RFC 9562)."""
     raw = bytearray(hmac.new(key, b"recording:" + application_id.encode(), hashlib.sha256).digest()[:16])
     raw[6] = raw[6] & 0x0F | 0x40
     raw[8] = raw[8] & 0x3F | 0x80
@@ -48,18 +48,19 @@ def recording_id(key: bytes, application_id: str) -> str:
 
 
 class RowIds:
-    """Mints row ids (TUIDs): the producer's own clock in nanoseconds, then a counter from a random start.
+    """Mints row ids (TUIDs): the producer's clock in nanoseconds, then a counter that starts at a random number.
 
-    Ascending even when the clock steps back. A forked child must have its own: it would repeat its parent's counter.
-    Threads and signal handlers may interrupt each other here: what must be one step has no call in it.
+    Row ids ascend even when the clock steps back. A forked child needs a `RowIds` of its own, or it would repeat its
+    parent's counter. Threads and signal handlers may interrupt each other here, so steps that belong together contain
+    no call.
     """
 
     __slots__ = ("_last", "_next", "first")
 
     def __init__(self) -> None:
-        # 62 random bits leave room to count without ever wrapping.
+        # 62 random bits leave room for 2**62 increments at least.
         self.first = self._next = int.from_bytes(os.urandom(8), "little") >> 2
-        """Counter half of the first id: no other producer's ids lie near it."""
+        """Counter half of the first id. Random, so that no two producers' ids collide."""
         self._last = 0
 
     def mint(self, rows: int) -> tuple[int, int]:
@@ -72,5 +73,5 @@ class RowIds:
         return self._last, first
 
     def reach(self, time_ns: int) -> None:
-        """Let no later id have a smaller time half than this."""
+        """Raise the time half of all later ids to at least `time_ns`."""
         self._last = max(self._last, time_ns)

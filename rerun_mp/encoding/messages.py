@@ -1,18 +1,18 @@
-"""Record batch messages by a template, where Arrow would write the same header again and again.
+"""Arrow record batch messages without Arrow's work: from a remembered header, or in pieces that are not joined.
 
-An encapsulated record batch message is a header (a flatbuffer with the lengths of all arrays and buffers) and a body:
-the buffers, each padded to 8 bytes. Rows of one form whose arrays are as long as before have the same header. Writing
-the body after a remembered header takes a third of the time that Arrow takes to make both::
+An encapsulated record batch message is a header (a flatbuffer with the lengths of all arrays and buffers) and a body
+(the buffers, each padded to 8 bytes). Rows with equal schema and equal array lengths have the same header. To write the
+body after a remembered header takes a third of the time that Arrow takes for both::
 
     ┌─────────────────────────┬──────────┬──────────┬─────────────────┬────────────────┬─────┐
     │ header, remembered      │ time 1   │ time 2   │ 0, n of list 1  │ data of list 1 │ ... │
     └─────────────────────────┴──────────┴──────────┴─────────────────┴────────────────┴─────┘
 
-Only arrays without offset and nulls, of numbers, fixed-size lists of numbers, texts and lists of numbers are written
-so; all others take Arrow's way. A header is remembered only after our body has been found equal to Arrow's, byte for
-byte.
+`RowTemplate` does so for arrays of numbers, fixed-size lists of numbers, texts and lists of numbers that have neither
+offset nor nulls; Arrow writes all others. A header is remembered only after the body here was equal to Arrow's, byte
+for byte.
 
-A large message is not written at all: Arrow only says of what pieces it would consist (`message_pieces`).
+`message_pieces` does not write a message at all. It returns the pieces that Arrow would write, for the caller to copy.
 
 See <https://arrow.apache.org/docs/format/Columnar.html#encapsulated-message-format>.
 """
@@ -28,19 +28,23 @@ import pyarrow as pa
 __all__ = ["RowTemplate", "message_pieces"]
 
 MIN_OWN_PIECE = 4096
-"""Smaller pieces are joined with their neighbours."""
+"""Minimum bytes of a piece; smaller ones are joined with their neighbours."""
 
 MAX_HEADERS = 256
+"""Maximum number of headers in a template; it forgets all of them beyond that."""
+
 MAX_MISMATCHES = 16
+"""After more bodies than this that differed from Arrow's, a template leaves all rows to Arrow."""
+
 ALIGNMENT = 8
 
 Pieces = tuple[memoryview, ...]
 Reader = Callable[[Any], "Pieces | None"]
-"""Returns the buffers of an array, cut to what it uses; None if it has an offset, nulls, or nothing."""
+"""Returns the used bytes of an array's buffers; None if Arrow must write the array."""
 
 
 class RowTemplate:
-    """Writes rows of one form: a number of times, then one list of each type."""
+    """Writes rows of one schema: some times, then one list of each type."""
 
     __slots__ = ("_headers", "_mismatches", "_readers", "_times")
 
@@ -54,7 +58,7 @@ class RowTemplate:
     def write(
         self, times: Sequence[int], arrays: Sequence[pa.Array], by_arrow: Callable[[], pa.Buffer]
     ) -> bytes | pa.Buffer:
-        """Return the message of one row; `by_arrow` makes it where there is no template."""
+        """Return the message of one row. `by_arrow` makes it if no header is known for the arrays' lengths."""
         if self._readers is None:
             return by_arrow()
         body: list[bytes | memoryview] = [self._times.pack(*times)]
@@ -81,7 +85,7 @@ class RowTemplate:
     def _learn(self, key: tuple[int, ...], body: bytes, message: pa.Buffer) -> pa.Buffer:
         whole = memoryview(message)
         if bytes(whole[len(whole) - len(body) :]) != body:
-            # Arrow may also write what lies behind an array in its buffer. If that is this form's habit: enough.
+            # Arrow also writes bytes of a buffer that lie behind the array's end. If that recurs, stop trying.
             self._mismatches += 1
             if self._mismatches > MAX_MISMATCHES:
                 self._readers = None
@@ -93,7 +97,7 @@ class RowTemplate:
 
 
 class _Collected:
-    """A file for Arrow to write to: keeps what it is given, buffers as they are."""
+    """A file that Arrow writes to. It keeps the written objects, without a copy."""
 
     closed = False
 
@@ -101,7 +105,7 @@ class _Collected:
         self.pieces: list[bytes | pa.Buffer] = []
 
     def write(self, piece: bytes | pa.Buffer) -> int:
-        """Keep a piece."""
+        """Keep one piece."""
         self.pieces.append(piece)
         return len(piece)
 
@@ -110,14 +114,14 @@ class _Collected:
 
 
 def message_pieces(batch: pa.RecordBatch, schema_bytes: int) -> list[bytes | pa.Buffer]:
-    """Return the message that `batch.serialize()` copies together, in pieces that point at the batch's own buffers.
+    """Return the message of `batch.serialize()` in pieces; large ones point at the batch's own buffers.
 
     Parameters
     ----------
     batch
-        Without dictionaries.
+        A batch without dictionary-encoded columns.
     schema_bytes
-        Size of its schema's message, with which Arrow begins a stream.
+        Bytes of its schema message, with which Arrow begins a stream.
     """
     collected = _Collected()
     pa.ipc.new_stream(pa.PythonFile(collected, "w"), batch.schema).write_batch(batch)
@@ -154,7 +158,7 @@ def _reader(given: pa.DataType) -> Reader | None:
 
 
 def _width(given: pa.DataType) -> int:
-    """Return the bytes of a number of this type; 0 if it is none, or less than a byte."""
+    """Return the bytes of one number of this type; 0 for other types and for bits."""
     is_number = pa.types.is_integer(given) or pa.types.is_floating(given)
     return given.bit_width // 8 if is_number else 0
 

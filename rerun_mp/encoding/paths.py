@@ -1,10 +1,10 @@
-r"""Entity paths: from what the user writes to the one spelling that rerun uses, `/world/my\ image`.
+r"""Entity paths: from any spelling to the canonical one that rerun uses, such as `/world/my\ image`.
 
-Rows are grouped by entity, so `"a/b"`, `"/a/b"` and `["a", "b"]` must become the same bytes. Paths of letters, digits,
-`_`, `-` and `.` are split here; anything else (escapes, spaces, punctuation) is left to rerun's own parser, once a
-path, so that its rules and its warnings hold and are not written down twice. The results are remembered.
+Rows are grouped by entity, so `"a/b"`, `"/a/b"` and `["a", "b"]` must become the same bytes. This module splits paths
+of letters, digits, `_`, `-` and `.`; rerun's own parser takes any other path (escapes, spaces, punctuation), so that
+its rules and warnings hold. Each path is parsed once and then remembered.
 
-Any thread of any process may call this; the memory is copied by a fork like everything else.
+Any thread may call this. A forked child inherits what is remembered.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from rerun_mp.errors import InvalidArgumentError
 
 __all__ = ["canonical_entity_path"]
 
-LONGEST = 0xFFFF
-"""Bytes of the longest path: its length is a u16 in a frame."""
+MAX_PATH_BYTES = 0xFFFF
+"""Maximum bytes of a path, because a frame holds its length in a u16."""
 
 MAX_REMEMBERED = 1 << 16
+"""Maximum number of remembered paths; all are forgotten beyond that."""
 
 _PLAIN_PART = re.compile(r"[\w.-]*")
 _remembered: dict[str, bytes] = {}
 
 
 def canonical_entity_path(entity_path: str | list[object]) -> bytes:
-    r"""Return `entity_path` as rerun spells it, in UTF-8.
+    r"""Return the canonical spelling of `entity_path`, in UTF-8.
 
     Parameters
     ----------
@@ -60,7 +61,7 @@ def canonical_entity_path(entity_path: str | list[object]) -> bytes:
             return _checked("/" + "/".join(parts))
         import rerun_bindings
 
-        # What rerun makes of the parts is parsed again when it is logged, with its own idea of escapes.
+        # Rerun escapes the parts first and parses the result when it is logged.
         return canonical_entity_path(str(rerun_bindings.new_entity_path(list(map(str, entity_path)))))
     elif isinstance(entity_path, str):
         return canonical_entity_path(str(entity_path))
@@ -87,14 +88,14 @@ def _parse(entity_path: str) -> str:
 
 
 def _is_plain(part: str) -> bool:
-    # What most parts are is found out without the regular expressions' machinery, cold in a child that has just begun.
+    # `isidentifier` decides for most parts; the regular expression engine is slow at first use in a new child.
     return (part.isascii() and part.isidentifier()) or _PLAIN_PART.fullmatch(part) is not None
 
 
 def _checked(canonical: str) -> bytes:
     encoded = canonical.encode()
-    if len(encoded) > LONGEST:
+    if len(encoded) > MAX_PATH_BYTES:
         raise InvalidArgumentError(
-            f"the entity path {canonical[:40]!r}... has {len(encoded)} bytes; give one of {LONGEST} at most"
+            f"the entity path {canonical[:40]!r}... has {len(encoded)} bytes; give one of {MAX_PATH_BYTES} at most"
         )
     return encoded

@@ -1,17 +1,17 @@
-"""The framing of .rrd files, as far as a file that is still being written, or was cut off, has to be understood.
+"""The framing of .rrd files, to read a file that is still being written or was cut off.
 
     ┌────────────────────┐ ┌─────────────┬──────────────┬──────────────┐
     │ RRF2, version, ... │ │ kind (u64)  │ length (u64) │ payload ...  │  and so on; little-endian
     │ 12 bytes           │ │ one message                               │
     └────────────────────┘ └─────────────┴──────────────┴──────────────┘
 
-rerun's readers raise on a file that ends inside a message, and read a file from its beginning only. A *window* is a
+Rerun's readers raise on a file that ends inside a message, and read a file only from its beginning. A *window* is a
 small complete file in memory: the prelude (everything before the first chunk: header, store infos, default blueprint)
-and some whole messages from anywhere in the file. So what was flushed can be read while more is written, from any chunk
-on, in bounded memory.
+and some whole messages from anywhere in the file. With windows, the flushed chunks of a growing file can be read from
+any chunk on, in bounded memory.
 
-The format is that of rerun-sdk 0.41 (crates/store/re_log_encoding in rerun's sources); a test reads real files. Pure
-standard library; any thread may call.
+The format is that of rerun-sdk 0.41 (crates/store/re_log_encoding in rerun's sources); a test reads real files. Uses
+the standard library alone. Any thread may call this.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ HEADER_SIZE = 12
 MAGIC = b"RRF2"
 MESSAGE = struct.Struct("<QQ")
 TRAILER = b"RRF2FOOT"
-"""The last 12 bytes of a complete file are this and four more."""
+"""The last 12 bytes of a complete file are these eight and four more."""
 
 WINDOW_BYTES = 16 << 20
+"""Maximum bytes of a window's chunks; a larger chunk gets a window of its own."""
 
 
 class MessageKind(IntEnum):
-    """What a message holds."""
+    """The content of a message."""
 
     END = 0
     STORE_INFO = 1
@@ -63,21 +64,21 @@ def is_complete(path: str | Path) -> bool:
 
 
 def end_of_prelude(path: str | Path) -> int:
-    """Return where the last whole message of a file ends into which no chunk has been written yet."""
+    """Return the end offset of the last whole message of a file that holds no chunk yet."""
     with open(path, "rb") as file:
         return max((message.stop for message in _messages(file.fileno(), HEADER_SIZE)), default=HEADER_SIZE)
 
 
 def count_chunks(path: str | Path, prelude: int) -> int:
-    """Return how many whole chunks the file at `path` holds after its prelude."""
+    """Return the number of whole chunks after the prelude in the file at `path`."""
     with open(path, "rb") as file:
         return sum(1 for _ in _chunks(file.fileno(), prelude))
 
 
 def messages_in(content: bytes) -> int:
-    """Return how many messages an .rrd stream holds, or several one after the other, but for what ends each.
+    """Return the number of messages in one or more consecutive .rrd streams, without the END messages.
 
-    0 if there is no chunk among them.
+    0 if no message is a chunk.
     """
     kinds, at = [], 0
     while at + MESSAGE.size <= len(content):
@@ -91,40 +92,40 @@ def messages_in(content: bytes) -> int:
 
 
 def windows(fd: int, prelude: int, *, skip: int = 0, limit: int | None = None) -> Iterator[int]:
-    """Yield windows on the chunks of the open file `fd`: all but the first `skip`, at most `limit`, in order.
+    """Yield windows on the chunks of the open file `fd`, in order: leave out the first `skip`, end after `limit`.
 
-    Each is a descriptor of an anonymous file, valid until the next one is asked for.
+    A window is the descriptor of an anonymous file. It is closed when the next window is requested.
 
     Raises
     ------
     CorruptionError
-        If the file does not begin as an .rrd file does.
+        If the file does not begin with the magic bytes of an .rrd file, or becomes shorter meanwhile.
     """
     if os.pread(fd, len(MAGIC), 0) != MAGIC:
         raise CorruptionError(f"descriptor {fd} is not an .rrd file of the version that rerun_mp reads")
     start = stop = 0
-    left = limit
+    remaining = limit
     for message in _chunks(fd, prelude):
         if skip:
             skip -= 1
             continue
-        if left == 0:
+        if remaining == 0:
             break
         if stop > start and message.stop - start > WINDOW_BYTES:
             yield from _window(fd, prelude, start, stop)
             start = stop = 0
         start = start or message.start
         stop = message.stop
-        if left is not None:
-            left -= 1
+        if remaining is not None:
+            remaining -= 1
     if stop > start:
         yield from _window(fd, prelude, start, stop)
 
 
 def _chunks(fd: int, at: int) -> Iterator[_Message]:
-    """Yield the recording's whole chunks from offset `at` on.
+    """Yield the recording's whole chunks from offset `at` on, without the chunks of blueprints.
 
-    A blueprint that was sent in between is a store of its own: its info, its chunks, and what activates it.
+    A blueprint is a store of its own: a store info, its chunks, and an activation.
     """
     is_blueprint = False
     for message in _messages(fd, at):
@@ -135,7 +136,7 @@ def _chunks(fd: int, at: int) -> Iterator[_Message]:
 
 
 def _messages(fd: int, at: int) -> Iterator[_Message]:
-    """Yield the whole messages from offset `at` on. What is written meanwhile is not looked at."""
+    """Yield the whole messages from offset `at` to the present end of the file."""
     size = os.fstat(fd).st_size
     while at + MESSAGE.size <= size:
         kind, length = MESSAGE.unpack(os.pread(fd, MESSAGE.size, at))

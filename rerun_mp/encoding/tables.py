@@ -1,21 +1,21 @@
 """Tables: an Arrow record batch that grows in place in a slot, one row a call.
 
-A table slot holds rows of one *shape* (an archetype's layout and a set of timelines) for any number of entities.
-Its columns have fixed capacity; a row exists when the slot's count says so, and what can be derived is not stored: the
-counter half of a row's id is the table's first counter plus the row's number, its time half the running maximum of the
-clock column, and log_time the clock column itself::
+A table slot holds rows of one *shape* (an archetype's layout and a set of timelines) for any number of entities. Its
+columns have a fixed capacity. A row exists once the slot's count includes it. Values that can be derived are not
+stored: the counter half of a row id is the table's first counter plus the row's number, the time half is the running
+maximum of the clock column, and log_time is the clock column itself::
 
     ┌───────────────┬────────┬───────────┬─────────────┬──────────────────┬──────────────────────┬────────────┐
     │ declaration   │ plan   │ clock     │ entity      │ timelines        │ values               │ dictionary │
     │ u32 n, JSON   │ PLAN   │ u64 x cap │ u16 x cap   │ i64 x cap each   │ see `ValueKind`      │ of paths   │
     └───────────────┴────────┴───────────┴─────────────┴──────────────────┴──────────────────────┴────────────┘
 
-Each region begins at an offset divisible by 8. The dictionary is u16 length and UTF-8 per text, in the order of the
-indices, ended by whatever the slot held before: only as many texts as the rows refer to are read. Entity paths and
-levels share it. The declaration is JSON, so that a process that logs only such archetypes needs neither pyarrow nor
-rerun.
+Each region begins at an offset divisible by 8. The dictionary holds a u16 length and UTF-8 for each text, in the order
+of the indices; entity paths and levels share it. Old bytes of the slot may follow its last text, so the collector reads
+only as many texts as the rows refer to. The declaration is JSON, so that a process that logs only such archetypes needs
+neither pyarrow nor rerun.
 
-Packing happens in the producer, unpacking in the collector on a private copy.
+The producer packs; the collector unpacks a private copy.
 """
 
 from __future__ import annotations
@@ -51,53 +51,57 @@ ENTITY_BYTES = 2
 WORD = 8
 MAX_ENTITIES = 0xFFFF
 TEXT_GUESS = 64
-"""Bytes that a text is thought to have, when a slot is divided between rows and text."""
+"""Expected bytes of a text, by which a slot is divided between rows and heap."""
 MIN_ROWS = 4
+"""Rows of a shape of which fewer fit into a slot get no table."""
 WIDE_ROW = 1024
-SMALL_CHUNK_SHARE = 32
-"""The dictionary of a table with wide rows gets one part in so many of the slot, of other tables a quarter."""
+"""Bytes of values from which on a row counts as wide."""
+DICTIONARY_SHARE = 4
+WIDE_DICTIONARY_SHARE = 32
+"""The dictionary gets 1/`DICTIONARY_SHARE` of the slot; in a table of wide rows, 1/`WIDE_DICTIONARY_SHARE`."""
 MAX_COMPONENTS = 100
 MAX_TIMELINES = 1000
+"""Upper bounds of a valid shape."""
 TIME_KINDS = frozenset({"sequence", "timestamp", "duration"})
 ITEM_BYTES = {"f4": 4, "u1": 1}
-"""Kinds of numbers in blocks, little-endian."""
+"""Number type -> its bytes; little-endian."""
 
 
 class ValueKind(IntEnum):
-    """What the values of a row are, and the columns that hold them."""
+    """The kind of a row's values, and the columns that hold them."""
 
     SCALARS = 1
     """f64 x capacity."""
     TEXT = 2
-    """u32 x capacity: where each text ends in the heap; then the heap."""
+    """u32 x capacity: the end of each text in the heap; then the heap."""
     LEVELLED_TEXT = 3
     """As TEXT, then u16 x capacity: the level's index in the dictionary."""
     ARRAY = 4
-    """u32 x capacity: where the instances of each row end in the heap; then the heap. As many in a row as it has."""
+    """u32 x capacity: the end of each row's instances in the heap; then the heap. Any number of instances a row."""
     PACKED = 5
-    """A block x capacity: the parts of the layout, one after the other."""
+    """Block x capacity: the components of the layout, one after the other, with a fixed number of instances."""
 
 
 TEXT_KINDS = (ValueKind.TEXT, ValueKind.LEVELLED_TEXT)
 HEAP_KINDS = (*TEXT_KINDS, ValueKind.ARRAY)
-"""What rows of these forms hold lies in a heap, one row's after the other's."""
+"""Kinds whose values lie in a heap, in the order of the rows."""
 
 
 class NumericComponent(NamedTuple):
-    """A component of numbers."""
+    """A component whose instances are numbers, or lists of numbers of one length."""
 
     archetype: str
     """Short name, such as "Points3D"."""
     field: str
-    """Such as "positions"."""
+    """Field of the archetype, such as "positions"."""
     component_type: str
     """Short name, such as "Position3D"."""
     item: str
-    """Kind of the numbers: one of `ITEM_BYTES`."""
+    """Number type: a key of `ITEM_BYTES`."""
     size: int
-    """Numbers of an instance, which is a list of so many; 0: it is one number."""
+    """Numbers in an instance's list; 0: an instance is one number."""
     instances: int
-    """As many in each row; in an ARRAY, as many as a row is thought to have at least."""
+    """Instances in each row; in an ARRAY, the least number that a row is expected to have."""
 
     @property
     def width(self) -> int:
@@ -106,53 +110,54 @@ class NumericComponent(NamedTuple):
 
 
 class RowLayout(NamedTuple):
-    """How the values of a row lie in a table; an archetype of which a table can be made has one in `_row_layout`."""
+    """The layout of a row's values in a table. Archetypes that fit a table have one in `_row_layout`."""
 
     value_kind: ValueKind
     components: tuple[NumericComponent, ...] = ()
-    """Of a block, in the order of the fields' names; the one of an ARRAY; none in other forms."""
+    """PACKED: in the order of the fields' names. ARRAY: one. Other kinds: none."""
 
 
 class TableShape(NamedTuple):
-    """What the rows of a table have in common; tables of one shape can become one chunk."""
+    """What all rows of a table share. Rows of several tables of one shape can become one chunk."""
 
     recording: RecordingKey
     value_kind: ValueKind
     components: tuple[NumericComponent, ...]
-    """As in the `RowLayout`."""
+    """As in `RowLayout`."""
     has_log_time: bool
     timelines: tuple[tuple[str, str], ...]
-    """(name, kind) of each timeline that the user set, in the order of the names; kinds as in `TIME_KINDS`."""
+    """(name, kind) of each timeline that the user set, in the order of the names; a kind is one of `TIME_KINDS`."""
 
     @property
     def width(self) -> int:
-        """Bytes of a row's parts; 0 for forms without."""
+        """Bytes of a row's components; 0 if there are none."""
         return sum(component.width for component in self.components)
 
 
 class TablePlan(NamedTuple):
-    """Where in the slot everything is: offsets and sizes in bytes."""
+    """The division of a slot: offsets and sizes in bytes, unless said otherwise."""
 
     capacity: int
+    """In rows."""
     clock: int
     entity: int
     timelines: int
-    """Of the first; the next ones follow, `capacity` words each."""
+    """Of the first timeline; the others follow, `capacity` words each."""
     values: int
     heap: int
     heap_bytes: int
     levels: int
     dictionary: int
     first_counter: int
-    """Counter half of row 0's id."""
+    """Counter half of the id of row 0."""
     least_time: int
-    """No row's id has a smaller time half, whatever the clock does."""
+    """Smallest time half of a row's id, in nanoseconds, even if the clock steps back."""
 
 
 @lru_cache(maxsize=256)
 def pack_head(shape: TableShape) -> bytes:
-    """Return the declaration, with its length before it, padded."""
-    # What json.dumps would write. Its machinery, cold in a forked child, would be a tenth of the child's first call.
+    """Return the declaration after its length, padded."""
+    # Equal to the output of json.dumps, whose code is cold in a forked child and would take a tenth of its first call.
     application_id, recording_id = map(quoted, shape.recording)
     components = ",".join(
         f"[{quoted(c[0])},{quoted(c[1])},{quoted(c[2])},{quoted(c[3])},{c[4]},{c[5]}]" for c in shape.components
@@ -167,10 +172,11 @@ def pack_head(shape: TableShape) -> bytes:
 def plan_table(
     shape: TableShape, head_bytes: int, slot_bytes: int, first_counter: int, least_time: int
 ) -> TablePlan | None:
-    """Divide a slot between columns and dictionary. None if too few rows would fit."""
+    """Divide a slot between columns and dictionary. None: fewer than `MIN_ROWS` rows fit."""
     begin = head_bytes + PLAN.size + -PLAN.size % WORD
-    # Few rows cannot speak of many entities, and have better use for the room.
-    dictionary = slot_bytes - slot_bytes // (SMALL_CHUNK_SHARE if shape.width >= WIDE_ROW else 4)
+    # A table of wide rows has few rows, so few entities.
+    share = WIDE_DICTIONARY_SHARE if shape.width >= WIDE_ROW else DICTIONARY_SHARE
+    dictionary = slot_bytes - slot_bytes // share
     row = WORD + ENTITY_BYTES + WORD * len(shape.timelines)
     if shape.value_kind in HEAP_KINDS:
         row += 4 + (2 if shape.value_kind == ValueKind.LEVELLED_TEXT else 0) + (shape.width or TEXT_GUESS)
@@ -193,17 +199,17 @@ def plan_table(
 
 
 def pack_plan(plan: TablePlan) -> bytes:
-    """Return the plan as it stands after the declaration."""
+    """Return the plan's bytes, which follow the declaration."""
     return PLAN.pack(*plan)
 
 
 def pack_text(text: bytes) -> bytes:
-    """Return a dictionary's entry."""
+    """Return the dictionary's entry for a text."""
     return TEXT.pack(len(text)) + text
 
 
 def head_bytes(beginning: memoryview) -> int:
-    """Return how many bytes a slot's declaration and plan claim to take, from its first bytes."""
+    """Return the bytes of a slot's declaration and plan, as the slot's first bytes claim."""
     (size,) = SIZE.unpack_from(beginning, 0)
     return _aligned(SIZE.size + size) + PLAN.size
 
@@ -214,7 +220,7 @@ def unpack_head(head: memoryview, slot_bytes: int) -> tuple[TableShape, TablePla
     Raises
     ------
     CorruptionError
-        If they are not what `pack_head` and `plan_table` make for such a slot.
+        If they differ from the output of `pack_head` and `plan_table` for such a slot.
     """
     try:
         (size,) = SIZE.unpack_from(head, 0)
@@ -225,15 +231,15 @@ def unpack_head(head: memoryview, slot_bytes: int) -> tuple[TableShape, TablePla
     except struct.error as error:
         raise CorruptionError(f"a table's head is damaged: {error}") from error
     shape, expected = _plan_of(bytes(head[SIZE.size : SIZE.size + size]), begin, slot_bytes)
-    # Everything in a plan but the row ids follows from the shape.
+    # Everything in a plan except the row ids follows from the shape.
     if expected is None or plan[:-2] != expected[:-2] or plan.first_counter + plan.capacity > 1 << 64:
-        raise CorruptionError("a table's plan is not that of its shape")
+        raise CorruptionError("a table's plan does not match its shape")
     return shape, plan
 
 
 @lru_cache(maxsize=256)
 def _plan_of(declaration: bytes, begin: int, slot_bytes: int) -> tuple[TableShape, TablePlan | None]:
-    """Return what a declaration declares, and how its slot must be divided behind it."""
+    """Return the shape that a declaration declares, and the only valid plan of its slot."""
     try:
         application_id, recording_id, value_kind, components, has_log_time, timelines = json.loads(declaration)
         shape = TableShape(
@@ -243,29 +249,29 @@ def _plan_of(declaration: bytes, begin: int, slot_bytes: int) -> tuple[TableShap
             bool(has_log_time),
             tuple((str(name), str(kind)) for name, kind in timelines),
         )
-        # JSON may name half a character, which nobody could write down.
+        # JSON can express a lone surrogate, which UTF-8 cannot.
         for text in (*shape.recording, *(name for name, _ in shape.timelines)):
             text.encode()
         if any(not name or "\0" in name for name, _ in shape.timelines):
-            raise CorruptionError("a timeline of a table has no name, or a zero in it")
+            raise CorruptionError("a timeline of a table has an empty name, or a NUL in it")
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise CorruptionError(f"a table's head is damaged: {error}") from error
     names = {(component.archetype, component.field) for component in shape.components}
     is_known = all(kind in TIME_KINDS for _, kind in shape.timelines) and len(names) == len(shape.components)
-    may_have = {ValueKind.ARRAY: (1,), ValueKind.PACKED: range(1, MAX_COMPONENTS)}.get(shape.value_kind, (0,))
+    valid_counts = {ValueKind.ARRAY: (1,), ValueKind.PACKED: range(1, MAX_COMPONENTS)}.get(shape.value_kind, (0,))
     is_too_large = shape.width >= slot_bytes or len(shape.timelines) > MAX_TIMELINES
-    if len(shape.components) not in may_have or is_too_large or not is_known:
+    if len(shape.components) not in valid_counts or is_too_large or not is_known:
         raise CorruptionError("a table's shape is damaged")
     return shape, plan_table(shape, begin, slot_bytes, 0, 0)
 
 
 def unpack_texts(dictionary: memoryview, count: int) -> list[str]:
-    """Read the first `count` texts of a private copy of a dictionary.
+    """Read the first `count` texts from a private copy of a dictionary.
 
     Raises
     ------
     CorruptionError
-        If there are not so many.
+        If it holds fewer, or one is damaged.
     """
     texts: list[str] = []
     at = 0

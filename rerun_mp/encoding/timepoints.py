@@ -1,7 +1,7 @@
-"""Times as rerun understands them: a number, or nanoseconds, on a timeline with a name.
+"""Times as rerun represents them: on a named timeline, a number or nanoseconds.
 
-Conversions are those of `rerun.time`: what is an `int`, `float`, `timedelta` or `datetime` is converted here, by the
-same arithmetic, so that it needs neither numpy nor rerun; everything else is handed to rerun's own functions.
+The conversions equal those of `rerun.time`. This module converts `int`, `float`, `timedelta` and `datetime` by the same
+arithmetic, without loading numpy or rerun; rerun's own functions convert any other type.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from rerun_mp.errors import InvalidArgumentError
 
 __all__ = ["TimeKind", "TimelineNames", "checked_timeline_name", "duration_nanos", "sequence_number", "timestamp_nanos"]
 
-GREATEST = 2**63 - 1
-SMALLEST = -(2**63)
-"""Reserved by rerun for *static*: it writes the next greater number instead."""
+MAX_TIME = 2**63 - 1
+MIN_TIME = -(2**63)
+"""Rerun reserves this number for *static* rows and writes the next larger one instead."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class TimeKind(IntEnum):
-    """What the numbers of a timeline mean."""
+    """The meaning of a timeline's numbers."""
 
     SEQUENCE = 0
     TIMESTAMP = 1
@@ -33,7 +33,7 @@ class TimeKind(IntEnum):
 
 
 TimelineNames = tuple[tuple[str, TimeKind], ...]
-"""Names and kinds of timelines, in the order of the names."""
+"""(name, kind) of timelines, in the order of the names."""
 
 
 def checked_timeline_name(name: object) -> str:
@@ -60,7 +60,7 @@ def checked_timeline_name(name: object) -> str:
 
 
 def sequence_number(value: object) -> int:
-    """Return `value` as an index of a sequence.
+    """Return `value` as a number on a sequence timeline.
 
     Raises
     ------
@@ -132,11 +132,11 @@ def timestamp_nanos(value: object) -> int:
 
 
 def _in_range(argument: str, number: int) -> int:
-    if not SMALLEST <= number <= GREATEST:
+    if not MIN_TIME <= number <= MAX_TIME:
         raise OverflowError(
             f"argument '{argument}': {number} does not fit into 64 bits; give one from -2**63 to 2**63 - 1"
         )
-    return max(number, SMALLEST + 1)
+    return max(number, MIN_TIME + 1)
 
 
 def _type_name(value: object) -> str:
