@@ -19,6 +19,8 @@ from rerun_mp.shm.layout import Header
 
 rr.init("rerun_mp_figures", settings=rr.Settings(figures=eval(sys.argv[2]), policy=rr.Policy.DROP, ring_bytes=2 << 20))
 rr.save(sys.argv[1])
+rr.log("image", rr.Image(np.zeros((500, 500), np.uint8)))
+rr.flush()  # the collector runs from here on
 until = time.monotonic() + float(sys.argv[3])
 while time.monotonic() < until or not sum(account.dropped for account in read_accounts(current.session().segment)):
     rr.log("image", rr.Image(np.zeros((500, 500), np.uint8)))

@@ -1,5 +1,6 @@
 """The collector: a guard and a worker, two processes that drain the ring into files and live sinks.
 
-`guard` starts and watches the worker. `worker` drains: `drain` turns ring bytes into chunks, `store` keeps them in
-files, `live` sends them to viewers and servers, `reporting` records who lived and died, `ending` ends the session.
+`guard` keeps a worker running, and `worker` runs a `pipeline` until the session's end (`ending`). In the pipeline,
+`drain` turns the ring's bytes into chunks, `outputs` hands them to the stores (`store`) and live sinks (`live`), and
+`reporting` reports losses and deaths.
 """

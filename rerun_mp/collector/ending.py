@@ -1,14 +1,14 @@
-"""The end of a session: when nobody takes part any more and nobody is about to.
+"""The end of a session: when no participant is left, and no process is expected to join.
 
-A process that exec'd but has not imported rerun_mp yet holds no lease; its environment names the session, and the end
-waits for it, three seconds at most: programs that never will (an editor, a shell) have it there too.
+A process that exec'd and has not imported rerun_mp yet holds no lease. Its environment names the session, so the end
+waits for it, at most three seconds: programs that never import rerun_mp (an editor, a shell) have that variable too.
 
-Steps, each of which a successor can repeat: lock the participants exclusively (nobody can join), rename the segment
-aside (a newcomer makes a new session), drain, complete the files, say so, let the live sinks finish, say so, remove
-everything, the segment last. A recording whose file is complete says so in its journal, which stays until all are: a
-successor that opened it again would begin the user's file anew.
+A successor can repeat each step: lock the participants exclusively (no process can join), rename the segment aside (a
+newcomer founds a new session), drain, complete the files, store the state FILES_COMPLETE, let the live sinks finish,
+store the state REMOVING, remove everything, the segment last. A recording whose file is complete says so in its
+journal, which stays until all files are: without it, a successor would begin the user's file anew.
 
-The spool of a recording whose file could not be completed stays, for `recovery` to try again, and the program says so.
+The spool of a recording whose file could not be completed stays for `recovery`, and the program reports it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from rerun_mp.collector.pipeline import Pipeline
 from rerun_mp.collector.store.parts import remove_complete
 from rerun_mp.encoding.ids import ENVIRONMENT_VARIABLE, parse_key, segment_name
 from rerun_mp.errors import CorruptionError
@@ -28,48 +28,47 @@ from rerun_mp.shm.doorbell import Bell
 from rerun_mp.shm.layout import Header, Lock, SessionState
 from rerun_mp.shm.segment import Segment
 
-if TYPE_CHECKING:
-    from rerun_mp.collector.worker import Worker
-
 __all__ = ["end_session", "is_over", "remove_session"]
 
 NEWCOMER_PATIENCE = 3.0
 """Seconds that a process may take from exec to import."""
 DRAIN_PATIENCE = 10.0
+"""Seconds that the end waits for the lease of a dead producer to go."""
 COMPLETION_PATIENCE = 5.0
-"""Seconds that a full disk may take to have room for what its files lack. Their rows stay in the spool then."""
+"""Seconds that a full disk may take to get room for a file. Beyond them, the rows stay in the spool."""
 LIVE_PATIENCE = 2.0
-"""Seconds that live sinks may go without progress before they are given up."""
+"""Seconds that a live sink may go without progress before it is closed."""
 HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
+"""Command lines of processes that inherit the session and join no session themselves."""
 
 
 def is_over(segment: Segment, gone_for: float) -> bool:
-    """Say whether a session whose last participant went `gone_for` seconds ago has ended."""
+    """Return whether a session whose last participant went `gone_for` seconds ago has ended."""
     return gone_for >= NEWCOMER_PATIENCE or not _is_expected(os.path.basename(segment.path))
 
 
-def end_session(worker: Worker) -> bool:
-    """End the session. False if somebody has joined in the last moment."""
-    segment = worker.segment
+def end_session(pipeline: Pipeline, bell: Bell) -> bool:
+    """End the session. Returns False if a process has joined in the last moment."""
+    segment = pipeline.segment
     exclusive = segment.open()
     try:
         if not leases.try_lock(exclusive, Lock.PARTICIPANTS):
             return False
-        worker.set_state(max(worker.state, SessionState.ENDING))
+        pipeline.set_state(max(pipeline.state, SessionState.ENDING))
         if segment.path != segment.ending_path:
             os.rename(segment.path, segment.ending_path)
             segment.path = segment.ending_path
-        if worker.state < SessionState.FILES_COMPLETE:
-            _drain(worker)
-            worker.reports.look(is_final=True)
-            worker.words[Header.INCOMPLETE_FILES] = worker.outputs.complete_files(
+        if pipeline.state < SessionState.FILES_COMPLETE:
+            _drain(pipeline)
+            pipeline.loss_reports.report(is_final=True)
+            pipeline.words[Header.INCOMPLETE_FILES] = pipeline.outputs.complete_files(
                 COMPLETION_PATIENCE, _rescue_directory(segment)
             )
-            worker.reports.publish()
-            worker.set_state(SessionState.FILES_COMPLETE)
-        worker.outputs.close_live(LIVE_PATIENCE)
-        worker.set_state(SessionState.REMOVING)
-        remove_session(segment, worker.bell)
+            pipeline.loss_reports.publish()
+            pipeline.set_state(SessionState.FILES_COMPLETE)
+        pipeline.outputs.close_live(LIVE_PATIENCE)
+        pipeline.set_state(SessionState.REMOVING)
+        remove_session(segment, bell)
         return True
     finally:
         os.close(exclusive)
@@ -87,7 +86,7 @@ def remove_session(segment: Segment, bell: Bell) -> None:
 
 
 def _may_be_ours(path: str, nonce: bytes) -> bool:
-    """Say whether a path that was in shared memory is one that a session's directory can have."""
+    """Return whether a path that was read from shared memory can be a directory of this session."""
     base, name = os.path.split(path)
     return name == nonce.hex()[:16] and os.path.basename(base).startswith("rerun_mp")
 
@@ -96,19 +95,19 @@ def _rescue_directory(segment: Segment) -> str | None:
     try:
         return read_config(segment).rescue_directory
     except CorruptionError:
-        return None  # the worker has said so already
+        return None  # `Pipeline.apply_config` has reported it
 
 
-def _drain(worker: Worker) -> None:
-    """Deliver what is left. Every owner is dead or has let go, so this ends; a lease that lingers may not keep us."""
+def _drain(pipeline: Pipeline) -> None:
+    """Deliver what is left. No owner logs any more, so this ends; for a lease that lingers it waits a bounded time."""
     deadline = time.monotonic() + DRAIN_PATIENCE
-    while worker.drain_once() or (worker.watch.entries() and time.monotonic() < deadline):
-        if not worker.sweeper.has_news():
+    while pipeline.drain_once() or (pipeline.dead_producers.count_entries() and time.monotonic() < deadline):
+        if not pipeline.sweeper.has_news():
             time.sleep(0.001)
 
 
 def _is_expected(name: str) -> bool:
-    """Say whether a process of this user has the session in its environment and might still join."""
+    """Return whether a process of this user has the session in its environment and may still join."""
     import psutil
 
     own = os.geteuid()
@@ -127,7 +126,7 @@ def _is_expected(name: str) -> bool:
 
 
 def _is_bystander(process: object) -> bool:
-    """Say whether a process has inherited the session but starts nothing that will join by itself."""
+    """Return whether a process that has inherited the session will not join by itself."""
     import psutil
 
     assert isinstance(process, psutil.Process)

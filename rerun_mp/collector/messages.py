@@ -1,7 +1,4 @@
-"""The collector's log: its standard error, a file in the session's runtime directory.
-
-The disk under that file may be full. The line is lost then, and nothing else.
-"""
+"""The collector's log: its standard error, a file in the session's runtime directory."""
 
 from __future__ import annotations
 
@@ -13,9 +10,9 @@ STDERR = 2
 
 
 def say(message: str) -> None:
-    """Write one line to the log. Any thread may call this."""
+    """Write one line to the log, from any thread. If the disk is full, the line is lost."""
     try:
-        # os.write instead of print: print would keep what it cannot write, and fail again at the next line.
+        # os.write instead of print: print keeps what it cannot write, and fails again at the next line.
         os.write(STDERR, (message + "\n").encode())
     except OSError:
         return

@@ -172,7 +172,7 @@ REMOVALS = (
         "What was touched when two workers died is left out from then on.",
         (
             Edit(
-                "collector/drain/trial.py",
+                "collector/drain/quarantine.py",
                 "        if self._suspicions[suspect] >= MAX_SUSPICIONS and",
                 "        if self._suspicions[suspect] >= 1 << 30 and",
             ),
@@ -201,8 +201,8 @@ REMOVALS = (
         (
             Edit(
                 "collector/worker.py",
-                "            collector_start.ensure_collector(self.segment, need_guard=True)\n",
-                "            collector_start.ensure_collector(self.segment)\n",
+                "            collector_start.ensure_collector(self._segment, need_guard=True)\n",
+                "            collector_start.ensure_collector(self._segment)\n",
             ),
         ),
         ("tests/faults/test_orphans.py::test_a_killed_collector_is_replaced[guard]",),

@@ -35,7 +35,7 @@ REMOVALS = (
         "The collector frees an entry when no slot names its owner any more.",
         (
             Edit(
-                "collector/reporting/producers_watch.py",
+                "collector/reporting/dead_producers.py",
                 "            if not self._segment.ring.owner_slots(owner):\n",
                 "            if True:\n",
             ),

@@ -221,12 +221,12 @@ REMOVALS = (
         "Avoided: nothing is a socket, so that no path is too long for one.",
         (
             Edit(
-                "collector/worker.py",
-                "        self.outputs = Outputs(joined)\n",
-                "        self.outputs = Outputs(joined)\n"
+                "collector/pipeline.py",
+                "        self.outputs = Outputs(segment)\n",
+                "        self.outputs = Outputs(segment)\n"
                 "        import socket\n\n"
                 "        self.control = socket.socket(socket.AF_UNIX)\n"
-                '        self.control.bind(os.path.join(joined.runtime_directory, "control"))\n',
+                '        self.control.bind(os.path.join(segment.runtime_directory, "control"))\n',
             ),
         ),
         ("tests/faults/test_bad_input.py::test_long_paths_of_our_directories_are_no_matter",),

@@ -34,7 +34,7 @@ from rerun_mp.collector.drain.frame_chunks import BuiltChunks, build_chunks
 from rerun_mp.collector.drain.freeing import SlotFreer
 from rerun_mp.collector.drain.sweep import Sweep, Sweeper
 from rerun_mp.collector.drain.table_chunks import build_table_chunks
-from rerun_mp.collector.reporting.producers_watch import ProducersWatch
+from rerun_mp.collector.reporting.dead_producers import DeadProducers
 from rerun_mp.encoding.frames import FrameKind, Rows
 from rerun_mp.encoding.tables import TableShape, ValueKind
 from rerun_mp.errors import RingFullError
@@ -102,7 +102,7 @@ class Collector:
         self.segment = attach(made, self.life, with_bytes=False)
         self.sweeper = Sweeper(self.segment)
         self.descriptor = self.segment.open()
-        self.watch = ProducersWatch(self.segment, self.descriptor, self.sweeper)
+        self.dead_producers = DeadProducers(self.segment, self.descriptor, self.sweeper)
         self.ahead: tuple[Sweep, BuiltChunks] | None = None
         self.is_fresh = True
 
@@ -331,7 +331,7 @@ class RingMachine(RuleBasedStateMachine):
             collector.life.spend()  # what was handed over and not flushed is lost with its writer
             self.flush(built)
             sweeper.complete(sweep, built)
-        collector.watch.look()
+        collector.dead_producers.clear_up()
         sweeper.freer.free_done()
         return resumes or prepared is not None  # who resumes has not looked for what is new
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rerun_mp.collector.drain.sweep import Sweeper
-from rerun_mp.collector.reporting.producers_watch import ProducersWatch
+from rerun_mp.collector.reporting.dead_producers import DeadProducers
 from rerun_mp.producer.registration import Registration, _try_all
 from rerun_mp.shm import segment
 from rerun_mp.shm.layout import NAME_OFFSET, PRODUCER_BYTES, Geometry, Header, Kind, SlotState
@@ -43,18 +43,18 @@ def test_an_entry_is_not_taken_before_its_dead_owner_is_drained(made: Segment) -
         os._exit(_leave_a_row(made))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     sweeper, probe = Sweeper(made), made.open()
-    watch = ProducersWatch(made, probe, sweeper)
+    dead_producers = DeadProducers(made, probe, sweeper)
 
     # Dead, and his byte is free; his row is not delivered.
     assert _take(made).index == 1
-    watch.look()
+    dead_producers.clear_up()
     assert made.ring.states[0] & 0xFF == SlotState.SEALED
     assert _take(made).index == 2
 
     made.ring.take(0, 1, 1)
     made.ring.words[Header.SWEEP_DONE] = 1
     Sweeper(made).freer.free_done()
-    watch.look()
+    dead_producers.clear_up()
     newcomer = _take(made)
     assert (newcomer.index, newcomer.generation) == (0, 2)
     os.close(probe)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rerun_mp.collector.reporting.deaths import MAX_WATCHED, Deaths
+from rerun_mp.collector.reporting.death_causes import MAX_WATCHED, DeathCauses
 from rerun_mp.shm import introductions as births
 from tests.harness.programs import ROOT
 
@@ -41,7 +41,7 @@ def test_the_end_of_a_process_that_is_long_gone_is_known(mailbox: int, tmp_path:
     pids = {
         owner: child(tmp_path, owner, number) for owner, number in ((1, signal.SIGKILL), (2, None), (3, signal.SIGTERM))
     }
-    deaths = Deaths()
+    deaths = DeathCauses()
     deaths.receive(mailbox)
     assert all(deaths.has_ended(owner) for owner in pids)
     assert [deaths.cause(owner, pid) for owner, pid in pids.items()] == ["SIGKILL", None, None]
@@ -50,7 +50,7 @@ def test_the_end_of_a_process_that_is_long_gone_is_known(mailbox: int, tmp_path:
 
 def test_whatever_else_arrives_is_put_aside(mailbox: int, tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
-    deaths = Deaths()
+    deaths = DeathCauses()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stranger:
         stranger.connect(str(tmp_path / "births"))
         stranger.send(b"no descriptor at all")
@@ -64,7 +64,7 @@ def test_whatever_else_arrives_is_put_aside(mailbox: int, tmp_path: Path) -> Non
 
 def test_no_more_are_watched_than_there_is_room_for(mailbox: int, tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
-    deaths = Deaths()
+    deaths = DeathCauses()
     for owner in range(MAX_WATCHED + 10):
         births.announce(str(tmp_path), owner)
         deaths.receive(mailbox)

@@ -1,1 +1,1 @@
-"""From the ring's bytes to chunks."""
+"""From the bytes in the ring to chunks: sweeps read slots, and chunks are built from what they took."""

@@ -1,6 +1,6 @@
-"""Accounts of chunks that no store takes: their rows are not delivered but damaged, whosever they are.
+"""Accounting for a chunk that no store takes: its rows count as damaged instead of delivered.
 
-A chunk has rows of any number of slots. Which, its row ids say. Used by the worker's main thread, on rare occasions.
+A chunk has rows from any number of slots; the row ids identify the slots. Used by the worker's main thread, rarely.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import numpy as np
 from rerun_mp.collector.drain.frame_chunks import BuiltChunks, ChunkBatch
 from rerun_mp.collector.drain.sweep import Sweep
 
-__all__ = ["refuse"]
+__all__ = ["count_as_damaged"]
 
 
-def refuse(chunk: ChunkBatch, sweep: Sweep, built: BuiltChunks) -> None:
+def count_as_damaged(chunk: ChunkBatch, sweep: Sweep, built: BuiltChunks) -> None:
     """Count the rows of a chunk of `sweep` as damaged instead of good."""
     for slot, found in _rows_by_slot(chunk, sweep).items():
         rows = min(found, built.good_rows[slot])
@@ -30,8 +30,8 @@ def _rows_by_slot(chunk: ChunkBatch, sweep: Sweep) -> Counter[int]:
     found: Counter[int] = Counter()
     for taken in sweep.taken:
         for frame in taken.frames:
-            is_of_entity = (frame.shape.recording, frame.entity_path) == (chunk.recording, chunk.entity_path)
-            if is_of_entity and (frame.row_time, frame.row_counter) in ids:
+            is_of_chunk = (frame.shape.recording, frame.entity_path) == (chunk.recording, chunk.entity_path)
+            if is_of_chunk and (frame.row_time, frame.row_counter) in ids:
                 found[taken.slot] += frame.rows
     for rows in sweep.rows:
         if rows.shape.recording != chunk.recording or chunk.entity_path not in rows.paths:

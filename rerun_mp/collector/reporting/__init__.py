@@ -1,1 +1,1 @@
-"""Who lives, who died, and what is said of it in the recording."""
+"""What the collector reports: who died, which rows are lost, how the sinks are, and the session's figures."""

@@ -1,8 +1,8 @@
-"""The session's own figures as time series in its recordings, if its settings ask for them (`Settings.figures`).
+"""Logs the session's own figures as time series into its recordings, if `Settings.figures` asks for them.
 
-On `/__rerun_mp/figures/...`, on the timeline `log_time`: how full the ring is, rows a second, rows dropped so far, and
-how many rows the live sink that is furthest behind has still to get. `rerun_mp.figures.blueprint` has a viewer show
-them. Used by the worker's main thread.
+They are rows on `/__rerun_mp/figures/...`, on the timeline `log_time`: the share of the ring in use, rows per second,
+rows dropped so far, and the rows that the live sink furthest behind has still to get. The blueprint of
+`rerun_mp.figures` shows them in a viewer. Used by the worker's main thread only.
 """
 
 from __future__ import annotations
@@ -19,40 +19,43 @@ if TYPE_CHECKING:
     from rerun_mp.encoding.frames import RecordingKey
     from rerun_mp.session.config import SessionConfig
 
-__all__ = ["FIGURES_ENTITY", "Figures"]
+__all__ = ["FIGURES_ENTITY", "FigureLogger"]
 
 FIGURES_ENTITY = "/__rerun_mp/figures"
 MAX_RECORDINGS = 16
-MIN_SECS = 0.05
+"""Maximum recordings that get the figures."""
+MIN_INTERVAL = 0.05
+"""Minimum seconds between two rows of figures, whatever the configuration says."""
 
 
-class Figures:
-    """Writes figures at the pace that the configuration says; never, if it says none."""
+class FigureLogger:
+    """Logs the figures at the interval that the configuration names, or never."""
 
     def __init__(self, outputs: Outputs, sweeper: Sweeper) -> None:
         self._outputs = outputs
         self._sweeper = sweeper
-        self._every: float | None = None
+        self._interval: float | None = None
         self._recordings: list[RecordingKey] = []
         self._rows = 0
+        """Rows delivered since the last figures."""
         self._last = time.monotonic()
 
     def apply(self, config: SessionConfig) -> None:
-        """Take note of the configuration."""
-        self._every = None if config.figures is None else max(config.figures, MIN_SECS)
+        """Take interval and recordings from the configuration."""
+        self._interval = None if config.figures is None else max(config.figures, MIN_INTERVAL)
         self._recordings = [spec.key for spec in config.recordings][:MAX_RECORDINGS]
 
-    def note(self, built: BuiltChunks) -> None:
-        """Take note of what a sweep has delivered."""
+    def count(self, built: BuiltChunks) -> None:
+        """Count the rows that a sweep delivers."""
         self._rows += built.good_rows.total()
 
-    def look(self) -> None:
-        """Write the figures, if it is time."""
-        if self._every is None:
+    def log_if_due(self) -> None:
+        """Log the figures if the interval has passed."""
+        if self._interval is None:
             return
         now = time.monotonic()
         passed = now - self._last
-        if passed < self._every:
+        if passed < self._interval:
             return
         values = {
             "ring_fill": self._sweeper.freer.fill(),

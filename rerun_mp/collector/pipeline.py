@@ -1,0 +1,158 @@
+"""The way of a sweep through the collector: copy from the ring, build chunks, store, flush, mark as done, show.
+
+The worker and the end of the session both drain through one `Pipeline`. Used by the worker's main thread only.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from rerun_mp.collector.drain.frame_chunks import BuiltChunks, ChunkBatch
+from rerun_mp.collector.drain.quarantine import Quarantine
+from rerun_mp.collector.drain.refusals import count_as_damaged
+from rerun_mp.collector.drain.sweep import Sweep, Sweeper
+from rerun_mp.collector.messages import say
+from rerun_mp.collector.outputs import Outputs
+from rerun_mp.collector.reporting.dead_producers import DeadProducers
+from rerun_mp.collector.reporting.figure_logger import FigureLogger
+from rerun_mp.collector.reporting.loss_reports import LossReports
+from rerun_mp.collector.reporting.sink_statuses import SinkStatuses
+from rerun_mp.errors import RerunMpError
+from rerun_mp.session.config_file import read_config
+from rerun_mp.shm.layout import Header, SessionState
+from rerun_mp.shm.segment import Segment
+
+__all__ = ["Pipeline", "Prepared"]
+
+
+class Prepared(NamedTuple):
+    """A sweep that has been copied and has not begun, and its chunks."""
+
+    sweep: Sweep
+    chunks: BuiltChunks
+
+
+class Pipeline:
+    """Drains one session."""
+
+    def __init__(self, segment: Segment, descriptor: int) -> None:
+        self.segment = segment
+        self.words = segment.ring.words
+        self.sweeper = Sweeper(segment)
+        self.outputs = Outputs(segment)
+        self.dead_producers = DeadProducers(segment, descriptor, self.sweeper)
+        self.loss_reports = LossReports(segment, self.outputs, self.dead_producers)
+        self._figure_logger = FigureLogger(self.outputs, self.sweeper)
+        self._sink_statuses = SinkStatuses(segment, self.outputs)
+        self._quarantine = Quarantine(
+            segment.runtime_directory, self.sweeper.progress.done, segment.ring.geometry.slots
+        )
+        self.state: int = SessionState.LIVE
+        """State of the session. The header's word is a copy for other processes, and may be damaged."""
+
+    def set_state(self, state: int) -> None:
+        """Set the state of the session, here and in the header."""
+        self.state = self.words[Header.SESSION_STATE] = state
+
+    def apply_config(self, *, is_first: bool = False) -> None:
+        """Read the configuration if it has changed, or if it `is_first`, and bring the sinks to it."""
+        revision = self.words[Header.CONFIG_REVISION]
+        if is_first or revision != self.words[Header.CONFIG_APPLIED]:
+            try:
+                config = read_config(self.segment)
+            except RerunMpError as error:
+                say(f"worker {os.getpid()}: {error}")
+            except OSError as error:
+                if is_first:
+                    raise
+                # Out of descriptors: the configuration is not in force yet.
+                say(f"worker {os.getpid()}: {error}")
+                return
+            else:
+                self.outputs.apply(config)
+                self._figure_logger.apply(config)
+            self.words[Header.CONFIG_APPLIED] = revision
+
+    def drain_once(self) -> bool:
+        """Sweep once and wait for the store. Returns whether there was anything."""
+        self.apply_config()
+        prepared = self.collect()
+        self.forward(prepared)
+        self.dead_producers.clear_up()
+        self.sweeper.freer.free_done()
+        return prepared is not None
+
+    def report(self) -> None:
+        """Clear up after dead producers, and write all reports that are due."""
+        self.dead_producers.clear_up()
+        self.loss_reports.report()
+        self._figure_logger.log_if_due()
+        self._sink_statuses.write_if_changed()
+
+    def collect(self, *, resume: bool = False, after: Sweep | None = None) -> Prepared | None:
+        """Copy new rows and group them into chunks. Parameters as in `Sweeper.collect`."""
+        if self._quarantine.is_careful(self.sweeper.progress.done):
+            return self._collect_carefully(resume=resume)
+        sweep = self.sweeper.collect(resume=resume, after=after)
+        if self.sweeper.new_owners:
+            self.dead_producers.watch(self.sweeper.new_owners)
+        return None if sweep is None else Prepared(sweep, self.outputs.build(sweep.taken, sweep.rows))
+
+    def forward(self, prepared: Prepared | None, *, looks_ahead: bool = False) -> Prepared | None:
+        """Bring a sweep into the store, make it done, and then show it to the live sinks.
+
+        With `looks_ahead`, and if there may be more rows, the next sweep is copied and returned while rerun's threads
+        write this one.
+        """
+        if prepared is None:
+            return None
+        sweep, built = prepared
+        # A sink that was set before a row was logged must get the row, even if it was set while the sweep was copied.
+        self.apply_config()
+        self.sweeper.begin(sweep)
+        self.outputs.begin(sweep.number, built.chunks)
+        is_careful = self._quarantine.is_careful(self.sweeper.progress.done)
+        refused = self._store_carefully(built) if is_careful else self.outputs.store(built.chunks)
+        for chunk in refused:
+            count_as_damaged(chunk, sweep, built)
+        is_busy = (sweep.is_full or self.sweeper.freer.is_half_full()) and not is_careful
+        ahead = self.collect(after=sweep) if looks_ahead and is_busy else None
+        self.outputs.flush()
+        self.loss_reports.save_store_drops()
+        self._figure_logger.count(built)
+        self.sweeper.complete(sweep, built)
+        self.outputs.show(built.chunks)
+        return ahead
+
+    def _collect_carefully(self, *, resume: bool) -> Prepared | None:
+        """Collect slot by slot, each named in the quarantine's record before it is touched."""
+
+        def may_read(slot: int, epoch: int) -> bool:
+            return self._quarantine.allows(f"slot {slot} of epoch {epoch}")
+
+        sweep = self.sweeper.collect(resume=resume, may_read=may_read)
+        if sweep is None:
+            self._quarantine.clear_suspect()
+            return None
+        for frames in sweep.taken:
+            may_read(frames.slot, frames.epoch)
+            self.outputs.build([frames], [])
+        for rows in sweep.rows:
+            may_read(rows.slot, rows.epoch)
+            self.outputs.build([], [rows])
+        self._quarantine.clear_suspect()
+        return Prepared(sweep, self.outputs.build(sweep.taken, sweep.rows))
+
+    def _store_carefully(self, built: BuiltChunks) -> list[ChunkBatch]:
+        """Store chunk by chunk, each named in the quarantine's record, and return those that are left out."""
+        refused: list[ChunkBatch] = []
+        for chunk in built.chunks:
+            name = f"{chunk.chunk_id} of {chunk.num_rows} rows of {chunk.entity_path!r}"
+            if self._quarantine.allows(name):
+                refused += self.outputs.store([chunk])
+                self.outputs.flush()
+            else:
+                refused.append(chunk)
+        self._quarantine.clear_suspect()
+        return refused

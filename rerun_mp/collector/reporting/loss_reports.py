@@ -1,0 +1,135 @@
+"""Reports dropped rows and killed producers, as rows of text in the recordings.
+
+When more rows of a producer have been dropped than were reported, a row on the reserved entity `/__rerun_mp/dropped`
+says how many so far, and why. Every recording of the session gets it, because a row that a full ring drops belongs to
+no recording yet. The segment's header and a file of the session hold the numbers too.
+
+For a producer that a signal killed, a row on `/__rerun_mp/crashes` says so, in the recordings on which it had logged.
+Used by the worker's main thread only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rerun_mp.collector.drain.frame_chunks import ChunkBatch
+from rerun_mp.collector.drain.own_chunks import text_chunk
+from rerun_mp.collector.messages import say
+from rerun_mp.encoding.frames import RecordingKey
+from rerun_mp.session.accounts import Account, Reason, publish_totals, read_accounts, totals, write_store_drops
+from rerun_mp.shm.layout import PAGE, PRODUCER_WORDS, ProducerWord
+
+if TYPE_CHECKING:
+    from rerun_mp.collector.outputs import Outputs
+    from rerun_mp.collector.reporting.dead_producers import DeadProducers, Killed
+    from rerun_mp.shm.segment import Segment
+
+__all__ = ["CRASHES_ENTITY", "DROPPED_ENTITY", "LossReports"]
+
+DROPPED_ENTITY = "/__rerun_mp/dropped"
+CRASHES_ENTITY = "/__rerun_mp/crashes"
+MIN_REPORT_SECS = 1.0
+"""Minimum seconds between two reports of dropped rows."""
+REST_FACTOR = 20.0
+"""Minimum time between two reports, as a multiple of the time that one took: it is long with thousands of producers."""
+MAX_RECORDINGS = 16
+"""Maximum recordings that say that a producer was killed if it is not known on which it had logged."""
+COUNTERS = [ProducerWord.DROPPED, ProducerWord.DAMAGE_A, ProducerWord.DAMAGE_B]
+
+
+class LossReports:
+    """Reports what has been lost since its last report."""
+
+    def __init__(self, segment: Segment, outputs: Outputs, dead_producers: DeadProducers) -> None:
+        self._segment = segment
+        self._outputs = outputs
+        self._dead_producers = dead_producers
+        count = segment.ring.geometry.producers * PRODUCER_WORDS
+        entries = np.frombuffer(segment.ring.memory, np.uint64, count, PAGE).reshape(-1, PRODUCER_WORDS)
+        self._entries: Any = entries
+        self._next_report = 0.0
+        self._reported: object = None
+        """All counters of dropped rows as they were at the last report."""
+        self._written_version = 0
+        self._reported_rows: dict[int, int] = {}
+        """first row of a producer -> dropped rows of it that have been reported."""
+
+    def report(self, *, is_final: bool = False) -> None:
+        """Report killed producers now, and dropped rows at most once a second unless it `is_final`."""
+        if self._dead_producers.killed:
+            self._report_killed()
+        begin = time.monotonic()
+        if begin < self._next_report and not is_final:
+            return
+        drops = self._outputs.drops()
+        now = (self._entries[:, COUNTERS].tobytes(), drops)
+        has_any = any(now[0]) or any(drops.values()) or self._dead_producers.has_dropped
+        if has_any and (now != self._reported or is_final):
+            self._report_dropped(self.publish())
+            self._reported = now
+        end = time.monotonic()
+        self._next_report = end + max(MIN_REPORT_SECS, REST_FACTOR * (end - begin))
+
+    def save_store_drops(self) -> None:
+        """Write down the rows that stores have given up, if there are more, before the sweep that caused it is done."""
+        version = self._outputs.drops_version()
+        if version != self._written_version and self._write(self._outputs.drops()):
+            self._written_version = version
+
+    def publish(self) -> list[Account]:
+        """Store the totals of dropped rows in header and file, and return all accounts.
+
+        It may be called after the recordings are complete.
+        """
+        self.save_store_drops()
+        drops = self._outputs.drops()
+        accounts = [*read_accounts(self._segment, drops), *self._dead_producers.unwritten]
+        publish_totals(self._segment, totals(accounts))
+        return accounts
+
+    def _write(self, drops: dict[Reason, Counter[int]]) -> bool:
+        try:
+            write_store_drops(self._segment, drops)
+        except OSError as error:
+            say(f"rerun_mp: the number of dropped rows cannot be written for now: {error}")
+            return False
+        return True
+
+    def _report_killed(self) -> None:
+        killed, self._dead_producers.killed = self._dead_producers.killed, []
+        # If an earlier worker took a producer's rows, they may be of any recording.
+        self._outputs.add(
+            [
+                _crash_chunk(recording, one, self._segment.nonce)
+                for one in killed
+                for recording in one.recordings or self._outputs.recordings()[:MAX_RECORDINGS]
+            ]
+        )
+
+    def _report_dropped(self, accounts: Iterable[Account]) -> None:
+        news = [account for account in accounts if account.dropped > self._reported_rows.get(account.first_row, 0)]
+        if news:
+            texts = [_sentence(account) for account in news]
+            self._outputs.add([text_chunk(key, DROPPED_ENTITY, "WARN", texts) for key in self._outputs.recordings()])
+            self._reported_rows.update((account.first_row, account.dropped) for account in news)
+
+
+def _sentence(account: Account) -> str:
+    reasons = totals([account])
+    why = "; ".join(f"{rows} because {reason.explanation}" for reason, rows in sorted(reasons.items()))
+    return f"{account.name} (pid {account.pid}): {account.dropped} of {account.logged} rows dropped so far: {why}"
+
+
+def _crash_chunk(recording: RecordingKey, killed: Killed, nonce: bytes) -> ChunkBatch:
+    """Return a row that names the signal. A collector that reports the same death again makes the same chunk."""
+    account = killed.account
+    name = f"{account.index} {account.generation} {account.started_ns}".encode()
+    digest = hashlib.blake2b(b"\0".join((nonce, *(part.encode() for part in recording), name)), digest_size=8)
+    text = f"{account.name} (pid {account.pid}) was killed by {killed.signal} after row {account.logged:,}"
+    return text_chunk(recording, CRASHES_ENTITY, "CRITICAL", [text], digest.digest(), account.started_ns)

@@ -1,0 +1,28 @@
+"""How guard and worker start: each outlives signals, and attaches to the session's segment."""
+
+from __future__ import annotations
+
+import signal
+
+from rerun_mp.shm import segment
+from rerun_mp.shm.segment import Segment
+
+__all__ = ["find_segment", "outlive_signals"]
+
+
+def outlive_signals() -> None:
+    """Let SIGINT, SIGTERM and SIGHUP only wake this process. They ask it to drain, and the collector always does."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)
+
+
+def find_segment(path: str, nonce: str) -> Segment | None:
+    """Attach, without participating, to the segment with this nonce. None if there is none.
+
+    It lies at `path`, or under the name that it gets when its session ends.
+    """
+    for candidate in (path, segment.ending_path(path, nonce)):
+        joined = segment.attach(candidate, participate=False)
+        if joined is not None and joined.nonce.hex() == nonce:
+            return joined
+    return None
