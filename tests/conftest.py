@@ -124,14 +124,18 @@ class StartPython:
         *args: str | Path,
         env: Mapping[str, str | None] | None = None,
         start_new_session: bool = False,
+        fresh: bool = False,
     ) -> Program:
         """Start the program `code_or_path` (a path, or source) with the interpreter of the tests.
 
-        `env` changes the environment; None removes a variable.
+        `env` changes the environment; None removes a variable. `fresh` gives the program an interpreter of its own,
+        which has imported nothing: for tests of start-up and of imports.
         """
         directory = self._tmp_path / f"program-{len(self._programs)}"
         directory.mkdir()
-        program = Program(code_or_path, *args, directory=directory, env=env, start_new_session=start_new_session)
+        program = Program(
+            code_or_path, *args, directory=directory, env=env, start_new_session=start_new_session, fresh=fresh
+        )
         self._programs.append(program)
         return program
 
@@ -157,7 +161,7 @@ RunPython = Callable[..., Finished]
 
 @pytest.fixture
 def run_python(start_python: StartPython) -> RunPython:
-    """Run a user program to its end, as `run_python(code_or_path, *args, timeout=..., env=..., start_new_session=...)`.
+    """Run a user program to its end, as `run_python(code_or_path, *args, timeout=...)` with `start_python`'s options.
 
     A program that takes longer than `timeout` seconds fails the test with the stacks of all of its processes.
     """
@@ -168,8 +172,9 @@ def run_python(start_python: StartPython) -> RunPython:
         timeout: float = 60.0,
         env: Mapping[str, str | None] | None = None,
         start_new_session: bool = False,
+        fresh: bool = False,
     ) -> Finished:
-        program = start_python(code_or_path, *args, env=env, start_new_session=start_new_session)
+        program = start_python(code_or_path, *args, env=env, start_new_session=start_new_session, fresh=fresh)
         return program.wait(timeout_secs=timeout)
 
     return run

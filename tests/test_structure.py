@@ -73,7 +73,7 @@ print(json.dumps(sorted(set(sys.modules) - before)))
 
 @pytest.mark.parametrize("module", ["rerun_mp", "rerun_mp.collector.guard"])
 def test_what_starts_often_loads_nothing_heavy(module: str, run_python: RunPython) -> None:
-    loaded = json.loads(run_python(LOADED, module).check().stdout)
+    loaded = json.loads(run_python(LOADED, module, fresh=True).check().stdout)
     assert module in loaded
     assert not [name for name in loaded if name.partition(".")[0] in HEAVY]
 

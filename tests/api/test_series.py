@@ -217,4 +217,4 @@ def test_it_loads_neither_rerun_nor_pyarrow(run_python: RunPython) -> None:
             number(step)
         print([name for name in ("rerun", "rerun_bindings", "numpy", "pyarrow") if name in sys.modules])
     """
-    assert run_python(program).check().stdout.strip() == "[]"
+    assert run_python(program, fresh=True).check().stdout.strip() == "[]"

@@ -301,4 +301,4 @@ def test_making_logging_and_sending_them_loads_neither_rerun_nor_pyarrow(run_pyt
         assert isinstance(rerun.Scalars(1.0), rr.Scalars)
         assert made[6] == rerun.Image(frame, "BGR")
     """
-    assert run_python(program).check().stdout.strip() == "[]"
+    assert run_python(program, fresh=True).check().stdout.strip() == "[]"

@@ -20,6 +20,7 @@ import psutil
 
 from rerun_mp.shm.doorbell import name_of
 from rerun_mp.shm.survey import survey
+from tests.harness.preloading import server_pid
 
 __all__ = ["Leftovers", "Machine"]
 
@@ -91,8 +92,8 @@ class Machine:
         try:
             if process.status() == psutil.STATUS_ZOMBIE and process.ppid() != os.getpid():
                 return False  # ended; it is for its parent to take note
-            if process.pid == _resource_tracker_pid():
-                return False  # Python's own, one per interpreter, until the interpreter ends
+            if process.pid in (_resource_tracker_pid(), server_pid()):
+                return False  # one per interpreter, until the interpreter ends
             if any(parent.pid == os.getpid() for parent in process.parents()):
                 return True
             return self._carries_our_directory(process)

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from tests.harness.preloading import PreloadedProcess, may_preload, start_preloaded
+
 __all__ = ["ROOT", "Finished", "Program", "wait_until"]
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,7 +73,8 @@ class Finished:
 class Program:
     """A running program: its process, and what it has written so far.
 
-    It leads a process group of its own; ending it ends that group and nothing else.
+    It leads a process group of its own; ending it ends that group and nothing else. Unless it is `fresh`, it may run in
+    a process that the preloaded interpreter has forked.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class Program:
         directory: Path,
         env: Mapping[str, str | None] | None = None,
         start_new_session: bool = False,
+        fresh: bool = False,
     ) -> None:
         if isinstance(code_or_path, Path):
             self.path = code_or_path
@@ -92,25 +96,14 @@ class Program:
         self.stderr_path = directory / "stderr"
         self._started = time.monotonic()
         with self.stdout_path.open("wb") as stdout, self.stderr_path.open("wb") as stderr:
-            self.process = self._start([str(arg) for arg in args], _environment(env), stdout, stderr, start_new_session)
-
-    def _start(
-        self,
-        args: list[str],
-        env: dict[str, str],
-        stdout: IO[bytes],
-        stderr: IO[bytes],
-        start_new_session: bool,
-    ) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-X", "faulthandler", str(self.path), *args],
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
-            env=env,
-            start_new_session=start_new_session,
-            process_group=None if start_new_session else 0,
-        )
+            self.process = _start(
+                [str(self.path), *map(str, args)],
+                _environment(env),
+                stdout,
+                stderr,
+                start_new_session=start_new_session,
+                fresh=fresh,
+            )
 
     @property
     def pid(self) -> int:
@@ -157,12 +150,12 @@ class Program:
             killed.
         """
         try:
-            self.process.wait(timeout_secs)
+            code = self.process.wait(timeout_secs)
         except subprocess.TimeoutExpired:
             self.dump_stacks()
             self.end()
             raise AssertionError(f"the program did not end within {timeout_secs} s\n{self._output()}") from None
-        return Finished(self.process.returncode, self.stdout, self.stderr, time.monotonic() - self._started)
+        return Finished(code, self.stdout, self.stderr, time.monotonic() - self._started)
 
     def dump_stacks(self) -> None:
         """Make every process of the group write its stacks to standard error, which ends it."""
@@ -194,6 +187,28 @@ class Program:
 
     def _output(self) -> str:
         return f"--- stdout\n{self.stdout}\n--- stderr\n{self.stderr}"
+
+
+def _start(
+    arguments: list[str],
+    environment: dict[str, str],
+    stdout: IO[bytes],
+    stderr: IO[bytes],
+    *,
+    start_new_session: bool,
+    fresh: bool,
+) -> subprocess.Popen[bytes] | PreloadedProcess:
+    if not fresh and may_preload(environment):
+        return start_preloaded(arguments, environment, stdout, stderr, is_leader=start_new_session)
+    return subprocess.Popen(
+        [sys.executable, "-X", "faulthandler", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        env=environment,
+        start_new_session=start_new_session,
+        process_group=None if start_new_session else 0,
+    )
 
 
 def _environment(changes: Mapping[str, str | None] | None) -> dict[str, str]:

@@ -26,7 +26,7 @@ logging.getLogger("parent").setLevel("INFO")
 
 def test_what_logging_needs_is_loaded_once_before_the_first_fork(run_python: RunPython, tmp_path: Path) -> None:
     """Children find it. Hooks of fork that modules register while they are loaded so late meet no half of a fork."""
-    done = run_python(FIRST_FORK, tmp_path).check()
+    done = run_python(FIRST_FORK, tmp_path, fresh=True).check()
     assert done.stdout == "True True\nTrue True\n"
     assert "Exception ignored" not in done.stderr
 
@@ -41,4 +41,4 @@ assert "rerun" not in sys.modules
 
 
 def test_a_program_that_only_starts_others_loads_nothing(run_python: RunPython) -> None:
-    run_python(NO_FORK).check()
+    run_python(NO_FORK, fresh=True).check()
