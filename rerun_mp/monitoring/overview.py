@@ -1,10 +1,9 @@
-"""What can be seen of this user's sessions from outside: who logs how much, who collects, how full the ring is.
+"""This user's sessions seen from outside: rows of each process, the collector, the use of the ring.
 
-For `rerun-mp status`, `top` and `stop`. A session is looked at through a private view of its segment, so that nothing
-done here can change it, and it need not be alive: of a dead collector's session everything is still said, the rows that
-wait in the ring too, which are counted with the collector's own code.
+For `rerun-mp status`, `top` and `stop`. A private mapping of the segment keeps changes from the session. The session
+need not be alive: rows that wait in the ring of a dead collector are counted with the collector's own code.
 
-Any process of the user may call; what is read while others write is of one moment as far as one word goes.
+Any process of the user may call. Values read while other processes write are consistent only within one word.
 """
 
 from __future__ import annotations
@@ -29,12 +28,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Collector", "Process", "SessionView", "look", "look_at"]
 
-MAX_LOOKS = 20
+MAX_READS = 20
+"""Attempts to read accounts and ring between two sweeps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process of a session, as far as it has logged: a producer."""
+    """One producer of a session: a process that has logged."""
 
     pid: int
     name: str
@@ -42,20 +42,20 @@ class Process:
     started_ns: int
     """Nanoseconds since the epoch."""
     logged: int
-    """Rows of all calls that have returned, but those that were refused."""
+    """Rows of all calls that have returned, without refused rows."""
     delivered: int
-    """Rows that are in a store: a file, or the spool."""
+    """Rows that are stored in a file or in the spool."""
     waiting: int
-    """Rows that are in the ring and in no store yet."""
+    """Rows that are in the ring and not stored yet."""
     dropped: int
     refused: int
     """Rows whose call raised `RingFullError`."""
     blocked_secs: float
-    """How long calls have waited for space."""
+    """Seconds that calls have waited for space."""
 
     @classmethod
     def of(cls, account: Account, waiting: int) -> Process:
-        """Return what an account says."""
+        """Return the process of an account."""
         return cls(
             account.pid,
             account.name,
@@ -72,14 +72,14 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Collector:
-    """The two processes that empty the ring. Whether they live their locks say, not their process ids."""
+    """The two processes that drain the ring. Liveness comes from the locks, not from the pids."""
 
     guard_pid: int
     worker_pid: int
     is_guard_live: bool
     is_worker_live: bool
     lives: int
-    """How many workers the session has had."""
+    """Number of workers that the session has had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,55 +87,55 @@ class SessionView:
     """One session at one moment."""
 
     name: str
-    """The beginning of its nonce, by which its directories are called too."""
+    """Beginning of its nonce, and name of its directories."""
     state: Literal["live", "no collector", "ending", "left"]
-    """Left: nobody lives in it, `rerun-mp recover` brings its rows into their files."""
+    """left: a leftover session, whose rows `rerun-mp recover` brings into their files."""
     segment_path: str
     ending_path: str
-    """Where the segment lies from when the session's last process has gone until its files are complete."""
+    """Path of the segment after the session's last process has left, until its files are complete."""
     runtime_directory: str
     created_ns: int
     taken_ns: int
-    """When this was read, nanoseconds since the epoch."""
+    """When the session was read, nanoseconds since the epoch."""
     slots: int
     used_slots: int
-    """Slots that something is in, or that a process holds open."""
+    """Slots that hold rows, or that a process holds open."""
     slot_bytes: int
     collector: Collector
     processes: tuple[Process, ...]
     """In the order of their start."""
     participants: tuple[int, ...]
-    """Ids of all processes that have joined, whether they have logged or not."""
+    """Ids of all processes that have joined, with or without rows."""
     recordings: tuple[tuple[str, str], ...]
-    """(application id, recording id) each."""
+    """(application id, recording id) of each."""
     sinks: tuple[SinkStatus, ...]
     dropped: dict[str, int]
     """Rows by reason: policy, damage, spool, write."""
 
     @property
     def logged(self) -> int:
-        """Rows of all processes."""
+        """Rows that all processes have logged."""
         return sum(process.logged for process in self.processes)
 
     @property
     def delivered(self) -> int:
-        """Rows that are in a store."""
+        """Rows that are stored."""
         return sum(process.delivered for process in self.processes)
 
     @property
     def waiting(self) -> int:
-        """Rows in the ring."""
+        """Rows that wait in the ring."""
         return sum(process.waiting for process in self.processes)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what `--json` prints of it."""
+        """Return the object that `--json` prints."""
         found = asdict(self)
         found["sinks"] = [sink._asdict() for sink in self.sinks]
         return {**found, "logged": self.logged, "delivered": self.delivered, "waiting": self.waiting}
 
 
 def look() -> tuple[list[SessionView], list[str]]:
-    """Return all sessions of this user, the oldest first, and why others of theirs cannot be read."""
+    """Return all sessions of this user, the oldest first, and the reasons why others cannot be read."""
     found, problems = survey()
     views = []
     for one in found:
@@ -150,12 +150,12 @@ def look() -> tuple[list[SessionView], list[str]]:
 
 
 def look_at(path: str) -> SessionView | None:
-    """Return what can be seen of the session whose segment is at `path`; None if it has ended meanwhile.
+    """Return the session whose segment is at `path`; None if it has ended meanwhile.
 
     Raises
     ------
     RerunMpError, OSError
-        If it cannot be read.
+        If its segment or its files cannot be read.
     """
     joined = segment.attach(path, participate=False, shared=False)
     if joined is None:
@@ -187,7 +187,7 @@ def look_at(path: str) -> SessionView | None:
         slot_bytes=geometry.slot_bytes,
         collector=collector,
         processes=processes,
-        participants=tuple(  # but for ourselves, who only look
+        participants=tuple(  # without this process, which only reads
             _participants(joined.inode, {collector.guard_pid, collector.worker_pid, os.getpid()})
         ),
         recordings=tuple(spec.key for spec in read_config(joined).recordings),
@@ -197,9 +197,9 @@ def look_at(path: str) -> SessionView | None:
 
 
 def _rows(joined: Segment) -> tuple[list[Account], Counter[int]]:
-    """Return the accounts, and by producer what waits: of one moment, unless sweeps follow each other too closely."""
+    """Return the accounts, and the waiting rows by producer: of one moment, unless sweeps follow too closely."""
     words = joined.ring.words
-    for _ in range(MAX_LOOKS):
+    for _ in range(MAX_READS):
         done = words[Header.SWEEP_DONE]
         accounts = read_accounts(joined)
         waiting = _waiting(joined)
@@ -209,7 +209,7 @@ def _rows(joined: Segment) -> tuple[list[Account], Counter[int]]:
 
 
 def _waiting(joined: Segment) -> Counter[int]:
-    # With numpy and pyarrow, which those who only list sessions do not load.
+    # Loads numpy and pyarrow, which this module's other callers can do without.
     from rerun_mp.collector.drain.sweep import Sweeper
 
     rows: Counter[int] = Counter()
@@ -219,14 +219,14 @@ def _waiting(joined: Segment) -> Counter[int]:
 
 
 def _locks(path: str) -> dict[int, bool] | None:
-    """Return which of the session's bytes are held; None if it has ended."""
+    """Return which of the session's lock bytes are held; None if the session has ended."""
     try:
         descriptor = segment.open_checked(path)
     except FileNotFoundError:
         return None
     try:
-        bytes_ = (Lock.PARTICIPANTS, Lock.STARTER, Lock.GUARD, Lock.WORKER)
-        return {byte: leases.is_held(descriptor, byte) for byte in bytes_}
+        locks = (Lock.PARTICIPANTS, Lock.STARTER, Lock.GUARD, Lock.WORKER)
+        return {lock: leases.is_held(descriptor, lock) for lock in locks}
     finally:
         os.close(descriptor)
 
@@ -240,11 +240,11 @@ def _state(joined: Segment, locks: dict[int, bool]) -> Literal["live", "no colle
 
 
 def _participants(inode: int, others: set[int]) -> list[int]:
-    """Return the ids of the processes that have the segment mapped, but for `others`."""
+    """Return the ids of the processes that have mapped the segment, without `others`."""
     found = []
     for name in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
         if name.isdigit() and int(name) not in others:
-            # Gone, or another user's.
+            # The process may have ended, or belong to another user.
             with contextlib.suppress(OSError), open(f"/proc/{name}/maps", encoding="utf-8", errors="replace") as maps:
                 if any(segment.DIRECTORY in line and line.split()[4] == str(inode) for line in maps):
                     found.append(int(name))

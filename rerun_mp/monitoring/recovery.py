@@ -1,12 +1,12 @@
-"""After the worst: everything of a session killed at once, its collector included.
+"""Recovers leftover sessions: all their processes were killed, the collectors included.
 
-What its rows need is a collector, and nothing else: it goes on exactly where the killed one was, waits for nobody,
-completes the files and removes everything. So a recovery starts an ordinary one for each session in which nobody lives
-(`leftovers`), after it has said in the session's configuration where rows without a file are to go. Where the segment
-is gone too (a restart of the machine), what had reached the disk is brought into its file from the spool.
+Such rows need a collector, and nothing else: it goes on where the killed one stopped, completes the files and removes
+the session. So a recovery names, in the session's configuration, the directory for rows without a file, then starts an
+ordinary collector. Where the segment is gone too (after a restart of the machine), it completes the files from the
+spool, which holds the rows that had reached the disk.
 
-`python -m rerun_mp recover` calls this, and whoever founds a session starts that (`leftovers`). A live session is never
-touched. Any thread may call.
+`python -m rerun_mp recover` calls this, and a founder starts that command (`leftovers`). A live session is never
+changed. Any thread may call.
 """
 
 from __future__ import annotations
@@ -36,34 +36,34 @@ __all__ = ["Inspection", "files_of", "inspect", "recover"]
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What can be said of a left session without changing anything."""
+    """A leftover session as it was found."""
 
     pids: list[int]
-    """Processes that logged or collected when they were killed, and are gone."""
+    """Ids of the killed processes: producers, guard and worker."""
     num_bytes: int
-    """Of memory and disk."""
+    """Bytes in memory and on disk."""
     age_secs: float
-    """Since the session began, or since its spool was last written to where that is not known."""
+    """Seconds since the session began; without a segment, since its spool was last written."""
     rows: Counter[RecordingKey] = field(default_factory=Counter)
-    """Undelivered rows by recording. Some may be in the file already; none will be there twice."""
+    """Rows by recording that the recovery will deliver. Some may be in the file already; none will be there twice."""
     files: dict[RecordingKey, list[str]] = field(default_factory=dict)
-    """Where each recording was being saved to."""
+    """The files of each recording."""
 
 
-def inspect(left: LeftoverSession) -> Inspection:
-    """Look into a left session. Reads all of its rows, and changes nothing.
+def inspect(leftover: LeftoverSession) -> Inspection:
+    """Read a leftover session, all its rows included, and change nothing.
 
     Raises
     ------
     RerunMpError
-        If it cannot be read, or is gone.
+        If the session cannot be read, or is gone.
     """
     from rerun_mp.collector.store.parts import spooled_rows, stored_targets
 
-    spool = Path(left.spool_directory)
-    num_bytes = sum(_tree_bytes(Path(path)) for path in (left.spool_directory, left.runtime_directory))
+    spool = Path(leftover.spool_directory)
+    num_bytes = sum(_tree_bytes(Path(path)) for path in (leftover.spool_directory, leftover.runtime_directory))
     rows = spooled_rows(spool)
-    if left.segment_path is None:
+    if leftover.segment_path is None:
         targets = stored_targets(spool)
         touched = max((path.stat().st_mtime for path in (spool, *spool.rglob("*"))), default=time.time())
         return Inspection([], num_bytes, time.time() - touched, rows, targets)
@@ -71,11 +71,11 @@ def inspect(left: LeftoverSession) -> Inspection:
     from rerun_mp.collector.drain.sweep import Sweeper
     from rerun_mp.session.accounts import read_accounts
 
-    looked = segment.attach(left.segment_path, participate=False, shared=False)
+    looked = segment.attach(leftover.segment_path, participate=False, shared=False)
     if looked is None:
-        raise _gone(left)
+        raise _gone(leftover)
     words = looked.ring.words
-    num_bytes += os.stat(left.segment_path).st_blocks * 512
+    num_bytes += os.stat(leftover.segment_path).st_blocks * 512
     pids = [account.pid for account in read_accounts(looked) if account.is_live]
     pids += [words[Header.GUARD_PID], words[Header.WORKER_PID]]
     targets = stored_targets(spool)
@@ -97,58 +97,60 @@ def _tree_bytes(path: Path) -> int:
     return sum(one.stat().st_blocks * 512 for one in path.rglob("*") if one.is_file())
 
 
-def _gone(left: LeftoverSession) -> RerunMpError:
-    return SessionEndedError(f"session {left.name} is gone, or somebody lives in it by now")
+def _gone(leftover: LeftoverSession) -> RerunMpError:
+    return SessionEndedError(f"session {leftover.name} is gone, or a process has joined it by now")
 
 
 # ---- recovering ----------------------------------------------------------------------------------------------------
 
 
-def recover(left: LeftoverSession, rescue_directory: str | None = None, *, timeout: float | None = None) -> str | None:
-    """Bring what a left session has into its files and remove the rest. Waits until that is done.
+def recover(
+    leftover: LeftoverSession, rescue_directory: str | None = None, *, timeout: float | None = None
+) -> str | None:
+    """Bring the rows of a leftover session into its files, and remove the session. Waits until that is done.
 
-    Returns why it is not, or not wholly, done; None if it is.
+    Returns None, or the reason why it is not done completely.
 
     Parameters
     ----------
-    left
-        From `find_leftovers`. If somebody lives in it by now, it is left alone.
+    leftover
+        From `find_leftovers`. If a process has joined it by now, it is not changed.
     rescue_directory
-        Where rows go that have no file. By default `directories.rescue_base()`.
+        Directory for rows that have no file. By default `directories.rescue_base()`.
     timeout
-        Seconds to wait for its collector, which goes on in any case. None waits for as long as it takes.
+        Seconds to wait for the collector, which goes on after that. None waits without bound.
     """
     rescue = os.path.abspath(rescue_directory or directories.rescue_base())
     try:
-        if left.segment_path is None:
-            return _recover_spool(left, rescue)
-        return _recover_segment(left, left.segment_path, rescue, timeout)
+        if leftover.segment_path is None:
+            return _recover_spool(leftover, rescue)
+        return _recover_segment(leftover, leftover.segment_path, rescue, timeout)
     except (RerunMpError, OSError) as error:
         return str(error)
 
 
 def files_of(
-    left: LeftoverSession, inspection: Inspection, rescue_directory: str | None = None
+    leftover: LeftoverSession, inspection: Inspection, rescue_directory: str | None = None
 ) -> dict[RecordingKey, list[str]]:
-    """Return in which files the rows of each recording are, once the session has been recovered."""
+    """Return the files that hold the rows of each recording after the recovery."""
     files = {}
     rescue = os.path.abspath(rescue_directory or directories.rescue_base())
     for key in sorted({*inspection.rows, *inspection.files}):
-        # Its name is this session's alone: if it is there, that is where the rows are.
-        aside = directories.rescue_path(rescue, *key, bytes.fromhex(left.name))
+        # Only this session uses this name: if the file exists, it holds the rows.
+        aside = directories.rescue_path(rescue, *key, bytes.fromhex(leftover.name))
         files[key] = [aside] if os.path.exists(aside) else inspection.files.get(key, [])
     return files
 
 
-def _recover_segment(left: LeftoverSession, path: str, rescue: str, timeout: float | None) -> str | None:
+def _recover_segment(leftover: LeftoverSession, path: str, rescue: str, timeout: float | None) -> str | None:
     joined = segment.attach(path, participate=False)
-    if joined is None or joined.nonce.hex()[:16] != left.name:
-        raise _gone(left)
+    if joined is None or joined.nonce.hex()[:16] != leftover.name:
+        raise _gone(leftover)
     words = joined.ring.words
-    _say_where_to(joined, rescue)
+    _set_rescue_directory(joined, rescue)
 
     def is_over() -> bool:
-        return words[Header.SESSION_STATE] == SessionState.ENDED or not _is_there(joined) or _is_shared(joined)
+        return words[Header.SESSION_STATE] == SessionState.ENDED or not _exists(joined) or _has_participants(joined)
 
     progress = Progress("recovering")
     patience = Patience("recovering; press Ctrl-C again to leave that to the collector, which goes on")
@@ -167,15 +169,15 @@ def _recover_segment(left: LeftoverSession, path: str, rescue: str, timeout: flo
             )
     finally:
         progress.close()
-    if _is_there(joined):
-        return "somebody has joined it, and its collector serves them now"
+    if _exists(joined):
+        return "a process has joined it, and its collector serves that process now"
     if os.path.isdir(joined.spool_directory):
         return f"a file could not be written; its rows stay in {joined.spool_directory}"
     return None
 
 
-def _say_where_to(joined: Segment, rescue: str) -> None:
-    """Say in the session's configuration where rows without a file are to go."""
+def _set_rescue_directory(joined: Segment, rescue: str) -> None:
+    """Name the directory for rows without a file in the session's configuration, unless a process has joined."""
     try:
         descriptor = joined.open(is_ending=True)
     except RerunMpError:
@@ -191,7 +193,7 @@ def _say_where_to(joined: Segment, rescue: str) -> None:
         os.close(descriptor)
 
 
-def _is_there(joined: Segment) -> bool:
+def _exists(joined: Segment) -> bool:
     try:
         os.close(joined.open(is_ending=True))
     except RerunMpError:
@@ -199,7 +201,7 @@ def _is_there(joined: Segment) -> bool:
     return True
 
 
-def _is_shared(joined: Segment) -> bool:
+def _has_participants(joined: Segment) -> bool:
     try:
         descriptor = joined.open(is_ending=True)
     except RerunMpError:
@@ -210,17 +212,17 @@ def _is_shared(joined: Segment) -> bool:
         os.close(descriptor)
 
 
-def _recover_spool(left: LeftoverSession, rescue: str) -> str | None:
-    """Do for a session without a segment what the end of a collector does."""
+def _recover_spool(leftover: LeftoverSession, rescue: str) -> str | None:
+    """Complete the files of a session without a segment from its spool, as the end of a collector does."""
     from rerun_mp.collector.store.parts import remove_complete, stored_recordings
     from rerun_mp.collector.store.recording_store import RecordingStore
 
-    spool, nonce = Path(left.spool_directory), bytes.fromhex(left.name)
+    spool, nonce = Path(leftover.spool_directory), bytes.fromhex(leftover.name)
     problem = None
     if spool.is_dir():
-        lease = directories.hold(left.spool_directory)
+        lease = directories.hold(leftover.spool_directory)
         if lease is None:
-            raise _gone(left)
+            raise _gone(leftover)
         try:
             for key, scoped_to in stored_recordings(spool):
                 place = None if scoped_to else directories.rescue_path(rescue, *key, nonce)
@@ -229,9 +231,9 @@ def _recover_spool(left: LeftoverSession, rescue: str) -> str | None:
                 except (RerunMpError, OSError) as error:
                     problem = f"{error}; its rows stay in {spool}"
             if remove_complete(spool):
-                directories.remove_tree(left.spool_directory)
+                directories.remove_tree(leftover.spool_directory)
         finally:
             os.close(lease)
     doorbell.remove(nonce)
-    directories.remove_tree(left.runtime_directory)
+    directories.remove_tree(leftover.runtime_directory)
     return problem

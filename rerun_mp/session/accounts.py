@@ -1,16 +1,15 @@
-"""Who logged what: per producer, rows delivered, rows dropped and why, and the time it was blocked. How the sinks are.
+"""The account of each producer: rows delivered, rows dropped and why, and the time that calls were blocked.
 
-`rows logged = rows delivered + rows dropped`, once everything is drained, after whatever fault. Three places say so:
+`rows logged = rows delivered + rows dropped` once the ring is drained, after any fault. An account has three sources:
 
-- a living producer's entry in the producers table: what its policy dropped, what was damaged, what the stores have had;
-- the file of those who have ended, in the runtime directory. The collector appends a producer's last words before it
-  frees the entry: if it dies in between it appends them again, and readers keep the last of each (index, generation);
-- the file of what stores have given up after it was delivered to them. Whose those rows are their row ids tell
-  (`Account.first_row`), so nothing about it needs to be kept with the rows. It is replaced by rename.
+- the entry of a living producer in the producers table: rows delivered, dropped by the policy, and damaged;
+- the file of ended producers, in the runtime directory. The collector appends a producer's final account before it
+  frees the entry. If it dies in between, its successor appends the account again; readers keep the last one of each
+  (index, generation);
+- the file of rows that stores dropped after delivery. The row ids identify the producers (`Account.first_row`), so
+  stores keep nothing else for it. It is replaced by rename.
 
-How each sink is lies in a file of its own, replaced by rename when it has changed, five times a second at most.
-
-The collector's worker writes (`append_account`, `write_store_drops`, `write_sinks`); any participant reads.
+The collector's worker writes (`append_account`, `write_store_drops`, `publish_totals`); any participant reads.
 """
 
 from __future__ import annotations
@@ -52,12 +51,12 @@ __all__ = [
 ]
 
 
-DROPS = "dropped.json"
-"""The file of what stores have given up."""
+STORE_DROPS_NAME = "dropped.json"
+ENDED_NAME = "accounts.jsonl"
 
 
 class Reason(IntEnum):
-    """Why a row was dropped. The number is its word in the header, after `Header.DROPPED`."""
+    """Why a row was dropped. The number is the offset of its total from the word `Header.DROPPED`."""
 
     POLICY = 0
     DAMAGE = 1
@@ -66,7 +65,7 @@ class Reason(IntEnum):
 
     @property
     def explanation(self) -> str:
-        """What happened, and what to do."""
+        """The cause, and what to do."""
         return EXPLANATIONS[self]
 
 
@@ -78,12 +77,12 @@ EXPLANATIONS = {
 }
 
 StoreDrops = Mapping[Reason, Mapping[int, int]]
-"""Reason -> first row id's counter of a producer -> rows."""
+"""Reason -> a producer's `Account.first_row` -> rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What one producer, which is one process between two forks, has done; of rows, what has been decided on."""
+    """The rows of one producer, which is one process between two forks. Rows still in the ring do not count yet."""
 
     index: int
     generation: int
@@ -92,26 +91,26 @@ class Account:
     started_ns: int
     """Nanoseconds since the epoch."""
     first_row: int
-    """Counter half of its first row id."""
+    """Counter half of its first row id, which identifies it in row ids."""
     delivered: int
-    """Rows that are in a store: a file, or the spool for viewers and later files."""
+    """Rows that are stored: in a file, or in the spool for viewers and later files."""
     dropped_by_policy: int
-    """Rows that the `drop` policy dropped, because there was no room."""
+    """Rows that the policy `drop` dropped because the ring was full."""
     dropped_by_damage: int
-    """Rows whose bytes in shared memory were not what they claimed to be."""
+    """Rows whose bytes in shared memory were damaged."""
     dropped_by_spool_limit: int
-    """Rows that had to give way to later ones in the spool."""
+    """Rows that the full spool dropped for later ones."""
     dropped_by_write_failure: int
-    """Rows that neither the file nor the spool took."""
+    """Rows that could be written neither to the file nor to the spool."""
     refused: int
-    """Rows whose call raised `RingFullError`; they do not count as logged."""
+    """Rows whose call raised `RingFullError`. They do not count as logged."""
     blocked_ns: int
     """Nanoseconds that calls have waited for space."""
     is_live: bool
 
     @property
     def dropped(self) -> int:
-        """Rows dropped for whatever reason."""
+        """Rows dropped for any reason."""
         return (
             self.dropped_by_policy
             + self.dropped_by_damage
@@ -121,18 +120,18 @@ class Account:
 
     @property
     def logged(self) -> int:
-        """Rows delivered and dropped: once all is drained, those of all calls that returned."""
+        """Rows delivered and dropped: those of all calls that returned, once the ring is drained."""
         return self.delivered + self.dropped
 
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What all processes of a session have logged; see `rerun_mp.statistics`."""
+    """The rows of all processes of a session, and the status of its sinks; see `rerun_mp.statistics`."""
 
     producers: tuple[Account, ...] = ()
-    """In the order of their start; one a process, and a new one after each fork."""
+    """In the order of their start. Each process has one, and a new one after each fork."""
     sinks: tuple[SinkStatus, ...] = ()
-    """As they were a quarter of a second ago at most."""
+    """At most a quarter of a second old."""
 
     @property
     def delivered(self) -> int:
@@ -151,7 +150,7 @@ class Statistics:
 
 
 def live_account(segment: Segment, index: int) -> Account | None:
-    """Return the account of entry `index`, without what stores have given up; None if the entry is free."""
+    """Return the account in entry `index`, without the drops of stores; None if the entry is free."""
     ring = segment.ring
     entry = ring.geometry.producer_word(index)
     state = ring.words[entry + ProducerWord.STATE]
@@ -178,7 +177,7 @@ def live_account(segment: Segment, index: int) -> Account | None:
 
 
 def append_account(segment: Segment, account: Account) -> None:
-    """Append the final account of a producer to the session's file.
+    """Append the final account of a producer to the file of ended producers.
 
     Raises
     ------
@@ -186,7 +185,7 @@ def append_account(segment: Segment, account: Account) -> None:
         If it cannot be written.
     """
     directories.ensure_private(segment.runtime_directory)
-    # A line break before it, too: a collector may have died, or the disk have been full, in the middle of a line.
+    # Begins with a line break, too: a collector that died, or a full disk, may have left half a line.
     line = ("\n" + json.dumps({**asdict(account), "is_live": False}) + "\n").encode()
     with open(_ended_path(segment), "ab", buffering=0) as file:
         if file.write(line) != len(line):
@@ -196,9 +195,9 @@ def append_account(segment: Segment, account: Account) -> None:
 def read_accounts(segment: Segment, drops: StoreDrops | None = None) -> list[Account]:
     """Return the accounts of all producers that the session has had, in the order of their start.
 
-    `drops` is what stores have given up, if the caller knows it better than the file does.
+    `drops` replaces the file of the stores' drops, for a caller that knows newer ones.
     """
-    # First the living: who ends meanwhile is found in the file, and counts as it is there.
+    # Living producers first: one that ends meanwhile is in the file by then, and the file wins.
     living = (live_account(segment, index) for index in range(segment.ring.geometry.producers))
     found = {(account.index, account.generation): account for account in living if account is not None}
     for account in _ended(segment):
@@ -210,7 +209,7 @@ def read_accounts(segment: Segment, drops: StoreDrops | None = None) -> list[Acc
 
 
 def read_store_drops(segment: Segment) -> StoreDrops:
-    """Return what the stores have given up, as `write_store_drops` wrote it."""
+    """Return the drops that `write_store_drops` wrote."""
     try:
         with open(_drops_path(segment), encoding="utf-8") as file:
             raw = json.load(file)
@@ -222,19 +221,19 @@ def read_store_drops(segment: Segment) -> StoreDrops:
 
 
 def write_store_drops(segment: Segment, drops: StoreDrops) -> None:
-    """Replace what is said of rows that the stores have given up.
+    """Replace the file of rows that stores dropped after delivery.
 
     Raises
     ------
     OSError
         If it cannot be written.
     """
-    said = {int(reason): dict(owners) for reason, owners in drops.items()}
-    directories.replace_file(segment.runtime_directory, DROPS, json.dumps(said))
+    numbers = {int(reason): dict(owners) for reason, owners in drops.items()}
+    directories.replace_file(segment.runtime_directory, STORE_DROPS_NAME, json.dumps(numbers))
 
 
 def totals(accounts: Iterable[Account]) -> Counter[Reason]:
-    """Return how many rows were dropped for each reason."""
+    """Return the number of dropped rows by reason."""
     found: Counter[Reason] = Counter()
     for account in accounts:
         found[Reason.POLICY] += account.dropped_by_policy
@@ -245,14 +244,14 @@ def totals(accounts: Iterable[Account]) -> Counter[Reason]:
 
 
 def publish_totals(segment: Segment, dropped: Mapping[Reason, int]) -> None:
-    """Store the totals in the header, where they can be read when the files are gone. By the collector."""
+    """Store the totals in the header, where processes read them after the files are gone. Only the collector calls."""
     for reason in Reason:
-        # Entries that were written over may say anything.
+        # A damaged entry may hold any number.
         segment.ring.words[Header.DROPPED + reason] = min(dropped.get(reason, 0), MAX_WORD)
 
 
 def published_totals(segment: Segment) -> Counter[Reason]:
-    """Return what `publish_totals` stored."""
+    """Return the totals that `publish_totals` stored."""
     return +Counter({reason: segment.ring.words[Header.DROPPED + reason] for reason in Reason})
 
 
@@ -275,20 +274,20 @@ def _ended(segment: Segment) -> list[Account]:
         with open(_ended_path(segment), encoding="utf-8") as file:
             lines = list(file)
     except FileNotFoundError:
-        # Nobody has ended yet.
+        # No producer has ended yet.
         return []
     found = []
     for line in lines:
         if line.strip():
-            # A line that was cut off is there again, whole.
+            # A line that was cut off is in the file again, whole.
             with contextlib.suppress(ValueError):
                 found.append(Account(**json.loads(line)))
     return found
 
 
 def _ended_path(segment: Segment) -> str:
-    return os.path.join(segment.runtime_directory, "accounts.jsonl")
+    return os.path.join(segment.runtime_directory, ENDED_NAME)
 
 
 def _drops_path(segment: Segment) -> str:
-    return os.path.join(segment.runtime_directory, DROPS)
+    return os.path.join(segment.runtime_directory, STORE_DROPS_NAME)

@@ -1,9 +1,7 @@
-"""What the collector must know of a session: its recordings and their sinks, as a file in the runtime directory.
+"""A session's configuration: what its processes tell the collector about recordings and their sinks.
 
-The file is replaced by rename under the segment's configuration lock, before the user's call returns; the collector
-reads it whenever the revision in the segment's header has moved. Nothing in it is code: it is JSON, checked on reading.
-
-Processes write it (`config_file.ConfigEditor`), the collector only reads it.
+Frozen data, and its JSON text, which holds no code and is checked on reading. `config_file` reads and replaces the
+file. Any process and thread may call.
 """
 
 from __future__ import annotations
@@ -24,25 +22,25 @@ SinkKind = Literal["file", "grpc", "serve"]
 
 @dataclass(frozen=True, slots=True)
 class SinkSpec:
-    """One sink as the user asked for it. Two specs with equal `kind` and `target` are one sink."""
+    """One sink as the user specified it. Specs with equal `kind` and `target` mean the same sink."""
 
     kind: SinkKind
     target: str
-    """Absolute real path of a file, URL of a gRPC server, or the options of one of our own: `sinks.GrpcServerSink`."""
+    """Absolute real path of a file, URL of a gRPC server, or options of a collector's server (`GrpcServerSink`)."""
     owner: int = 0
-    """Token of the process that set it; 0 for the process that founded the session, and in a store."""
+    """Token of the process that set it; 0 for the session's founder, and in a store."""
     write_footer: bool = True
     blueprint: str | None = None
-    """Default blueprint, as base64 of an .rrd with one blueprint store."""
+    """Default blueprint: base64 of an .rrd with one blueprint store."""
     claim: tuple[int, int, int] | None = None
-    """The empty file that was put at the path of a file when it was set, see `directories.claim_file`. Whatever else
-    lies there later has been put there by somebody who came later."""
+    """Identity of the empty file that was put at a file sink's path, see `directories.claim_file`. Another file at that
+    path comes from a program that claimed the path later."""
     checkpoints: int = 0
-    """How often the file was to be complete for readers. What comes later is added to it."""
+    """Number of requests to complete the file for readers. Later rows are added to the file."""
 
     @property
     def shown_target(self) -> str:
-        """What the user knows it by."""
+        """The target as the user knows it: for a server, host and port."""
         if self.kind != "serve":
             return self.target
         host, port, *_ = json.loads(self.target)
@@ -54,22 +52,22 @@ class SinkSpec:
 
 
 class Scope(NamedTuple):
-    """A process that set sinks of its own, which take its rows and those of the processes that descend from it.
+    """A process that set sinks of its own. They take its rows and those of its descendants.
 
-    Rows say by their producer in which scope they are, the innermost one. What takes the whole of a recording (sinks
-    of the session's founder, and of the process that began the recording) needs none.
+    The producers table names the innermost scope of each producer. Sinks that take a whole recording (set by the
+    session's founder, or by the process that began the recording) need no scope.
     """
 
     token: int
-    """The process's, as in `SinkSpec.owner`."""
+    """Token of the process, as in `SinkSpec.owner`."""
     parent: int
-    """Token of the scope that it is in itself; 0 for none."""
+    """Token of the scope around this one; 0 for none."""
     process: tuple[int, int]
-    """Its id, and when it started, so that children which inherited nothing find their parent here."""
+    """Its id and start time, by which children that inherited nothing find the scope of their parent."""
 
 
 class Blueprint(NamedTuple):
-    """A blueprint that the user has sent, for every sink of a recording."""
+    """A blueprint that the user has sent to every sink of a recording."""
 
     data: str
     """Base64 of an .rrd with one blueprint store."""
@@ -79,20 +77,20 @@ class Blueprint(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RecordingSpec:
-    """A recording of the session and where it goes. No sinks: it waits in the spool."""
+    """A recording of the session and its sinks. Rows of a recording without sinks wait in the spool."""
 
     application_id: str
     recording_id: str
     sinks: tuple[SinkSpec, ...] = ()
     start_time_ns: int | None = None
-    """When it began, nanoseconds since the epoch, if that is to be among its properties."""
+    """When it began, nanoseconds since the epoch; None keeps that out of its properties."""
     blueprint: Blueprint | None = None
-    """The last one that was sent."""
+    """The last blueprint that was sent."""
     founder: int = 0
     """Token of the process that began it."""
 
     def is_whole(self, sink: SinkSpec) -> bool:
-        """Whether a sink takes the whole recording, not only what one process and its descendants log."""
+        """Whether a sink takes the whole recording, not only the rows of one process and its descendants."""
         return sink.owner in (0, self.founder)
 
     @property
@@ -103,26 +101,26 @@ class RecordingSpec:
 
 @dataclass(frozen=True, slots=True)
 class SessionConfig:
-    """Everything that processes tell the collector."""
+    """Everything that the processes of a session tell the collector."""
 
     revision: int = 0
     default: RecordingKey | None = None
-    """The recording that processes which join have by default."""
+    """The recording that is active by default in processes that join."""
     recordings: tuple[RecordingSpec, ...] = field(default=())
     scopes: tuple[Scope, ...] = ()
     default_sinks: tuple[SinkSpec, ...] = ()
-    """What every recording has that is begun from now on, whatever else its program sets."""
+    """Sinks of every recording that begins from now on, besides those that its program sets."""
     figures: float | None = None
-    """Seconds between two rows of the session's own figures; None: there are none."""
+    """Seconds between two rows of the session's own figures; None: no figures."""
     rescue_directory: str | None = None
-    """Where rows without a file go at the end. Set by a recovery: otherwise such rows are not wanted."""
+    """Directory for rows without a file at the end. Only a recovery sets it; otherwise such rows are removed."""
 
     def recording(self, key: RecordingKey) -> RecordingSpec | None:
         """Return the spec of `key`, if it is known."""
         return next((spec for spec in self.recordings if spec.key == key), None)
 
     def default_sinks_of(self, key: RecordingKey) -> tuple[SinkSpec, ...]:
-        """Return the sinks that a new recording has. A file that another recording has got is none for this one."""
+        """Return a new recording's default sinks, with another path for each file that another recording has."""
         taken = {sink.target for spec in self.recordings for sink in spec.sinks if sink.kind == "file"}
         return tuple(
             replace(sink, target=_another_path(sink.target, key)) if sink.target in taken else sink
@@ -130,11 +128,11 @@ class SessionConfig:
         )
 
     def scope_of(self, process: tuple[int, int]) -> int | None:
-        """Return the token of the scope that a process has opened, if it has."""
+        """Return the token of a process's own scope; None if it has none."""
         return next((scope.token for scope in reversed(self.scopes) if scope.process == process), None)
 
     def around(self, token: int) -> frozenset[int]:
-        """Return the tokens of a scope and of all that it lies in; none for a token that is not known."""
+        """Return the tokens of a scope and of all scopes around it; none for an unknown token."""
         parents = {scope.token: scope.parent for scope in self.scopes}
         found: set[int] = set()
         while token in parents and token not in found:
@@ -143,7 +141,7 @@ class SessionConfig:
         return frozenset(found)
 
     def with_recording(self, spec: RecordingSpec) -> SessionConfig:
-        """Return a configuration in which `spec` replaces what its key had, or is added."""
+        """Return a configuration in which `spec` replaces the one with its key, or is added."""
         others = tuple(old for old in self.recordings if old.key != spec.key)
         return replace(self, recordings=(*others, spec))
 
@@ -158,7 +156,7 @@ class SessionConfig:
         Raises
         ------
         CorruptionError
-            If it is not such a file.
+            If the text is no configuration.
         """
         try:
             raw: dict[str, Any] = json.loads(text)

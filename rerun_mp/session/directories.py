@@ -1,14 +1,15 @@
-"""Where a session keeps its files, and that nobody else can touch them.
+"""The directories of a session, which only its user can open, and the claims on paths of recordings.
 
 - runtime directory: `$XDG_RUNTIME_DIR/rerun_mp/<nonce>` or `<temporary directory>/rerun_mp-<uid>/<nonce>`:
   configuration, accounts, the collector's log;
-- spool directory: `$XDG_CACHE_HOME/rerun_mp/<nonce>` or `~/.cache/rerun_mp/<nonce>`: rows without a file. On disk,
-  not in memory.
+- spool directory: `$XDG_CACHE_HOME/rerun_mp/<nonce>` or `~/.cache/rerun_mp/<nonce>`: rows without a file, on disk.
 
-Both are made when first needed, mode 0700, and removed by the collector at the end.
+Processes make both at the first need, mode 0700; the collector removes them at the end of the session.
 
-What was recovered from a killed program and has no file of its own lies in a directory that stays:
-`$XDG_DATA_HOME/rerun_mp` or `~/.local/share/rerun_mp`.
+- rescue directory: `$XDG_DATA_HOME/rerun_mp` or `~/.local/share/rerun_mp`: rows recovered from a killed program that
+  have no file of their own. It stays.
+
+Any process and thread may call.
 """
 
 from __future__ import annotations
@@ -40,6 +41,9 @@ __all__ = [
     "spool_base",
 ]
 
+MAX_ATTEMPTS = 100
+"""Attempts to make a directory while other sessions' collectors remove the empty base."""
+
 
 def runtime_base() -> str:
     """Return the directory that holds the runtime directories of all sessions of this user."""
@@ -53,7 +57,7 @@ def spool_base() -> str:
     """Return the directory that holds the spools of all sessions of this user."""
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     if not os.path.isabs(cache) or not _may_be_made(os.path.join(cache, "rerun_mp")):
-        # No home, or one that is read-only, as in containers: better a spool that a reboot may clear than none.
+        # No home, or a read-only one, as in containers: a spool that a reboot may clear is better than none.
         cache = runtime_base()
     return os.path.join(cache, "rerun_mp")
 
@@ -67,27 +71,27 @@ def rescue_base() -> str:
 
 
 def rescue_path(directory: str, application_id: str, recording_id: str, nonce: bytes) -> str:
-    """Return where in `directory` the rows of a session's recording are brought that have no file of their own."""
+    """Return the path in `directory` for the recovered rows of a session's recording that has no file of its own."""
     name, digest = name_of(application_id, recording_id)
     return os.path.join(directory, f"{name}-{nonce.hex()[:8]}-{digest}.rrd")
 
 
 def name_of(application_id: str, recording_id: str) -> tuple[str, str]:
-    """Return what a recording is called in the names of files: for people, and what tells it from others."""
+    """Return a recording's name in file names: a readable part, and a digest that identifies it."""
     name = re.sub(r"[^\w.-]+", "_", application_id).strip(".")[:60] or "recording"
     return name, hashlib.blake2b(f"{application_id}\0{recording_id}".encode(), digest_size=4).hexdigest()
 
 
 @contextlib.contextmanager
 def bases_for_new_session() -> Iterator[tuple[str, str]]:
-    """Yield the bases of runtime and spool directories, made and checked. What stays empty, if it fails, is removed.
+    """Make and check the bases of runtime and spool directories, and yield them. A failure removes empty ones again.
 
     Raises
     ------
     PrivacyError
-        If one of the two belongs to somebody else, is a link, or is open to others.
+        If one of them belongs to another user, is a link, or is open to other users.
     ResourceError
-        If it cannot be made.
+        If one of them cannot be made.
     """
     made: list[str] = []
     try:
@@ -102,7 +106,7 @@ def bases_for_new_session() -> Iterator[tuple[str, str]]:
 
 
 def replace_file(directory: str, name: str, text: str) -> None:
-    """Replace a file of a session's directory by one that says `text`; readers see the old one or the new one.
+    """Replace a file in a session's directory. Readers see the old content or `text`, never a part.
 
     Raises
     ------
@@ -117,15 +121,15 @@ def replace_file(directory: str, name: str, text: str) -> None:
 
 
 def claim_file(path: str, session: str) -> tuple[int, int, int]:
-    """Put an empty file at `path` in place of what lies there, and return what tells it from all others.
+    """Replace the file at `path` by an empty one, and return the new file's identity.
 
-    From then on the path is ours until somebody else puts a file there: the order of claims is the order in which
-    programs asked for the path, however long their collectors take to begin. `session` names the session's own files.
+    The path is then ours until another program puts a file there. So the last program that asked for a path gets it,
+    however long the collectors take to start. `session` marks the temporary file as this session's.
 
     Raises
     ------
     OSError
-        If that cannot be done.
+        If no file can be put there.
     """
     directory, name = os.path.split(path)
     fresh = os.path.join(directory, f".{name[:200]}.rmp-{session}-claim-{os.urandom(6).hex()}")
@@ -144,7 +148,7 @@ def claim_file(path: str, session: str) -> tuple[int, int, int]:
 
 
 def claim_of(path: str) -> tuple[int, int, int] | None:
-    """Return what tells what lies at `path` now from all others; None if nothing does."""
+    """Return the identity of the file at `path`; None if there is none."""
     try:
         return _file_id(os.stat(path))
     except OSError:
@@ -152,22 +156,22 @@ def claim_of(path: str) -> tuple[int, int, int] | None:
 
 
 def is_claimed(path: str, claim: tuple[int, int, int]) -> bool:
-    """Say whether what lies at `path` is still what `claim_file` put there."""
+    """Say whether the file at `path` is still the one that `claim_file` put there."""
     return claim_of(path) == claim
 
 
 def _file_id(status: os.stat_result) -> tuple[int, int, int]:
-    # Another file may get the inode of one that has been removed.
+    # The inode alone is not enough: another file may get the number of a removed one.
     return status.st_dev, status.st_ino, status.st_mtime_ns
 
 
 def ensure_private(path: str) -> None:
-    """Make a session's directory, and the base above it, if they are not there.
+    """Make a session's directory, and the base above it, unless they exist.
 
     Raises
     ------
     PrivacyError
-        If one of the two belongs to somebody else, is a link, or is open to others.
+        If one of the two belongs to another user, is a link, or is open to other users.
     ResourceError
         If it cannot be made.
     """
@@ -175,9 +179,9 @@ def ensure_private(path: str) -> None:
 
 
 def hold(path: str) -> int | None:
-    """Take a session's directory for oneself, for as long as the returned descriptor is open. None: somebody has it.
+    """Lock a session's directory for as long as the returned descriptor is open. None: another process holds it.
 
-    For a worker and its spool: the kernel's word that somebody writes there, even if the segment has been removed.
+    A worker holds its spool so that others know it writes there, even after the segment has been removed.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
@@ -189,7 +193,7 @@ def hold(path: str) -> int | None:
 
 
 def remove_tree(path: str) -> None:
-    """Remove a session's directory, and the base above it if that was the last."""
+    """Remove a session's directory, and the base above it if it is empty then."""
     shutil.rmtree(path, ignore_errors=True)
     _remove_if_empty(os.path.dirname(path))
 
@@ -200,15 +204,15 @@ def _remove_if_empty(base: str) -> None:
 
 
 def _ensure(paths: Sequence[str]) -> None:
-    """Make a base, and perhaps a directory in it."""
-    for _ in range(100):
+    """Make or check a base, and perhaps a directory in it."""
+    for _ in range(MAX_ATTEMPTS):
         try:
             os.makedirs(os.path.dirname(paths[0]), exist_ok=True)
             for path in paths:
                 _make_or_check(path)
             return
         except FileNotFoundError:
-            # Another session's collector has just removed the empty base.
+            # The collector of another session has just removed the empty base.
             continue
         except PrivacyError:
             raise
@@ -235,7 +239,7 @@ def _make_or_check(path: str) -> None:
 
 
 def _may_be_made(path: str) -> bool:
-    """Say whether `path` is there, or this user can make it."""
+    """Say whether `path` exists, or this user can make it."""
     above = os.path.dirname(path)
     while not os.path.lexists(above):
         above = os.path.dirname(above)

@@ -20,31 +20,32 @@ SINKS_NAME = "sinks.json"
 
 
 class SinkStatus(NamedTuple):
-    """How one sink of one recording is; see `rerun_mp.statistics`."""
+    """The status of one sink of one recording; see `rerun_mp.statistics`."""
 
     application_id: str
     recording_id: str
     kind: Literal["file", "grpc", "serve"]
-    """A file, somebody's server or viewer, or a server of ours."""
+    """A file, a server or viewer that something else runs, or a server that the collector runs."""
     target: str
     """Path or URL."""
     state: Literal["writing", "diverted", "resting", "connected", "stalled", "retrying", "closed"]
-    """A file is written, or cannot be and its rows go to the spool, or nothing has come for it of late; a viewer takes
-    what it gets, does not for the moment, or is not there, and is tried again and again."""
+    """A file is being written; its rows are diverted to the spool because it cannot be written; or it rests because no
+    rows have come of late. A viewer is connected; it is stalled, taking no rows; or it cannot be reached and the
+    collector keeps retrying. A closed sink gets no more rows."""
     since_ns: int
-    """When it came into that state, nanoseconds since the epoch."""
+    """When that state began, nanoseconds since the epoch."""
     behind_rows: int
-    """Rows that are stored and that it has not got yet; of what is older than some minutes at least one a chunk."""
+    """Stored rows that it has not received yet. Chunks older than some minutes count as one row at least."""
     behind_chunks: int
-    """Chunks that it has not got yet."""
+    """Chunks that it has not received yet."""
     missed_chunks: int
-    """Chunks that it will never get, because the spool's bound had them dropped before it was there."""
+    """Chunks that it will never receive: the full spool dropped them before it was connected."""
     failure: str | None
-    """What is wrong, if something is."""
+    """The present failure; None if there is none."""
 
 
 def write_sinks(segment: Segment, sinks: Sequence[SinkStatus]) -> None:
-    """Replace what is said of the sinks.
+    """Replace the file of the sinks' status.
 
     Raises
     ------
@@ -55,7 +56,7 @@ def write_sinks(segment: Segment, sinks: Sequence[SinkStatus]) -> None:
 
 
 def read_sinks(segment: Segment) -> tuple[SinkStatus, ...]:
-    """Return what was last said of each; nothing, if that is not there yet or cannot be read."""
+    """Return the last status of each sink; none before the first write, or if the file cannot be read."""
     try:
         with open(os.path.join(segment.runtime_directory, SINKS_NAME), encoding="utf-8") as file:
             return tuple(SinkStatus(*one) for one in json.load(file))

@@ -1,6 +1,6 @@
-"""Waits for a word in shared memory that another process stores: there is nothing to block on.
+"""Waits until another process stores a word in shared memory, on which nothing can block: sleeps with back-off.
 
-Each wait here names what ends it: the condition, the time, or Ctrl-C; where people have reason to wait, the second one.
+A wait ends by its condition, its timeout or Ctrl-C; with `Patience`, by the second Ctrl-C. Any thread may call.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from rerun_mp.shm.ring import Ring
 __all__ = ["Backlog", "Patience", "Progress", "pause_length", "wait_until"]
 
 TABLE_ROW_BYTES = 32
-"""About what a row of a table takes, for those who wait."""
+"""Estimated bytes of a row in a table, for progress lines."""
 
 
 def pause_length(attempt: int) -> float:
-    """Return how many seconds to sleep before the next look: 0.2 ms, doubling to 5 ms."""
+    """Return the seconds to sleep before the next attempt: 0.2 ms, doubling to 5 ms."""
     return min(0.0002 * (1 << min(attempt, 5)), 0.005)
 
 
@@ -32,10 +32,10 @@ def wait_until(
     every: float = 0.05,
     patience: Patience | None = None,
 ) -> bool:
-    """Sleep with growing back-off until `condition` holds. False after `timeout` seconds; None waits for ever.
+    """Sleep with growing back-off until `condition` holds. Return False after `timeout` seconds; None: no timeout.
 
-    `meanwhile` is called every `every` seconds: to watch the collector, to show progress. With `patience`, Ctrl-C goes
-    there first.
+    Every `every` seconds it calls `meanwhile`, which watches the collector or shows progress. `patience` receives
+    Ctrl-C.
     """
     begin = time.monotonic()
     last = begin
@@ -60,7 +60,7 @@ def wait_until(
 
 
 class Patience:
-    """What has a wait go on at the first Ctrl-C, which it answers, and end at the second."""
+    """Lets a wait go on at the first Ctrl-C, which it answers, and ends it at the second."""
 
     def __init__(self, answer: str) -> None:
         self._answer = answer
@@ -82,16 +82,16 @@ class Patience:
 
 
 class Backlog(NamedTuple):
-    """What a wait still has before it."""
+    """The rows that a wait still waits for."""
 
     rows: int
-    """At most: of a slot of frames those that are stored already count, too."""
+    """Upper bound: for a slot of frames, its stored rows count, too."""
     num_bytes: int
-    """About."""
+    """Estimate."""
 
     @classmethod
     def of(cls, ring: Ring, pending: Iterable[tuple[int, int, int]]) -> Backlog:
-        """Return what lies in slots, (slot, epoch, count) each, and is in no store yet."""
+        """Return the unstored rows of the slots in `pending`, (slot, epoch, count) each."""
         rows = num_bytes = 0
         for slot, _, count in pending:
             line = ring.geometry.line_word(slot)
@@ -103,7 +103,7 @@ class Backlog(NamedTuple):
 
 
 class Progress:
-    """One line on a terminal's stderr, from the second second of a wait on. Silent elsewhere."""
+    """One line on stderr, if that is a terminal, after the first second of a wait."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -112,7 +112,7 @@ class Progress:
         self._shown = False
 
     def update(self, detail: str | Backlog) -> None:
-        """Show how it goes."""
+        """Show what remains."""
         waited = time.monotonic() - self._begin
         if isinstance(detail, Backlog):
             detail = self._describe(detail, waited)
@@ -123,7 +123,7 @@ class Progress:
         self._shown = True
 
     def _describe(self, backlog: Backlog, waited: float) -> str:
-        """Return what is left, how fast it becomes less, and how long that takes."""
+        """Return the rows that remain, the rate at which they are stored, and the time that this takes."""
         if self._first is None:
             self._first = (waited, backlog.rows)
         began, rows = self._first
