@@ -1,40 +1,14 @@
-"""Rerun for process trees: `import rerun_mp as rr` in place of `import rerun as rr`, and nothing else changes.
+"""Rerun for process trees: `import rerun_mp as rr` in place of `import rerun as rr`; nothing else in a program changes.
 
-A row that `log` has accepted reaches the recording, however its process ends, under fork, forkserver and spawn. The
-floors of the building, from the top; imports only go down:
+A row that `log` has accepted reaches the recording, however its process ends, under fork, forkserver and spawn.
 
-    floor 4  __init__.py     this face: our functions, and every other name of rerun, loaded when it is asked for
-             cli/            the command `rerun-mp`
-             integrations/   pools, PyTorch, gunicorn, pytest, logging ...: who logged what
-             imports.py      `import rerun_mp.blueprint as rrb`; what to do once rerun is loaded
-    floor 3  opening.py      `init`, `new_recording`: what a program calls first
-             legacy.py       names that rerun had once
-             bridge.py       what still says `import rerun`: its native functions, replaced by ones for our recordings
-             scopes.py       decorators: `shutdown_at_exit`, `thread_local_stream`, ...
-             recording.py    `RecordingStream`, a handle of a recording
-             rows.py         `log`, `send_columns`: from the call into the ring; `series.py`: a `log` for hot loops
-             timeline.py     `set_time` and the times of each thread
-             routing.py      `save`, `connect_grpc`, `spawn`, ...: where recordings go; `sinks.py`: what they go to
-             viewer.py       starting a viewer, or finding one; `web_server.py`: serving the web viewer
-             figures.py      a blueprint for the session's own figures
-             statistics.py   how many rows who has logged, and what became of them
-             beginning.py    making a recording known to the session
-             active.py       which recording a call goes to
-             strictness.py   an exception or a warning, when a call is wrong
-    floor 2  session.py      the session of a process tree: found it, join it, leave it
-             producer.py     this process's writing side
-             collector/      the processes that take rows out of the ring to files and viewers
-    floor 1  encoding/       archetypes to Arrow record batches; frames; ids
-             fast/           archetypes that wait with the Arrow work until somebody needs it done
-    floor 0  shm/            layout, segment, leases, ring, doorbell
-             errors.py       every exception
-
-Importing this package loads neither rerun nor numpy nor pyarrow.
+This module has our functions, and every other public name of rerun, which it loads when the name is used. Importing it
+loads neither rerun nor numpy nor pyarrow. ARCHITECTURE.md shows the packages and the way of a row through them.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
+from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
 from rerun_mp.api.decorators import recording_stream_generator_ctx, shutdown_at_exit, thread_local_stream
@@ -54,8 +28,9 @@ from rerun_mp.api.selection import (
 )
 from rerun_mp.api.series import series
 from rerun_mp.api.set_time import disable_timeline, reset_time, set_log_tick_enabled, set_log_time_enabled, set_time
+from rerun_mp.api.sinks import FileSink, GrpcServerSink, GrpcSink
 from rerun_mp.api.statistics import statistics
-from rerun_mp.compat import bridge
+from rerun_mp.compat import bridge as _bridge
 from rerun_mp.errors import (
     CollectorError,
     CorruptionError,
@@ -70,13 +45,13 @@ from rerun_mp.errors import (
     SharedMemoryError,
     ViewerError,
 )
-from rerun_mp.hooks.forksafe_arrow import make_arrow_fork_safe
+from rerun_mp.hooks import aliases as _aliases
+from rerun_mp.hooks import when_loaded as _when_loaded
+from rerun_mp.hooks.forksafe_arrow import make_arrow_fork_safe as _make_arrow_fork_safe
 from rerun_mp.hooks.strictness import set_strict_mode, strict_mode
-from rerun_mp.hooks.when_loaded import install_finder, is_own
 from rerun_mp.session.accounts import Account, Statistics
 from rerun_mp.session.sink_status import SinkStatus
 from rerun_mp.settings import Policy, Settings
-from rerun_mp.sinks import FileSink, GrpcServerSink, GrpcSink
 from rerun_mp.viewers.web_server import serve_web_viewer, start_web_viewer_server
 
 if TYPE_CHECKING:
@@ -84,7 +59,7 @@ if TYPE_CHECKING:
 
     import rerun as _rerun
 
-    # What `__getattr__` yields. Our own names, above, are wider than rerun's.
+    # The names that `__getattr__` finds. Our own names above take more arguments than rerun's.
     from rerun import *  # type: ignore[assignment]  # noqa: F403
 
     archetypes = _rerun.archetypes
@@ -98,11 +73,12 @@ if TYPE_CHECKING:
     experimental = _rerun.experimental
     recording_stream = _rerun.recording_stream
     server = _rerun.server
+    sinks = _rerun.sinks
     time = _rerun.time
     urdf = _rerun.urdf
     web = _rerun.web
 else:
-    # Types are rerun's, because these classes stand for rerun's.
+    # These classes stand for rerun's, so type checkers see rerun's.
     from rerun_mp.fast import (  # noqa: F401
         DepthImage,
         EncodedImage,
@@ -173,26 +149,26 @@ __all__ = [
     "version",
 ]
 
-install_finder()
-bridge.install()
-make_arrow_fork_safe()
-
+_when_loaded.install_finder()
+_aliases.install_finder()
+_bridge.install()
+_make_arrow_fork_safe()
 
 _MISSING = object()
 
 if not TYPE_CHECKING:
-    # Type checkers shall say so when a name is wrong.
+    # Type checkers do not see this function, so they report a wrong name.
 
     def __getattr__(name: str) -> Any:
-        """Return what rerun has under `name`, or had, loading rerun for it. Our own names never get here."""
+        """Return what rerun has, or once had, under `name`. Loads rerun. Python finds our own names before it asks."""
         if name.startswith("__") and name not in ("__version__", "__version_info__"):
             raise AttributeError(f"module 'rerun_mp' has no attribute {name!r}")
-        if is_own(f"{__name__}.{name}"):
-            # `from rerun_mp import overview` asks here first, and is no reason to load rerun.
-            return import_module(f"{__name__}.{name}")
+        if _aliases.is_own(f"{__name__}.{name}"):
+            # `from rerun_mp import figures` asks here first; that must not load rerun.
+            return _import_module(f"{__name__}.{name}")
         import rerun
 
-        # Its own `datatypes` asks itself without end.
+        # In rerun-sdk 0.41, `rerun.datatypes` recurses for ever; `find` has another way.
         value = getattr(rerun, name, _MISSING) if name != "datatypes" else _MISSING
         if value is _MISSING:
             from rerun_mp.compat.legacy import find
@@ -205,4 +181,4 @@ if not TYPE_CHECKING:
 def __dir__() -> list[str]:
     import rerun
 
-    return sorted({*globals(), *dir(rerun)})
+    return sorted({*__all__, *(name for name in dir(rerun) if not name.startswith("_"))})

@@ -29,7 +29,7 @@ ORDER = (
     ("rerun_mp.collector.outputs",),
     ("rerun_mp.collector.reporting",),
     ("rerun_mp.collector",),
-    ("rerun_mp.monitoring", "rerun_mp.sinks", "rerun_mp.figures"),
+    ("rerun_mp.monitoring", "rerun_mp.figures"),
     ("rerun_mp.api",),
     ("rerun_mp.compat",),
     ("rerun_mp",),

@@ -15,7 +15,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from rerun_mp.api import routing
-from rerun_mp.sinks import FileSink
+from rerun_mp.api.sinks import FileSink
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from rerun._send_columns import TimeColumnLike
     from rerun.blueprint import BlueprintLike
 
+    from rerun_mp.api.sinks import Sink
     from rerun_mp.api.state import RecordingState
-    from rerun_mp.sinks import Sink
 
 __all__ = ["RecordingStream", "find_old_methods_with"]
 

@@ -12,11 +12,11 @@ import sys
 from typing import TYPE_CHECKING
 
 from rerun_mp.api.active import active_state, leaves_foreign_to_rerun
+from rerun_mp.api.sinks import FileSink, GrpcServerSink, GrpcSink, Sink, StdoutSink
 from rerun_mp.errors import InvalidArgumentError, ResourceError, SessionEndedError
 from rerun_mp.hooks.strictness import refuse, warn
 from rerun_mp.session import current, sink_changes
 from rerun_mp.session.waiting import wait_until
-from rerun_mp.sinks import FileSink, GrpcServerSink, GrpcSink, Sink, StdoutSink
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

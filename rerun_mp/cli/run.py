@@ -20,12 +20,12 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rerun_mp.api.sinks import FileSink, GrpcSink
 from rerun_mp.errors import ViewerError
 from rerun_mp.monitoring.overview import look_at
 from rerun_mp.session import current, sink_changes
 from rerun_mp.session.leaving import leave
 from rerun_mp.session.waiting import wait_until
-from rerun_mp.sinks import FileSink, GrpcSink
 from rerun_mp.viewers import spawn as viewer
 from rerun_mp.viewers import web_server
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rerun_mp.compat import bridge
+from rerun_mp.compat.native import registry
 from tests.conftest import RunPython
 from tests.harness.recordings import rows_of, verify
 
@@ -184,9 +184,9 @@ def test_names_and_signatures_are_those_of_this_rerun() -> None:
     """Each replaced function is there, and takes what ours takes, under the same names and in the same order."""
     import rerun_bindings
 
-    assert len(bridge._ours) > 20
-    for name, ours in bridge._ours.items():
-        theirs: Any = bridge._native.get(name) or getattr(rerun_bindings, name)
+    assert len(registry.replacements) > 20
+    for name, ours in registry.replacements.items():
+        theirs: Any = registry.originals.get(name) or getattr(rerun_bindings, name)
         wanted, taken = (list(inspect.signature(function).parameters) for function in (theirs, ours))
         assert taken == wanted, f"{name}: rerun has {wanted}, we {taken}"
 

@@ -1,7 +1,7 @@
 """Names that rerun-sdk 0.12 to 0.22 had and has not any more.
 
-`GONE` was made by comparing `dir(rerun)` of 0.12.1, 0.13.0, 0.14.1, 0.15.1, 0.16.1, 0.17.0, 0.18.2, 0.19.1, 0.20.3,
-0.21.0 and 0.22.1, each in an environment of its own, with that of 0.41; parameters are those of the last that had it.
+The tables come from comparing `dir(rerun)` of 0.12.1, 0.13.0, 0.14.1, 0.15.1, 0.16.1, 0.17.0, 0.18.2, 0.19.1, 0.20.3,
+0.21.0 and 0.22.1 with that of 0.41; parameters are those of the last release that had the name.
 """
 
 from __future__ import annotations
@@ -12,23 +12,16 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import rerun as theirs
 
 import rerun_mp as rr
-from rerun_mp.compat import legacy
 from tests.conftest import RunPython
 from tests.harness.recordings import rows_of
 
-GONE = {
-    "BlueprintLike": None,
+PARAMETERS = {
     "DisconnectedSpace": "is_disconnected",
-    "EXTERNAL_DATA_LOADER_INCOMPATIBLE_EXIT_CODE": None,
     "ImageEncoded": "path contents format draw_order",
     "ImageFormat": "name",
-    "IndicatorComponentBatch": None,
-    "Material": None,
-    "MeshProperties": None,
-    "OutOfTreeTransform3D": None,
-    "OutOfTreeTransform3DBatch": None,
     "Scalar": "scalar",
     "SeriesLine": "color width name aggregation_policy",
     "SeriesPoint": "color marker name marker_size",
@@ -36,50 +29,97 @@ GONE = {
     "TimeSecondsColumn": "timeline times",
     "TimeSequenceColumn": "timeline times",
     "TimeSeriesScalar": "scalar radius color label scattered",
-    "TranslationAndMat3x3": None,
-    "TranslationRotationScale3D": None,
-    "UUID": None,
-    "color_conversion": None,
     "connect": "addr flush_timeout_sec default_blueprint recording",
     "connect_tcp": "addr flush_timeout_sec default_blueprint recording",
-    "dataframe": None,
-    "datatypes": None,
-    "html_shared": None,
-    "legacy_notebook": None,
     "log_components": "entity_path components static recording strict",
-    "logging_handler": None,
-    "memory": None,
     "new_recording": "application_id recording_id make_default make_thread_default spawn default_enabled",
-    "recording": None,
-    "remote": None,
-    "script_helpers": None,
     "serve": "open_browser web_port ws_port default_blueprint recording server_memory_limit",
     "serve_web": "open_browser web_port ws_port default_blueprint recording server_memory_limit",
     "set_time_nanos": "timeline nanos recording",
     "set_time_seconds": "timeline seconds recording",
     "set_time_sequence": "timeline sequence recording",
 }
+"""Callables, and the parameters of each."""
+MODULES = {
+    "datatypes": "Vec3D Quaternion Rgba32",
+    "logging_handler": "LoggingHandler",
+    "memory": "MemoryRecording memory_recording",
+    "recording": "MemoryRecording",
+    "script_helpers": "script_add_args script_setup script_teardown",
+}
+"""Modules, and public names of each."""
+VALUES = ("BlueprintLike", "EXTERNAL_DATA_LOADER_INCOMPATIBLE_EXIT_CODE", "UUID")
+ADVICE = {
+    "IndicatorComponentBatch": "nothing needs them",
+    "Material": "albedo_factor",
+    "MeshProperties": "triangle_indices",
+    "OutOfTreeTransform3D": "InstancePoses3D",
+    "OutOfTreeTransform3DBatch": "InstancePoses3D",
+    "TranslationAndMat3x3": "mat3x3",
+    "TranslationRotationScale3D": "rotation",
+    "color_conversion": "archetypes",
+    "dataframe": "rerun_mp.server",
+    "html_shared": "notebook_show",
+    "legacy_notebook": "notebook_show",
+    "remote": "rerun_mp.catalog",
+}
+"""Names without a replacement, and a word of the advice that the error gives."""
+METHODS = (
+    "connect", "connect_tcp", "log_components", "serve", "serve_web", "set_time_nanos", "set_time_seconds",
+    "set_time_sequence",
+)  # fmt: skip
+"""Methods of `RecordingStream`."""
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_an_old_callable_takes_its_old_arguments(name: str) -> None:
+    assert set(PARAMETERS[name].split()) <= set(inspect.signature(getattr(rr, name)).parameters)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("name", GONE)
-def test_every_name_is_served_or_says_what_to_do(name: str) -> None:
-    if name in legacy.ADVICE:
-        with pytest.raises(AttributeError, match="rerun-sdk has dropped it; "):
-            getattr(rr, name)
-        assert not hasattr(rr, name)
-        return
-    found = getattr(rr, name)
-    parameters = GONE[name]
-    if parameters is not None:
-        missing = set(parameters.split()) - set(inspect.signature(found).parameters)
-        assert not missing, f"{name} does not take {missing}"
+@pytest.mark.parametrize("name", MODULES)
+def test_an_old_module_has_its_old_contents(name: str, run_python: RunPython) -> None:
+    """Whichever way a program gets the module, and whatever it has imported before."""
+    program = f"""
+        import importlib, sys, types, warnings
+        warnings.simplefilter("ignore")
+        import rerun_mp as rr
+        found = importlib.import_module("rerun_mp.{name}") if sys.argv[1] == "import" else rr.{name}
+        assert isinstance(found, types.ModuleType)
+        for name in {MODULES[name].split()}:
+            thing = getattr(found, name)
+            assert thing.__name__ == name and thing.__module__.startswith("rerun."), thing
+    """
+    run_python(program, "attribute").check()
+    run_python(program, "import").check()
 
 
-@pytest.mark.parametrize("name", legacy.METHODS)
-def test_methods_are_methods(name: str) -> None:
-    recording = rr.RecordingStream.of_state(None)
-    assert callable(getattr(recording, name))
+def test_a_memory_recording_is_found_in_the_module_that_documents_it() -> None:
+    assert rr.recording.MemoryRecording is theirs.MemoryRecording  # type: ignore[attr-defined]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("name", VALUES)
+def test_an_old_value_is_there(name: str) -> None:
+    assert getattr(rr, name) is not None
+
+
+@pytest.mark.parametrize("name", ADVICE)
+def test_a_name_without_a_replacement_says_what_to_do(name: str) -> None:
+    with pytest.raises(AttributeError, match=rf"rerun-sdk has dropped it; .*{ADVICE[name]}"):
+        getattr(rr, name)
+    assert not hasattr(rr, name)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_old_method_takes_its_old_arguments(name: str) -> None:
+    method = getattr(rr.RecordingStream.of_state(None), name)
+    assert set(PARAMETERS[name].split()) <= set(inspect.signature(method).parameters)
+
+
+def test_a_method_that_never_was_is_refused() -> None:
+    with pytest.raises(AttributeError, match="'RecordingStream' object has no attribute 'Scalar'"):
+        _ = rr.RecordingStream.of_state(None).Scalar
 
 
 def test_old_programs_log_what_they_meant(run_python: RunPython, tmp_path: Path) -> None:

@@ -330,12 +330,3 @@ def _check_writable(path: str) -> None:
         raise ResourceError(
             f"cannot write {path}: {error.strerror} (errno {error.errno}); choose a directory that you can write to"
         ) from error
-
-
-def __getattr__(name: str) -> Any:
-    """Return what rerun's module of this name has besides: `rerun_mp.sinks.serve_grpc`."""
-    if name.startswith("__"):
-        raise AttributeError(name)
-    from rerun import sinks
-
-    return getattr(sinks, name)

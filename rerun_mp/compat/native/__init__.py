@@ -1,0 +1,1 @@
+"""Replacements for the functions of `rerun_bindings`: each module registers those of one subject when it is loaded."""

@@ -1,0 +1,1 @@
+"""Functions and classes that rerun-sdk has dropped. `legacy` has the table of their names."""

@@ -1,0 +1,1 @@
+from rerun.sinks import *
