@@ -32,7 +32,7 @@ from rerun_mp.fast.base import FastMeta
 from rerun_mp.hooks import strictness
 from rerun_mp.hooks.strictness import warn_or_raise, warns_unless_strict
 from rerun_mp.producer.open_table import TableRow
-from rerun_mp.producer.producer import Outcome
+from rerun_mp.producer.table_slots import Outcome
 from rerun_mp.session import current
 
 if TYPE_CHECKING:

@@ -29,7 +29,6 @@ from rerun_mp.encoding.tables import (
     plan_table,
 )
 from rerun_mp.producer.hot_appends import Append, Columns, factory
-from rerun_mp.shm.ring import Ring
 from rerun_mp.shm.writer import SlotWriter
 
 __all__ = ["OpenTable", "TableRow", "is_possible", "plan_for"]
@@ -67,8 +66,6 @@ class OpenTable:
         slot: int,
         shape: TableShape,
         plan: TablePlan,
-        alive: memoryview,
-        armed: int,
         attend: Callable[[], None],
         former: OpenTable | None,
     ) -> None:
@@ -91,7 +88,7 @@ class OpenTable:
         writer.fill(slot, 0, pack_head(shape) + pack_plan(plan))
         writer.fill(slot, plan.entity, bytes(ENTITY_BYTES * plan.capacity))
         writer.fill(slot, plan.dictionary, bytes(self.texts))
-        self.append, self.append_number = _make_appends(self, writer.ring, plan, alive, armed, attend)
+        self.append, self.append_number = _make_appends(self, writer, plan, attend)
         """What appends an archetype, and what a bare number, if the table is one of numbers."""
 
     def add(self, name: str, text: bytes) -> bool:
@@ -152,12 +149,11 @@ def plan_for(shape: TableShape, slot_bytes: int) -> TablePlan | None:
 
 def _make_appends(
     table: OpenTable,
-    ring: Ring,
+    writer: SlotWriter,
     plan: TablePlan,
-    alive: memoryview,
-    armed: int,
     attend: Callable[[], None],
 ) -> tuple[Append, Append | None]:
+    ring = writer.ring
     base, memory = ring.geometry.slot_offset(table.slot), ring.memory
 
     def column(offset: int, size: int, code: str, number: int = 0) -> Any:
@@ -169,8 +165,8 @@ def _make_appends(
         words=ring.words,
         count_index=ring.count_word(table.slot),
         capacity=plan.capacity,
-        alive=alive,
-        armed=armed,
+        alive=writer.alive,
+        armed=writer.armed,
         is_open=table.is_open,
         entities=table.entities,
         clock=column(plan.clock, 8, "Q"),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from rerun_mp.encoding.chains import chain_slots
 from rerun_mp.encoding.frames import FrameKind, Rows, pack_rows_head, pack_shape
@@ -19,10 +19,9 @@ from rerun_mp.errors import SessionEndedError
 from rerun_mp.shm.writer import ForkedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from rerun_mp.encoding.encoder import BlobTemplate
-    from rerun_mp.producer.producer import Producer
 
 __all__ = ["BlobAppend", "KnownMessage"]
 
@@ -47,13 +46,31 @@ class KnownMessage(NamedTuple):
     """What stands behind the blob."""
 
 
+class BlobProducer(Protocol):
+    """What a `BlobAppend` needs of its producer."""
+
+    @property
+    def slot_bytes(self) -> int:
+        """Size of each slot in bytes."""
+
+    @property
+    def is_intact(self) -> bool:
+        """False in a process forked since the producer registered."""
+
+    def append(self, rows: Rows) -> bool:
+        """See `Producer.append`."""
+
+    def append_known(self, message: KnownMessage, times: Sequence[int], blob: memoryview) -> bool:
+        """See `Producer.append_known`."""
+
+
 class BlobAppend:
     """Appends archetypes of one class, format and size."""
 
     __slots__ = ("_format", "_log_time", "_messages", "_names", "_producer", "_size", "_template")
 
     def __init__(
-        self, producer: Producer, template: BlobTemplate, names: tuple[str, ...], log_time: str, archetype: Any
+        self, producer: BlobProducer, template: BlobTemplate, names: tuple[str, ...], log_time: str, archetype: Any
     ) -> None:
         """Append rows like the one of `archetype`; `names` are its timelines, `log_time` the one that is the call's."""
         self._producer = producer

@@ -25,7 +25,7 @@ from rerun_mp.errors import (
     RingFullError,
     SessionEndedError,
 )
-from rerun_mp.producer.producer import Outcome, Producer
+from rerun_mp.producer.producer import Producer
 from rerun_mp.session import ancestry, collector_start
 from rerun_mp.session.config_file import ConfigEditor, read_config
 from rerun_mp.session.waiting import Backlog, Patience, Progress, pause_length, wait_until
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from rerun_mp.encoding.encoder import BlobTemplate
     from rerun_mp.producer.open_table import OpenTable, TableRow
     from rerun_mp.producer.repeated_blobs import BlobAppend
+    from rerun_mp.producer.table_slots import Outcome
     from rerun_mp.session.config import SessionConfig
     from rerun_mp.shm.segment import Segment
 

@@ -28,15 +28,20 @@ class ForkedError(Exception):
 class SlotWriter:
     """Writes into slots of a ring as one owner."""
 
-    __slots__ = ("_alive", "_armed", "_first_line", "owner", "ring")
+    __slots__ = ("_first_line", "alive", "armed", "owner", "ring")
 
     def __init__(self, ring: Ring, owner: int, alive: memoryview, armed: int) -> None:
         """Write as `owner` (`layout.pack_owner`) as long as byte `armed` of `alive` is not 0."""
         self.ring = ring
         self.owner = owner
-        self._alive = alive
-        self._armed = armed
+        self.alive = alive
+        self.armed = armed
         self._first_line = ring.geometry.line_word(0)
+
+    @property
+    def is_intact(self) -> bool:
+        """False in a process forked since the owner registered."""
+        return self.alive[self.armed] == 1
 
     def claim(
         self,
@@ -63,7 +68,7 @@ class SlotWriter:
             Each slot is noted here before it can become the owner's, for `abandon`.
         """
         words, states = self.ring.words, self.ring.states
-        alive, armed, mine = self._alive, self._armed, self.owner | SlotState.OPEN
+        alive, armed, mine = self.alive, self.armed, self.owner | SlotState.OPEN
         snapshot = states.tolist()
         claimed: list[int] = []
         # A used slot first: the ring takes only as much memory as the load needs.
@@ -112,7 +117,7 @@ class SlotWriter:
         """
         begin = self.ring.geometry.slot_offset(slot) + at
         end = begin + len(data)
-        memory, alive, armed = self.ring.memory, self._alive, self._armed
+        memory, alive, armed = self.ring.memory, self.alive, self.armed
         if not alive[armed]:
             raise ForkedError
         memory[begin:end] = data
@@ -126,7 +131,7 @@ class SlotWriter:
             In a process forked since the owner registered.
         """
         memory, capacity, slot_offset = self.ring.memory, self.ring.geometry.slot_bytes, self.ring.geometry.slot_offset
-        alive, armed = self._alive, self._armed
+        alive, armed = self.alive, self.armed
         number = 0
         for piece in pieces:
             view = memoryview(piece)
@@ -150,7 +155,7 @@ class SlotWriter:
         ForkedError
             In a process forked since the owner registered.
         """
-        words, first, alive, armed = self.ring.words, self._first_line + Line.KIND, self._alive, self._armed
+        words, first, alive, armed = self.ring.words, self._first_line + Line.KIND, self.alive, self.armed
         for slot in slots:
             index = first + slot * LINE_WORDS
             if not alive[armed]:
@@ -160,7 +165,7 @@ class SlotWriter:
     def commit(self, slot: int, count: int, rows: int = 0) -> None:
         """Store the count: everything below it exists from now on. `rows` is how many rows that is, for accounts."""
         words, index, rows_index = self.ring.words, self.ring.count_word(slot), self.ring.rows_word(slot)
-        alive, armed = self._alive, self._armed
+        alive, armed = self.alive, self.armed
         if not alive[armed]:
             raise ForkedError
         words[rows_index] = rows
@@ -169,13 +174,13 @@ class SlotWriter:
     def seal(self, slot: int) -> None:
         """Give a slot to the collector. The owner never touches it again."""
         states, word = self.ring.states, self.owner | SlotState.SEALED
-        if self._alive[self._armed]:
+        if self.alive[self.armed]:
             states[slot] = word
 
     def abandon(self, slots: Iterable[int]) -> None:
         """Give back slots that were claimed in vain, as far as a claim got to its OPEN store."""
         states, mine, word = self.ring.states, self.owner | SlotState.OPEN, self.owner | SlotState.ABANDONED
-        alive, armed = self._alive, self._armed
+        alive, armed = self.alive, self.armed
         for slot in slots:
             if alive[armed] and states[slot] == mine:
                 states[slot] = word

@@ -48,14 +48,14 @@ REMOVALS = (
         "keeps-interrupted-chains",
         "A call that an exception leaves gives back the slots that it had claimed.",
         (
-            Edit("producer/producer.py", "                self._writer.abandon(chain)\n", "                pass\n"),
+            Edit("producer/oversize.py", "                self._writer.abandon(chain)\n", "                pass\n"),
             Edit(
-                "producer/producer.py",
+                "producer/claims.py",
                 "            self._writer.abandon(tried)\n            if isinstance(error, OSError)",
                 "            if isinstance(error, OSError)",
             ),
             Edit(
-                "producer/producer.py",
+                "producer/claims.py",
                 "        ring, words, owner = self._ring,",
                 "        return\n        ring, words, owner = self._ring,",
             ),
@@ -69,11 +69,11 @@ REMOVALS = (
         "Who gets too few slots for a message gives them back before it waits for space.",
         (
             Edit(
-                "producer/producer.py",
+                "producer/oversize.py",
                 "            if len(chain) < slots:\n                return False\n",
                 "            while len(chain) < slots:\n"
-                "                time.sleep(0.0002)\n"
-                "                chain += self._claim_chain(slots - len(chain), rows)\n",
+                "                __import__('time').sleep(0.0002)\n"
+                "                chain += self._claims.claim_chain(slots - len(chain), rows)\n",
             ),
         ),
         ("tests/faults/test_large.py::test_many_messages_that_want_a_quarter_of_the_ring_each_all_arrive",),
@@ -173,7 +173,7 @@ REMOVALS = (
         (
             Edit(
                 "producer/producer.py",
-                "            return not self._closed and self._append_alone(rows)\n",
+                "            return not self._full_ring.is_closed and self._append_alone(rows)\n",
                 "            pass\n",
             ),
             Edit(

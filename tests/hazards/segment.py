@@ -31,7 +31,7 @@ REMOVALS = (
         "Each claim opens the segment anew and closes it; nothing keeps a descriptor's number.",
         (
             Edit(
-                "producer/producer.py",
+                "producer/claims.py",
                 '            with no_forks(), FileIO(self._segment.open(), "r+") as file:\n'
                 "                locks = ClaimLocks(self._segment, close_in_children(file))\n",
                 '            kept = globals().setdefault("_kept", {})\n'
@@ -260,7 +260,7 @@ REMOVALS = (
         "A slot's lock is held while it is claimed only; a file has as many locks as processes, not as slots.",
         (
             Edit(
-                "producer/producer.py",
+                "producer/claims.py",
                 '            with no_forks(), FileIO(self._segment.open(), "r+") as file:\n'
                 "                locks = ClaimLocks(self._segment, close_in_children(file))\n",
                 "            with no_forks():\n"

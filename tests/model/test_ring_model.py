@@ -39,7 +39,8 @@ from rerun_mp.encoding.frames import FrameKind, Rows
 from rerun_mp.encoding.tables import TableShape, ValueKind
 from rerun_mp.errors import RingFullError
 from rerun_mp.producer.open_table import TableRow
-from rerun_mp.producer.producer import Outcome, Producer
+from rerun_mp.producer.producer import Producer
+from rerun_mp.producer.table_slots import Outcome
 from rerun_mp.session.accounts import read_accounts
 from rerun_mp.settings import Policy
 from rerun_mp.shm import kernel, segment
@@ -201,10 +202,8 @@ class RingMachine(RuleBasedStateMachine):
         if process is None or not states & {SlotState.FREE, SlotState.UNTOUCHED}:
             return  # without space it would not get so far
         before = bytes(self.made.ring.memory)
-        # The child has copies of all objects, of which those that are changed matter here.
-        child = copy.copy(process.producer)
-        child._mutex, child._tables, child._shapes = threading.RLock(), dict(child._tables), dict(child._shapes)
-        armed = child._armed
+        child = forked_copy(process.producer)
+        armed = child._writer.armed
         process.guard.page[armed] = 0  # what the kernel does to the child's page
         try:
             with pytest.raises(ForkedError):
@@ -462,6 +461,14 @@ class RingMachine(RuleBasedStateMachine):
         accounts = read_accounts(self.made)
         assert sum(account.delivered for account in accounts) == len(found)
         assert sum(account.dropped for account in accounts) == sum(process.dropped for process in self.everybody)
+
+
+def forked_copy(producer: Producer) -> Producer:
+    """Return the copy of a producer that a forked child has: its own objects, over the same memory."""
+    names = ("_ring", "_words", "_writer", "_registration", "_ringer", "_wait_for_space", "_watch_collector")
+    shared = [getattr(producer, name) for name in names] + [producer._claims._segment]
+    memo: dict[int, object] = {id(one): one for one in shared} | {id(producer._mutex): threading.RLock()}
+    return copy.deepcopy(producer, memo)
 
 
 def frame(name: str, numbers: list[int], producer: Producer) -> Rows:

@@ -88,9 +88,7 @@ def open_table(
     plan = plan_for(shape, GEOMETRY.slot_bytes)
     assert plan is not None
     asked: list[int] = []
-    table = OpenTable(
-        writer, slot, shape, plan._replace(first_counter=7), memoryview(alive), 0, lambda: asked.append(1), None
-    )
+    table = OpenTable(writer, slot, shape, plan._replace(first_counter=7), lambda: asked.append(1), None)
     assert table.knows(TableRow(shape, "a", b"/a", Text("INFO"), {}))
     return table, alive, asked
 

@@ -72,7 +72,7 @@ proctype Producer(byte me) {
   {
     do
     :: number < MESSAGES - me ->
-      /* Producer._append_large */
+      /* Oversize.append */
       claim(head, HEAD);
       claim(part, PART);
       if

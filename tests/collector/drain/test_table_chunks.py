@@ -47,14 +47,14 @@ def table_of(
     ring: Ring, kind: ValueKind, rows: list[tuple[str, Fast, int]], components: tuple[NumericComponent, ...] = ()
 ) -> tuple[OpenTable, TableShape]:
     """Return a table to which (entity, archetype, step) rows were appended."""
-    writer, alive = make_writer(ring)
+    writer, _ = make_writer(ring)
     slot = claim_one(writer, Kind.TABLE, 0, always, always)
     assert slot is not None
     shape = TableShape(RecordingKey("app", "rec"), kind, components, True, (("step", "sequence"),))
     plan = plan_for(shape, GEOMETRY.slot_bytes)
     assert plan is not None
     plan = plan._replace(first_counter=1000, least_time=5)
-    table = OpenTable(writer, slot, shape, plan, memoryview(alive), 0, lambda: None, None)
+    table = OpenTable(writer, slot, shape, plan, lambda: None, None)
     for name, archetype, step in rows:
         assert table.knows(TableRow(shape, name, b"/" + name.encode(), archetype, {}))
         assert table.append(name, archetype, {"step": step})

@@ -95,7 +95,7 @@ HOT = {
 }
 """Rows that are appended to an open table."""
 SLOW = {
-    "frame": Call(boxes, frozenset({"_log", "Producer._append_at", "SlotWriter.commit"})),
+    "frame": Call(boxes, frozenset({"_log", "FrameSlot._append_at", "SlotWriter.commit"})),
     "image": Call(image(130), frozenset({"BlobAppend._append_frame", "SlotWriter.commit"}), LONG),
     "claim_table": Call(number, frozenset({"SlotWriter.claim", "OpenTable.__init__"}), seals_before=True),
     "claim_frame": Call(boxes, frozenset({"SlotWriter.claim", "SlotWriter.commit"}), seals_before=True),
@@ -109,7 +109,7 @@ LARGE = {
         image(300), frozenset({"_log", "SlotWriter.claim", "SlotWriter.scatter"}), before=0, seals_before=True
     ),
     "chain": Call(image(300), frozenset({"Producer.append_known", "SlotWriter.scatter"}), LONG, before=1),
-    "file": Call(image(560), frozenset({"Producer._append_file", "Producer._write_file"}), before=0),
+    "file": Call(image(560), frozenset({"Oversize._append_file", "Oversize._write_file"}), before=0),
 }
 """Messages that no slot holds."""
 CALLS = {**HOT, **SLOW, **LARGE}
