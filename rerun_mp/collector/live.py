@@ -31,7 +31,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from rerun_mp.collector.drain.frame_chunks import ChunkBatch
+from rerun_mp.collector.drain.chunks import ChunkBatch
 from rerun_mp.collector.messages import say
 from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.collector.store.rerun_sinks import SinkWriter, open_grpc, open_server

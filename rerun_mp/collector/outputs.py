@@ -18,9 +18,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rerun_mp.collector.drain.frame_chunks import BuiltChunks, ChunkBatch, TakenFrames, build_chunks
+from rerun_mp.collector.drain.chunks import BuiltChunks, ChunkBatch
+from rerun_mp.collector.drain.frame_chunks import TakenFrames, build_chunks
 from rerun_mp.collector.drain.own_chunks import start_time_chunk
-from rerun_mp.collector.drain.table_chunks import TakenRows, build_table_chunks
+from rerun_mp.collector.drain.table_chunks import build_table_chunks
+from rerun_mp.collector.drain.table_rows import TakenRows
 from rerun_mp.collector.messages import say
 from rerun_mp.collector.store.parts import stored_recordings
 from rerun_mp.collector.store.recording_store import RecordingStore

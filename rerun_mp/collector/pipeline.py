@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from rerun_mp.collector.drain.frame_chunks import BuiltChunks, ChunkBatch
+from rerun_mp.collector.drain.chunks import BuiltChunks, ChunkBatch
 from rerun_mp.collector.drain.quarantine import Quarantine
 from rerun_mp.collector.drain.refusals import count_as_damaged
 from rerun_mp.collector.drain.sweep import Sweep, Sweeper

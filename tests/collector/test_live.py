@@ -16,7 +16,8 @@ import pyarrow as pa
 import pytest
 
 from rerun_mp.collector import live
-from rerun_mp.collector.drain.frame_chunks import ChunkBatch, TakenFrames, build_chunks
+from rerun_mp.collector.drain.chunks import ChunkBatch
+from rerun_mp.collector.drain.frame_chunks import TakenFrames, build_chunks
 from rerun_mp.collector.live import LiveSink
 from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.session.config import SinkSpec

@@ -19,7 +19,8 @@ import pyarrow as pa
 
 import rerun_mp as rr
 from rerun_mp.api import selection
-from rerun_mp.collector.drain.frame_chunks import BuiltChunks, build_chunks
+from rerun_mp.collector.drain.chunks import BuiltChunks
+from rerun_mp.collector.drain.frame_chunks import build_chunks
 from rerun_mp.collector.drain.sweep import Sweep
 from rerun_mp.collector.drain.table_chunks import build_table_chunks
 from rerun_mp.encoding.chains import unpack_chain

@@ -30,7 +30,8 @@ from hypothesis.stateful import (
     rule,
 )
 
-from rerun_mp.collector.drain.frame_chunks import BuiltChunks, build_chunks
+from rerun_mp.collector.drain.chunks import BuiltChunks
+from rerun_mp.collector.drain.frame_chunks import build_chunks
 from rerun_mp.collector.drain.freeing import SlotFreer
 from rerun_mp.collector.drain.sweep import Sweep, Sweeper
 from rerun_mp.collector.drain.table_chunks import build_table_chunks

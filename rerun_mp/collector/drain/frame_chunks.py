@@ -1,19 +1,19 @@
-"""Rows to chunks: what one sweep took of all slots, grouped so that the chunk rate depends on entities, not on workers.
+"""Frames to chunks: the frames that one sweep took are grouped, so that chunks depend on entities, not on producers.
 
 Rows are grouped by (recording, entity path, shape, scope) across slots. A frame is a run of rows with consecutive row
-ids, so ordering the frames of a group by their first row id orders its rows; where two runs overlap, or a bound is
-reached, the group continues in a further part. Each part is one chunk.
+ids. Ordering the frames of a group by their first row id orders the group's rows. Where two runs overlap, or a maximum
+is reached, the group continues in another chunk.
 
-Chunk ids are deterministic: the same ranges of the same segment make the same parts with the same ids, in whatever
-order the slots come. A restarted collector that repeats an unfinished sweep therefore sends chunks that readers know
-already, and keep once::
+Chunk ids are deterministic: the same ranges of the same segment give the same chunks with the same ids, in whatever
+order the slots come. A collector that repeats an unfinished sweep therefore sends chunks that readers have already, and
+readers keep one copy::
 
     chunk_ 18EAB2CD8DC2EB08  54f630a806e5462e
-           time half of the  64 bits of a BLAKE2b over segment nonce, recording, entity path, shape, part number
-           part's first row  and the sorted (slot, epoch, start, stop) of all slots that contributed to the group
+           time half of the  64 bits of a BLAKE2b over segment nonce, recording, entity path, shape, number of the
+           first row's id    chunk in its group, and the sorted (slot, epoch, start, stop) of the group's slots
 
-Pure pyarrow and numpy; called by the collector's worker thread, on private copies of slots. A damaged frame costs its
-own rows, which are counted for its slot, and nothing else.
+A damaged frame costs its own rows, which are counted for its slot, and nothing else. Uses pyarrow and numpy only, on
+private copies of slots. Called by the worker's main thread.
 """
 
 from __future__ import annotations
@@ -21,52 +21,41 @@ from __future__ import annotations
 import hashlib
 import itertools
 import struct
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
+from rerun_mp.collector.drain.chunks import (
+    MAX_CHUNK_BYTES,
+    MAX_CHUNK_ROWS,
+    ROW_ID_FIELD,
+    SORBET_VERSION,
+    BuiltChunks,
+    ChunkBatch,
+)
 from rerun_mp.collector.drain.trusted_ipc import TrustedSchema, decode_frame, trust_schema
 from rerun_mp.encoding.frames import FrameKind, RecordingKey, RowsFrame, Shape
 from rerun_mp.errors import CorruptionError
 
-__all__ = ["MAX_PART_BYTES", "MAX_PART_ROWS", "BuiltChunks", "ChunkBatch", "TakenFrames", "build_chunks"]
-
-MAX_PART_BYTES = 1 << 20
-MAX_PART_ROWS = 65_536
-"""A part ends before the frame that would take it over either bound; a single larger frame is a part of its own.
-
-rerun-sdk encodes a chunk into memory that it takes anew: with 8 MB a chunk it brought 400 MB/s of images into a file
-and spent most of it on page faults, with 1 MB a chunk 1,700 MB/s.
-"""
+__all__ = ["TakenFrames", "build_chunks"]
 
 MAX_SCHEMAS = 1024
-"""Schemas remembered between sweeps; the oldest is forgotten first."""
-MAX_KNOWN_SCHEMA = 1 << 16
-"""Longer ones are not remembered, so that hostile ones cannot fill the memory."""
-MIN_ROW_BYTES = 4
-"""A row takes at least the offset of a list of its frame, so the row ids made for it stay in proportion."""
+"""Maximum schemas cached between sweeps; the oldest is removed first."""
+MAX_CACHED_SCHEMA_BYTES = 1 << 16
+"""Maximum bytes of a cached schema, so that hostile schemas cannot fill the memory."""
+MIN_FRAME_ROW_BYTES = 4
+"""Bytes of a list offset, which each row of a frame has: bounds the row ids made for a frame by its size."""
 
-ROW_ID_FIELD: Any = pa.field(
-    "rerun.controls.RowId",
-    pa.binary(16),
-    nullable=False,
-    metadata={
-        "rerun:kind": "control",
-        "ARROW:extension:name": "rerun.datatypes.TUID",
-        "ARROW:extension:metadata": '{"namespace":"row"}',
-    },
-)
-SORBET_VERSION = "0.1.4"
 U64 = 1 << 64
 
 
 @dataclass(frozen=True, slots=True)
 class TakenFrames:
-    """What one sweep took of one slot: the range [start, stop) of its epoch, unpacked."""
+    """The frames that one sweep took from one slot: the range [start, stop) of its epoch."""
 
     slot: int
     epoch: int
@@ -74,42 +63,12 @@ class TakenFrames:
     stop: int
     frames: list[RowsFrame]
     scope: int = 0
-    """Of the producer: `config.Scope`."""
+    """Scope of the producer: `config.Scope`."""
 
     @property
     def range(self) -> tuple[int, int, int, int]:
         """(slot, epoch, start, stop)."""
         return (self.slot, self.epoch, self.start, self.stop)
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkBatch:
-    """One chunk, as the record batch that rerun-sdk takes verbatim."""
-
-    recording: RecordingKey
-    entity_path: str
-    chunk_id: str
-    batch: Any
-    """`pa.RecordBatch` with row ids, timelines and components. May point into the frames that it was made of."""
-    num_bytes: int
-    scope: int = 0
-    """Of the producers of its rows: `config.Scope`."""
-
-    @property
-    def num_rows(self) -> int:
-        """Rows of the chunk."""
-        return int(self.batch.num_rows)
-
-
-@dataclass(frozen=True, slots=True)
-class BuiltChunks:
-    """The chunks of one sweep, and how many rows of each slot are in them or were damaged."""
-
-    chunks: list[ChunkBatch] = field(default_factory=list)
-    good_rows: Counter[int] = field(default_factory=Counter)
-    """slot -> rows that are in `chunks`."""
-    damaged_rows: Counter[int] = field(default_factory=Counter)
-    """slot -> rows that frames claimed whose bytes are not what they should be."""
 
 
 class _Group(NamedTuple):
@@ -120,7 +79,7 @@ class _Group(NamedTuple):
 
 
 class _Run(NamedTuple):
-    """A decoded frame: rows with ids (time, counter), (time, counter + 1) ... Compares by row id, then by slot."""
+    """A decoded frame: rows with ids (time, counter), (time, counter + 1) ... Sorted by row id, then by slot."""
 
     time: int
     counter: int
@@ -141,18 +100,18 @@ class _Run(NamedTuple):
 
 
 _schemas: dict[bytes, TrustedSchema | CorruptionError] = {}
-"""What `trust_schema` said of each schema. A cache of pure results: nothing in it depends on process or fork."""
+"""Schema message -> the result of `trust_schema`, or its error. A cache of pure results, equal in every process."""
 
 
 def build_chunks(taken: Sequence[TakenFrames], *, nonce: bytes) -> BuiltChunks:
-    """Group, decode and order what a sweep took.
+    """Group, decode and order the frames of a sweep.
 
     Parameters
     ----------
     taken
         The ranges of the sweep, in any order.
     nonce
-        The segment's random nonce, so that slots of another segment never make the same ids.
+        The segment's random nonce, so that slots of another segment never give the same ids.
     """
     built = BuiltChunks()
     runs: defaultdict[_Group, list[_Run]] = defaultdict(list)
@@ -164,7 +123,7 @@ def build_chunks(taken: Sequence[TakenFrames], *, nonce: bytes) -> BuiltChunks:
             except CorruptionError:
                 batch = None
             if batch is None:
-                # Whoever claims none may have had some.
+                # A damaged frame that claims no rows may have had one.
                 built.damaged_rows[piece.slot] += max(frame.rows, 1)
                 continue
             if frame.rows == 0:
@@ -178,14 +137,14 @@ def build_chunks(taken: Sequence[TakenFrames], *, nonce: bytes) -> BuiltChunks:
             runs[group].append(run)
     for group in sorted(runs, key=lambda g: (g.recording, g.entity_path, g.shape.schema, g.shape.is_static, g.scope)):
         digest = _group_digest(nonce, group, sorted(ranges[group]))
-        for number, part in enumerate(_parts(sorted(runs[group], key=lambda run: run[:4]))):
-            built.chunks.append(_chunk(group, part, _chunk_id(digest, number, part[0].time)))
+        for number, runs_of_chunk in enumerate(_divide(sorted(runs[group], key=lambda run: run[:4]))):
+            built.chunks.append(_chunk(group, runs_of_chunk, _chunk_id(digest, number, runs_of_chunk[0].time)))
     return built
 
 
 def _has_sane_head(frame: RowsFrame) -> bool:
     return (
-        frame.rows * MIN_ROW_BYTES <= len(frame.body)
+        frame.rows * MIN_FRAME_ROW_BYTES <= len(frame.body)
         and frame.row_counter + frame.rows <= U64
         and "\0" not in frame.entity_path
         and frame.entity_path != ""
@@ -201,53 +160,54 @@ def _trusted(schema: bytes) -> TrustedSchema:
             found = error.with_traceback(None)
         if len(_schemas) >= MAX_SCHEMAS:
             del _schemas[next(iter(_schemas))]
-        if len(schema) <= MAX_KNOWN_SCHEMA:
+        if len(schema) <= MAX_CACHED_SCHEMA_BYTES:
             _schemas[schema] = found
     if isinstance(found, CorruptionError):
         raise CorruptionError(*found.args)
     return found
 
 
-def _parts(runs: list[_Run]) -> Iterator[list[_Run]]:
-    part: list[_Run] = []
+def _divide(runs: list[_Run]) -> Iterator[list[_Run]]:
+    """Yield the runs of each chunk of a group."""
+    chunk: list[_Run] = []
     rows = num_bytes = 0
     for run in runs:
-        if part and (
-            rows + run.rows > MAX_PART_ROWS
-            or num_bytes + run.num_bytes > MAX_PART_BYTES
+        if chunk and (
+            rows + run.rows > MAX_CHUNK_ROWS
+            or num_bytes + run.num_bytes > MAX_CHUNK_BYTES
             or run.alone
-            or part[-1].alone
-            or run.first <= part[-1].last
+            or chunk[-1].alone
+            or run.first <= chunk[-1].last
         ):
-            yield part
-            part, rows, num_bytes = [], 0, 0
-        part.append(run)
+            yield chunk
+            chunk, rows, num_bytes = [], 0, 0
+        chunk.append(run)
         rows += run.rows
         num_bytes += run.num_bytes
-    if part:
-        yield part
+    if chunk:
+        yield chunk
 
 
-def _chunk(group: _Group, part: list[_Run], chunk_id: str) -> ChunkBatch:
-    if len(part) == 1:
-        batch = part[0].batch
+def _chunk(group: _Group, runs: list[_Run], chunk_id: str) -> ChunkBatch:
+    if len(runs) == 1:
+        batch = runs[0].batch
     else:
-        (batch,) = pa.Table.from_batches([run.batch for run in part]).combine_chunks().to_batches()
+        (batch,) = pa.Table.from_batches([run.batch for run in runs]).combine_chunks().to_batches()
     metadata = {"sorbet:version": SORBET_VERSION, "rerun:entity_path": group.entity_path, "rerun:id": chunk_id}
-    columns = [_row_ids(part), *batch.columns]
+    columns = [_row_ids(runs), *batch.columns]
     schema: Any = pa.schema([ROW_ID_FIELD, *batch.schema], metadata=metadata)
     whole = pa.RecordBatch.from_arrays(columns, schema=schema)
-    num_bytes = sum(run.num_bytes for run in part) + 16 * batch.num_rows
+    num_bytes = sum(run.num_bytes for run in runs) + 16 * batch.num_rows
     return ChunkBatch(group.recording, group.entity_path, chunk_id, whole, num_bytes, group.scope)
 
 
-def _row_ids(part: list[_Run]) -> Any:
-    rows = np.array([run.rows for run in part], np.int64)
+def _row_ids(runs: list[_Run]) -> Any:
+    rows = np.array([run.rows for run in runs], np.int64)
     starts = np.cumsum(rows) - rows
     total = int(rows.sum())
     ids = np.empty((total, 2), ">u8")
-    ids[:, 0] = np.repeat(np.array([run.time for run in part], np.uint64), rows)
-    first = np.array([run.counter for run in part], np.uint64)
+    ids[:, 0] = np.repeat(np.array([run.time for run in runs], np.uint64), rows)
+    first = np.array([run.counter for run in runs], np.uint64)
     within = np.arange(total, dtype=np.uint64) - np.repeat(starts, rows).astype(np.uint64)
     ids[:, 1] = np.repeat(first, rows) + within
     return pa.Array.from_buffers(ROW_ID_FIELD.type, total, [None, pa.py_buffer(ids)])

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from rerun_mp.collector.drain.frame_chunks import ROW_ID_FIELD, SORBET_VERSION, ChunkBatch
+from rerun_mp.collector.drain.chunks import ROW_ID_FIELD, SORBET_VERSION, ChunkBatch
 from rerun_mp.encoding.frames import RecordingKey
 
 __all__ = ["number_chunk", "start_time_chunk", "text_chunk"]

@@ -9,7 +9,7 @@ from collections import Counter
 
 import numpy as np
 
-from rerun_mp.collector.drain.frame_chunks import BuiltChunks, ChunkBatch
+from rerun_mp.collector.drain.chunks import BuiltChunks, ChunkBatch
 from rerun_mp.collector.drain.sweep import Sweep
 
 __all__ = ["count_as_damaged"]

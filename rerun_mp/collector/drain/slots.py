@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rerun_mp.collector.drain.table_chunks import TakenRows, copy_rows
+from rerun_mp.collector.drain.table_rows import TakenRows, copy_rows
 from rerun_mp.encoding.chains import EPOCH_MASK, preamble_bytes, unpack_chain
 from rerun_mp.encoding.frames import (
     FILE_REFERENCE,

@@ -27,11 +27,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from rerun_mp.collector.drain.frame_chunks import BuiltChunks, TakenFrames
+from rerun_mp.collector.drain.chunks import BuiltChunks
+from rerun_mp.collector.drain.frame_chunks import TakenFrames
 from rerun_mp.collector.drain.freeing import SlotFreer
 from rerun_mp.collector.drain.progress import Progress
 from rerun_mp.collector.drain.slots import SlotReader
-from rerun_mp.collector.drain.table_chunks import TakenRows
+from rerun_mp.collector.drain.table_rows import TakenRows
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import CorruptionError
 from rerun_mp.shm.layout import TAKEN_MASK, Header, Kind, Line, ProducerWord, SlotState, unpack_owner

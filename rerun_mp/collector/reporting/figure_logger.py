@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rerun_mp.collector.drain.own_chunks import number_chunk
 
 if TYPE_CHECKING:
-    from rerun_mp.collector.drain.frame_chunks import BuiltChunks
+    from rerun_mp.collector.drain.chunks import BuiltChunks
     from rerun_mp.collector.drain.sweep import Sweeper
     from rerun_mp.collector.outputs import Outputs
     from rerun_mp.encoding.frames import RecordingKey

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rerun_mp.collector.drain.frame_chunks import ChunkBatch
+from rerun_mp.collector.drain.chunks import ChunkBatch
 from rerun_mp.collector.drain.own_chunks import text_chunk
 from rerun_mp.collector.messages import say
 from rerun_mp.encoding.frames import RecordingKey

@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 
-from rerun_mp.collector.drain.frame_chunks import ChunkBatch
+from rerun_mp.collector.drain.chunks import ChunkBatch
 from rerun_mp.collector.messages import say
 from rerun_mp.collector.store.completion import complete, is_special, open_part
 from rerun_mp.collector.store.drops import count_by_producer, nobody_s

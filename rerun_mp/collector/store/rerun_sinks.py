@@ -30,7 +30,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rerun_mp.collector.drain.frame_chunks import ChunkBatch
+from rerun_mp.collector.drain.chunks import ChunkBatch
 from rerun_mp.collector.store import rerun_sdk as sdk
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.encoding.rrd_files import end_of_prelude, windows

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rerun_mp.collector.drain.frame_chunks import BuiltChunks, build_chunks
+from rerun_mp.collector.drain.chunks import BuiltChunks
+from rerun_mp.collector.drain.frame_chunks import build_chunks
 from rerun_mp.collector.drain.sweep import Sweep, Sweeper
 from rerun_mp.encoding.frames import FrameKind, Rows
 from rerun_mp.producer.producer import Producer

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from rerun.chunk import Chunk
 
 from rerun_mp.collector.drain import frame_chunks as chunks
-from rerun_mp.collector.drain.frame_chunks import MAX_PART_BYTES, BuiltChunks, TakenFrames, build_chunks
+from rerun_mp.collector.drain.chunks import MAX_CHUNK_BYTES, BuiltChunks
+from rerun_mp.collector.drain.frame_chunks import TakenFrames, build_chunks
 from rerun_mp.encoding.frames import RecordingKey, RowsFrame
 from tests.collector.made_frames import (
     RECORDING,
@@ -125,14 +126,14 @@ def test_rows_of_many_producers_share_a_chunk() -> None:
 
 def test_a_group_beyond_the_bound_of_bytes_is_split_between_frames() -> None:
     first = scalars_frame([1.0] * 1000, row_id=(0, 0))
-    fitting = MAX_PART_BYTES // len(first.body)
+    fitting = MAX_CHUNK_BYTES // len(first.body)
     frames = [first, *(scalars_frame([1.0] * 1000, row_id=(n, 0)) for n in range(1, 2 * fitting + 1))]
     built = build_chunks([one_slot(frames)], nonce=NONCE)
     assert [chunk.num_rows for chunk in built.chunks] == [1000 * fitting, 1000 * fitting, 1000]
 
 
 def test_a_group_beyond_the_bound_of_rows_is_split_between_frames(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunks, "MAX_PART_ROWS", 300)
+    monkeypatch.setattr(chunks, "MAX_CHUNK_ROWS", 300)
     frames = [scalars_frame([1.0] * 100, row_id=(n, 0)) for n in range(7)]
     built = build_chunks([one_slot(frames)], nonce=NONCE)
     assert [chunk.num_rows for chunk in built.chunks] == [300, 300, 100]

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rerun_mp.collector.drain.table_chunks import TakenRows, build_table_chunks, copy_rows
+from rerun_mp.collector.drain.table_chunks import build_table_chunks
+from rerun_mp.collector.drain.table_rows import TakenRows, copy_rows
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.encoding.tables import (
     NumericComponent,

@@ -21,7 +21,8 @@ from rerun.blueprint import Blueprint, TimeSeriesView
 from rerun.blueprint.api import create_in_memory_blueprint
 from rerun.chunk import RrdReader
 
-from rerun_mp.collector.drain.frame_chunks import ChunkBatch, TakenFrames, build_chunks
+from rerun_mp.collector.drain.chunks import ChunkBatch
+from rerun_mp.collector.drain.frame_chunks import TakenFrames, build_chunks
 from rerun_mp.collector.store import recording_store as store
 from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.errors import ResourceError
