@@ -43,6 +43,7 @@ A module belongs to the longest entry that its name begins with.
 """
 
 COVERED_BY: dict[str, str] = {
+    "rerun_mp.fast": "tests/fast/test_base.py",
     "rerun_mp": "tests/test_face.py",
 }
 """Modules without a test file of their own -> the test file or folder that covers them."""

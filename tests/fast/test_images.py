@@ -1,4 +1,4 @@
-"""Archetypes made of bytes: whatever is given, Arrow data, warnings and errors are those of rerun's classes."""
+"""Images of all kinds: for any argument, Arrow data, warnings and errors are those of rerun's classes."""
 
 from __future__ import annotations
 
@@ -10,31 +10,13 @@ import pytest
 import rerun as theirs
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 import rerun_mp as rr
 from rerun_mp.fast.images import CHANNEL_DATATYPES, COLOR_MODELS
-from tests.fast.outcomes import LAYOUTS, assert_same, components, laid_out
+from tests.fast.arrays import ARRAYS, GIVEN, NUMBERS, others
+from tests.fast.outcomes import assert_same, components
 
-DTYPES = st.sampled_from([*CHANNEL_DATATYPES, ">u2", ">f4", "bool", "q", "complex64"]).map(np.dtype)
-SHAPES = st.one_of(
-    st.tuples(st.integers(0, 3), st.integers(1, 3)),
-    st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 5)),
-    hnp.array_shapes(min_dims=0, max_dims=4, max_side=4),
-)
-ARRAYS = st.builds(laid_out, st.builds(np.empty, SHAPES, DTYPES), st.sampled_from(LAYOUTS)) | st.builds(
-    laid_out, DTYPES.flatmap(lambda dtype: hnp.arrays(dtype, SHAPES)), st.sampled_from(LAYOUTS)
-)
-GIVEN = ARRAYS | st.sampled_from([None, "no image", 3, [[1, 2], [3, 4]], b"bytes"])
-NUMBERS = st.sampled_from([None, 1, 0.5, 0, -0.0, 1e300, float("nan"), True, np.float32(2), "no number", [1.0]])
 MODELS = st.sampled_from([None, *COLOR_MODELS, "rgb", "Bgr", "yuv", "no model", *theirs.ColorModel, 1, [1]])
-MEDIA_TYPES = st.sampled_from([None, "image/png", "\ud800", theirs.MediaType.JPEG, 3, ["image/png"], ""])
-NAMES = st.none() | st.lists(st.sampled_from(["x", "ä", "\ud800", None, 3]), max_size=4) | st.just(("a", "b"))
-
-
-def others(*names: str) -> Any:
-    """Return a strategy of further arguments, mostly of none."""
-    return st.just({}) | st.fixed_dictionaries({}, optional=dict.fromkeys([*names, "unknown"], NUMBERS))
 
 
 @given(GIVEN, MODELS, others("opacity", "draw_order", "magnification_filter", "width", "height", "datatype"))
@@ -57,19 +39,6 @@ def test_segmentation_images_are_reruns(image: Any, further: Any) -> None:
     assert_same(rr.SegmentationImage, theirs.SegmentationImage, image=image, **further)
 
 
-@given(GIVEN | st.binary(max_size=9), MEDIA_TYPES, others("path", "opacity", "draw_order"))
-def test_encoded_images_are_reruns(contents: Any, media_type: Any, further: Any) -> None:
-    assert_same(rr.EncodedImage, theirs.EncodedImage, contents=contents, media_type=media_type)
-    assert_same(rr.EncodedImage, theirs.EncodedImage, contents=contents, media_type=media_type, **further)
-
-
-@given(GIVEN, NAMES, others("value_range"))
-def test_tensors_are_reruns(data: Any, names: Any, further: Any) -> None:
-    assert_same(rr.Tensor, theirs.Tensor, data)
-    assert_same(rr.Tensor, theirs.Tensor, data, dim_names=names)
-    assert_same(rr.Tensor, theirs.Tensor, data=data, dim_names=names, **further)
-
-
 def test_images_made_of_bytes_are_reruns() -> None:
     for pixels in (b"123456", np.zeros(6, np.uint8), None):
         assert_same(rr.Image, theirs.Image, bytes=pixels, width=2, height=2, pixel_format=theirs.PixelFormat.NV12)
@@ -82,8 +51,6 @@ def test_images_made_of_bytes_are_reruns() -> None:
         ("Image", {}),
         ("DepthImage", {"image": np.ones((2, 2))}),
         ("SegmentationImage", {"image": np.ones((2, 2))}),
-        ("EncodedImage", {}),
-        ("Tensor", {}),
     ],
 )
 def test_wrong_calls_raise_what_reruns_class_raises(name: str, arguments: Any) -> None:
@@ -133,9 +100,6 @@ KEPT: dict[str, Any] = {
     "Image with rerun's model": lambda array: rr.Image(array, theirs.ColorModel.BGR),
     "DepthImage": lambda array: rr.DepthImage(array[..., 0], meter=1000),
     "SegmentationImage": lambda array: rr.SegmentationImage(array[..., :1]),
-    "EncodedImage": lambda array: rr.EncodedImage(contents=array.tobytes(), media_type="image/png"),
-    "EncodedImage of an array": lambda array: rr.EncodedImage(contents=array.ravel(), media_type=rr.MediaType.PNG),
-    "Tensor": lambda array: rr.Tensor(array, dim_names=["y", "x", "c"]),
 }
 
 

@@ -1,0 +1,55 @@
+"""Identifiers: equal in all processes of a session, different between sessions, and row ids that only ascend."""
+
+from __future__ import annotations
+
+import itertools
+import time
+import uuid
+
+import pytest
+
+from rerun_mp.encoding.ids import RowIds, parse_key, recording_id, segment_name, session_key
+
+KEY = session_key(b"authkey")
+
+
+def test_a_session_key_follows_from_the_authkey_alone() -> None:
+    assert session_key(b"authkey") == KEY
+    assert session_key(b"another") != KEY
+    assert parse_key(KEY.hex()) == KEY
+
+
+@pytest.mark.parametrize("text", ["", "xyz", "00" * 31, "00" * 33, "nö"])
+def test_a_text_that_is_no_key_is_refused(text: str) -> None:
+    assert parse_key(text) is None
+
+
+def test_visible_names_differ_between_sessions_and_show_no_key() -> None:
+    names = [segment_name(KEY), segment_name(session_key(b"another")), recording_id(KEY, "app").replace("-", "")]
+    assert len(set(names)) == 3
+    assert not [name for name in names if name.removeprefix("rmp-")[:12] in KEY.hex()]
+
+
+def test_a_recording_id_is_a_random_looking_uuid_of_session_and_application() -> None:
+    made = uuid.UUID(recording_id(KEY, "app"))
+    assert made.version == 4
+    assert made.variant == uuid.RFC_4122
+    assert recording_id(KEY, "app") == str(made)
+    assert len({recording_id(KEY, "app"), recording_id(KEY, "other"), recording_id(session_key(b""), "app")}) == 3
+
+
+def test_row_ids_ascend_even_when_the_clock_steps_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = RowIds()
+    minted = []
+    for now, rows in ((100, 1), (50, 3), (200, 2)):
+        monkeypatch.setattr(time, "time_ns", lambda now=now: now)
+        minted.append(ids.mint(rows))
+    assert minted == [(100, ids.first), (100, ids.first + 1), (200, ids.first + 4)]
+    ids.reach(300)
+    assert ids.mint(1) == (300, ids.first + 6)
+
+
+def test_no_two_producers_begin_near_each_other() -> None:
+    firsts = sorted(RowIds().first for _ in range(100))
+    assert all(b - a > 1 << 30 for a, b in itertools.pairwise(firsts))
+    assert firsts[-1] < 1 << 62
