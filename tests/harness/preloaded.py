@@ -13,8 +13,8 @@ its own:
 What differs: the modules of `PRELOADED` are already imported, and the parent is this process. A test of start-up or of
 imports asks for an interpreter of its own (`fresh`).
 
-As a program: `preloaded.py DESCRIPTOR` serves requests on a socket until the other end closes it. The module
-`preloading` is that other end.
+As a program: `preloaded.py DESCRIPTOR` serves requests on a socket until the other end closes it, or ends at once where
+the kernel does not allow this. The module `preloading` is that other end.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 MAX_MESSAGE_BYTES = 1 << 18
+READY = b"ready"
 
 PRELOADED = (
     *("numpy", "numpy.random", "pyarrow", "attr", "attrs", "PIL.Image", "psutil", "typing_extensions"),
@@ -44,7 +45,7 @@ PRELOADED = (
 NOT_PRELOADED = ("rerun", "rerun_bindings", "rerun_mp", "multiprocessing")
 """Packages whose presence changes what rerun_mp does, or which start threads."""
 
-PR_SET_MM, PR_SET_MM_MAP = 35, 14
+PR_SET_MM, PR_SET_MM_MAP, PR_SET_MM_MAP_SIZE = 35, 14, 15
 Codes = dict[str, Any]
 
 
@@ -147,10 +148,17 @@ def _show(arguments: list[str], environment: list[str]) -> None:
         0xFFFFFFFF,
     )
     if libc.prctl(PR_SET_MM, PR_SET_MM_MAP, ctypes.byref(memory), ctypes.sizeof(memory), 0):
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_MM_MAP) failed: run the tests with --fresh-interpreters")
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_MM_MAP) failed")
 
 
 _shown: Any = None
+
+
+def may_show() -> bool:
+    """Return whether the kernel lets a process change what `/proc` shows of it."""
+    size = ctypes.c_uint()
+    failed: int = ctypes.CDLL(None).prctl(PR_SET_MM, PR_SET_MM_MAP_SIZE, ctypes.byref(size), 0, 0)
+    return not failed
 
 
 def run(path: str) -> int:
@@ -230,8 +238,10 @@ def main() -> int:
     """Serve; in a program's process, run the program and return its exit code."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     connection = socket.socket(fileno=int(sys.argv[1]))
+    if not may_show():
+        return 0
     preload()
-    connection.send(b"ready")
+    connection.send(READY)
     arguments = serve(connection)
     return 0 if arguments is None else run(arguments[0])
 

@@ -39,7 +39,7 @@ class Server:
                 pass_fds=[theirs.fileno()],
                 process_group=0,
             )
-        assert self._connection.recv(16) == b"ready", "the preloaded interpreter did not start"
+        self.is_ready = bool(self._connection.recv(16))
 
     def ask(self, request: dict[str, Any], descriptors: Sequence[int] = ()) -> int:
         """Send a request and return the answer."""
@@ -61,19 +61,25 @@ def server_pid() -> int | None:
 
 
 def may_preload(environment: Mapping[str, str]) -> bool:
-    """Return whether a program with this environment runs in the preloaded interpreter as it would in its own."""
-    usual = {**os.environ, "PYTHONPATH": environment.get("PYTHONPATH", "")} if _server is None else _server.environment
-    different = {name for name, _ in usual.items() ^ environment.items()}
-    return all(name.startswith(READ_LATE) for name in different)
+    """Return whether a program with this environment runs in the preloaded interpreter as it would in its own.
+
+    Starts that interpreter if need be.
+    """
+    global _server
+    if _server is None:
+        _server = Server({**os.environ, "PYTHONPATH": environment.get("PYTHONPATH", "")})
+    different = {name for name, _ in _server.environment.items() ^ environment.items()}
+    return _server.is_ready and all(name.startswith(READ_LATE) for name in different)
 
 
 def start_preloaded(
     arguments: Sequence[str], environment: Mapping[str, str], stdout: IO[bytes], stderr: IO[bytes], *, is_leader: bool
 ) -> PreloadedProcess:
-    """Start a program: `arguments` begin with its path. `is_leader` starts a session, otherwise a process group."""
-    global _server
-    if _server is None:
-        _server = Server(environment)
+    """Start a program: `arguments` begin with its path. `is_leader` starts a session, otherwise a process group.
+
+    Only if `may_preload(environment)`.
+    """
+    assert _server is not None
     umask = os.umask(0)
     os.umask(umask)
     request = {
