@@ -45,6 +45,13 @@ A module belongs to the longest entry that its name begins with.
 COVERED_BY: dict[str, str] = {
     "rerun_mp.fast": "tests/fast/test_base.py",
     "rerun_mp": "tests/test_face.py",
+    "rerun_mp.__main__": "tests/cli/test_recover.py",
+    "rerun_mp.cli": "tests/cli/test_run.py",
+    "rerun_mp.cli.startup.sitecustomize": "tests/cli/test_run.py",
+    "rerun_mp.integrations.gunicorn": "tests/examples/test_integrations.py",
+    "rerun_mp.integrations.pools": "tests/integrations/test_workers.py",
+    "rerun_mp.integrations.pytest_plugin": "tests/examples/test_integrations.py",
+    "rerun_mp.integrations.torch": "tests/examples/test_integrations.py",
 }
 """Modules without a test file of their own -> the test file or folder that covers them."""
 

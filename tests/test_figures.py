@@ -1,66 +1,90 @@
-"""The session's own figures: in the recordings if they are asked for, and shown by their blueprint."""
+"""The session's own figures: the recordings have them if the settings ask, and the blueprint shows each of them."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pytest
+from rerun.chunk import RrdReader
 
 from rerun_mp import figures
-from tests.conftest import RunPython
-from tests.harness.recordings import rows_of, verify
+from tests.conftest import RunPython, StartPython
+from tests.harness.programs import ROOT, wait_until
+from tests.harness.recordings import verify
 
-PROGRAM = """
-import sys, time
-import numpy as np
-import rerun_mp as rr
-from rerun_mp.session.accounts import read_accounts
-from rerun_mp.session import current
-from rerun_mp.shm.layout import Header
-
-rr.init("rerun_mp_figures", settings=rr.Settings(figures=eval(sys.argv[2]), policy=rr.Policy.DROP, ring_bytes=2 << 20))
-rr.save(sys.argv[1])
-rr.log("image", rr.Image(np.zeros((500, 500), np.uint8)))
-rr.flush()  # the collector runs from here on
-until = time.monotonic() + float(sys.argv[3])
-while time.monotonic() < until or not sum(account.dropped for account in read_accounts(current.session().segment)):
-    rr.log("image", rr.Image(np.zeros((500, 500), np.uint8)))
-rr.flush()
-time.sleep(float(sys.argv[4]))  # drops are published once a second, and figures then
-(account,) = rr.statistics().producers
-print(account.delivered, account.dropped)
-"""
+PROGRAM = ROOT / "tests" / "programs" / "session_figures.py"
+WAIT_SECS = 60.0
 
 
-def series_of(path: Path) -> dict[str, list[float]]:
-    """Return the figures of a recording by their names."""
-    found: dict[str, list[float]] = {}
-    for row in sorted(rows_of(path), key=lambda row: row.times.get("log_time", 0)):
-        entity_path = row.entity_path.strip("/")
-        if entity_path.startswith("__rerun_mp/figures/"):
-            name = entity_path.removeprefix("__rerun_mp/figures/")
-            found.setdefault(name, []).append(row.components["Scalars:scalars"].as_py()[0])
-    return found
+class Series(NamedTuple):
+    """One figure over time."""
+
+    nanos: list[int]
+    """Time of each value, on the timeline `log_time`."""
+    values: list[float]
 
 
-def test_figures_are_those_of_the_session(run_python: RunPython, tmp_path: Path) -> None:
-    path = tmp_path / "run.rrd"
-    delivered, dropped = map(int, run_python(PROGRAM, path, "0.1", "1.0", "1.2").check().stdout.split())
+def series_of(path: Path) -> dict[str, Series]:
+    """Return the figures of a recording, which may be growing, by their names."""
+    values: dict[str, list[tuple[int, float]]] = {}
+    for chunk in RrdReader(path).stream():
+        if chunk.entity_path.startswith("/__rerun_mp/figures/"):
+            batch = chunk.to_record_batch()
+            nanos = batch.column("log_time").cast(pa.int64()).to_pylist()
+            numbers = [row[0] for row in batch.column("Scalars:scalars").to_pylist()]
+            values.setdefault(chunk.entity_path.rpartition("/")[2], []).extend(zip(nanos, numbers, strict=True))
+    return {name: Series(*map(list, zip(*sorted(pairs), strict=True))) for name, pairs in values.items()}
+
+
+def rows_of_rate(series: Series) -> float:
+    """Return the number of rows after the first value, from the rates: a value holds since the one before it."""
+    ends = zip(series.nanos, series.nanos[1:], series.values[1:], strict=False)
+    return sum((end - begin) / 1e9 * value for begin, end, value in ends)
+
+
+@pytest.mark.filterwarnings("ignore:RRD file has no footer")
+def test_figures_are_those_of_the_session(start_python: StartPython, tmp_path: Path) -> None:
+    """The program goes on until the figures that the test waits for are there, so that load only makes it slower."""
+    path, gates = tmp_path / "run.rrd", [tmp_path / "stop_logging", tmp_path / "end"]
+    program = start_python(PROGRAM, path, "0.1", *gates)
+    program.wait_for_output("logging")
+
+    def is_full_at_times() -> bool:
+        fills = series_of(path).get("ring_fill", Series([], [])).values
+        return len(fills) >= 5 and max(fills) > 0.5
+
+    wait_until(is_full_at_times, timeout_secs=WAIT_SECS, what="five figures, one of a ring that is half full")
+    gates[0].touch()
+    program.wait_for_output("flushed")
+    began_ns, delivered, dropped = map(int, program.stdout.split()[-4:-1])
+    wait_until(
+        lambda: series_of(path)["dropped"].values[-1] == dropped, timeout_secs=WAIT_SECS, what="all drops in a figure"
+    )
+    gates[1].touch()
+    program.wait().check()
+
     verify(path)
     found = series_of(path)
     assert set(found) == set(figures.TITLES)
-    assert len({len(values) for values in found.values()}) == 1
-    assert len(found["ring_fill"]) >= 5
-    assert max(found["ring_fill"]) > 0.5
-    assert 0 <= min(found["ring_fill"]) <= max(found["ring_fill"]) <= 1
-    assert found["dropped"] == sorted(found["dropped"])
-    assert found["dropped"][-1] == dropped > 0
-    # About as many as were delivered: each value is a rate over a tenth of a second and a bit.
-    assert 0.5 * delivered < 0.1 * sum(found["rows_per_second"]) < 1.5 * delivered
+    assert len({len(series.values) for series in found.values()}) == 1
+    assert all(0 <= fill <= 1 for fill in found["ring_fill"].values)
+    assert found["dropped"].values == sorted(found["dropped"].values)
+    assert found["dropped"].values[-1] == dropped > 0
+    rate = found["rows_per_second"]
+    later = rows_of_rate(rate)
+    # The first value covers the time since the worker began, which is later than the program's own beginning.
+    first = (rate.nanos[0] - began_ns) / 1e9 * rate.values[0]
+    assert later < 1.5 * delivered
+    assert later + first > 0.5 * delivered
 
 
 def test_there_are_none_unless_they_are_asked_for(run_python: RunPython, tmp_path: Path) -> None:
-    path = tmp_path / "run.rrd"
-    run_python(PROGRAM, path, "None", "0", "0").check()
+    path, gates = tmp_path / "run.rrd", [tmp_path / "stop_logging", tmp_path / "end"]
+    for gate in gates:
+        gate.touch()
+    run_python(PROGRAM, path, "none", *gates).check()
     assert series_of(path) == {}
 
 

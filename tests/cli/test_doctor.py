@@ -13,11 +13,11 @@ from tests.harness.sessions import SessionWatch
 
 
 def checks(**environment: str) -> dict[str, dict[str, Any]]:
-    """Return what the doctor found, by name."""
+    """Return the doctor's checks by name."""
     return {one["name"]: one for one in json.loads(call("doctor", "--json", env=environment).stdout)}
 
 
-def test_what_was_found_here(place: Path) -> None:
+def test_each_check_says_what_it_found(place: Path) -> None:
     shown = call("doctor")
     found = checks()
     assert shown.returncode == 0, shown.stdout
@@ -35,7 +35,7 @@ def test_settings_say_where_they_come_from(place: Path) -> None:
     assert found["policy"]["found"] == "DROP (from RERUN_MP_POLICY)"
 
 
-def test_problems_are_an_exit_status(place: Path) -> None:
+def test_problems_change_the_exit_status(place: Path) -> None:
     wrong = call("doctor", env={"RERUN_MP_POLICY": "perhaps"})
     assert wrong.returncode == 1
     assert "RERUN_MP_POLICY='perhaps' is not" in wrong.stdout
@@ -44,7 +44,7 @@ def test_problems_are_an_exit_status(place: Path) -> None:
     assert "--shm-size" in found["shared memory"]["advice"]
 
 
-def test_what_killed_programs_left_is_seen(start_python: StartPython, tmp_path: Path) -> None:
+def test_leftover_sessions_are_a_warning_until_they_are_recovered(start_python: StartPython, tmp_path: Path) -> None:
     watch = SessionWatch()
     program = start_python(
         """

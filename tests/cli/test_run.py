@@ -1,22 +1,18 @@
-"""`rerun-mp run`: a program and its whole tree, whatever it logs by, is captured; its end is the command's."""
+"""`rerun-mp run` captures a program and all its children, whether they log with rerun_mp or rerun."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.cli.commands import COMMAND, call
 from tests.harness.recordings import count_rows, verify
-from tests.harness.sessions import SessionWatch
 
 KNOWS_ONLY_RERUN = """
 import multiprocessing, os, signal, subprocess, sys
@@ -74,7 +70,7 @@ def test_programs_of_other_languages_and_our_own_are_captured(tmp_path: Path, pl
         assert count_rows(file) == {"a": 1}
 
 
-def test_what_cannot_be_run_is_told(tmp_path: Path, place: Path) -> None:
+def test_a_program_that_cannot_be_run_is_an_error(tmp_path: Path, place: Path) -> None:
     path = tmp_path / "run.rrd"
     assert call("run", "--save", path, "--", "no-such-program").returncode == 127
     (tmp_path / "script").write_text("nonsense\0")
@@ -87,29 +83,10 @@ def test_what_cannot_be_run_is_told(tmp_path: Path, place: Path) -> None:
     assert call("run", "--", "sh", "-c", "kill -9 $$").returncode == 128 + 9
 
 
-def test_sitecustomize_of_the_users_own_runs_too(tmp_path: Path, place: Path) -> None:
+def test_the_users_sitecustomize_runs_too(tmp_path: Path, place: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("print('mine', flush=True)")
     ended = call("run", "--", sys.executable, "-c", "pass", env={"PYTHONPATH": str(tmp_path)})
     assert ended.stdout == "mine\nmine\n", "once in the command, once in the program"
-
-
-@pytest.fixture
-def running(tmp_path: Path, place: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    """Have a program run that has logged a row and waits."""
-    path = tmp_path / "run.rrd"
-    code = (
-        "import rerun as rr, time; rr.init('rerun_mp_run'); rr.log('a', rr.Scalars(1.0)); print('x', flush=True);"
-        "time.sleep(60)"
-    )
-    command = [*COMMAND, "run", "--save", str(path), "--", sys.executable, "-c", code]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "x\n"
-        try:
-            yield process, path
-        finally:
-            for child in psutil.Process(process.pid).children() if process.poll() is None else ():
-                child.kill()
 
 
 def test_sigterm_is_passed_on(running: tuple[subprocess.Popen[str], Path]) -> None:
@@ -120,48 +97,8 @@ def test_sigterm_is_passed_on(running: tuple[subprocess.Popen[str], Path]) -> No
     assert count_rows(path) == {"a": 1}
 
 
-def session_of(pid: int) -> str:
-    """Return the name of the session that a process is in: only that may be stopped."""
-    (view,) = [one for one in json.loads(call("status", "--json").stdout)["sessions"] if pid in one["participants"]]
-    return str(view["name"])
-
-
-def test_stop_ends_a_session_and_waits_for_its_files(running: tuple[subprocess.Popen[str], Path]) -> None:
-    process, path = running
-    name = session_of(process.pid)
-    unasked = call("stop", name)
-    assert unasked.returncode == 1
-    assert process.poll() is None
-    stopped = call("stop", "--yes", name)
-    assert stopped.returncode == 0, stopped.stderr
-    assert process.wait(30) == 128 + signal.SIGTERM
-    assert count_rows(path) == {"a": 1}
-
-
-def test_stop_kills_who_does_not_listen(tmp_path: Path, place: Path) -> None:
-    path = tmp_path / "run.rrd"
-    code = (
-        "import signal, sys, time; import rerun_mp as rr; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
-        f"rr.init('rerun_mp_run'); rr.save({str(path)!r}); rr.log('a', rr.Scalars(1.0));"
-        "print('x', flush=True); time.sleep(60)"
-    )
-    watch = SessionWatch()
-    environment = {**os.environ, **watch.environment}
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        name = session_of(process.pid)
-        patient = call("stop", "--yes", "--timeout", "0.3", name)
-        assert patient.returncode == 1
-        assert f"processes {process.pid} are still there" in patient.stderr
-        assert call("stop", "--yes", "--kill", name).returncode == 0
-        assert process.wait(30) == -signal.SIGKILL
-    verify(path)
-    assert count_rows(path) == {"a": 1}
-
-
 @pytest.mark.viewer
-def test_served_data_is_there_while_the_program_runs(tmp_path: Path, place: Path) -> None:
+def test_the_command_serves_the_web_viewer_while_the_program_runs(tmp_path: Path, place: Path) -> None:
     code = "import rerun as rr; rr.init('rerun_mp_run'); rr.log('a', rr.Scalars(1.0))"
     ended = call("run", "--serve", "--", sys.executable, "-c", code)
     assert ended.returncode == 0, ended.stderr

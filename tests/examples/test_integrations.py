@@ -1,4 +1,4 @@
-"""The examples of the integrations, as their first lines say: a worker is killed in each, and every row is there."""
+"""The examples of the integrations keep their word: each kills a worker, and the recording has every row."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KILLED = {"process_pool": 1001, "executor": 1001, "joblib_loky": 1001, "launcher
 
 
 def compared(printed: str) -> dict[str, int]:
-    """Return the rows that each worker has logged, which are those of the recording."""
+    """Return the rows that the recording has of each worker, after comparing them with the rows it logged."""
     found = {name: (int(logged), int(recorded)) for name, logged, recorded in LINE.findall(printed)}
     assert found
     assert "every row is there" in printed
@@ -43,7 +43,7 @@ def test_every_row_is_there_although_a_worker_is_killed(name: str, run_python: R
     if KILLED[name] is not None:
         assert KILLED[name] in rows.values()
     else:
-        assert len(rows) >= 2, "the killed one, and whoever went on"
+        assert len(rows) >= 2, "the killed worker, and another one that went on"
 
 
 @pytest.mark.parametrize("method", ["spawn", pytest.param("forkserver", marks=pytest.mark.soak)])
@@ -64,7 +64,7 @@ def test_lines_and_exceptions_of_all_processes(run_python: RunPython, tmp_path: 
 
 
 def python_with_torch() -> str:
-    """Return an interpreter that has PyTorch: that of the tests, or Debian's."""
+    """Return an interpreter that has PyTorch: the one of the tests, or Debian's."""
     places = os.pathsep.join((str(ROOT), sysconfig.get_path("purelib")))
     for python in (sys.executable, "/usr/bin/python3"):
         code = f"import sys; assert sys.version_info[:2] == {sys.version_info[:2]!r}; import torch.utils.data, numpy"

@@ -29,7 +29,7 @@ def test_workers_of_a_notebook_log_into_its_recording(kernel: NotebookClient, tm
     expected = {f"worker/{number}": 100 for number in range(3)}
     path = tmp_path / "notebook.rrd"
     with kernel.setup_kernel():
-        for _ in range(2):  # a cell is run again and again; `init` and `save` begin the file anew
+        for _ in range(2):  # users run a cell again; `init` and `save` begin the file again
             results = [
                 output
                 for number, cell in enumerate(kernel.nb.cells)

@@ -1,4 +1,4 @@
-"""The other examples, as their first lines say: each says what it did, and the recording has it."""
+"""The other examples keep their word: each prints what it did, and the recording agrees."""
 
 from __future__ import annotations
 

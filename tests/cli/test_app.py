@@ -1,4 +1,4 @@
-"""`rerun-mp status` and `top` say what the program itself has counted, whatever has become of its collector."""
+"""`rerun-mp status` and `top` show the program's own counts, with a live collector and without one."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ os.wait(), os.wait()
 """
 
 
-def views(watch: SessionWatch) -> dict[str, Any]:
+def view_of(watch: SessionWatch) -> dict[str, Any]:
     """Return the program's session as `status --json` shows it."""
     found = json.loads(call("status", "--json").stdout)
     (view,) = [one for one in found["sessions"] if one["segment_path"] == str(watch.segment)]
@@ -69,18 +69,18 @@ def views(watch: SessionWatch) -> dict[str, Any]:
 
 
 def open_gate(gate: Path, number: int) -> None:
-    """Let everybody go on who waits for this number."""
+    """Let the processes that wait for this number go on."""
     Path(f"{gate}{number}").touch()
 
 
 def printed(program: Program, lines: int) -> dict[int, int]:
-    """Return the last of so many lines of counts that the program has printed."""
+    """Wait until the program has printed so many lines, and return the counts of the last one."""
     wait_until(lambda: program.stdout.count("\n") >= lines, timeout_secs=30.0, what="the counts")
     return {int(pid): rows for pid, rows in json.loads(program.stdout.splitlines()[-1]).items()}
 
 
 def rows_by_pid(view: dict[str, Any]) -> dict[int, int]:
-    """Return what a view says of each process."""
+    """Return the rows that each process has logged, as a view has them."""
     return {one["pid"]: one["logged"] for one in view["processes"]}
 
 
@@ -95,7 +95,7 @@ def test_counts_are_the_programs_with_a_collector_and_without(
     watch = SessionWatch()
     program = start_python(PROGRAM, tmp_path / "run.rrd", gate, env=watch.environment)
     counts = printed(program, 1)
-    view = views(watch)
+    view = view_of(watch)
     assert view["state"] == "live"
     assert rows_by_pid(view) == counts
     assert view["logged"] == view["delivered"] + view["waiting"] == sum(counts.values())
@@ -109,12 +109,12 @@ def test_counts_are_the_programs_with_a_collector_and_without(
         assert re.search(rf"\b{pid}\b.*\b{rows:,}\b", shown.stdout), shown.stdout
         assert re.search(rf"\b{pid}\b.*\b{rows:,}\b", top.stdout), top.stdout
 
-    # Killed, and whoever might start another one is kept from it.
+    # The worker is dead, and the stopped guard cannot start another one.
     watch.stop("guard")
     watch.kill("worker")
     open_gate(gate, 1)
     counts = printed(program, 2)
-    view = views(watch)
+    view = view_of(watch)
     assert rows_by_pid(view) == counts
     assert view["waiting"] > 0
     assert not view["collector"]["is_worker_live"]
@@ -124,20 +124,20 @@ def test_counts_are_the_programs_with_a_collector_and_without(
     guard = watch.collector("guard")
     guard.send_signal(signal.SIGKILL)
     wait_until(lambda: look_at(str(watch.segment)).state == "no collector", what="the end of the guard")  # type: ignore[union-attr]
-    assert rows_by_pid(views(watch)) == counts
+    assert rows_by_pid(view_of(watch)) == counts
     assert call("status", view["name"]).returncode == 1
     open_gate(gate, 2)
     program.wait().check()
 
 
-def test_a_session_that_was_killed_with_its_collector_is_there_still(
+def test_a_session_that_was_killed_with_its_collector_is_shown_until_it_is_recovered(
     start_python: StartPython, tmp_path: Path, gate: Path
 ) -> None:
     watch = SessionWatch()
     program = start_python(PROGRAM, tmp_path / "run.rrd", gate, env=watch.environment)
     counts = printed(program, 1)
     watch.kill_everything(program)
-    view = views(watch)
+    view = view_of(watch)
     assert view["state"] == "left"
     assert rows_by_pid(view) == counts
     shown = call("status", view["name"])
@@ -149,7 +149,7 @@ def test_a_session_that_was_killed_with_its_collector_is_there_still(
     assert view["name"] not in call("status", "--json").stdout
 
 
-def test_dropped_rows_are_an_exit_status(start_python: StartPython, tmp_path: Path, gate: Path) -> None:
+def test_dropped_rows_change_the_exit_status(start_python: StartPython, tmp_path: Path, gate: Path) -> None:
     watch = SessionWatch()
     environment = {**watch.environment, "RERUN_MP_POLICY": "drop", "RERUN_MP_RING_BYTES": "1000000"}
     program = start_python(
@@ -177,7 +177,7 @@ def test_dropped_rows_are_an_exit_status(start_python: StartPython, tmp_path: Pa
         env=environment,
     )
     program.wait_for_output("logged")
-    view = views(watch)
+    view = view_of(watch)
     shown = call("status", view["name"])
     assert view["logged"] == 101
     assert view["logged"] == view["delivered"] + view["waiting"] + sum(view["dropped"].values())
@@ -187,7 +187,7 @@ def test_dropped_rows_are_an_exit_status(start_python: StartPython, tmp_path: Pa
     program.wait().check()
 
 
-def test_wrong_calls_are_told(place: Path) -> None:
+def test_wrong_calls_are_errors_and_every_help_text_has_an_example(place: Path) -> None:
     unknown = call("status", "0123456789abcdef")
     assert unknown.returncode == 2
     assert "there is no session 0123456789abcdef" in unknown.stderr
