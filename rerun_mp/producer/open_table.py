@@ -1,12 +1,14 @@
 """The producer's side of a table slot: append a row with a handful of stores and no lock.
 
-Under the interpreter's lock, threads and signal handlers take turns only at calls and backward jumps. From the look at
-the count to the store of the next one there is neither (tests/producer/test_hot_appends.py checks the bytecode),
-so appends of several threads and of handlers that interrupt them never meet, without a mutex. Sealing clears `is_open`
-before it stores the slot's state: who found it set has committed by then.
+Under the interpreter's lock (the GIL), threads and signal handlers take turns only at calls and backward jumps. Between
+the read of the count and the store of the next count an append has neither (tests/producer/test_hot_appends.py checks
+the bytecode). So appends of different threads, and of a handler that interrupts one, never overlap, without a mutex.
+The producer clears `is_open` before it seals the slot: an append that found it set has committed by then.
 
-A forked child finds the table closed: the hook of its session closes it, and after a fork in C the guard's byte is 0.
-Interpreters without that lock use frames only (`is_possible`).
+A forked child finds the table closed: the fork hook of its session closes it, and after a fork in C the fork guard's
+byte is 0. Interpreters without the GIL use frames only (`is_possible`).
+
+The producer's mutex guards everything here except the appends.
 """
 
 from __future__ import annotations
@@ -34,22 +36,22 @@ from rerun_mp.shm.writer import SlotWriter
 __all__ = ["OpenTable", "TableRow", "is_possible", "plan_for"]
 
 MAX_TIMELINES = 2
-"""Tables with more timelines than that are not made; their rows are frames."""
+"""Maximum timelines of a table. Rows with more timelines are frames."""
 
 
 def is_possible() -> bool:
-    """Say whether this interpreter gives the guarantee that tables rest on."""
+    """Say whether this interpreter has the lock that tables rely on."""
     return getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 class TableRow(NamedTuple):
-    """What one `log` call gives that may go into a table."""
+    """The arguments of one `log` call that may go into a table."""
 
     shape: TableShape
     name: str
     """The entity path as the user wrote it."""
     path: bytes
-    """The same, canonical."""
+    """The canonical entity path."""
     archetype: Any
     point: dict[str, int]
     """The thread's times by timeline."""
@@ -69,7 +71,7 @@ class OpenTable:
         attend: Callable[[], None],
         former: OpenTable | None,
     ) -> None:
-        """Write the head of a slot just claimed, and take over the dictionary of the table before it.
+        """Write the head of a newly claimed slot, and take over the dictionary of the former table of this shape.
 
         Raises
         ------
@@ -82,17 +84,17 @@ class OpenTable:
         self._writer = writer
         self._plan = plan
         self.entities: dict[str, int] = former.entities if former is not None else {}
-        """Index of each entity path, as the user wrote it, and of each level, with a newline before it."""
+        """Dictionary index of each entity path as the user wrote it, and of each level with a newline before it."""
         self.texts: bytearray = former.texts if former is not None else bytearray()
         """The dictionary's bytes."""
         writer.fill(slot, 0, pack_head(shape) + pack_plan(plan))
         writer.fill(slot, plan.entity, bytes(ENTITY_BYTES * plan.capacity))
         writer.fill(slot, plan.dictionary, bytes(self.texts))
         self.append, self.append_number = _make_appends(self, writer, plan, attend)
-        """What appends an archetype, and what a bare number, if the table is one of numbers."""
+        """Append an archetype; append a bare number (None unless the table holds scalars)."""
 
     def add(self, name: str, text: bytes) -> bool:
-        """Give `name` an index that stands for `text`. False: the dictionary is full. Under the producer's mutex."""
+        """Add `text` to the dictionary, under the key `name`. False: the dictionary is full."""
         entry = pack_text(text)
         begin = self._plan.dictionary + len(self.texts)
         index = len(self.entities)
@@ -104,7 +106,7 @@ class OpenTable:
         return True
 
     def retire(self) -> int:
-        """Let nobody append any more, before the slot is sealed. Returns the greatest time of its rows."""
+        """Stop appends before the slot is sealed. Returns the greatest clock value of the rows, in ns."""
         self.is_open[0] = 0
         ring = self._writer.ring
         begin = ring.geometry.slot_offset(self.slot) + self._plan.clock
@@ -112,11 +114,11 @@ class OpenTable:
         return _greatest(bytes(ring.memory[begin : begin + 8 * rows]))
 
     def invalidate(self) -> None:
-        """Let nobody append any more; the slot is the parent's."""
+        """Stop appends in a forked child: the slot is the parent's."""
         self.is_open[0] = 0
 
-    def knows(self, row: TableRow) -> bool:
-        """See to it that the row's entity and level have their indices. False: the dictionary is full."""
+    def learn(self, row: TableRow) -> bool:
+        """Add the row's entity and level to the dictionary if they are new. False: the dictionary is full."""
         if row.name not in self.entities and not self.add(row.name, row.path):
             return False
         if self.shape.value_kind != ValueKind.LEVELLED_TEXT:
@@ -125,14 +127,14 @@ class OpenTable:
         return "\n" + level in self.entities or self.add("\n" + level, level.encode())
 
     def forget(self) -> None:
-        """Begin with an empty dictionary. Before the first row."""
+        """Empty the dictionary. The table must not have rows yet."""
         self.entities.clear()
         self.texts.clear()
 
 
 def _greatest(words: bytes) -> int:
     """Return the greatest of unsigned 8-byte words; 0 if there are none."""
-    # Of thousands of rows, in the call of one of them: a Python loop would add a twentieth to what each costs.
+    # One call looks at thousands of rows. A Python loop here would make each row 5 % dearer on average.
     frombuffer = getattr(sys.modules.get("numpy"), "frombuffer", None)
     if frombuffer is None or not words:
         return max(memoryview(words).cast("Q"), default=0)
@@ -141,7 +143,7 @@ def _greatest(words: bytes) -> int:
 
 @lru_cache(maxsize=256)
 def plan_for(shape: TableShape, slot_bytes: int) -> TablePlan | None:
-    """Return how a slot is divided for `shape`, without row ids; None if such rows are not put into tables here."""
+    """Return the plan of a slot for tables of `shape`, without row ids. None: rows of this shape are frames."""
     if len(shape.timelines) > MAX_TIMELINES or not is_possible():
         return None
     return plan_table(shape, len(pack_head(shape)), slot_bytes, 0, 0)
@@ -153,6 +155,7 @@ def _make_appends(
     plan: TablePlan,
     attend: Callable[[], None],
 ) -> tuple[Append, Append | None]:
+    """Return the functions that append an archetype and a bare number to a table."""
     ring = writer.ring
     base, memory = ring.geometry.slot_offset(table.slot), ring.memory
 

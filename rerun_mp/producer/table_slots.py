@@ -64,7 +64,7 @@ class TableSlots:
         """Append a row to the open table of its shape, or else to a new one. Never returns `DROPPED`."""
         table = self._tables.get(row.shape)
         if table is not None:
-            if table.knows(row) and table.append(row.name, row.archetype, row.point):
+            if table.learn(row) and table.append(row.name, row.archetype, row.point):
                 return Outcome.COMMITTED
             self._close(row.shape)
         return self._append_to_new(row, table)
@@ -93,10 +93,10 @@ class TableSlots:
             least_time, first_counter = self._row_ids.mint(plan.capacity)
             plan = plan._replace(first_counter=first_counter, least_time=least_time)
             table = OpenTable(self._writer, slot, row.shape, plan, self._attend, former)
-            if not table.knows(row):
+            if not table.learn(row):
                 # The dictionary that the table has taken over may leave no room.
                 table.forget()
-            if not table.knows(row) or not table.append(row.name, row.archetype, row.point):
+            if not table.learn(row) or not table.append(row.name, row.archetype, row.point):
                 return Outcome.NOT_A_TABLE
             keeps_open = self._ring.has_room_to_keep()
             if keeps_open:

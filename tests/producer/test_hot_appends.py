@@ -89,7 +89,7 @@ def open_table(
     assert plan is not None
     asked: list[int] = []
     table = OpenTable(writer, slot, shape, plan._replace(first_counter=7), lambda: asked.append(1), None)
-    assert table.knows(TableRow(shape, "a", b"/a", Text("INFO"), {}))
+    assert table.learn(TableRow(shape, "a", b"/a", Text("INFO"), {}))
     return table, alive, asked
 
 

@@ -57,7 +57,7 @@ def table_of(
     plan = plan._replace(first_counter=1000, least_time=5)
     table = OpenTable(writer, slot, shape, plan, lambda: None, None)
     for name, archetype, step in rows:
-        assert table.knows(TableRow(shape, name, b"/" + name.encode(), archetype, {}))
+        assert table.learn(TableRow(shape, name, b"/" + name.encode(), archetype, {}))
         assert table.append(name, archetype, {"step": step})
     return table, shape
 
