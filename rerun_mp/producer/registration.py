@@ -1,8 +1,8 @@
 """A process's entry in the producers table, and the lease that says it lives.
 
-A newcomer takes an entry that is FREE and whose byte nobody holds; only the collector makes an entry FREE, after every
-slot of that (index, generation) is delivered. So a slot can never seem to belong to a living process that merely has
-the same number as its dead owner.
+A new producer takes an entry that is FREE and whose lock is not held. Only the collector makes an entry FREE, after
+it has delivered every slot of that (index, generation). So a slot never seems to belong to a living process that has
+the same index as the slot's dead owner.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Registration"]
 
-
 COUNTERS = (
     ProducerWord.DROPPED,
     ProducerWord.BLOCKED_NS,
@@ -45,10 +44,11 @@ COUNTERS = (
     ProducerWord.REFUSED,
     ProducerWord.LEFT,
 )
+"""Words of an entry that begin at 0."""
 
 
 class Registration:
-    """An entry, held until released, or until the process ends."""
+    """An entry, held until it is released or the process ends."""
 
     __slots__ = ("_lease", "generation", "index")
 
@@ -59,11 +59,11 @@ class Registration:
 
     @property
     def owner(self) -> int:
-        """How slots name this producer."""
+        """The owner that the state words of this producer's slots name."""
         return pack_owner(self.index, self.generation)
 
     def release(self) -> None:
-        """Let the collector know that nothing more comes from this producer."""
+        """Release the lease: from now on the collector takes this producer for dead."""
         self._lease.release()
 
     @classmethod
@@ -77,25 +77,25 @@ class Registration:
         *,
         scope: int = 0,
     ) -> Registration:
-        """Take a free entry; while there is none, `wait` for the collector to free one.
+        """Take a free entry. While there is none, wait for the collector to free one.
 
         Parameters
         ----------
         segment
             The session's segment.
         wait
-            Waits once; called with the number of the attempt.
+            Waits once. Its argument is the number of the attempt, from 0 on.
         first_row
             The counter half of the producer's first row id.
         alive, armed
-            Byte `armed` of `alive` is 0 in a child forked since.
+            Byte `armed` of `alive` is 0 in a child forked since it was armed.
         scope
-            See `config.Scope`.
+            Token of the producer's scope (`config.Scope`). 0: none.
 
         Raises
         ------
         ForkedError
-            In a child forked in the middle. It has changed nothing of its parent's entry.
+            In a child forked during this call. The child has not changed its parent's entry.
         """
         attempt = 0
         while True:
@@ -107,9 +107,10 @@ class Registration:
 
 
 def _try_all(segment: Segment, first_row: int, alive: memoryview, armed: int, scope: int = 0) -> Registration | None:
+    """Take the first free entry. None: there is none."""
     words, memory, geometry = segment.ring.words, segment.ring.memory, segment.ring.geometry
     for index in range(geometry.producers):
-        # One by one: most often the first entries do, and each page that is looked at has to be mapped.
+        # One by one: usually one of the first entries is free, and each further page would have to be mapped.
         if words[geometry.producer_word(index) + ProducerWord.STATE] & 0xFF != ProducerState.FREE:
             continue
         entry = geometry.producer_word(index)
@@ -117,7 +118,7 @@ def _try_all(segment: Segment, first_row: int, alive: memoryview, armed: int, sc
             descriptor = close_in_children(file)
             if not leases.try_lock(descriptor, Lock.PRODUCERS + index):
                 continue
-            # Looked at again under the lock: somebody may have come and gone.
+            # Read again under the lock: another producer may have come and gone.
             found = words[entry + ProducerWord.STATE]
             if found & 0xFF != ProducerState.FREE:
                 continue
@@ -132,7 +133,7 @@ def _try_all(segment: Segment, first_row: int, alive: memoryview, armed: int, sc
             name = _process_name().encode(errors="replace")[:NAME_BYTES].ljust(NAME_BYTES, b"\0")
             begin = geometry.producers_offset + index * PRODUCER_BYTES + NAME_OFFSET
             end = begin + NAME_BYTES
-            # As in `shm.writer`: no call and no backward jump between a look at the guard and the store.
+            # As in `shm.writer`: no call and no backward jump between a check of the fork guard and its store.
             for word, value in values.items():
                 at = entry + word
                 if not alive[armed]:
@@ -152,6 +153,6 @@ def _try_all(segment: Segment, first_row: int, alive: memoryview, armed: int, sc
 
 
 def _process_name() -> str:
-    # Without importing multiprocessing into a program that does not use it.
+    # Do not import multiprocessing into a program that does not use it.
     process = sys.modules.get("multiprocessing.process")
     return str(process.current_process().name) if process is not None else f"pid {os.getpid()}"

@@ -1,10 +1,10 @@
-"""What a loop over images runs: a row like the one before is composed of bytes that are known, and copied once.
+"""The fast path for loops over images: it reuses the bytes of the row before, and copies only the new blob.
 
-`log` finds a `BlobAppend` in its lane, as it finds the appends of tables. It holds for archetypes of one class, format
-and size, with the same timelines, and does what the long way would do: such calls come seldom and find cold caches,
-so that everything around the copy costs what it touches, not what it computes.
+`log` finds a `BlobAppend` in its lane, where it also finds the appends of tables. A `BlobAppend` takes archetypes of
+one class, format and size, with the same timelines, and writes the same bytes as the slow path. Calls with images are
+rare and find cold caches, so the time around the copy depends on how much memory they touch.
 
-Belongs to one producer. Any thread may call it; the producer's mutex guards what they share.
+Belongs to one producer. Any thread may call it; the producer's mutex guards the shared state.
 """
 
 from __future__ import annotations
@@ -27,27 +27,28 @@ __all__ = ["BlobAppend", "KnownMessage"]
 
 ID_BYTES = 16
 ID_OFFSET = 16
-"""Where in a ROWS frame the row id stands, behind header, shape and number of rows."""
+"""Offset of the row id in a ROWS frame, behind header, shape and number of rows."""
 MAX_ENTITIES = 1024
+"""Upper bound of entities whose messages are cached; the cache is cleared beyond it."""
 
 
 class KnownMessage(NamedTuple):
-    """All of a message over several slots but its row id, times and blob."""
+    """A message over several slots, except for its row id, times and blob."""
 
     slots: int
     total: int
-    """Bytes of the message."""
+    """Size of the message in bytes."""
     pack: Callable[..., bytes]
-    """(`before`, time half, counter half, `between`, times ..., `behind`) -> what stands before the blob."""
+    """(`before`, time half, counter half, `between`, times ..., `behind`) -> the bytes before the blob."""
     before: bytes
     between: bytes
     behind: bytes
     after: bytes
-    """What stands behind the blob."""
+    """The bytes behind the blob."""
 
 
 class BlobProducer(Protocol):
-    """What a `BlobAppend` needs of its producer."""
+    """The part of `Producer` that a `BlobAppend` uses."""
 
     @property
     def slot_bytes(self) -> int:
@@ -72,7 +73,7 @@ class BlobAppend:
     def __init__(
         self, producer: BlobProducer, template: BlobTemplate, names: tuple[str, ...], log_time: str, archetype: Any
     ) -> None:
-        """Append rows like the one of `archetype`; `names` are its timelines, `log_time` the one that is the call's."""
+        """Append rows like that of `archetype`, on timelines `names`. The timeline `log_time` takes the call's time."""
         self._producer = producer
         self._template = template
         self._names = names
@@ -80,10 +81,10 @@ class BlobAppend:
         self._format = archetype._format
         self._size = len(archetype._buffer)
         self._messages: dict[str, KnownMessage | bytes] = {}
-        """By the entity's path as the user wrote it; its canonical path, if a slot holds the message."""
+        """By the entity path as the user wrote it. If one slot holds the message: the canonical path instead."""
 
     def know(self, name: str, entity_path: bytes) -> None:
-        """Compose the message for an entity: `name` is its path as the user wrote it."""
+        """Compose the message for an entity, whose path the user wrote as `name`."""
         template = self._template
         size = len(template.before) + template.times.size + len(template.between) + self._size + len(template.after)
         declaration = pack_shape(template.shape)
@@ -99,7 +100,7 @@ class BlobAppend:
         self._messages[name] = message if slots > 1 else entity_path
 
     def append(self, path: str, archetype: Any, point: dict[str, int]) -> bool:
-        """As `appends.Append`.
+        """Append a row; see `hot_appends.Append`.
 
         Raises
         ------
@@ -121,11 +122,11 @@ class BlobAppend:
                 raise
             return False
         except SessionEndedError:
-            return False  # the long way knows whether there is another producer
+            return False  # the slow path knows whether the process has another producer
 
     def _append_frame(self, entity_path: bytes, times: list[int], view: memoryview) -> bool:
         shape, before, packed, between, after = self._template
         head = before + packed.pack(*times) + between
         size = len(head) + len(view) + len(after)
         self._producer.append(Rows(shape, entity_path, (head, view, after), size, 1, FrameKind.ROWS))
-        return True  # or dropped, and counted
+        return True  # committed, or dropped and counted
