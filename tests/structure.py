@@ -52,6 +52,8 @@ COVERED_BY: dict[str, str] = {
     "rerun_mp.integrations.pools": "tests/integrations/test_workers.py",
     "rerun_mp.integrations.pytest_plugin": "tests/examples/test_integrations.py",
     "rerun_mp.integrations.torch": "tests/examples/test_integrations.py",
+    "rerun_mp.collector.store.rerun_files": "tests/encoding/test_rrd_files.py",
+    "rerun_mp.collector.store.rerun_sdk": "tests/collector/store/test_rerun_sinks.py",
 }
 """Modules without a test file of their own -> the test file or folder that covers them."""
 

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from rerun_mp.collector.pipeline import Pipeline
-from rerun_mp.collector.store.parts import remove_complete
+from rerun_mp.collector.store.spools import remove_complete
 from rerun_mp.encoding.ids import ENVIRONMENT_VARIABLE, parse_key, segment_name
 from rerun_mp.errors import CorruptionError
 from rerun_mp.session import directories

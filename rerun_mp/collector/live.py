@@ -1,13 +1,12 @@
-"""Live sinks: viewers and gRPC servers, which may be slow, frozen, gone, or not there yet, and cost nobody anything.
+"""Live sinks: viewers and gRPC servers, which may be slow, frozen, gone or not there yet. They hold up nothing else.
 
-Each has a thread that *pulls* from the store: it knows the ordinal of the chunk that comes next, reads from there on
-(the latest chunks lie in memory, once for all live sinks of a recording; older ones are read back from the parts), and
-is woken when there is more. So there is no queue to overflow. A sink that was attached late begins with everything
-that the store holds; one that fell behind goes on where it was; one whose viewer was started anew begins again. A
-chunk that a viewer gets twice is one chunk to it.
+Each live sink has a thread that *pulls* from the store. It knows the ordinal of the next chunk, reads from there on
+(see `flushed_chunks`), and is woken when there is more, so no queue can overflow. A sink that is attached late begins
+with everything that the store holds. One that fell behind goes on where it was. A sink whose viewer was started anew
+begins again; a viewer that gets a chunk twice keeps it once.
 
-Bounded: not more than `FLUSH_BYTES` and the 1 to 2 MB of a gRPC window are on their way, because the thread flushes
-then, and sends nothing while that times out. Connecting is tried on a port that answers only.
+Bounded: at most `FLUSH_BYTES` and the 1 to 2 MB of a gRPC window are on their way. The thread then flushes, and sends
+nothing while the flush times out. It connects only to a port that answers.
 
 States::
 
@@ -16,10 +15,10 @@ States::
         └────────the viewer is gone─────────────────┤
                                                     └──stop, delivered or no progress──► closed
 
-A sink that is stopped delivers what the store held at that moment, however much, as long as its viewer takes it.
+A stopped sink delivers everything that the store held at that moment, as long as its viewer takes it.
 
-The worker's main thread makes, offers, stops and closes; everything else happens in the sink's own daemon thread, which
-may sit in native code for as long as a viewer is frozen.
+The worker's main thread makes, wakes, stops and closes a sink. Everything else happens in the sink's own daemon thread,
+which may sit in native code for as long as a viewer is frozen.
 """
 
 from __future__ import annotations
@@ -27,7 +26,6 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Sequence
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -43,26 +41,30 @@ from rerun_mp.viewers.http2 import speaks_http2
 __all__ = ["LiveSink"]
 
 FLUSH_BYTES = 4 << 20
+"""Bytes sent between two flushes."""
 FLUSH_SECS = 0.5
+"""Maximum seconds for one flush."""
 IDLE_SECS = 1.0
-"""How often a viewer to which nothing is sent is asked whether it is still there."""
+"""Seconds between two checks of an idle connection."""
 RETRY_SECS = (0.1, 2.0)
-"""Between two attempts to connect: at first, and at most."""
+"""Seconds between two attempts to connect: the first pause, and the longest."""
 CONNECT_SECS = 1.0
+"""Maximum seconds to find out whether a port answers."""
 UNANSWERED_SECS = 10.0
-"""A new stream that has never been flushed for so long has its port tried again."""
+"""A new stream that could not be flushed for so many seconds has its port checked again."""
 GRACE_SECS = 30.0
-"""How long a stopped sink's viewer may take nothing until the sink gives up. When a viewer was frozen and is awake
-again, the kernel may let its connection rest for as long again before it tries it."""
-LOOK_SECS = 0.5
-"""How long an awake viewer may take to say that it is, and how often it is asked."""
+"""Seconds without progress after which a stopped sink gives up. When a viewer was frozen and is awake again, the kernel
+may let its connection rest for as long again before it sends more."""
+PROBE_SECS = 0.5
+"""Maximum seconds in which an awake viewer answers, and seconds between two probes."""
 DISCARD_SECS = 2.0
+"""Maximum seconds to close the stream of a viewer that is gone."""
 
 State = Literal["connecting", "following", "stalled", "closed"]
 
 
 class _OutOfTimeError(Exception):
-    """The sink has been stopped, and its viewer does not take the rest."""
+    """The sink was stopped, and its viewer does not take the rest."""
 
 
 class LiveSink:
@@ -76,28 +78,23 @@ class LiveSink:
         self._failure: str | None = None
         self._connections = 0
         self._next = 0
-        """Ordinal of the chunk that comes next."""
+        """Ordinal of the next chunk to send."""
         self._missed_chunks = 0
         self._blueprint: Blueprint | None = None
-        """The one that this connection has been sent."""
+        """The last blueprint that was sent on this connection."""
         self._wake = threading.Event()
-        """There may be more to send, or the sink has been stopped."""
+        """Set when there may be more to send, or the sink was stopped."""
         self._stopped = threading.Event()
         self._stop: int | None = None
-        """Ordinal after the last chunk to deliver, once the sink has been stopped."""
+        """Ordinal after the last chunk to deliver, once the sink was stopped."""
         self._progress_at = time.monotonic()
         """When the viewer last took what it was sent, or the sink was stopped."""
         store.attach_live()
         self._thread = threading.Thread(target=self._run, name=f"rerun_mp-live {spec.target}", daemon=True)
         self._thread.start()
 
-    def offer(self, chunks: Sequence[ChunkBatch]) -> None:
-        """Say that these are in the store now. Never waits."""
-        if chunks:
-            self._wake.set()
-
     def wake(self) -> None:
-        """Say that the recording may have another blueprint. Never waits."""
+        """Say that the store may have another chunk or blueprint. Never waits."""
         self._wake.set()
 
     def _enter(self, state: State) -> None:
@@ -105,9 +102,9 @@ class LiveSink:
             self._state, self._since_ns = state, time.time_ns()
 
     def report(self) -> SinkStatus:
-        """Return how the sink is, for the user. Any thread may call."""
+        """Return the state of the sink, for the user. Any thread may call."""
         names: dict[State, Any] = {"connecting": "retrying", "following": "connected"}
-        behind_chunks, behind_rows = self._store.behind(self._next)
+        behind_chunks, behind_rows = self._store.chunks.behind(self._next)
         return SinkStatus(
             *self._store.recording,
             self._spec.kind,
@@ -120,26 +117,14 @@ class LiveSink:
             self._failure,
         )
 
-    def status(self) -> dict[str, Any]:
-        """Return what can be said of the sink, for people and tests. Any thread may call."""
-        return {
-            "url": self._spec.target,
-            "state": self._state,
-            "connections": self._connections,
-            "sent_chunks": self._next,
-            "behind_chunks": max(0, self._store.end - self._next),
-            "missed_chunks": self._missed_chunks,
-            "failure": self._failure,
-        }
-
     def stop(self) -> None:
         """Deliver what the store holds now, and nothing after it, then disconnect. Never waits.
 
-        The thread gives up when its viewer has taken nothing for `GRACE_SECS`. In front of a frozen viewer it stays
-        where it is.
+        The thread gives up when its viewer has taken nothing for `GRACE_SECS`. It may sit in a native call for longer
+        if the viewer is frozen.
         """
         if self._stop is None:
-            self._stop = self._store.end
+            self._stop = self._store.chunks.end
             self._progress_at = time.monotonic()
             self._store.unfollow()
             self._stopped.set()
@@ -151,17 +136,17 @@ class LiveSink:
         return not self._thread.is_alive()
 
     def close(self, patience_secs: float) -> bool:
-        """Stop, and wait until the sink is done or makes no progress any more; return whether it is done.
+        """Stop, and wait until the sink is done or makes no more progress. Returns whether it is done.
 
-        A viewer that does not even answer is waited for `patience_secs` without progress, one that does for
-        `GRACE_SECS`. Whatever the sink still reads may be gone after that. Called once.
+        A viewer that answers may go without progress for `GRACE_SECS`, one that does not for `patience_secs`. The
+        caller may remove the store afterwards. Called once.
         """
         self.stop()
         while not self.is_done:
             left = self._progress_at + patience_secs - time.monotonic()
             if left <= 0 and (self._is_out_of_time() or not self._is_awake()):
                 break
-            self._thread.join(max(left, LOOK_SECS))
+            self._thread.join(max(left, PROBE_SECS))
         return self.is_done
 
     # In the sink's own thread
@@ -197,9 +182,9 @@ class LiveSink:
             self._drain(writer, is_new=True)
             self._connections += 1
             while True:
-                self._wake.clear()  # before reading, so that what comes meanwhile wakes again
+                self._wake.clear()  # before reading: a chunk that comes meanwhile wakes again
                 is_last = self._stop is not None
-                self._send_what_is_there(writer)
+                self._send_new(writer)
                 if is_last:
                     break
                 self._wake.wait(IDLE_SECS)
@@ -213,13 +198,13 @@ class LiveSink:
             writer.discard(DISCARD_SECS)
             raise
 
-    def _send_what_is_there(self, writer: SinkWriter) -> None:
+    def _send_new(self, writer: SinkWriter) -> None:
         blueprint = self._store.blueprint
         if blueprint is not None and blueprint is not self._blueprint:
             writer.send_blueprint(self._store.recording, blueprint)
             self._blueprint = blueprint
         sent_bytes = 0
-        for ordinal, chunk in self._store.read(self._next):
+        for ordinal, chunk in self._store.chunks.read(self._next):
             if self._stop is not None and ordinal >= self._stop:
                 break
             self._missed_chunks += ordinal - self._next
@@ -227,7 +212,7 @@ class LiveSink:
             try:
                 writer.send(chunk)
             except CorruptionError:
-                continue  # the store has counted it
+                continue  # the store has counted its rows
             sent_bytes += chunk.num_bytes if isinstance(chunk, ChunkBatch) else chunk.to_record_batch().nbytes
             if sent_bytes >= FLUSH_BYTES:
                 self._drain(writer)
@@ -235,8 +220,8 @@ class LiveSink:
         self._drain(writer)
 
     def _drain(self, writer: SinkWriter, *, is_new: bool = False) -> None:
-        """Wait until the viewer has taken nearly all that was sent."""
-        next_look = time.monotonic() + UNANSWERED_SECS
+        """Wait until the viewer has taken nearly everything that was sent."""
+        next_probe = time.monotonic() + UNANSWERED_SECS
         while True:
             try:
                 writer.flush(FLUSH_SECS)
@@ -244,44 +229,44 @@ class LiveSink:
                 self._enter("stalled")
                 if self._is_out_of_time():
                     raise _OutOfTimeError from error
-                if is_new and time.monotonic() > next_look:
-                    # It never answered. A frozen viewer accepts connections all the same; one that is gone does not.
-                    next_look += UNANSWERED_SECS
+                if is_new and time.monotonic() > next_probe:
+                    # The kernel accepts connections for a frozen viewer, but not for one that is gone.
+                    next_probe += UNANSWERED_SECS
                     if not self._answers():
                         raise ResourceError(f"{self._spec.target} does not answer") from error
             else:
                 self._enter("following")
                 self._failure = None
                 self._progress_at = time.monotonic()
-                self._store.note_seen(self._next)
+                self._store.chunks.note_seen(self._next)
                 return
 
     def _is_out_of_time(self) -> bool:
         return self._stop is not None and time.monotonic() > self._progress_at + GRACE_SECS
 
     def _is_awake(self) -> bool:
-        """Whether the viewer itself answers, and not only the kernel for it."""
+        """Whether the viewer itself answers, and not the kernel for it."""
         parts = urlsplit(self._spec.target)
         if parts.scheme != "rerun+http" or parts.hostname is None or parts.port is None:
             return False
         try:
-            with socket.create_connection((parts.hostname, parts.port), LOOK_SECS) as connection:
-                return speaks_http2(connection, LOOK_SECS)
+            with socket.create_connection((parts.hostname, parts.port), PROBE_SECS) as connection:
+                return speaks_http2(connection, PROBE_SECS)
         except OSError:
             return False
 
     def _answers(self) -> bool:
-        """Whether anybody listens on the viewer's port. rerun-sdk would wait 5 s for it."""
+        """Whether a program listens on the viewer's port. rerun-sdk would wait for it for 5 s."""
         if self._spec.kind == "serve":
             return True
         parts = urlsplit(self._spec.target)
         if parts.hostname is None or parts.port is None:
-            return True  # rerun-sdk knows its own defaults
+            return True  # rerun-sdk fills in its defaults
         try:
             with socket.create_connection((parts.hostname, parts.port), CONNECT_SECS):
                 return True
         except OSError as error:
-            self._failure = f"nobody answers at {self._spec.target}: {error}"
+            self._failure = f"nothing answers at {self._spec.target}: {error}"
             return False
 
     def _say(self, reason: str) -> None:

@@ -1,10 +1,10 @@
-"""Where rows go: for each recording one store, and any number of live sinks behind it.
+"""The outputs of a session: for each recording one store, and any number of live sinks that read from it.
 
-A sink that takes only what one process and its descendants log (`config.Scope`) has a store of its own besides. It is
-a copy: what becomes of it is said, but whether a row is delivered is decided by the recording's.
+A sink that takes only what one process and its descendants log (`config.Scope`) has a store of its own, too. That store
+holds copies: its failures are reported, but the recording's store decides whether a row counts as delivered.
 
-The store comes first and is what makes a row delivered. Live sinks have threads of their own and may stall or die; they
-never hold anything up here. Used by the worker's main thread only.
+A row goes to the store first. Live sinks have threads of their own; if one stalls or dies, nothing here waits for it.
+Used by the worker's main thread only.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rerun_mp.collector.drain.chunks import BuiltChunks, ChunkBatch
 from rerun_mp.collector.drain.frame_chunks import TakenFrames, build_chunks
 from rerun_mp.collector.drain.own_chunks import start_time_chunk
 from rerun_mp.collector.drain.table_chunks import build_table_chunks
 from rerun_mp.collector.drain.table_rows import TakenRows
+from rerun_mp.collector.live import LiveSink
 from rerun_mp.collector.messages import say
-from rerun_mp.collector.store.parts import stored_recordings
 from rerun_mp.collector.store.recording_store import RecordingStore
+from rerun_mp.collector.store.spools import stored_recordings
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import PrivacyError, ResourceError
 from rerun_mp.session import directories
@@ -38,36 +39,36 @@ from rerun_mp.shm.segment import Segment
 __all__ = ["Outputs"]
 
 MAX_OPEN = 64
-"""Recordings that are being written at one time: each takes three threads and a descriptor."""
+"""Maximum recordings that are written at one time: each takes three threads and a descriptor."""
 MAX_UNKNOWN = 16
-"""Recordings that nobody has begun and rows speak of. Each costs threads and files, and most are damage."""
+"""Maximum recordings that rows name and the configuration does not. Most such rows are damage."""
 RETRY_SECS = 0.5
-"""Between two attempts to complete a file for which there was no room."""
+"""Seconds between two attempts to complete a file that found no room."""
 FLUSH_TIMEOUT = 30.0
-"""Seconds after which a file that does not take what it was given counts as failed."""
+"""Seconds after which a file that does not take its rows has failed."""
 
 
 class OutputKey(NamedTuple):
-    """Whose output it is."""
+    """Names an output."""
 
     recording: RecordingKey
     scoped_to: str = ""
-    """Kind and target of the sink that it is for, if it does not take the whole recording."""
+    """Kind and target of the sink that the output is for, or "" if it has the whole recording."""
 
 
 class RecordingOutput:
-    """One recording, or what some processes log of it: its store and its live sinks."""
+    """The store and the live sinks of one recording, or of what some processes log to it."""
 
     def __init__(self, store: RecordingStore) -> None:
         self.store = store
         self.owners: frozenset[int] = frozenset()
-        """Of the sink, if it does not take the whole recording: it takes what is logged in their scopes."""
-        self.live: dict[SinkSpec, Any] = {}
-        self.stopped: list[Any] = []
-        """Live sinks that were replaced and may still deliver what came before."""
+        """Processes that set the sink. A scoped output takes the rows logged in their scopes."""
+        self.live: dict[SinkSpec, LiveSink] = {}
+        self.stopped: list[LiveSink] = []
+        """Live sinks that were replaced and may still be delivering earlier rows."""
 
     def apply(self, spec: RecordingSpec) -> None:
-        """Open and close until the sinks are those of `spec`, and have its blueprint."""
+        """Open and close sinks until they are those of `spec`, and give them its blueprint."""
         wanted = list(spec.sinks)
         self.store.set_files([sink for sink in wanted if sink.kind == "file"])
         self.store.set_blueprint(spec.blueprint)
@@ -82,13 +83,11 @@ class RecordingOutput:
             self.stopped.remove(sink)
         for new in wanted:
             if new.kind != "file" and new not in self.live:
-                from rerun_mp.collector.live import LiveSink
-
                 self.live[new] = LiveSink(new, self.store)
 
 
 class Outputs:
-    """All recordings of a session."""
+    """The outputs of all recordings of a session."""
 
     def __init__(self, segment: Segment) -> None:
         self._segment = segment
@@ -102,18 +101,19 @@ class Outputs:
         except PrivacyError:
             raise
         except (ResourceError, OSError) as error:
-            # Files go on without it.
+            # Files can be written without a spool.
             say(f"worker {os.getpid()}: {error}")
         self._outputs: dict[OutputKey, RecordingOutput] = {}
         self._scoped: dict[RecordingKey, list[OutputKey]] = {}
         self._config = SessionConfig()
         self._begun: set[OutputKey] = set()
-        """Those of the configuration whose start time has been logged in this life."""
+        """Outputs whose recording's start time has been logged in this life."""
         self._unflushed: list[RecordingStore] = []
         self._open: dict[OutputKey, RecordingStore] = {}
-        """Those that are being written, the longest unused first."""
+        """Stores that are being written, the longest unused first."""
         self._unknown: set[RecordingKey] = set()
-        # An earlier collector's, known even if the configuration should be lost.
+        """Recordings that the configuration does not name."""
+        # Stores of an earlier collector are completed even if the configuration is lost.
         for recording, scoped_to in stored_recordings(self._spool):
             self._output(OutputKey(recording, scoped_to))
 
@@ -126,7 +126,7 @@ class Outputs:
             for sink in spec.sinks:
                 if not spec.is_whole(sink):
                     by_target.setdefault(f"{sink.kind} {sink.target}", []).append(sink)
-            # First, so that a file which has become the whole recording's is let go of before it is begun.
+            # Scoped outputs first: a file that now belongs to the whole recording must be let go of before it is begun.
             for scoped_to, sinks in by_target.items():
                 self._apply(OutputKey(spec.key, scoped_to), spec, sinks)
             self._apply(OutputKey(spec.key), spec, [sink for sink in spec.sinks if spec.is_whole(sink)])
@@ -135,22 +135,22 @@ class Outputs:
         output = self._output(key)
         if key.scoped_to:
             output.owners = frozenset(sink.owner for sink in sinks)
-            # Whoever set it, it is one sink.
+            # Several processes may have set the sink; it is opened once.
             checkpoints = sum(sink.checkpoints for sink in sinks)
             sinks = [replace(sink, owner=0, checkpoints=checkpoints) for sink in sinks[:1]]
         output.apply(replace(spec, sinks=tuple(sinks)))
         self._note_use(key, output.store)
         if key not in self._begun and spec.start_time_ns is not None and not output.store.is_complete:
-            # Each life of a collector does it; the chunk is the same one each time.
+            # Each life of a collector does this, with the same chunk id each time.
             chunk = start_time_chunk(spec.key, spec.start_time_ns)
             output.store.append([chunk])
             output.store.flush(FLUSH_TIMEOUT)
             for live in output.live.values():
-                live.offer([chunk])
+                live.wake()
         self._begun.add(key)
 
     def build(self, frames: Sequence[TakenFrames], rows: Sequence[TakenRows]) -> BuiltChunks:
-        """Group what a sweep took into chunks."""
+        """Group the rows of a sweep into chunks."""
         built = build_chunks(frames, nonce=self._nonce)
         if not rows:
             return built
@@ -160,19 +160,19 @@ class Outputs:
         )
 
     def add(self, chunks: Sequence[ChunkBatch]) -> None:
-        """Bring chunks of the collector's own into the stores, and show them."""
+        """Store chunks that the collector logs itself, and show them to the live sinks."""
         self.store(chunks)
         self.flush()
         self.show(chunks)
 
     def begin(self, sweep: int, chunks: Sequence[ChunkBatch]) -> None:
-        """Take note of all chunks of a sweep, before any of them is stored."""
+        """Announce all chunks of a sweep to the stores, before any of them is stored."""
         for key, group in self._by_output(chunks):
             if self._may_have(key):
                 self._output(key).store.begin(sweep, {chunk.chunk_id for chunk in group})
 
     def store(self, chunks: Sequence[ChunkBatch]) -> list[ChunkBatch]:
-        """Hand chunks to their stores, and return those that none takes. The others are there after `flush`."""
+        """Hand chunks to their stores, and return the refused ones. The others are stored after `flush`."""
         refused: list[ChunkBatch] = []
         for key, group in self._by_output(chunks):
             if not self._may_have(key):
@@ -187,20 +187,20 @@ class Outputs:
         return refused
 
     def flush(self) -> None:
-        """Wait until the stores have what was handed to them."""
+        """Wait until the stores have flushed what was handed to them."""
         for store in self._unflushed:
             store.flush(FLUSH_TIMEOUT)
         self._unflushed.clear()
 
     def show(self, chunks: Sequence[ChunkBatch]) -> None:
-        """Offer chunks to the live sinks of their recordings."""
-        for key, group in self._by_output(chunks):
+        """Wake the live sinks that take some of these chunks."""
+        for key, _ in self._by_output(chunks):
             if key in self._outputs:
                 for sink in self._outputs[key].live.values():
-                    sink.offer(group)
+                    sink.wake()
 
     def _by_output(self, chunks: Sequence[ChunkBatch]) -> Iterator[tuple[OutputKey, list[ChunkBatch]]]:
-        """Yield which outputs take chunks, and which of them."""
+        """Yield each output that takes some of the chunks, and those chunks."""
         for recording, group in groupby(sorted(chunks, key=_recording_of), key=_recording_of):
             all_chunks = list(group)
             yield OutputKey(recording), all_chunks
@@ -214,7 +214,7 @@ class Outputs:
                     yield key, some
 
     def recordings(self) -> list[RecordingKey]:
-        """Return which recordings there are."""
+        """Return the recordings of the session."""
         return [key.recording for key in self._outputs if not key.scoped_to]
 
     def drops(self) -> dict[Reason, Counter[int]]:
@@ -226,7 +226,7 @@ class Outputs:
         return found
 
     def dropped_rows(self) -> int:
-        """Return how many rows have been dropped, for whatever reason, as was last published."""
+        """Return how many rows have been dropped for any reason, as last published."""
         return sum(self._segment.ring.words[Header.DROPPED + reason] for reason in Reason)
 
     def drops_version(self) -> int:
@@ -234,10 +234,9 @@ class Outputs:
         return sum(output.store.drops_version for key, output in self._outputs.items() if not key.scoped_to)
 
     def complete_files(self, patience_secs: float, rescue_directory: str | None = None) -> int:
-        """Complete every file, and return how many could not be, although their disks had so long to get room.
+        """Complete every file, and return how many could not be completed within `patience_secs`.
 
-        Their rows stay where they are; the other recordings do not suffer. With `rescue_directory`, rows that have no
-        file get one there.
+        The rows of such a file stay where they are. With `rescue_directory`, rows that have no file get one there.
         """
         unfinished = list(self._outputs.items())
         deadline = time.monotonic() + patience_secs
@@ -260,7 +259,7 @@ class Outputs:
         return directories.rescue_path(directory, *key.recording, self._nonce)
 
     def sinks(self) -> list[SinkStatus]:
-        """Return how each sink is."""
+        """Return the state of each sink."""
         found = []
         for output in list(self._outputs.values()):
             found += output.store.reports()
@@ -268,7 +267,7 @@ class Outputs:
         return found
 
     def close_live(self, patience: float) -> None:
-        """Let the live sinks deliver what they have, as long as none goes without progress for `patience` seconds."""
+        """Wait until each live sink has delivered its rows, or made no progress for `patience` seconds."""
         sinks = [sink for output in self._outputs.values() for sink in (*output.stopped, *output.live.values())]
         for sink in sinks:
             sink.stop()
@@ -276,7 +275,7 @@ class Outputs:
             sink.close(patience)
 
     def _note_use(self, key: OutputKey, store: RecordingStore) -> None:
-        """Let the recordings rest that have not been used for longest, if too many are being written."""
+        """Close the files of the longest unused recordings if too many are being written."""
         self._open.pop(key, None)
         if store.is_open:
             self._open[key] = store
@@ -284,7 +283,7 @@ class Outputs:
             self._open.pop(next(iter(self._open))).rest()
 
     def _may_have(self, key: OutputKey) -> bool:
-        """Say whether rows may be of this recording: it has been begun, or not too many have come unannounced."""
+        """Whether the output exists or may be made: the number of unknown recordings is bounded."""
         if key not in self._outputs:
             if len(self._unknown) >= MAX_UNKNOWN:
                 return False
@@ -300,7 +299,7 @@ class Outputs:
                 self._nonce,
                 scoped_to=key.scoped_to,
                 max_bytes=self._spool_bytes,
-                producers=self._first_rows,
+                first_rows=self._first_rows,
             )
             output = self._outputs[key] = RecordingOutput(store)
             if key.scoped_to:
@@ -308,7 +307,7 @@ class Outputs:
         return output
 
     def _first_rows(self) -> list[int]:
-        """Return where the row ids of each producer begin."""
+        """Return the first row-id counter of each producer."""
         return [account.first_row for account in read_accounts(self._segment, {})]
 
 

@@ -58,7 +58,7 @@ def inspect(leftover: LeftoverSession) -> Inspection:
     RerunMpError
         If the session cannot be read, or is gone.
     """
-    from rerun_mp.collector.store.parts import spooled_rows, stored_targets
+    from rerun_mp.collector.store.spools import spooled_rows, stored_targets
 
     spool = Path(leftover.spool_directory)
     num_bytes = sum(_tree_bytes(Path(path)) for path in (leftover.spool_directory, leftover.runtime_directory))
@@ -214,8 +214,8 @@ def _has_participants(joined: Segment) -> bool:
 
 def _recover_spool(leftover: LeftoverSession, rescue: str) -> str | None:
     """Complete the files of a session without a segment from its spool, as the end of a collector does."""
-    from rerun_mp.collector.store.parts import remove_complete, stored_recordings
     from rerun_mp.collector.store.recording_store import RecordingStore
+    from rerun_mp.collector.store.spools import remove_complete, stored_recordings
 
     spool, nonce = Path(leftover.spool_directory), bytes.fromhex(leftover.name)
     problem = None

@@ -1,4 +1,4 @@
-"""What becomes of a store at the end of its session."""
+"""The end of a store, as at the end of its session."""
 
 from __future__ import annotations
 
@@ -12,4 +12,4 @@ __all__ = ["finish"]
 def finish(store: RecordingStore) -> None:
     """Complete a store's file for good, and remove its spool, as a session's end does."""
     store.complete()
-    shutil.rmtree(store._directory, ignore_errors=True)
+    shutil.rmtree(store.directory, ignore_errors=True)

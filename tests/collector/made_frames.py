@@ -5,13 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
+from rerun_mp.collector.drain.chunks import ChunkBatch
+from rerun_mp.collector.drain.frame_chunks import TakenFrames, build_chunks
 from rerun_mp.encoding.frames import FrameKind, RecordingKey, RowsFrame, Shape
 
-__all__ = ["RECORDING", "SCALARS", "column", "frame", "row_ids", "scalars_frame", "schema_of", "shape_of", "step"]
+__all__ = [
+    "MEGABYTE",
+    "NONCE",
+    "RECORDING",
+    "SCALARS",
+    "blob",
+    "column",
+    "frame",
+    "row_ids",
+    "scalars_frame",
+    "schema_of",
+    "shape_of",
+    "step",
+]
 
 RECORDING = RecordingKey("app", "recording")
+NONCE = b"0123456789abcdef"
+MEGABYTE = 1_000_000
 
 
 def step(values: Sequence[int]) -> tuple[Any, Any]:
@@ -65,6 +83,16 @@ def scalars_frame(
 ) -> RowsFrame:
     """Return a frame of scalars whose `step` is their whole part."""
     return frame(shape, *_scalars(values), row_id=row_id, entity_path=entity_path)
+
+
+def blob(number: int) -> ChunkBatch:
+    """Return a chunk of a megabyte that cannot be compressed."""
+    data = np.random.default_rng(number).integers(0, 256, MEGABYTE, np.uint8)
+    array: Any = pa.ListArray.from_arrays(pa.array([0, MEGABYTE], pa.int32()), pa.array(data))
+    columns = (step([number]), column(array, "blob"))
+    rows = frame(shape_of(schema_of(*columns)), *columns, row_id=(1000 + number, 0))
+    (chunk,) = build_chunks([TakenFrames(0, 0, number, number + 1, [rows])], nonce=NONCE).chunks
+    return chunk
 
 
 def row_ids(batch: Any) -> list[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""A viewer gets everything sooner or later, and holds nobody up whatever state it is in."""
+"""A viewer gets every row sooner or later, and holds up neither the store nor the process."""
 
 from __future__ import annotations
 
@@ -11,24 +11,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pytest
 
 from rerun_mp.collector import live
-from rerun_mp.collector.drain.chunks import ChunkBatch
-from rerun_mp.collector.drain.frame_chunks import TakenFrames, build_chunks
 from rerun_mp.collector.live import LiveSink
 from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.session.config import SinkSpec
 from tests.collector.endings import finish
-from tests.collector.made_frames import RECORDING, column, frame, schema_of, shape_of, step
-from tests.collector.store.test_recording_store import NONCE, chunks, file_spec, numbers_in, put
+from tests.collector.made_frames import MEGABYTE, NONCE, RECORDING, blob
+from tests.collector.store.made_stores import file_spec, numbers_in, put
 from tests.harness.programs import ROOT, wait_until
 from tests.harness.servers import Server
 from tests.harness.viewers import free_port
-
-MEGABYTE = 1_000_000
 
 
 def has(server: Server, numbers: set[int]) -> bool:
@@ -72,24 +66,14 @@ def one(tmp_path: Path) -> RecordingStore:
     return RecordingStore(RECORDING, tmp_path / "spool", NONCE)
 
 
-def put_and_offer(store: RecordingStore, sink: LiveSink, number: int) -> None:
+def put_and_wake(store: RecordingStore, sink: LiveSink, number: int) -> None:
     put(store, [number])
-    sink.offer(chunks([number]))
+    sink.wake()
 
 
-def is_up_to_date(store: RecordingStore, sink: LiveSink) -> bool:
-    status = sink.status()
-    return bool(status["state"] == "following" and status["sent_chunks"] == store.end)
-
-
-def blob(number: int) -> ChunkBatch:
-    """Return a chunk of a megabyte that cannot be compressed."""
-    data = np.random.default_rng(number).integers(0, 256, MEGABYTE, np.uint8)
-    array: Any = pa.ListArray.from_arrays(pa.array([0, MEGABYTE], pa.int32()), pa.array(data))
-    columns = (step([number]), column(array, "blob"))
-    rows = frame(shape_of(schema_of(*columns)), *columns, row_id=(1000 + number, 0))
-    (chunk,) = build_chunks([TakenFrames(0, 0, number, number + 1, [rows])], nonce=NONCE).chunks
-    return chunk
+def is_up_to_date(sink: LiveSink) -> bool:
+    status = sink.report()
+    return status.state == "connected" and status.behind_chunks == 0
 
 
 def resident_megabytes() -> float:
@@ -103,10 +87,10 @@ def test_rows_from_before_and_after_it_was_attached_arrive(
     put(one, [0, 1])
     sink = LiveSink(spec, one)
     for number in range(2, 10):
-        put_and_offer(one, sink, number)
-    wait_until(lambda: is_up_to_date(one, sink))
+        put_and_wake(one, sink, number)
+    wait_until(lambda: is_up_to_date(sink))
     assert sink.close(10.0)
-    assert sink.status()["missed_chunks"] == 0
+    assert sink.report().missed_chunks == 0
     wait_until(lambda: has(server, set(range(10))))
     finish(one)
 
@@ -116,7 +100,7 @@ def test_what_is_there_when_it_is_closed_arrives_first(
 ) -> None:
     server = serve()
     sink = LiveSink(spec, one)
-    wait_until(lambda: sink.status()["state"] == "following")
+    wait_until(lambda: sink.report().state == "connected")
     put(one, list(range(200)))
     one.complete()
     assert sink.close(10.0)
@@ -127,11 +111,11 @@ def test_a_viewer_that_comes_later_gets_everything(
     one: RecordingStore, spec: SinkSpec, serve: Callable[[], Server]
 ) -> None:
     sink = LiveSink(spec, one)
-    put_and_offer(one, sink, 0)
-    wait_until(lambda: sink.status()["failure"])
+    put_and_wake(one, sink, 0)
+    wait_until(lambda: sink.report().failure)
     server = serve()
-    put_and_offer(one, sink, 1)
-    wait_until(lambda: is_up_to_date(one, sink))
+    put_and_wake(one, sink, 1)
+    wait_until(lambda: is_up_to_date(sink))
     assert sink.close(10.0)
     wait_until(lambda: has(server, {0, 1}))
     finish(one)
@@ -139,10 +123,10 @@ def test_a_viewer_that_comes_later_gets_everything(
 
 def test_a_viewer_that_was_never_there_costs_nothing(one: RecordingStore, spec: SinkSpec) -> None:
     sink = LiveSink(spec, one)
-    put_and_offer(one, sink, 0)
-    wait_until(lambda: sink.status()["failure"])
+    put_and_wake(one, sink, 0)
+    wait_until(lambda: sink.report().failure)
     assert sink.close(10.0)
-    assert sink.status()["connections"] == 0
+    assert (sink.report().state, sink.report().behind_chunks) == ("closed", 1)
     finish(one)
 
 
@@ -152,13 +136,13 @@ def test_a_viewer_started_anew_is_noticed_and_gets_everything_again(
     """Even while nothing is logged, and although what the first one had acknowledged was no longer in memory."""
     first = serve()
     sink = LiveSink(spec, one)
-    put_and_offer(one, sink, 0)
-    wait_until(lambda: is_up_to_date(one, sink))
+    put_and_wake(one, sink, 0)
+    wait_until(lambda: is_up_to_date(sink))
     first.end()
     second = serve()
-    wait_until(lambda: sink.status()["connections"] == 2)
-    put_and_offer(one, sink, 1)
-    wait_until(lambda: is_up_to_date(one, sink))
+    wait_until(lambda: has(second, {0}))
+    put_and_wake(one, sink, 1)
+    wait_until(lambda: is_up_to_date(sink))
     assert sink.close(10.0)
     wait_until(lambda: has(second, {0, 1}))
     finish(one)
@@ -172,20 +156,20 @@ def test_a_frozen_viewer_costs_neither_the_file_nor_memory_and_catches_up(
     server = serve()
     one.set_files([file_spec(tmp_path / "out.rrd")])
     sink = LiveSink(spec, one)
-    wait_until(lambda: sink.status()["state"] == "following")
+    wait_until(lambda: sink.report().state == "connected")
     server.freeze()
     before = resident_megabytes()
     for number in range(total):
         chunk = blob(number)
         one.append([chunk])
         one.flush(10.0)
-        sink.offer([chunk])
-    wait_until(lambda: sink.status()["state"] == "stalled")
+        sink.wake()
+    wait_until(lambda: sink.report().state == "stalled")
     assert resident_megabytes() - before < 110  # recent chunks, one window, and what is on its way
-    assert sink.status()["sent_chunks"] < 20
-    assert one.status()["file_bytes"] > total * MEGABYTE
+    assert total - sink.report().behind_chunks < 20
+    assert (tmp_path / "out.rrd").stat().st_size > total * MEGABYTE
     server.thaw()
-    wait_until(lambda: is_up_to_date(one, sink), timeout_secs=30)
+    wait_until(lambda: is_up_to_date(sink), timeout_secs=30)
     assert sink.close(10.0)
     wait_until(lambda: has(server, set(range(total))))
     finish(one)
@@ -195,7 +179,7 @@ def test_a_viewer_that_freezes_while_it_catches_up_is_sent_no_more_than_a_few_me
     one: RecordingStore, spec: SinkSpec, serve: Callable[[], Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Hazard 6: all is there to be sent at once, and rerun-sdk would take hundreds of megabytes for it."""
-    total, server, read = 60, serve(), one.read
+    total, server, read = 60, serve(), one.chunks.read
     for number in range(total):
         one.append([blob(number)])
         one.flush(10.0)
@@ -205,12 +189,12 @@ def test_a_viewer_that_freezes_while_it_catches_up_is_sent_no_more_than_a_few_me
             server.freeze()
         return read(since)
 
-    monkeypatch.setattr(one, "read", freeze_and_read)
+    monkeypatch.setattr(one.chunks, "read", freeze_and_read)
     sink = LiveSink(spec, one)
-    wait_until(lambda: sink.status()["state"] == "stalled", timeout_secs=30)
-    assert sink.status()["sent_chunks"] < 20
+    wait_until(lambda: sink.report().state == "stalled", timeout_secs=30)
+    assert total - sink.report().behind_chunks < 20
     server.thaw()
-    wait_until(lambda: is_up_to_date(one, sink), timeout_secs=30)
+    wait_until(lambda: is_up_to_date(sink), timeout_secs=30)
     assert sink.close(10.0)
     wait_until(lambda: has(server, set(range(total))))
     finish(one)
@@ -223,15 +207,15 @@ def test_a_stopped_sink_delivers_what_came_before_and_nothing_that_came_after(
     server = serve()
     one.set_files([file_spec(tmp_path / "out.rrd")])
     sink = LiveSink(spec, one)
-    wait_until(lambda: sink.status()["state"] == "following")
+    wait_until(lambda: sink.report().state == "connected")
     server.freeze()
     for number in range(60):
         one.append([blob(number)])
     one.flush(10.0)
-    sink.offer([blob(0)])
-    wait_until(lambda: sink.status()["state"] == "stalled")
+    sink.wake()
+    wait_until(lambda: sink.report().state == "stalled")
     sink.stop()
-    put_and_offer(one, sink, 60)
+    put_and_wake(one, sink, 60)
     finish(one)
     server.thaw()
     assert sink.close(10.0)
@@ -245,46 +229,18 @@ def test_closing_in_front_of_a_frozen_viewer_takes_no_longer_than_it_may(
     monkeypatch.setattr(live, "GRACE_SECS", 0.0)
     server = serve()
     sink = LiveSink(spec, one)
-    wait_until(lambda: sink.status()["state"] == "following")
+    wait_until(lambda: sink.report().state == "connected")
     server.freeze()
     for number in range(8):
         one.append([blob(number)])
     one.flush(10.0)
-    sink.offer([blob(0)])
-    wait_until(lambda: sink.status()["state"] == "stalled")
+    sink.wake()
+    wait_until(lambda: sink.report().state == "stalled")
     start = time.monotonic()
     sink.close(0.2)
     assert time.monotonic() - start < 2.0
     finish(one)
-    wait_until(lambda: sink.status()["state"] == "closed")
-
-
-PROGRAM = """
-import sys
-from pathlib import Path
-from rerun_mp.collector.live import LiveSink
-from rerun_mp.collector.store.recording_store import RecordingStore
-from rerun_mp.session.config import SinkSpec
-from tests.collector.endings import finish
-from tests.collector.made_frames import RECORDING
-from tests.collector.test_live import blob
-from tests.collector.store.test_recording_store import NONCE, file_spec
-from tests.harness.programs import wait_until
-import os, signal
-spool, out, url, server = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
-store = RecordingStore(RECORDING, spool, NONCE)
-store.set_files([file_spec(out)])
-sink = LiveSink(SinkSpec("grpc", url), store)
-wait_until(lambda: sink.status()["state"] == "following", timeout_secs=30)
-os.kill(server, signal.SIGSTOP)
-for number in range(30):
-    store.append([blob(number)])
-    store.flush(10)
-    sink.offer([blob(number)])
-wait_until(lambda: sink.status()["state"] == "stalled")
-finish(store)
-sink.close(0.5)
-"""
+    wait_until(lambda: sink.report().state == "closed")
 
 
 def test_a_process_ends_although_its_viewer_is_frozen(
@@ -292,7 +248,8 @@ def test_a_process_ends_although_its_viewer_is_frozen(
 ) -> None:
     server, out = serve(), tmp_path / "out.rrd"
     arguments = [str(tmp_path / "spool"), str(out), spec.target, str(server.process.pid)]
-    done = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], cwd=ROOT, check=False, timeout=60)
+    command = [sys.executable, "-m", "tests.collector.programs.frozen_at_exit", *arguments]
+    done = subprocess.run(command, cwd=ROOT, check=False, timeout=60)
     assert done.returncode == 0
     assert numbers_in(out) == list(range(30))
     assert not list((tmp_path / "spool").iterdir())

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from rerun_mp.collector.store.rerun_sinks import SinkWriter, open_file, read_file
+from rerun_mp.collector.store.rerun_files import read_file
+from rerun_mp.collector.store.rerun_sinks import SinkWriter, open_file
 from rerun_mp.encoding import rrd_files as rrd_file
 from rerun_mp.encoding.rrd_files import count_chunks, is_complete, windows
 from rerun_mp.errors import CorruptionError
 from tests.collector.made_frames import RECORDING
-from tests.collector.store.test_recording_store import chunks
+from tests.collector.store.made_stores import chunks
 
 TOTAL = 20
 

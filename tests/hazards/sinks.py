@@ -21,7 +21,7 @@ REMOVALS = (
         (
             "tests/collector/test_live.py::test_a_viewer_that_freezes_while_it_catches_up_is_sent_no_more_than_a_few_megabytes",
         ),
-        "sent_chunks",
+        "behind_chunks",
     ),
     Removal(
         7,
@@ -29,14 +29,14 @@ REMOVALS = (
         "A file that does not grow while it is flushed has failed: its rows go to the spool, its writer is abandoned.",
         (
             Edit(
-                "collector/store/recording_store.py",
+                "collector/store/part_writer.py",
                 "                if grown == size and left >= STALLED_SECS:\n"
                 "                    raise ResourceError("
                 'f"{part.path} did not grow for {STALLED_SECS:g} s") from error\n',
                 "",
             ),
         ),
-        ("tests/collector/store/test_recording_store.py::test_a_file_that_fails_costs_no_row",),
+        ("tests/collector/store/test_appending.py::test_a_file_that_fails_costs_no_row",),
         "did not take its rows within",
     ),
     Removal(
@@ -45,14 +45,13 @@ REMOVALS = (
         "A disk is left before it is full, because rerun's writer does not survive that.",
         (
             Edit(
-                "collector/store/recording_store.py",
-                "        if self._part is not None and not _has_room("
-                "self._part.path, self._unflushed_bytes + num_bytes):\n",
-                "        if self._part is None:\n",
+                "collector/store/appending.py",
+                "        if not writing.has_room(num_bytes):\n",
+                "        if writing.part is None:\n",
             ),
         ),
         (
-            "tests/collector/store/test_recording_store.py::test_a_disk_nearly_full_is_left_alone_and_the_rows_wait_in_the_spool",
+            "tests/collector/store/test_appending.py::test_a_disk_nearly_full_is_left_alone_and_the_rows_wait_in_the_spool",
         ),
         "diverted",
     ),
@@ -69,7 +68,7 @@ REMOVALS = (
         ),
         (
             "tests/encoding/test_rrd_files.py::test_wherever_a_file_is_cut_its_whole_chunks_are_read",
-            "tests/collector/store/test_recording_store.py::test_a_file_cut_inside_a_message_loses_only_that",
+            "tests/collector/store/test_journal.py::test_a_file_cut_inside_a_message_loses_only_that",
         ),
         "",
     ),
@@ -94,11 +93,11 @@ REMOVALS = (
         (
             Edit(
                 "collector/store/completion.py",
-                "    if journal.owns_target():\n        journal.place(whole)\n",
-                "    if journal.target is not None:\n        journal.place(whole)\n",
+                "        if journal.owns_target():\n            journal.place(whole)\n",
+                "        if journal.target is not None:\n            journal.place(whole)\n",
             ),
         ),
-        ("tests/collector/store/test_recording_store.py::test_a_later_run_keeps_the_path_when_the_earlier_must_merge",),
+        ("tests/collector/store/test_completion.py::test_a_later_run_keeps_the_path_when_the_earlier_must_merge",),
         "rerun rrd verify",
     ),
     Removal(
@@ -107,13 +106,13 @@ REMOVALS = (
         "The user's path is never written in place, so that two runs never write one inode.",
         (
             Edit(
-                "collector/store/recording_store.py",
+                "collector/store/part_writer.py",
                 "            path = self._journal.hidden_path(target.target, number)\n",
                 "            path = target.target\n",
             ),
         ),
         (
-            "tests/collector/store/test_recording_store.py::test_of_two_runs_with_one_path_the_later_has_it_and_neither_is_mixed",
+            "tests/collector/store/test_completion.py::test_of_two_runs_with_one_path_the_later_has_it_and_neither_is_mixed",
         ),
         "",
     ),
@@ -123,12 +122,12 @@ REMOVALS = (
         "Parts are copied as a stream, a chunk at a time, and flushed every 16 MB.",
         (
             Edit(
-                "collector/store/rerun_sinks.py",
+                "collector/store/rerun_files.py",
                 "        for chunk in source:\n            number",
                 "        for chunk in list(source):\n            number",
             ),
         ),
-        ("tests/collector/store/test_recording_store.py::test_completing_a_large_file_takes_little_memory",),
+        ("tests/collector/store/test_completion.py::test_completing_a_large_file_takes_little_memory",),
         "MiB",
     ),
 )

@@ -175,7 +175,8 @@ class Fuzzer:
             raise
 
     def _write_and_read(self, chunks: list[Any]) -> None:
-        from rerun_mp.collector.store.rerun_sinks import open_file, read_file
+        from rerun_mp.collector.store.rerun_files import read_file
+        from rerun_mp.collector.store.rerun_sinks import open_file
         from rerun_mp.encoding.frames import RecordingKey
         from rerun_mp.errors import CorruptionError
 

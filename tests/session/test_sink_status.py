@@ -34,7 +34,7 @@ def log(number):
 
 log(10)
 found = wait_for("retrying")
-assert "nobody answers" in found["grpc"].failure, found
+assert "nothing answers" in found["grpc"].failure, found
 assert found["grpc"].behind_rows == 10, found
 assert (found["file"].state, found["file"].target) == ("writing", sys.argv[1])
 retrying_since = found["grpc"].since_ns

@@ -1,48 +1,45 @@
-"""What a store has given up, by reason and producer, so that it counts exactly in spite of repeated sweeps.
+"""Rows that a store has given up, by reason and producer, counted exactly although sweeps are repeated.
 
-Rows are told apart by their ids: the counter half of a producer's ids begins at a random number that its account
-names (`Account.first_row`) and only grows, so the nearest beginning below it says whose a row is. Nothing about it
-travels with the rows, and rows that lie in a part of the spool can be assigned when the part is dropped.
+The row id identifies the producer: the counter half of a producer's row ids begins at a random number, which its
+account names (`Account.first_row`), and only grows. A row belongs to the producer with the nearest beginning at or
+below its counter. So the rows need no further mark, and rows in the spool can be assigned when their part is dropped.
 
-A sweep that a collector died in is repeated, and its chunks are sent again: what the store had dropped *of that sweep*
-is counted anew. What it dropped of earlier ones is gone and stays counted. Used in the worker's main thread.
+A new collector repeats the sweep that its predecessor died in, and sends the chunks again. So it counts anew what the
+store dropped *of that sweep*. Rows that were dropped of earlier sweeps are gone and stay counted. Used in the worker's
+main thread.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from rerun_mp.session.accounts import Reason
 
-__all__ = ["OWN_ENTITIES", "Drops", "count_by_producer", "nobody_s"]
+__all__ = ["OWN_ENTITIES", "Drops", "count_by_producer"]
 
 OWN_ENTITIES = ("/__properties", "__properties", "/__rerun_mp", "__rerun_mp")
-"""How the paths of entities begin whose rows the collector makes itself. They are nobody's."""
+"""Beginnings of the entity paths of rows that the collector logs itself. No producer counts them."""
 ROW_ID = "rerun.controls.RowId"
-
-Owners = Callable[[], Iterable[int]]
-"""Returns the first row ids' counters of all producers that there have been."""
 
 
 class Drops:
-    """What one store has given up."""
+    """The rows that one store has given up."""
 
     __slots__ = ("_of_sweep", "_settled", "sweep", "version")
 
     def __init__(self) -> None:
         self.sweep = 0
-        """The sweep that the store is getting."""
+        """Number of the sweep whose chunks the store is getting."""
         self.version = 0
-        """Grows whenever something is counted, or not any more."""
+        """Grows with every change of the counts."""
         self._settled: dict[Reason, Counter[int]] = {reason: Counter() for reason in Reason}
         self._of_sweep: dict[Reason, Counter[int]] = {reason: Counter() for reason in Reason}
 
     def begin(self, sweep: int) -> None:
-        """Take note that the store gets a sweep from its beginning: another one, or the last one again."""
+        """Note that the chunks of a sweep come: of the next sweep, or of the last one again."""
         if sweep != self.sweep:
             for reason, rows in self._of_sweep.items():
                 self._settled[reason].update(rows)
@@ -52,7 +49,7 @@ class Drops:
         self._of_sweep = {reason: Counter() for reason in Reason}
 
     def add(self, reason: Reason, rows: Counter[int], *, is_of_sweep: bool) -> None:
-        """Count rows by producer; `is_of_sweep`: they came with the present sweep, not before."""
+        """Count rows by producer. `is_of_sweep`: they came with the present sweep."""
         self.version += 1
         (self._of_sweep if is_of_sweep else self._settled)[reason].update(rows)
 
@@ -61,11 +58,11 @@ class Drops:
         return {reason: self._settled[reason] + self._of_sweep[reason] for reason in Reason}
 
     def total(self) -> int:
-        """Return all rows given up."""
+        """Return the number of rows given up."""
         return sum(sum(rows.values()) for rows in self.by_reason().values())
 
     def to_json(self) -> dict[str, Any]:
-        """Return what `from_json` takes."""
+        """Return the counts as JSON values, for `from_json`."""
         return {
             "sweep": self.sweep,
             "settled": {int(reason): dict(rows) for reason, rows in self._settled.items() if rows},
@@ -74,12 +71,12 @@ class Drops:
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Drops:
-        """Return what `to_json` was given.
+        """Return the counts that `to_json` wrote.
 
         Raises
         ------
         KeyError, TypeError, ValueError
-            If it is something else.
+            If `raw` is anything else.
         """
         drops = cls()
         drops.sweep = int(raw["sweep"])
@@ -90,22 +87,22 @@ class Drops:
         return drops
 
 
-def nobody_s() -> Iterable[int]:
-    """Return no producers at all."""
-    return ()
-
-
 def count_by_producer(entity_path: str, batch: Any, firsts: Any) -> Counter[int]:
-    """Return how many rows of a chunk are whose.
+    """Count the rows of a chunk by producer.
 
     Parameters
     ----------
     entity_path
-        The chunk's.
+        Of the chunk.
     batch
         Its record batch, with row ids.
     firsts
-        First counters of all producers, ascending, uint64. Rows that are of none of them count for 0.
+        First row-id counters of all producers, ascending, uint64, shape (producers,).
+
+    Returns
+    -------
+    Counter[int]
+        Rows by the first counter of their producer, or by 0 if they belong to none.
     """
     if entity_path.startswith(OWN_ENTITIES):
         return Counter()

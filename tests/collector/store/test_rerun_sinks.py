@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from rerun.chunk import RrdReader
 
-from rerun_mp.collector.store.rerun_sinks import SinkWriter, merge, open_file, open_grpc, read_file
+from rerun_mp.collector.store.rerun_files import merge, read_file
+from rerun_mp.collector.store.rerun_sinks import SinkWriter, open_file, open_grpc
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import FlushTimeoutError, ResourceError
-from tests.collector.made_frames import RECORDING, row_ids
-from tests.collector.store.test_recording_store import chunks
-from tests.collector.test_live import blob
+from tests.collector.made_frames import RECORDING, blob, row_ids
+from tests.collector.store.made_stores import chunks
 from tests.harness.programs import wait_until
 from tests.harness.recordings import verify
 from tests.harness.servers import Server

@@ -1,0 +1,148 @@
+"""Appends chunks to a store: to its file, or to its spool if there is no file or the file fails.
+
+States of the writer::
+
+    no writer ──append──► file part ──no room, or flush fails──► spool part (diverted) ──set_files, complete──► merged
+        ▲  └────append, no file set──► spool part (buffer or window) ──rotated when large, oldest dropped──┐
+        └──────────────────────────────────────────────────────────────────────────────────────────────────┘
+
+Used by the store, in the worker's main thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rerun_mp.collector.drain.chunks import ChunkBatch
+from rerun_mp.collector.store.flushed_chunks import FlushedChunks
+from rerun_mp.collector.store.journal import Journal
+from rerun_mp.collector.store.part_writer import FLUSH_SECS, PartWriter
+from rerun_mp.collector.store.spool import Spool
+from rerun_mp.errors import FlushTimeoutError, ResourceError
+from rerun_mp.session.accounts import Reason
+
+__all__ = ["Appending"]
+
+MAX_UNFLUSHED_BYTES = 32 << 20
+"""`append` flushes when more bytes than this wait for a flush."""
+MIN_RUN_BYTES = 256 << 10
+"""Bytes handed to rerun-sdk at once: each hand-over wakes rerun's threads and asks for the disk's free space."""
+DIVERT_ATTEMPTS = 2
+"""Spool parts tried, each after dropping the oldest one, before unflushed rows are dropped."""
+
+
+class Appending:
+    """Chooses the part that chunks go to, and changes it when it is full or fails."""
+
+    def __init__(self, journal: Journal, chunks: FlushedChunks, writing: PartWriter, spool: Spool) -> None:
+        self._journal = journal
+        self._chunks = chunks
+        self._writing = writing
+        self._spool = spool
+
+    def append(self, chunks: Sequence[ChunkBatch]) -> list[ChunkBatch]:
+        """Take chunks, and return those that rerun-sdk refuses. The others are delivered when `flush` has returned."""
+        refused: list[ChunkBatch] = []
+        self._journal.catch_up()
+        for run in _runs(chunks):
+            num_bytes = sum(chunk.num_bytes for chunk in run)
+            if self._writing.unflushed_bytes + num_bytes > MAX_UNFLUSHED_BYTES:
+                self.flush(FLUSH_SECS)
+            if self._prepare_writer(num_bytes):
+                refused += self._writing.send(run, num_bytes)
+            else:
+                self._spool.count(Reason.WRITE, run)
+                self._journal.save()
+        return refused
+
+    def flush(self, timeout_secs: float) -> None:
+        """Bring everything appended into a file, another one if the present one fails.
+
+        Raises
+        ------
+        FlushTimeoutError
+            If the file still takes rows, but has not taken all in time. Calling again goes on.
+        """
+        part = self._writing.part
+        if part is None or not self._writing.unflushed:
+            return
+        try:
+            self._writing.flush(timeout_secs)
+        except ResourceError as error:
+            self._divert(str(error))
+            return
+        if part.purpose != "file":
+            self._rotate_spool()
+
+    def _prepare_writer(self, num_bytes: int) -> bool:
+        """Return whether a part is open that has room for `num_bytes`. Opens one if need be."""
+        writing = self._writing
+        if writing.part is None and not (writing.failure is None and self._journal.target and writing.open("file")):
+            self._open_spool_part()
+        if not writing.has_room(num_bytes):
+            if writing.part is not None and writing.part.purpose == "file":
+                self._divert(f"no space is left beside {writing.part.path}")
+            else:
+                self._rotate_spool(force=True)
+        return writing.part is not None
+
+    def _open_spool_part(self) -> bool:
+        is_live = self._chunks.followers > 0
+        return self._writing.open("diverted" if self._journal.target else "window" if is_live else "buffer")
+
+    def _divert(self, reason: str) -> None:
+        """Go on in the spool, with what had not been flushed: the present part takes no more."""
+        self._writing.fail(reason)
+        self._writing.abandon()
+        for _ in range(DIVERT_ATTEMPTS):
+            if self._open_spool_part():
+                try:
+                    self._writing.send_again()
+                    return
+                except (ResourceError, FlushTimeoutError) as error:
+                    self._writing.fail(str(error))
+                    self._writing.abandon()
+            self._spool.drop_oldest(self._writing.part)
+        self._spool.count(Reason.WRITE, self._writing.unflushed)
+        self._journal.save()
+        self._writing.forget_unflushed()
+
+    def end_part(self, *, with_footer: bool) -> None:
+        """Flush and end the part that is being written, if there is one."""
+        self.flush(FLUSH_SECS)
+        self._writing.close(with_footer=with_footer)
+
+    def end_spool_part(self) -> None:
+        """End the part that is being written, unless it is the file's."""
+        if self._writing.purpose not in (None, "file"):
+            self.end_part(with_footer=False)
+
+    def _rotate_spool(self, *, force: bool = False) -> None:
+        """End the part of the spool if it is large, and drop the oldest parts beyond the bound.
+
+        With `force`, end it whatever its size, drop the oldest part, and begin a new one: the disk is full.
+        """
+        part = self._writing.part
+        if part is None or not (force or self._spool.is_large(part)):
+            return
+        self.end_part(with_footer=False)
+        if force:
+            self._spool.drop_oldest(self._writing.part)
+        self._spool.drop_beyond_bound(self._writing.part)
+        self._journal.save()
+        if force:
+            self._open_spool_part()
+
+
+def _runs(chunks: Sequence[ChunkBatch]) -> Iterator[list[ChunkBatch]]:
+    """Yield chunks in runs of at least `MIN_RUN_BYTES`; the last run may be smaller."""
+    run: list[ChunkBatch] = []
+    num_bytes = 0
+    for chunk in chunks:
+        run.append(chunk)
+        num_bytes += chunk.num_bytes
+        if num_bytes >= MIN_RUN_BYTES:
+            yield run
+            run, num_bytes = [], 0
+    if run:
+        yield run

@@ -1,0 +1,179 @@
+"""The journal of a store: what the next life of a collector must know if this one is killed.
+
+A small JSON file in the store's spool directory, replaced by rename. It names a part before the part's first chunk is
+written. Used by the store, in the worker's main thread.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rerun_mp.collector.messages import say
+from rerun_mp.collector.store.drops import Drops
+from rerun_mp.collector.store.parts import NO_INODE, Part, inode_of
+from rerun_mp.encoding.frames import RecordingKey
+from rerun_mp.encoding.rrd_files import count_chunks
+from rerun_mp.errors import CorruptionError
+from rerun_mp.session.config import Blueprint, SinkSpec
+from rerun_mp.session.directories import is_claimed
+
+__all__ = ["Journal"]
+
+SAVED_OF_PART = ("number", "path", "purpose", "prelude", "digest", "inode", "is_ended")
+"""Fields of a part that the journal holds. A new life counts the others anew."""
+
+
+@dataclass(slots=True)
+class Journal:
+    """A store's state that survives its collector."""
+
+    path: Path
+    session: str
+    """Part of the session's hidden file names: another session may write to the same target."""
+    recording: RecordingKey
+    """The store's recording. Written down so that a recovery can find the store without its session."""
+    scoped_to: str = ""
+    """The sink that the store is for, or "" if it has the whole recording."""
+    is_complete: bool = False
+    """Whether the session has ended for this recording. The file is then the user's, though parts may remain."""
+    target: SinkSpec | None = None
+    """The user's file that is being written."""
+    copies: tuple[SinkSpec, ...] = ()
+    """The user's further files, which become copies of the target."""
+    owned: list[tuple[int, int]] = field(default_factory=list)
+    """Inodes at the target's path that the store may replace: the file that lay there when the user named it, and the
+    store's own since. Any other file belongs to another program."""
+    next_number: int = 0
+    blueprint: Blueprint | None = None
+    """The last blueprint that was sent. Every file of the target holds it."""
+    drops: Drops = field(default_factory=Drops)
+    """Rows that the store has given up."""
+    parts: list[Part] = field(default_factory=list)
+    _is_behind: bool = False
+    """Whether the last `save` failed."""
+
+    @classmethod
+    def load(cls, path: Path, session: str, recording: RecordingKey, scoped_to: str = "") -> Journal:
+        """Read the journal at `path`, if there is one, and look for the parts that it names.
+
+        Raises
+        ------
+        CorruptionError
+            If the file is not a journal.
+        """
+        journal = cls(path, session, recording, scoped_to)
+        try:
+            raw: dict[str, Any] = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return journal
+        except ValueError as error:
+            raise CorruptionError(f"the journal {path} cannot be read: {error}") from error
+        try:
+            journal.is_complete = bool(raw["is_complete"])
+            journal.target = SinkSpec(**raw["target"]) if raw["target"] else None
+            journal.copies = tuple(SinkSpec(**spec) for spec in raw["copies"])
+            journal.owned = [(int(device), int(number)) for device, number in raw["owned"]]
+            journal.next_number = int(raw["next_number"])
+            journal.blueprint = Blueprint(*raw["blueprint"]) if raw["blueprint"] else None
+            journal.drops = Drops.from_json(raw["drops"])
+            for entry in raw["parts"]:
+                inode = tuple(entry.pop("inode") or ()) or None
+                journal._adopt(Part(**entry, inode=inode, is_inherited=True))
+        except (KeyError, TypeError, ValueError) as error:
+            raise CorruptionError(f"the journal {path} is damaged: {error!r}") from error
+        return journal
+
+    def save(self) -> None:
+        """Replace the file. If its disk is full, a later `catch_up` does it.
+
+        The store goes on meanwhile; if the collector dies before, its successor does not know what was not saved.
+        """
+        text = json.dumps(
+            {
+                "recording": self.recording,
+                "scoped_to": self.scoped_to,
+                "is_complete": self.is_complete,
+                "target": asdict(self.target) if self.target else None,
+                "copies": [asdict(spec) for spec in self.copies],
+                "owned": self.owned,
+                "next_number": self.next_number,
+                "blueprint": self.blueprint,
+                "drops": self.drops.to_json(),
+                "parts": [{name: getattr(part, name) for name in SAVED_OF_PART} for part in self.parts],
+            }
+        )
+        fresh = self.path.with_suffix(".new")
+        try:
+            fresh.write_text(text)
+            os.replace(fresh, self.path)
+        except OSError as error:
+            if not self._is_behind:
+                say(f"rerun_mp: {self.path} cannot be written: {error.strerror}")
+            self._is_behind = True
+        else:
+            self._is_behind = False
+
+    def catch_up(self) -> None:
+        """Save again if the last save failed."""
+        if self._is_behind:
+            self.save()
+
+    def take_number(self) -> int:
+        """Return a number that no part has had."""
+        self.next_number += 1
+        return self.next_number - 1
+
+    def begin_target(self, spec: SinkSpec) -> None:
+        """Make `spec` the target. The store may replace what lies at its path now. The caller saves."""
+        self.target = spec
+        is_ours = spec.claim is None or is_claimed(spec.target, spec.claim)
+        self.owned = [inode] if is_ours and (inode := inode_of(spec.target)) else []
+
+    def owns_target(self) -> bool:
+        """Whether the store may replace what lies at the target's path, or nothing lies there."""
+        return self.target is not None and inode_of(self.target.target) in (None, *self.owned)
+
+    def place(self, part: Part) -> None:
+        """Rename `part` to the target's path."""
+        assert self.target is not None
+        assert part.inode is not None
+        self.owned.append(part.inode)
+        self.save()  # before the rename: a next life must know the file as the store's own
+        if os.path.exists(self.target.target):
+            os.chmod(part.path, stat.S_IMODE(os.stat(self.target.target).st_mode))
+        os.replace(part.path, self.target.target)
+        part.path = self.target.target
+        self.owned = [part.inode]  # the replaced file is gone, and the kernel may give its inode to another
+        self.save()
+
+    def hidden_path(self, target: str, number: int) -> str:
+        """Return where part `number` of `target` is written: beside it, under a name that only this session uses."""
+        directory, name = os.path.split(target)
+        return os.path.join(directory, f".{name[:200]}.rmp-{self.session}-{number}")
+
+    def next_ordinal(self) -> int:
+        """Return the ordinal after the last chunk of all parts."""
+        return max((part.stop for part in self.parts), default=0)
+
+    def _adopt(self, part: Part) -> None:
+        """Keep a part of an earlier life if its file is still there, and count its chunks."""
+        if part.inode is None:
+            # The collector was killed while it created the file, so no chunk is in it.
+            if os.path.isfile(part.path):
+                os.unlink(part.path)
+            return
+        if not part.exists() and self.target is not None and inode_of(self.target.target) == part.inode:
+            part.path = self.target.target  # the collector was killed after the rename and before the save
+        if part.is_replaced():
+            self.owned = [inode for inode in self.owned if inode != part.inode]
+            part.inode = NO_INODE
+        if part.purpose == "retired" and not part.exists():
+            return
+        part.first = self.next_ordinal()
+        part.chunks = count_chunks(part.path, part.prelude) if part.is_readable() else 0
+        self.parts.append(part)

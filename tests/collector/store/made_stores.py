@@ -1,0 +1,108 @@
+"""Stores, and what is put into them, for the tests of stores and live sinks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rerun_mp.collector.drain.chunks import ChunkBatch
+from rerun_mp.collector.drain.frame_chunks import TakenFrames, build_chunks
+from rerun_mp.collector.store.recording_store import RecordingStore
+from rerun_mp.session.config import SinkSpec
+from rerun_mp.session.sink_status import SinkStatus
+from tests.collector.made_frames import NONCE, scalars_frame
+from tests.harness.programs import ROOT
+from tests.harness.recordings import rows_of
+
+__all__ = [
+    "FLUSH_SECS",
+    "chunks",
+    "dropped_rows",
+    "file_spec",
+    "file_status",
+    "live_and_be_killed",
+    "nothing_left",
+    "numbers_in",
+    "numbers_read",
+    "put",
+]
+
+
+FLUSH_SECS = 20.0
+
+
+def chunks(numbers: Sequence[int], *, rows: int = 1) -> list[ChunkBatch]:
+    """Return one chunk a number n, with `rows` rows whose ids are (1000 + n, 0), (1000 + n, 1) ..."""
+    return [
+        chunk
+        for n in numbers
+        for chunk in build_chunks(
+            [TakenFrames(0, 0, n, n + 1, [scalars_frame([float(n)] * rows, row_id=(1000 + n, 0))])], nonce=NONCE
+        ).chunks
+    ]
+
+
+def numbers_in(path: Path) -> list[int]:
+    """Return n of every row of the file, in its order."""
+    return [int.from_bytes(row.row_id[:8], "big") - 1000 for row in rows_of(path)]
+
+
+def numbers_read(store: RecordingStore, since: int = 0) -> list[int]:
+    """Return n of every chunk that the store gives to its readers."""
+    batches: list[Any] = [
+        chunk.batch if isinstance(chunk, ChunkBatch) else chunk.to_record_batch()
+        for _, chunk in store.chunks.read(since)
+    ]
+    return [int(batch.column("step")[0].as_py()) for batch in batches]
+
+
+def file_spec(path: Path, **settings: object) -> SinkSpec:
+    return SinkSpec("file", str(path), **settings)  # type: ignore[arg-type]
+
+
+def put(store: RecordingStore, numbers: Sequence[int], *, rows: int = 1) -> None:
+    store.append(chunks(numbers, rows=rows))
+    store.flush(FLUSH_SECS)
+
+
+def nothing_left(spool: Path, out: Path) -> bool:
+    return not list(spool.iterdir()) and os.listdir(out.parent) == [out.name]
+
+
+LIFE = """
+import os, signal, sys
+from pathlib import Path
+from rerun_mp.collector.store.recording_store import RecordingStore
+from tests.collector.made_frames import NONCE, RECORDING
+from tests.collector.store.made_stores import chunks, file_spec, put
+spool, out, numbers, target = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4]
+store = RecordingStore(RECORDING, spool, NONCE)
+if target == "file":
+    store.set_files([file_spec(out)])
+put(store, [int(n) for n in numbers.split(",")])
+store.append(chunks([99]))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def live_and_be_killed(spool: Path, out: Path, numbers: Sequence[int], target: str = "file") -> None:
+    """Run a collector that flushes these numbers, appends number 99, and is killed before it flushes that."""
+    arguments = [str(spool), str(out), ",".join(map(str, numbers)), target]
+    done = subprocess.run([sys.executable, "-c", LIFE, *arguments], cwd=ROOT, check=False, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+
+
+def file_status(store: RecordingStore) -> SinkStatus:
+    """Return the status of the store's one file."""
+    (status,) = store.reports()
+    return status
+
+
+def dropped_rows(store: RecordingStore) -> int:
+    """Return the number of rows that the store has given up."""
+    return sum(rows.total() for rows in store.drops().values())

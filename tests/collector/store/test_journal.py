@@ -1,0 +1,58 @@
+"""A collector that was killed costs no flushed row: the next one finds its parts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rerun_mp.collector.store.recording_store import RecordingStore
+from tests.collector.endings import finish
+from tests.collector.made_frames import NONCE, RECORDING
+from tests.collector.store.made_stores import (
+    file_spec,
+    live_and_be_killed,
+    nothing_left,
+    numbers_in,
+    numbers_read,
+    put,
+)
+from tests.harness.recordings import verify
+
+
+def test_killed_collectors_cost_no_flushed_row_and_repeat_none(spool: Path, out: Path) -> None:
+    live_and_be_killed(spool, out, [0, 1, 2])
+    live_and_be_killed(spool, out, [2, 3])
+    one = RecordingStore(RECORDING, spool, NONCE)
+    one.set_files([file_spec(out)])
+    put(one, [3, 99, 4])
+    assert numbers_read(one)[:3] == [0, 1, 2]
+    finish(one)
+    verify(out)
+    assert sorted(numbers_in(out)) == [0, 1, 2, 3, 4, 99]
+    assert nothing_left(spool, out)
+
+
+def test_a_file_whose_collector_was_killed_is_completed_by_the_next(spool: Path, out: Path) -> None:
+    live_and_be_killed(spool, out, [0, 1])
+    finish(RecordingStore(RECORDING, spool, NONCE))
+    verify(out)
+    assert numbers_in(out)[:2] == [0, 1]
+    assert nothing_left(spool, out)
+
+
+def test_rows_spooled_by_a_killed_collector_are_in_the_first_file(spool: Path, out: Path) -> None:
+    live_and_be_killed(spool, out, [0, 1], target="none")
+    one = RecordingStore(RECORDING, spool, NONCE)
+    put(one, [99, 2])
+    one.set_files([file_spec(out)])
+    finish(one)
+    verify(out)
+    assert sorted(numbers_in(out)) == [0, 1, 2, 99]
+
+
+def test_a_file_cut_inside_a_message_loses_only_that(spool: Path, out: Path) -> None:
+    live_and_be_killed(spool, out, range(10))
+    os.truncate(out, out.stat().st_size - 7)
+    finish(RecordingStore(RECORDING, spool, NONCE))
+    verify(out)
+    assert set(range(9)) <= set(numbers_in(out)) <= {*range(10), 99}
