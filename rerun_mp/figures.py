@@ -1,4 +1,4 @@
-"""What a viewer shows of a session's own figures, which the collector writes if `Settings.figures` says how often."""
+"""A blueprint for the session's own figures, which the collector logs if `Settings.figures` says how often."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TITLES = {
 
 
 def blueprint() -> Blueprint:
-    """Return a blueprint that shows the session's figures, and who was killed or has dropped rows.
+    """Return a blueprint that shows the session's figures, killed producers and dropped rows.
 
     Examples
     --------
@@ -30,12 +30,12 @@ def blueprint() -> Blueprint:
     """
     import rerun.blueprint as rrb
 
-    # Paths that begin with two underscores are in no view that does not name them.
+    # A view shows paths that begin with two underscores only if it names them.
     series = [
         rrb.TimeSeriesView(origin=f"{ORIGIN}/figures/{name}", contents=[f"{ORIGIN}/figures/{name}"], name=title)
         for name, title in TITLES.items()
     ]
     texts = rrb.TextLogView(
-        origin=ORIGIN, contents=[f"{ORIGIN}/crashes", f"{ORIGIN}/dropped"], name="Killed, and dropped"
+        origin=ORIGIN, contents=[f"{ORIGIN}/crashes", f"{ORIGIN}/dropped"], name="Killed producers, dropped rows"
     )
     return rrb.Blueprint(rrb.Vertical(rrb.Grid(*series), texts, row_shares=[3, 1]), collapse_panels=True)

@@ -17,9 +17,11 @@ __all__ = [
     "NONCE",
     "RECORDING",
     "SCALARS",
+    "TYPES",
     "blob",
     "column",
     "frame",
+    "frame_of",
     "row_ids",
     "scalars_frame",
     "schema_of",
@@ -27,6 +29,17 @@ __all__ = [
     "step",
 ]
 
+TYPES: list[tuple[Any, list[Any]]] = [
+    (pa.float64(), [1.0, 2.0]),
+    (pa.string(), ["a", "bb"]),
+    (pa.bool_(), [True, False]),
+    (pa.list_(pa.float32(), 3), [[1, 2, 3], [4, 5, 6]]),
+    (pa.list_(pa.uint8()), [[1, 2], [3]]),
+    (pa.struct([("a", pa.int8()), ("b", pa.string())]), [{"a": 1, "b": "x"}]),
+    (pa.dictionary(pa.int8(), pa.string()), ["a", "b", "a"]),
+    (pa.null(), [None, None]),
+]
+"""Types of a component's elements, each with values."""
 RECORDING = RecordingKey("app", "recording")
 NONCE = b"0123456789abcdef"
 MEGABYTE = 1_000_000
@@ -99,3 +112,10 @@ def row_ids(batch: Any) -> list[tuple[int, int]]:
     """Return the row ids of a chunk as (time, counter)."""
     raw = batch.column("rerun.controls.RowId").to_pylist()
     return [(int.from_bytes(one[:8], "big"), int.from_bytes(one[8:], "big")) for one in raw]
+
+
+def frame_of(kind: Any, values: list[Any]) -> RowsFrame:
+    """Return a frame of two rows whose component `c` has these values, of this type."""
+    array: Any = pa.array([values, values], pa.list_(kind))
+    columns = (step([1, 2]), column(array, "c"))
+    return frame(shape_of(schema_of(*columns)), *columns, row_id=(7, 1), stream=pa.types.is_dictionary(kind))

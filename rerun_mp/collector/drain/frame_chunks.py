@@ -37,7 +37,8 @@ from rerun_mp.collector.drain.chunks import (
     BuiltChunks,
     ChunkBatch,
 )
-from rerun_mp.collector.drain.trusted_ipc import TrustedSchema, decode_frame, trust_schema
+from rerun_mp.collector.drain.trusted_ipc import decode_frame
+from rerun_mp.collector.drain.trusted_schema import TrustedSchema, trust_schema
 from rerun_mp.encoding.frames import FrameKind, RecordingKey, RowsFrame, Shape
 from rerun_mp.errors import CorruptionError
 

@@ -1,7 +1,7 @@
-"""Chunks of rows that the collector itself logs: when a recording began, what was dropped, who was killed, its figures.
+"""Chunks of rows that the collector itself logs: start times, dropped rows, killed producers, figures.
 
-Made here so that `init` need not load pyarrow. What says the same again has the same ids, if it is given the same
-identity and time.
+The collector logs the start time of a recording, so that `init` need not load pyarrow. A chunk that is built again with
+the same identity and time has the same ids. Called by the worker's main thread.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PROPERTIES = "/__properties"
 
 
 def start_time_chunk(recording: RecordingKey, start_time_ns: int) -> ChunkBatch:
-    """Return the property that every recording of rerun's begins with: the same chunk whenever it is made."""
+    """Return the property with which every rerun recording begins. It is the same chunk whenever it is built."""
     identity = hashlib.blake2b("\0".join((*recording, PROPERTIES)).encode(), digest_size=8).digest()
     field = _component("RecordingInfo", "start_time", "Timestamp", pa.int64())
     return _chunk(recording, PROPERTIES, {field: [start_time_ns]}, identity, start_time_ns, log_time_ns=None)
@@ -36,7 +36,10 @@ def text_chunk(
     identity: bytes | None = None,
     time_ns: int | None = None,
 ) -> ChunkBatch:
-    """Return rows of text, logged now. Their ids are made of these eight bytes and this time, or new ones."""
+    """Return rows of text, logged now.
+
+    Their ids are made from `identity`, eight bytes, and `time_ns`; without them they are new.
+    """
     now = time.time_ns()
     columns = {
         _component("TextLog", "level", "TextLogLevel", pa.string()): [level] * len(lines),
@@ -46,7 +49,7 @@ def text_chunk(
 
 
 def number_chunk(recording: RecordingKey, entity_path: str, value: float) -> ChunkBatch:
-    """Return a row with a number, logged now."""
+    """Return a row with one number, logged now."""
     now = time.time_ns()
     field = _component("Scalars", "scalars", "Scalar", pa.float64())
     return _chunk(recording, entity_path, {field: [value]}, os.urandom(8), now, log_time_ns=now)
