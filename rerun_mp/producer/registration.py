@@ -37,12 +37,9 @@ __all__ = ["Registration"]
 COUNTERS = (
     ProducerWord.DROPPED,
     ProducerWord.BLOCKED_NS,
-    ProducerWord.TOTAL_A,
-    ProducerWord.TOTAL_B,
-    ProducerWord.DAMAGE_A,
-    ProducerWord.DAMAGE_B,
     ProducerWord.REFUSED,
     ProducerWord.LEFT,
+    *(first + word for first in (ProducerWord.TOTAL, ProducerWord.DAMAGE) for word in range(ProducerWord.PAIRS)),
 )
 """Words of an entry that begin at 0."""
 

@@ -167,7 +167,7 @@ def live_account(segment: Segment, index: int) -> Account | None:
         first_row=ring.words[entry + ProducerWord.FIRST_ROW],
         delivered=ring.total(index),
         dropped_by_policy=ring.words[entry + ProducerWord.DROPPED],
-        dropped_by_damage=ring.total(index, ProducerWord.DAMAGE_A),
+        dropped_by_damage=ring.total(index, ProducerWord.DAMAGE),
         dropped_by_spool_limit=0,
         dropped_by_write_failure=0,
         refused=ring.words[entry + ProducerWord.REFUSED],

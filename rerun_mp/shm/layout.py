@@ -2,7 +2,7 @@
 
 ::
 
-    offset 0                    one page        4096                        + producers * 192
+    offset 0                    one page        4096                        + producers * 256
     ┌───────────────────────────────────────────┬───────────────────────────┬──────────────────────────┐
     │ header: identity, collector's words, ...  │ producers table           │ control table            │
     └───────────────────────────────────────────┴───────────────────────────┴──────────────────────────┘
@@ -22,22 +22,22 @@
      48  rows      rows of the committed frames; what a table has is its count. Owner, before it stores the count
      56  spare
 
-    one entry of the producers table, 192 bytes
+    one entry of the producers table, 256 bytes
       0  state     FREE or LIVE | generation << 8       newcomer under its lease; the collector frees
       8  pid       for people; never used as proof of life                newcomer
      16  started   nanoseconds since the epoch                            newcomer
      24  dropped   rows that a policy dropped                             producer
      32  blocked   nanoseconds spent waiting for space                    producer
-     40  total A   sweep (16 bits) << 48 | rows brought into stores       collector
-     48  total B   the same                                               collector
-     56  damage A  the same for rows whose bytes were not what they       collector
-     64  damage B  claimed                                                collector
+     40  total     rows A, sweep A, rows B, sweep B: rows brought into    collector
+                   stores as of that sweep; the pair is stored rows first
      72  first row counter half of its first row id: tells whose a row is  newcomer
      80  refused   rows whose call raised RingFullError                   producer
      88  scope     token of the process whose own sinks take its rows, too; 0: nobody's   newcomer
      96  left      1 once it has left the session on its way out                        producer
-    104  spare, 24 bytes
-    128  name      UTF-8, padded with zeros, 64 bytes                     newcomer
+    104  damage    as total, for rows whose bytes were not what they       collector
+                   claimed
+    136  spare, 56 bytes
+    192  name      UTF-8, padded with zeros, 64 bytes                     newcomer
 
 All words are unsigned, 8 bytes, 8-aligned, little-endian, stored and loaded through a `memoryview` cast to "Q": one
 machine store, never torn. `struct.pack_into` zeroes the field first and is never used on a shared word.
@@ -72,14 +72,14 @@ __all__ = [
 ]
 
 MAGIC = 0x31_70_6D_5F_6E_75_72_72  # "rrun_mp1"
-VERSION = 1
+VERSION = 2
 PAGE = 4096
 WORD = 8
 LINE_BYTES = 64
-PRODUCER_BYTES = 192
+PRODUCER_BYTES = 256
 LINE_WORDS = LINE_BYTES // WORD
 PRODUCER_WORDS = PRODUCER_BYTES // WORD
-NAME_OFFSET = 128
+NAME_OFFSET = 192
 NAME_BYTES = 64
 
 
@@ -90,7 +90,7 @@ class Header:
     """
 
     MAGIC = 0
-    VERSION = 1
+    VERSION = 2
     TOTAL_BYTES = 2
     SLOT_BYTES = 3
     SLOTS = 4
@@ -172,14 +172,17 @@ class ProducerWord:
     STARTED_NS = 2
     DROPPED = 3
     BLOCKED_NS = 4
-    TOTAL_A = 5
-    TOTAL_B = 6
-    DAMAGE_A = 7
-    DAMAGE_B = 8
+    TOTAL = 5
+    """First of four: rows A, sweep A, rows B, sweep B. See `Ring.add_total`."""
     FIRST_ROW = 9
     REFUSED = 10
     SCOPE = 11
     LEFT = 12
+    DAMAGE = 13
+    """First of four, as TOTAL."""
+
+    PAIRS = 4
+    """Words of TOTAL and of DAMAGE."""
 
 
 class SlotState:
@@ -246,8 +249,6 @@ TAKEN_MASK = (1 << TAKEN_BITS) - 1
 MAX_SWEEPS = 1 << (64 - TAKEN_BITS - 1)
 """A greater number of a sweep is damage: at a thousand a second it takes a year to get there."""
 MAX_WORD = (1 << 64) - 1
-TOTAL_BITS = 48
-TOTAL_MASK = (1 << TOTAL_BITS) - 1
 
 
 def pack_owner(producer: int, generation: int) -> int:

@@ -25,8 +25,6 @@ from rerun_mp.shm.layout import (
     MAX_WORD,
     TAKEN_BITS,
     TAKEN_MASK,
-    TOTAL_BITS,
-    TOTAL_MASK,
     VERSION,
     WORD,
     Geometry,
@@ -175,36 +173,31 @@ class Ring:
         """Return the index in `words` of how many rows a slot's frames have."""
         return self.geometry.line_word(slot) + Line.ROWS
 
-    def add_total(self, producer: int, sweep: int, rows: int, word: int = ProducerWord.TOTAL_A) -> None:
-        """Note that sweep `sweep` brings `rows` more rows of a producer, over the older of its two words.
+    def add_total(self, producer: int, sweep: int, rows: int, word: int = ProducerWord.TOTAL) -> None:
+        """Note that sweep `sweep` brings `rows` more rows of a producer, over the older of its two pairs of words.
 
-        `word` is the first of the two: TOTAL_A of those delivered, DAMAGE_A of those damaged.
+        `word` is the first of the four: TOTAL of rows delivered, DAMAGE of rows damaged. The rows are stored before
+        the sweep's number: a collector that dies in between leaves a pair that is still older than the other one. A
+        sweep that is repeated writes the same pair again.
         """
         entry = self.geometry.producer_word(producer) + word
-        total = self.total(producer, word, sweep - 1) + rows
-        # The word that `total` read from must stay; sweeps are compared modulo 2**16 and differ by less than half.
-        other = 1 - self._current(self.words[entry], self.words[entry + 1], sweep - 1)
-        self.words[entry + other] = (sweep & 0xFFFF) << TOTAL_BITS | (total & TOTAL_MASK)
+        current = self._current(entry, sweep - 1)
+        older = 2 * entry + 2 - current
+        self.words[older] = min(self.words[current] + rows, MAX_WORD)
+        self.words[older + 1] = sweep
 
-    def total(self, producer: int, word: int = ProducerWord.TOTAL_A, sweep: int | None = None) -> int:
+    def total(self, producer: int, word: int = ProducerWord.TOTAL, sweep: int | None = None) -> int:
         """Return how many rows of a producer are in the store, or damaged, by the last sweep that is done.
 
         `word` as in `add_total`, `sweep` as in `done`.
         """
         entry = self.geometry.producer_word(producer) + word
-        pair = (self.words[entry], self.words[entry + 1])
-        return pair[self._current(*pair, self.words[Header.SWEEP_DONE] if sweep is None else sweep)] & TOTAL_MASK
+        return self.words[self._current(entry, self.words[Header.SWEEP_DONE] if sweep is None else sweep)]
 
-    @staticmethod
-    def _current(a: int, b: int, sweep: int) -> int:
-        """Return which of a pair of words says what is done: 0 or 1."""
-        in_flight = (sweep + 1) & 0xFFFF
-        if a >> TOTAL_BITS == in_flight and a & TOTAL_MASK:
-            return 1
-        if b >> TOTAL_BITS == in_flight and b & TOTAL_MASK:
-            return 0
-        # Totals only grow.
-        return 0 if a & TOTAL_MASK >= b & TOTAL_MASK else 1
+    def _current(self, entry: int, sweep: int) -> int:
+        """Return the index of the pair (rows, sweep) at `entry` that counts when `sweep` is the last one done."""
+        first, second = self.words[entry + 1], self.words[entry + 3]
+        return entry + 2 if first < second <= sweep or second <= sweep < first else entry
 
 
 def fence() -> None:

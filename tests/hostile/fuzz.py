@@ -105,7 +105,7 @@ class Fuzzer:
         from tests.hostile.victims import GEOMETRY, build
 
         words = victim.image.ring.words
-        pair = (ProducerWord.DAMAGE_A, ProducerWord.DAMAGE_B)
+        pair = (ProducerWord.DAMAGE, ProducerWord.DAMAGE + 2)
         entries = [GEOMETRY.producer_word(i) + word for i in range(GEOMETRY.producers) for word in pair]
         before = [words[word] for word in (*entries, Header.DAMAGED_SLOTS)]
         sweeper = Sweeper(victim.image)

@@ -149,7 +149,7 @@ def _header(rng: random.Random, victim: Victim) -> None:
         )
     else:
         entry = GEOMETRY.producer_word(rng.randrange(GEOMETRY.producers))
-        words[entry + rng.randrange(ProducerWord.DAMAGE_B + 1)] = rng.choice(EXTREMES)
+        words[entry + rng.randrange(ProducerWord.DAMAGE + ProducerWord.PAIRS)] = rng.choice(EXTREMES)
 
 
 def _free_line(rng: random.Random, victim: Victim) -> None:

@@ -48,10 +48,6 @@ SURVIVORS: dict[str, dict[str, str]] = {
         "Ring.owner_slots: 255 -> 256": "no state word is 256: that would be a slot without a state",
         "Ring.owner_slots: state > 255 -> state >= 255": "no state word is 255: there is no such state",
         "Ring.take: a <= b -> a < b": "the words are equal only while both are 0, and then either will do",
-        "Ring._current: b & TOTAL_MASK -> b | TOTAL_MASK": "a second word of no rows never is the one that counts",
-        "Ring._current: a & TOTAL_MASK >= b & TOTAL_MASK -> a & TOTAL_MASK > b & TOTAL_MASK": (
-            "equal totals of two sweeps that are done: either will do, and either may be written over"
-        ),
     },
     "writer": {},
 }

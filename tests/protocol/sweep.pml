@@ -45,7 +45,7 @@ byte epoch[SLOTS];
 byte taken_a[SLOTS];
 byte taken_b[SLOTS];
 byte sweep_done;               /* Header.SWEEP_DONE */
-byte total_a, total_a_sweep;   /* ProducerWord.TOTAL_A, one word in the code */
+byte total_a, total_a_sweep;   /* ProducerWord.TOTAL: two pairs of words */
 byte total_b, total_b_sweep;
 
 /* What nobody but the model knows. */
@@ -181,25 +181,22 @@ inline reach_the_file() {
 }
 
 /* Ring._current */
-#define A_IS_IN_FLIGHT (total_a_sweep == sweep_done + 1 && total_a)
-#define B_IS_IN_FLIGHT (total_b_sweep == sweep_done + 1 && total_b)
-#define A_IS_CURRENT (!A_IS_IN_FLIGHT && (B_IS_IN_FLIGHT || total_a >= total_b))
+#define A_IS_CURRENT (!(total_b_sweep <= sweep_done && (total_a_sweep < total_b_sweep || total_a_sweep > sweep_done)))
 
 inline add_total() {
   /* Ring.add_total */
-  d_step {
-    rows = stop[0] - start[0] + stop[1] - start[1];
+  rows = stop[0] - start[0] + stop[1] - start[1];
 #ifdef ONE_TOTAL
-    total_a = total_a + rows;
+  total_a = total_a + rows;
+  MAY_DIE;
 #else
-    if
-    :: A_IS_CURRENT -> total_b = total_a + rows; total_b_sweep = number
-    :: else -> total_a = total_b + rows; total_a_sweep = number
-    fi;
+  if
+  :: A_IS_CURRENT -> total_b = total_a + rows; MAY_DIE; total_b_sweep = number
+  :: else -> total_a = total_b + rows; MAY_DIE; total_a_sweep = number
+  fi;
+  MAY_DIE;
 #endif
-    rows = 0
-  };
-  MAY_DIE
+  rows = 0
 }
 
 inline free_done(s) {

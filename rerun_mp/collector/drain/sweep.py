@@ -45,8 +45,6 @@ MAX_SWEEP_BYTES = 16 * 1024 * 1024
 grew to 1 GB."""
 MIN_TABLE_ROW_BYTES = 10
 """Bytes of a table's clock and entity columns per row: bounds how many rows a slot can hold."""
-REFRESH_TOTALS = 4096
-"""Sweeps between two rewritings of all totals, far less than the 2**15 over which their numbers can be compared."""
 
 
 @dataclass(slots=True)
@@ -130,16 +128,12 @@ class Sweeper:
         """Make the sweep done, after the store has its chunks."""
         damaged = Counter(sweep.given_up)
         damaged.update(built.damaged_rows)
-        for slots, word in ((built.good_rows, ProducerWord.TOTAL_A), (damaged, ProducerWord.DAMAGE_A)):
+        for slots, word in ((built.good_rows, ProducerWord.TOTAL), (damaged, ProducerWord.DAMAGE)):
             rows: Counter[int] = Counter()
             for slot, number in slots.items():
                 rows[sweep.owners[slot]] += number
             for producer, number in rows.items():
                 self._ring.add_total(producer, sweep.number, number, word)
-            if sweep.number % REFRESH_TOTALS == 0:
-                for producer in range(self._geometry.producers):
-                    if producer not in rows and self._ring.total(producer, word, sweep.number - 1):
-                        self._ring.add_total(producer, sweep.number, 0, word)
         self.progress.done = sweep.number
         self._words[Header.SWEEP_DONE] = sweep.number
         for path in sweep.files:

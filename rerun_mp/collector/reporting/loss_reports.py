@@ -40,7 +40,7 @@ REST_FACTOR = 20.0
 """Minimum time between two reports, as a multiple of the time that one took: it is long with thousands of producers."""
 MAX_RECORDINGS = 16
 """Maximum recordings that say that a producer was killed if it is not known on which it had logged."""
-COUNTERS = [ProducerWord.DROPPED, ProducerWord.DAMAGE_A, ProducerWord.DAMAGE_B]
+COUNTERS = [ProducerWord.DROPPED, ProducerWord.DAMAGE, ProducerWord.DAMAGE + 2]
 
 
 class LossReports:
