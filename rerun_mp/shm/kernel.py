@@ -11,7 +11,19 @@ from __future__ import annotations
 import ctypes
 import os
 
-__all__ = ["MADV_DONTFORK", "MADV_POPULATE_WRITE", "MADV_WIPEONFORK", "advise", "link_descriptor", "map_file", "unmap"]
+__all__ = [
+    "MADV_DONTFORK",
+    "MADV_POPULATE_WRITE",
+    "MADV_WIPEONFORK",
+    "PAGE_BYTES",
+    "advise",
+    "link_descriptor",
+    "map_file",
+    "unmap",
+]
+
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+"""Bytes of a memory page of this machine: 4, 16 or 64 KiB."""
 
 MADV_DONTFORK = 10
 MADV_WIPEONFORK = 18

@@ -6,7 +6,7 @@
     ┌───────────────────────────────────────────┬───────────────────────────┬──────────────────────────┐
     │ header: identity, collector's words, ...  │ producers table           │ control table            │
     └───────────────────────────────────────────┴───────────────────────────┴──────────────────────────┘
-    + slots * 64, rounded up to a page
+    + slots * 64, rounded up to 64 KiB, the largest page
     ┌────────────┬────────────┬───────────────────────────────────────────────┬────────────┐
     │ slot 0     │ slot 1     │ ...                                           │ slot n - 1 │
     └────────────┴────────────┴───────────────────────────────────────────────┴────────────┘
@@ -74,6 +74,8 @@ __all__ = [
 MAGIC = 0x31_70_6D_5F_6E_75_72_72  # "rrun_mp1"
 VERSION = 2
 PAGE = 4096
+LARGEST_PAGE = 1 << 16
+"""Bytes of the largest memory page of a supported machine; the first slot begins at a multiple of it."""
 WORD = 8
 LINE_BYTES = 64
 PRODUCER_BYTES = 256
@@ -90,7 +92,7 @@ class Header:
     """
 
     MAGIC = 0
-    VERSION = 2
+    VERSION = 1
     TOTAL_BYTES = 2
     SLOT_BYTES = 3
     SLOTS = 4
@@ -282,7 +284,7 @@ class Geometry(NamedTuple):
     def slots_offset(self) -> int:
         """Offset of the first slot in bytes, a whole number of pages."""
         end = self.control_offset + self.slots * LINE_BYTES
-        return -(-end // PAGE) * PAGE
+        return -(-end // LARGEST_PAGE) * LARGEST_PAGE
 
     @property
     def total_bytes(self) -> int:

@@ -101,7 +101,9 @@ class Segment:
     def map_ahead(self, slot: int) -> None:
         """Map a slot's pages into this process, all at once; they have been reserved."""
         geometry = self.ring.geometry
-        # Kernels before 5.14 do not know it; pages are mapped as they are touched then.
+        if geometry.slot_bytes % kernel.PAGE_BYTES:
+            return  # a slot shares a page with its neighbour; pages are mapped as they are touched
+        # Kernels before 5.14 do not know the advice; pages are mapped as they are touched then.
         with contextlib.suppress(OSError):
             kernel.advise(self._address + geometry.slot_offset(slot), geometry.slot_bytes, kernel.MADV_POPULATE_WRITE)
 

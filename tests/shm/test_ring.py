@@ -31,17 +31,17 @@ def test_tables_and_slots_do_not_overlap() -> None:
     assert GEOMETRY.producers_offset == 4096
     assert GEOMETRY.control_offset == 4096 + GEOMETRY.producers * 256
     assert GEOMETRY.slots_offset >= GEOMETRY.control_offset + GEOMETRY.slots * 64
-    assert GEOMETRY.slots_offset % 4096 == 0
+    assert GEOMETRY.slots_offset % 65536 == 0, "a whole number of pages on every machine"
     assert GEOMETRY.slot_offset(GEOMETRY.slots) == GEOMETRY.total_bytes
     assert GEOMETRY.line_word(1) - GEOMETRY.line_word(0) == 8
-    assert GEOMETRY.producer_word(1) - GEOMETRY.producer_word(0) == 24
+    assert GEOMETRY.producer_word(1) - GEOMETRY.producer_word(0) == 32
 
 
 def test_slots_begin_on_the_first_page_behind_the_tables() -> None:
-    """Worked out by hand: 4096 + 64 * 192 + 100 * 64 is 22,784, and the next whole page begins at 24,576."""
+    """Worked out by hand: 4096 + 64 * 256 + 100 * 64 is 26,880; the largest pages have 65,536 bytes."""
     geometry = Geometry(slot_bytes=8192, slots=100, producers=64)
-    assert (geometry.slots_offset, geometry.total_bytes) == (24_576, 24_576 + 100 * 8192)
-    assert Geometry(slot_bytes=4096, slots=64, producers=64).slots_offset == 20_480, "already a whole page"
+    assert (geometry.slots_offset, geometry.total_bytes) == (65_536, 65_536 + 100 * 8192)
+    assert Geometry(slot_bytes=4096, slots=160, producers=200).slots_offset == 65_536, "already a whole page"
 
 
 @pytest.mark.parametrize(
