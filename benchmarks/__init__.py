@@ -1,1 +1,1 @@
-"""Measurements beside rerun-sdk: `python -m benchmarks.<name>`. Ratios are what to quote: the two take turns."""
+"""Measurements beside rerun-sdk: `python -m benchmarks.<name>`. The two take turns; quote the ratios."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`, or `make bench`: every benchmark; with options, only `hot_path`, with these."""
+"""`python -m benchmarks`, or `make bench`: every benchmark. Options go to `hot_path`, which then runs alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.harness.viewers import vulkan_missing
 
 
 def main(options: list[str]) -> int:
-    """Run them all, also after one has failed. Returns how many have."""
+    """Run all benchmarks, also after one has failed. Return the number of failures."""
     receiver = "server" if vulkan_missing() else "viewer"
     commands = [["start_up"], ["hot_path"], ["frozen_viewer", "--receiver", receiver]]
     failed = 0

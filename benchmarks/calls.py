@@ -1,8 +1,8 @@
-"""What a call costs its worker: `log()` p50, p99 and p99.9, beside rerun-sdk; an image's beside a copy of its bytes.
+"""The duration of `log()`, p50, p99 and p99.9, beside rerun-sdk; for an image also beside a copy of its bytes.
 
-Images are paced, so that the ring is never full and a call waits for nothing; the other kinds run as fast as they can,
-so that the collector is busy all the time. The copy is taken in the same worker, turn about with the calls: of the
-same bytes, into shared pages that are mapped already and, as the ring's, too many for the caches.
+Images are paced, so that the ring is never full and no call waits. The other kinds run as fast as they can, so that the
+collector is busy all the time. The worker alternates between calls and copies. A copy moves the same bytes into shared
+pages that are mapped already and, like the ring, too large for the caches.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ __all__ = ["run"]
 IMAGE_PACE_SECS = 0.01
 P50, P999 = 0, 2
 TARGETS = {"scalars": (20.0, 25.0), "text": (15.0, None), "points": (4.5, None)}
-"""By how much p50 must be smaller than rerun's, and by how much it would be fine."""
+"""Minimum ratio of rerun's p50 to ours, and the ratio that we aim for."""
 MAX_COPIES = 1.7
+"""Maximum p50 of an image's call, in copies of its bytes."""
 NOTES = (
-    "Microseconds, p50 / p99 / p99.9 of 2 workers; `log()` alone. Whole: p50 of `set_time`, the making of the "
-    "archetype and `log()` together. An image every 10 ms and worker; the others one after the other."
+    "Microseconds, p50 / p99 / p99.9 of 2 workers; `log()` alone. Whole: p50 of `set_time`, making the archetype and "
+    "`log()` together. Each worker logs an image every 10 ms; the other kinds without a pause."
 )
 
 
 def run(runner: Runner, plan: Plan) -> Section:
-    """Measure."""
+    """Measure each kind of row."""
     header = ("work", "rerun_mp", "rerun-sdk", "p50", "p99.9", "whole, rerun_mp", "rerun-sdk", "ratio", "others, cores")
     section = Section("A call", header, notes=NOTES)
     for kind in plan.kinds:

@@ -1,7 +1,7 @@
-"""How many rows a second arrive, and what CPU a row costs: ours, rerun-sdk and transports of bytes, turn about.
+"""Rows a second and CPU for each row: rerun_mp, rerun-sdk and transports of bytes take turns.
 
-No call is timed in these runs. Loggers bring rows into a file, from the first call to the file being complete;
-transports bring opaque bytes, as many as a row's payload, into the hands of another process, and write no file.
+These runs time no single call. Loggers bring rows into a file; their time runs from the first call until the file is
+complete. Transports bring opaque bytes, as many as a row's payload, to another process, and write no file.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from benchmarks.workloads import CARRIERS, LOGGERS, PAYLOAD_BYTES, TRANSPORTS
 __all__ = ["run"]
 
 TARGETS = {"scalars": (16.0, 20.0), "text": (12.0, None), "points": (2.0, 2.5), "image": (2.0, 2.5)}
-"""By how much we must deliver more than rerun, and by how much it would be fine."""
+"""Minimum ratio of our rows a second to rerun's, and the ratio that we aim for."""
 SMALL = ("scalars", "text")
 TO_BEAT = ("queue", "pipe", "faster-fifo")
 HEADER = (
@@ -29,15 +29,15 @@ HEADER = (
     "others, cores",
 )
 NOTES = (
-    "2 workers. Loggers: rows in a complete file, from the first call on. Queue, Pipe, faster-fifo and ZeroMQ only "
-    "carry opaque bytes, as many as a row's payload, to another process: nothing is encoded and no file is written. "
-    "MB/s are of payload. CPU in microseconds; the collector's is that of guard and worker, of rerun's server, or of "
-    "the transport's consumer."
+    "2 workers. Loggers: rows in a complete file, timed from the first call. Queue, Pipe, faster-fifo and ZeroMQ only "
+    "carry opaque bytes, as many as a row's payload, to another process: they encode nothing and write no file. "
+    "MB/s count the payload. CPU in microseconds; the collector is guard and worker, rerun's server, or the "
+    "transport's consumer."
 )
 
 
 def run(runner: Runner, plan: Plan, carriers: tuple[str, ...]) -> Section:
-    """Measure ours beside each of `carriers`."""
+    """Measure rerun_mp and each of `carriers`."""
     section = Section("Delivered", HEADER, notes=NOTES)
     for kind in plan.kinds:
         jobs = [plan.logging(carrier, kind) for carrier in carriers]
@@ -51,7 +51,7 @@ def run(runner: Runner, plan: Plan, carriers: tuple[str, ...]) -> Section:
 
 
 def carriers_of(plan: Plan, *, loggers: bool, transports: bool) -> tuple[str, ...]:
-    """Return who takes turns; ours always does."""
+    """Return the carriers that take turns; rerun_mp is always among them."""
     wanted = (LOGGERS if loggers else ()) + (TRANSPORTS if transports else ())
     return ("rerun_mp", *(carrier for carrier in wanted if carrier in plan.carriers and carrier != "rerun_mp"))
 

@@ -1,11 +1,11 @@
-"""What a frozen viewer costs the program: `log()` with and without a viewer that is stopped in the middle of the run.
+"""The cost of a frozen viewer: the duration of `log()` with and without a viewer that is stopped during the run.
 
-Workers log scalars and images, at a steady pace, to a real receiver and to a file. Runs in which the receiver is
-stopped (SIGSTOP) for FREEZE seconds take turns with runs in which it is not. After each run the rows are counted: in
-the file, and, once the receiver has caught up, in what it has.
+Workers log scalars and images at a steady pace, to a real receiver and to a file. Runs that stop the receiver (SIGSTOP)
+for FREEZE seconds take turns with plain runs. After each run the benchmark counts the rows in the file and, once the
+receiver has caught up, in the receiver.
 
 Usage: `python -m benchmarks.frozen_viewer [--receiver viewer|server] [--rounds N] [--freeze SECONDS]`. The viewer needs
-a Vulkan adapter, and in software draws on the cores that the program runs on; the server (`rerun --serve-grpc`) draws
+a Vulkan adapter; an adapter in software draws on the cores of the program. The server (`rerun --serve-grpc`) draws
 nothing.
 """
 
@@ -36,7 +36,7 @@ WORKERS = 2
 PACE_SECS = 0.001
 IMAGE_EVERY = 200
 MARGIN_SECS = 2.0
-"""Before and after the time for which the receiver is frozen."""
+"""Seconds of logging before and after the freeze."""
 CATCH_UP_SECS = 120.0
 QUANTILES = (50.0, 99.0, 99.9)
 KINDS = ("scalar", "image")
@@ -48,11 +48,11 @@ class Run:
     """One run of the program."""
 
     micros: dict[str, list[float]]
-    """Of each kind of row, the quantiles of the duration of `log()`."""
+    """Kind of row -> the quantiles of the duration of `log()`, in microseconds."""
     longest_millis: float
     rows: int
     caught_up_secs: float
-    """From the end of the program until the receiver had every row."""
+    """Seconds from the end of the program until the receiver had every row."""
 
 
 def main() -> None:
@@ -64,7 +64,7 @@ def main() -> None:
     options = parser.parse_args()
     runs: dict[bool, list[Run]] = {False: [], True: []}
     for turn in range(2 * options.rounds):
-        # Which comes first changes from round to round.
+        # The order changes from round to round.
         is_frozen = turn % 4 in (1, 2)
         run = measure(options.receiver, options.freeze, is_frozen=is_frozen)
         runs[is_frozen].append(run)
@@ -131,7 +131,7 @@ def _measure(receiver: HeadlessViewer | Server, directory: Path, freeze_secs: fl
 
 
 def program(secs: float, url: str, path: str) -> None:
-    """Log for `secs` seconds, and print what it took."""
+    """Log for `secs` seconds, and print the durations of the calls."""
     import rerun_mp as rr
 
     context = multiprocessing.get_context("fork")
@@ -153,7 +153,7 @@ def program(secs: float, url: str, path: str) -> None:
 
 
 def work(number: int, secs: float, results: Any) -> None:
-    """Log at a steady pace, and hand over the duration of each call in nanoseconds."""
+    """Log at a steady pace, and put the duration of each call in nanoseconds into `results`."""
     import rerun_mp as rr
 
     picture = np.random.default_rng(number).integers(0, 256, (480, 640, 3), np.uint8)

@@ -1,10 +1,10 @@
-"""Everything that rerun_mp promises about speed and size, measured beside rerun-sdk and beside transports of bytes.
+"""All promises of rerun_mp about speed and size, measured beside rerun-sdk and beside transports of bytes.
 
-One command, `make bench` or `python -m benchmarks.hot_path`: ours and each peer take turns, each run in fresh
-processes; the figures are medians of the turns, and ratios are what to quote. Each line says how many cores other
-programs used meanwhile; a run above a tenth of a core is repeated, and marked `!` if no repetition was left in peace.
-Every run counts its rows in the file: a row that we lose is an error, and the command ends with 1. It prints Markdown.
-The targets at the end are those that the project has set itself; missing one is no error.
+`make bench` or `python -m benchmarks.hot_path` prints Markdown. rerun_mp and each peer take turns, each run in fresh
+processes; the figures are medians of the turns. Quote the ratios. Each line says how many cores other programs used
+during the run. A run with more than a tenth of a core is repeated, and marked `!` if every repetition was disturbed.
+Every run counts its rows in the file: a lost row is an error, and the command ends with 1. The targets at the end are
+the project's own; a missed target is no error.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ __all__ = ["SECTIONS", "main", "plan_of"]
 
 SECTIONS = ("calls", "delivery", "peers", "scaling", "memory", "latency", "idle")
 REPEATS = 3
+"""Maximum number of repetitions of a disturbed run."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure and print. Returns what the command ends with."""
+    """Measure, print, and return the exit status."""
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the round that runs is ended and removed
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends and removes the current round
     plan = plan_of(options)
     repeats = (0 if options.quick else REPEATS) if options.repeats is None else options.repeats
     runner = Runner(repeats, options.directory)
@@ -61,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def plan_of(options: argparse.Namespace) -> Plan:
-    """Return what the command line chooses."""
+    """Return the plan that the command line chooses."""
     plan = Plan.quick() if options.quick else Plan()
     chosen = ("kinds", "carriers", "workers", "entities", "turns", "share", "latency_rows", "idle_secs")
     given: dict[str, Any] = {}
@@ -91,7 +92,7 @@ def _heading(plan: Plan, *, is_quick: bool) -> str:
         f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, {versions}; "
         f"medians of {plan.turns} turns."
     )
-    return f"{text} A quick run: it shows that all runs, its figures are of no use." if is_quick else text
+    return f"{text} A quick run: it shows that everything works; its figures mean nothing." if is_quick else text
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -100,19 +101,19 @@ def _parser() -> argparse.ArgumentParser:
     add("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="these sections (default: all)")
     add("--quick", action="store_true", help="a tenth of the rows, one turn, no repetition: does everything run?")
     add("--kinds", nargs="+", choices=KINDS, help="these kinds of rows (default: all)")
-    add("--carriers", nargs="+", choices=(*LOGGERS, *TRANSPORTS), help="ours beside these (default: all)")
+    add("--carriers", nargs="+", choices=(*LOGGERS, *TRANSPORTS), help="compare with these (default: all)")
     add("--workers", nargs="+", type=int, metavar="N", help="numbers of workers for scaling (default: 1 2 8 64)")
     add("--entities", nargs="+", type=int, metavar="N", help="numbers of entities for scaling (default: 1 50 2000)")
-    add("--turns", type=int, metavar="N", help="of ours and each peer (default: 3)")
-    add("--repeats", type=int, metavar="N", help=f"of a run that others disturb, at most (default: {REPEATS})")
-    add("--share", type=float, metavar="X", help="of the rows of a full run (default: 1)")
-    add("--latency-rows", type=int, metavar="N", help="of each turn (default: 100)")
-    add("--idle-secs", type=float, metavar="SECONDS", help="how long the idle are watched (default: 30)")
+    add("--turns", type=int, metavar="N", help="turns of rerun_mp and of each peer (default: 3)")
+    add("--repeats", type=int, metavar="N", help=f"maximum repetitions of a disturbed run (default: {REPEATS})")
+    add("--share", type=float, metavar="X", help="share of the rows of a full run (default: 1)")
+    add("--latency-rows", type=int, metavar="N", help="rows of each turn (default: 100)")
+    add("--idle-secs", type=float, metavar="SECONDS", help="seconds to watch an idle process (default: 30)")
     add(
         "--directory",
         type=Path,
         default=Path(tempfile.gettempdir()),
-        help="where recordings lie while they are counted, up to 2 GB; a short path (default: %(default)s)",
+        help="a short path for temporary recordings, up to 2 GB (default: %(default)s)",
     )
     return parser
 

@@ -1,7 +1,7 @@
-"""What an idle session costs: the collector's CPU while nothing is logged, with a file and with a live sink.
+"""The cost of an idle session: the collector's CPU while no process logs, with a file and with a live sink.
 
-A live sink costs CPU by itself: rerun's client keeps its connection. So the collector with a live sink is compared
-with a process of plain rerun-sdk that holds the same sink and sleeps. CPU is that of all threads, to the nanosecond.
+A live sink costs CPU by itself, because rerun's client keeps its connection alive. So the collector with a live sink is
+compared with a sleeping process of plain rerun-sdk that holds the same sink. CPU counts all threads, in nanoseconds.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ __all__ = ["program", "run"]
 
 MAX_PERCENT = 0.5
 SETTLE_SECS = 2.0
-"""From the last row until the session is idle."""
+"""Seconds from the last row until the session is idle."""
 HEADER = ("idle for", "who", "CPU, % of a core", "others, cores")
 JOBS = {
     "collector, with a file": ("rerun_mp", "file"),
     "collector, with a live sink": ("rerun_mp", "server"),
     "sleeping process of rerun-sdk with the same sink": ("rerun", "server"),
 }
-NOTES = "One forked worker has logged and sleeps. The collector is its guard and its worker together."
+NOTES = "One forked process has logged a row and sleeps. The collector is guard and worker together."
 
 
 def run(runner: Runner, plan: Plan) -> Section:
-    """Measure, one after the other."""
+    """Measure the idle processes one after the other."""
     section = Section("Idle", HEADER, notes=NOTES)
     percents = {}
     for who, (carrier, sink) in JOBS.items():
@@ -55,7 +55,7 @@ def run(runner: Runner, plan: Plan) -> Section:
 
 
 def program(job: Job, directory: Path) -> dict[str, Any]:
-    """Have a row logged, and look at who is idle then."""
+    """Log a row in a worker, and measure the CPU of the idle processes."""
     path = directory / "out.rrd"
     server = start_server(path) if job.sink == "server" else None
     try:

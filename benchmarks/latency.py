@@ -1,12 +1,12 @@
-"""From `log()` in a worker to the row being readable behind a gRPC sink, when nothing else is logged.
+"""The time from `log()` in a worker until the row is readable behind a gRPC sink, without other load.
 
-rerun-sdk has no client in Python that follows a server, so the reader is the native one: `rerun URL --save FILE`
-follows the server as a viewer would and writes what it gets, as does the server itself. A row counts as readable when
-its whole message is in the file: we look at its framing (`MessageReader`), every tenth of a millisecond or so. From one
-row to the next pass 60 to 140 ms, at random, so that no tick is met at the same place again and again. The time is the
-worker's own, right before `log()`; workers and watcher share CLOCK_MONOTONIC.
+rerun-sdk has no Python client that follows a server. So the reader is the native one: `rerun URL --save FILE` follows
+the server as a viewer does and writes a file, and so does the server itself. A row is readable when its whole message
+is in the file; `MessageReader` checks the framing about every tenth of a millisecond. The worker pauses for 60 to
+140 ms between two rows, at random, so that rows meet the collector's tick at every phase. The worker takes the time
+right before `log()`; it shares CLOCK_MONOTONIC with the process that reads.
 
-rerun's worker is spawned and connected by itself, ours is forked; both log `Scalars` with `set_time`.
+rerun's worker is spawned and connects by itself, ours is forked. Both log `Scalars` with `set_time`.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ P50, P99 = 0, 1
 QUANTILES = (0.5, 0.99)
 HEADER = ("readable in", "rerun_mp p50", "p99", "rerun-sdk p50", "p99", "p50", "p99", "others, cores")
 NOTES = (
-    "Milliseconds from `log()` in an idle worker, of {rows} rows in {turns} turns, until the row stands in the file of "
-    "the gRPC server that is the sink, and in that of a process that follows the server as a viewer does."
+    "Milliseconds from `log()` in an idle worker until the row is in the file of the gRPC server that is the sink, and "
+    "in the file of a process that follows the server as a viewer does; {rows} rows in {turns} turns."
 )
-PLACES = {"server": "the sink's file", "follower": "the file of who follows the sink"}
+PLACES = {"server": "the sink's file", "follower": "a follower's file"}
 
 
 def run(runner: Runner, plan: Plan) -> Section:
-    """Measure, ours and rerun turn about."""
+    """Measure rerun_mp and rerun-sdk in turns."""
     section = Section("Latency", HEADER, notes=NOTES.format(rows=plan.latency_rows * plan.turns, turns=plan.turns))
     jobs = [Job(carrier, task="latency", workers=1, rows=plan.latency_rows, warm_rows=WARM_ROWS) for carrier in LOGGERS]
     taken = runner.turns(jobs, plan.turns)
@@ -74,7 +74,7 @@ def run(runner: Runner, plan: Plan) -> Section:
 
 
 def _quantiles(rounds: list[Round], place: str) -> list[float]:
-    """Return p50 and p99 of the rows of all turns together, because one has too few for its p99."""
+    """Return p50 and p99 of the rows of all turns together; one turn has too few rows for a p99."""
     millis = sorted(value for result in rounds for value in result.figures[place])
     return [millis[min(int(len(millis) * q), len(millis) - 1)] for q in QUANTILES]
 
@@ -83,9 +83,9 @@ def _quantiles(rounds: list[Round], place: str) -> list[float]:
 
 
 class MessageReader:
-    """Counts the whole chunks of an .rrd file that is being written, going on where it was.
+    """Counts the complete chunks of a growing .rrd file. Each call goes on where the last one stopped.
 
-    The framing: 12 bytes, then messages of kind (u64), length (u64) and so many bytes, little-endian; see
+    The file has a header of 12 bytes and then messages: kind (u64), length (u64) and the payload, little-endian; see
     `rerun_mp/encoding/rrd_files.py`.
     """
 
@@ -96,7 +96,7 @@ class MessageReader:
         self._chunks = 0
 
     def chunks(self) -> int:
-        """Return how many there are by now."""
+        """Return the number of complete chunks in the file."""
         if self._descriptor < 0:
             if not self._path.exists():
                 return 0
@@ -112,7 +112,7 @@ class MessageReader:
 
 
 def program(job: Job, directory: Path) -> dict[str, Any]:
-    """Log row after row, and watch for each."""
+    """Log one row after the other, and measure when each is readable."""
     server = start_server(directory / "server.rrd", is_followed=True)
     follower = None
     try:
@@ -151,7 +151,7 @@ def program(job: Job, directory: Path) -> dict[str, Any]:
 
 
 def _watch_one(gate: Connection, readers: Mapping[str, MessageReader]) -> dict[str, float]:
-    """Have a row logged, and return after how many milliseconds it was readable where."""
+    """Let the worker log a row, and return the milliseconds until each reader saw it."""
     before = {place: reader.chunks() for place, reader in readers.items()}
     seen: dict[str, int] = {}
     gate.send("log")
@@ -161,7 +161,7 @@ def _watch_one(gate: Connection, readers: Mapping[str, MessageReader]) -> dict[s
             if place not in seen and reader.chunks() > before[place]:
                 seen[place] = time.monotonic_ns()
         if time.monotonic() > deadline:
-            raise TimeoutError(f"a row is only in {sorted(seen)} after {PATIENCE_SECS} s")
+            raise TimeoutError(f"after {PATIENCE_SECS} s a row is only in {sorted(seen)}")
         time.sleep(LOOK_SECS)
     logged = gate.recv()
     return {place: (at - logged) / 1e6 for place, at in seen.items()}

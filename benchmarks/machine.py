@@ -1,11 +1,11 @@
-"""What the machine says about processes: CPU that others used, CPU and memory of ours.
+"""CPU that foreign processes used, and CPU and memory of our own.
 
-Whose a process is: every process of a round finds a token in its environment (`TOKEN_VARIABLE`), its collector too,
-which is nobody's child. A process without it is somebody else's. What is learnt about others:
+Every process of a round has a token in its environment (`TOKEN_VARIABLE`), the collector too. A process without the
+token is foreign. The accounting of foreign CPU:
 
-- a program that starts many short processes shows in the `children` times of their parent only, so these count;
-- those of our own ancestors do not: the collector is reaped by one of them, in the end by init;
-- kernel threads do not count: what writes our gigabytes to disk is not somebody else's work.
+- the `children` times of a foreign process count, because short processes show up nowhere else;
+- the `children` times of our own ancestors do not count, because one of them reaps the collector;
+- kernel threads do not count, because they write our own gigabytes to disk.
 
 Linux only. Any process may call.
 """
@@ -33,28 +33,29 @@ __all__ = [
 ]
 
 TOKEN_VARIABLE = "BENCHMARK_ROUND"
-"""In the environment of every process of a round. Not RERUN...: a collector starts without those."""
+"""In the environment of every process of a round. Not RERUN...: collectors start without those."""
 KERNEL_PARENT = 2
+"""Process id of kthreadd, the parent of all kernel threads."""
 
 Key = tuple[int, float]
-"""Process id and time of start: together they name one process for good."""
+"""Process id and start time: the pair identifies one process for ever."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """CPU seconds of somebody else's process."""
+    """CPU seconds of a foreign process."""
 
     own: float
     children: float
-    """Of its children that it has waited for; 0 where they may be ours."""
+    """CPU seconds of the children that it has waited for; 0 if our processes may be among them."""
     parent: int
 
 
 def foreign_seconds(before: Mapping[Key, Usage], after: Mapping[Key, Usage]) -> float:
-    """Return what others used between two looks.
+    """Return the CPU seconds of foreign processes between two looks.
 
-    A process that has ended is in its parent's `children` now, or if that has ended too in its parent's parent's,
-    together with what it had used before the first look, which is taken off again.
+    The CPU of a process that has ended moves to its parent's `children`, or to its nearest living ancestor's. That sum
+    includes the time before the first look, which this function subtracts.
     """
     total = 0.0
     gone = {key[0]: usage for key, usage in before.items() if key not in after}
@@ -74,7 +75,7 @@ def foreign_seconds(before: Mapping[Key, Usage], after: Mapping[Key, Usage]) -> 
 
 
 class ForeignCpu:
-    """Measures from its creation on."""
+    """Measures the CPU of foreign processes from its creation on."""
 
     def __init__(self) -> None:
         self._token = os.environ.get(TOKEN_VARIABLE, "")
@@ -83,7 +84,7 @@ class ForeignCpu:
         self._begin = time.monotonic()
 
     def cores(self) -> float:
-        """Return how many cores other processes have used since, on average."""
+        """Return the average number of cores that foreign processes have used."""
         secs = time.monotonic() - self._begin
         return foreign_seconds(self._before, self._look()) / secs
 
@@ -92,7 +93,7 @@ class ForeignCpu:
         ours = {os.getpid()}
         found: dict[Key, Usage] = {}
         for process in psutil.process_iter(["ppid", "cpu_times", "create_time"]):
-            # After what it may be a child of: ids ascend, but for those that start again from the lowest.
+            # Parents come before their children, because process ids ascend, unless they have wrapped around.
             parent, times = process.info["ppid"], process.info["cpu_times"]
             key = (process.pid, process.info["create_time"])
             if times is None or KERNEL_PARENT in {parent, process.pid}:
@@ -116,7 +117,7 @@ class ForeignCpu:
 
 
 class PeakSampler:
-    """A thread that keeps the greatest of each figure that `look` returns, until it is stopped."""
+    """A thread that keeps the maximum of each figure that `look` returns, until it is stopped."""
 
     def __init__(self, look: Callable[[], Mapping[str, int]], *, every_secs: float = 0.02) -> None:
         self.peaks: dict[str, int] = {}
@@ -143,7 +144,7 @@ class PeakSampler:
 
 
 def rss_anon(pid: int | None = None) -> int:
-    """Return the bytes of memory of a process that are its own: no file, no shared memory. 0 if it has ended."""
+    """Return the bytes of a process's private memory, without files and shared memory; 0 if it has ended."""
     try:
         text = Path(f"/proc/{pid or 'self'}/status").read_text(encoding="ascii", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
@@ -155,13 +156,13 @@ def rss_anon(pid: int | None = None) -> int:
 
 
 def cpu_of(process: psutil.Process) -> float:
-    """Return the CPU seconds of a process, those of threads that have ended included; in ticks of 10 ms."""
+    """Return the CPU seconds of a process, ended threads included, in ticks of 10 ms."""
     times = process.cpu_times()
     return float(times.user + times.system)
 
 
 def cpu_secs(pid: int) -> float:
-    """Return the CPU seconds of the threads of a process, to the nanosecond: for those that do next to nothing."""
+    """Return the CPU seconds of a process's live threads, to the nanosecond: for processes that are almost idle."""
     nanos = 0
     for task in Path(f"/proc/{pid}/task").iterdir():
         try:

@@ -1,9 +1,9 @@
-"""Peaks of memory: the ring's pages, the collector's own memory, and what a worker grows by over a million rows.
+"""Peaks of memory: the ring's pages, the collector's private memory, and a worker's growth over a million rows.
 
-The collector is looked at every 20 ms, from the first row to the file being complete: the footer is made last, of
-something about every chunk. So thousands of entities, of which every sweep makes a chunk each, cost the most. Logged
-without a pause they share few sweeps (6 M rows: 70,000 chunks), so one run waits after each round of the
-entities until its rows are stored, for far more chunks.
+The benchmark samples the collector every 20 ms, from the first row until the file is complete. The footer comes last
+and has an entry for every chunk, so many chunks cost the most memory. Each sweep makes one chunk for each entity. Rows
+without a pause share few sweeps (6 M rows: 70,000 chunks), so one run waits after each round of the entities until its
+rows are stored, which makes far more chunks.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from rerun_mp.shm.layout import Geometry
 __all__ = ["allowed_bytes", "run"]
 
 WARM_ROWS = 20_000
-"""What a worker allocates once, it has by then."""
+"""Rows of each worker before the measurement, after which the worker has made its one-time allocations."""
 MANY_ENTITIES = 2000
 BURSTS = 130
-"""Of each worker; what two workers log may come into one sweep, so there are between 260,000 and 520,000 chunks."""
+"""Rounds of the entities in each worker. Two workers may share a sweep, so these make 260,000 to 520,000 chunks."""
 FREE_CHUNKS = 200_000
 MAX_BYTES = 300e6
 MAX_BYTES_A_CHUNK = 1000
@@ -39,16 +39,16 @@ HEADER = (
     "file",
     "others, cores",
 )
-NOTES = "2 workers; peaks. A worker's growth is of RssAnon, from its 20,000th row on (small rows)."
+NOTES = "2 workers; peaks. A worker's growth counts RssAnon, from its 20,000th row on (small rows)."
 
 
 def allowed_bytes(chunks: float) -> float:
-    """Return how much memory of its own the collector may have with so many chunks in a file."""
+    """Return the maximum private memory of the collector, for a file of so many chunks."""
     return MAX_BYTES + MAX_BYTES_A_CHUNK * max(0.0, chunks - FREE_CHUNKS)
 
 
 def run(runner: Runner, plan: Plan) -> Section:
-    """Measure; one turn, because a peak needs no median."""
+    """Measure in one turn, because a peak needs no median."""
     section = Section("Memory", HEADER, notes=NOTES)
     jobs = []
     for kind in plan.kinds:
@@ -65,7 +65,7 @@ def run(runner: Runner, plan: Plan) -> Section:
 
 
 def ring_limit() -> int:
-    """Return the bytes of a segment whose ring is as large as it may be."""
+    """Return the bytes of a segment with the default settings."""
     settings = Settings()
     geometry = Geometry(
         slot_bytes=settings.slot_bytes, slots=settings.ring_bytes // settings.slot_bytes, producers=settings.producers

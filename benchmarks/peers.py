@@ -1,16 +1,17 @@
 """Transports that carry opaque bytes, as many as a row's payload, from forked producers to one consumer.
 
-They are no loggers: nothing is encoded, and nothing is written to a file. Each is used in its fastest plain way:
+Transports are no loggers: they encode nothing and write no file. Each is used in its fastest plain way:
 
 - `multiprocessing.Queue`: as it is. It pickles, and sends in a thread of each producer;
-- `multiprocessing.Pipe`: one for all producers, with a lock around `send_bytes`. A pipe each, which the consumer waits
-  for by epoll or with a thread each, carried a quarter less;
-- `faster-fifo`: 64 MiB, as our ring; `put`, because a log call is one row, and `get_many`; bytes as they are. With its
-  pickling it carried half as much;
+- `multiprocessing.Pipe`: one pipe for all producers, with a lock around `send_bytes`. One pipe for each producer, with
+  epoll or a thread for each in the consumer, carried a quarter less;
+- `faster-fifo`: 64 MiB; `put`, because a log call is one row, and `get_many`; raw bytes. With pickling it carried half
+  as much;
 - `pyzmq`: PUSH to PULL over ipc://, with the default high-water marks. A producer that closes its socket while the
-  consumer is behind loses what the kernel still holds (seen: 876 of 40,000), so all stay until everything has arrived.
+  consumer is behind loses the messages that the kernel still holds (seen: 876 of 40,000). So all producers stay until
+  everything has arrived.
 
-The consumer counts messages and bytes; if none comes for a while, the rest are lost.
+The consumer counts messages. If none arrives for `PATIENCE_SECS`, the missing ones are lost.
 """
 
 from __future__ import annotations
@@ -29,27 +30,28 @@ from benchmarks.workloads import PAYLOAD_BYTES, Job
 __all__ = ["Transport", "consume", "load", "transport"]
 
 PATIENCE_SECS = 20.0
+"""Seconds without a message after which the consumer gives up."""
 FIFO_BYTES = 64 << 20
 
 
 class Transport(Protocol):
-    """Made in the consumer, before the producers are forked."""
+    """A transport, created in the consumer before it forks the producers."""
 
     def sender(self) -> Callable[[bytes], None]:
-        """Return what sends one message. Called in a producer."""
+        """Return the function that sends one message. Called in a producer."""
 
     def finish(self) -> None:
-        """Leave, after everything has arrived. Called in a producer."""
+        """Release a producer's side after everything has arrived. Called in a producer."""
 
     def receive(self) -> list[bytes]:
         """Return at least one message, or none after `PATIENCE_SECS`. Called in the consumer."""
 
     def close(self) -> None:
-        """Free what it has. Called in the consumer, after the producers have ended."""
+        """Release the consumer's side. Called in the consumer, after the producers have ended."""
 
 
 def transport(carrier: str, context: Any, directory: Path) -> Transport:
-    """Return a transport by the name of its carrier."""
+    """Create the transport of a carrier."""
     makers: dict[str, Callable[[], Transport]] = {
         "queue": lambda: _Queue(context),
         "pipe": lambda: _Pipe(context),
@@ -75,7 +77,7 @@ def load(transport: Transport, job: Job, gate: Connection) -> None:
 
 
 def consume(transport: Transport, messages: int) -> int:
-    """Take messages until there are so many, or none comes any more; return how many there were."""
+    """Receive up to so many messages, until no more arrive, and return the number received."""
     received = 0
     while received < messages:
         taken = transport.receive()
@@ -125,7 +127,7 @@ class _Pipe:
         pass
 
     def receive(self) -> list[bytes]:
-        # A look whether there is one costs more than a message; a round that waits for ever is ended from outside.
+        # A poll before each message would cost more than the message. `rounds` ends a round that waits for ever.
         return [self._reader.recv_bytes()]
 
     def close(self) -> None:
@@ -136,7 +138,7 @@ class _Pipe:
 class _FasterFifo:
     def __init__(self) -> None:
         module = importlib.import_module("faster_fifo")
-        self._queue = module.Queue(max_size_bytes=FIFO_BYTES, loads=bytes, dumps=_as_they_are)
+        self._queue = module.Queue(max_size_bytes=FIFO_BYTES, loads=bytes, dumps=_unpickled)
 
     def sender(self) -> Callable[[bytes], None]:
         put: Callable[[bytes], None] = self._queue.put
@@ -175,7 +177,7 @@ class _ZeroMq:
         self._context.term()
 
     def receive(self) -> list[bytes]:
-        if self._puller is None:  # not before the fork: a context does not survive it
+        if self._puller is None:  # created after the fork, which a context does not survive
             self._context = self._zmq.Context()
             self._puller = self._context.socket(self._zmq.PULL)
             self._puller.setsockopt(self._zmq.RCVTIMEO, int(PATIENCE_SECS * 1000))
@@ -191,5 +193,5 @@ class _ZeroMq:
             self._context.term()
 
 
-def _as_they_are(message: bytes) -> bytes:
+def _unpickled(message: bytes) -> bytes:
     return message

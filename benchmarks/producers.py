@@ -1,11 +1,12 @@
-"""A worker of a round: logs its rows as fast as it can, or with a timer around each call.
+"""A worker of a round: it logs its rows as fast as it can, or with a timer around each call.
 
-Ours are forked, which is what users do; rerun's are spawned and connect by themselves, because a forked child of rerun
-logs nothing. A worker says "ready" when its warm-up rows have arrived, waits for "go", and sends what it has taken.
+Workers of rerun_mp are forked, as users do it. Workers of rerun-sdk are spawned and connect by themselves, because a
+forked child of rerun logs nothing. A worker sends "ready" when its warm-up rows have arrived, waits for "go", and sends
+its measurements.
 
-A timed call is taken twice: `log` alone, and the whole statement, `set_time` and the making of the archetype included.
-rerun does most of a row's work when the archetype is made and ours none, so `log` alone favours rerun. One reading of
-the clock (40 to 60 ns) is part of every time.
+A timed call gives two figures: `log` alone, and the whole statement with `set_time` and the archetype. rerun does most
+of a row's work when it makes the archetype, rerun_mp none, so `log` alone favours rerun. Each figure includes one
+reading of the clock (40 to 60 ns).
 """
 
 from __future__ import annotations
@@ -27,22 +28,24 @@ __all__ = ["APPLICATION", "ImageCopier", "Produced", "produce"]
 APPLICATION = "rerun_mp_benchmark"
 MADV_POPULATE_WRITE = 23
 COPY_BYTES = 64 << 20
-"""As much as the ring: the pages are as cold as the ring's are."""
+"""Bytes that copies go round in. Like the ring they are too large for the caches, so that the pages are cold."""
 COPY_STEP = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Produced:
-    """What a worker took."""
+    """The measurements of a worker."""
 
     begin_ns: int
-    """Of CLOCK_MONOTONIC, which is the same in all processes: its first call."""
+    """Time of the first call, on CLOCK_MONOTONIC, which all processes share."""
     cpu_secs: float
-    """Of all its threads, from the first call until nothing is left to send."""
+    """CPU seconds of all threads, from the first call until the worker has sent everything."""
     grown_bytes: int
+    """Growth of the private memory over the measured rows."""
     logs: list[int] = field(default_factory=list)
     """Nanoseconds of each `log`."""
     statements: list[int] = field(default_factory=list)
+    """Nanoseconds of each `set_time`, archetype and `log` together."""
     copies: list[int] = field(default_factory=list)
     """Nanoseconds of each copy of an image's bytes."""
 
@@ -74,7 +77,7 @@ def produce(job: Job, url: str, gate: Connection) -> None:
 
 
 def _wait_until_received(rr: Any, carrier: str) -> None:
-    """Wait for the warm-up rows to be with the collector, or with rerun's server: neither one's start is measured."""
+    """Wait until the collector or rerun's server has the warm-up rows, so that no start is measured."""
     if carrier == "rerun":
         rr.get_global_data_recording().flush()
     else:
@@ -89,7 +92,7 @@ def _log(rr: Any, make: Callable[[int], Any], paths: list[str], rows: int) -> No
 
 
 def _log_bursts(rr: Any, make: Callable[[int], Any], paths: list[str], job: Job) -> None:
-    """Log one row to each entity at a time, so that a sweep finds one of each: the most chunks for the fewest rows."""
+    """Log one row to each entity and wait until they are stored: the most chunks for the fewest rows."""
     for _ in range(job.rows // job.entities):
         _log(rr, make, paths, job.entities)
         rr.flush()
@@ -122,7 +125,7 @@ def _log_timed(
 
 
 class ImageCopier:
-    """Copies an image's bytes into shared pages that are mapped already, going round as the ring does."""
+    """Copies an image's bytes into shared pages that are mapped already, round and round like the ring."""
 
     def __init__(self) -> None:
         import numpy as np
@@ -138,5 +141,5 @@ class ImageCopier:
         self._copyto = np.copyto
 
     def copy(self) -> None:
-        """Copy it once."""
+        """Copy the image once."""
         self._copyto(next(self._places), self._image)

@@ -1,8 +1,8 @@
-"""The program of a round: runs the workers of one job, in a process of its own, and says what was measured.
+"""The program of a round: it runs the workers of one job, and prints the measurements as one line of JSON.
 
-Delivered is from the first call to the file being complete (loggers) or to the last message being in the consumer's
-hands (transports); the start of workers, collector and servers is left out. `rounds` starts it, as
-`python -m benchmarks.programs JOB DIRECTORY`; it prints one line of JSON.
+`rounds` starts it as `python -m benchmarks.programs JOB DIRECTORY`. The time of delivery runs from the first call until
+the file is complete (loggers) or until the consumer has the last message (transports). It leaves out the start of
+workers, collector and servers.
 """
 
 from __future__ import annotations
@@ -43,22 +43,22 @@ class Crew:
             ours, theirs = context.Pipe()
             process = context.Process(target=target, args=(*arguments, theirs))
             process.start()
-            theirs.close()  # so that the end of a worker is an EOFError here
+            theirs.close()  # the end of a worker then is an EOFError here
             self._gates.append(ours)
             self._processes.append(process)
 
     def wait_until_ready(self) -> None:
-        """Wait until each has logged its warm-up rows."""
+        """Wait until each worker has logged its warm-up rows."""
         for gate in self._gates:
             assert gate.recv() == "ready"
 
     def go(self) -> None:
-        """Let them log; transports: let them leave, the second time."""
+        """Let the workers log. Called a second time, let the workers of a transport leave."""
         for gate in self._gates:
             gate.send("go")
 
     def results(self) -> list[Produced]:
-        """Wait for what they took, and for their ends."""
+        """Wait for the measurements and the ends of all workers."""
         results = [gate.recv() for gate in self._gates]
         for process in self._processes:
             process.join()
@@ -66,18 +66,18 @@ class Crew:
 
 
 def session_watch() -> SessionWatch:
-    """Return what looks at this program's session, whose key `rounds` has chosen."""
+    """Return a watch of this program's session, whose key `rounds` has chosen."""
     return SessionWatch(bytes.fromhex(os.environ[ENVIRONMENT_VARIABLE]))
 
 
 def _end_with_parent() -> None:
-    """End the whole group, workers and servers, when who started the program ends: nothing else would."""
+    """End the whole process group, workers and servers, when the parent of this program ends."""
     signal.signal(signal.SIGTERM, lambda *_: os.killpg(0, signal.SIGKILL))
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM))
 
 
 def main() -> None:
-    """Do the job and print what was measured."""
+    """Do the job, and print the measurements."""
     _end_with_parent()
     job, directory = Job.from_json(sys.argv[1]), Path(sys.argv[2])
     if job.task == "latency":
@@ -132,7 +132,7 @@ def _log_rerun(job: Job, path: Path) -> dict[str, Any]:
         sampler = PeakSampler(lambda: {"collector_bytes": rss_anon(server.pid)})
         crew.go()
         results = crew.results()
-        cpu = server.cpu_secs() - cpu  # what it still writes to the file is missing
+        cpu = server.cpu_secs() - cpu  # without the rest that the server still writes to the file
         measured = {"collector_cpu_secs": cpu, **sampler.stop()}
     finally:
         server.end()
@@ -192,5 +192,5 @@ def _quantiles(nanos: list[int]) -> list[float]:
 
 
 if __name__ == "__main__":
-    # Pickled for spawned workers: what is defined here would be looked for in another main module.
+    # Spawned workers unpickle functions by their module, so no function of a worker may be defined here.
     main()

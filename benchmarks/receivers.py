@@ -1,8 +1,7 @@
-"""What receives a recording: rerun's own server, which saves what it gets, and a reader that counts rows in a file.
+"""Receivers of a recording: rerun's own server, which saves a file, and a reader that counts the rows of a file.
 
-The `rerun` console script is a wrapper: the server is the native program beside it. Its default is to listen on every
-interface, so it is always told the loopback. A server that is ended by SIGTERM leaves no footer, and now and then a
-file that ends in the middle of a chunk.
+The server is the native program; the `rerun` console script only wraps it. By default it listens on every interface, so
+we always bind it to the loopback interface. After SIGTERM its file has no footer, and sometimes ends within a chunk.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ END_SECS = 60.0
 
 
 class RerunProgram:
-    """A running `rerun` without a window that saves what it gets."""
+    """A running `rerun` without a window that saves the rows that it gets."""
 
     def __init__(self, *arguments: str, saved: Path) -> None:
         self.port = free_port()
@@ -47,7 +46,7 @@ class RerunProgram:
         return cpu_of(psutil.Process(self.pid))
 
     def end(self) -> None:
-        """Let it save what it has, and end it. Harmless if it has ended."""
+        """Let it save its rows, and end it. Harmless if it has ended."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             try:
@@ -58,7 +57,7 @@ class RerunProgram:
 
 
 def start_server(saved: Path, *, is_followed: bool = False) -> RerunProgram:
-    """Start a server, and wait until it listens. One that is to be followed keeps in memory what it has got."""
+    """Start a server, and wait until it listens. With `is_followed` it keeps the rows in memory for followers."""
     server = RerunProgram(*(["--serve-grpc"] if is_followed else []), saved=saved)
     try:
         wait_until(lambda: listens(server.port), timeout_secs=START_SECS, what="the server's start")
@@ -75,20 +74,20 @@ def start_follower(server: RerunProgram, saved: Path) -> RerunProgram:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What a recording holds of the workers."""
+    """The rows of the workers in a recording."""
 
     rows: int
-    """Of different chunks: what stands in a file twice counts once."""
+    """Rows of different chunks: a chunk that is in the file twice counts once."""
     chunks: int
     file_bytes: int
 
 
 def count_rows(path: Path) -> Counted:
-    """Return how much a recording holds, up to its end or to where it is cut off."""
+    """Count the rows of a recording, up to its end or to the place where it is cut off."""
     from rerun.chunk import RrdReader
 
     rows, seen = 0, set()
-    with warnings.catch_warnings(), contextlib.suppress(RuntimeError):  # the reader's word for a file cut off
+    with warnings.catch_warnings(), contextlib.suppress(RuntimeError):  # the reader raises it for a cut-off file
         warnings.simplefilter("ignore")  # no footer
         for chunk in RrdReader(path).stream():
             if chunk.entity_path.startswith("/work") and chunk.id not in seen:

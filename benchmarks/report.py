@@ -1,4 +1,4 @@
-"""Tables in Markdown, and targets beside the figures: what the command prints."""
+"""The output of the benchmarks: tables in Markdown, and figures beside their targets."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ __all__ = ["Section", "Target", "bytes_text", "rate_text", "ratio_text", "table"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A bound for a figure, from the issue that asks for it."""
+    """A figure and the bound that the project has set for it."""
 
     what: str
     figure: float
     at_least: float | None = None
     at_most: float | None = None
     aim: float | None = None
-    """What would be better than good enough."""
+    """The figure that we aim for, beyond the bound."""
     unit: str = "x"
 
     @property
@@ -36,7 +36,7 @@ class Target:
 
 @dataclass(slots=True)
 class Section:
-    """What one part of the run has found."""
+    """The results of one part of the run."""
 
     title: str
     header: Sequence[str]
@@ -50,7 +50,7 @@ class Section:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table that reads well as text, too."""
+    """Return a table in Markdown whose columns are also aligned as plain text."""
     lines = [[str(cell) for cell in row] for row in (header, *rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     texts = [f"| {' | '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))} |" for line in lines]
@@ -73,5 +73,5 @@ def rate_text(per_sec: float) -> str:
 
 
 def bytes_text(number: float) -> str:
-    """Return bytes in megabytes of 10^6."""
+    """Return bytes in megabytes (10^6 bytes)."""
     return f"{number / 1e6:,.1f} MB"

@@ -1,9 +1,9 @@
-"""Runs rounds: each job in a fresh process, with a session and directories of its own, again while others disturb it.
+"""Runs rounds: each job in a fresh process, with a session and directories of its own; disturbed rounds run again.
 
-A round is disturbed when other programs took more than a tenth of a core meanwhile. It is repeated a few times; if no
-repetition is left in peace, the one that was disturbed least is kept and marked `!`.
+A round is disturbed if other programs use more than a tenth of a core during it. The runner repeats it a few times. If
+every repetition is disturbed, it keeps the least disturbed one and marks it `!`.
 
-A round whose file lacks rows is kept, and an error: the command ends with 1.
+A round whose file lacks rows is an error: the command ends with 1.
 """
 
 from __future__ import annotations
@@ -29,47 +29,49 @@ from tests.harness.sessions import SessionWatch
 __all__ = ["MAX_FOREIGN", "Round", "RoundError", "Runner", "Summary", "medians"]
 
 SETTINGS = ("RERUN_MP_RING_BYTES", "RERUN_MP_SLOT_BYTES", "RERUN_MP_FLUSH_TICK")
-"""What may be set from outside, to compare settings."""
+"""Environment variables that the user may set, to compare settings."""
 
 MAX_FOREIGN = 0.1
+"""Cores that other programs may use before a round counts as disturbed."""
 ROUND_SECS = 180.0
+"""Maximum seconds of a round, besides the seconds that its job asks for."""
 END_SECS = 20.0
-"""How long a session may take to vanish when its program has ended."""
+"""Maximum seconds from the end of a program until its session is gone."""
 
 
 class RoundError(RuntimeError):
-    """A round's program failed, or left something behind."""
+    """A round's program failed, or its session did not end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What a round measured."""
+    """The measurements of a round."""
 
     job: Job
     figures: dict[str, Any]
 
     @property
     def foreign(self) -> float:
-        """Cores that others used meanwhile."""
+        """Cores that other programs used during the round."""
         return float(self.figures["foreign"])
 
     @property
     def lost(self) -> int:
-        """Rows that were logged and are not in the file."""
+        """Logged rows that are not in the file."""
         return int(self.figures["expected"] - self.figures["rows"])
 
 
 @dataclass(slots=True)
 class Runner:
-    """Runs jobs, and keeps account of what went wrong."""
+    """Runs jobs, and collects their errors."""
 
-    most_repeats: int
+    max_repeats: int
     directory: Path
-    """Where recordings lie while they are counted; gigabytes."""
+    """Directory for temporary recordings, of gigabytes."""
     errors: list[str] = field(default_factory=list)
 
     def run(self, job: Job) -> Round:
-        """Run a job until it is left in peace, and return the round that was disturbed least.
+        """Run a job until a round is undisturbed, and return the least disturbed round.
 
         Raises
         ------
@@ -77,7 +79,7 @@ class Runner:
             If its program fails.
         """
         best: Round | None = None
-        for _ in range(1 + self.most_repeats):
+        for _ in range(1 + self.max_repeats):
             result = self._run_once(job)
             if best is None or result.foreign < best.foreign:
                 best = result
@@ -87,17 +89,17 @@ class Runner:
         return best
 
     def turns(self, jobs: Sequence[Job], turns: int) -> dict[Job, list[Round]]:
-        """Run several jobs turn about."""
+        """Run several jobs in turns."""
         rounds: dict[Job, list[Round]] = {job: [] for job in jobs}
         for turn in range(turns):
-            # Who comes first changes from turn to turn.
+            # The order changes from turn to turn.
             for job in jobs if turn % 2 == 0 else reversed(jobs):
                 rounds[job].append(self.run(job))
         return rounds
 
     def _run_once(self, job: Job) -> Round:
         watch = SessionWatch()
-        # A short path: sockets lie under it.
+        # A short path, because socket paths below it have a maximum length.
         directory = Path(tempfile.mkdtemp(prefix="rmp-bench-", dir=self.directory))
         try:
             figures = _run_program(job, directory, watch)
@@ -146,7 +148,7 @@ def _run_program(job: Job, directory: Path, watch: SessionWatch) -> dict[str, An
 
 
 def _wait_for_end(watch: SessionWatch) -> None:
-    """Wait until nothing of a session is left, so that it disturbs no other round."""
+    """Wait until a session is gone, so that it does not disturb the next round."""
     try:
         wait_until(
             lambda: not watch.segment.exists() and not any(watch.collectors().values()),
@@ -158,7 +160,7 @@ def _wait_for_end(watch: SessionWatch) -> None:
 
 
 def _remove_session(watch: SessionWatch) -> None:
-    """Wait for the end of a session, and end it if it does not by itself: after a failure only."""
+    """Wait for the end of a session, and end it if it does not end by itself, as after a failure."""
     try:
         _wait_for_end(watch)
     except RoundError:
@@ -175,21 +177,21 @@ class Summary:
     figures: dict[str, Any]
     turns: int
     foreign: float
-    """The most of any turn that counts."""
+    """The maximum over the turns that count, in cores."""
     is_disturbed: bool
-    """No turn was left in peace: all of them count."""
+    """Whether every turn was disturbed; then all of them count."""
 
     def __getitem__(self, name: str) -> Any:
         return self.figures[name]
 
     @property
     def others(self) -> str:
-        """What the table says about it."""
+        """The text for the table's column about other programs."""
         return f"{self.foreign:.2f}{' !' if self.is_disturbed else ''}"
 
 
 def medians(rounds: Sequence[Round]) -> Summary:
-    """Return the medians of the rounds that were left in peace, or of all if none was."""
+    """Return the medians of the undisturbed rounds, or of all rounds if every one was disturbed."""
     quiet = [result for result in rounds if result.foreign <= MAX_FOREIGN]
     chosen = quiet or list(rounds)
     figures: dict[str, Any] = {}

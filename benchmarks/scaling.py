@@ -1,8 +1,8 @@
-"""What becomes of the rows a second with more workers than cores, and with many entities.
+"""Rows a second with more workers than cores, and with many entities.
 
-The rows of all workers together stay the same. All workers log to the same entities, each going round and round, so
-that the collector brings rows of different processes together. rerun has one turn: starting 64 of its workers takes
-longer than what they are started for. And only with scalars, in a full run.
+The total number of rows stays the same. All workers log to the same entities, round and round, so that the collector
+groups rows of different processes. rerun-sdk has one turn, because starting 64 of its workers takes longer than their
+work, and only with scalars, in a full run.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from benchmarks.workloads import CARRIERS, LOGGERS
 __all__ = ["run"]
 
 WORKERS = 2
-"""Where only the entities change, and what others are compared with."""
+"""Number of workers of the base that the shares refer to."""
 HEADER = (
     "work",
     "logged by",
@@ -28,11 +28,11 @@ HEADER = (
     "chunks",
     "others, cores",
 )
-NOTES = "Share: of the rows a second of 2 workers and one entity. rerun-sdk in one turn, with scalars."
+NOTES = "Share: relative to the rows a second of 2 workers and one entity. rerun-sdk in one turn, with scalars."
 
 
 def run(runner: Runner, plan: Plan) -> Section:
-    """Measure."""
+    """Measure each kind of row."""
     section = Section("Workers and entities", HEADER, notes=NOTES)
     shapes = [(workers, 1) for workers in sorted({*plan.workers, WORKERS})]
     shapes += [(WORKERS, entities) for entities in plan.entities if entities != 1]

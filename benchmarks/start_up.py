@@ -1,7 +1,7 @@
-"""What starting costs: the import, `init()`, and the first row of a forked child, beside rerun-sdk.
+"""The cost of starting: the import, `init()`, and the first row of a forked child, beside rerun-sdk.
 
-Each figure is taken in a fresh process, the two packages turn about. A turn before which other programs took more than
-a tenth of the machine is left out, as long as some are left without. Usage: `python -m benchmarks.start_up [TURNS]`.
+Each turn measures in a fresh process; the two packages take turns. A turn is left out if other programs used more than
+a tenth of the machine right before it, unless all turns are disturbed. Usage: `python -m benchmarks.start_up [TURNS]`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ sys.stdout.flush()
 if package == "rerun":
     os._exit(0)
 """
-"""Logs nothing before it forks: the child begins with nothing that its parent has used."""
+"""The parent logs nothing before it forks, so that the child inherits no warm caches."""
 
 FIGURES = {
     "import": "the import",
@@ -63,11 +63,11 @@ TARGETS = {
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One process."""
+    """The measurements of one process."""
 
     millis: dict[str, float]
     foreign: float
-    """How much of the machine others took right before, from 0 to 1."""
+    """Share of the machine that other programs used right before, from 0 to 1."""
 
 
 def main() -> None:
@@ -75,13 +75,13 @@ def main() -> None:
     turns = int(sys.argv[1]) if len(sys.argv) > 1 else 15
     taken: dict[str, list[Turn]] = {"rerun": [], "rerun_mp": []}
     with tempfile.TemporaryDirectory() as directory:
-        # The first of each reads the disk.
+        # The first turn of each package reads the disk, and does not count.
         for package in ("rerun", "rerun_mp") * (turns + 1):
             taken[package].append(measure(package, directory))
     quiet = {package: _quiet(all_turns[1:]) for package, all_turns in taken.items()}
     for package, chosen in quiet.items():
         foreign = median(turn.foreign for turn in chosen)
-        print(f"{package}: {len(chosen)} of {turns} turns, before which others took {foreign:.0%} of the machine")
+        print(f"{package}: {len(chosen)} of {turns} turns, before which others used {foreign:.0%} of the machine")
     print(f"{'median in ms':36}{'rerun':>10}{'rerun_mp':>10}{'ratio':>8}  target")
     for figure, what in FIGURES.items():
         theirs, ours = (median(turn.millis[figure] for turn in quiet[package]) for package in ("rerun", "rerun_mp"))
@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def measure(package: str, directory: str) -> Turn:
-    """Run one process, after the collector of the one before has ended."""
+    """Run one process, after the collector of the previous one has ended."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": directory, "XDG_CACHE_HOME": directory}
     while os.path.exists(os.path.join(directory, "rerun_mp")):
         time.sleep(0.01)
@@ -111,7 +111,7 @@ def _quiet(turns: list[Turn]) -> list[Turn]:
 
 
 def _busy_share(secs: float) -> float:
-    """Return how much of the machine is taken, from 0 to 1, while we do nothing for so long."""
+    """Sleep, and return the share of the machine that was busy, from 0 to 1."""
     begin = _processor_ticks()
     time.sleep(secs)
     busy, total = (after - before for before, after in zip(begin, _processor_ticks(), strict=True))
@@ -119,7 +119,7 @@ def _busy_share(secs: float) -> float:
 
 
 def _processor_ticks() -> tuple[int, int]:
-    """Return the ticks that were busy, and all ticks, since the machine was started."""
+    """Return the busy ticks and all ticks since the machine was started."""
     fields = [int(text) for text in Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]]
     return sum(fields) - fields[3] - fields[4], sum(fields)
 

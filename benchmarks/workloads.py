@@ -1,7 +1,7 @@
-"""What is logged, by how many, and how much of it: the work of a round, the same for all that carry it.
+"""The work of a round: kind and number of rows, workers and entities, the same for all carriers.
 
-How many rows a carrier gets is chosen so that each takes between one and two seconds, and ours at least a million
-small rows: with fewer, the start shows. The rates behind that are rough; only how long a run takes depends on them.
+Each carrier gets as many rows as it carries in one to two seconds; rerun_mp gets at least a million small rows, because
+with fewer the start shows. The assumed rates are rough; they only decide how long a run takes.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ CARRIERS = {
     "faster-fifo": "faster-fifo",
     "zeromq": "ZeroMQ ipc://",
 }
-"""By what the table calls them."""
+"""Name of a carrier -> its name in the tables."""
 
 LINE = "a line of text such as programs log"
 POINTS = 1000
 IMAGE_SHAPE = (480, 640, 3)
 IMAGE_BYTES = 480 * 640 * 3
 ROW_BYTES = 40
-"""Row id 16, `log_time` 8, `step` 8, which entity 8: what a row carries beside its data."""
+"""Bytes of a row beside its data: row id 16, `log_time` 8, `step` 8, entity 8."""
 PAYLOAD_BYTES = {
     "scalars": ROW_BYTES + 8,
     "text": ROW_BYTES + len(LINE),
@@ -57,17 +57,17 @@ ROWS = {
     "faster-fifo": {"scalars": 450_000, "text": 450_000, "points": 120_000, "image": 2_500},
     "zeromq": {"scalars": 2_000_000, "text": 2_000_000, "points": 150_000, "image": 3_000},
 }
-"""Of all workers together."""
+"""Rows of all workers together, by carrier and kind."""
 TIMED_ROWS = {
     "rerun_mp": {"scalars": 600_000, "text": 400_000, "points": 20_000, "image": 400},
     "rerun": {"scalars": 40_000, "text": 30_000, "points": 20_000, "image": 400},
 }
-"""With a timer around each call. Some tenths of a second, so that the collector's ticks are in it."""
+"""Rows of all workers when each call is timed: some tenths of a second of work, to meet the collector's ticks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a round does."""
+    """The work of a round."""
 
     carrier: str
     """One of `CARRIERS`."""
@@ -75,23 +75,23 @@ class Job:
     workers: int = 2
     entities: int = 1
     rows: int = 1
-    """Of each worker."""
+    """Rows of each worker."""
     warm_rows: int = 1
-    """Of each worker, before the measurement begins."""
+    """Rows of each worker before the measurement begins."""
     is_timed: bool = False
     """Whether each call is timed."""
     pace_secs: float = 0.0
-    """Sleep before each call that is timed."""
+    """Seconds of sleep before each timed call."""
     is_in_bursts: bool = False
-    """Whether a worker waits, after each time round the entities, until its rows are stored."""
+    """Whether a worker waits after each round of the entities until its rows are stored."""
     task: Literal["log", "latency", "idle"] = "log"
     sink: Literal["file", "server"] = "file"
     secs: float = 0.0
-    """How long the task idle looks."""
+    """Seconds that the task `idle` measures."""
 
     @property
     def total_rows(self) -> int:
-        """Rows that are measured."""
+        """Measured rows of all workers."""
         return self.workers * self.rows
 
     def to_json(self) -> str:
@@ -100,23 +100,23 @@ class Job:
 
     @classmethod
     def from_json(cls, text: str) -> Job:
-        """Read what `to_json` has written."""
+        """Read the text of `to_json`."""
         return cls(**json.loads(text))
 
 
 def rows_of(carrier: str, kind: str, workers: int, *, is_timed: bool = False, share: float = 1.0) -> int:
-    """Return how many rows each worker logs."""
+    """Return the number of rows of each worker."""
     total = (TIMED_ROWS if is_timed else ROWS)[carrier][kind]
     return max(2, round(total * share / workers))
 
 
 def entity_paths(entities: int) -> list[str]:
-    """Return the paths over which every worker goes round and round: the same for all workers."""
+    """Return the entity paths that every worker logs to, round and round."""
     return [f"work/{number}" for number in range(entities)]
 
 
 def archetypes(rr: Any, kind: str) -> Callable[[int], Any]:
-    """Return what makes the archetype of the n-th row, with the package's own class."""
+    """Return a function that makes the archetype of the n-th row with the package's own class."""
     if kind == "scalars":
         return cast("Callable[[int], Any]", lambda n: rr.Scalars(n * 0.5))
     if kind == "text":

@@ -1,9 +1,9 @@
-"""A live stream as of cameras: when the disk cannot follow, frames are dropped and counted, and nobody waits.
+"""A live stream of two cameras: when the disk cannot keep up, `log` drops and counts frames instead of waiting.
 
     python examples/camera.py --out camera.rrd
 
 Two processes make moving pictures from a real one, as fast as they can. The ring is small and the policy is `drop`, so
-`log` never waits. At the end each process's frames are accounted for: logged = delivered + dropped.
+`log` never waits. At the end every frame is accounted for: logged = delivered + dropped.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SECONDS = 3.0
 
 
 def film(name: str, seconds: float) -> None:
-    """Log frames, and the longest call of `log`."""
+    """Log frames, and print how long the longest call of `log` took."""
     picture = skimage.data.astronaut()
     end = time.monotonic() + seconds
     longest, frame = 0.0, 0
@@ -40,7 +40,7 @@ def film(name: str, seconds: float) -> None:
 
 
 def main() -> None:
-    """Film with two cameras, and compare the account of each with the recording."""
+    """Film with two cameras, and compare the statistics of each with the recording."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("camera.rrd"))
     parser.add_argument("--seconds", type=float, default=SECONDS)

@@ -1,10 +1,10 @@
-"""PyTorch's DataLoader: its workers log what they load; one is killed, PyTorch says so, and no row is lost.
+"""PyTorch's DataLoader: its workers log the samples that they load. One worker is killed, and no row is lost.
 
     pip install torch
     python examples/data_loader.py --out loader.rrd
 
-The samples are patches of scikit-image's pictures. Workers log each patch and how long it took to make it; the training
-process logs the mean of each batch.
+The samples are patches of scikit-image's pictures. Workers log each patch and the time to make it; the training process
+logs the mean of each batch.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ KILLED_AT = 150
 
 
 class Patches(torch.utils.data.Dataset[torch.Tensor]):
-    """Random patches of a picture, each made where it is asked for: in a worker."""
+    """Random patches of a picture. The workers make them."""
 
     def __init__(self, directory: str, length: int, killed_at: int | None) -> None:
         self._directory = directory
@@ -69,7 +69,7 @@ def epoch(directory: str, number: int, killed_at: int | None) -> None:
 
 
 def main() -> None:
-    """Train for two epochs; in the first one a worker is killed."""
+    """Train for two epochs. One worker kills itself in the first."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("loader.rrd"))
     arguments = parser.parse_args()

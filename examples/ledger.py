@@ -1,7 +1,7 @@
-"""What the examples share: `rr.log`, counted where no kill can undo it, and the comparison with the recording.
+"""Shared by the examples: count the calls of `rr.log` where no kill can undo it, and compare with the recording.
 
-Each process counts its calls in a file of its own, mapped into its memory: what is stored there the kernel keeps,
-however the process ends. A call is counted before and after: a row between the two may be in the recording or not.
+Each process counts its calls in a file of its own, mapped into its memory. The kernel keeps these counts however the
+process ends. A process counts a call before and after it; a kill in between may keep the row or lose it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Ledger:
 
 
 def compare(directory: str | Path, recording: str | Path) -> None:
-    """Print what each process has logged beside what the recording holds, and exit with 1 if anything is missing."""
+    """Print the rows that each process logged and those in the recording. Exit with 1 if rows are missing."""
     begun: Counter[str] = Counter()
     returned: Counter[str] = Counter()
     for path in sorted(Path(directory).iterdir()):

@@ -2,8 +2,8 @@
 
     python examples/pipeline.py --out pipeline.rrd
 
-Each stage is a process that takes work from the stage before and logs what it makes of it, on one timeline `item`. The
-stage that finds edges is killed halfway; the program starts another one in its place, which goes on with the next item.
+Each stage is a process that takes items from the one before it and logs its results, on one timeline `item`. The stage
+that finds edges is killed halfway. The program starts another process in its place, which goes on with the next item.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def edges(grey: Any) -> Any:
 
 
 def measure(strength: Any) -> float:
-    """Return which part of a picture is an edge."""
+    """Return the share of a picture's pixels that are edges."""
     return float((strength > 0.2).mean())
 
 
@@ -60,7 +60,7 @@ STAGES: dict[str, Callable[[Any], Any]] = {"read": read, "blur": blur, "edges": 
 
 
 def stage(name: str, source: Connection, sink: Connection, directory: str, killed_at: int | None) -> None:
-    """Do one stage's work until the one before says that there is no more."""
+    """Do the work of one stage until the stage before it sends `END`."""
     ledger = Ledger(directory, name)
     while (given := source.recv()) is not END:
         item, value = given
@@ -79,7 +79,7 @@ def stage(name: str, source: Connection, sink: Connection, directory: str, kille
 
 
 def main() -> None:
-    """Build the pipeline, feed it, and look after the stage that is killed."""
+    """Build the pipeline, feed it, and replace the stage that is killed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("pipeline.rrd"))
     arguments = parser.parse_args()

@@ -1,9 +1,9 @@
-"""After the worst: a program is killed together with its collector, and its rows are brought into its file.
+"""A program is killed together with its collector, and `rerun-mp recover` brings its rows into its file.
 
     python examples/recover.py --out recovered.rrd
 
-A child program logs, and everything of it is killed at once, as the end of a container does. What it had logged is
-still in shared memory. `rerun-mp recover` brings it into the file; the next program that calls `init` would do so, too.
+A child program logs. Then all its processes are killed at once, as a container's end does. Its rows are still in shared
+memory. `rerun-mp recover` brings them into the file; the next program that calls `init` would do so, too.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ROWS = 5000
 
 
 def log(out: Path, directory: str) -> None:
-    """Log, say that all is logged, and wait to be killed."""
+    """Log all rows, print "logged", and wait to be killed."""
     rr.init("rerun_mp_recover")
     rr.save(out)
     ledger = Ledger(directory, "program")
@@ -39,7 +39,7 @@ def log(out: Path, directory: str) -> None:
 
 
 def kill(program: subprocess.Popen[str]) -> None:
-    """Kill a program and its collector, both of whose processes live by then, before any can react."""
+    """Wait until guard and worker live, and kill program and collector at once, before any process can react."""
     while True:
         views, _ = look()
         view = next(view for view in views if program.pid in view.participants)
@@ -65,10 +65,10 @@ def is_running(pid: int) -> bool:
 
 
 def main() -> None:
-    """Have a program killed with all that belongs to it, and recover its rows."""
+    """Start a program, kill it with its collector, and recover its rows."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("recovered.rrd"))
-    parser.add_argument("--log", metavar="DIRECTORY", help="be the program that is killed")
+    parser.add_argument("--log", metavar="DIRECTORY", help="run as the program that is killed")
     arguments = parser.parse_args()
     if arguments.log:
         log(arguments.out, arguments.log)

@@ -1,6 +1,6 @@
-"""Makes the pictures of the documentation, with real programs and the real viewer: `make screenshots`.
+"""Make the pictures of the documentation with real programs and the real viewer: `make screenshots`.
 
-A viewer without a window needs a Vulkan adapter; the data loader's picture needs PyTorch, and is left as it is without.
+A viewer without a window needs a Vulkan adapter. Without PyTorch the data loader's picture stays as it is.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ EXAMPLES = Path(__file__).parent
 IMAGES = EXAMPLES.parent / "docs" / "images"
 RERUN = str(Path(rerun_cli.__file__).with_name("rerun"))
 SVG = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
-"""Without fonts from elsewhere."""
+"""Rich's picture of a terminal, without its links to fonts on other servers."""
 
 
 class Viewer:
@@ -51,7 +51,7 @@ class Viewer:
 
 
 def picture(client: ViewerClient, name: str) -> None:
-    """Save what a viewer shows at the end of its data, once that does not change any more."""
+    """Save a picture of a viewer at the end of its data, once two pictures in a row are equal."""
     client.set_time("log_time", play_state="following")
     before, shown = b"", client.take_screenshot()
     while shown != before:
@@ -61,7 +61,7 @@ def picture(client: ViewerClient, name: str) -> None:
 
 
 def pool(directory: Path) -> None:
-    """Take the picture that the first example takes of itself."""
+    """Run the first example, and keep the picture that it takes."""
     command = [sys.executable, str(EXAMPLES / "pool.py"), "--out", str(directory / "pool.rrd"), "--show", "screenshot"]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     (found,) = re.findall(r"What the viewer shows: (.+)", printed)
@@ -109,7 +109,7 @@ def data_loader(directory: Path) -> None:
 
 
 def work(number: int, seconds: float) -> None:
-    """Log numbers and pictures, and be killed if it is worker 1."""
+    """Log numbers and pictures. Worker 1 kills itself halfway."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         rr.log(f"worker/{number}/loss", rr.Scalars(np.random.default_rng().random()))
@@ -120,7 +120,7 @@ def work(number: int, seconds: float) -> None:
 
 
 def command_and_figures(directory: Path) -> None:
-    """Show a session by `rerun-mp status` and `top`, and its own figures in a viewer."""
+    """Take the pictures of `rerun-mp status` and `top`, and of a session's figures in a viewer."""
     with Viewer() as client:
         rr.init("my_app", settings=rr.Settings(figures=0.2))
         rr.set_sinks(rr.FileSink(directory / "run.rrd"), rr.GrpcSink(client.url))
@@ -153,7 +153,7 @@ PARTS = {"pool": pool, "data_loader": data_loader, "figures": command_and_figure
 
 
 def main() -> None:
-    """Make the pictures of one part, or of all, each in a process and with a session of its own."""
+    """Make the pictures of one part, or of all parts, each in a process and session of its own."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     if len(sys.argv) > 1:
         with tempfile.TemporaryDirectory() as directory:

@@ -26,7 +26,7 @@ KILLED = 1
 
 
 def task(number: int, directory: str) -> int:
-    """Log a wave; task 1 is killed in its middle."""
+    """Log a wave; task 1 kills itself halfway."""
     ledger = Ledger(directory, f"task_{number}")
     for step in range(STEPS):
         rr.set_time("step", sequence=step)

@@ -1,9 +1,9 @@
-"""gunicorn's prefork workers: each request is logged; one worker is killed, gunicorn starts another, no row is lost.
+"""gunicorn's prefork workers log each request. One worker is killed, gunicorn starts another, and no row is lost.
 
     pip install gunicorn
     python examples/integrations/gunicorn_service.py --out service.rrd
 
-This file is all three: the application, gunicorn's configuration, and a client that asks and kills.
+This file has three parts: gunicorn's configuration, the application, and a client that sends requests and kills.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from rerun_mp.integrations.gunicorn import post_fork as identify_worker
 REQUESTS = 200
 WORKERS = 2
 
-# ---- gunicorn's configuration: the master reads it, and forks its workers afterwards -------------------------------
+# ---- gunicorn's configuration: the master reads it before it forks its workers -------------------------------------
 
 workers = WORKERS
 ledger: Ledger | None = None
@@ -41,7 +41,7 @@ if "SERVICE_RECORDING" in os.environ and __name__ != "__main__":
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    """Do what gunicorn asks of its configuration after each fork."""
+    """Label the worker's rows. gunicorn calls this after each fork."""
     identify_worker(server, worker)
 
 
@@ -64,7 +64,7 @@ def application(
 
 
 def ask(port: int, path: str) -> int | None:
-    """Return the process id of the worker that answered; None if nobody did."""
+    """Return the process id of the worker that answered; None without an answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", path)
@@ -76,7 +76,7 @@ def ask(port: int, path: str) -> int | None:
 
 
 def main() -> None:
-    """Serve on a free port, ask, and kill a worker in between."""
+    """Serve on a free port, send requests, and kill a worker halfway."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("service.rrd"))
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""joblib with its loky workers, which have not the parent's authkey: one is killed, and none of its rows is lost.
+"""joblib with its loky workers, which do not inherit the parent's authkey: one is killed, and no row is lost.
 
 pip install joblib
 python examples/integrations/joblib_loky.py --out joblib.rrd
@@ -27,7 +27,7 @@ KILLED = 1
 
 
 def task(number: int, directory: str) -> int:
-    """Log a wave; task 1 is killed in its middle."""
+    """Log a wave; task 1 kills itself halfway."""
     ledger = Ledger(directory, f"task_{number}")
     for step in range(STEPS):
         rr.set_time("step", sequence=step)
@@ -38,7 +38,7 @@ def task(number: int, directory: str) -> int:
 
 
 def main() -> None:
-    """Run tasks until a worker is killed, and then the others."""
+    """Run four tasks, of which one is killed, and then four others."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("joblib.rrd"))
     arguments = parser.parse_args()

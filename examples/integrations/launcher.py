@@ -1,8 +1,8 @@
-"""A launcher as torchrun is one: it starts this script once a rank, and each finds the session in its environment.
+"""A launcher like torchrun: it starts this script once for each rank, and each finds the session in its environment.
 
     python examples/integrations/launcher.py --out ranks.rrd
 
-One rank is killed in the middle. The launcher itself gives its children an environment of its own making.
+One rank is killed halfway. The launcher builds the environment of its children itself.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ KILLED = 2
 
 
 def train(directory: str) -> None:
-    """Do what each rank does."""
+    """Log the losses of one rank."""
     worker = identify()
     ledger = Ledger(directory, f"rank_{worker.rank}")
     for step in range(STEPS):
@@ -44,7 +44,7 @@ def main() -> None:
     """Start the ranks and wait for them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("ranks.rrd"))
-    parser.add_argument("--train", metavar="DIRECTORY", help="be a rank")
+    parser.add_argument("--train", metavar="DIRECTORY", help="run as a rank")
     arguments = parser.parse_args()
     if arguments.train:
         train(arguments.train)

@@ -1,4 +1,4 @@
-"""The standard library's logging and uncaught exceptions of all processes, in the recording; one process is killed.
+"""The recording has the log lines and uncaught exceptions of all processes, also of a process that is killed.
 
 python examples/integrations/lines_and_exceptions.py --out lines.rrd
 """
@@ -34,7 +34,7 @@ def work(number: int) -> None:
 
 
 def main() -> None:
-    """Run three workers, and count what the recording has of them."""
+    """Run three workers, and count their lines in the recording."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("lines.rrd"))
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""`multiprocessing.Pool`: one worker is killed in the middle of its task, and none of its rows is lost.
+"""`multiprocessing.Pool`: a worker is killed in the middle of its task, and no row is lost.
 
 python examples/integrations/process_pool.py --out pool.rrd
 """
@@ -27,7 +27,7 @@ KILLED = 3
 
 
 def task(number: int, directory: str) -> int:
-    """Log a decaying wave; task 3 is killed in its middle."""
+    """Log a decaying wave; task 3 kills itself halfway."""
     ledger = Ledger(directory, f"task_{number}")
     for step in range(STEPS):
         rr.set_time("step", sequence=step)
@@ -39,7 +39,7 @@ def task(number: int, directory: str) -> int:
 
 
 def main() -> None:
-    """Run the tasks in a pool. A pool waits for ever for what a killed worker was doing, so we do not."""
+    """Run the tasks in a pool, and do not wait for the killed one: the pool would wait for ever."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("pool.rrd"))
     parser.add_argument("--start-method", default="fork", choices=multiprocessing.get_all_start_methods())
@@ -53,7 +53,7 @@ def main() -> None:
             for number, result in enumerate(results):
                 if number != KILLED:
                     result.get(60)
-            # Its result never comes, and leaving the `with` terminates workers in the middle of what they do.
+            # The killed task has no result. Leaving the `with` would terminate its worker before it kills itself.
             killed = Path(f"{directory}.killed")
             while not killed.exists():
                 time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""pytest: a fixture captures what a test and its processes log. The second test fails on purpose; its .rrd is kept.
+"""pytest: a fixture captures the rows of a test and its processes. The second test fails on purpose; its .rrd stays.
 
 pytest -p rerun_mp.integrations.pytest_plugin examples/integrations/test_with_recording.py
 """
@@ -13,7 +13,7 @@ import rerun_mp as rr
 
 
 def work() -> None:
-    """Log, and be killed."""
+    """Log, and end by SIGKILL."""
     for step in range(100):
         rr.set_time("step", sequence=step)
         rr.log("worker", rr.Scalars(float(step)))
@@ -26,7 +26,7 @@ def test_passes(rerun_recording: rr.RecordingStream) -> None:
 
 
 def test_fails(rerun_recording: rr.RecordingStream) -> None:
-    """One that fails leaves its recording, with the rows of its killed process."""
+    """A test that fails leaves its recording, with the rows of its killed process."""
     worker = multiprocessing.get_context("fork").Process(target=work)
     worker.start()
     worker.join()

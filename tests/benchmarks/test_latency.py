@@ -1,4 +1,4 @@
-"""Latency and idling: what counts as readable, and both programs on real servers."""
+"""Latency and idle cost: the reader counts complete chunks only, and both programs run on real servers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_chunk_counts_when_its_last_byte_is_there(tmp_path: Path) -> None:
     assert reader.chunks() == 3
 
 
-def test_it_counts_the_chunks_of_a_real_recording(tmp_path: Path, run_python: RunPython) -> None:
+def test_the_reader_counts_the_chunks_of_a_real_recording(tmp_path: Path, run_python: RunPython) -> None:
     code = """
         import sys
         import rerun as rr
@@ -53,7 +53,7 @@ def test_latency_is_measured_behind_a_real_server() -> None:
             assert all(millis > 0 for millis in result.figures[place])
 
 
-def test_the_idle_are_looked_at() -> None:
+def test_the_cost_of_an_idle_session_is_measured() -> None:
     runner = Runner(0, Path(tempfile.gettempdir()))
     for carrier, sink in (("rerun_mp", "file"), ("rerun", "server")):
         result = runner.run(Job(carrier, task="idle", workers=1, rows=0, sink=sink, secs=0.5))  # type: ignore[arg-type]

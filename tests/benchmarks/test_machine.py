@@ -1,4 +1,4 @@
-"""Whose CPU is whose."""
+"""The accounting tells the CPU of foreign processes from our own."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from benchmarks.machine import TOKEN_VARIABLE, ForeignCpu, Usage, cpu_of, cpu_se
 SLEEPER = [sys.executable, "-c", "import signal; print('up', flush=True); signal.pause()"]
 
 
-def test_others_are_charged_for_what_they_used_meanwhile() -> None:
+def test_foreign_processes_are_charged_for_the_time_between_the_looks() -> None:
     before = {(10, 1.0): Usage(5.0, 1.0, 1), (11, 1.0): Usage(2.0, 0.0, 1)}
     after = {(10, 1.0): Usage(5.5, 1.0, 1), (11, 1.0): Usage(2.0, 0.0, 1), (12, 2.0): Usage(0.25, 0.0, 1)}
     assert foreign_seconds(before, after) == pytest.approx(0.75)
 
 
-def test_processes_that_come_and_go_meanwhile_show_in_their_parent() -> None:
+def test_short_processes_show_in_their_parent() -> None:
     assert foreign_seconds({(10, 1.0): Usage(1.0, 0.0, 1)}, {(10, 1.0): Usage(1.0, 3.0, 1)}) == pytest.approx(3.0)
 
 
-def test_what_a_process_used_before_is_not_charged_when_it_is_waited_for() -> None:
+def test_time_before_the_first_look_is_not_charged_to_the_parent() -> None:
     before = {(10, 1.0): Usage(1.0, 0.0, 1), (11, 1.0): Usage(60.0, 0.0, 10)}
     assert foreign_seconds(before, {(10, 1.0): Usage(1.0, 60.5, 1)}) == pytest.approx(0.5)
 
 
-def test_nor_when_its_parent_has_ended_as_well() -> None:
+def test_time_before_the_first_look_is_not_charged_to_a_grandparent() -> None:
     before = {(10, 1.0): Usage(1.0, 0.0, 1), (11, 1.0): Usage(2.0, 0.0, 10), (12, 1.0): Usage(60.0, 0.0, 11)}
     assert foreign_seconds(before, {(10, 1.0): Usage(1.0, 62.5, 1)}) == pytest.approx(0.5)
 
 
-def test_a_number_that_was_given_away_again_is_another_process() -> None:
+def test_a_reused_process_id_is_another_process() -> None:
     assert foreign_seconds({(10, 1.0): Usage(60.0, 0.0, 1)}, {(10, 9.0): Usage(0.5, 0.0, 1)}) == pytest.approx(0.5)
 
 
 @pytest.fixture
 def orphans(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[int, int]]:
-    """Start a process of ours and one of somebody else's, both nobody's children, as a collector is."""
+    """Start a process of ours and a foreign one, both without a parent among us, as a collector is."""
     monkeypatch.setenv(TOKEN_VARIABLE, "ours")
     pids = []
     for token in ("ours", "theirs"):
@@ -60,14 +60,14 @@ def orphans(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[i
         os.kill(pid, signal.SIGKILL)
 
 
-def test_ours_are_told_from_others_by_their_environment(orphans: tuple[int, int]) -> None:
+def test_a_token_in_the_environment_marks_our_processes(orphans: tuple[int, int]) -> None:
     looked = {pid for pid, _ in ForeignCpu()._look()}
     assert orphans[0] not in looked
     assert orphans[1] in looked
     assert os.getpid() not in looked
 
 
-def test_a_child_of_ours_is_ours_whatever_its_environment() -> None:
+def test_a_child_of_ours_is_ours_without_the_token() -> None:
     child = subprocess.Popen(SLEEPER, env={}, stdout=subprocess.DEVNULL)
     try:
         assert child.pid not in {pid for pid, _ in ForeignCpu()._look()}
@@ -78,7 +78,7 @@ def test_a_child_of_ours_is_ours_whatever_its_environment() -> None:
 
 def test_memory_and_cpu_of_a_process_grow_with_use() -> None:
     before, used = rss_anon(), cpu_secs(os.getpid())
-    # Of the kernel itself: the allocator might give again what it has had since an earlier test.
+    # Mapped directly, because the allocator might reuse memory that it has kept since an earlier test.
     with mmap.mmap(-1, 20_000_000, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as held:
         held.write(os.urandom(20_000_000))
         assert rss_anon() - before > 15_000_000

@@ -1,4 +1,4 @@
-"""Verdicts and tables."""
+"""Targets have verdicts, and sections are Markdown."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_a_target_says_whether_it_is_met(target: Target, verdict: str) -> None:
     assert target.row()[-1] == verdict
 
 
-def test_a_target_names_its_bound_and_what_would_be_better() -> None:
+def test_a_target_names_its_bound_and_its_aim() -> None:
     assert Target("calls", 21.5, 20.0, aim=25.0).row() == ("calls", "21.5 x", "≥ 20 x (aim 25)", "ok")
 
 
@@ -31,10 +31,10 @@ def test_a_section_is_markdown() -> None:
     assert str(section) == "### Title\n\n| a | long |\n|---|------|\n| 1 | 2    |\n\nNotes.\n"
 
 
-def test_times_keep_their_digits_where_they_are_small() -> None:
+def test_small_times_keep_their_digits() -> None:
     assert times_text([0.774, 12.3, 5861.0]) == "0.77 / 12 / 5,861"
 
 
-def test_memory_may_grow_by_a_kilobyte_a_chunk_beyond_the_free_ones() -> None:
+def test_memory_may_grow_by_a_kilobyte_for_each_chunk_beyond_the_free_ones() -> None:
     assert allowed_bytes(200_000) == allowed_bytes(0) == 300e6
     assert allowed_bytes(300_000) == 400e6

@@ -1,4 +1,4 @@
-"""Rounds: repeated when disturbed, counted to the last row, and run for real with every carrier."""
+"""Rounds are repeated when disturbed and counted to the last row; every carrier runs for real."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ def taken(foreign: float, rows_per_sec: float = 1.0, **figures: Any) -> Round:
 
 
 class Disturbed(Runner):
-    """Its rounds are disturbed as much as it is told."""
+    """A runner whose rounds are disturbed by given amounts."""
 
-    def __init__(self, foreign: Iterable[float], most_repeats: int) -> None:
-        super().__init__(most_repeats, Path("/nowhere"))
+    def __init__(self, foreign: Iterable[float], max_repeats: int) -> None:
+        super().__init__(max_repeats, Path("/nowhere"))
         self.foreign = iter(foreign)
 
     def _run_once(self, job: Job) -> Round:
         return Round(job, taken(next(self.foreign)).figures)
 
 
-def test_a_round_that_others_disturb_is_repeated() -> None:
-    assert Disturbed([1.0, 0.5, 0.02], most_repeats=3).run(Job("rerun_mp")).foreign == 0.02
+def test_a_disturbed_round_is_repeated() -> None:
+    assert Disturbed([1.0, 0.5, 0.02], max_repeats=3).run(Job("rerun_mp")).foreign == 0.02
 
 
-def test_it_is_repeated_so_often_only_and_the_least_disturbed_is_kept() -> None:
-    runner = Disturbed([1.0, 0.5, 0.7, 0.02], most_repeats=2)
+def test_repetitions_are_bounded_and_the_least_disturbed_round_is_kept() -> None:
+    runner = Disturbed([1.0, 0.5, 0.7, 0.02], max_repeats=2)
     assert runner.run(Job("rerun_mp")).foreign == 0.5
 
 
-def test_who_comes_first_changes_from_turn_to_turn() -> None:
-    runner = Disturbed([0.01, 0.02, 0.03, 0.04], most_repeats=0)
+def test_the_order_changes_from_turn_to_turn() -> None:
+    runner = Disturbed([0.01, 0.02, 0.03, 0.04], max_repeats=0)
     a, b = Job("rerun_mp"), Job("rerun")
     rounds = runner.turns([a, b], 2)
     assert [[result.foreign for result in rounds[job]] for job in (a, b)] == [[0.01, 0.04], [0.02, 0.03]]
 
 
-def test_medians_leave_out_what_was_disturbed() -> None:
+def test_medians_leave_out_disturbed_rounds() -> None:
     summary = medians([taken(0.0, 10.0, logs=[1.0, 2.0]), taken(0.9, 99.0, logs=[9.0, 9.0])])
     assert (summary["rows_per_sec"], summary["logs"], summary.turns, summary.others) == (10.0, [1.0, 2.0], 1, "0.00")
 
 
-def test_if_all_were_disturbed_they_all_count_and_are_marked() -> None:
+def test_if_every_round_is_disturbed_all_count_and_are_marked() -> None:
     summary = medians([taken(0.5, 10.0), taken(0.9, 20.0)])
     assert (summary["rows_per_sec"], summary.others) == (15.0, "0.90 !")
 
@@ -76,7 +76,7 @@ def test_every_message_of_a_transport_arrives(carrier: str, runner: Runner) -> N
     assert (result.figures["rows"], result.lost) == (602, 0)
 
 
-def test_calls_are_timed_and_so_is_a_copy_of_an_image(runner: Runner) -> None:
+def test_calls_and_copies_of_an_image_are_timed(runner: Runner) -> None:
     figures = runner.run(Job("rerun_mp", "image", rows=20, is_timed=True, pace_secs=0.001)).figures
     for name in ("logs", "statements", "copies"):
         p50, p99, p999 = figures[name]

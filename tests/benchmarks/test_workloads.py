@@ -1,4 +1,4 @@
-"""The work: enough of it, the same for all, as the command line chooses."""
+"""The work is large enough, the same for all carriers, and chosen by the command line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.plan import Plan
 from benchmarks.workloads import CARRIERS, KINDS, LOGGERS, PAYLOAD_BYTES, Job, archetypes, entity_paths, rows_of
 
 
-def test_our_small_rows_are_enough_for_the_figures_to_count() -> None:
+def test_we_log_enough_small_rows_for_meaningful_figures() -> None:
     assert 2 * rows_of("rerun_mp", "scalars", 2) >= 2_000_000
     assert 64 * rows_of("rerun_mp", "text", 64) >= 1_000_000
 
@@ -26,14 +26,14 @@ def test_both_packages_are_timed_in_every_kind(carrier: str) -> None:
     assert all(rows_of(carrier, kind, 2, is_timed=True) > 100 for kind in KINDS)
 
 
-def test_a_job_survives_the_way_to_its_program() -> None:
+def test_a_job_survives_json() -> None:
     job = Job("rerun_mp", "image", 8, 50, 100, is_timed=True, pace_secs=0.01)
     assert Job.from_json(job.to_json()) == job
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_payload_is_as_large_as_the_data_of_the_row(kind: str) -> None:
-    """A text's offset, an image's format and the like are not counted."""
+    """Small extras, such as a text's offset or an image's format, do not count."""
     import rerun as rr
 
     batches = archetypes(rr, kind)(1).as_component_batches()
