@@ -43,6 +43,16 @@ A module belongs to the longest entry that its name begins with.
 """
 
 COVERED_BY: dict[str, str] = {
+    "rerun_mp.collector.__main__": "tests/faults/test_collector_kills.py",
+    "rerun_mp.collector.drain.arrow_envelope": "tests/collector/drain/test_trusted_ipc.py",
+    "rerun_mp.collector.drain.chunks": "tests/collector/drain/test_frame_chunks.py",
+    "rerun_mp.collector.drain.table_rows": "tests/collector/drain/test_table_chunks.py",
+    "rerun_mp.collector.ending": "tests/faults/test_collector_ending.py",
+    "rerun_mp.collector.guard": "tests/faults/test_collector_gone.py",
+    "rerun_mp.collector.pipeline": "tests/faults/test_every_step_of_the_collector.py",
+    "rerun_mp.collector.reporting.figure_logger": "tests/test_figures.py",
+    "rerun_mp.collector.reporting.loss_reports": "tests/faults/test_crash_marks.py",
+    "rerun_mp.collector.worker": "tests/faults/test_collector_kills.py",
     "rerun_mp.fast": "tests/fast/test_base.py",
     "rerun_mp": "tests/test_face.py",
     "rerun_mp.__main__": "tests/cli/test_recover.py",
