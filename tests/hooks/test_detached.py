@@ -1,0 +1,48 @@
+"""A detached process is not our child, has an operating-system session of its own, and gets the given descriptors."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from rerun_mp.hooks.detached import FileAction, start_detached
+from tests.harness.programs import wait_until
+
+PROGRAM = """
+import os, sys
+print(os.getppid(), os.getsid(0), os.environ["GIVEN"], *sys.argv[1:], flush=True)
+"""
+
+
+def test_a_detached_process_is_no_child_and_has_a_session_of_its_own(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    actions: list[FileAction] = [(os.POSIX_SPAWN_OPEN, 1, str(output), os.O_WRONLY | os.O_CREAT, 0o600)]
+    start_detached([sys.executable, "-c", PROGRAM, "an argument", "$HOME"], {"GIVEN": "x"}, actions)
+    wait_until(lambda: output.exists() and output.read_text().endswith("\n"), what="the program")
+    parent, session, *rest = output.read_text().split(" ", 2)
+    assert int(parent) != os.getpid()
+    assert int(session) != os.getsid(0)
+    assert rest == ["x an argument $HOME\n"]
+
+
+def test_a_handler_that_collects_every_child_does_no_harm() -> None:
+    def collect(number: int, frame: object) -> None:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(-1, os.WNOHANG)
+
+    before = signal.signal(signal.SIGCHLD, collect)
+    try:
+        start_detached([sys.executable, "-c", ""], {}, [])
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def test_without_a_process_the_error_is_the_systems(tmp_path: Path) -> None:
+    actions: list[FileAction] = [(os.POSIX_SPAWN_OPEN, 1, str(tmp_path / "missing" / "output"), os.O_WRONLY, 0)]
+    with pytest.raises(OSError, match="No such file"):
+        start_detached(["true"], {}, actions)

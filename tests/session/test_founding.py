@@ -1,0 +1,89 @@
+"""A process tree has one key, from the environment or multiprocessing; the ring shrinks to the room that there is."""
+
+from __future__ import annotations
+
+import os
+import resource
+from types import SimpleNamespace
+
+import pytest
+
+from rerun_mp.encoding.ids import ENVIRONMENT_VARIABLE
+from rerun_mp.session import founding
+from rerun_mp.settings import Settings
+from rerun_mp.shm import segment
+from tests.conftest import RunPython
+
+GIB = 1 << 30
+
+
+@pytest.fixture(autouse=True)
+def _no_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(ENVIRONMENT_VARIABLE, raising=False)
+
+
+@pytest.fixture
+def free_bytes(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """Set how much is free in /dev/shm, and the limit for files."""
+    machine = {"free": GIB, "limit": resource.RLIM_INFINITY}
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=machine["free"] // 4096, f_frsize=4096))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (machine["limit"], machine["limit"]))
+    return machine
+
+
+def test_the_environment_names_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, "ab" * 32)
+    assert founding.find_key(may_create=False) == b"\xab" * 32
+
+
+def test_a_key_that_is_none_is_named_and_ignored(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, "nonsense")
+    assert founding.find_key(may_create=True) is not None
+    assert "RERUN_MP_SESSION is not a session's key (64 hex digits); ignored" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("start", ["", "import multiprocessing"], ids=["alone", "with multiprocessing"])
+def test_only_multiprocessing_gives_a_key_without_founding(start: str, run_python: RunPython) -> None:
+    """Its authkey is common to the tree; random bytes are not, so they serve only the process that founds."""
+    program = f"""
+        {start}
+        from rerun_mp.session.founding import find_key
+        found = [find_key(may_create=may_create) for may_create in (False, True, True)]
+        print(found[0] is None, found[1] == found[2], all(key is None or len(key) == 32 for key in found))
+        """
+    printed = run_python(program, env={ENVIRONMENT_VARIABLE: None}).check().stdout.split()
+    assert printed == (["False", "True", "True"] if start else ["True", "False", "True"])
+
+
+def test_a_name_without_a_segment_is_no_session() -> None:
+    assert founding.join(os.urandom(32)) is None
+
+
+def test_with_room_the_settings_decide(free_bytes: dict[str, int]) -> None:
+    geometry = founding.geometry_for(Settings(ring_bytes=256 << 20, slot_bytes=1 << 20, producers=100))
+    assert (geometry.slot_bytes, geometry.slots, geometry.producers) == (1 << 20, 256, 100)
+    assert free_bytes["free"] == GIB
+
+
+def test_a_ring_takes_at_most_half_of_the_free_memory(free_bytes: dict[str, int]) -> None:
+    free_bytes["free"] = 64 << 20
+    geometry = founding.geometry_for(Settings(ring_bytes=128 << 20, producers=100_000))
+    assert geometry.slot_bytes * geometry.slots == 32 << 20
+    assert geometry.slots >= founding.MIN_FULL_SIZE_SLOTS
+    assert geometry.producers < 100_000
+
+
+def test_a_limit_for_files_counts_as_room(free_bytes: dict[str, int]) -> None:
+    free_bytes["limit"] = 16 << 20
+    geometry = founding.geometry_for(Settings(ring_bytes=128 << 20))
+    assert geometry.slot_bytes * geometry.slots == 8 << 20
+
+
+def test_a_tiny_ring_has_small_slots_and_enough_of_them(free_bytes: dict[str, int]) -> None:
+    free_bytes["free"] = 64 << 10
+    geometry = founding.geometry_for(Settings())
+    assert geometry.slot_bytes == founding.MIN_SLOT_BYTES
+    assert geometry.slots == segment.MINIMUM_SLOTS
+    assert geometry.producers == founding.MIN_PRODUCERS
