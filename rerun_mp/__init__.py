@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from rerun_mp.api.decorators import recording_stream_generator_ctx, shutdown_at_exit, thread_local_stream
 from rerun_mp.api.init import init, new_recording, version
-from rerun_mp.api.log import log, send_columns
+from rerun_mp.api.log import log
 from rerun_mp.api.recording import RecordingStream
 from rerun_mp.api.routing import connect_grpc, disconnect, flush, save, set_sinks, spawn
 from rerun_mp.api.selection import (
@@ -26,6 +26,7 @@ from rerun_mp.api.selection import (
     set_global_data_recording,
     set_thread_local_data_recording,
 )
+from rerun_mp.api.send_columns import send_columns
 from rerun_mp.api.series import series
 from rerun_mp.api.set_time import disable_timeline, reset_time, set_log_tick_enabled, set_log_time_enabled, set_time
 from rerun_mp.api.sinks import FileSink, GrpcServerSink, GrpcSink

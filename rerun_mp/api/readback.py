@@ -15,6 +15,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from rerun_mp.api import routing
+from rerun_mp.api.sink_setting import configure_sinks, session_of
 from rerun_mp.api.sinks import FileSink
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Readback:
         from tempfile import mkdtemp
 
         # In the spool, so that it goes with the session, whoever ends first.
-        spool = routing.session_of(state).segment.spool_directory
+        spool = session_of(state).segment.spool_directory
         os.makedirs(spool, mode=0o700, exist_ok=True)
         self._directory = mkdtemp(prefix="readback-", dir=spool)
         self._mutex = threading.Lock()
@@ -50,7 +51,7 @@ class Readback:
         self._number += 1
         path = os.path.join(self._directory, f"{self._number}.rrd")
         spec = FileSink(path, write_footer=False).spec(None)
-        routing.tell(self._state, (spec,))
+        configure_sinks(self._state, (spec,))
         return spec
 
     def has_grown(self) -> bool:

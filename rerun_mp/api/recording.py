@@ -13,10 +13,11 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from rerun_mp.api import active, routing
-from rerun_mp.api import log as rows
-from rerun_mp.api import set_time as clock
+from rerun_mp.api import active, routing, sink_setting
+from rerun_mp.api import set_time as times
 from rerun_mp.api.handle import RecordingHandle, register_handle_class
+from rerun_mp.api.log import log
+from rerun_mp.api.send_columns import send_columns
 from rerun_mp.api.start import begin
 from rerun_mp.errors import RerunMpError, WrongKindError
 from rerun_mp.settings import Settings
@@ -157,7 +158,7 @@ class RecordingStream(RecordingHandle, _Theirs):
             state.handles.pop(id(self), None)
             if not state.handles and state.sinks:
                 with contextlib.suppress(RerunMpError):
-                    routing.abandon(state)
+                    sink_setting.complete_files_of_last_handle(state)
 
     def __enter__(self) -> Self:
         self._resume()
@@ -172,7 +173,7 @@ class RecordingStream(RecordingHandle, _Theirs):
         innermost = active.active_recording_stream.get()
         try:
             if self.state is not None:
-                routing.finalize_files(self.state)
+                sink_setting.complete_files(self.state)
         finally:
             self._suspend()
         if innermost is not self:
@@ -240,7 +241,7 @@ class RecordingStream(RecordingHandle, _Theirs):
         strict: bool | None = None,
     ) -> None:
         """Log one row of data on an entity. See `rerun_mp.log`."""
-        rows.log(entity_path, entity, *extra, static=static, recording=self, strict=strict)
+        log(entity_path, entity, *extra, static=static, recording=self, strict=strict)
 
     def send_columns(
         self,
@@ -251,7 +252,7 @@ class RecordingStream(RecordingHandle, _Theirs):
         strict: bool | None = None,
     ) -> None:
         """Log many rows of data on an entity at once, column by column. See `rerun_mp.send_columns`."""
-        rows.send_columns(entity_path, indexes, columns, recording=self, strict=strict)
+        send_columns(entity_path, indexes, columns, recording=self, strict=strict)
 
     def set_time(
         self,
@@ -262,23 +263,23 @@ class RecordingStream(RecordingHandle, _Theirs):
         timestamp: float | datetime | np.datetime64 | pa.TimestampScalar | None = None,
     ) -> None:
         """Set the time of this thread's next rows. See `rerun_mp.set_time`."""
-        clock.set_time(timeline, recording=self, sequence=sequence, duration=duration, timestamp=timestamp)
+        times.set_time(timeline, recording=self, sequence=sequence, duration=duration, timestamp=timestamp)
 
     def disable_timeline(self, timeline: str) -> None:
         """Stop adding the time of one timeline to this thread's rows. See `rerun_mp.disable_timeline`."""
-        clock.disable_timeline(timeline, self)
+        times.disable_timeline(timeline, self)
 
     def reset_time(self) -> None:
         """Stop adding this thread's times to its rows. See `rerun_mp.reset_time`."""
-        clock.reset_time(self)
+        times.reset_time(self)
 
     def set_log_tick_enabled(self, enabled: bool) -> None:
         """Choose whether rows carry `log_tick`. See `rerun_mp.set_log_tick_enabled`."""
-        clock.set_log_tick_enabled(enabled, self)
+        times.set_log_tick_enabled(enabled, self)
 
     def set_log_time_enabled(self, enabled: bool) -> None:
         """Choose whether rows carry `log_time`. See `rerun_mp.set_log_time_enabled`."""
-        clock.set_log_time_enabled(enabled, self)
+        times.set_log_time_enabled(enabled, self)
 
     def save(
         self,

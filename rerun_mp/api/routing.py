@@ -1,8 +1,8 @@
 """Where recordings go: `save`, `connect_grpc`, `spawn`, `set_sinks`, `disconnect`, `flush`.
 
-Each call replaces the recording's sinks, as in rerun; only `set_sinks` sets several. The session tells the collector,
-which opens them. Any thread of any process may call. Sinks that the process sets which founded the session take the
-whole recording, those of a child its own rows and its descendants'.
+As in rerun, each call replaces the recording's sinks; only `set_sinks` sets several. The session's configuration tells
+the collector, which opens them. Any thread of any process may call. The founder's sinks take the whole recording; a
+child's sinks take its own rows and those of its descendants.
 """
 
 from __future__ import annotations
@@ -12,43 +12,22 @@ import sys
 from typing import TYPE_CHECKING
 
 from rerun_mp.api.active import active_state, leaves_foreign_to_rerun
-from rerun_mp.api.sinks import FileSink, GrpcServerSink, GrpcSink, Sink, StdoutSink
-from rerun_mp.errors import InvalidArgumentError, ResourceError, SessionEndedError
+from rerun_mp.api.sink_setting import check_sinks, configure_sinks, replace_sinks
+from rerun_mp.api.sinks import FileSink, GrpcSink, Sink
+from rerun_mp.errors import InvalidArgumentError
 from rerun_mp.hooks.strictness import refuse, warn
-from rerun_mp.session import current, sink_changes
-from rerun_mp.session.waiting import wait_until
+from rerun_mp.session import current
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from typing import Any
-
     from rerun import RecordingStream
     from rerun.blueprint import BlueprintLike
 
     from rerun_mp.api.state import RecordingState
-    from rerun_mp.session.config import SinkSpec
-    from rerun_mp.session.session import Session
 
-__all__ = [
-    "abandon",
-    "connect_grpc",
-    "disconnect",
-    "finalize_files",
-    "flush",
-    "replace_sinks",
-    "save",
-    "send_blueprint",
-    "session_of",
-    "set_sinks",
-    "spawn",
-    "stdout",
-    "tell",
-]
+__all__ = ["connect_grpc", "disconnect", "flush", "save", "set_sinks", "spawn"]
 
-SERVER_SECS = 10.0
-"""How long a call waits for a server that the collector begins."""
-FOREVER = 1e9
-"""Seconds from which on a timeout is none; rerun's default is 1e38."""
+NO_TIMEOUT_SECS = 1e9
+"""A timeout of at least so many seconds means none; rerun's default is 1e38."""
 
 
 @leaves_foreign_to_rerun
@@ -57,14 +36,14 @@ def set_sinks(
     default_blueprint: BlueprintLike | None = None,
     recording: RecordingStream | None = None,
 ) -> None:
-    """Send a recording to several sinks at once, in place of those that it has.
+    """Send a recording to several sinks at once, in place of its current ones.
 
-    What this process logged before goes to the old sinks. A stalled one holds up neither the others nor the program.
+    Earlier rows of this process go to the old sinks. A stalled sink delays neither the others nor the program.
 
     Parameters
     ----------
     *sinks
-        Different `GrpcSink`, `GrpcServerSink` and `FileSink` objects. None at all is the same as `disconnect`.
+        Different `GrpcSink`, `GrpcServerSink` and `FileSink` objects. A call without sinks is the same as `disconnect`.
     default_blueprint
         How a viewer shows the application by default.
     recording
@@ -73,9 +52,9 @@ def set_sinks(
     Raises
     ------
     ValueError
-        If two of them are equal.
+        If two sinks are equal.
     InvalidArgumentError
-        If one is of another kind.
+        If an argument is no sink.
     ResourceError
         If a file cannot be written.
 
@@ -87,10 +66,10 @@ def set_sinks(
     duplicates = {sink for sink in sinks if sinks.count(sink) > 1}
     if duplicates:
         raise ValueError(f"Duplicate sinks detected: {', '.join(sorted(map(str, duplicates)))}")
-    _check_sinks(sinks)
+    check_sinks(sinks)
     state = _enabled_state("set_sinks()", recording)
     if state is not None:
-        _replace_sinks(state, sinks, default_blueprint)
+        replace_sinks(state, sinks, default_blueprint)
 
 
 @leaves_foreign_to_rerun
@@ -100,9 +79,9 @@ def connect_grpc(
     default_blueprint: BlueprintLike | None = None,
     recording: RecordingStream | None = None,
 ) -> None:
-    """Send a recording to the viewer or server at `url`, in place of the sinks that it has. Returns at once.
+    """Send a recording to the viewer or server at `url`, in place of its current sinks. Returns at once.
 
-    A server that is not there yet, stalls or goes away costs the program nothing: it catches up when it comes back.
+    The server need not listen yet. It may stall or go away without delaying the program, and catches up later.
 
     Parameters
     ----------
@@ -116,7 +95,7 @@ def connect_grpc(
     Raises
     ------
     InvalidArgumentError
-        If it is no such URL.
+        If `url` is no such URL.
 
     Examples
     --------
@@ -125,7 +104,7 @@ def connect_grpc(
     """
     state = _enabled_state("connect_grpc()", recording)
     if state is not None:
-        _replace_sinks(state, (GrpcSink(url),), default_blueprint)
+        replace_sinks(state, (GrpcSink(url),), default_blueprint)
 
 
 @leaves_foreign_to_rerun
@@ -136,27 +115,27 @@ def save(
     *,
     write_footer: bool = True,
 ) -> None:
-    """Write a recording to an .rrd file, in place of the sinks that it has.
+    """Write a recording to an .rrd file, in place of its current sinks.
 
-    The file is complete when the recording is disconnected, or when the last process of the session has ended.
+    The file is complete after `disconnect`, or when the last process of the session has ended.
 
     Parameters
     ----------
     path
-        Where; an existing file is overwritten.
+        The path of the file. An existing file is overwritten.
     default_blueprint
         How a viewer shows the application by default.
     recording
         By default the active one.
     write_footer
-        Whether the file ends in a list of its chunks, which readers need for random access.
+        Whether the file ends with a list of its chunks, which readers need for random access.
 
     Raises
     ------
     ResourceError
         If the file cannot be written there.
     TypeError
-        In strict mode, if `path` is no path; otherwise a warning says so and the sinks stay.
+        In strict mode, if `path` is no path. Otherwise the call warns, and the sinks stay.
 
     Examples
     --------
@@ -171,7 +150,7 @@ def save(
     except TypeError as error:
         refuse("save", error, recording)
         return
-    _replace_sinks(state, (sink,), default_blueprint)
+    replace_sinks(state, (sink,), default_blueprint)
 
 
 @leaves_foreign_to_rerun
@@ -191,41 +170,41 @@ def spawn(
 ) -> None:
     """Start a viewer and, unless `connect` is False, send the recording to it. Waits until the viewer listens.
 
-    It listens on the loopback interface only.
+    The viewer listens on the loopback interface only.
 
     Parameters
     ----------
     port
-        Where the viewer listens. If a viewer listens there already, it is used.
+        The port of the viewer. If a viewer listens there already, the call uses that one.
     connect
-        Whether to send the recording to the viewer, in place of the sinks that it has.
+        Whether to send the recording to the viewer, in place of its current sinks.
     memory_limit, server_memory_limit
-        How much memory the viewer, and the server in it, may use, such as "16GB" or "50%".
+        Maximum memory of the viewer, and of the server in it, such as "16GB" or "50%".
     hide_welcome_screen
-        Whether to go without the welcome screen.
+        Whether to hide the welcome screen.
     detach_process
-        Whether neither this program's end nor Ctrl-C nor the terminal's end concerns the viewer.
+        Whether the viewer survives the end of this program, Ctrl-C, and the end of the terminal.
     executable_name, executable_path
-        Which program; by default the `rerun` that came with rerun-sdk.
+        The program to start; by default the `rerun` of rerun-sdk.
     default_blueprint
         How a viewer shows the application by default.
     recording
         By default the active one.
     headless
-        Whether to go without a window. It then still takes data, answers queries and makes screenshots. Not in rerun.
+        Whether the viewer has no window. It still takes data, answers queries and makes screenshots. Rerun lacks this.
 
     Raises
     ------
     ViewerError
-        If something else listens on the port, or the viewer cannot be started. The sinks stay.
+        If another program listens on the port, or the viewer cannot be started. The sinks stay.
     InvalidArgumentError
-        If it is no port.
+        If `port` is no port.
 
     Warns
     -----
     RerunWarning
-        If there is no display for a window: nothing is started, and the sinks stay. If the viewer takes very long to
-        start: what is logged waits for it.
+        If there is no display for a window: the call starts nothing, and the sinks stay. If the viewer takes very long
+        to start: rows wait for it.
 
     Examples
     --------
@@ -251,44 +230,44 @@ def spawn(
         if not viewer.start(executable, arguments, port=port, detached=detach_process):
             warn(f"spawn: the viewer does not listen on port {port} yet; what is logged waits for it.", recording)
     if connect:
-        _replace_sinks(state, (GrpcSink(f"rerun+http://127.0.0.1:{port}/proxy"),), default_blueprint)
+        replace_sinks(state, (GrpcSink(f"rerun+http://127.0.0.1:{port}/proxy"),), default_blueprint)
 
 
 @leaves_foreign_to_rerun
 def disconnect(recording: RecordingStream | None = None) -> None:
-    """Take away the sinks that this process set for a recording. When it returns, its files are complete.
+    """Remove the sinks that this process has set for a recording. When the call returns, its files are complete.
 
-    What is logged afterwards waits for the next sink.
+    Later rows wait for the next sink.
 
     Raises
     ------
     FlushTimeoutError
-        If the files are not complete in time (RERUN_MP_EXIT_TIMEOUT, 60 s); the collector goes on.
+        If the files are not complete in time (RERUN_MP_EXIT_TIMEOUT, 60 s). The collector continues.
     """
     state = active_state(recording)
     if state is not None and current.session() is not None:
-        tell(state, ())
+        configure_sinks(state, ())
 
 
 @leaves_foreign_to_rerun
 def flush(timeout_sec: float = 1e38, *, recording: RecordingStream | None = None) -> None:  # noqa: ARG001
-    """Wait until everything that this process has logged is in the store. Needless for safety: `log` saw to that.
+    """Wait until all rows that this process has logged are in the store. Rows are safe without it.
 
     Parameters
     ----------
     timeout_sec
-        Seconds to wait at most. 0: begin, and do not wait.
+        Maximum seconds to wait. 0: start the flush and return.
     recording
-        Accepted for rerun's sake: a process's rows are stored in order, whatever their recording.
+        Ignored; rerun has this parameter. The collector stores a process's rows in order, whatever their recording.
 
     Raises
     ------
     FlushTimeoutError
-        If it takes longer. The rows are safe nevertheless.
+        If the flush takes longer. The rows are still safe.
     TypeError
         If `timeout_sec` is no number.
     InvalidArgumentError
-        If it is negative or NaN.
+        If `timeout_sec` is negative or NaN.
     """
     try:
         is_valid = timeout_sec >= 0
@@ -302,125 +281,7 @@ def flush(timeout_sec: float = 1e38, *, recording: RecordingStream | None = None
     if timeout_sec == 0:
         joined.seal()
     else:
-        joined.flush(None if timeout_sec >= FOREVER else timeout_sec)
-
-
-def finalize_files(state: RecordingState) -> None:
-    """Store this process's rows, and complete the files that it set; what is logged later is added to them."""
-    joined = current.session()
-    if joined is None:
-        return
-    if any(sink.kind == "file" for sink in state.sinks):
-        sink_changes.checkpoint(joined, state.key)
-    else:
-        joined.flush(joined.settings.exit_timeout)
-
-
-def abandon(state: RecordingState) -> None:
-    """Complete the files of a recording of which this process has no handle any more. For a destructor."""
-    joined = current.session()
-    # If it is in the middle of an edit, they are complete when the session has ended.
-    if (
-        joined is not None
-        and not joined.config_editor.is_editing()
-        and any(sink.kind == "file" for sink in state.sinks)
-    ):
-        sink_changes.checkpoint(joined, state.key)
-
-
-def replace_sinks(recording: RecordingStream | None, sinks: tuple[Sink, ...], storage: Any) -> None:
-    """Replace a recording's sinks; `storage` is rerun's, of a default blueprint, or None."""
-    state = active_state(recording)
-    assert state is not None
-    _check_sinks(sinks)
-    _tell_sinks(state, sinks, None if storage is None else _encoded(storage))
-
-
-def stdout(recording: RecordingStream | None, storage: Any, *, write_footer: bool) -> None:
-    """Write a recording to this process's standard output, unless that is a terminal."""
-    sys.stdout.flush()
-    if os.isatty(1):
-        warn("stdout: the standard output is a terminal; it shows no recording, and the sinks stay.", recording)
-        return
-    replace_sinks(recording, (StdoutSink(write_footer=write_footer),), storage)
-
-
-def send_blueprint(recording: RecordingStream | None, storage: Any, *, make_active: bool, make_default: bool) -> None:
-    """Send a blueprint, in rerun's `storage`, to all sinks of a recording, whoever set them."""
-    from rerun_mp.session.config import Blueprint
-
-    state = active_state(recording)
-    assert state is not None
-    sink_changes.send_blueprint(session_of(state), state.key, Blueprint(_encoded(storage), make_active, make_default))
-
-
-def _replace_sinks(state: RecordingState, sinks: Iterable[Sink], default_blueprint: BlueprintLike | None) -> None:
-    blueprint = None if default_blueprint is None else _encoded_blueprint(state.key.application_id, default_blueprint)
-    _tell_sinks(state, sinks, blueprint)
-
-
-def _tell_sinks(state: RecordingState, sinks: Iterable[Sink], blueprint: str | None) -> None:
-    given = list(sinks)
-    specs = tuple(sink.spec(blueprint) for sink in given)
-    known = {spec.target for spec in state.sinks}
-    servers = [
-        sink
-        for sink, spec in zip(given, specs, strict=True)
-        if isinstance(sink, GrpcServerSink) and spec.target not in known
-    ]
-    for server in servers:
-        if not server.is_port_free():
-            raise ResourceError(
-                f"no server can listen on {server.uri}: something else does; choose another port, or 0 for a free one"
-            )
-    tell(state, specs)
-    for server in servers:
-        # Whoever is told the address may use it at once.
-        if not wait_until(server.listens, SERVER_SECS, meanwhile=session_of(state).watch_collector):
-            warn(f"the server at {server.uri} does not listen yet; the collector goes on trying.", None)
-
-
-def _check_sinks(sinks: Iterable[object]) -> None:
-    for sink in sinks:
-        if not isinstance(sink, Sink):
-            raise InvalidArgumentError(
-                f"{type(sink).__module__}.{type(sink).__name__} is no sink that the collector can open; give "
-                "rerun_mp.GrpcSink, rerun_mp.GrpcServerSink and rerun_mp.FileSink objects"
-            )
-
-
-def tell(state: RecordingState, specs: tuple[SinkSpec, ...]) -> None:
-    """Have a recording go to these sinks, in place of those that this process set before."""
-    sink_changes.set_sinks(session_of(state), state.key, specs)
-    state.sinks = specs
-
-
-def session_of(state: RecordingState) -> Session:
-    """Return the session, which a recording needs that is to go anywhere.
-
-    Raises
-    ------
-    SessionEndedError
-        If it has ended.
-    """
-    joined = current.session()
-    if joined is None:
-        raise SessionEndedError(
-            f"the session of recording {state.key.recording_id!r} has ended; call rerun_mp.init() again"
-        )
-    return joined
-
-
-def _encoded_blueprint(application_id: str, blueprint: BlueprintLike) -> str:
-    from rerun.blueprint.api import create_in_memory_blueprint
-
-    return _encoded(create_in_memory_blueprint(application_id=application_id, blueprint=blueprint).storage)
-
-
-def _encoded(storage: Any) -> str:
-    from base64 import b64encode
-
-    return b64encode(storage.concat_as_bytes()).decode()
+        joined.flush(None if timeout_sec >= NO_TIMEOUT_SECS else timeout_sec)
 
 
 def _enabled_state(call: str, recording: RecordingStream | None, advice: str = "") -> RecordingState | None:
@@ -428,7 +289,7 @@ def _enabled_state(call: str, recording: RecordingStream | None, advice: str = "
     if state is None:
         import logging
 
-        logging.warning(  # noqa: LOG015 (where rerun says it)
+        logging.warning(  # noqa: LOG015 (rerun uses the root logger, too)
             f"Rerun is disabled - {call} call ignored.{advice}"
         )
     return state

@@ -11,7 +11,8 @@ import socket
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from rerun_mp.api import log as rows
+from rerun_mp.api import rows
+from rerun_mp.api.log import log as log_row
 from rerun_mp.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def identify(
         from rerun import AnyValues
 
         rows.set_entity_prefix(None)
-        rows.log(f"{PROCESSES_ENTITY}/{worker.pid}", AnyValues(**worker._asdict()), static=True, recording=recording)
+        log_row(f"{PROCESSES_ENTITY}/{worker.pid}", AnyValues(**worker._asdict()), static=True, recording=recording)
     if prefix is not None:
         fields = {name: _as_part(str(value)) for name, value in worker._asdict().items()}
         try:

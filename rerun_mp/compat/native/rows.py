@@ -6,9 +6,9 @@ import operator
 import os
 from typing import TYPE_CHECKING, Any
 
-from rerun_mp.api import log as rows
-from rerun_mp.api import routing
+from rerun_mp.api import rows, sink_setting
 from rerun_mp.api.active import active_state, is_left_to_rerun
+from rerun_mp.api.log import log
 from rerun_mp.compat.native.registry import enabled_state, originals, replaces
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def send_recording_start_time_nanos(nanos: int, recording: RecordingStream | Non
 def send_blueprint(
     blueprint: Any, make_active: bool = False, make_default: bool = True, recording: RecordingStream | None = None
 ) -> None:
-    routing.send_blueprint(recording, blueprint, make_active=make_active, make_default=make_default)
+    sink_setting.send_blueprint(recording, blueprint, make_active=make_active, make_default=make_default)
 
 
 @replaces
@@ -145,7 +145,7 @@ def _import(recording: RecordingStream | None, how: str, *args: Any, **kwargs: A
 def _send_info(recording: RecordingStream | None, **info: Any) -> None:
     from rerun.archetypes import RecordingInfo
 
-    rows.log(PROPERTIES, RecordingInfo.from_fields(**info), static=True, recording=recording)
+    log(PROPERTIES, RecordingInfo.from_fields(**info), static=True, recording=recording)
 
 
 def _append_chunk(state: RecordingState, entity_path: str, batch: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rerun_mp.api import routing
+from rerun_mp.api import routing, sink_setting
 from rerun_mp.api.active import active_state, is_left_to_rerun
 from rerun_mp.api.readback import BinaryStorage, CallbackSink, MemoryStorage
 from rerun_mp.api.sinks import FileSink, GrpcServerSink, GrpcSink
@@ -29,14 +29,14 @@ def spawn(*, recording: Any = None, **options: Any) -> None:
 
 @replaces
 def connect_grpc(url: str | None, default_blueprint: Any = None, recording: RecordingStream | None = None) -> None:
-    routing.replace_sinks(recording, (GrpcSink(url),), default_blueprint)
+    sink_setting.replace_sinks_for_rerun(recording, (GrpcSink(url),), default_blueprint)
 
 
 @replaces
 def save(
     path: str, default_blueprint: Any = None, recording: RecordingStream | None = None, *, write_footer: bool = True
 ) -> None:
-    routing.replace_sinks(recording, (FileSink(path, write_footer=write_footer),), default_blueprint)
+    sink_setting.replace_sinks_for_rerun(recording, (FileSink(path, write_footer=write_footer),), default_blueprint)
 
 
 @replaces
@@ -48,14 +48,14 @@ def disconnect(recording: RecordingStream | None = None) -> None:
 def finalize_deferred_sinks(recording: RecordingStream | None = None) -> None:
     state = active_state(recording)
     if state is not None:
-        routing.finalize_files(state)
+        sink_setting.complete_files(state)
 
 
 @replaces
 def stdout(
     default_blueprint: Any = None, recording: RecordingStream | None = None, *, write_footer: bool = True
 ) -> None:
-    routing.stdout(recording, default_blueprint, write_footer=write_footer)
+    sink_setting.write_to_stdout(recording, default_blueprint, write_footer=write_footer)
 
 
 @replaces
@@ -88,7 +88,7 @@ def serve_grpc(
         newest_first=newest_first,
         cors_allow_origin=list(cors_allow_origin),
     )
-    routing.replace_sinks(recording, (sink,), default_blueprint)
+    sink_setting.replace_sinks_for_rerun(recording, (sink,), default_blueprint)
     return sink.uri
 
 
@@ -136,7 +136,7 @@ def set_sinks(sinks: Iterable[Any], default_blueprint: Any = None, recording: An
         sinks = [_native_sink(sink) for sink in sinks]
         originals["set_sinks"](sinks, default_blueprint=default_blueprint, recording=recording)
     else:
-        routing.replace_sinks(recording, tuple(sinks), default_blueprint)
+        sink_setting.replace_sinks_for_rerun(recording, tuple(sinks), default_blueprint)
 
 
 def _native_sink(sink: Any) -> Any:
