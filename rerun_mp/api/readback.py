@@ -1,8 +1,8 @@
-"""Sinks that the program reads back itself: `memory_recording`, `binary_stream`, and the callback of notebooks.
+"""Sinks that the program reads itself: `memory_recording`, `binary_stream`, and the callback of notebooks.
 
-Rows go the way of all rows, through the ring and the collector, into a file of the session's spool. Reading begins
-another file, which completes the one before, and returns what that one holds. So what is read has been stored, comes
-from all processes that the recording takes, and is a whole .rrd stream; one after the other they are one, too.
+Rows take the usual way through the ring and the collector, into a file of the session's spool. A read starts another
+file, so the collector completes the previous one, and returns the content of that one. The content thus comes from all
+processes in the sink's scope and is a whole .rrd stream. The contents of several reads in a row form one stream, too.
 
 An object belongs to the process that made it. Any thread may read.
 """
@@ -27,35 +27,34 @@ if TYPE_CHECKING:
 
 __all__ = ["BinaryStorage", "CallbackSink", "MemoryStorage"]
 
-LOOK_EVERY = 0.05
-"""Seconds between two looks whether there is something for a callback."""
+CALLBACK_POLL_SECS = 0.05
+"""Seconds between two checks for new content for a callback."""
 
 
 class Readback:
-    """A recording's sink whose contents can be taken."""
+    """A sink of a recording, as a row of files whose contents the program takes."""
 
     def __init__(self, state: RecordingState) -> None:
         self._state = state
-        # Loaded here: it would take a fifth of what `import rerun_mp` takes.
+        # Imported here because it would lengthen `import rerun_mp` by a fifth.
         from tempfile import mkdtemp
 
-        # In the spool, so that it goes with the session, whoever ends first.
+        # The spool's directory is removed with the session, even if this process is killed.
         spool = session_of(state).segment.spool_directory
         os.makedirs(spool, mode=0o700, exist_ok=True)
         self._directory = mkdtemp(prefix="readback-", dir=spool)
         self._mutex = threading.Lock()
         self._number = self._size = 0
-        self._spec = self._begin()
+        self._spec = self._next_spec()
+        configure_sinks(self._state, (self._spec,))
 
-    def _begin(self) -> SinkSpec:
+    def _next_spec(self) -> SinkSpec:
         self._number += 1
         path = os.path.join(self._directory, f"{self._number}.rrd")
-        spec = FileSink(path, write_footer=False).spec(None)
-        configure_sinks(self._state, (spec,))
-        return spec
+        return FileSink(path, write_footer=False).spec(None)
 
     def has_grown(self) -> bool:
-        """Say whether the collector has written something since it was last said that it has not."""
+        """Return whether the collector has written to the file since the last call."""
         try:
             size = os.path.getsize(self._spec.target)
         except OSError:
@@ -64,23 +63,24 @@ class Readback:
         return has_grown
 
     def is_set(self) -> bool:
-        """Say whether the recording still goes here."""
+        """Return whether this is still the recording's sink."""
         return any(sink.target == self._spec.target for sink in self._state.sinks)
 
     def take(self) -> bytes:
-        """Return what has been logged since the last call; nothing, if that is no row and no blueprint.
+        """Return the stream of all rows and blueprints since the last call; empty bytes if there are none.
 
-        Once the recording has got another sink, what comes goes there.
+        Once the recording has another sink, new rows go there.
 
         Raises
         ------
         FlushTimeoutError
-            If the collector does not complete it in time.
+            If the collector does not complete the file in time.
         """
         with self._mutex:
-            taken = self._spec.target
-            if self.is_set():
-                self._spec = self._begin()
+            taken, successor = self._spec.target, self._next_spec()
+            # Another thread may give the recording another sink at this moment; that one then stays.
+            if configure_sinks(self._state, (successor,), in_place_of=self._spec):
+                self._spec = successor
             try:
                 with open(taken, "rb") as file:
                     content = file.read()
@@ -91,84 +91,84 @@ class Readback:
 
 
 class MemoryStorage:
-    """What rerun's `MemoryRecording` asks, of one of our recordings."""
+    """The storage behind a `rerun.MemoryRecording` of one of our recordings."""
 
     def __init__(self, state: RecordingState) -> None:
         self._readback = Readback(state)
         self._content = b""
 
     def num_msgs(self) -> int:
-        """Return how many messages have been taken and not been drained, as rerun counts them."""
+        """Return the number of messages that have not been drained, counted as rerun does."""
         self._content += self._readback.take()
         return _count(self._content)
 
     def concat_as_bytes(self, concat: Any = None) -> bytes:
-        """Return everything that has not been drained, and behind it what `concat` has."""
+        """Return all content that has not been drained, followed by that of `concat`, another such storage."""
         self._content += self._readback.take()
         return self._content + (concat.concat_as_bytes() if concat is not None else b"")
 
     def drain_as_bytes(self) -> bytes:
-        """Return everything that has not been drained, and forget it."""
+        """Return all content that has not been drained, and forget it."""
         content, self._content = self.concat_as_bytes(), b""
         return content
 
 
 class BinaryStorage:
-    """What rerun's `BinaryStream` asks, of one of our recordings."""
+    """The storage behind a `rerun.BinaryStream` of one of our recordings."""
 
     def __init__(self, state: RecordingState) -> None:
         self._readback = Readback(state)
 
     def read(self, *, flush: bool = True, flush_timeout_sec: float = 1e38) -> bytes | None:
-        """Return what has been logged since the last call; None if that is nothing.
+        """Return the stream of all rows since the last call; None if there are none.
 
         Raises
         ------
         FlushTimeoutError
-            If that takes longer than `flush_timeout_sec`, or the session's exit timeout.
+            If it takes longer than `flush_timeout_sec` or the session's exit timeout, in seconds.
         """
         if flush:
             self.flush(timeout_sec=flush_timeout_sec)
         return self._readback.take() or None
 
     def flush(self, timeout_sec: float = 1e38) -> None:
-        """Wait until everything that this process has logged is stored. Raises as `rerun_mp.flush`."""
+        """Wait until all rows that this process has logged are stored. Raises as `rerun_mp.flush`."""
         routing.flush(timeout_sec)
 
 
 class CallbackSink:
-    """Calls the user back with what there is, from a thread of its own: what notebooks show.
+    """Passes new content to a callback, from a thread of its own. Notebooks show a recording in this way.
 
-    Until the recording gets another sink, or the program ends; what is stored by then is given to the callback.
+    It ends when the recording gets another sink, or the program ends. The callback gets all content stored by then.
     """
 
     def __init__(self, state: RecordingState, callback: Callable[[bytes], Any]) -> None:
         self._readback = Readback(state)
         self._callback = callback
-        self._ends = threading.Event()
+        self._has_ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rerun_mp-callback", daemon=True)
         self._pid = os.getpid()
         self._thread.start()
         atexit.register(self._end)
 
     def _run(self) -> None:
-        while self._readback.is_set() and not self._ends.wait(LOOK_EVERY):
+        while self._readback.is_set() and not self._has_ended.wait(CALLBACK_POLL_SECS):
             if self._readback.has_grown():
-                self._give()
-        if not self._ends.is_set():
-            self._give()
+                self._pass_on()
+        if not self._has_ended.is_set():
+            self._pass_on()
 
-    def _give(self) -> None:
+    def _pass_on(self) -> None:
         content = self._readback.take()
         if content:
             self._callback(content)
 
     def _end(self) -> None:
         if os.getpid() == self._pid and self._readback.is_set():
-            self._ends.set()
+            self._has_ended.set()
             self._thread.join()
             routing.flush()
-            self._give()
+            self._pass_on()
 
 
 def _count(content: bytes) -> int:

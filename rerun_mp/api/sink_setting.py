@@ -112,10 +112,17 @@ def check_sinks(sinks: Iterable[object]) -> None:
             )
 
 
-def configure_sinks(state: RecordingState, specs: tuple[SinkSpec, ...]) -> None:
-    """Send the recording to these sinks, in place of the sinks that this process has set before."""
-    sink_changes.set_sinks(session_of(state), state.key, specs)
-    state.sinks = specs
+def configure_sinks(state: RecordingState, specs: tuple[SinkSpec, ...], *, in_place_of: SinkSpec | None = None) -> bool:
+    """Send the recording to these sinks, in place of the sinks that this process has set before.
+
+    Returns False, and changes nothing, if `in_place_of` is given and is not one of those sinks any more.
+    """
+    with state.sinks_lock:
+        if in_place_of is not None and in_place_of not in state.sinks:
+            return False
+        sink_changes.set_sinks(session_of(state), state.key, specs)
+        state.sinks = specs
+        return True
 
 
 def session_of(state: RecordingState) -> Session:

@@ -1,6 +1,6 @@
 """`RecordingState`: what this process knows of one recording; and the table of all of them.
 
-A forked child inherits the states. Threads: a state's times and lanes are per thread; the table has a lock.
+A forked child inherits the states and makes new locks. Threads: a state's times and lanes are per thread.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ class RecordingState:
         """The lanes of calls that name the recording."""
         self._times = threading.local()
         self._sinks: tuple[int, tuple[SinkSpec, ...]] = (0, ())
+        self.sinks_lock = threading.RLock()
+        """Held while `sinks` is replaced, so that a thread can replace only the sinks that it has seen."""
         self.handles: dict[int, None] = {}
         """Addresses of this process's `RecordingStream` objects for the recording."""
 
@@ -65,7 +67,7 @@ class RecordingState:
 
 _states: weakref.WeakValueDictionary[RecordingKey, RecordingState] = weakref.WeakValueDictionary()
 _states_lock = threading.RLock()
-"""Guards the creation of states, so that each recording has one. A forked child makes a new lock."""
+"""Guards the creation of states, so that each recording has one."""
 
 
 def state_of(key: RecordingKey) -> RecordingState:
@@ -82,9 +84,11 @@ def _switch(variable: str, *, default: bool) -> bool:
     return default if value is None else value
 
 
-def _replace_lock() -> None:
+def _replace_locks() -> None:
     global _states_lock
     _states_lock = threading.RLock()
+    for state in list(_states.values()):
+        state.sinks_lock = threading.RLock()
 
 
-os.register_at_fork(after_in_child=_replace_lock)
+os.register_at_fork(after_in_child=_replace_locks)
