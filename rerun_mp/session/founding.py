@@ -137,7 +137,7 @@ def geometry_for(settings: Settings) -> Geometry:
     # In a small ring, enough slots for all processes matter more than large slots.
     while slot_bytes > MIN_SLOT_BYTES and ring_bytes // slot_bytes < MIN_FULL_SIZE_SLOTS:
         slot_bytes //= 2
-    slots = max(segment.MINIMUM_SLOTS, ring_bytes // slot_bytes)
+    slots = max(segment.MIN_SLOTS, ring_bytes // slot_bytes)
     # A small /dev/shm, as in a container, also gets a small producers table.
     producers = min(settings.producers, max(MIN_PRODUCERS, room // 4 // PRODUCER_BYTES))
     return Geometry(slot_bytes, slots, producers)

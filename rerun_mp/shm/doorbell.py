@@ -1,13 +1,14 @@
-"""The doorbell: wakes a collector that sleeps.
+"""The doorbell: wakes a sleeping collector.
 
-A POSIX semaphore, made by the collector under a name drawn from the segment's nonce and removed by it. A producer
-rings only while the collector's SLEEPING bit is set, so a busy collector costs nobody a system call. The producer's
-look at that word may be reordered before its commit store: a ring missed so costs one poll interval, and no row.
+The doorbell is a POSIX semaphore. The collector makes it under a name derived from the segment's nonce, and removes it.
+A producer rings only while the collector's SLEEPING bit is set, so that a busy collector costs producers no system
+call. The processor may move the producer's read of that bit before its commit store. A ring missed for this reason
+delays rows by one poll interval and loses none.
 
-Somebody else's semaphore of that name is neither rung nor waited for: it would say to others when we log, and let them
-wake us.
+If another user owns a semaphore of this name, neither side uses it: it would tell that user when this session logs, and
+let that user wake the collector.
 
-`ring` may be called by any thread of a participant; `Bell` belongs to the collector's worker.
+Any thread of a participant may call `Ringer.ring`. `Bell` belongs to the collector's worker.
 """
 
 from __future__ import annotations
@@ -24,23 +25,23 @@ import posix_ipc
 
 __all__ = ["Bell", "Ringer", "name_of", "remove"]
 
-
 DEAF_SECS = 0.02
+"""Maximum seconds that a collector without a doorbell sleeps."""
 
 
 def name_of(nonce: bytes) -> str:
-    """Return the semaphore's name: `/dev/shm/sem.` and this, without the slash, is its file."""
+    """Return the semaphore's name. Its file is `/dev/shm/sem.` followed by the name without its slash."""
     return f"/rmp-{nonce.hex()[:16]}"
 
 
 def remove(nonce: bytes) -> None:
-    """Remove the semaphore of a session that nobody lives in, if it is there."""
+    """Remove the semaphore of a session without processes, if it is there."""
     with contextlib.suppress(posix_ipc.Error):
         posix_ipc.unlink_semaphore(name_of(nonce))
 
 
 class Ringer:
-    """A participant's end."""
+    """A participant's end of the doorbell."""
 
     __slots__ = ("_name", "_semaphore")
 
@@ -49,7 +50,7 @@ class Ringer:
         self._semaphore: Any = None
 
     def ring(self) -> None:
-        """Wake the collector if there is one to wake."""
+        """Wake the collector, if it has a doorbell."""
         if self._semaphore is None:
             try:
                 semaphore = posix_ipc.Semaphore(self._name)
@@ -64,9 +65,9 @@ class Ringer:
 
 
 class Bell:
-    """The collector's end.
+    """The collector's end of the doorbell.
 
-    Without a descriptor, or a semaphore of ours in /dev/shm, nobody can ring, so it sleeps a moment only.
+    If the collector cannot make the semaphore, it sleeps `DEAF_SECS` at a time instead.
     """
 
     __slots__ = ("_has_complained", "_name", "_semaphore")
@@ -78,7 +79,7 @@ class Bell:
         self._make()
 
     def wait(self, timeout: float) -> bool:
-        """Sleep until somebody rings, `timeout` seconds at most. True if somebody did."""
+        """Sleep until a producer rings, at most `timeout` seconds. True: a producer rang."""
         if self._semaphore is None and not self._make():
             time.sleep(min(timeout, DEAF_SECS))
             return False
@@ -90,7 +91,7 @@ class Bell:
         return True
 
     def drain(self) -> None:
-        """Forget the rings that came meanwhile."""
+        """Discard the rings that have arrived."""
         if self._semaphore is None:
             return
         with contextlib.suppress(posix_ipc.BusyError):
@@ -98,7 +99,7 @@ class Bell:
                 self._semaphore.acquire(0)
 
     def remove(self) -> None:
-        """Remove the name and let go."""
+        """Unlink and close the semaphore."""
         if self._semaphore is None:
             return
         with contextlib.suppress(posix_ipc.Error):
@@ -109,7 +110,7 @@ class Bell:
         try:
             semaphore = posix_ipc.Semaphore(self._name, posix_ipc.O_CREAT, mode=0o600, initial_value=0)
         except posix_ipc.PermissionsError:
-            # Somebody else's, that we may not even open.
+            # Another user's semaphore, which this process may not even open.
             semaphore = None
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EMFILE, errno.ENFILE):
@@ -127,8 +128,8 @@ class Bell:
         if not self._has_complained:
             self._has_complained = True
             sys.stderr.write(
-                f"rerun_mp: {_path_of(self._name)} is not ours and is not used. Nobody can wake the collector, which "
-                f"looks by itself every {DEAF_SECS} s. Remove that file.\n"
+                f"rerun_mp: {_path_of(self._name)} is not ours and is not used. Producers cannot wake the collector, "
+                f"which looks for rows every {DEAF_SECS} s instead. Remove that file.\n"
             )
 
 
@@ -137,7 +138,7 @@ def _path_of(name: str) -> str:
 
 
 def _is_ours(name: str) -> bool:
-    """Say whether the semaphore of this name is this user's, and open to nobody else."""
+    """Say whether this user owns the semaphore of this name and is the only one who may open it."""
     try:
         found = os.stat(_path_of(name), follow_symlinks=False)
     except OSError:

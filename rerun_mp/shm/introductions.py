@@ -1,9 +1,10 @@
-"""Producers introduce themselves to the collector by a descriptor of their process: so it can say how they ended.
+"""New producers send the collector a descriptor of their process, so that the collector can tell how they ended.
 
-Who starts a collector binds a socket in the session's runtime directory and hands it on. It is there before the
-collector reads, so that a process which lived for a moment only, while the collector was starting, is known too. A
-datagram has the producer's owner word (`layout.pack_owner`) and, as ancillary data, its process descriptor. All of it
-is a courtesy: where there is no room, no socket, or no such kernel, nothing is said, and nobody waits.
+The process that starts a collector binds a socket in the session's runtime directory, and the collector inherits it.
+The socket exists before the collector reads. So the collector also hears of a process that lived only while the
+collector started. A datagram holds the producer's owner word (`layout.pack_owner`) and, as ancillary data, its process
+descriptor. Introductions are optional: without room in the socket, without a socket, or on an old kernel, a producer
+sends nothing and does not wait.
 """
 
 from __future__ import annotations
@@ -20,14 +21,15 @@ from rerun_mp.shm.transient import no_forks
 __all__ = ["DESCRIPTOR", "announce", "inherited_mailbox", "open_mailbox", "received"]
 
 DESCRIPTOR = 8
-"""On which guard and worker inherit the socket. A shell passes on no more than ten."""
+"""Descriptor number on which guard and worker inherit the socket. A shell passes on numbers below ten only."""
 NAME = "births"
-MAX_LETTERS = 64
-"""Read at one time: whoever writes without end must not keep the collector."""
+"""File name of the socket."""
+MAX_DATAGRAMS = 64
+"""Maximum datagrams read in one call: a process that writes without end must not hold up the collector."""
 
 
 def open_mailbox(directory: str) -> int:
-    """Bind the session's socket anew and return its descriptor; -1 if that is not possible here."""
+    """Bind the session's socket anew and return its descriptor. -1: this system cannot do that."""
     import _socket
 
     path = os.path.join(directory, NAME)
@@ -37,16 +39,16 @@ def open_mailbox(directory: str) -> int:
         mailbox = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC)
         try:
             mailbox.bind(path)
-            # Out of the way of the numbers that a collector's descriptors get: it is handed on after those are made.
+            # A number that no descriptor of a collector has: the starter sets those numbers before it passes this one.
             return fcntl.fcntl(mailbox.fileno(), fcntl.F_DUPFD_CLOEXEC, 10)
         finally:
             mailbox.close()
-    except (OSError, AttributeError):  # a path that is too long; another system
+    except (OSError, AttributeError):  # the path is too long; not Linux
         return -1
 
 
 def inherited_mailbox(directory: str) -> int:
-    """Return the socket that a worker was handed on, or else a new one. Nothing that it starts gets it unasked."""
+    """Return the socket that this worker has inherited, or else a new one. Its own children do not inherit it."""
     import _socket
 
     try:
@@ -64,7 +66,7 @@ def inherited_mailbox(directory: str) -> int:
 def announce(directory: str, owner: int) -> None:
     """Introduce this process as the producer `owner`.
 
-    No other thread forks meanwhile. A child that a signal handler forks in the middle goes on here as its parent does.
+    Forks by other threads wait meanwhile. A child that a signal handler forks during the call goes on like its parent.
     """
     import _socket
 
@@ -78,12 +80,12 @@ def announce(directory: str, owner: int) -> None:
 
 
 def received(mailbox: int) -> Iterator[tuple[int, int]]:
-    """Yield (owner, process descriptor) of who has introduced themselves since. The descriptors are the caller's."""
+    """Yield (owner, process descriptor) of each new introduction. The caller owns the descriptors."""
     import _socket
 
     reader = _socket.socket(fileno=mailbox)
     try:
-        for _ in range(MAX_LETTERS):
+        for _ in range(MAX_DATAGRAMS):
             text, ancillary, _, _ = reader.recvmsg(8, _socket.CMSG_SPACE(array.array("i").itemsize))
             for level, kind, data in ancillary:
                 if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
@@ -92,6 +94,6 @@ def received(mailbox: int) -> Iterator[tuple[int, int]]:
                     for descriptor in sent:
                         yield int.from_bytes(text, "little"), descriptor
     except OSError:
-        pass  # there are no more
+        pass  # no more datagrams
     finally:
         reader.detach()

@@ -1,9 +1,9 @@
 """The system calls that Python's own modules do not offer as this package needs them. Linux.
 
-`mmap.mmap` keeps a descriptor that the program may close under us (daemonising code closes all), so mappings are made
-through ctypes and keep none. They live until the process ends or calls exec.
+`mmap.mmap` keeps a descriptor, which the program may close (daemonising code closes all descriptors). So this module
+makes mappings through ctypes, which keep no descriptor. They live until the process ends or calls exec.
 
-Any thread may call anything here. Nothing here keeps state.
+Any thread may call these functions. They keep no state.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 def map_file(descriptor: int, size: int, *, writable: bool, shared: bool = True) -> int:
     """Map `size` bytes of a file and return the address. The descriptor may be closed afterwards.
 
-    What is written to a mapping that is not shared stays with this process.
+    Without `shared`, stores into the mapping stay in this process.
     """
     protection = _PROT_READ | (_PROT_WRITE if writable else 0)
     kind = _MAP_SHARED if shared else _MAP_PRIVATE
@@ -59,7 +59,7 @@ def map_private(size: int) -> int:
 
 
 def unmap(address: int, size: int) -> None:
-    """Undo a mapping. Whoever still reads it afterwards crashes."""
+    """Undo a mapping. A later read of it crashes the process."""
     _check(_libc.munmap(address, size))
 
 
@@ -75,7 +75,7 @@ def advise(address: int, size: int, advice: int) -> None:
 
 
 def view(address: int, size: int) -> memoryview:
-    """Return a writable view of mapped memory as bytes. It keeps nothing alive: the mapping must outlive it."""
+    """Return a writable view of mapped memory as bytes. The mapping must outlive the view."""
     return memoryview((ctypes.c_ubyte * size).from_address(address)).cast("B")
 
 

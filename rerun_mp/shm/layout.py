@@ -19,36 +19,35 @@
      24  taken A   sweep << 28 | taken                  collector
      32  taken B   sweep << 28 | taken                  collector
      40  kind      what the slot holds                  claimer, before it stores OPEN
-     48  rows      rows of the committed frames; what a table has is its count. Owner, before it stores the count
+     48  rows      rows of the committed frames (a table's count is its rows)     owner, before it stores the count
      56  spare
 
     one entry of the producers table, 256 bytes
-      0  state     FREE or LIVE | generation << 8       newcomer under its lease; the collector frees
-      8  pid       for people; never used as proof of life                newcomer
-     16  started   nanoseconds since the epoch                            newcomer
-     24  dropped   rows that a policy dropped                             producer
+      0  state     FREE or LIVE | generation << 8       new producer under its lock; collector (FREE)
+      8  pid       for display; never proof of life                       new producer
+     16  started   nanoseconds since the epoch                            new producer
+     24  dropped   rows that the policy dropped                           producer
      32  blocked   nanoseconds spent waiting for space                    producer
-     40  total     rows A, sweep A, rows B, sweep B: rows brought into    collector
-                   stores as of that sweep; the pair is stored rows first
-     72  first row counter half of its first row id: tells whose a row is  newcomer
+     40  total     rows A, sweep A, rows B, sweep B: rows in the store    collector
+                   as of that sweep; stores the rows before the sweep
+     72  first row counter half of its first row id: identifies its rows  new producer
      80  refused   rows whose call raised RingFullError                   producer
-     88  scope     token of the process whose own sinks take its rows, too; 0: nobody's   newcomer
-     96  left      1 once it has left the session on its way out                        producer
-    104  damage    as total, for rows whose bytes were not what they       collector
-                   claimed
+     88  scope     token of the scope whose sinks take its rows, or 0     new producer
+     96  left      1 once it has left the session in good order           producer
+    104  damage    as total, for damaged rows                             collector
     136  spare, 56 bytes
-    192  name      UTF-8, padded with zeros, 64 bytes                     newcomer
+    192  name      UTF-8, padded with zeros, 64 bytes                     new producer
 
 All words are unsigned, 8 bytes, 8-aligned, little-endian, stored and loaded through a `memoryview` cast to "Q": one
 machine store, never torn. `struct.pack_into` zeroes the field first and is never used on a shared word.
 
-The states of a slot, and who may move it::
+The states of a slot, and which process changes them::
 
     UNTOUCHED --claimer, pages reserved--> OPEN            UNUSABLE: no memory for its pages; the collector tries again
     FREE ------claimer, under the slot's lock--> OPEN
     OPEN ------owner; or collector once the owner's lease is free--> SEALED
     OPEN ------owner, after an exception--> ABANDONED
-    SEALED, ABANDONED --collector, when all is delivered--> FREE, epoch + 1
+    SEALED, ABANDONED --collector, when the store has all rows--> FREE, epoch + 1
 """
 
 from __future__ import annotations
@@ -75,7 +74,7 @@ MAGIC = 0x31_70_6D_5F_6E_75_72_72  # "rrun_mp1"
 VERSION = 2
 PAGE = 4096
 LARGEST_PAGE = 1 << 16
-"""Bytes of the largest memory page of a supported machine; the first slot begins at a multiple of it."""
+"""Bytes of the largest memory page of a supported machine. The first slot begins at a multiple of it."""
 WORD = 8
 LINE_BYTES = 64
 PRODUCER_BYTES = 256
@@ -86,9 +85,9 @@ NAME_BYTES = 64
 
 
 class Header:
-    """Word indices in the header page. Written once by the creator unless another writer is named.
+    """Word indices in the header page. The creator writes each word once, unless another writer is named.
 
-    Magic, version and nonce are at these places in every version.
+    Every version of the format keeps magic, version and nonce at these places.
     """
 
     MAGIC = 0
@@ -106,52 +105,53 @@ class Header:
     SPOOL_BYTES = 12
 
     SWEEP_DONE = 16
-    """Number of the last sweep that is wholly in the store. Collector. This one store makes a sweep done."""
+    """Number of the last sweep that is wholly in the store. Collector; this one store makes the sweep done."""
     ATTENTION = 17
-    """What producers must heed after a commit, bits of `Attention`; 0 most of the time. Collector."""
+    """Bits of `Attention`: requests to producers, read after each commit; usually 0. Collector."""
     FREE_SLOTS = 18
-    """Slots that were FREE or UNTOUCHED at the last sweep. Collector. A hint: never proof."""
+    """Slots that were FREE or UNTOUCHED at the last sweep: a hint, never proof. Collector."""
     CONFIG_APPLIED = 19
-    """Revision of the configuration that is in force. Collector."""
+    """Revision of the configuration in force. Collector."""
     WORKER_PID = 20
-    """For waking and for people; the lease is the proof. Collector."""
+    """Process id of the worker, for display and watching; only its lease proves that it lives. Collector."""
     WORKER_LIVES = 21
-    """How many workers this session has had. Collector."""
+    """Number of workers that this session has had. Collector."""
     SESSION_STATE = 22
     """A `SessionState`. Collector."""
     DAMAGED_SLOTS = 23
-    """Slots of which something could not be read. Collector."""
+    """Number of slots that held unreadable bytes. Collector."""
     USABLE_SLOTS = 24
-    """Slots that were not UNUSABLE at the last sweep. Creator, then collector. A hint, as FREE_SLOTS."""
+    """Slots that were not UNUSABLE at the last sweep: a hint, as FREE_SLOTS. Creator, then collector."""
 
     DROPPED = 48
     """Rows that the session has dropped, a word for each of `accounts.REASONS`. Collector; exact at the end."""
     INCOMPLETE_FILES = 56
-    """Files of which rows still lie in the spool because they could not be completed. Collector, at the end."""
+    """Files that could not be completed, so that rows of them remain in the spool. Collector, at the end."""
 
     GUARD_PID = 32
-    """Guard."""
+    """Process id of the guard, for display. Guard."""
 
     CONFIG_REVISION = 40
-    """Revision of the newest configuration file. Whoever holds the CONFIG lock."""
+    """Revision of the newest configuration file. The process that holds the CONFIG lock."""
 
     RUNTIME_DIRECTORY = 1024
     """Byte offset of a path: length (u64), then UTF-8. Creator."""
     SPOOL_DIRECTORY = 2560
     """Byte offset of a path: length (u64), then UTF-8. Creator."""
     PATH_BYTES = 1500
+    """Maximum length of such a path in bytes."""
 
     IDENTITY = (slice(0, 8 * (SPOOL_BYTES + 1)), slice(RUNTIME_DIRECTORY, SPOOL_DIRECTORY + 8 + PATH_BYTES))
-    """The bytes that only the creator writes."""
+    """Slices of the header that only the creator writes."""
 
 
 class Attention:
     """Bits of the header's ATTENTION word."""
 
     SLEEPING = 1
-    """The collector sleeps and wants the doorbell."""
+    """The collector sleeps: ring the doorbell."""
     PRESSURE = 2
-    """Little is free, and more than half of the usable slots are held open: producers seal on return."""
+    """Few slots are free, and producers hold more than half of the usable slots open: seal before returning."""
 
 
 class Line:
@@ -175,16 +175,16 @@ class ProducerWord:
     DROPPED = 3
     BLOCKED_NS = 4
     TOTAL = 5
-    """First of four: rows A, sweep A, rows B, sweep B. See `Ring.add_total`."""
+    """First of four words: rows A, sweep A, rows B, sweep B. See `Ring.add_total`."""
     FIRST_ROW = 9
     REFUSED = 10
     SCOPE = 11
     LEFT = 12
     DAMAGE = 13
-    """First of four, as TOTAL."""
+    """First of four words, as TOTAL."""
 
     PAIRS = 4
-    """Words of TOTAL and of DAMAGE."""
+    """Number of words of TOTAL, and of DAMAGE."""
 
 
 class SlotState:
@@ -206,30 +206,30 @@ class ProducerState:
 
 
 class SessionState:
-    """How far the session is, as the collector says."""
+    """Stage of the session's life, which the collector sets."""
 
     LIVE = 0
     ENDING = 1
     FILES_COMPLETE = 2
     REMOVING = 3
-    """Everybody has got what there was; nothing is opened any more."""
+    """Every sink has its rows; the collector opens nothing more."""
     ENDED = 4
 
 
 class Kind:
-    """What a slot holds."""
+    """Kind of a slot's contents."""
 
     FRAMES = 1
     HEAD = 2
-    """First slot of a message that is larger than a slot: names the others, then the message begins."""
+    """First slot of a chain: names the parts, then the message begins."""
     PART = 3
-    """A further slot of such a message; meaningless without its head."""
+    """Further slot of a chain; meaningless without its head."""
     TABLE = 4
     """An Arrow record batch growing in place."""
 
 
 class Lock:
-    """Byte offsets of the locks, all on the segment's own inode, far beyond its data."""
+    """Byte offsets of the locks. All are on the segment's own inode, far beyond its data."""
 
     BASE = 1 << 40
     PARTICIPANTS = BASE
@@ -241,7 +241,7 @@ class Lock:
     SLOTS = BASE + (1 << 30)
 
     LIVES = 4
-    """So many bytes from BASE on are held where somebody lives: a participant, or a collector, there or to be."""
+    """Bytes from BASE on of which a living session locks one: participant, starter, guard or worker."""
 
 
 PRODUCER_BITS = 16
@@ -249,12 +249,12 @@ GENERATION_MASK = (1 << 40) - 1
 TAKEN_BITS = 28
 TAKEN_MASK = (1 << TAKEN_BITS) - 1
 MAX_SWEEPS = 1 << (64 - TAKEN_BITS - 1)
-"""A greater number of a sweep is damage: at a thousand a second it takes a year to get there."""
+"""Bound of the sweep number; a greater one is damage. At a thousand sweeps a second it takes a year to get there."""
 MAX_WORD = (1 << 64) - 1
 
 
 def pack_owner(producer: int, generation: int) -> int:
-    """Return the part of a state word that names the owner: add a `SlotState` to it."""
+    """Return the owner's part of a state word; or it with a `SlotState`."""
     return (producer << 8) | ((generation & GENERATION_MASK) << 24)
 
 

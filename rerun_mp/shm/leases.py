@@ -1,18 +1,18 @@
-"""Leases: who lives, who may write, as the kernel says it. Never a timeout, never a pid.
+"""Leases: the kernel states which processes live and which may write. Never a timeout, never a pid.
 
-All locks are byte ranges (`layout.Lock`) of the segment's own inode, as open-file-description locks: they exclude
+All locks are byte ranges (`layout.Lock`) of the segment's own inode. They are open-file-description locks: they exclude
 threads and processes alike, and belong to an open file description, not to a process or a descriptor number.
 
-A lease that must survive the program closing every descriptor keeps its description alive by a one-page mapping. The
-kernel drops the mapping, and with it the lock, when the process dies (even while it is a zombie) or calls exec.
-Whether a forked child holds the lease too is chosen per lease:
+A lease must survive a program that closes all its descriptors. So it keeps its description alive by a one-page mapping.
+The kernel drops the mapping, and with it the lock, when the process dies (even while it is a zombie) or calls exec.
+Each lease states whether a forked child holds it, too:
 
 - the *participants'* shared lease is inherited: there is no gap between fork and the child's first call;
 - a *producer's* lease is not (MADV_DONTFORK): the child is another producer.
 
-Nobody calls unlock: an unlock through an inherited description would drop the parent's lock. A lease ends by
-`Lease.release` (unmapping), or with its process. To find out whether a lease is held, probe with `is_held`
-(F_OFD_GETLK); trying to take it would make the rightful owner fail.
+No code unlocks a byte, because an unlock through an inherited description would drop the parent's lock. A lease ends by
+`Lease.release` (unmapping), or with its process. To find out whether a lease is held, call `is_held` (F_OFD_GETLK). An
+attempt to take it could make the rightful owner's attempt fail.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _FLOCK = struct.Struct("hhqqi4x")
 
 
 def try_lock(descriptor: int, byte: int, *, shared: bool = False) -> bool:
-    """Lock one byte through `descriptor` without waiting. False if somebody else's lock is in the way."""
+    """Lock one byte through `descriptor` without waiting. False: another description's lock is in the way."""
     kind = fcntl.F_RDLCK if shared else fcntl.F_WRLCK
     try:
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, byte, 1, 0))
@@ -40,10 +40,7 @@ def try_lock(descriptor: int, byte: int, *, shared: bool = False) -> bool:
 
 
 def is_held(descriptor: int, byte: int, count: int = 1) -> bool:
-    """Say whether another open file description than `descriptor`'s holds a lock, shared or not, on `byte`.
-
-    Or on any of `count` bytes from there on.
-    """
+    """Say whether another open file description than `descriptor`'s locks one of `count` bytes from `byte` on."""
     return _holding(descriptor, byte, count) != fcntl.F_UNLCK
 
 
@@ -67,14 +64,14 @@ class Lease:
 
     @classmethod
     def keep(cls, descriptor: int, *, inherited: bool) -> Lease:
-        """Keep whatever `descriptor`'s description has locked, after the descriptor is closed."""
+        """Keep the locks of `descriptor`'s description after the descriptor is closed."""
         address = kernel.map_file(descriptor, PAGE, writable=False)
         if not inherited:
             kernel.advise(address, PAGE, kernel.MADV_DONTFORK)
         return cls(address)
 
     def release(self) -> None:
-        """Let go in this process. Forked children that inherited the lease still hold it."""
+        """End the lease in this process. Forked children that inherited it still hold it."""
         address, self._address = self._address, 0
         if address:
             kernel.unmap(address, PAGE)
@@ -83,8 +80,8 @@ class Lease:
 class ForkGuard:
     """Bytes that read 0 in every forked child, forks made in C included.
 
-    Each producer of a process's life arms a byte of its own: a call that a fork interrupted still looks at the
-    byte of the producer it began with, and finds 0.
+    Each producer of a process arms a byte of its own. A call that a fork interrupts still reads the byte of the
+    producer it began with, and finds 0.
     """
 
     __slots__ = ("_next", "page")

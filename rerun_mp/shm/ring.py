@@ -4,16 +4,16 @@ Invariants, each asserted by the model test:
 
 I1  every shared word has one writing process at a time (`layout` names it);
 I2  bytes below the count never change until the slot is freed;
-I3  done <= taken <= count <= capacity, each only growing within an epoch;
-I4  a returned `log()` is below the count;
-I5  ownership moves only on release or on kernel-proven death;
+I3  done <= taken <= count <= capacity, and each only grows within an epoch;
+I4  the rows of a `log()` that returned are below the count;
+I5  a slot changes its owner only on release, or after the kernel has proven the owner's death;
 I6  a producer waits for space and for nothing else.
 
 Memory order. A producer stores payload first and the count last, by one aligned 8-byte store. On x86-64 a reader that
-sees the count sees the payload. On weakly ordered machines a fence belongs between them; `fence` names the place.
+sees the count sees the payload. A weakly ordered machine needs a fence between them; `fence` marks the place.
 
-The producer's side is `writer.SlotWriter`. The collector's methods (`take`, `done`, `seal_dead`, `free`, `offer_again`,
-`add_total`) are called by the one worker that holds the WORKER lease, the others by anybody.
+The producer's side is `writer.SlotWriter`. Only the worker that holds the WORKER lease may call `take`, `seal_dead`,
+`free`, `count_up`, `offer_again` and `add_total`. Any process may call the methods that only read.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = ["Ring"]
 
 
 class Ring:
-    """One segment's words and slots. Holds no state of its own, so that any number of processes may have one."""
+    """One segment's words and slots. All state is in the segment, so that any number of processes may have a `Ring`."""
 
     __slots__ = ("_state_bytes", "geometry", "memory", "states", "words")
 
@@ -64,7 +64,7 @@ class Ring:
         created_ns: int,
         spool_bytes: int = 0,
     ) -> None:
-        """Write the header of a new segment. Everything else is zero, which means free and never touched."""
+        """Write the header of a new segment. All other words stay zero: every slot UNTOUCHED, every producer FREE."""
         words, geometry = self.words, self.geometry
         words[Header.VERSION] = VERSION
         words[Header.TOTAL_BYTES] = geometry.total_bytes
@@ -83,10 +83,10 @@ class Ring:
         words[Header.MAGIC] = MAGIC
 
     def has_room_to_keep(self) -> bool:
-        """Say whether a producer may keep a slot open between calls: three quarters of the usable ones are not held.
+        """Say whether a producer may keep a slot open between calls: at most 3/4 of the usable slots are open.
 
-        So a quarter always goes round, free or soon to be freed, however many processes keep what they have. Asked
-        after the OPEN store of the slot in question, so that of many who ask at once the last sees all.
+        So at least a quarter is free or soon to be freed, however many processes keep a slot. A producer asks after it
+        has stored OPEN for the slot in question. So if many producers ask at once, the last one sees all the slots.
         """
         states = self._state_bytes.tobytes()
         return states.count(SlotState.OPEN) * 4 <= (len(states) - states.count(SlotState.UNUSABLE)) * 3
@@ -100,7 +100,7 @@ class Ring:
         return [slot for slot, state in enumerate(self.states.tolist()) if state > 0xFF and state & ~0xFF == owner]
 
     def pending(self, owner: int | None = None) -> list[tuple[int, int, int]]:
-        """Return (slot, epoch, count) of what a producer, or anybody, has committed and the store may not have yet."""
+        """Return (slot, epoch, count) of each slot of a producer, or of all, whose rows may not be in the store yet."""
         slots = range(self.geometry.slots) if owner is None else self.owner_slots(owner)
         found = []
         for slot in slots:
@@ -112,9 +112,9 @@ class Ring:
     # ---- collector's side ------------------------------------------------------------------------------------------
 
     def take(self, slot: int, sweep: int, taken: int) -> None:
-        """Note that sweep number `sweep` takes a slot up to `taken`, over the older of the two words.
+        """Store in the older of the two words that sweep number `sweep` takes a slot up to `taken`.
 
-        A sweep that is repeated writes the word again that it had written; the other one says what is done.
+        A repeated sweep overwrites its own word again. The other word states what is done.
         """
         line = self.geometry.line_word(slot)
         a, b = self.words[line + Line.TAKEN_A], self.words[line + Line.TAKEN_B]
@@ -122,9 +122,9 @@ class Ring:
         self.words[line + other] = sweep << TAKEN_BITS | taken
 
     def done(self, slot: int, sweep: int | None = None) -> int:
-        """Return how far a slot is in the store: its greatest `taken` whose sweep is not above the last one done.
+        """Return how far a slot is in the store: its greatest `taken` of a sweep that is done.
 
-        `sweep` is that number, if the caller knows it better than the header.
+        `sweep` replaces the header's number of the last sweep done, if the caller knows a better one.
         """
         sweep = self.words[Header.SWEEP_DONE] if sweep is None else sweep
         line = self.geometry.line_word(slot)
@@ -132,7 +132,7 @@ class Ring:
         return max((word & TAKEN_MASK for word in (a, b) if word >> TAKEN_BITS <= sweep), default=0)
 
     def in_flight(self, slot: int, sweep: int | None = None) -> int | None:
-        """Return the `taken` of the sweep that follows the last done one, or None if it had not got to this slot.
+        """Return the `taken` of the sweep after the last one done. None: that sweep has not reached this slot.
 
         `sweep` as in `done`.
         """
@@ -144,7 +144,7 @@ class Ring:
         return None
 
     def seal_dead(self, slot: int, state_word: int) -> None:
-        """Take a slot over from an owner whose lease the kernel has freed."""
+        """Seal a slot for an owner that is dead: the kernel has freed its lease."""
         self.states[slot] = (state_word & ~0xFF) | SlotState.SEALED
 
     def free(self, slot: int) -> None:
@@ -159,26 +159,26 @@ class Ring:
         self.states[slot] = SlotState.FREE
 
     def count_up(self, word: int, number: int) -> None:
-        """Add to a word that only the collector writes. It stays at its greatest value, which only damage brings."""
+        """Add to a word that only the collector writes, up to the greatest word. Only damage brings it there."""
         self.words[word] = min(self.words[word] + number, MAX_WORD)
 
     def offer_again(self) -> None:
-        """Let producers try again to reserve memory for slots that had none."""
+        """Mark UNUSABLE slots as UNTOUCHED, so that producers try again to reserve memory for them."""
         states = self.states
         for slot, state in enumerate(states.tolist()):
             if state == SlotState.UNUSABLE:
                 states[slot] = SlotState.UNTOUCHED
 
     def rows_word(self, slot: int) -> int:
-        """Return the index in `words` of how many rows a slot's frames have."""
+        """Return the index in `words` of the number of rows in a slot's frames."""
         return self.geometry.line_word(slot) + Line.ROWS
 
     def add_total(self, producer: int, sweep: int, rows: int, word: int = ProducerWord.TOTAL) -> None:
-        """Note that sweep `sweep` brings `rows` more rows of a producer, over the older of its two pairs of words.
+        """Store in the older of a producer's two pairs of words that sweep `sweep` adds `rows` rows to its total.
 
-        `word` is the first of the four: TOTAL of rows delivered, DAMAGE of rows damaged. The rows are stored before
-        the sweep's number: a collector that dies in between leaves a pair that is still older than the other one. A
-        sweep that is repeated writes the same pair again.
+        `word` is the first of the four words: TOTAL for rows in the store, DAMAGE for damaged rows. The rows are stored
+        before the sweep's number. So a collector that dies in between leaves a pair that is still the older one. A
+        repeated sweep overwrites its own pair again.
         """
         entry = self.geometry.producer_word(producer) + word
         current = self._current(entry, sweep - 1)
@@ -187,7 +187,7 @@ class Ring:
         self.words[older + 1] = sweep
 
     def total(self, producer: int, word: int = ProducerWord.TOTAL, sweep: int | None = None) -> int:
-        """Return how many rows of a producer are in the store, or damaged, by the last sweep that is done.
+        """Return how many rows of a producer are in the store, or damaged, after the last sweep done.
 
         `word` as in `add_total`, `sweep` as in `done`.
         """
@@ -195,13 +195,13 @@ class Ring:
         return self.words[self._current(entry, self.words[Header.SWEEP_DONE] if sweep is None else sweep)]
 
     def _current(self, entry: int, sweep: int) -> int:
-        """Return the index of the pair (rows, sweep) at `entry` that counts when `sweep` is the last one done."""
+        """Return the index of the pair (rows, sweep) at `entry` that is valid when `sweep` is the last one done."""
         first, second = self.words[entry + 1], self.words[entry + 3]
         return entry + 2 if first < second <= sweep or second <= sweep < first else entry
 
 
 def fence() -> None:
-    """Where weakly ordered machines need a full fence between payload and commit. Nothing to do on x86-64.
+    """Mark the place where a weakly ordered machine needs a full fence, between payload and commit.
 
-    Not called on the hot path of x86-64. What holds elsewhere is argued in ARCHITECTURE.md, not tested.
+    x86-64 needs none, and its hot path does not call this. ARCHITECTURE.md argues what holds elsewhere, without tests.
     """

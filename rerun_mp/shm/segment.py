@@ -1,11 +1,13 @@
 """A session's segment in `/dev/shm`: create, publish, attach, rename.
 
-It is built whole without a name (O_TMPFILE), so that a creator that dies leaves nothing, and published by linkat(2):
-whoever loses that race attaches to the winner's. Attaching opens the file, checks owner, mode and contents, takes the
-participants lease, and then compares the inode with what the name shows *now*: a session that is ending holds the
-participants lock exclusively before it renames its segment aside, so nobody joins one.
+The founder builds the segment without a name (O_TMPFILE), so that a founder that dies leaves nothing, and publishes it
+by linkat(2). A founder that loses this race attaches to the winner's segment.
 
-A process that has attached keeps two mappings and no descriptor, until it ends.
+`attach` opens the file, checks owner, mode and contents, takes the participants lease, and then compares the inode with
+the inode that the name shows *now*. The collector of an ending session holds the participants lock exclusively before
+it renames the segment. So no process joins an ending session.
+
+An attached process keeps two mappings, and no descriptor, until it ends.
 """
 
 from __future__ import annotations
@@ -36,11 +38,12 @@ __all__ = [
 ]
 
 DIRECTORY = "/dev/shm"
-MINIMUM_SLOTS = 4
+MIN_SLOTS = 4
+"""Slots for which `create` must find memory."""
 
 
 class Segment:
-    """A mapped segment. Its mapping is never undone, so that no late reader can crash."""
+    """A mapped segment. It stays mapped until the process ends, so that no late read can crash."""
 
     __slots__ = ("_address", "_identity", "_nonce", "_paths", "inode", "participants", "path", "ring")
 
@@ -54,68 +57,74 @@ class Segment:
         self._nonce = b""
         self._paths: dict[int, str] = {}
         self._identity: list[tuple[slice, bytes]] = []
-        """What only the creator writes: which bytes of the header, and what they were."""
+        """The slices of the header that only the creator writes, and their contents."""
         self.participants = participants
-        """This process's share in the session's life; None for the collector, which has none."""
+        """This process's share of the participants lock. None: it has no share, as in the collector."""
 
     @property
     def nonce(self) -> bytes:
-        """Sixteen random bytes that no other segment has, not even a later one under the same name."""
-        # Read once, as the paths are: what is in the header may be damaged later.
+        """Sixteen random bytes that tell this segment from all others, also from a later one under the same name."""
+        # Read once, as the paths are: the header may be damaged later.
         if not self._nonce:
             self._nonce = nonce_of(self.ring.words)
         return self._nonce
 
     @property
     def living_path(self) -> str:
-        """The name that its processes know it by."""
+        """The path under which processes join the session."""
         return self.path.removesuffix(ending_path("", self.nonce.hex()))
 
     @property
     def ending_path(self) -> str:
-        """The name that it has once its session is ending."""
+        """The path of the segment once its session is ending."""
         return ending_path(self.living_path, self.nonce.hex())
 
     @property
     def runtime_directory(self) -> str:
-        """Where configuration and status of the session lie."""
+        """The directory of the session's configuration and status."""
         return self._path_at(Header.RUNTIME_DIRECTORY)
 
     @property
     def spool_directory(self) -> str:
-        """Where rows without a file wait, on disk."""
+        """The directory on disk of rows that have no file."""
         return self._path_at(Header.SPOOL_DIRECTORY)
 
-    def remember(self) -> None:
-        """Read what says whose segment this is, before anybody can have damaged it."""
+    def remember_identity(self) -> None:
+        """Read nonce and directories before another process can damage them, and keep a copy for `restore_identity`.
+
+        Raises
+        ------
+        SharedMemoryError
+            If the header names no directories.
+        """
         if not (self.nonce and self.runtime_directory and self.spool_directory):
             raise SharedMemoryError(f"{self.path} names no directories; its header is damaged")
         self._identity = [(part, bytes(self.ring.memory[part])) for part in Header.IDENTITY]
 
     def restore_identity(self) -> None:
-        """Put back what says whose segment this is, if it was written over: whoever comes next must find it."""
+        """Restore nonce and directories if they were overwritten: the next process that joins needs them."""
         for part, content in self._identity:
             if self.ring.memory[part] != content:
                 self.ring.memory[part] = content
 
     def map_ahead(self, slot: int) -> None:
-        """Map a slot's pages into this process, all at once; they have been reserved."""
+        """Map all pages of a slot into this process. The pages must be reserved."""
         geometry = self.ring.geometry
         if geometry.slot_bytes % kernel.PAGE_BYTES:
-            return  # a slot shares a page with its neighbour; pages are mapped as they are touched
-        # Kernels before 5.14 do not know the advice; pages are mapped as they are touched then.
+            return  # A slot shares a page with its neighbour: let the first touch of each page map it.
+        # Kernels before 5.14 do not know this advice. Then the first touch of each page maps it.
         with contextlib.suppress(OSError):
             kernel.advise(self._address + geometry.slot_offset(slot), geometry.slot_bytes, kernel.MADV_POPULATE_WRITE)
 
     def open(self, *, is_ending: bool = False) -> int:
-        """Open the segment's file again and return a descriptor of one's own.
+        """Open the segment's file again, and return the new descriptor.
 
-        With `is_ending`, also if it has been renamed because its session is ending.
+        With `is_ending`, also open a segment that was renamed because its session is ending.
 
         Raises
         ------
         SharedMemoryError
-            If the name is gone or shows another file: somebody removed the segment under us.
+            If the name is gone or shows another file: the segment was removed while in use.
         """
         try:
             path = self.ending_path if is_ending and os.path.exists(self.ending_path) else self.path
@@ -138,7 +147,7 @@ class Segment:
 
 
 def nonce_of(words: memoryview) -> bytes:
-    """Return the nonce that a header's words hold."""
+    """Return the nonce in a header's words."""
     return b"".join(words[i].to_bytes(8, "little") for i in (Header.NONCE_LOW, Header.NONCE_HIGH))
 
 
@@ -148,7 +157,7 @@ def directory_at(memory: memoryview, offset: int, path: str) -> str:
     Raises
     ------
     SharedMemoryError
-        If it is none.
+        If those bytes are no path.
     """
     length = int.from_bytes(memory[offset : offset + 8], "little")
     raw = bytes(memory[offset + 8 : offset + 8 + min(length, Header.PATH_BYTES)])
@@ -158,15 +167,15 @@ def directory_at(memory: memoryview, offset: int, path: str) -> str:
 
 
 def ending_path(path: str, nonce: str) -> str:
-    """Return the name of the ending session's segment that lay at `path`; `nonce` is its nonce in hex."""
+    """Return the path to which the segment at `path` is renamed when its session ends; `nonce` is in hex."""
     return f"{path}.{nonce[:16]}"
 
 
 class ClaimLocks:
     """The locks of the slots that one claim tries, on an open file description made for this claim alone.
 
-    An inherited description would share its locks with the parent, and a kept descriptor may be closed by the program
-    and its number given to a file of the user's. They are held until the description is closed.
+    An inherited description would share its locks with the parent. The program may close a kept descriptor, and the
+    number may then belong to one of the user's files. The locks are held until the description is closed.
     """
 
     __slots__ = ("_descriptor", "_geometry")
@@ -180,7 +189,7 @@ class ClaimLocks:
         return leases.try_lock(self._descriptor, Lock.SLOTS + slot)
 
     def reserve(self, slot: int) -> bool:
-        """Reserve a slot's pages, so that touching them cannot be a SIGBUS. False: /dev/shm is full."""
+        """Reserve a slot's pages, so that a store into them cannot raise SIGBUS. False: /dev/shm is full."""
         return _reserve(self._descriptor, self._geometry.slot_offset(slot), self._geometry.slot_bytes)
 
 
@@ -196,12 +205,12 @@ def create(
     flush_tick_ns: int = 0,
     spool_bytes: int = 0,
 ) -> Segment | None:
-    """Make and publish a segment, with this process as its first participant. None if the name is taken.
+    """Make and publish a segment, with this process as its first participant. None: the name is taken.
 
     Raises
     ------
     SharedMemoryError
-        If there is no room for the tables and a few slots, or no such file system.
+        If /dev/shm has no room for the tables and a few slots, or is no tmpfs; or if a number or path is out of bounds.
     """
     problem = geometry.check()
     if problem is not None:
@@ -214,7 +223,7 @@ def create(
         ) from error
     try:
         os.ftruncate(descriptor, geometry.total_bytes)
-        needed = geometry.slot_offset(min(MINIMUM_SLOTS, geometry.slots))
+        needed = geometry.slot_offset(min(MIN_SLOTS, geometry.slots))
         if not _reserve(descriptor, 0, needed):
             free = os.statvfs(DIRECTORY)
             raise SharedMemoryError(
@@ -239,8 +248,8 @@ def create(
             created_ns=time.time_ns(),
         )
         made.participants = participants = _participate(descriptor)
-        assert participants is not None, "nobody else knows this file yet"
-        made.remember()
+        assert participants is not None, "no other process knows this file yet"
+        made.remember_identity()
         try:
             kernel.link_descriptor(descriptor, path)
         except FileExistsError:
@@ -252,9 +261,10 @@ def create(
 
 
 def attach(path: str, *, participate: bool = True, shared: bool = True) -> Segment | None:
-    """Join the segment that `path` shows. None if there is none, or the one there is ending.
+    """Join the segment at `path`. None: there is none, or its session is ending.
 
-    Without `shared` it is only looked at: nothing that this process does to it can change it.
+    Without `participate`, take no share of the participants lock. Without `shared`, map a private copy: this process
+    cannot change the segment.
 
     Raises
     ------
@@ -280,7 +290,7 @@ def attach(path: str, *, participate: bool = True, shared: bool = True) -> Segme
             _, geometry = read_header(descriptor, path)
             address = kernel.map_file(descriptor, geometry.total_bytes, writable=True, shared=shared)
             joined = Segment(path, inode, address, geometry, participants)
-            joined.remember()
+            joined.remember_identity()
             return joined
         except BaseException as error:
             if participants is not None:
@@ -293,13 +303,21 @@ def attach(path: str, *, participate: bool = True, shared: bool = True) -> Segme
 
 
 def open_checked(path: str) -> int:
-    """Open a file that must be ours alone, and return its descriptor."""
+    """Open a file that only this user may open, and return its descriptor.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    PrivacyError
+        If it belongs to another user, is no regular file, or lies open to others.
+    """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         raise
     except OSError as error:
-        # Somebody else's that we may not even open, a link, a directory.
+        # Another user's file, which this process may not even open; a link; a directory.
         raise PrivacyError(
             f"{path} is not ours: it cannot be opened ({error.strerror}). It is not used. Remove it, or set "
             "RERUN_MP_SESSION to another session."
@@ -309,14 +327,15 @@ def open_checked(path: str) -> int:
         os.close(descriptor)
         raise PrivacyError(
             f"{path} is not ours: owner {found.st_uid}, mode {stat.filemode(found.st_mode)}; expected a file of user "
-            f"{os.geteuid()} that nobody else may open. It is not used. Remove it, or set RERUN_MP_SESSION to another "
-            "session."
+            f"{os.geteuid()} that other users cannot open. It is not used. Remove it, or set RERUN_MP_SESSION to "
+            "another session."
         )
     return descriptor
 
 
 def _participate(descriptor: int) -> leases.Lease | None:
-    # On a description of its own: the mapping of the data would keep the lease for the life of the process.
+    """Take a share of the participants lock. None: the session is ending."""
+    # On a description of its own: else the mapping of the data would keep the lease for the life of the process.
     with no_forks(), FileIO(os.open(f"/proc/self/fd/{descriptor}", os.O_RDWR | os.O_CLOEXEC), "r+") as file:
         own = close_in_children(file)
         if not leases.try_lock(own, Lock.PARTICIPANTS, shared=True):
@@ -325,7 +344,7 @@ def _participate(descriptor: int) -> leases.Lease | None:
 
 
 def read_header(descriptor: int, path: str) -> tuple[memoryview, Geometry]:
-    """Return the header page of the segment that `descriptor` shows, as words, and its form.
+    """Return the header page of the segment open as `descriptor`, as words, and its geometry.
 
     Raises
     ------

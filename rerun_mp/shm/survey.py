@@ -1,10 +1,10 @@
-"""Which segments lie in `/dev/shm`, and whether anybody lives in them. Looks at headers and locks, and changes nothing.
+"""Finds this user's segments in `/dev/shm`, and which of them are left over. Reads headers and locks; changes nothing.
 
-A founder has its share in the session's life before the segment has a name, and whoever starts a collector holds the
-STARTER byte until the collector holds its own. So a segment of which nobody holds any of these bytes has been left
-behind: its whole tree was killed, collector included.
+A founder holds its share of the participants lock before the segment has a name. A process that starts a collector
+holds the STARTER lock until the collector holds locks of its own. So a segment on which no process holds one of these
+locks is left over: every process of its session was killed, the collector included.
 
-Any process and thread may call.
+Any process and thread may call `survey`.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class Found(NamedTuple):
     runtime_directory: str
     spool_directory: str
     is_leftover: bool
-    """Whether nobody lives in it, as far as can be said."""
+    """Whether no process lives in it. False if its header cannot be read."""
 
 
 def survey() -> tuple[list[Found], list[str]]:
-    """Return this user's segments, and of what cannot be read as one of this version, why."""
+    """Return this user's segments, and an error text for each segment that this version cannot read."""
     found: list[Found] = []
     problems: list[str] = []
     for name in sorted(os.listdir(DIRECTORY)):
@@ -51,7 +51,7 @@ def survey() -> tuple[list[Found], list[str]]:
 def _look_at(path: str, problems: list[str]) -> Found:
     descriptor = open_checked(path)
     try:
-        # First who lives there: what is read afterwards can no more be that of somebody who has just come.
+        # Check the locks before the header, so that a leftover session's header is not read from a process just come.
         is_leftover = not leases.is_held(descriptor, Lock.BASE, Lock.LIVES)
         try:
             words, _ = read_header(descriptor, path)
@@ -59,7 +59,7 @@ def _look_at(path: str, problems: list[str]) -> Found:
             words = memoryview(os.pread(descriptor, PAGE, 0).ljust(PAGE, b"\0")).cast("Q")
             if words[Header.MAGIC] != MAGIC:
                 raise
-            # Of another version, or damaged. Where its files are we may not know, but whose they are.
+            # Another version's, or damaged. Its directories are unknown, but its nonce is known.
             problems.append(str(error))
             return Found(path, nonce_of(words), "", "", is_leftover=False)
         memory = words.cast("B")

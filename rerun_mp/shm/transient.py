@@ -1,17 +1,16 @@
-"""Descriptors that hold a lock for some microseconds, and must not be inherited by a fork that happens meanwhile.
+"""Descriptors that hold a lock for some microseconds, and that a forked child must not inherit.
 
-A child forked while a claim is going on would keep the claim's open file description, and with it the slot's lock,
-for its whole life. So a fork waits (os.register_at_fork) until no other thread has such a descriptor open. A fork by
-the same thread, in a signal handler in the middle of a claim, cannot wait for itself: there the child closes them.
+A child forked during a claim would keep the claim's open file description, and with it the slot's lock, for its whole
+life. So a fork waits (os.register_at_fork) until no other thread has such a descriptor open. A fork by the same thread,
+from a signal handler in the middle of a claim, cannot wait for itself. In that case the child closes the descriptors.
 
-An exception may end a claim anywhere, also as it begins or ends: a KeyboardInterrupt comes after any call. So what must
-not stay behind is let go of by `with` statements over objects made in C, on whose way out none comes::
+An exception may end a claim anywhere, even at its first or last step, because a KeyboardInterrupt comes after any call.
+So `with` statements release everything, over objects made in C, whose exits no exception interrupts::
 
     with no_forks(), FileIO(segment.open(), "r+") as file:
         descriptor = close_in_children(file)
 
-Forks made in C do not run these hooks; a slot that one of them keeps locked is passed over by claims and usable again
-when that child ends.
+Forks made in C do not run these hooks. Claims pass over a slot that such a child keeps locked, until the child ends.
 """
 
 from __future__ import annotations
@@ -24,25 +23,25 @@ from io import FileIO
 __all__ = ["close_in_children", "no_forks"]
 
 _mutex = threading.RLock()
-"""Held while any descriptor of `_open` is open, and across every fork. In a forked child: another one, that is free."""
+"""Held while a descriptor of `_open` is open, and across every fork. A forked child gets a new, free one."""
 _open: set[FileIO] = set()
-"""Some may be closed already. In a forked child: another set."""
+"""Files to close in a forked child; some may be closed already. The child gets a new set."""
 _forking: list[threading.RLock] = []
-"""The locks that forks under way hold; more than one where a signal handler forks in the middle of a fork."""
+"""The mutex of each fork in progress; several if a signal handler forks in the middle of a fork."""
 
 
 def no_forks() -> threading.RLock:
-    """Return the mutex for which forks by other threads wait.
+    """Return the mutex that forks by other threads wait for.
 
-    While the interpreter finalises no other thread runs, and one that was frozen in the middle of a claim has the mutex
-    for ever: then another one, that is free.
+    While the interpreter finalises, no other thread runs, and a thread frozen in the middle of a claim may hold the
+    mutex for ever. Then the caller gets a new, free one.
     """
     return threading.RLock() if sys.is_finalizing() else _mutex
 
 
 def close_in_children(file: FileIO) -> int:
-    """Have an open file closed in a child forked by this very thread, until it is closed. Returns its descriptor."""
-    # The number first: in a child that is forked from here on, the file is closed and no longer says it.
+    """Close an open file in every child that this thread forks. Returns the file's descriptor."""
+    # Ask for the number first: in a child forked after the next line, the file is closed and does not know it.
     descriptor = file.fileno()
     _open.add(file)
     _open.difference_update([other for other in tuple(_open) if other.closed])
@@ -50,7 +49,7 @@ def close_in_children(file: FileIO) -> int:
 
 
 def _before_fork() -> None:
-    # In this order: an exception after the first step lets the last hook fail, after the second it changes nothing.
+    # In this order: an exception after the first step makes the last hook fail; after the second it changes nothing.
     _forking.append(_mutex)
     _mutex.acquire()
 

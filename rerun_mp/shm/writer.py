@@ -1,11 +1,11 @@
 """A producer's side of the ring: claim, write and commit, seal, abandon.
 
-Every store into the segment is preceded by a look at the fork guard with no call and no backward jump in between: the
-interpreter runs signal handlers, and with them forks, only at such places. So a child that was forked in the middle of
-a call stores nothing into its parent's slots; it gets `ForkedError` and begins again with a producer of its own.
-tests/shm/test_writer.py checks that on the bytecode of each Python version.
+Before each store into the segment, the code checks the fork guard, with no call and no backward jump in between. The
+interpreter runs signal handlers, and with them forks, only at such places. So a child forked in the middle of a call
+stores nothing into its parent's slots. It gets `ForkedError`, and begins again with a producer of its own.
+tests/shm/test_writer.py checks this on the bytecode of each Python version.
 
-Called by the owner under its own mutex, or for slots that no other call of the process knows.
+The owner calls these methods under its own mutex, or for slots that no other call of the process knows.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from rerun_mp.shm.ring import Ring
 __all__ = ["ForkedError", "SlotWriter"]
 
 CANDIDATES = 16
-"""How many slots a claim tries beyond those that it wants before it says that there are no more."""
+"""Slots that a claim tries beyond those that it wants, before it gives up."""
 
 
 class ForkedError(Exception):
-    """This call began in the parent of the process that it now runs in. Never reaches the user."""
+    """The process forked during this call, and this is the child. Never reaches the user."""
 
 
 class SlotWriter:
@@ -31,7 +31,7 @@ class SlotWriter:
     __slots__ = ("_first_line", "alive", "armed", "owner", "ring")
 
     def __init__(self, ring: Ring, owner: int, alive: memoryview, armed: int) -> None:
-        """Write as `owner` (`layout.pack_owner`) as long as byte `armed` of `alive` is not 0."""
+        """Write as `owner` (`layout.pack_owner`), as long as byte `armed` of `alive` is not 0."""
         self.ring = ring
         self.owner = owner
         self.alive = alive
@@ -51,27 +51,31 @@ class SlotWriter:
         reserve: Callable[[int], bool],
         tried: list[int] | None = None,
     ) -> list[int]:
-        """Make free slots the owner's, one for each of `kinds`; return fewer where there are no more.
+        """Claim a free slot for each of `kinds`, or fewer if there are no more. Returns the slots.
 
         Parameters
         ----------
         kinds
             A `layout.Kind` for each slot.
         start
-            Where to begin to look, so that producers do not all try the same slot.
+            The first slot to try. Each producer has its own, so that they seldom try the same slot.
         lock
-            Takes the lock of a slot without waiting. It stays held until the caller lets all of them go, after
-            this has returned.
+            Takes a slot's lock without waiting. The caller releases all locks after the call.
         reserve
-            Reserves memory for a slot that nobody has touched, under its lock. False: there is none.
+            Reserves memory for an untouched slot, under its lock. False: there is none.
         tried
-            Each slot is noted here before it can become the owner's, for `abandon`.
+            The claim appends each slot here before it may become the owner's, for `abandon`.
+
+        Raises
+        ------
+        ForkedError
+            In a process forked since the owner registered.
         """
         words, states = self.ring.words, self.ring.states
         alive, armed, mine = self.alive, self.armed, self.owner | SlotState.OPEN
         snapshot = states.tolist()
         claimed: list[int] = []
-        # A used slot first: the ring takes only as much memory as the load needs.
+        # Used slots first: so the ring takes only as much memory as the load needs.
         for wanted in (SlotState.FREE, SlotState.UNTOUCHED):
             most = CANDIDATES + len(kinds) if len(claimed) < len(kinds) else 0
             for slot in positions(snapshot, wanted, start if wanted == SlotState.FREE else 0, most):
@@ -97,7 +101,7 @@ class SlotWriter:
     def write(self, slot: int, at: int, pieces: Iterable[bytes | memoryview], count: int, rows: int = 0) -> None:
         """Write pieces one after the other from offset `at` of a slot on, then commit everything below `count`.
 
-        `rows` is how many rows all that is below `count` has.
+        `rows` is the number of rows below `count`.
 
         Raises
         ------
@@ -108,7 +112,7 @@ class SlotWriter:
         self.commit(slot, count, rows)
 
     def fill(self, slot: int, at: int, data: bytes) -> None:
-        """Write at offset `at` of a slot what no count says yet to exist: the head or the dictionary of a table.
+        """Write bytes of a slot that no count covers yet: the head or the dictionary of a table.
 
         Raises
         ------
@@ -123,7 +127,7 @@ class SlotWriter:
         memory[begin:end] = data
 
     def scatter(self, slots: Sequence[int], pieces: Iterable[bytes | memoryview], at: int = 0) -> None:
-        """Write pieces one after the other over slots, from offset `at` of the first on, before the `commit`.
+        """Write pieces one after the other over slots, from offset `at` of the first slot on. `commit` follows.
 
         Raises
         ------
@@ -148,7 +152,7 @@ class SlotWriter:
                 memory[begin:end] = part
 
     def join(self, slots: Iterable[int]) -> None:
-        """Make slots, claimed as heads, parts of a chain whose head has no count yet.
+        """Turn slots claimed as heads into parts of a chain. The chain's head must not have a count yet.
 
         Raises
         ------
@@ -163,7 +167,13 @@ class SlotWriter:
             words[index] = Kind.PART
 
     def commit(self, slot: int, count: int, rows: int = 0) -> None:
-        """Store the count: everything below it exists from now on. `rows` is how many rows that is, for accounts."""
+        """Store the count: everything below it is committed. `rows` is the number of rows below it, for accounts.
+
+        Raises
+        ------
+        ForkedError
+            In a process forked since the owner registered. Nothing was committed.
+        """
         words, index, rows_index = self.ring.words, self.ring.count_word(slot), self.ring.rows_word(slot)
         alive, armed = self.alive, self.armed
         if not alive[armed]:
@@ -172,13 +182,13 @@ class SlotWriter:
         words[index] = count
 
     def seal(self, slot: int) -> None:
-        """Give a slot to the collector. The owner never touches it again."""
+        """Give a slot to the collector. The owner must not touch it again."""
         states, word = self.ring.states, self.owner | SlotState.SEALED
         if self.alive[self.armed]:
             states[slot] = word
 
     def abandon(self, slots: Iterable[int]) -> None:
-        """Give back slots that were claimed in vain, as far as a claim got to its OPEN store."""
+        """Give back slots that a claim tried. Slots that never became the owner's stay as they are."""
         states, mine, word = self.ring.states, self.owner | SlotState.OPEN, self.owner | SlotState.ABANDONED
         alive, armed = self.alive, self.armed
         for slot in slots:
@@ -187,7 +197,7 @@ class SlotWriter:
 
 
 def positions(snapshot: list[int], wanted: int, start: int, most: int) -> Iterator[int]:
-    """Yield up to `most` slots in the `wanted` state, from `start` on and going round."""
+    """Yield up to `most` slots in the `wanted` state, from `start` on and round the ring."""
     for begin, end in ((start, len(snapshot)), (0, start)):
         at = begin
         while most > 0:

@@ -248,9 +248,9 @@ REMOVALS = (
             ),
             Edit(
                 "shm/doorbell.py",
-                '    def remove(self) -> None:\n        """Remove the name and let go."""\n',
+                '    def remove(self) -> None:\n        """Unlink and close the semaphore."""\n',
                 "    def remove(self) -> None:\n"
-                '        """Remove the name and let go."""\n'
+                '        """Unlink and close the semaphore."""\n'
                 "        os.unlink(fifo_of(self._name))\n",
             ),
             Edit(

@@ -85,5 +85,5 @@ def test_a_tiny_ring_has_small_slots_and_enough_of_them(free_bytes: dict[str, in
     free_bytes["free"] = 64 << 10
     geometry = founding.geometry_for(Settings())
     assert geometry.slot_bytes == founding.MIN_SLOT_BYTES
-    assert geometry.slots == segment.MINIMUM_SLOTS
+    assert geometry.slots == segment.MIN_SLOTS
     assert geometry.producers == founding.MIN_PRODUCERS
