@@ -1,4 +1,4 @@
-"""Blob archetypes: what travels is what rerun would send, byte for byte, and points at the user's own memory."""
+"""The message of a blob archetype equals rerun's, byte for byte, and points at the user's memory."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ MAKERS: dict[str, Any] = {
 
 
 @given(st.sampled_from(sorted(MAKERS)), st.integers(2, 90), st.integers(2, 90), st.booleans())
-def test_rows_are_those_of_reruns_archetypes(name: str, height: int, width: int, is_static: bool) -> None:
-    """Small ones and large ones, the first of their format and the next, static and not."""
+def test_messages_equal_those_of_reruns_archetypes(name: str, height: int, width: int, is_static: bool) -> None:
+    """For small and large blobs, the first of a format and later ones, static or not."""
     encoder, reference = Encoder(KEY), Encoder(KEY)
     timelines = () if is_static else FRAME
     for step in range(3):
@@ -49,7 +49,7 @@ def test_rows_are_those_of_reruns_archetypes(name: str, height: int, width: int,
         made = MAKERS[name](rr, array)
         assert is_blob(made)
         encoded = encoder.blob(made, timelines, times, is_static=is_static)
-        assert is_blob(made), "logging an archetype must not turn it into rerun's"
+        assert is_blob(made), "encoding an archetype must not materialise it"
         batches = MAKERS[name](theirs, array).as_component_batches()
         expected = reference.row(*Encoder.components(batches), timelines, times, is_static=is_static)
         assert encoded.shape == expected.shape
@@ -57,7 +57,7 @@ def test_rows_are_those_of_reruns_archetypes(name: str, height: int, width: int,
 
 
 @pytest.mark.parametrize("name", ["Image", "DepthImage", "SegmentationImage", "Tensor", "Tensor of halves"])
-def test_the_bytes_of_a_large_row_are_the_users(name: str) -> None:
+def test_a_large_message_points_at_the_users_memory(name: str) -> None:
     encoder = Encoder(KEY)
     array = np.zeros((200, 300, 3), np.uint8)
     for step in range(2):
@@ -68,7 +68,7 @@ def test_the_bytes_of_a_large_row_are_the_users(name: str) -> None:
         assert np.shares_memory(large[0], np.frombuffer(made._buffer, np.uint8))
 
 
-def test_a_blob_beside_other_archetypes_is_rerun_s_too() -> None:
+def test_a_blob_beside_other_archetypes_has_reruns_components() -> None:
     array = np.arange(3 * 4 * 3, dtype=np.uint8).reshape(3, 4, 3)
     ours = Encoder.components(rr.Image(array), rr.TextLog("seen"))
     reference = Encoder.components(theirs.Image(array), theirs.TextLog("seen"))
@@ -76,7 +76,7 @@ def test_a_blob_beside_other_archetypes_is_rerun_s_too() -> None:
     assert all(mine.equals(its) for mine, its in zip(ours[1], reference[1], strict=True))
 
 
-def test_what_is_remembered_is_bounded_and_holds_no_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_caches_are_bounded_and_hold_no_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blobs, "MAX_FORMATS", 4)
     monkeypatch.setattr(encoder_module, "MAX_BLOB_TEMPLATES", 4)
     encoder = Encoder(KEY)
@@ -88,8 +88,8 @@ def test_what_is_remembered_is_bounded_and_holds_no_pixels(monkeypatch: pytest.M
     assert all(len(known.between) + len(known.after) < 4096 for known in encoder._blob_templates.values())
 
 
-def test_large_arrays_of_any_kind_are_not_joined() -> None:
-    """A mesh or a cloud with colors is copied once as well."""
+def test_a_large_array_of_any_archetype_is_a_piece_of_its_own() -> None:
+    """So a mesh or a colored cloud is copied only once, too."""
     positions = np.random.default_rng(0).random((5000, 3), np.float32)
     encoder = Encoder(KEY)
     descriptors, arrays = Encoder.components(theirs.Points3D(positions, colors=[255, 0, 0]).as_component_batches())

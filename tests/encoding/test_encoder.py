@@ -1,4 +1,4 @@
-"""Encoding: schemas are reused, bad columns are refused by name, and memory stays bounded. Values: see tests/parity."""
+"""The encoder reuses schemas, refuses bad columns by name, and has bounded memory. Values: see tests/parity."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FRAME = (("frame", TimeKind.SEQUENCE),)
 
 
 class Times:
-    """A time column as users may make one."""
+    """A time column that a user wrote by hand."""
 
     def __init__(self, name: Any, array: pa.Array) -> None:
         self._name, self._array = name, array
@@ -43,7 +43,7 @@ def test_calls_of_one_kind_share_one_shape_object() -> None:
     assert bytes(first.body) != bytes(second.body)
 
 
-def test_other_types_timelines_or_staticness_make_another_shape() -> None:
+def test_other_types_timelines_or_static_rows_have_another_shape() -> None:
     encoder = Encoder(KEY)
     descriptors, arrays = scalars()
     shapes = {
@@ -56,7 +56,7 @@ def test_other_types_timelines_or_staticness_make_another_shape() -> None:
     assert len(shapes) == 5
 
 
-def test_only_the_first_of_equal_components_is_kept_and_the_others_are_reported() -> None:
+def test_the_first_of_equal_components_is_kept_and_the_others_are_reported() -> None:
     descriptors, arrays = scalars()
     encoded = Encoder(KEY).row(descriptors * 2, [*arrays, *scalars(9.0)[1]], (), (), is_static=True)
     batch = pa.ipc.read_record_batch(encoded.body, pa.ipc.read_schema(pa.BufferReader(encoded.shape.schema)))
@@ -78,7 +78,7 @@ def test_the_memory_of_schemas_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("bad", [[1, 2], pa.chunked_array([[1]]), "text"])
-def test_what_is_no_arrow_array_is_refused_with_its_type(bad: object) -> None:
+def test_a_component_that_is_no_arrow_array_is_refused_with_its_type(bad: object) -> None:
     class Batch:
         def component_descriptor(self) -> rr.ComponentDescriptor:
             return rr.ComponentDescriptor("x")
@@ -100,18 +100,18 @@ def test_what_is_no_arrow_array_is_refused_with_its_type(bad: object) -> None:
         pa.array([1, None]),
     ],
 )
-def test_times_that_rerun_would_not_take_are_refused_by_name(array: pa.Array) -> None:
+def test_times_that_rerun_refuses_are_refused_with_the_timelines_name(array: pa.Array) -> None:
     with pytest.raises(InvalidArgumentError, match="'my timeline'"):
         Encoder.indexes([Times("my timeline", array)])
 
 
-def test_times_of_a_time_zone_lose_it_as_in_rerun() -> None:
+def test_times_lose_their_time_zone_as_in_rerun() -> None:
     (array,) = Encoder.indexes([Times("t", pa.array([5], pa.timestamp("ns", "Europe/Zurich")))]).values()
     assert array.equals(pa.array([5], pa.timestamp("ns")))
 
 
 @pytest.mark.parametrize("name", ["", "a\0b"])
-def test_names_that_no_timeline_can_have_are_refused(name: str) -> None:
+def test_an_invalid_timeline_name_is_refused(name: str) -> None:
     with pytest.raises(InvalidArgumentError, match="TimelineName"):
         Encoder.indexes([Times(name, pa.array([1]))])
 

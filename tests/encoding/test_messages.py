@@ -1,4 +1,4 @@
-"""A row written after a remembered header is, byte for byte, what Arrow writes."""
+"""A row that is written after a remembered header equals Arrow's message, byte for byte."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rerun import ComponentDescriptor
 
-from rerun_mp.encoding import messages as layout
+from rerun_mp.encoding import messages
 from rerun_mp.encoding.encoder import Encoder
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.encoding.timepoints import TimeKind
@@ -38,7 +38,7 @@ ARRAYS = st.sampled_from(sorted(VALUES)).flatmap(VALUES.__getitem__)
 
 
 @given(st.lists(ARRAYS, min_size=2, max_size=2), st.integers(-(2**62), 2**62), st.integers(0, 3))
-def test_whatever_was_remembered_a_row_reads_back_as_it_was_given(arrays: list[Any], time: int, cut: int) -> None:
+def test_a_row_reads_back_as_given_whatever_headers_are_remembered(arrays: list[Any], time: int, cut: int) -> None:
     encoder = Encoder(RecordingKey("app", "recording"))
     arrays[1] = arrays[1][cut:]
     for step in range(3):
@@ -61,7 +61,7 @@ def test_whatever_was_remembered_a_row_reads_back_as_it_was_given(arrays: list[A
     ],
     ids=str,
 )
-def test_common_arrays_are_written_after_a_remembered_header_and_equal_what_arrow_writes(array: pa.Array) -> None:
+def test_common_arrays_are_written_after_a_remembered_header_as_arrow_writes_them(array: pa.Array) -> None:
     encoder = Encoder(RecordingKey("app", "recording"))
     first = encoder.row(DESCRIPTORS[:1], [array], FRAME, (1, 2), is_static=False).body
     second = encoder.row(DESCRIPTORS[:1], [array], FRAME, (1, 2), is_static=False).body
@@ -71,8 +71,8 @@ def test_common_arrays_are_written_after_a_remembered_header_and_equal_what_arro
 
 
 def test_the_memory_of_headers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout, "MAX_HEADERS", 4)
-    template = layout.RowTemplate(0, [pa.int64()])
+    monkeypatch.setattr(messages, "MAX_HEADERS", 4)
+    template = messages.RowTemplate(0, [pa.int64()])
     encoder = Encoder(RecordingKey("app", "recording"))
     for length in range(1, 20):
         array = pa.array(range(length))

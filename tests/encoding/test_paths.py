@@ -1,4 +1,4 @@
-"""Every spelling of an entity path must become the one that rerun itself would write."""
+"""Every spelling of an entity path becomes the canonical one that rerun writes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rerun.chunk import Chunk
 
-from rerun_mp.encoding import paths as entity_path
+from rerun_mp.encoding import paths
 from rerun_mp.encoding.paths import canonical_entity_path
 from rerun_mp.errors import InvalidArgumentError
 
@@ -43,12 +43,12 @@ def test_a_list_of_parts_is_spelled_as_rerun_spells_it(parts: list[object]) -> N
     assert canonical_entity_path(parts) == expected
 
 
-def test_a_leading_slash_makes_no_other_entity() -> None:
+def test_a_leading_slash_does_not_change_the_entity() -> None:
     assert canonical_entity_path("a/b") == canonical_entity_path("/a/b") == canonical_entity_path(["a", "b"]) == b"/a/b"
 
 
 @pytest.mark.parametrize("bad", [5, None, ("a", "b"), b"a"])
-def test_what_is_no_path_is_refused_by_name(bad: object) -> None:
+def test_an_argument_that_is_no_path_is_refused_by_name(bad: object) -> None:
     with pytest.raises(TypeError, match="entity_path"):
         canonical_entity_path(bad)  # type: ignore[arg-type]
 
@@ -59,8 +59,8 @@ def test_a_path_too_long_for_a_frame_is_refused() -> None:
 
 
 def test_the_memory_of_paths_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entity_path, "MAX_REMEMBERED", 10)
-    monkeypatch.setattr(entity_path, "_remembered", {})
+    monkeypatch.setattr(paths, "MAX_REMEMBERED", 10)
+    monkeypatch.setattr(paths, "_remembered", {})
     for i in range(100):
         assert canonical_entity_path(f"many/{i}") == f"/many/{i}".encode()
-    assert len(entity_path._remembered) <= 10
+    assert len(paths._remembered) <= 10

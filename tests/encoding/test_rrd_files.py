@@ -1,4 +1,4 @@
-"""Files of rerun-sdk are read from any chunk on, finished or not, and never beyond their last whole message."""
+"""A file of rerun-sdk is read from any chunk on, finished or not, up to its last whole message."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from rerun_mp.collector.store.rerun_files import read_file
 from rerun_mp.collector.store.rerun_sinks import SinkWriter, open_file
-from rerun_mp.encoding import rrd_files as rrd_file
+from rerun_mp.encoding import rrd_files
 from rerun_mp.encoding.rrd_files import count_chunks, is_complete, windows
 from rerun_mp.errors import CorruptionError
 from tests.collector.made_frames import RECORDING
@@ -26,7 +26,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def writer(path: Path) -> Iterator[SinkWriter]:
-    """Return a file that is being written and has been flushed."""
+    """Return the writer of a file that has been flushed and is not finished."""
     writer = open_file(path, RECORDING)
     for chunk in chunks(range(TOTAL)):
         writer.send(chunk)
@@ -46,7 +46,7 @@ IDS = [chunk.chunk_id for chunk in chunks(range(TOTAL))]
 def test_any_range_of_a_growing_file_can_be_read(
     path: Path, writer: SinkWriter, window_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rrd_file, "WINDOW_BYTES", window_bytes)
+    monkeypatch.setattr(rrd_files, "WINDOW_BYTES", window_bytes)
     assert count_chunks(path, writer.prelude) == TOTAL
     assert ids_read(path, writer) == IDS
     assert ids_read(path, writer, skip=7, limit=5) == IDS[7:12]
@@ -65,7 +65,7 @@ def test_wherever_a_file_is_cut_its_whole_chunks_are_read(path: Path, writer: Si
     assert len(read) == TOTAL - 1
 
 
-def test_a_footer_tells_a_complete_file(path: Path, writer: SinkWriter) -> None:
+def test_a_complete_file_is_recognised_by_its_footer(path: Path, writer: SinkWriter) -> None:
     assert not is_complete(path)
     assert writer.discard(10.0)
     assert is_complete(path)
@@ -73,17 +73,17 @@ def test_a_footer_tells_a_complete_file(path: Path, writer: SinkWriter) -> None:
     assert count_chunks(path, writer.prelude) == TOTAL
 
 
-def test_what_is_no_rrd_file_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_rrd_file_is_refused(tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.write_text("something else, and long enough to hold a message of some kind")
     with other.open("rb") as file, pytest.raises(CorruptionError, match=r"is not an \.rrd file"):
         next(windows(file.fileno(), 12))
 
 
-def test_windows_leave_no_descriptor_behind(path: Path, writer: SinkWriter) -> None:
+def test_windows_leave_no_descriptor_open(path: Path, writer: SinkWriter) -> None:
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(10):
         reading = read_file(path, prelude=writer.prelude)
         next(reading)
-        reading.close()  # type: ignore[attr-defined]  # a generator, which callers need not know
+        reading.close()  # type: ignore[attr-defined]  # it is a generator
     assert len(os.listdir("/proc/self/fd")) == before

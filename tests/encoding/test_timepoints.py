@@ -1,4 +1,4 @@
-"""Times convert to the nanoseconds that rerun makes of them, and what rerun refuses is refused."""
+"""Times convert to the same nanoseconds as in rerun, and values that rerun refuses are refused."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_sequence_takes_integers_only(value: object) -> None:
 
 @pytest.mark.parametrize("convert", [duration_nanos, timestamp_nanos])
 @pytest.mark.parametrize("value", ["x", date(2024, 1, 1), None])
-def test_what_is_no_time_is_refused_with_its_type(convert: object, value: object) -> None:
+def test_a_value_that_is_no_time_is_refused_with_its_type(convert: object, value: object) -> None:
     with pytest.raises(TypeError, match=r"set_time: .* must be"):
         convert(value)  # type: ignore[operator]
 
@@ -74,12 +74,12 @@ def test_nan_and_infinity_are_refused_as_values(convert: object, value: float) -
     ("convert", "value"),
     [(sequence_number, 2**63), (sequence_number, -(2**70)), (duration_nanos, 10**10), (timestamp_nanos, 1e11)],
 )
-def test_what_needs_more_than_64_bits_is_refused(convert: object, value: float) -> None:
+def test_a_value_of_more_than_64_bits_is_refused(convert: object, value: float) -> None:
     with pytest.raises(OverflowError, match="64 bits"):
         convert(value)  # type: ignore[operator]
 
 
-def test_milliseconds_for_seconds_are_noticed() -> None:
+def test_milliseconds_instead_of_seconds_are_refused() -> None:
     with pytest.raises(ValueError, match="milliseconds"):
         timestamp_nanos(1_700_000_000_000)
 

@@ -1,4 +1,4 @@
-"""What becomes of a constructor's call: the Arrow data byte for byte, the warnings and where they point, the error."""
+"""The outcome of a constructor call: the Arrow data byte for byte, the warnings and their places, or the error."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import rerun
 
 
 class Outcome(NamedTuple):
-    """What became of a call."""
+    """The outcome of a call."""
 
     made: object
-    """The components' data, or the error."""
+    """The components' data, or type and text of the error."""
     warnings: list[tuple[str, str]]
     places: set[str]
-    """Files that the warnings point at."""
+    """The files that the warnings point at."""
 
 
 LAYOUTS = ("C", "F", "strided", "reversed", "read-only")
 
 
 def laid_out(array: Any, layout: str) -> Any:
-    """Return an equal array that lies in memory as one of `LAYOUTS`."""
+    """Return an equal array with another memory layout, one of `LAYOUTS`."""
     if layout == "F":
         return np.asfortranarray(array)
     if layout == "strided":
@@ -51,7 +51,7 @@ def components(archetype: Any) -> list[tuple[object, bytes]]:
 
 
 def outcome(call: Callable[[], Any], *, strict: bool = False) -> Outcome:
-    """Return what becomes of `call`, in a form that can be compared."""
+    """Return the outcome of `call` as values that can be compared."""
     made: object
     mode = rerun.strict_mode()
     rerun.set_strict_mode(strict)
@@ -60,7 +60,7 @@ def outcome(call: Callable[[], Any], *, strict: bool = False) -> Outcome:
             warnings.simplefilter("always")
             try:
                 made = components(call())
-            except Exception as error:  # noqa: BLE001 (whatever it is, it must be the same)
+            except Exception as error:  # noqa: BLE001 (any error must be the same)
                 made = type(error), str(error)
         messages = sorted((warning.category.__name__, str(warning.message)) for warning in caught)
         return Outcome(made, messages, {warning.filename for warning in caught})
@@ -69,9 +69,9 @@ def outcome(call: Callable[[], Any], *, strict: bool = False) -> Outcome:
 
 
 def assert_same(ours: Any, theirs: Any, *args: Any, **kwargs: Any) -> None:
-    """Make one of each class with the same arguments; in either mode, the same must become of both.
+    """Call both classes with the same arguments, in strict and in lax mode, and assert equal outcomes.
 
-    Warnings point where rerun's point, or here: rerun sometimes finds the user's line inside itself.
+    Our warnings point where rerun's point, or to this file: rerun sometimes points to a line of its own.
     """
     for strict in (False, True):
         mine = outcome(lambda: ours(*args, **kwargs), strict=strict)

@@ -1,4 +1,4 @@
-"""A fast archetype behaves as rerun's does, whatever is done with it, and stops being fast when it may be changed."""
+"""A fast archetype behaves as rerun's in every use, and stops being fast when a use could change it."""
 
 from __future__ import annotations
 
@@ -55,18 +55,18 @@ def reruns(name: str) -> Any:
     return THEIRS[name](*args, **kwargs)
 
 
-def test_each_class_has_a_form_of_its_own() -> None:
+def test_each_class_has_a_number_of_its_own() -> None:
     assert len({cls._fast_kind for cls in OWN.values()}) == len(OWN)
     assert len(FastArchetype.__subclasses__()) == len(OWN)
 
 
 @each
-def test_fields_are_reruns(name: str) -> None:
+def test_fields_are_named_as_in_rerun(name: str) -> None:
     assert OWN[name]._fields == tuple(field.name for field in attrs.fields(THEIRS[name]))
 
 
 @each
-def test_instances_and_classes_are_each_others(name: str) -> None:
+def test_isinstance_and_issubclass_hold_in_both_directions(name: str) -> None:
     ours, its = OWN[name], THEIRS[name]
     materialised = fast(name)
     repr(materialised)
@@ -87,7 +87,7 @@ def test_instances_and_classes_are_each_others(name: str) -> None:
 
 
 @each
-def test_text_and_equality_are_reruns(name: str) -> None:
+def test_repr_str_and_equality_are_as_in_rerun(name: str) -> None:
     assert repr(fast(name)) == repr(reruns(name))
     assert str(fast(name)) == f"{reruns(name)}"
     assert fast(name) == fast(name)
@@ -114,18 +114,18 @@ def test_copies_and_pickles_are_fast_and_equal(name: str) -> None:
         assert type(made) is OWN[name]
         assert made == reruns(name)
         assert components(made) == components(reruns(name))
-        assert not made._fast_kind  # by now
+        assert not made._fast_kind  # `components` has materialised it
         assert components(duplicate(made)) == components(duplicate(reruns(name)))
 
 
 def describe(archetypes: dict[str, Any]) -> dict[str, Any]:
-    """Return what another process sees of these, and send them back."""
+    """Return each archetype, whether it is an instance of its class in this process, and its repr."""
     return {
         name: (made, isinstance(made, getattr(rr, name)), repr(copy.copy(made))) for name, made in archetypes.items()
     }
 
 
-def test_pickles_travel_between_processes() -> None:
+def test_archetypes_can_be_sent_to_a_spawned_process_and_back() -> None:
     given = {name: fast(name) for name in ARGUMENTS}
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         came_back = pool.apply(describe, (given,))
@@ -138,7 +138,7 @@ def test_pickles_travel_between_processes() -> None:
 
 
 @each
-def test_touching_an_object_makes_rerun_its_truth(name: str) -> None:
+def test_reading_a_field_materialises_the_archetype(name: str) -> None:
     made, field = fast(name), OWN[name]._fields[0]
     assert getattr(made, field) == getattr(reruns(name), field)
     assert made._fast_kind == 0
@@ -162,7 +162,7 @@ def test_a_field_can_be_set_and_deleted_without_being_read(name: str) -> None:
 
 
 @each
-def test_what_rerun_offers_is_offered(name: str) -> None:
+def test_attributes_of_reruns_class_are_available(name: str) -> None:
     ours, its = OWN[name], THEIRS[name]
     assert ours.NAME == its.NAME
     assert ours.archetype() == its.archetype()
@@ -180,7 +180,7 @@ def test_what_rerun_offers_is_offered(name: str) -> None:
 
 
 @each
-def test_classes_document_themselves_as_rerun_does(name: str) -> None:
+def test_classes_have_the_names_docstrings_and_signatures_of_reruns(name: str) -> None:
     ours, its = OWN[name], THEIRS[name]
     assert (ours.__name__, ours.__qualname__) == (its.__name__, its.__qualname__)
     assert ours.__doc__.startswith(its.__doc__)
@@ -190,26 +190,26 @@ def test_classes_document_themselves_as_rerun_does(name: str) -> None:
     assert pickle.loads(pickle.dumps(ours)) is ours
 
 
-def test_columns_are_reruns() -> None:
+def test_columns_equal_reruns() -> None:
     ours, its = (list(cls.columns(scalars=[1.0, 2.0])) for cls in (rr.Scalars, TheirScalars))
     assert [column.as_arrow_array() for column in ours] == [column.as_arrow_array() for column in its]
 
 
-def test_subclasses_are_subclasses_of_reruns() -> None:
+def test_a_users_subclass_is_a_subclass_of_reruns_class() -> None:
     class Mixin(ABC):
-        """Whatever can be mixed with rerun's classes can be mixed with ours."""
+        """An abstract class, which rerun's classes can be combined with."""
 
         @abstractmethod
         def __init__(self, value: float) -> None: ...
 
     class Loss(rr.Scalars, Mixin):
-        """Calls its base as people do."""
+        """Calls its base through `super()`."""
 
         def __init__(self, value: float) -> None:
             super().__init__(value)
 
     class Accuracy(rr.Scalars):
-        """Calls its base as people did."""
+        """Calls its base by name."""
 
         def __init__(self, value: float) -> None:
             rr.Scalars.__init__(self, value)
@@ -224,7 +224,7 @@ def test_subclasses_are_subclasses_of_reruns() -> None:
 
 
 @each
-def test_an_object_can_be_initialised_again_and_late(name: str) -> None:
+def test_an_object_can_be_initialised_again_or_without_its_constructor(name: str) -> None:
     args, kwargs = ARGUMENTS[name]
     made = fast(name)
     made.__init__(*args, **kwargs)
@@ -244,10 +244,10 @@ def test_positional_patterns_match() -> None:
         case TheirScalars(scalars=value):
             assert len(value) == 1  # type: ignore[arg-type]
         case _:
-            pytest.fail("it is one")
+            pytest.fail("the pattern must match")
 
 
-def test_other_attributes_can_be_set_as_on_reruns() -> None:
+def test_other_attributes_can_be_set_as_in_rerun() -> None:
     made: Any = rr.Scalars(0.5)
     made.remark = "mine"
     assert made.remark == "mine"
@@ -255,7 +255,7 @@ def test_other_attributes_can_be_set_as_on_reruns() -> None:
 
 
 @each
-def test_threads_that_materialise_at_once_share_reruns_object(name: str) -> None:
+def test_threads_that_materialise_at_the_same_time_get_one_object(name: str) -> None:
     for _ in range(20):
         made, barrier = fast(name), threading.Barrier(4)
         found: list[int] = []
@@ -273,13 +273,13 @@ def test_threads_that_materialise_at_once_share_reruns_object(name: str) -> None
 
 
 @each
-def test_the_encoder_takes_them_as_reruns(name: str) -> None:
+def test_the_encoder_makes_the_same_arrays_as_for_reruns_object(name: str) -> None:
     ours, its = Encoder.components(fast(name)), Encoder.components(reruns(name))
     assert ours[0] == its[0]
     assert ours[1] == its[1]
 
 
-def test_making_logging_and_sending_them_loads_neither_rerun_nor_pyarrow(run_python: RunPython) -> None:
+def test_making_and_pickling_archetypes_loads_neither_rerun_nor_pyarrow(run_python: RunPython) -> None:
     program = """
         import pickle, sys
         import numpy as np

@@ -1,4 +1,4 @@
-"""Rerun's own functions take fast archetypes wherever they take rerun's."""
+"""Rerun's own functions accept fast archetypes wherever they accept rerun's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import rerun_mp as rr
 POSITIONS = np.zeros((3, 3), np.float32)
 
 
-def test_rerun_logs_them(place: Path) -> None:
+def test_rerun_logs_fast_archetypes(place: Path) -> None:
     path = place / "theirs.rrd"
     recording = theirs.RecordingStream("app", send_properties=False)
     recording.save(path)
@@ -29,14 +29,14 @@ def test_rerun_logs_them(place: Path) -> None:
     assert {"Scalars:scalars", "TextLog:text", "Points3D:positions"} <= columns
 
 
-def test_blueprints_take_them() -> None:
+def test_blueprints_accept_fast_archetypes() -> None:
     points: Any = rr.Points3D
     for given in (points(POSITIONS), [points(POSITIONS)], points(POSITIONS).visualizer()):
         view = rrb.Spatial3DView(overrides={"entity": given}, defaults=[points(POSITIONS)])
         assert create_in_memory_blueprint(application_id="app", blueprint=rrb.Blueprint(view))
 
 
-def test_functions_are_dispatched_and_patterns_matched_by_their_class() -> None:
+def test_singledispatch_and_patterns_find_reruns_class() -> None:
     @singledispatch
     def kind(_: object) -> str:
         return "another"

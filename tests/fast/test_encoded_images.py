@@ -19,12 +19,12 @@ CONTENTS = np.arange(72, dtype=np.uint8)
 
 
 @given(GIVEN | st.binary(max_size=9), MEDIA_TYPES, others("path", "opacity", "draw_order"))
-def test_arrow_data_warnings_and_errors_are_reruns(contents: Any, media_type: Any, further: Any) -> None:
+def test_arrow_data_warnings_and_errors_equal_reruns(contents: Any, media_type: Any, further: Any) -> None:
     assert_same(rr.EncodedImage, theirs.EncodedImage, contents=contents, media_type=media_type)
     assert_same(rr.EncodedImage, theirs.EncodedImage, contents=contents, media_type=media_type, **further)
 
 
-def test_wrong_calls_raise_what_reruns_class_raises() -> None:
+def test_wrong_calls_raise_as_in_rerun() -> None:
     assert_same(rr.EncodedImage, theirs.EncodedImage)
     assert_same(rr.EncodedImage, theirs.EncodedImage, 1, 2, 3)
     assert_same(rr.EncodedImage, theirs.EncodedImage, unknown=3)

@@ -20,26 +20,26 @@ MODELS = st.sampled_from([None, *COLOR_MODELS, "rgb", "Bgr", "yuv", "no model", 
 
 
 @given(GIVEN, MODELS, others("opacity", "draw_order", "magnification_filter", "width", "height", "datatype"))
-def test_images_are_reruns(image: Any, model: Any, further: Any) -> None:
+def test_images_equal_reruns(image: Any, model: Any, further: Any) -> None:
     assert_same(rr.Image, theirs.Image, image)
     assert_same(rr.Image, theirs.Image, image, model)
     assert_same(rr.Image, theirs.Image, image=image, color_model=model, **further)
 
 
 @given(GIVEN, NUMBERS, others("colormap", "depth_range", "point_fill_ratio", "draw_order"))
-def test_depth_images_are_reruns(image: Any, meter: Any, further: Any) -> None:
+def test_depth_images_equal_reruns(image: Any, meter: Any, further: Any) -> None:
     assert_same(rr.DepthImage, theirs.DepthImage, image)
     assert_same(rr.DepthImage, theirs.DepthImage, image, meter=meter)
     assert_same(rr.DepthImage, theirs.DepthImage, image=image, meter=meter, **further)
 
 
 @given(GIVEN, others("opacity", "draw_order"))
-def test_segmentation_images_are_reruns(image: Any, further: Any) -> None:
+def test_segmentation_images_equal_reruns(image: Any, further: Any) -> None:
     assert_same(rr.SegmentationImage, theirs.SegmentationImage, image)
     assert_same(rr.SegmentationImage, theirs.SegmentationImage, image=image, **further)
 
 
-def test_images_made_of_bytes_are_reruns() -> None:
+def test_images_made_of_bytes_equal_reruns() -> None:
     for pixels in (b"123456", np.zeros(6, np.uint8), None):
         assert_same(rr.Image, theirs.Image, bytes=pixels, width=2, height=2, pixel_format=theirs.PixelFormat.NV12)
         assert_same(rr.Image, theirs.Image, bytes=pixels, width=2, height=1, color_model="RGB", datatype="U8")
@@ -53,14 +53,14 @@ def test_images_made_of_bytes_are_reruns() -> None:
         ("SegmentationImage", {"image": np.ones((2, 2))}),
     ],
 )
-def test_wrong_calls_raise_what_reruns_class_raises(name: str, arguments: Any) -> None:
+def test_wrong_calls_raise_as_in_rerun(name: str, arguments: Any) -> None:
     ours, reruns = getattr(rr, name), getattr(theirs, name)
     assert_same(ours, reruns)
     assert_same(ours, reruns, 1, 2, 3)
     assert_same(ours, reruns, **arguments, unknown=3)
 
 
-def test_numbers_of_formats_are_reruns() -> None:
+def test_the_numbers_of_formats_are_as_in_rerun() -> None:
     for name, number in CHANNEL_DATATYPES.items():
         assert theirs.ChannelDatatype.from_np_dtype(np.dtype(name)).value == number
     assert len(theirs.ChannelDatatype) == len(CHANNEL_DATATYPES)
@@ -70,7 +70,7 @@ def test_numbers_of_formats_are_reruns() -> None:
 
 @given(ARRAYS, MODELS)
 @pytest.mark.filterwarnings("ignore")
-def test_hot_slots_are_an_images_arrow_data(image: Any, model: Any) -> None:
+def test_the_fast_attributes_are_the_arrow_data(image: Any, model: Any) -> None:
     try:
         made: Any = rr.Image(image, model)
     except (TypeError, ValueError, AttributeError, UnboundLocalError):
@@ -110,7 +110,7 @@ def test_usual_arguments_are_kept(make: Any) -> None:
     hash(made._format)
 
 
-def test_pixels_are_not_copied_until_somebody_looks() -> None:
+def test_pixels_are_not_copied_before_the_image_is_used() -> None:
     frame = np.zeros((2, 3, 3), np.uint8)
     image: Any = rr.Image(frame)
     assert np.shares_memory(np.frombuffer(image._buffer, np.uint8), frame)

@@ -47,7 +47,7 @@ OTHERS = st.fixed_dictionaries(
 
 @given(BLOCKS | LISTS | st.none() | st.text(max_size=2), OTHERS)
 @pytest.mark.parametrize(("ours", "reruns"), [pair[:2] for pair in CLASSES], ids=["3D", "2D"])
-def test_arrow_data_warnings_and_errors_are_reruns(ours: Any, reruns: Any, positions: Any, others: Any) -> None:
+def test_arrow_data_warnings_and_errors_equal_reruns(ours: Any, reruns: Any, positions: Any, others: Any) -> None:
     assert_same(ours, reruns, positions)
     assert_same(ours, reruns, positions=positions)
     assert_same(ours, reruns, positions, **others)
@@ -56,7 +56,7 @@ def test_arrow_data_warnings_and_errors_are_reruns(ours: Any, reruns: Any, posit
 @given(BLOCKS)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("ours", "reruns", "dimensions"), CLASSES, ids=["3D", "2D"])
-def test_the_hot_slot_is_the_arrow_data(ours: Any, reruns: Any, dimensions: int, positions: Any) -> None:
+def test_the_fast_attribute_is_the_arrow_data(ours: Any, reruns: Any, dimensions: int, positions: Any) -> None:
     with np.errstate(all="ignore"):
         made = ours(positions)
         if not made._fast_kind:
@@ -72,7 +72,7 @@ def test_the_hot_slot_is_the_arrow_data(ours: Any, reruns: Any, dimensions: int,
 
 
 @pytest.mark.parametrize(("ours", "reruns", "dimensions"), CLASSES, ids=["3D", "2D"])
-def test_a_float32_array_is_kept_as_it_is_and_others_are_converted(ours: Any, reruns: Any, dimensions: int) -> None:
+def test_a_float32_array_is_kept_and_others_are_converted(ours: Any, reruns: Any, dimensions: int) -> None:
     block = np.ones((4, dimensions), np.float32)
     assert np.shares_memory(np.frombuffer(ours(block)._buffer, np.float32), block)
     assert bytes(ours(block.astype(np.float64))._buffer) == block.tobytes()
@@ -83,7 +83,7 @@ def test_a_float32_array_is_kept_as_it_is_and_others_are_converted(ours: Any, re
 
 
 @pytest.mark.parametrize(("ours", "reruns", "dimensions"), CLASSES, ids=["3D", "2D"])
-def test_what_is_written_into_the_array_is_logged_as_in_rerun(ours: Any, reruns: Any, dimensions: int) -> None:
+def test_a_later_change_of_the_array_is_logged_as_in_rerun(ours: Any, reruns: Any, dimensions: int) -> None:
     block = np.zeros((4, dimensions), np.float32)
     mine, its = ours(block), reruns(block)
     block[:] = 7
@@ -91,7 +91,7 @@ def test_what_is_written_into_the_array_is_logged_as_in_rerun(ours: Any, reruns:
 
 
 @pytest.mark.parametrize(("ours", "reruns", "dimensions"), CLASSES, ids=["3D", "2D"])
-def test_wrong_calls_raise_what_reruns_class_raises(ours: Any, reruns: Any, dimensions: int) -> None:
+def test_wrong_calls_raise_as_in_rerun(ours: Any, reruns: Any, dimensions: int) -> None:
     assert_same(ours, reruns)
     assert_same(ours, reruns, np.zeros((1, dimensions)), 3)
     assert_same(ours, reruns, 3, positions=4)

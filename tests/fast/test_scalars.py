@@ -1,4 +1,4 @@
-"""`Scalars`: whatever is given, the Arrow data, the warnings and the errors are those of rerun's class."""
+"""`Scalars`: for any argument, Arrow data, warnings and errors are those of rerun's class."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ OTHERS = st.one_of(
 
 
 @given(NUMBERS | OTHERS)
-def test_arrow_data_warnings_and_errors_are_reruns(scalars: Any) -> None:
+def test_arrow_data_warnings_and_errors_equal_reruns(scalars: Any) -> None:
     assert_same(rr.Scalars, theirs.Scalars, scalars)
     assert_same(rr.Scalars, theirs.Scalars, scalars=scalars)
 
 
 @given(NUMBERS)
-def test_the_hot_slot_is_the_arrow_data(scalars: Any) -> None:
+def test_the_fast_attribute_is_the_arrow_data(scalars: Any) -> None:
     made: Any = rr.Scalars(scalars)
     if not made._fast_kind:
         assert not isinstance(scalars, float | np.float32)
@@ -59,6 +59,6 @@ def test_plain_numbers_are_kept(number: Any) -> None:
 
 
 @pytest.mark.parametrize("args", [(), (1.0, 2.0)])
-def test_wrong_calls_raise_what_reruns_class_raises(args: Any) -> None:
+def test_wrong_calls_raise_as_in_rerun(args: Any) -> None:
     assert_same(rr.Scalars, theirs.Scalars, *args)
     assert_same(rr.Scalars, theirs.Scalars, *args, color=3)

@@ -19,13 +19,13 @@ NAMES = st.none() | st.lists(st.sampled_from(["x", "ä", "\ud800", None, 3]), ma
 
 
 @given(GIVEN, NAMES, others("value_range"))
-def test_arrow_data_warnings_and_errors_are_reruns(data: Any, names: Any, further: Any) -> None:
+def test_arrow_data_warnings_and_errors_equal_reruns(data: Any, names: Any, further: Any) -> None:
     assert_same(rr.Tensor, theirs.Tensor, data)
     assert_same(rr.Tensor, theirs.Tensor, data, dim_names=names)
     assert_same(rr.Tensor, theirs.Tensor, data=data, dim_names=names, **further)
 
 
-def test_wrong_calls_raise_what_reruns_class_raises() -> None:
+def test_wrong_calls_raise_as_in_rerun() -> None:
     assert_same(rr.Tensor, theirs.Tensor)
     assert_same(rr.Tensor, theirs.Tensor, 1, 2, 3)
     assert_same(rr.Tensor, theirs.Tensor, unknown=3)

@@ -1,4 +1,4 @@
-"""`TextLog`: whatever is given, the Arrow data, the warnings and the errors are those of rerun's class."""
+"""`TextLog`: for any argument, Arrow data, warnings and errors are those of rerun's class."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.fast.outcomes import assert_same, components
 
 
 class Text(str):
-    """A text of a class of its own, which is left to rerun's."""
+    """A subclass of `str`, which goes to rerun's class."""
 
     __slots__ = ()
 
 
 UTF8_TEXT = st.text(max_size=300)
 ANY_TEXT = st.text(st.characters(exclude_categories=[]), max_size=20) | UTF8_TEXT
-"""With lone surrogates, which neither UTF-8 nor rerun takes."""
+"""Also with lone surrogates, which neither UTF-8 nor rerun accepts."""
 LEVELS = st.none() | ANY_TEXT | st.sampled_from(["INFO", theirs.TextLogLevel.INFO, theirs.TextLogLevel("own"), 3, b"x"])
 COLORS = st.none() | st.sampled_from([0xFF00FFFF, [255, 0, 0], (0, 1, 2, 3), "red", "no color"])
 TEXTS = ANY_TEXT | st.sampled_from([Text("own class"), None, 3, b"bytes", ["a", "b"], [], theirs.components.Text("a")])
@@ -31,7 +31,7 @@ TEXTS = ANY_TEXT | st.sampled_from([Text("own class"), None, 3, b"bytes", ["a", 
 @given(TEXTS, LEVELS, COLORS)
 @example("x\ud800", None, None)
 @example("x", "\ud800", None)
-def test_arrow_data_warnings_and_errors_are_reruns(text: Any, level: Any, color: Any) -> None:
+def test_arrow_data_warnings_and_errors_equal_reruns(text: Any, level: Any, color: Any) -> None:
     assert_same(rr.TextLog, theirs.TextLog, text, level=level, color=color)
     assert_same(rr.TextLog, theirs.TextLog, text, level=level)
     assert_same(rr.TextLog, theirs.TextLog, text=text)
@@ -58,6 +58,6 @@ def test_texts_are_kept(level: Any) -> None:
 
 
 @pytest.mark.parametrize("args", [(), ("a", "INFO")])
-def test_wrong_calls_raise_what_reruns_class_raises(args: Any) -> None:
+def test_wrong_calls_raise_as_in_rerun(args: Any) -> None:
     assert_same(rr.TextLog, theirs.TextLog, *args)
     assert_same(rr.TextLog, theirs.TextLog, *args, label=3)

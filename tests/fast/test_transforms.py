@@ -1,4 +1,4 @@
-"""`Transform3D`: whatever is given, the Arrow data, the warnings and the errors are those of rerun's class."""
+"""`Transform3D`: for any argument, Arrow data, warnings and errors are those of rerun's class."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ DTYPES = st.sampled_from([np.dtype(name) for name in ("f4", "f4", "f8", "f8", ">
 
 
 def arrays(*shapes: tuple[int, ...]) -> st.SearchStrategy[Any]:
-    """Draw arrays of these shapes, seldom of others."""
+    """Draw arrays, mostly of these shapes."""
     shape = st.sampled_from(shapes) | st.sampled_from(shapes) | hnp.array_shapes(min_dims=0, max_dims=2, max_side=4)
     return st.builds(laid_out, DTYPES.flatmap(lambda dtype: hnp.arrays(dtype, shape)), st.sampled_from(MEMORY))
 
 
 def vectors(size: int) -> st.SearchStrategy[Any]:
-    """Draw what may be taken for `size` numbers."""
+    """Draw values that could pass for `size` numbers."""
     whole = st.lists(st.floats(-1e3, 1e3) | st.integers(-9, 9), min_size=size, max_size=size)
     return st.one_of(
         whole,
@@ -94,7 +94,7 @@ USUAL = st.fixed_dictionaries(
 
 
 def is_numeric(given: Any) -> bool:
-    """Return whether rerun takes this for numbers without a word."""
+    """Return whether numpy converts this to float32 without a warning."""
     try:
         with np.errstate(all="raise"):
             np.asarray(given, np.float32)
@@ -109,13 +109,13 @@ def is_numeric(given: Any) -> bool:
 @example({"translation": [np.float64(1e39), 0, 0]})
 @example({"translation": np.array([1e39, 0, 0])})
 @example({"scale": True})
-def test_arrow_data_warnings_and_errors_are_reruns(arguments: dict[str, Any]) -> None:
+def test_arrow_data_warnings_and_errors_equal_reruns(arguments: dict[str, Any]) -> None:
     assert_same(rr.Transform3D, theirs.Transform3D, **arguments)
 
 
 @given(USUAL)
 @pytest.mark.filterwarnings("ignore")
-def test_the_hot_slots_are_the_arrow_data(arguments: dict[str, Any]) -> None:
+def test_the_fast_attributes_are_the_arrow_data(arguments: dict[str, Any]) -> None:
     made: Any = rr.Transform3D(**arguments)
     if not made._fast_kind:
         return
@@ -155,13 +155,13 @@ def test_usual_arguments_are_kept(arguments: Any) -> None:
     assert made == theirs.Transform3D(**arguments)
 
 
-def test_a_deprecated_argument_is_left_to_rerun() -> None:
+def test_a_deprecated_argument_goes_to_reruns_class() -> None:
     with pytest.warns(DeprecationWarning, match="from_parent"):
         made: Any = rr.Transform3D(translation=[1, 2, 3], from_parent=True)
     assert made == theirs.Transform3D(translation=[1, 2, 3], relation="ChildFromParent")
 
 
 @pytest.mark.parametrize("args", [(1,), ([1, 2, 3], [0, 0, 0, 1])])
-def test_wrong_calls_raise_what_reruns_class_raises(args: Any) -> None:
+def test_wrong_calls_raise_as_in_rerun(args: Any) -> None:
     assert_same(rr.Transform3D, theirs.Transform3D, *args)
     assert_same(rr.Transform3D, theirs.Transform3D, unknown=3)

@@ -1,4 +1,4 @@
-"""Every archetype, with every argument that its constructor takes: ways to call it, for programs that log them."""
+"""Calls of every archetype's constructor that together use every argument, for programs that log them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 __all__ = ["UNSERIALISABLE", "ways"]
 
 UNSERIALISABLE = {"McapStatistics.channel_message_counts"}
-"""Arguments for which rerun-sdk has no code."""
+"""Arguments that rerun-sdk cannot serialise."""
 
 RED, GREEN = [255, 0, 0], 0x00FF00FF
 QUATERNION = [0.0, 0.0, 0.0, 1.0]
@@ -19,7 +19,7 @@ LABELS = ["one", "ü"]
 
 
 def ways(rr: Any) -> dict[str, list[dict[str, Any]]]:
-    """Return by an archetype's name the arguments of calls that together give every argument a value."""
+    """Return archetype name -> the arguments of calls that together give every argument a value."""
     rotation = rr.RotationAxisAngle([0, 0, 1], degrees=45)
     looks = {"colors": [RED, GREEN], "labels": LABELS, "show_labels": True, "class_ids": [1, 2]}
     radii = {"radii": [0.5, rr.Radius.ui_points(2.0)]}

@@ -1,9 +1,9 @@
-"""Wrong calls, each made with whatever package it is given, and what becomes of them.
+"""Wrong calls and their outcomes, with rerun or with rerun_mp.
 
     python -m tests.parity.misuses PACKAGE [strict]
 
-prints a JSON object: of each call the class of its exception and those above it, or its warnings, each with category,
-message and whether it appears at the line of the call.
+prints a JSON object: call -> the class of its exception and its base classes, or its warnings. A warning has a
+category, a message, and whether it appears at the line of the call.
 """
 
 from __future__ import annotations
@@ -153,18 +153,18 @@ rr.no_such_name
 
 
 class Messages(logging.Handler):
-    """Keeps what is said through `logging`."""
+    """Keeps the messages that arrive through `logging`."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.said: list[str] = []
+        self.messages: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.said.append(record.getMessage())
+        self.messages.append(record.getMessage())
 
 
 def outcome(call: str, rr: Any) -> dict[str, Any]:
-    """Make a call as a program's line would, and return what became of it."""
+    """Make a call from a line of its own, and return its outcome."""
     import numpy as np
 
     messages = Messages()
@@ -175,12 +175,12 @@ def outcome(call: str, rr: Any) -> dict[str, Any]:
         warnings.simplefilter("always")
         try:
             exec(code, {"rr": rr, "np": np})
-        except Exception as error:  # noqa: BLE001 (whatever it is)
+        except Exception as error:  # noqa: BLE001 (any error is an outcome)
             found["raised"] = [one.__name__ for one in type(error).__mro__ if one is not object]
             found["message"] = str(error)
     logging.getLogger().removeHandler(messages)
     found["warned"] = [[one.category.__name__, str(one.message), one.filename == f"<{call}>"] for one in caught]
-    found["said"] = messages.said
+    found["said"] = messages.messages
     return found
 
 

@@ -1,4 +1,4 @@
-"""What our encoder makes of a call must be what rerun itself writes into a file for the same call."""
+"""The encoder makes of a call the batch that rerun writes into a file for the same call."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KEY = RecordingKey("parity", "recording")
 
 
 class Raw:
-    """A component as users make them by hand."""
+    """A component batch that a user wrote by hand."""
 
     def __init__(self, array: pa.Array, component: str = "x", **descriptor: Any) -> None:
         self._array = array
@@ -34,7 +34,7 @@ class Raw:
 
 
 def written_by_rerun(path: Path, log: Callable[[rr.RecordingStream], None]) -> pa.RecordBatch:
-    """Return what rerun writes, without what the collector adds (row ids) or rerun derives (sortedness, ids)."""
+    """Return the batch that rerun writes, without row ids, chunk ids and the mark for sorted columns."""
     recording = rr.RecordingStream(KEY.application_id, recording_id=KEY.recording_id, send_properties=False)
     recording.set_log_time_enabled(False)
     recording.save(path)

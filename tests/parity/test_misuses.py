@@ -1,4 +1,4 @@
-"""Wrong calls raise what rerun raises, or warn as rerun warns, in strict mode and otherwise."""
+"""A wrong call raises or warns as rerun does, in strict mode and in lax mode."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from tests.parity import misuses
 
 BETTER = {
     "rr.save(5)": "rerun writes a file named 5",
-    'rr.log("a")': "Python's own TypeError in either mode: to catch it would cost every call",
-    'rr.log("a", rr.Scalars(1.0), unknown=1)': "the same",
+    'rr.log("a")': "Python's own TypeError in both modes: catching it would slow down every call",
+    'rr.log("a", rr.Scalars(1.0), unknown=1)': "as above",
 }
-"""Where we mean to differ."""
+"""Calls that differ from rerun on purpose -> the reason."""
 
 
 @pytest.mark.parametrize("mode", ["strict", "lax"])
-def test_wrong_calls_are_told_as_rerun_tells_them(run_python: RunPython, mode: str) -> None:
-    """By the same class of exception or one below it, or the same warnings, which appear at the user's line."""
+def test_wrong_calls_raise_or_warn_as_in_rerun(run_python: RunPython, mode: str) -> None:
+    """With the same class of exception or a subclass, or with the same warnings at the user's line."""
     theirs, ours = (
         json.loads(run_python(Path(misuses.__file__), package, mode, timeout=120.0).check().stdout)
         for package in ("rerun", "rerun_mp")

@@ -1,4 +1,4 @@
-"""The same programs with both packages: `rerun rrd compare` finds no difference in what they have written."""
+"""`rerun rrd compare` finds no difference between the files that one program writes with rerun and with rerun_mp."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import rerun
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from rerun.chunk import RrdReader
 
 from tests.conftest import RunPython
 from tests.harness.recordings import RERUN_BINARY
-from tests.parity import programs
 from tests.parity.archetypes import UNSERIALISABLE, ways
+from tests.parity.programs import catalogue
 
-RUNNER = Path(programs.__file__)
+RUNNER = Path(catalogue.__file__)
 PACKAGES = ("rerun", "rerun_mp")
 
 
 def compare(run_python: RunPython, directory: Path, *arguments: Path) -> int:
-    """Run programs with both packages and compare each file; return how many there are."""
+    """Run the programs with both packages, compare their files, and return the number of files."""
     for package in PACKAGES:
         (directory / package).mkdir()
         for asset in ("asset.obj", "asset.wav", "asset.mp4", "asset.png"):
@@ -41,13 +43,44 @@ def compare(run_python: RunPython, directory: Path, *arguments: Path) -> int:
 
 
 def difference(directory: Path, name: str) -> str | None:
-    """Return in what a file differs. Where chunks begin and end is nobody's business, so both are optimised before."""
+    """Return the difference between the two files. Both are optimised first, because chunks may begin anywhere."""
     paths = []
     for package in PACKAGES:
         paths.append(directory / package / f"{name}.optimised")
         rerun_rrd("optimize", directory / package / name, "-o", paths[-1]).check_returncode()
     done = rerun_rrd("compare", "--unordered", *paths)
-    return f"{name}: {done.stderr}" if done.returncode else None
+    if not done.returncode:
+        return None
+    # On a busy machine, a sweep may end within a program, and what is optimised depends on where the chunks begin.
+    theirs, ours = (content(directory / package / name) for package in PACKAGES)
+    return None if theirs == ours else f"{name}: {done.stderr}"
+
+
+def content(path: Path) -> list[str]:
+    """Return all values with their row's times and their column's metadata, sorted; of static ones only the latest."""
+    found: list[str] = []
+    latest: dict[str, tuple[bytes, str]] = {}
+    for chunk in RrdReader(path).stream():
+        batch = chunk.to_record_batch()
+        columns: dict[bytes, list[tuple[pa.Field, pa.Array]]] = {b"control": [], b"index": [], b"data": []}
+        for field, column in zip(batch.schema, batch.columns, strict=True):
+            columns[field.metadata[b"rerun:kind"]].append((field, column))
+        times = {field.name: column.cast(pa.int64()).to_pylist() for field, column in columns[b"index"]}
+        times |= {name: [0] * batch.num_rows for name in times if name == "log_time"}
+        ((_, row_ids),) = columns[b"control"]
+        entity = batch.schema.metadata[b"rerun:entity_path"]
+        for field, column in columns[b"data"]:
+            metadata = sorted((key, value) for key, value in field.metadata.items() if key != b"rerun:is_sorted")
+            name = f"{entity!r} {metadata} {field.type}"
+            for number, value in enumerate(column.to_pylist()):
+                if value is None:
+                    continue
+                point = sorted((timeline, values[number]) for timeline, values in times.items())
+                if times:
+                    found.append(f"{name} {point} {value}")
+                elif name not in latest or latest[name][0] < row_ids[number].as_py():
+                    latest[name] = (row_ids[number].as_py(), str(value))
+    return sorted([*found, *(f"{name} static {value}" for name, (_, value) in latest.items())])
 
 
 def rerun_rrd(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -81,7 +114,7 @@ STEPS = st.one_of(
 
 
 def check_generated(run_python: RunPython, tmp_path: Path, examples: int) -> None:
-    """Compare so many times as many generated programs as make it worth a process."""
+    """Compare generated programs `examples` times, 20 programs in each process."""
 
     @settings(
         max_examples=examples,
