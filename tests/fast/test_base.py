@@ -10,6 +10,7 @@ import pydoc
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -280,25 +281,5 @@ def test_the_encoder_makes_the_same_arrays_as_for_reruns_object(name: str) -> No
 
 
 def test_making_and_pickling_archetypes_loads_neither_rerun_nor_pyarrow(run_python: RunPython) -> None:
-    program = """
-        import pickle, sys
-        import numpy as np
-        import rerun_mp as rr
-        frame = np.zeros((4, 6, 3), np.uint8)
-        made = [
-            rr.Scalars(0.5), rr.Scalars(np.float32(3)), rr.TextLog("text", level="INFO"),
-            rr.Points3D(np.zeros((3, 3))), rr.Points2D(np.zeros((3, 2), np.float32)),
-            rr.Transform3D(translation=np.zeros(3), quaternion=(0, 0, 0, 1)),
-            rr.Image(frame, "BGR"), rr.DepthImage(frame[..., 0], meter=1.0), rr.SegmentationImage(frame[..., 0]),
-            rr.EncodedImage(contents=b"png", media_type="image/png"), rr.Tensor(frame),
-        ]
-        made = pickle.loads(pickle.dumps(made))
-        assert all(one._fast_kind and isinstance(one, type(one)) for one in made)
-        assert not isinstance(made[0], rr.TextLog)
-        print([name for name in ("rerun", "rerun_bindings", "pyarrow") if name in sys.modules])
-        import rerun
-        assert isinstance(made[0], rerun.Scalars)
-        assert isinstance(rerun.Scalars(1.0), rr.Scalars)
-        assert made[6] == rerun.Image(frame, "BGR")
-    """
+    program = Path(__file__).with_name("programs") / "light.py"
     assert run_python(program, fresh=True).check().stdout.strip() == "[]"
