@@ -4,36 +4,18 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator
 from io import FileIO
-from pathlib import Path
 
 import pytest
 
 from rerun_mp.collector.drain.sweep import Sweeper
 from rerun_mp.collector.reporting.dead_producers import DeadProducers
 from rerun_mp.producer.registration import Registration, _try_all
-from rerun_mp.shm import segment
-from rerun_mp.shm.layout import NAME_OFFSET, PRODUCER_BYTES, Geometry, Header, Kind, SlotState
+from rerun_mp.shm.layout import NAME_OFFSET, PRODUCER_BYTES, Header, Kind, SlotState
 from rerun_mp.shm.segment import ClaimLocks, Segment
 from rerun_mp.shm.writer import SlotWriter
 from tests.shm.bench_ring import claim_one
 from tests.shm.bytecode import assert_stores_are_guarded
-
-
-@pytest.fixture
-def made(tmp_path: Path) -> Iterator[Segment]:
-    """Make a segment with directories of its own."""
-    path = f"/dev/shm/rmp-test-{os.getpid()}-{os.urandom(4).hex()}"
-    directories = [str(tmp_path / "sessions" / name) for name in ("runtime", "spool")]
-    own = segment.create(
-        path, Geometry(65536, 8, 4), os.urandom(16), runtime_directory=directories[0], spool_directory=directories[1]
-    )
-    assert own is not None
-    try:
-        yield own
-    finally:
-        os.unlink(path)
 
 
 def test_an_entry_is_not_taken_before_its_dead_owner_is_drained(made: Segment) -> None:
