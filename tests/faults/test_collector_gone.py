@@ -53,31 +53,7 @@ def test_a_collector_that_is_killed_when_everybody_has_gone_is_replaced(
     assert Counter(row.entity_path for row in checked_rows(path)) == {"early": 1, "late": 5000}
 
 
-IN_JOIN = """
-import os, sys
-import rerun_mp as rr
-rr.init("rerun_mp_join")
-rr.save(sys.argv[1])
-rr.log("parent", rr.Scalars(0.0))
-if (child := os.fork()) == 0:
-    step = 0
-    rr.log("child", rr.Scalars(0.0))
-    rr.flush()
-    print("flushed", flush=True)
-    if sys.argv[3] == "logs on":
-        while not os.path.exists(sys.argv[2]):
-            rr.log("child", rr.Scalars(0.0))
-            step += 1
-    else:
-        rr.log("child", rr.Scalars(0.0))
-        step += 1
-        while not os.path.exists(sys.argv[2]):
-            pass
-    print("rows", 1 + step, flush=True)
-    os._exit(0)
-# As `join` does, in C, where it sees and hears nothing.
-os.waitpid(child, 0)
-"""
+IN_JOIN = Path(__file__).with_name("programs") / "in_join.py"
 
 
 @pytest.mark.parametrize("child", ["logs on", "waits"])
@@ -133,30 +109,7 @@ def wait_until_asleep(watch: SessionWatch) -> None:
     wait_until(lambda: watch.header(Header.ATTENTION) & Attention.SLEEPING, what="the collector's sleep")
 
 
-ELSEWHERE = """
-import os, subprocess, sys
-import rerun_mp as rr
-rr.init("rerun_mp_elsewhere")
-rr.save(sys.argv[1])
-rr.log("parent", rr.Scalars(1.0))
-rr.flush()
-print("begun", flush=True)
-open(sys.argv[2]).read()
-rr.log("parent", rr.Scalars(2.0))
-child = '''
-import rerun_mp as rr
-from rerun_mp.session import current
-from rerun_mp.shm import leases
-from rerun_mp.shm.layout import Lock
-rr.init("rerun_mp_elsewhere")
-rr.log("child", rr.Scalars(1.0))
-rr.flush()
-probe = current.session().segment.open()
-locks = (Lock.GUARD, Lock.WORKER, Lock.PARTICIPANTS, Lock.PRODUCERS)
-print("held", *(leases.is_held(probe, lock) for lock in locks), flush=True)
-'''
-subprocess.run([sys.executable, "-c", child], check=True, env={**os.environ, "XDG_RUNTIME_DIR": sys.argv[3]})
-"""
+ELSEWHERE = Path(__file__).with_name("programs") / "elsewhere.py"
 
 
 @pytest.mark.parametrize("killed", [(), ("guard", "worker")], ids=["alone", "with the collector"])

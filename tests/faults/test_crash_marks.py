@@ -1,4 +1,4 @@
-"""Whom a signal has killed the recording says, and after which row; who was asked to end, or left, is no crash."""
+"""The recording names each process that a signal killed, and its last row. A requested end or an exit is no crash."""
 
 from __future__ import annotations
 
@@ -17,52 +17,25 @@ from tests.harness.sessions import SessionWatch
 
 ENTITY = "__rerun_mp/crashes"
 
-PROGRAM = """
-import ctypes, multiprocessing, os, signal, sys
-import rerun_mp as rr
-
-def work(how):
-    for step in range(1234):
-        rr.log(how, rr.Scalars(float(step)))
-    if how == "segfault":
-        ctypes.string_at(0)
-    elif how.startswith("SIG"):
-        os.kill(os.getpid(), getattr(signal, how))
-    elif how == "exits":
-        os._exit(3)
-    elif how == "executes":
-        os.execvp("true", ["true"])
-
-if __name__ == "__main__":
-    rr.init("rerun_mp_crash")
-    rr.save(sys.argv[1])
-    context = multiprocessing.get_context(sys.argv[2])
-    ways = ["SIGKILL", "segfault", "SIGTERM", "SIGINT", "exits", "executes", "returns", "SIGUSR1"]
-    workers = [context.Process(target=work, args=(how,), name=f"worker {how}") for how in ways]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    print({worker.name: worker.pid for worker in workers})
-"""
+PROGRAM = Path(__file__).with_name("programs") / "crashing.py"
 
 
 def marks(path: Path) -> list[Any]:
-    """Return the texts that the collector has written of who was killed."""
+    """Return the texts that the collector has logged about killed processes."""
     rows = rows_of(path, properties=True)
     return [row.components["TextLog:text"].as_py()[0] for row in rows if row.entity_path.strip("/") == ENTITY]
 
 
 def living(watch: SessionWatch) -> set[int]:
-    """Return the ids of the producers that the collector has not cleared up after."""
+    """Return the process ids of the producers that the collector has not cleared up after."""
     view = look_at(str(watch.segment))
     assert view is not None
     return {process.pid for process in view.processes if process.is_live}
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_who_was_killed_is_said_and_nobody_else(method: str, run_python: RunPython, tmp_path: Path) -> None:
-    """Even if it lived for some milliseconds only, while the collector was starting."""
+def test_killed_processes_are_reported_and_no_others(method: str, run_python: RunPython, tmp_path: Path) -> None:
+    """Even a process that lives for a few milliseconds, while the collector is starting."""
     path = tmp_path / "run.rrd"
     pids = eval(run_python(PROGRAM, path, method).check().stdout)
     expected = {"worker SIGKILL": "SIGKILL", "worker segfault": "SIGSEGV", "worker SIGUSR1": "SIGUSR1"}
@@ -73,7 +46,7 @@ def test_who_was_killed_is_said_and_nobody_else(method: str, run_python: RunPyth
     assert row.components["TextLog:level"].as_py() == ["CRITICAL"]
 
 
-def test_a_collector_that_is_killed_meanwhile_says_it_once(start_python: StartPython, tmp_path: Path) -> None:
+def test_a_collector_that_is_killed_meanwhile_reports_a_death_once(start_python: StartPython, tmp_path: Path) -> None:
     path, watch = tmp_path / "run.rrd", SessionWatch()
     program = start_python(
         """
@@ -94,7 +67,7 @@ def test_a_collector_that_is_killed_meanwhile_says_it_once(start_python: StartPy
         path,
         env=watch.environment,
     )
-    wait_until(lambda: program.stdout.endswith("\n"), what="the child's number")
+    wait_until(lambda: program.stdout.endswith("\n"), timeout_secs=60.0, what="the child's number")
     child = int(program.stdout)
     for _ in range(3):
         watch.kill("worker")

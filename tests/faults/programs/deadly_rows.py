@@ -1,0 +1,30 @@
+"""Copied to a sitecustomize.py: workers of a collector die of a segmentation fault at one entity's chunks or frames."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+if "rerun_mp.collector" in sys.orig_argv and "worker" in sys.orig_argv:
+    import ctypes
+
+    from rerun_mp.collector.drain import frame_chunks
+    from rerun_mp.collector.drain.trusted_ipc import decode_frame
+    from rerun_mp.collector.store import rerun_sdk
+
+    chunks_of_batch = rerun_sdk.chunks_of_batch
+
+    def deadly_chunk(batch: Any) -> Any:
+        """Die at a chunk of an entity named "killer"."""
+        if b"killer" in batch.schema.metadata[b"rerun:entity_path"]:
+            ctypes.string_at(0)
+        return chunks_of_batch(batch)
+
+    def deadly_decode(frame: Any, trusted: Any) -> Any:
+        """Die at a frame of an entity named "reader"."""
+        if "reader" in frame.entity_path:
+            ctypes.string_at(0)
+        return decode_frame(frame, trusted)
+
+    rerun_sdk.chunks_of_batch = deadly_chunk
+    vars(frame_chunks)["decode_frame"] = deadly_decode

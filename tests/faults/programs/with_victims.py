@@ -1,0 +1,38 @@
+"""Logs rows of which some are deadly: with_victims.py PATH VICTIM ... . Prints what the accounts and the header say."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import rerun_mp as rr
+from rerun_mp.session import current
+from rerun_mp.session.accounts import read_accounts
+from rerun_mp.shm.layout import Header
+
+
+def main() -> None:
+    """Log around the deadly rows, and after the accounts are read."""
+    rr.init("rerun_mp_quarantine")
+    rr.save(sys.argv[1])
+    victims = sys.argv[2:]
+    for step in range(50):
+        rr.set_time("step", sequence=step)
+        rr.log("table", rr.Scalars(float(step)))
+        rr.log("frame", rr.Boxes3D(half_sizes=[[1, 1, step]]))
+        for victim in victims:
+            if step == 25:
+                rr.log(victim, rr.Scalars(1.0) if "table" in victim else rr.Boxes3D(half_sizes=[[1, 1, 1]]))
+    rr.flush(timeout_sec=100)
+    joined = current.session()
+    assert joined is not None
+    (account,) = read_accounts(joined.segment)
+    words = joined.segment.ring.words
+    seen = [account.delivered, account.dropped_by_damage, words[Header.DAMAGED_SLOTS], words[Header.WORKER_LIVES]]
+    print(json.dumps(seen))
+    for step in range(50, 60):
+        rr.log("after", rr.Scalars(float(step)))
+
+
+if __name__ == "__main__":
+    main()
