@@ -10,12 +10,14 @@ if TYPE_CHECKING:
 __all__ = ["blueprint"]
 
 ORIGIN = "/__rerun_mp"
+"""The entity path below which the collector logs the session's figures."""
 TITLES = {
     "ring_fill": "Ring in use (1 = full)",
     "rows_per_second": "Rows a second",
     "dropped": "Rows dropped",
     "behind": "Rows the slowest viewer has to get",
 }
+"""Titles of the views, by the names of the figures."""
 
 
 def blueprint() -> Blueprint:

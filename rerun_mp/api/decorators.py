@@ -1,4 +1,4 @@
-"""Decorators that give a function a recording of its own, keep a generator's to itself, or wait on the way out."""
+"""Decorators: a recording per function, a generator's own recording, and a wait at the end of a process."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 
 def shutdown_at_exit(func: Callable[P, R]) -> Callable[P, R]:
-    """Decorate the entry point of a process: on its way out, wait until the collector has taken its rows.
+    """Decorate the entry point of a process: when it ends, wait until the collector has stored its rows.
 
-    Rows are safe without it. It makes the wait visible: bounded (RERUN_MP_EXIT_TIMEOUT, 60 s), and with progress on a
-    terminal when it takes more than a second. It waits however the function ends, by return or by exception.
+    Rows are safe without it. The wait is bounded (RERUN_MP_EXIT_TIMEOUT, 60 s) and shows progress on a terminal if it
+    takes more than a second. It happens whether the function returns or raises.
 
     Examples
     --------
@@ -40,12 +40,12 @@ def shutdown_at_exit(func: Callable[P, R]) -> Callable[P, R]:
         try:
             return func(*args, **kwargs)
         finally:
-            _hand_over()
+            _wait_for_collector()
 
     return wrapper
 
 
-def _hand_over() -> None:
+def _wait_for_collector() -> None:
     joined = current.session()
     if joined is None:
         return
@@ -57,9 +57,9 @@ def _hand_over() -> None:
 
 
 def thread_local_stream(application_id: str) -> Callable[[F], F]:
-    """Decorate a function that gets a recording of its own, active in its thread while it runs.
+    """Decorate a function so that each call has a new recording, active in its thread while it runs.
 
-    Works for generator functions too: the recording is active only while the generator runs.
+    In a generator function the recording is active only while the generator runs, not between its steps.
 
     Examples
     --------
@@ -107,15 +107,15 @@ def thread_local_stream(application_id: str) -> Callable[[F], F]:
 
 
 def recording_stream_generator_ctx(func: F) -> F:
-    """Decorate a generator function that yields inside of `with recording:`, so that the recording stays its own.
+    """Decorate a generator function that yields inside `with recording:`, so that its recording stays its own.
 
-    Without it, the caller's rows would go to the generator's recording between two steps; see
+    Without it, rows that the caller logs between two steps would go to the generator's recording; see
     <https://github.com/rerun-io/rerun/issues/6238>.
 
     Raises
     ------
     ValueError
-        If it is no generator function.
+        If `func` is no generator function.
 
     Examples
     --------
@@ -148,7 +148,7 @@ def recording_stream_generator_ctx(func: F) -> F:
             suspended = None
             return end.value
         finally:
-            # Left early, between two steps: the generator's own `with` still has to end.
+            # The caller closed the generator between two steps. Its `with` needs the recording active to end.
             if suspended is not None:
                 suspended._resume()
             generator.close()

@@ -37,14 +37,14 @@ def init(
 ) -> None:
     """Begin a recording and make it this process's global one.
 
-    Founds the session of this process tree, or joins it; children need no `init`. Calling it again, in a forked child
-    too, is harmless and yields the same recording.
+    The call founds the session of this process tree, or joins it. Child processes need no `init`. Further calls, also
+    in a forked child, change nothing and yield the same recording.
 
     Parameters
     ----------
     application_id
-        Name of the application, by which viewers group recordings. Names beginning with `rerun_example_` seed `random`
-        and numpy with 0.
+        Name of the application, by which viewers group recordings. A name that begins with `rerun_example_` seeds
+        `random` and numpy with 0.
     recording_id
         By default a UUIDv4 derived from the session and the application, equal in all processes of the session.
     spawn
@@ -52,17 +52,17 @@ def init(
     init_logging
         Whether to begin a recording at all.
     default_enabled
-        Whether to log at all, unless the environment variable RERUN says "on" or "off".
+        Whether the recording takes data, unless the environment variable RERUN says "on" or "off".
     strict
-        Whether wrong calls raise (True) or warn (False); by default what RERUN_STRICT says, else False.
+        Whether wrong calls raise (True) or warn (False); by default as RERUN_STRICT says, else False.
     exp_init_blueprint, exp_add_to_app_default_blueprint
-        Accepted for old programs' sake: blueprints that were an experiment until rerun-sdk 0.15.
+        Ignored; rerun-sdk had these parameters until 0.15.
     default_blueprint
         How the spawned viewer shows the application by default.
     send_properties
-        Whether the start time is logged, if no other process of the session has begun this recording before.
+        Whether to log the start time, unless another process of the session has begun this recording before.
     settings
-        Limits and policies; by default what the environment says. They count in the process that founds the session.
+        Limits and policies of the session; by default as the environment says. Only the founder's settings count.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def new_recording(
     application_id, recording_id, default_enabled
         See `init`.
     make_default, make_thread_default
-        Whether it becomes the global recording, or the calling thread's.
+        Whether the recording becomes the global one, or the calling thread's.
     spawn
         Whether to start a viewer and send the recording to it.
 

@@ -1,9 +1,8 @@
 """`series`: a function bound to one entity, for loops that log a number and little else.
 
-What `log` finds out at every call (the entity, the archetype, the form of its table) is known here beforehand, and no
-archetype is made. Times, recording and everything else are found as `log` finds them, in the calling thread's lane;
-what has no lane yet, or is no plain number, is left to `log`. Any thread may call such a function, and a forked child
-the one that it inherits.
+The function knows the entity and the archetype beforehand, and makes no archetype. It takes times and recording from
+the calling thread's lane, as `log` does. If the lane is not open, or the value is no plain number, it calls `log`. Any
+thread may call it; a forked child may call the one that it has inherited.
 """
 
 from __future__ import annotations
@@ -32,26 +31,26 @@ def series(
 ) -> Callable[[Float64ArrayLike], None]:
     """Return a function that logs a number on an entity: a cheaper `log(entity_path, Scalars(number))`.
 
-    Its rows are those of `log`: they carry what the calling thread has set with `set_time`, go to the recording that is
-    active at the call, and are safe when it returns. It can be kept for as long as you like, called by any thread, and
-    goes on working in forked children. It cannot be pickled: a spawned process makes its own.
+    Its rows equal those of `log`: they carry the calling thread's times, go to the recording that is active at the
+    call, and are safe when it returns. Keep the function for as long as you like. Any thread may call it, and it works
+    in forked children. It cannot be pickled: a spawned process makes its own.
 
     Parameters
     ----------
     entity_path
-        Where in the entity hierarchy, as for `log`.
+        The entity, as for `log`.
     recording
-        By default whichever is active when a number is logged.
+        By default the recording that is active at each call.
 
     Returns
     -------
     Callable
-        Takes a `float`, an `int`, one of numpy's numbers, or whatever else `Scalars` takes.
+        It takes a `float`, an `int`, a number of numpy, or any other argument of `Scalars`.
 
     Raises
     ------
     TypeError
-        If the path is neither a string nor a list.
+        If `entity_path` is neither a string nor a list.
 
     Examples
     --------
@@ -65,7 +64,7 @@ def series(
     own = active_lanes
     if recording is not None:
         state = None if is_foreign(recording) else recording.state
-        own = Lanes() if state is None else state.lanes  # new ones are never opened
+        own = Lanes() if state is None else state.lanes  # nothing opens these new lanes
 
     def log_number(number: Any) -> None:
         """Log a number. See `rerun_mp.series`."""
@@ -78,7 +77,7 @@ def series(
                 elif type(number) in EXACT_TYPES and lane.tables[float](path, float(number), lane.times):
                     return
             except (KeyError, OverflowError):
-                pass  # no table is open yet, or the number is for rerun to refuse
+                pass  # no table is open yet, or the number is too large: `log` decides
         log(path, Scalars(number), recording=recording)
 
     return log_number

@@ -1,7 +1,7 @@
-"""Kinds of sinks: a file, somebody's gRPC server, one of our own. What the user names is checked here.
+"""The kinds of sinks: a file, a gRPC server elsewhere, a gRPC server of our own, the standard output.
 
-Rerun's classes of the same names hide their arguments; these carry them. Nothing is opened here but for a test: the
-collector, which hears of them afterwards, opens sinks.
+Each checks its arguments and carries them to the collector, which opens the sink; rerun's classes of the same names
+hide them. Here, a file or port is opened only for a test. Sinks are immutable, so any thread may use them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SCHEMES = ("rerun://", "rerun+http://", "rerun+https://")
 
 
 class _Frozen:
-    """What does not change once it is made: two sinks that are equal stay so."""
+    """An immutable object: two equal sinks stay equal."""
 
     __slots__: tuple[str, ...] = ()
 
@@ -46,18 +46,18 @@ def _restore(kind: type[_Frozen], values: dict[str, object]) -> _Frozen:
 
 
 class GrpcSink(_Frozen):
-    """A viewer or server that listens for gRPC.
+    """A viewer or server elsewhere that listens for gRPC.
 
     Parameters
     ----------
     url
-        `rerun://`, `rerun+http://` or `rerun+https://`, a host, perhaps a port, and the path `/proxy`. By default
-        rerun+http://127.0.0.1:9876/proxy, where `spawn` has its viewer.
+        A URL of `rerun://`, `rerun+http://` or `rerun+https://`, a host, an optional port, and the path `/proxy`. By
+        default rerun+http://127.0.0.1:9876/proxy, the address of the viewer that `spawn` starts.
 
     Raises
     ------
     InvalidArgumentError
-        If it is another kind of URL.
+        If `url` is no such URL.
 
     Examples
     --------
@@ -82,34 +82,34 @@ class GrpcSink(_Frozen):
         return f"GrpcSink({self.url!r})"
 
     def spec(self, blueprint: str | None) -> SinkSpec:
-        """Return what the collector is told."""
+        """Return the sink as the session's configuration names it."""
         from rerun_mp.session.config import SinkSpec
 
         return SinkSpec("grpc", self.url, blueprint=blueprint)
 
 
 class GrpcServerSink(_Frozen):
-    """A gRPC server to which viewers connect. It has everything for those that come late, and ends with the session.
+    """A gRPC server of the collector, to which viewers connect. It keeps data for late viewers until the session ends.
 
     Parameters
     ----------
     bind_ip
-        The interface on which it listens. Unlike rerun's it is the loopback one unless another is given.
+        The address of the interface on which it listens; unlike in rerun, by default the loopback interface.
     port
-        Where it listens; 0 means a free one.
+        The port on which it listens; 0 means a free one.
     server_memory_limit
-        How much it keeps for viewers that come late, such as "4GB" or "50%"; the oldest goes first.
+        Maximum memory for data that late viewers get, such as "4GB" or "50%". The server drops the oldest data first.
     newest_first
-        Whether those get the newest first.
+        Whether late viewers get the newest data first.
     cors_allow_origin
         Origins beyond localhost and rerun.io from which browsers may connect; `*` matches anything.
 
     Raises
     ------
     InvalidArgumentError
-        If it is no port.
+        If `port` is no port.
     ResourceError
-        If something else listens there.
+        When the sink is set, if another program listens on the port.
 
     Examples
     --------
@@ -149,11 +149,11 @@ class GrpcServerSink(_Frozen):
         )
 
     def is_port_free(self) -> bool:
-        """Say whether a server could listen there now."""
+        """Return whether a server could listen on the port now."""
         import socket
 
         with _socket(self.bind_ip) as probe:
-            # As servers do: what is left of connections that have ended is in nobody's way.
+            # Servers set this too, so that the remains of ended connections do not block the port.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((self.bind_ip, self.port))
@@ -162,7 +162,7 @@ class GrpcServerSink(_Frozen):
             return True
 
     def listens(self) -> bool:
-        """Say whether a server listens there now."""
+        """Return whether a server listens on the port now."""
         import socket
 
         try:
@@ -177,7 +177,7 @@ class GrpcServerSink(_Frozen):
 
     @property
     def uri(self) -> str:
-        """What a viewer on this machine connects to."""
+        """The URL for viewers on this machine."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"rerun+http://{host}:{self.port}/proxy"
 
@@ -191,7 +191,7 @@ class GrpcServerSink(_Frozen):
         return f"GrpcServerSink({self.bind_ip!r}, {self.port})"
 
     def spec(self, blueprint: str | None) -> SinkSpec:
-        """Return what the collector is told."""
+        """Return the sink as the session's configuration names it."""
         import json
 
         from rerun_mp.session.config import SinkSpec
@@ -201,7 +201,7 @@ class GrpcServerSink(_Frozen):
 
 
 class StdoutSink(_Frozen):
-    """The standard output of this process, which the collector finds in /proc.
+    """The standard output of this process. The collector opens it through /proc.
 
     Parameters
     ----------
@@ -217,18 +217,18 @@ class StdoutSink(_Frozen):
         self._set(write_footer=write_footer)
 
     def spec(self, blueprint: str | None) -> SinkSpec:
-        """Return what the collector is told.
+        """Return the sink as the session's configuration names it.
 
         Raises
         ------
         ResourceError
-            If it is a file that cannot be replaced.
+            If the output is a file that cannot be replaced.
         """
         from rerun_mp.session.config import SinkSpec
 
         path = f"/proc/{os.getpid()}/fd/1"
         if os.path.isfile(path):
-            # The file that a shell has made: its name then is that of the complete one.
+            # A shell has redirected the output to this file. The recording replaces it under its name.
             return FileSink(os.path.realpath(path), write_footer=self.write_footer).spec(blueprint)
         return SinkSpec("file", path, write_footer=self.write_footer, blueprint=blueprint)
 
@@ -239,9 +239,9 @@ class FileSink(_Frozen):
     Parameters
     ----------
     path
-        Where. It is tested when the sink is set.
+        The path of the file. Setting the sink checks that the file can be written.
     write_footer
-        Whether the file ends in a list of its chunks, which readers need for random access.
+        Whether the file ends with a list of its chunks, which readers need for random access.
 
     Raises
     ------
@@ -257,7 +257,7 @@ class FileSink(_Frozen):
     __slots__ = ("path", "write_footer")
 
     path: str
-    """As given; relative to the directory that is current when the sink is set."""
+    """The path as given. A relative one counts from the current directory at the time the sink is set."""
     write_footer: bool
 
     def __init__(self, path: str | os.PathLike[str], *, write_footer: bool = True) -> None:
@@ -273,7 +273,7 @@ class FileSink(_Frozen):
         return f"FileSink({self.path!r}, write_footer={self.write_footer})"
 
     def spec(self, blueprint: str | None) -> SinkSpec:
-        """Return what the collector is told.
+        """Return the sink as the session's configuration names it.
 
         Raises
         ------
@@ -316,7 +316,7 @@ def _checked_url(url: object) -> str:
 
 
 def _check_writable(path: str) -> None:
-    """Try what the collector will do: make a file in that directory, and put it in the place of `path`."""
+    """Check that the collector will be able to make a file in the directory and to replace `path` with it."""
     if os.path.exists(path) and not os.path.isfile(path):
         raise ResourceError(f"cannot write a recording to {path}: that is no regular file; give the path of one")
     if os.path.isfile(path) and not os.access(path, os.W_OK):

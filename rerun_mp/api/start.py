@@ -1,6 +1,6 @@
-"""Beginning a recording: in the session, founded or joined for it.
+"""`begin`: make a recording known to the session, which the call founds or joins.
 
-Beginning the same recording again, in any process, changes nothing. Any thread may call.
+A further call for the same recording, in any process, changes nothing. Any thread may call.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ __all__ = ["begin"]
 NOT_IN_RERUN = ("yes", "no")
 """Words for on and off that the variable RERUN does not take: rerun warns of them."""
 NEEDED_FOR_LOGGING = ("rerun", "rerun_mp.encoding.encoder", "numpy.ma")
-"""The last is loaded by rerun's archetypes when the first is made."""
+"""Modules to load before a fork, so that children need not. Rerun's archetypes load `numpy.ma` at their first use."""
 
-MAX_ID_LETTERS = 0xFFFF
-"""Bytes of the longest application or recording id: its length is a u16 in a frame."""
+MAX_ID_BYTES = 0xFFFF
+"""Maximum length of an application or recording id in bytes: a frame holds the length as a u16."""
 
 
 def begin(
@@ -42,20 +42,20 @@ def begin(
     send_properties: bool,
     settings: Settings | None = None,
 ) -> RecordingState | None:
-    """Make a recording known to the session, with its start time if it is new. None: it is disabled.
+    """Make a recording known to the session, with its start time if it is new. Returns None if it is disabled.
 
     Parameters
     ----------
     application_id, recording_id
-        The recording; without a recording id, that which every process of the session derives from the application's.
+        The recording. By default its id is derived from the session and the application id.
     is_enabled
-        Whether it is enabled, if the environment variable RERUN does not say.
+        Whether it takes data, unless the environment variable RERUN says "on" or "off".
     make_default
-        Whether it becomes what joining processes have by default, if there is none or this process founded the session.
+        Whether it becomes the session's default. A process that did not found the session sets only a missing default.
     send_properties
-        Whether the start time is logged.
+        Whether to log the start time.
     settings
-        Of the session, if it does not exist yet.
+        The session's settings, if this call founds it.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def begin(
     forking.load_before_forks(*NEEDED_FOR_LOGGING)
     key = RecordingKey(application_id, recording_id or joined.default_recording_id(application_id))
     state = state_of(key)
-    # The collector logs the start time: encoding it here would load pyarrow into every program's start.
+    # The collector logs the start time. Encoding it here would load pyarrow at the start of every program.
     sink_changes.register_recording(
         joined, key, make_default=make_default, start_time_ns=time.time_ns() if send_properties else None
     )
@@ -88,9 +88,9 @@ def begin(
 def _check_id(argument: str, value: object) -> None:
     if not isinstance(value, str):
         raise WrongKindError(f"argument '{argument}': '{type(value).__name__}' object is not an instance of 'str'")
-    if len(value.encode()) > MAX_ID_LETTERS:
+    if len(value.encode()) > MAX_ID_BYTES:
         raise InvalidArgumentError(
-            f"argument '{argument}' has {len(value)} characters; give at most {MAX_ID_LETTERS} bytes"
+            f"argument '{argument}' has {len(value)} characters; give at most {MAX_ID_BYTES} bytes"
         )
 
 

@@ -1,4 +1,4 @@
-"""What can be asked of the session: how many rows each process has logged, what became of them, how the sinks are."""
+"""`statistics`: rows logged, delivered and dropped by each process of the session, and the state of its sinks."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ __all__ = ["statistics"]
 
 
 def statistics() -> Statistics:
-    """Return how many rows each process of the session has logged, how many of them were dropped, and why.
+    """Return how many rows each process of the session has logged, how many were dropped, and why.
 
-    Rows that the collector has still to take out of shared memory are in neither figure; call `flush` first to have
-    all of this process's. Any process of the session sees all processes, those that have ended too. Outside of a
-    session there are none.
+    The figures leave out rows that are still in the ring; call `flush` first to count all rows of this process. Every
+    process of the session sees all its processes, including those that have ended. Without a session the result is
+    empty.
 
     Returns
     -------
     Statistics
-        `producers` has an `Account` for each process, and the sums `logged`, `delivered` and `dropped`. For each of
-        them `logged == delivered + dropped`. `sinks` has a `SinkStatus` for each sink: whether it is connected, how far
-        behind it is, since when it is tried again.
+        `producers` has an `Account` for each process; `logged`, `delivered` and `dropped` are their sums. In each
+        account, `logged == delivered + dropped`. `sinks` has a `SinkStatus` for each sink: its state, when that
+        state began, and how many rows it is behind.
 
     Examples
     --------

@@ -1,15 +1,14 @@
-"""A fork waits for imports: a child forked while another thread imports a module would wait for ever for its lock.
+"""Forks and imports: a fork waits for the imports of other threads, and loads what logging needs.
 
-The thread that holds the lock does not exist in the child. Programs that import everything at their start never meet
-this, but rerun_mp loads rerun when it is first needed, and numpy parts of itself. So a fork waits until no other thread
-is importing, and no thread begins to before the fork is made: the interpreter's import lock is held until then.
+A module's lock that another thread holds during a fork stays locked in the child for ever, because that thread does not
+exist there. Programs that import everything at their start never meet this. But rerun_mp loads rerun late, and numpy
+loads parts of itself late. So a fork waits until no other thread imports, and holds the interpreter's import lock until
+it is done. The wait is bounded: an import that never returns (a server run by importing it) must not stop forks.
 
-The wait is bounded: an import that never returns (a server run by importing it) must not stop forks.
+`import rerun_mp` loads none of the modules that logging needs. The first fork loads them, so that no child needs
+to: a pool whose workers live for one task would spend half a second per task on it.
 
-And a fork does what its children would do each for itself: what logging needs is loaded before the first one. `import
-rerun_mp` loads none of it, and a pool whose workers live for one task each would spend half a second a task on it.
-
-Imports nothing of the package.
+Imports no module of the package.
 """
 
 from __future__ import annotations
@@ -26,20 +25,20 @@ from importlib import import_module
 
 __all__ = ["load_before_forks", "wait_for_imports_before_forks"]
 
-PATIENCE = 2.0
-"""Seconds that a fork waits for other threads' imports at most."""
+IMPORT_WAIT_SECS = 2.0
+"""Maximum seconds that a fork waits for the imports of other threads."""
 
 _is_registered = False
-"""The hooks are inherited by forked children, and so is this."""
+"""Whether the fork hooks are registered. Forked children inherit the hooks and this value."""
 _needed: tuple[str, ...] = ()
-"""Modules to load before the next fork. A forked child has them, and need not look."""
+"""Modules to load before the next fork. Forked children have them already."""
 
 
 def wait_for_imports_before_forks() -> None:
     """Register the hooks, once.
 
-    Hooks before a fork run in the reverse order of their registration: those of `shm.transient` must be registered
-    first, because a thread that imports may claim slots, and never the other way round.
+    Hooks before a fork run in the reverse order of their registration. The hooks of `shm.transient` must be registered
+    first, because an importing thread may claim slots, and a thread that claims slots never imports.
     """
     global _is_registered
     if not _is_registered:
@@ -48,16 +47,16 @@ def wait_for_imports_before_forks() -> None:
 
 
 def load_before_forks(*modules: str) -> None:
-    """Load these modules before the next fork of this process, unless it never forks."""
+    """Load these modules right before the next fork of this process."""
     global _needed
     if not _needed:
-        # Runs before the hook above, which is registered before: nothing is held while modules are loaded.
+        # This hook runs before the one above, so no lock is held while modules are loaded.
         os.register_at_fork(before=_load)
     _needed = modules
 
 
 def _load() -> None:
-    # One that is being loaded by this very thread, in which a signal handler forks, is there in part.
+    # If a signal handler forks while this thread loads one of them, that one is in `sys.modules` already.
     missing = [name for name in _needed if name not in sys.modules]
     if not missing:
         return
@@ -71,7 +70,7 @@ def _load() -> None:
         else:
             register(**after)
 
-    # Modules that register hooks now (logging does) hear of this fork's end, so they must hear of its beginning too.
+    # Hooks that modules (such as logging) register now run after this fork, so their `before` hooks must run, too.
     os.register_at_fork = register_and_remember  # type: ignore[assignment]
     try:
         for name in missing:
@@ -83,9 +82,9 @@ def _load() -> None:
 
 
 def _before_fork() -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + IMPORT_WAIT_SECS
     while True:
-        # Who begins to import a module needs this lock to find or make the module's own.
+        # A thread that begins an import needs this lock to find or make the module's lock.
         _imp.acquire_lock()
         if not _is_another_importing() or time.monotonic() >= deadline:
             return
@@ -94,13 +93,13 @@ def _before_fork() -> None:
 
 
 def _after_fork() -> None:
-    # The interpreter has its own care of this lock in a child, which differs between versions.
+    # In a child, some versions of the interpreter release this lock themselves.
     with contextlib.suppress(RuntimeError):
         _imp.release_lock()
 
 
 def _is_another_importing() -> bool:
-    # A module's lock exists as long as somebody uses it; one without an owner is about to be taken, or just let go.
+    # A module's lock exists while a thread uses it. A lock without an owner is about to be taken, or just released.
     own = threading.get_ident()
     for reference in list(bootstrap._module_locks.values()):  # type: ignore[attr-defined]
         lock = reference()

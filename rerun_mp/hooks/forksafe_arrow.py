@@ -1,13 +1,13 @@
-"""pyarrow, made safe to fork: two of its locks deadlock in a child that was forked while another thread held them.
+"""Make pyarrow safe to fork: two of its locks deadlock in a child forked while another thread holds them.
 
-Its default memory pool is mimalloc, whose locks are not released in a forked child: a child forked while another thread
-allocates waits for ever at its own first allocation (pyarrow 26: `mi_page_map_lock`). glibc's malloc takes care of
-forks, so Arrow allocates from there. And the first `pyarrow.array` looks for pandas under a lock; so it looks at once,
-when it is loaded.
+The first lock belongs to pyarrow's default memory pool, mimalloc. A forked child does not release mimalloc's locks: if
+the child was forked while another thread allocated, it waits for ever at its first allocation (pyarrow 26:
+`mi_page_map_lock`). glibc's malloc handles forks, so Arrow uses it instead. The second lock guards the search for
+pandas in the first `pyarrow.array`; so the search is done as soon as pyarrow is loaded.
 
-The environment variable decides what Arrow's C++ code uses by default, if it is read before pyarrow is loaded, and
-children inherit it; `pyarrow.set_memory_pool` decides for calls from Python. A program that has chosen a pool by the
-variable keeps its choice.
+The environment variable sets the default of Arrow's C++ code. It must be set before pyarrow is loaded, and children
+inherit it. `pyarrow.set_memory_pool` sets the pool of calls from Python. A program that has set the variable keeps its
+choice.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from rerun_mp.hooks.when_loaded import when_loaded
 __all__ = ["make_arrow_fork_safe"]
 
 VARIABLE = "ARROW_DEFAULT_MEMORY_POOL"
+"""The environment variable that names Arrow's default memory pool."""
 
 
 def make_arrow_fork_safe() -> None:
-    """Make pyarrow safe to fork in this process and its children, now or when it is loaded."""
+    """Make pyarrow safe to fork in this process and its children: now, or as soon as it is loaded."""
     os.environ.setdefault(VARIABLE, "system")
     when_loaded("pyarrow", _prepare)
 
@@ -31,5 +32,5 @@ def make_arrow_fork_safe() -> None:
 def _prepare(pyarrow: ModuleType) -> None:
     if os.environ.get(VARIABLE) == "system":
         pyarrow.set_memory_pool(pyarrow.system_memory_pool())
-    # The look itself is what is wanted.
+    # Reading the attribute performs the search.
     _ = pyarrow.lib._pandas_api.have_pandas

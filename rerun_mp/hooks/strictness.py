@@ -1,11 +1,11 @@
-"""Strict mode, and what becomes of a wrong call: an exception if strict, else a warning that names the call.
+"""Strict mode: a wrong call raises if strict mode is on; otherwise it warns, and the warning names the call.
 
-The rules are those of `rerun.error_utils`, and so is the state: from the moment that rerun is loaded, its strict mode
-and its thread-local context are the ones used here, so that `rr.log(..., strict=True)` holds inside rerun's
-constructors too, and a warning of theirs inside a call of ours is issued where the user called us.
+The rules and the state are those of `rerun.error_utils`. Once rerun is loaded, this module uses rerun's strict mode and
+rerun's thread-local context. So `rr.log(..., strict=True)` holds inside rerun's constructors, too, and a warning of
+rerun's inside a call of ours points to the line of that call.
 
-A warning appears at the user's own line, through `warnings`, and in the recording, as a `TextLog` under `__warnings`.
-Each thread has its own context; the forking thread's is inherited by a forked child.
+A warning appears at the user's line, through `warnings`, and in the recording, as a `TextLog` under `__warnings`. Each
+thread has its own context. The first thread of a forked child inherits that of the forking thread.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ _is_left_to_rerun: Callable[[object], bool] | None = None
 def connect(
     *, log_warning: Callable[[str, RecordingStream | None], None], is_left_to_rerun: Callable[[object], bool]
 ) -> None:
-    """Take what warnings need of the modules above: how to log one, and which recordings rerun itself warns of."""
+    """Set the functions of higher modules that warnings need: one logs a warning, one says which calls are rerun's."""
     global _log_warning, _is_left_to_rerun
     _log_warning, _is_left_to_rerun = log_warning, is_left_to_rerun
 
@@ -75,12 +75,12 @@ def _adopt(error_utils: ModuleType) -> None:
     if _was_set:
         error_utils.set_strict_mode(_mode_before_rerun)
     if not imports.leaves_rerun_alone:
-        # Rerun's modules take it from there when they are loaded, which is after this.
+        # Rerun's other modules are loaded later, and import the function from there.
         error_utils._send_warning_or_raise = partial(_warn_or_raise, error_utils._send_warning_or_raise)  # type: ignore[attr-defined]
 
 
 def _warn_or_raise(
-    theirs: Callable[..., None],
+    original: Callable[..., None],
     message: str,
     depth_to_user_code: int = 1,
     *,
@@ -88,22 +88,22 @@ def _warn_or_raise(
     exception_type: type[Exception] = ValueError,
     warning_type: type[Warning] | None = None,
 ) -> None:
-    """Do what rerun's function of that name does; the warning appears at the user's line, not in rerun's code."""
+    """Replace rerun's function of that name: the warning appears at the user's line, not in rerun's code."""
     if _is_left_to_rerun is None or _is_left_to_rerun(recording):
         kinds: dict[str, Any] = {} if warning_type is None else {"warning_type": warning_type}
-        theirs(message, depth_to_user_code + 1, recording=recording, exception_type=exception_type, **kinds)
+        original(message, depth_to_user_code + 1, recording=recording, exception_type=exception_type, **kinds)
     elif strict_mode():
         raise exception_type(message)
     else:
-        # What is logged says where in rerun's code it was, as rerun has it.
+        # As in rerun, the logged text shows the place in rerun's code.
         stack = _error_utils._build_warning_context_string(skip_first=depth_to_user_code + 1)  # type: ignore[union-attr]
         warn(message, recording, category=warning_type, stack=stack)
 
 
 def strict_mode() -> bool:
-    """Return whether wrong calls raise (strict) or warn, here and now.
+    """Return whether wrong calls of this thread raise (True) or warn (False).
 
-    The default is False, or what the environment variable RERUN_STRICT says.
+    The default is False; the environment variable RERUN_STRICT changes it.
     """
     if _error_utils is not None:
         return bool(_error_utils.strict_mode())
@@ -112,7 +112,7 @@ def strict_mode() -> bool:
 
 
 def set_strict_mode(mode: bool) -> None:
-    """Turn strict mode on or off for this process, in rerun too.
+    """Turn strict mode on or off for this process, including rerun's.
 
     Examples
     --------
@@ -131,8 +131,8 @@ def set_strict_mode(mode: bool) -> None:
 def warns_unless_strict(function: Callable[P, R]) -> Callable[P, R | None]:
     """Decorate a function whose wrong calls raise in strict mode and otherwise warn and return None.
 
-    A keyword argument `strict` of the call overrides the mode for its duration. Warnings of nested calls are issued
-    when the outermost one returns. A full ring is no wrong call: `RingFullError` is raised in either mode.
+    The call's keyword argument `strict` overrides the mode while the call runs. The outermost call issues the warnings
+    of nested calls when it returns. A full ring is no wrong call: `RingFullError` is raised in both modes.
     """
     name = function.__qualname__.lstrip("_")
 
@@ -163,7 +163,7 @@ def warns_unless_strict(function: Callable[P, R]) -> Callable[P, R | None]:
 
 
 def at_users_line(constructor: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Call a constructor of rerun's. What it warns of is issued where the user called us, not where we called it."""
+    """Call a constructor of rerun's. Its warnings point to the user's call, not to this one."""
     context = _context()
     outer_depth = getattr(context, "depth", None)
     context.depth = (outer_depth or 0) + 1
@@ -176,14 +176,14 @@ def at_users_line(constructor: Callable[P, R], *args: P.args, **kwargs: P.kwargs
 
 
 def warn_or_raise(message: str, recording: RecordingStream | None = None) -> None:
-    """Warn of a problem after which the call goes on; in strict mode raise a `ValueError` instead."""
+    """Warn of a problem and let the call continue; in strict mode raise `ValueError` instead."""
     if strict_mode():
         raise ValueError(message)
     warn(message, recording)
 
 
 def refuse(call: str, error: Exception, recording: RecordingStream | None = None) -> None:
-    """Raise `error` in strict mode; otherwise warn of it, naming the call."""
+    """Raise `error` in strict mode; otherwise warn of it and name the call."""
     if strict_mode():
         raise error
     warn(f"{call}: {type(error).__name__}({error})", recording)
@@ -196,7 +196,7 @@ def warn(
     category: type[Warning] | None = None,
     stack: str | None = None,
 ) -> None:
-    """Issue rerun's warning, or one of a category, at the user's line, and log it to `__warnings`, with a stack."""
+    """Issue a warning at the user's line, by default a `RerunWarning`, and log it with a stack under `__warnings`."""
     frames = list(_user_frames())
     level = _level_of(frames[0]) if frames else 2
     warnings.warn(message, category=category or _category(), stacklevel=level)
@@ -235,13 +235,13 @@ def _issue(context: Any, recording: Any) -> None:
 def _category() -> type[Warning]:
     try:
         from rerun.error_utils import RerunWarning
-    except (ImportError, OSError):  # the interpreter is shutting down, or may open no file
+    except (ImportError, OSError):  # the interpreter is shutting down, or the process has no descriptors left
         return RuntimeWarning
     return RerunWarning
 
 
 def _user_frames() -> Iterator[FrameType]:
-    """Yield the frames from the user's call on outwards."""
+    """Yield the frames from the user's call outwards."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and _is_library(frame):
         frame = frame.f_back
@@ -255,7 +255,7 @@ def _is_library(frame: FrameType) -> bool:
 
 
 def _level_of(wanted: FrameType) -> int:
-    """Return what `warnings.warn`, called by our caller, must be told to point at `wanted`."""
+    """Return the `stacklevel` with which the caller's `warnings.warn` points at the frame `wanted`."""
     level = 1
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame is not wanted:

@@ -1,7 +1,7 @@
-"""Whether the other side of a connection speaks HTTP/2, as every gRPC server does: RFC 9113.
+"""`speaks_http2`: check that the other side of a connection speaks HTTP/2 (RFC 9113), as every gRPC server does.
 
-That somebody accepts connections says little: the kernel accepts them for a program that is frozen, and anything may
-listen on a port. Any thread of any process may call.
+An accepted connection proves little: the kernel accepts connections for a frozen program, and any program may listen on
+a port. Any thread of any process may call.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ __all__ = ["speaks_http2"]
 
 SETTINGS_FRAME = 4
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, SETTINGS_FRAME, 0, 0, 0, 0, 0))
-"""What a client opens a connection with, and its empty SETTINGS frame (3.4, 6.5). A server's own comes in return."""
+"""A client's first bytes: the preface and an empty SETTINGS frame (3.4, 6.5). The server answers with its SETTINGS."""
 FRAME_HEADER = 9
-"""Bytes: length (3), type (1), flags (1), stream (4)."""
+"""Size in bytes of a frame's header: length (3), type (1), flags (1), stream (4)."""
 
 
 def speaks_http2(connection: socket.socket, timeout: float) -> bool:
-    """Open HTTP/2 on a fresh connection, and return whether a server answers that within `timeout` seconds."""
+    """Open HTTP/2 on a new connection, and return whether a server answers within `timeout` seconds."""
     deadline = time.monotonic() + timeout
     answer = b""
     try:

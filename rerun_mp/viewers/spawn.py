@@ -1,11 +1,11 @@
-"""Viewers of our own making: start one, or find that one is there.
+"""Start a viewer, or find one that listens already.
 
-rerun's own way of starting one has it listen on every interface of the machine; ours listens on the loopback interface.
-The viewer is told nothing of the session, so that the session's end does not wait for it, and has its own process
-group; a detached one is also nobody's child. Any thread of any process may call.
+A viewer that rerun's own function starts listens on all interfaces of the machine; ours listens on the loopback
+interface. The viewer gets no session key, so the session's end does not wait for it, and a process group of its own. A
+detached viewer is no child of this process. Any thread of any process may call.
 
-How the end of somebody who is not our child is seen: the viewer inherits the writing end of a pipe, which the kernel
-closes with it, whether or not anybody has taken note of its end.
+The viewer inherits the writing end of a pipe. The kernel closes it when the viewer ends, so a process sees the end of a
+viewer that is not its child.
 """
 
 from __future__ import annotations
@@ -29,23 +29,26 @@ __all__ = ["LIFE_DESCRIPTOR", "LOOPBACK", "is_there", "life_pipe", "program", "s
 
 LOOPBACK = "127.0.0.1"
 CONNECT_SECS = 1.0
+"""Maximum seconds for a connection to the viewer's port."""
 ANSWER_SECS = 2.0
+"""Maximum seconds until a viewer answers as an HTTP/2 server."""
 START_SECS = 20.0
-"""How long a viewer may take until it listens, at most."""
-LOOK_EVERY = 0.02
+"""Maximum seconds until a new viewer listens."""
+POLL_SECS = 0.02
+"""Seconds between two checks whether a new viewer listens."""
 LIFE_DESCRIPTOR = 9
-"""The descriptor on which the viewer holds its end of the pipe."""
+"""The descriptor of the pipe's writing end in the viewer."""
 
 
 def is_there(port: int) -> bool:
-    """Return whether a viewer listens on `port` of the loopback interface: something that speaks gRPC's HTTP/2.
+    """Return whether a viewer listens on `port` of the loopback interface, as a server that speaks HTTP/2.
 
     Raises
     ------
     InvalidArgumentError
-        If it is no port.
+        If `port` is no port.
     ViewerError
-        If something else listens there.
+        If another program listens there.
     """
     if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 1 << 16:
         raise InvalidArgumentError(f"port is {port!r}; give a number from 1 to 65535, such as rerun's own 9876")
@@ -57,21 +60,21 @@ def is_there(port: int) -> bool:
         if speaks_http2(connection, ANSWER_SECS):
             return True
     raise ViewerError(
-        f"port {port} is in use, and what listens there does not answer as a viewer does. Choose another port, as in "
-        "spawn(port=...), or end that program; if it is a viewer that hangs, end it."
+        f"port {port} is in use, and the program that listens there does not answer as a viewer does. Choose another "
+        "port, as in spawn(port=...), or end that program; if it is a viewer that hangs, end it."
     )
 
 
 def program(executable_name: str = "rerun", executable_path: str | None = None) -> str:
-    """Return the path of the program to start: the given path; else the `rerun` of rerun-sdk; else what PATH has.
+    """Return the path of the program to start: the given path, else the `rerun` of rerun-sdk, else the one on the PATH.
 
-    The native program of rerun-sdk is preferred to the script of the same name on the PATH, which only wraps it.
-    RERUN_CLI_PATH names another one, as for that script.
+    The native program of rerun-sdk comes before the script of the same name on the PATH, which only wraps it. As for
+    that script, RERUN_CLI_PATH names another program.
 
     Raises
     ------
     ViewerError
-        If there is none that can be run.
+        If there is no such program, or this user may not run it.
     """
     if executable_path is not None:
         path = os.fsdecode(executable_path)
@@ -99,36 +102,36 @@ def start(executable: str, arguments: Sequence[str], *, port: int, detached: boo
     Parameters
     ----------
     executable
-        As `program` returns it.
+        The program, as `program` returns it.
     arguments
-        What else it is told.
+        Further arguments of the program.
     port
-        Where it listens. Nobody else should.
+        The port of the viewer. No other program must listen there.
     detached
-        Whether it is nobody's child and has a session of its own, so that neither the terminal's end nor the
-        program's concerns it. Otherwise it is a child of this process, and Ctrl-C ends both.
+        Whether the viewer survives the end of this program, Ctrl-C, and the end of the terminal: it is then no child of
+        this process and has an operating-system session of its own. Otherwise it is a child, and Ctrl-C ends both.
 
     Returns
     -------
     bool
-        Whether it listens. If not, it has been starting for `START_SECS`, and goes on.
+        Whether the viewer listens. If not, `START_SECS` have passed, and it is still starting.
 
     Raises
     ------
     ViewerError
-        If it cannot be started, or ends before it listens.
+        If the viewer cannot be started, or ends before it listens.
     """
     command = [executable, f"--port={port}", f"--bind={LOOPBACK}", "--expect-data-soon", *arguments]
     life = _launch(command, detached=detached)
     try:
         deadline = time.monotonic() + START_SECS
         while time.monotonic() < deadline:
-            has_ended = bool(select.select([life], [], [], LOOK_EVERY)[0])
+            has_ended = bool(select.select([life], [], [], POLL_SECS)[0])
             if _listens(port):
                 return is_there(port)
             if has_ended:
                 raise ViewerError(
-                    f"the viewer ended before it listened on port {port}; what it wrote to standard error says why. "
+                    f"the viewer ended before it listened on port {port}; its standard error says why. "
                     f"It was started as {' '.join(command)}. Without a window it needs a Vulkan adapter (Debian: "
                     "mesa-vulkan-drivers has one in software)."
                 )
@@ -138,12 +141,12 @@ def start(executable: str, arguments: Sequence[str], *, port: int, detached: boo
 
 
 def life_pipe() -> tuple[int, int]:
-    """Return the ends of a pipe, the writing one out of the way of the numbers that a child's descriptors get.
+    """Return the reading and the writing end of a pipe; the writing end's number is above `LIFE_DESCRIPTOR`.
 
     Raises
     ------
     ViewerError
-        If there are no descriptors left.
+        If the process has no descriptors left.
     """
     reader = writer = -1
     try:
@@ -159,7 +162,7 @@ def life_pipe() -> tuple[int, int]:
 
 
 def _launch(command: list[str], *, detached: bool) -> int:
-    """Start a viewer and return the reading end of the pipe that tells its end."""
+    """Start a viewer, and return the reading end of the pipe that the kernel closes when the viewer ends."""
     reader, writer = life_pipe()
     try:
         actions: list[FileAction] = [
@@ -189,7 +192,7 @@ def _launch(command: list[str], *, detached: bool) -> int:
 
 def _environment() -> dict[str, str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RERUN_MP_")}
-    # It is just a viewer: no questions about analytics.
+    # As rerun does: the viewer then does not ask about analytics.
     environment["RERUN_APP_ONLY"] = "true"
     return environment
 

@@ -1,9 +1,9 @@
 """The web viewer over HTTP: `serve_web_viewer`, `start_web_viewer_server`.
 
-The program `rerun` has the web viewer in it, and serves it here as a child of this process. Rerun's own functions serve
-it from threads of the program, which a fork loses, and on every interface of the machine; this server listens on the
-loopback interface. It ends with the process that started it, however that ends: a shell between the two waits for the
-end of a pipe that the kernel closes with the process. Forked children do not keep it open. Any thread may call.
+A child process, the program `rerun`, serves the web viewer on the loopback interface. Rerun's own functions serve it
+from threads of the program, which a forked child does not have, and on all interfaces of the machine. The server ends
+with the process that started it, even if that is killed: a shell between the two reads from a pipe, the leash, that the
+kernel closes with the process. Forked children close their copies of it. Any thread may call.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ __all__ = ["app_url", "serve_web_viewer", "start_web_viewer_server", "with_sourc
 
 DEFAULT_PORT = 9090
 START_SECS = 30.0
-LOOK_EVERY = 0.02
-SOMEWHERE = "rerun+http://127.0.0.1:9876/proxy"
-"""Given an address, `rerun` serves nothing but the web viewer; it does not connect itself."""
+"""Maximum seconds until the server listens."""
+POLL_SECS = 0.02
+"""Seconds between two checks whether the server listens."""
+UNUSED_URL = "rerun+http://127.0.0.1:9876/proxy"
+"""With an address, `rerun` serves only the web viewer. It does not connect to the address."""
 
 SCRIPT = """
 exec 3<&0 </dev/null 4>&2 2>/dev/null
@@ -39,9 +41,9 @@ wait "$server"
 """
 
 _leashes: list[int] = []
-"""Writing ends of the pipes by which servers know that this process lives."""
+"""Writing ends of the pipes that tell servers of this process's end."""
 _url: str | None = None
-"""Of the last one that this process, or one it was forked from, has started."""
+"""The URL of the last server that this process, or a process it was forked from, has started."""
 
 
 def start_web_viewer_server(port: int = 0) -> str:
@@ -50,19 +52,19 @@ def start_web_viewer_server(port: int = 0) -> str:
     Parameters
     ----------
     port
-        Where; 0 means a free one.
+        The port of the server; 0 means a free one.
 
     Returns
     -------
     str
-        Its URL, which says the port. Rerun's function returns nothing.
+        The server's URL, with the port. Rerun's function returns None.
 
     Raises
     ------
     InvalidArgumentError
-        If it is no port.
+        If `port` is no port.
     ViewerError
-        If the server cannot be started, or something else listens there.
+        If the server cannot be started, or another program listens on the port.
 
     Examples
     --------
@@ -82,12 +84,12 @@ def start_web_viewer_server(port: int = 0) -> str:
 def serve_web_viewer(*, web_port: int | None = None, open_browser: bool = True, connect_to: str | None = None) -> str:
     """Serve the web viewer on the loopback interface until this process ends, and show it in a browser.
 
-    This is no sink: give it what `serve_grpc` returns.
+    This sets no sink. To show a recording, pass the URL that `serve_grpc` returns.
 
     Parameters
     ----------
     web_port
-        Where; by default 9090. 0 means a free one.
+        The port of the server, by default 9090; 0 means a free one.
     open_browser
         Whether to open the viewer in the default browser.
     connect_to
@@ -96,7 +98,7 @@ def serve_web_viewer(*, web_port: int | None = None, open_browser: bool = True, 
     Returns
     -------
     str
-        The URL to open in a browser. Rerun's function returns nothing.
+        The URL to open in a browser. Rerun's function returns None.
 
     Raises
     ------
@@ -106,7 +108,7 @@ def serve_web_viewer(*, web_port: int | None = None, open_browser: bool = True, 
     Warns
     -----
     RerunWarning
-        If there is no browser to be opened.
+        If no browser can be opened.
 
     Examples
     --------
@@ -122,14 +124,14 @@ def serve_web_viewer(*, web_port: int | None = None, open_browser: bool = True, 
 
 
 def with_source(url: str, source: str) -> str:
-    """Return the address at which a web viewer shows what a server has."""
+    """Return the URL at which the web viewer at `url` shows the recordings of the server at `source`."""
     from urllib.parse import quote
 
     return f"{url}?url={quote(source, safe='')}"
 
 
 def app_url(default: Callable[[], str]) -> str:
-    """Return where notebooks find the web viewer: here, if this process has started it."""
+    """Return the web viewer's URL for notebooks: that of our server if it was started, else `default()`."""
     return _url or default()
 
 
@@ -139,12 +141,12 @@ def _serve(port: int) -> int:
 
     from rerun_mp.viewers import spawn as viewer
 
-    command = [viewer.program(), "--serve-web", f"--web-viewer-port={port}", f"--bind={viewer.LOOPBACK}", SOMEWHERE]
+    command = [viewer.program(), "--serve-web", f"--web-viewer-port={port}", f"--bind={viewer.LOOPBACK}", UNUSED_URL]
     shell, life, leash = _launch(command)
     try:
         deadline = time.monotonic() + START_SECS
         while time.monotonic() < deadline:
-            has_ended = bool(select.select([life], [], [], LOOK_EVERY)[0])
+            has_ended = bool(select.select([life], [], [], POLL_SECS)[0])
             found = _port_of(shell)
             if found is not None:
                 _leashes.append(leash)
@@ -163,7 +165,7 @@ def _serve(port: int) -> int:
 
 
 def _launch(command: list[str]) -> tuple[int, int, int]:
-    """Return the shell's pid, what is readable when it has ended, and what it must not outlive."""
+    """Return the shell's pid, a descriptor that is readable once the shell has ended, and the leash's writing end."""
     from rerun_mp.viewers import spawn as viewer
 
     life, held = viewer.life_pipe()
@@ -212,10 +214,10 @@ def _open(url: str) -> bool:
     return webbrowser.open(url)
 
 
-def _let_go_in_child() -> None:
+def _drop_leashes() -> None:
     for leash in _leashes:
         os.close(leash)
     _leashes.clear()
 
 
-os.register_at_fork(after_in_child=_let_go_in_child)
+os.register_at_fork(after_in_child=_drop_leashes)
