@@ -20,37 +20,7 @@ from tests.harness.sessions import SessionWatch, is_running
 END_SECS = 5.0
 """How long after its last process a session may still be there."""
 
-ORPHANS = """
-import multiprocessing, os, sys
-import rerun_mp as rr
-from rerun_mp.session.waiting import wait_until
-
-def work(number, parent, ready):
-    for step in range(500):
-        rr.set_time("step", sequence=step)
-        rr.log(f"worker/{number}", rr.Scalars(float(step)))
-    ready.put(os.getpid())
-    assert wait_until(lambda: os.getppid() != parent and not is_alive(parent), 30)
-    for step in range(500, 1000):
-        rr.set_time("step", sequence=step)
-        rr.log(f"worker/{number}", rr.Scalars(float(step)))
-
-def is_alive(pid):
-    try:
-        return open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-if __name__ == "__main__":
-    context = multiprocessing.get_context(sys.argv[2])
-    rr.init("rerun_mp_orphans")
-    rr.save(sys.argv[1])
-    rr.log("parent", rr.Scalars(1.0))
-    ready = context.SimpleQueue()
-    for number in range(3):
-        context.Process(target=work, args=(number, os.getpid(), ready)).start()
-    print("workers", *(ready.get() for _ in range(3)), "end", flush=True)
-"""
+PROGRAMS = Path(__file__).with_name("programs")
 
 
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
@@ -59,7 +29,7 @@ def test_workers_go_on_after_their_parent_was_killed(
 ) -> None:
     """Their rows are in the parent's file, which is complete, and all is gone, five seconds after the last one."""
     machine, path = Machine.snapshot(place), tmp_path / "out.rrd"
-    program = start_python(ORPHANS, path, method)
+    program = start_python(PROGRAMS / "orphans.py", path, method)
     program.wait_for_output("end\n", timeout_secs=60.0)
     workers = [psutil.Process(int(pid)) for pid in program.stdout.split()[1:-1]]
     program.process.send_signal(signal.SIGKILL)
@@ -172,63 +142,12 @@ def test_the_file_is_complete_before_the_program_has_ended(start_python: StartPy
     assert Counter(row.entity_path for row in checked_rows(path)) == {"row": 1}
 
 
-WAIT_FOR_ANY = """
-import os, sys
-import rerun_mp as rr
-rr.init("rerun_mp_wait")
-rr.save(sys.argv[1])
-started = set()
-for number in range(3):
-    child = os.fork()
-    if child == 0:
-        rr.log(f"child/{number}", rr.Scalars(1.0))
-        os._exit(number)
-    started.add(child)
-rr.flush()
-ended = set()
-try:
-    while True:
-        ended.add(os.wait()[0])
-except ChildProcessError:
-    pass
-assert ended == started, (ended, started)
-rr.log("parent", rr.Scalars(1.0))
-"""
-
-
 def test_waiting_for_every_child_meets_none_of_ours(run_python: RunPython, tmp_path: Path) -> None:
     """Hazard 15: `os.wait()` until there is nobody left ends, and returns the program's own children."""
     path = tmp_path / "out.rrd"
-    run_python(WAIT_FOR_ANY, path, timeout=30.0).check()
+    run_python(PROGRAMS / "waiting_for_any_child.py", path, timeout=30.0).check()
     counts = Counter(row.entity_path for row in checked_rows(path))
     assert counts == {"parent": 1, "child/0": 1, "child/1": 1, "child/2": 1}
-
-
-WHOLE_GROUP = """
-import mmap, multiprocessing, sys
-import rerun_mp as rr
-
-def work(number, counts):
-    step = 0
-    while True:
-        rr.set_time("step", sequence=step)
-        rr.log(f"worker/{number}", rr.Scalars(1.0))
-        step += 1
-        counts[number] = step  # one store, which no signal can tear
-
-if __name__ == "__main__":
-    rr.init("rerun_mp_group")
-    rr.save(sys.argv[1])
-    with open(sys.argv[2], "r+b") as file:
-        counts = memoryview(mmap.mmap(file.fileno(), 32)).cast("Q")
-    context = multiprocessing.get_context("fork")
-    workers = [context.Process(target=work, args=(number, counts)) for number in range(4)]
-    for worker in workers:
-        worker.start()
-    print("started", flush=True)
-    for worker in workers:
-        worker.join()
-"""
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -238,7 +157,7 @@ def test_a_signal_to_the_whole_process_group_drains(
     """Ctrl-C, or what a job scheduler does, at last too: every row that was logged before is in a complete file."""
     machine, path, counts = Machine.snapshot(place), tmp_path / "out.rrd", tmp_path / "counts"
     counts.write_bytes(bytes(32))
-    program = start_python(WHOLE_GROUP, path, counts)
+    program = start_python(PROGRAMS / "whole_group.py", path, counts)
     wait_until(lambda: min(struct.unpack("4Q", counts.read_bytes())) >= 200, timeout_secs=30.0, what="200 rows of each")
     # Python ignores what a signal handler raises in the hooks that follow a fork.
     program.wait_for_output("started")
@@ -252,39 +171,13 @@ def test_a_signal_to_the_whole_process_group_drains(
     assert all(stored[f"worker/{i}"] - count in (0, 1) for i, count in enumerate(logged)), (logged, stored)
 
 
-LOGGING_ON = """
-import os, signal, sys
-import rerun_mp as rr
-signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-rr.init("rerun_mp_killed")
-rr.save(sys.argv[1])
-names = ["parent"]
-for number in range(2):
-    if os.fork() == 0:
-        names = [f"child/{number}"]
-        break
-step = 0
-while not os.path.exists(sys.argv[2]):
-    for _ in range(20):
-        rr.set_time("step", sequence=step)
-        rr.log(names[0], rr.Scalars(float(step)))
-        step += 1
-# One write: three processes share the pipe.
-os.write(1, f"{names[0]} {step}\\n".encode())
-if names[0] != "parent":
-    os._exit(0)
-for _ in range(2):
-    os.wait()
-"""
-
-
 @pytest.mark.parametrize("roles", [("worker",), ("guard",), ("guard", "worker")], ids="+".join)
 def test_a_killed_collector_is_replaced(roles: tuple[str, ...], start_python: StartPython, tmp_path: Path) -> None:
     """Logging goes on meanwhile; every row is in the one complete file, once. Hazard 24: SIGPIPE kills nobody."""
     path, stop, watch = tmp_path / "out.rrd", tmp_path / "stop", SessionWatch()
     # A ring that is soon full: writers that wait look whether there is a collector.
     environment = {**watch.environment, "RERUN_MP_RING_BYTES": str(1 << 20)}
-    program = start_python(LOGGING_ON, path, stop, env=environment)
+    program = start_python(PROGRAMS / "logging_on.py", path, stop, env=environment)
     for _ in range(2):
         watch.wait_for_sweeps(3)
         watch.kill(*roles)

@@ -119,44 +119,14 @@ def test_nothing_of_a_session_is_open_to_others(umask: str, victim: Callable[...
     session.finish()
 
 
-ATTACK = """
-segment, semaphore, *others = sys.argv[1:]
-done = []
-def attempt(what, deed):
-    try:
-        deed()
-    except OSError:
-        return
-    done.append(what)
-for path in (segment, semaphore, *others):
-    for flags in (os.O_RDONLY, os.O_RDWR, os.O_WRONLY | os.O_TRUNC):
-        attempt(f"open {path} {flags}", lambda: os.open(path, flags))
-    attempt(f"chmod {path}", lambda: os.chmod(path, 0o777))
-    attempt(f"unlink {path}", lambda: os.unlink(path))
-    attempt(f"rename {path}", lambda: os.rename(path, path + ".stolen"))
-    attempt(f"link {path}", lambda: os.link(path, "/dev/shm/rmp-stolen"))
-    attempt(f"list {path}", lambda: os.listdir(path))
-    attempt(f"send to {path}", lambda: socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"x", path))
-    attempt(f"plant in {path}", lambda: open(os.path.join(path, "planted"), "w"))
-for pid in os.listdir("/proc"):
-    if pid.isdigit():
-        for name in ("environ", "mem"):
-            try:
-                with open(f"/proc/{pid}/{name}", "rb") as file:
-                    if name == "mem" or b"RERUN_MP_SESSION=" in file.read():
-                        done.append(f"/proc/{pid}/{name}")
-            except OSError:
-                pass
-mine = f"/proc/{os.getpid()}/mem"
-print(json.dumps([what for what in done if what != mine]))
-"""
+ATTACK = Path(__file__).with_name("programs") / "attack.py"
 
 
 @needs_root
 def test_a_stranger_can_do_nothing_to_a_session(victim: Callable[..., Victim]) -> None:
     """Not open, list, rename, link, replace or remove anything of it, nor read its key; the session goes on."""
     session = victim("000")
-    done = as_stranger(ATTACK, session.segment, session.semaphore, *session.everything())
+    done = as_stranger(ATTACK.read_text(), session.segment, session.semaphore, *session.everything())
     assert done == []
     session.finish()
 

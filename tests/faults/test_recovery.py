@@ -11,53 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import RunPython, StartPython
+from tests.faults.programs.logging_when_killed import IMAGES, ROWS, WORKERS
 from tests.harness.leftovers import Machine
 from tests.harness.programs import Program, wait_until
 from tests.harness.recordings import rows_of, verify
 from tests.harness.sessions import SessionWatch
 
-ROWS = 500
-IMAGES = 3
-WORKERS = 2
-
-LOGGING = (
-    """
-import multiprocessing, os, signal, sys
-import numpy as np
-import rerun_mp as rr
-
-def work(number, begin, ready):
-    rr.log(f"worker/{number}", rr.Scalars(0.0))
-    rr.flush()
-    ready.wait()
-    begin.wait()
-    for step in range(1, ROWS):
-        rr.log(f"worker/{number}", rr.Scalars(float(step)))
-    for step in range(IMAGES):
-        rr.log(f"image/{number}", rr.Image(np.full((1000, 1000, 3), step, np.uint8)))
-    ready.wait()
-    signal.pause()
-
-if __name__ == "__main__":
-    context = multiprocessing.get_context("fork")
-    begin, ready = context.Event(), context.Barrier(WORKERS + 1)
-    rr.init("rerun_mp_worst")
-    for path in sys.argv[2:]:
-        rr.save(path)
-    for number in range(WORKERS):
-        context.Process(target=work, args=(number, begin, ready)).start()
-    ready.wait()
-    print("begun", flush=True)
-    open(sys.argv[1]).read()
-    begin.set()
-    ready.wait()
-    print("logged", flush=True)
-    signal.pause()
-""".replace("ROWS", str(ROWS))
-    .replace("IMAGES", str(IMAGES))
-    .replace("WORKERS", str(WORKERS))
-)
-"""Each worker's first row is stored before the others are logged. An image is larger than a quarter of the ring."""
+PROGRAM = Path(__file__).with_name("programs") / "logging_when_killed.py"
 
 EXPECTED = {f"{kind}/{n}": rows for kind, rows in (("worker", ROWS), ("image", IMAGES)) for n in range(WORKERS)}
 UNDELIVERED = sum(EXPECTED.values()) - WORKERS
@@ -77,7 +37,7 @@ class Worst:
         begin = directory / "begin"
         os.mkfifo(begin)
         environment = {**self.watch.environment, "RERUN_MP_RING_BYTES": str(8 << 20)}
-        self.program: Program = start_python(LOGGING, begin, *paths, env=environment)
+        self.program: Program = start_python(PROGRAM, begin, *paths, env=environment)
         self.program.wait_for_output("begun")
         self.watch.stop("guard", "worker")
         begin.write_bytes(b"x")
@@ -205,7 +165,7 @@ def test_a_session_in_which_somebody_lives_is_not_touched(
     """A stopped process lives, with or without a collector; so does a collector whose program has been killed."""
     path, watch, begin = tmp_path / "out.rrd", SessionWatch(), tmp_path / "begin"
     os.mkfifo(begin)
-    program = start_python(LOGGING, begin, path, env=watch.environment)
+    program = start_python(PROGRAM, begin, path, env=watch.environment)
     program.wait_for_output("begun")
     stopped = watch.stop("guard", "worker")
     assert_is_left_alone(watch, run_python, tmp_path)

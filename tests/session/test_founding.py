@@ -53,7 +53,7 @@ def test_only_multiprocessing_gives_a_key_without_founding(start: str, run_pytho
         found = [find_key(may_create=may_create) for may_create in (False, True, True)]
         print(found[0] is None, found[1] == found[2], all(key is None or len(key) == 32 for key in found))
         """
-    printed = run_python(program, env={ENVIRONMENT_VARIABLE: None}).check().stdout.split()
+    printed = run_python(program, env={ENVIRONMENT_VARIABLE: None}, fresh=True).check().stdout.split()
     assert printed == (["False", "True", "True"] if start else ["True", "False", "True"])
 
 
