@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rerun_mp.shm.layout import Geometry, Header, Kind, Line, SlotState, unpack_owner
+from rerun_mp.shm.layout import Geometry, Kind, Line, SlotState, unpack_owner
 from rerun_mp.shm.writer import ForkedError, SlotWriter, positions
 from tests.shm.bench_ring import GEOMETRY, always, claim_one, make_ring, make_writer, watch
 from tests.shm.bytecode import assert_stores_are_guarded
@@ -128,7 +128,9 @@ def test_a_forked_child_stores_nothing() -> None:
     slot = claim_one(writer, Kind.FRAMES, 0, always, always)
     assert slot is not None
     before = bytes(ring.memory)
+    intact = [writer.is_intact]
     alive[0] = 0
+    assert [*intact, writer.is_intact] == [True, False]
     with pytest.raises(ForkedError):
         claim_one(writer, Kind.FRAMES, 0, always, always)
     with pytest.raises(ForkedError):
@@ -170,10 +172,3 @@ def test_nothing_can_run_between_guard_and_store(method: str) -> None:
     ForkedError is a call, but on the other branch.
     """
     assert_stores_are_guarded(getattr(SlotWriter, method))
-
-
-def test_header_words_are_apart() -> None:
-    """No two names of the header share a word."""
-    names = [name for name in vars(Header) if name.isupper() and name not in ("PATH_BYTES", "IDENTITY")]
-    words = [getattr(Header, name) for name in names]
-    assert len(set(words)) == len(words)
