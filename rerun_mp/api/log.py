@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from rerun_mp.api.lanes import Lanes
     from rerun_mp.api.state import RecordingState
     from rerun_mp.encoding.encoder import BlobTemplate
-    from rerun_mp.encoding.tables import RowLayout
+    from rerun_mp.encoding.row_layouts import RowLayout
     from rerun_mp.producer.hot_appends import Append
 
 __all__ = ["log"]

@@ -7,7 +7,7 @@ maximum of the clock column, and log_time is the clock column itself::
 
     ┌───────────────┬────────┬───────────┬─────────────┬──────────────────┬──────────────────────┬────────────┐
     │ declaration   │ plan   │ clock     │ entity      │ timelines        │ values               │ dictionary │
-    │ u32 n, JSON   │ PLAN   │ u64 x cap │ u16 x cap   │ i64 x cap each   │ see `ValueKind`      │ of paths   │
+    │ u32 n, JSON   │ PLAN   │ u64 x cap │ u16 x cap   │ i64 x cap each   │ by `ValueKind`       │ of paths   │
     └───────────────┴────────┴───────────┴─────────────┴──────────────────┴──────────────────────┴────────────┘
 
 Each region begins at an offset divisible by 8. The dictionary holds a u16 length and UTF-8 for each text, in the order
@@ -22,20 +22,17 @@ from __future__ import annotations
 
 import json
 import struct
-from enum import IntEnum
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
 from typing import NamedTuple
 
 from rerun_mp.encoding.frames import RecordingKey
+from rerun_mp.encoding.row_layouts import HEAP_KINDS, ITEM_BYTES, NumericComponent, ValueKind
 from rerun_mp.errors import CorruptionError
 
 __all__ = [
-    "NumericComponent",
-    "RowLayout",
     "TablePlan",
     "TableShape",
-    "ValueKind",
     "head_bytes",
     "pack_head",
     "pack_text",
@@ -53,7 +50,7 @@ MAX_ENTITIES = 0xFFFF
 TEXT_GUESS = 64
 """Expected bytes of a text, by which a slot is divided between rows and heap."""
 MIN_ROWS = 4
-"""Rows of a shape of which fewer fit into a slot get no table."""
+"""Minimum rows of a table; a shape of which fewer fit into a slot gets no table."""
 WIDE_ROW = 1024
 """Bytes of values from which on a row counts as wide."""
 DICTIONARY_SHARE = 4
@@ -63,58 +60,6 @@ MAX_COMPONENTS = 100
 MAX_TIMELINES = 1000
 """Upper bounds of a valid shape."""
 TIME_KINDS = frozenset({"sequence", "timestamp", "duration"})
-ITEM_BYTES = {"f4": 4, "u1": 1}
-"""Number type -> its bytes; little-endian."""
-
-
-class ValueKind(IntEnum):
-    """The kind of a row's values, and the columns that hold them."""
-
-    SCALARS = 1
-    """f64 x capacity."""
-    TEXT = 2
-    """u32 x capacity: the end of each text in the heap; then the heap."""
-    LEVELLED_TEXT = 3
-    """As TEXT, then u16 x capacity: the level's index in the dictionary."""
-    ARRAY = 4
-    """u32 x capacity: the end of each row's instances in the heap; then the heap. Any number of instances a row."""
-    PACKED = 5
-    """Block x capacity: the components of the layout, one after the other, with a fixed number of instances."""
-
-
-TEXT_KINDS = (ValueKind.TEXT, ValueKind.LEVELLED_TEXT)
-HEAP_KINDS = (*TEXT_KINDS, ValueKind.ARRAY)
-"""Kinds whose values lie in a heap, in the order of the rows."""
-
-
-class NumericComponent(NamedTuple):
-    """A component whose instances are numbers, or lists of numbers of one length."""
-
-    archetype: str
-    """Short name, such as "Points3D"."""
-    field: str
-    """Field of the archetype, such as "positions"."""
-    component_type: str
-    """Short name, such as "Position3D"."""
-    item: str
-    """Number type: a key of `ITEM_BYTES`."""
-    size: int
-    """Numbers in an instance's list; 0: an instance is one number."""
-    instances: int
-    """Instances in each row; in an ARRAY, the least number that a row is expected to have."""
-
-    @property
-    def width(self) -> int:
-        """Bytes of the component in a row."""
-        return ITEM_BYTES[self.item] * (self.size or 1) * self.instances
-
-
-class RowLayout(NamedTuple):
-    """The layout of a row's values in a table. Archetypes that fit a table have one in `_row_layout`."""
-
-    value_kind: ValueKind
-    components: tuple[NumericComponent, ...] = ()
-    """PACKED: in the order of the fields' names. ARRAY: one. Other kinds: none."""
 
 
 class TableShape(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rerun_mp.encoding.tables import RowLayout, ValueKind
+from rerun_mp.encoding.row_layouts import RowLayout, ValueKind
 from rerun_mp.fast.base import FastArchetype
 from rerun_mp.hooks.when_loaded import when_loaded
 

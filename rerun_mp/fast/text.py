@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from rerun_mp.encoding.tables import RowLayout, ValueKind
+from rerun_mp.encoding.row_layouts import RowLayout, ValueKind
 from rerun_mp.fast.base import FastArchetype
 
 __all__ = ["TEXT_LOG", "TextLog", "plain_text"]

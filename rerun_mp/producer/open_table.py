@@ -18,13 +18,12 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from rerun_mp.encoding.row_layouts import RowLayout, ValueKind
 from rerun_mp.encoding.tables import (
     ENTITY_BYTES,
     MAX_ENTITIES,
-    RowLayout,
     TablePlan,
     TableShape,
-    ValueKind,
     pack_head,
     pack_plan,
     pack_text,

@@ -13,15 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rerun_mp.encoding.frames import RecordingKey
+from rerun_mp.encoding.row_layouts import NumericComponent, ValueKind
 from rerun_mp.encoding.tables import (
     MIN_ROWS,
     PLAN,
     SIZE,
     WORD,
-    NumericComponent,
     TablePlan,
     TableShape,
-    ValueKind,
     head_bytes,
     pack_head,
     pack_plan,

@@ -37,7 +37,8 @@ from rerun_mp.collector.drain.sweep import Sweep, Sweeper
 from rerun_mp.collector.drain.table_chunks import build_table_chunks
 from rerun_mp.collector.reporting.dead_producers import DeadProducers
 from rerun_mp.encoding.frames import FrameKind, Rows
-from rerun_mp.encoding.tables import TableShape, ValueKind
+from rerun_mp.encoding.row_layouts import ValueKind
+from rerun_mp.encoding.tables import TableShape
 from rerun_mp.errors import RingFullError
 from rerun_mp.producer.open_table import TableRow
 from rerun_mp.producer.producer import Producer

@@ -9,7 +9,8 @@ from types import CodeType
 import pytest
 
 from rerun_mp.encoding.frames import RecordingKey
-from rerun_mp.encoding.tables import NumericComponent, TableShape, ValueKind
+from rerun_mp.encoding.row_layouts import NumericComponent, ValueKind
+from rerun_mp.encoding.tables import TableShape
 from rerun_mp.producer.hot_appends import VARIANTS, factory
 from rerun_mp.producer.open_table import MAX_TIMELINES, OpenTable, TableRow, plan_for
 from rerun_mp.shm.layout import Geometry, Kind

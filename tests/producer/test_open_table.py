@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from rerun_mp.encoding.frames import RecordingKey
-from rerun_mp.encoding.tables import TableShape, ValueKind, unpack_texts
+from rerun_mp.encoding.row_layouts import ValueKind
+from rerun_mp.encoding.tables import TableShape, unpack_texts
 from rerun_mp.producer.open_table import OpenTable, TableRow, _greatest, plan_for
 from rerun_mp.shm.layout import Geometry, Kind
 from rerun_mp.shm.ring import Ring

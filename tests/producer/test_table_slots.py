@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from rerun_mp.encoding.frames import RecordingKey
-from rerun_mp.encoding.tables import TableShape, ValueKind
+from rerun_mp.encoding.row_layouts import ValueKind
+from rerun_mp.encoding.tables import TableShape
 from rerun_mp.producer.open_table import TableRow
 from rerun_mp.producer.table_slots import MAX_TABLES, Outcome
 from rerun_mp.shm.layout import SlotState

@@ -25,7 +25,8 @@ from rerun_mp.collector.drain.chunks import (
     ChunkBatch,
 )
 from rerun_mp.collector.drain.table_rows import ArrayValues, TakenRows
-from rerun_mp.encoding.tables import TEXT_KINDS, WIDE_ROW, NumericComponent, TableShape, ValueKind
+from rerun_mp.encoding.row_layouts import TEXT_KINDS, NumericComponent, ValueKind
+from rerun_mp.encoding.tables import WIDE_ROW, TableShape
 
 __all__ = ["build_table_chunks"]
 

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from rerun_mp.encoding.tables import WORD, NumericComponent, TablePlan, TableShape, ValueKind, unpack_texts
+from rerun_mp.encoding.row_layouts import NumericComponent, ValueKind
+from rerun_mp.encoding.tables import WORD, TablePlan, TableShape, unpack_texts
 from rerun_mp.errors import CorruptionError
 
 __all__ = ["ArrayValues", "TakenRows", "copy_rows"]

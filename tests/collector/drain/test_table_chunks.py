@@ -14,16 +14,8 @@ from hypothesis import strategies as st
 from rerun_mp.collector.drain.table_chunks import build_table_chunks
 from rerun_mp.collector.drain.table_rows import TakenRows, copy_rows
 from rerun_mp.encoding.frames import RecordingKey
-from rerun_mp.encoding.tables import (
-    NumericComponent,
-    RowLayout,
-    TableShape,
-    ValueKind,
-    pack_head,
-    pack_plan,
-    plan_table,
-    unpack_head,
-)
+from rerun_mp.encoding.row_layouts import NumericComponent, RowLayout, ValueKind
+from rerun_mp.encoding.tables import TableShape, pack_head, pack_plan, plan_table, unpack_head
 from rerun_mp.errors import CorruptionError
 from rerun_mp.producer.open_table import OpenTable, TableRow, plan_for
 from rerun_mp.shm.layout import Geometry, Kind
