@@ -1,4 +1,4 @@
-"""Frames as producers write them, made for tests of what the collector does with them."""
+"""Frames as producers write them, for tests of the collector."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ SCALARS = shape_of(schema_of(*_scalars([])))
 def scalars_frame(
     values: Sequence[float], *, row_id: tuple[int, int], entity_path: str = "/entity", shape: Shape = SCALARS
 ) -> RowsFrame:
-    """Return a frame of scalars whose `step` is their whole part."""
+    """Return a frame of scalars. The `step` of each is its integer part."""
     return frame(shape, *_scalars(values), row_id=row_id, entity_path=entity_path)
 
 

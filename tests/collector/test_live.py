@@ -80,7 +80,7 @@ def resident_megabytes() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / MEGABYTE
 
 
-def test_rows_from_before_and_after_it_was_attached_arrive(
+def test_rows_from_before_and_after_the_sink_was_attached_arrive(
     one: RecordingStore, spec: SinkSpec, serve: Callable[[], Server]
 ) -> None:
     server = serve()
@@ -95,7 +95,7 @@ def test_rows_from_before_and_after_it_was_attached_arrive(
     finish(one)
 
 
-def test_what_is_there_when_it_is_closed_arrives_first(
+def test_rows_that_are_stored_before_the_sink_is_closed_arrive(
     one: RecordingStore, spec: SinkSpec, serve: Callable[[], Server]
 ) -> None:
     server = serve()
@@ -133,7 +133,7 @@ def test_a_viewer_that_was_never_there_costs_nothing(one: RecordingStore, spec: 
 def test_a_viewer_started_anew_is_noticed_and_gets_everything_again(
     one: RecordingStore, spec: SinkSpec, serve: Callable[[], Server], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Even while nothing is logged, and although what the first one had acknowledged was no longer in memory."""
+    """Even while nothing is logged, and although the chunks that the first viewer took are no longer in memory."""
     first = serve()
     sink = LiveSink(spec, one)
     put_and_wake(one, sink, 0)
@@ -178,7 +178,7 @@ def test_a_frozen_viewer_costs_neither_the_file_nor_memory_and_catches_up(
 def test_a_viewer_that_freezes_while_it_catches_up_is_sent_no_more_than_a_few_megabytes(
     one: RecordingStore, spec: SinkSpec, serve: Callable[[], Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Hazard 6: all is there to be sent at once, and rerun-sdk would take hundreds of megabytes for it."""
+    """Hazard 6: everything can be sent at once, and rerun-sdk would queue hundreds of megabytes."""
     total, server, read = 60, serve(), one.chunks.read
     for number in range(total):
         one.append([blob(number)])
@@ -203,7 +203,7 @@ def test_a_viewer_that_freezes_while_it_catches_up_is_sent_no_more_than_a_few_me
 def test_a_stopped_sink_delivers_what_came_before_and_nothing_that_came_after(
     one: RecordingStore, spec: SinkSpec, serve: Callable[[], Server], tmp_path: Path
 ) -> None:
-    """Although its viewer lags, and although the store is finished meanwhile."""
+    """Although its viewer lags, and the store is completed meanwhile."""
     server = serve()
     one.set_files([file_spec(tmp_path / "out.rrd")])
     sink = LiveSink(spec, one)
@@ -223,7 +223,7 @@ def test_a_stopped_sink_delivers_what_came_before_and_nothing_that_came_after(
     assert numbers_in(tmp_path / "out.rrd") == list(range(61))
 
 
-def test_closing_in_front_of_a_frozen_viewer_takes_no_longer_than_it_may(
+def test_closing_a_sink_whose_viewer_is_frozen_takes_no_longer_than_its_patience(
     one: RecordingStore, spec: SinkSpec, serve: Callable[[], Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live, "GRACE_SECS", 0.0)

@@ -1,4 +1,4 @@
-"""P6: limits of the operating system, and of the session, that are reached: named errors, no hang, and it recovers."""
+"""P6: at a limit of the operating system or the session, errors name it, nothing hangs, and logging recovers."""
 
 from __future__ import annotations
 
@@ -14,67 +14,17 @@ from tests.harness.programs import wait_until
 from tests.harness.recordings import rows_of, verify
 from tests.harness.sessions import SessionWatch
 
-NO_DESCRIPTORS = """
-import os, resource, sys
-import numpy as np
-import rerun_mp as rr
-
-def use_up():
-    used = []
-    try:
-        while True:
-            used.append(os.open("/dev/null", os.O_RDONLY))
-    except OSError:
-        return used
-
-rr.init("rerun_mp_files")
-rr.save(sys.argv[1])
-rr.log("image", rr.Image(np.zeros((8, 8, 3), np.uint8)))
-rr.flush()  # the image's slot is given up; the scalar's stays open
-rr.log("scalar", rr.Scalars(0.0))
-soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
-used = use_up()
-refused, message = 0, "none"
-for step in range(100):
-    for path, row in (("scalar", rr.Scalars(1.0)), ("image", rr.Image(np.zeros((8, 8, 3), np.uint8)))):
-        try:
-            rr.log(path, row)
-        except rr.RingFullError as error:
-            refused += 1
-            message = str(error)
-try:
-    rr.save(sys.argv[1] + ".other")
-except OSError as error:
-    print(error)
-child = os.fork()
-if child == 0:
-    try:
-        rr.log("child", rr.Scalars(1.0))
-    except rr.RingFullError as error:
-        print(error, flush=True)
-    for descriptor in used:
-        os.close(descriptor)
-    rr.log("child", rr.Scalars(2.0))
-    os._exit(0)
-os.waitpid(child, 0)
-for descriptor in used:
-    os.close(descriptor)
-rr.log("image", rr.Image(np.zeros((8, 8, 3), np.uint8)))
-rr.flush()
-account = rr.statistics().producers[0]
-print(message)
-print("figures", refused, account.logged, account.delivered, account.dropped, account.refused)
-"""
+PROGRAMS = Path(__file__).with_name("programs")
+LOGGING = PROGRAMS / "logging_until_stopped.py"
 
 
 @pytest.mark.parametrize("policy", ["block", "drop"])
 def test_a_program_without_descriptors_is_told_so_and_goes_on_when_it_has_some(
     policy: str, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """What has a slot is logged; the rest is refused by name, or dropped and counted. A forked child is told, too."""
+    """Rows that have a slot are logged. The others are refused by name, or dropped and counted; so are a child's."""
     path = tmp_path / "out.rrd"
-    done = run_python(NO_DESCRIPTORS, path, env={"RERUN_MP_POLICY": policy}).check()
+    done = run_python(PROGRAMS / "descriptors_used_up.py", path, env={"RERUN_MP_POLICY": policy}).check()
     lines = done.stdout.splitlines()
     refused, logged, delivered, dropped, counted = map(int, lines[-1].split()[1:])
     assert "Too many open files" in lines[0]
@@ -109,7 +59,7 @@ rr.log("row", rr.Scalars(1.0))
 def test_a_session_for_which_there_are_no_descriptors_is_refused_by_name(
     limit: int, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """Wherever in `init` they run out, it says so, and works later."""
+    """Wherever descriptors run out in `init`, it raises and names the cause, and works later."""
     path = tmp_path / "out.rrd"
     done = run_python(NONE_AT_ALL, path, str(limit)).check()
     assert done.stdout == "" or "Too many open files" in done.stdout
@@ -117,40 +67,21 @@ def test_a_session_for_which_there_are_no_descriptors_is_refused_by_name(
     assert Counter(row.entity_path for row in rows_of(path)) == {"row": 1}
 
 
-LOGGING = """
-import os, sys
-import numpy as np
-import rerun_mp as rr
-path, stop = sys.argv[1:]
-rr.init("rerun_mp_limits")
-rr.save(path)
-rr.log("row", rr.Scalars(0.0))
-rr.flush()
-print("ready", flush=True)
-logged = 1
-image = np.zeros((100, 100, 3), np.uint8)
-while not os.path.exists(stop):
-    for _ in range(20):
-        rr.log("row", rr.Scalars(float(logged)))
-        rr.log("image", rr.Image(image))
-        logged += 1
-    if logged == 20_001:
-        print("many", flush=True)
-rr.flush()
-print(logged, flush=True)
-"""
-
-
 def test_a_collector_without_descriptors_delivers_when_it_has_some(start_python: StartPython, tmp_path: Path) -> None:
-    """Guard and worker have all that they may have; the worker is killed meanwhile, and cannot be replaced."""
+    """Guard and worker can open nothing; the worker is killed meanwhile, and cannot be replaced."""
     path, stop, watch = tmp_path / "out.rrd", tmp_path / "stop", SessionWatch()
-    program = start_python(LOGGING, path, stop, env={**watch.environment, "RERUN_MP_RING_BYTES": str(4 << 20)})
+    program = start_python(
+        LOGGING,
+        path,
+        stop,
+        env={**watch.environment, "RERUN_MP_RING_BYTES": str(4 << 20)},
+    )
     program.wait_for_output("ready")
     guard, worker = (watch.collector(role) for role in ("guard", "worker"))
     before = resource.prlimit(guard.pid, resource.RLIMIT_NOFILE)
     for process in (guard, worker):
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (3, before[1]))
-    watch.wait_for_sweeps(3)  # what it has open it has
+    watch.wait_for_sweeps(3)  # it needs no more descriptors for those
     watch.kill("worker")
     wait_until(lambda: watch.blocked_ns() > 200_000_000, what="a full ring", timeout_secs=30.0)
     resource.prlimit(guard.pid, resource.RLIMIT_NOFILE, before)
@@ -167,9 +98,14 @@ def test_a_collector_without_descriptors_delivers_when_it_has_some(start_python:
 def test_a_file_that_may_not_grow_any_further_costs_no_row(
     place: Path, start_python: StartPython, tmp_path: Path
 ) -> None:
-    """Hazard 7: rerun's writer is gone for good after a failed write. Its rows, and later ones, go to the spool."""
+    """Hazard 7: rerun's writer is gone for good after a failed write. Its rows and later ones go to the spool."""
     path, stop, watch = tmp_path / "out.rrd", tmp_path / "stop", SessionWatch()
-    program = start_python(LOGGING, path, stop, env={**watch.environment, "RERUN_MP_RING_BYTES": str(4 << 20)})
+    program = start_python(
+        LOGGING,
+        path,
+        stop,
+        env={**watch.environment, "RERUN_MP_RING_BYTES": str(4 << 20)},
+    )
     program.wait_for_output("ready")
     worker = watch.collector("worker")
     hard = resource.prlimit(worker.pid, resource.RLIMIT_FSIZE)[1]
@@ -221,35 +157,6 @@ def test_a_limit_for_the_size_of_files_makes_the_ring_smaller_or_is_named(
         assert "File too large" in done.stdout
 
 
-SMALL_PRODUCERS_TABLE = """
-import os, sys
-import rerun_mp as rr
-rr.init("rerun_mp_entries")
-rr.save(sys.argv[1])
-hold, release = os.pipe()
-ready, is_ready = os.pipe()
-rr.log("parent", rr.Scalars(1.0))
-children = []
-for number in range(2):
-    child = os.fork()
-    if child == 0:
-        os.close(release)
-        try:
-            rr.log(f"child/{number}", rr.Scalars(1.0))
-            print("logged", flush=True)
-        except rr.RingFullError as error:
-            print(error, flush=True)
-        os.write(is_ready, b"x")
-        os.read(hold, 1)
-        os._exit(0)
-    os.read(ready, 1)
-    children.append(child)
-os.close(release)
-for child in children:
-    os.waitpid(child, 0)
-"""
-
-
 @pytest.mark.parametrize(
     "environment",
     [
@@ -262,9 +169,11 @@ for child in children:
 def test_more_processes_than_the_session_s_limit_are_refused_by_name(
     environment: dict[str, str], run_python: RunPython, tmp_path: Path
 ) -> None:
-    """Of the third of two, no call waits for longer than the policy says; it has no entry to count in, so it raises."""
+    """The third of two processes waits no longer than its policy says. Its calls raise: it has no entry to count in."""
     path = tmp_path / "out.rrd"
-    done = run_python(SMALL_PRODUCERS_TABLE, path, env={**environment, "RERUN_MP_PRODUCERS": "2"}).check()
+    done = run_python(
+        PROGRAMS / "small_producers_table.py", path, env={**environment, "RERUN_MP_PRODUCERS": "2"}
+    ).check()
     logged, refused = done.stdout.splitlines()
     assert logged == "logged"
     assert "2 processes log at this moment, which is the session's limit" in refused
@@ -302,7 +211,7 @@ os.execvp("setpriv", ["setpriv", "--reuid", uid, "--regid", uid, "--clear-groups
 def test_a_program_that_may_start_no_process_logs_into_shared_memory(
     place: Path, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """It is told that there is no collector; when it may start one, every row is delivered."""
+    """It says that no collector could be started. When it may start one, every row is delivered."""
     uid, directory = 54321, place / "out"
     directory.mkdir()
     path = directory / "out.rrd"

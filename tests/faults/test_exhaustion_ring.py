@@ -1,4 +1,4 @@
-"""P6: a ring that is full because the collector stands still follows the policy, and every row is accounted for."""
+"""P6: when the ring is full because the collector stands still, calls follow the policy, and each row is counted."""
 
 from __future__ import annotations
 
@@ -19,83 +19,21 @@ from tests.harness.sessions import SessionWatch
 
 SMALL = {"RERUN_MP_RING_BYTES": str(512 * 1024), "RERUN_MP_SLOT_BYTES": str(64 * 1024)}
 DROPPED_ENTITY = "__rerun_mp/dropped"
-
-MANY_KINDS = """
-import json, os, sys
-import numpy as np
-import rerun_mp as rr
-
-def log_all(name, counts):
-    image = np.zeros((40, 40, 3), np.uint8)
-    large = np.zeros((200, 300, 3), np.uint8)
-    columns = rr.Scalars.columns(scalars=np.arange(7.0))
-    times = [rr.TimeColumn("step", sequence=range(7))]
-    for step in range(100):
-        rr.set_time("step", sequence=step)
-        for kind, rows, call in (
-            ("scalar", 1, lambda path: rr.log(path, rr.Scalars(1.0))),
-            ("text", 1, lambda path: rr.log(path, rr.TextLog("a line of text", level="INFO"))),
-            ("points", 1, lambda path: rr.log(path, rr.Points3D([[1.0, 2.0, 3.0]]))),
-            ("image", 1, lambda path: rr.log(path, rr.Image(image))),
-            ("large", 1, lambda path: rr.log(path, rr.Image(large))),
-            ("columns", 7, lambda path: rr.send_columns(path, times, columns)),
-        ):
-            if kind == "large" and step % 50:
-                continue
-            try:
-                call(f"{name}/{kind}")
-                counts["called"] += rows
-            except rr.RingFullError as error:
-                counts["refused"] += rows
-                counts["message"] = str(error)
-    return counts
-
-if __name__ == "__main__":
-    rr.init("rerun_mp_full")
-    rr.save(sys.argv[1])
-    rr.log("warm", rr.Scalars(0.0))
-    rr.flush()
-    print("ready", flush=True)
-    open(sys.argv[2]).read()
-    children = []
-    for number in range(2):
-        child = os.fork()
-        if child == 0:
-            counts = log_all(f"child_{number}", {"name": f"child_{number}", "called": 0, "refused": 0})
-            with open(f"{sys.argv[3]}-{os.getpid()}", "w") as file:
-                json.dump(counts, file)
-            os._exit(0)
-        children.append(child)
-    counts = log_all("parent", {"name": "parent", "called": 1, "refused": 0})
-    for child in children:
-        os.waitpid(child, 0)
-    print("logged", flush=True)
-    open(sys.argv[2]).read()
-    from rerun_mp.session.waiting import wait_until
-    expected = {os.getpid(): counts}
-    for child in children:
-        with open(f"{sys.argv[3]}-{child}") as file:
-            expected[child] = json.load(file)
-    def is_drained():
-        found = {account.pid: account.logged for account in rr.statistics().producers}
-        return found == {pid: counts["called"] for pid, counts in expected.items()}
-    is_exact = wait_until(is_drained, 30)
-    accounts = [
-        [a.pid, a.name, a.logged, a.delivered, a.dropped, a.dropped_by_policy, a.refused, a.blocked_ns]
-        for a in rr.statistics().producers
-    ]
-    print(json.dumps({"is_exact": is_exact, "accounts": accounts, "expected": expected}), flush=True)
-"""
+PROGRAMS = Path(__file__).with_name("programs")
 
 
 def run_with_stopped_collector(
     start_python: StartPython, tmp_path: Path, environment: dict[str, str]
 ) -> tuple[dict[str, Any], Program, list[Row]]:
-    """Run MANY_KINDS with a collector that stands still while it logs; return what it says, and the file's rows."""
+    """Run a program whose collector stands still while it logs; return its JSON, itself, and the file's rows."""
     path, fifo, watch = tmp_path / "out.rrd", tmp_path / "fifo", SessionWatch()
     os.mkfifo(fifo)
     program = start_python(
-        MANY_KINDS, path, fifo, tmp_path / "counts", env={**watch.environment, **SMALL, **environment}
+        PROGRAMS / "filling_the_ring.py",
+        path,
+        fifo,
+        tmp_path / "counts",
+        env={**watch.environment, **SMALL, **environment},
     )
     program.wait_for_output("ready")
     with watch.stopped():
@@ -112,12 +50,12 @@ def run_with_stopped_collector(
 
 
 def of_user(rows: list[Row]) -> list[Row]:
-    """Return the rows that the program has logged."""
+    """Return the rows that the program logged itself."""
     return [row for row in rows if not row.entity_path.startswith("__rerun_mp")]
 
 
 def test_rows_that_the_drop_policy_drops_are_counted_exactly(start_python: StartPython, tmp_path: Path) -> None:
-    """Per producer, `logged = delivered + dropped`; and file, recording and the program's last line say so."""
+    """Per producer, `logged = delivered + dropped`. The recording and the program's last line say so."""
     said, program, rows = run_with_stopped_collector(start_python, tmp_path, {"RERUN_MP_POLICY": "drop"})
     delivered = Counter(row.entity_path.partition("/")[0] for row in of_user(rows))
     texts = [row.components["TextLog:text"].as_py()[0] for row in rows if row.entity_path == DROPPED_ENTITY]

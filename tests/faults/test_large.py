@@ -1,4 +1,4 @@
-"""Messages larger than a slot, and larger than the ring has room for: whole or absent, whatever kills their process."""
+"""Messages larger than a slot or the ring arrive whole or not at all, however their process dies."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pytest
 
 from tests.conftest import RunPython
 from tests.harness.recordings import rows_of, verify
+
+PROGRAMS = Path(__file__).with_name("programs")
 
 PROGRAM = """
 import os, signal, sys
@@ -31,7 +33,7 @@ os.waitpid(child, 0)
 
 @pytest.mark.parametrize("ring_bytes", [64 << 20, 4 << 20], ids=["64 MiB", "4 MiB"])
 def test_images_of_every_size_arrive_whole(ring_bytes: int, run_python: RunPython, tmp_path: Path) -> None:
-    """In a slot (100 kB), over several (1 MB), or by way of a file (25 MB): each arrives byte for byte."""
+    """In a slot (100 kB), in a chain (1 MB), or through a file (25 MB): each arrives byte for byte."""
     import numpy as np
 
     path = tmp_path / "out.rrd"
@@ -50,44 +52,19 @@ def test_images_of_every_size_arrive_whole(ring_bytes: int, run_python: RunPytho
         assert np.array_equal(buffer.to_numpy(), expected.reshape(-1))
 
 
-INTERRUPTED = """
-import signal, sys
-import numpy as np
-import rerun_mp as rr
-
-rr.init("rerun_mp_interrupted")
-rr.save(sys.argv[1])
-image = rr.Image(np.zeros((1040, 1000), np.uint8))
-rr.log("warm", image)
-signal.signal(signal.SIGALRM, signal.default_int_handler)
-returned = interrupted = 0
-while interrupted < 100:
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.0002 + 0.0001 * (interrupted % 20))
-        while True:
-            rr.log("image", image)
-            returned += 1
-    except KeyboardInterrupt:
-        interrupted += 1
-signal.setitimer(signal.ITIMER_REAL, 0)
-rr.log("last", image)
-print(returned, interrupted)
-"""
-
-
 def test_an_interrupt_in_the_middle_costs_that_row_alone(run_python: RunPython, tmp_path: Path) -> None:
-    """Hazard 9: KeyboardInterrupt anywhere in a chain gives its slots back; the next rows go on.
+    """Hazard 9: KeyboardInterrupt anywhere in a chain frees its slots, and the next rows go on.
 
-    Each chain takes 17 of 80 slots: were they not given back, after some interrupts there would be none left.
+    Each chain takes 17 of 80 slots. If they were not freed, none would be left after some interrupts.
     """
     path = tmp_path / "out.rrd"
     environment = {"RERUN_MP_RING_BYTES": str(5 << 20)}
-    done = run_python(INTERRUPTED, path, env=environment, timeout=60.0).check()
+    done = run_python(PROGRAMS / "interrupted_chains.py", path, env=environment, timeout=60.0).check()
     returned, interrupted = map(int, done.stdout.split())
     verify(path)
     paths = [row.entity_path for row in rows_of(path)]
     assert (paths.count("warm"), paths.count("last")) == (1, 1)
-    # A row whose call was interrupted after its commit is wholly there.
+    # A row is whole if its call was interrupted after the commit.
     assert returned <= paths.count("image") <= returned + interrupted
 
 
@@ -114,7 +91,7 @@ for child in children:
 
 
 def test_many_messages_that_want_a_quarter_of_the_ring_each_all_arrive(run_python: RunPython, tmp_path: Path) -> None:
-    """Hazard 9: sixteen processes want more slots together than there are; none waits while it holds some of them."""
+    """Hazard 9: sixteen processes want more slots together than there are; none waits while it holds some."""
     path = tmp_path / "out.rrd"
     environment = {"RERUN_MP_RING_BYTES": str(2 << 20)}
     run_python(CONTENDING, path, env=environment, timeout=45.0).check()
@@ -138,7 +115,7 @@ for step in range(2):
 
 
 def test_thousands_of_entities_have_more_paths_than_a_slot_has_room(run_python: RunPython, tmp_path: Path) -> None:
-    """Hazard 26: 3,000 paths of 29 bytes are 93,000 bytes, and a slot has 65,536: table after table, no row is lost."""
+    """Hazard 26: 3,000 paths of 29 bytes are 93,000 bytes, and a slot has 65,536. Further tables take the rest."""
     path, entities = tmp_path / "out.rrd", 3000
     environment = {"RERUN_MP_RING_BYTES": str(4 << 20), "RERUN_MP_SLOT_BYTES": str(64 << 10)}
     run_python(MANY_ENTITIES, path, str(entities), env=environment, timeout=60.0).check()

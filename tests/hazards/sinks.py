@@ -1,4 +1,4 @@
-"""Guards between the collector and rerun's sinks and files: hazards 6 to 8, 14, 27 and 30."""
+"""Guards between the collector and rerun's sinks and files: hazards 6 to 8, 14 and 30."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REMOVALS = (
     Removal(
         7,
         "trusts-a-dead-writer",
-        "A file that does not grow while it is flushed has failed: its rows go to the spool, its writer is abandoned.",
+        "A file that does not grow while it is flushed has failed. Its rows go to the spool; its writer is abandoned.",
         (
             Edit(
                 "collector/store/part_writer.py",
@@ -42,7 +42,7 @@ REMOVALS = (
     Removal(
         7,
         "fills-the-disk",
-        "A disk is left before it is full, because rerun's writer does not survive that.",
+        "The store leaves a disk before it is full, because rerun's writer does not survive a full disk.",
         (
             Edit(
                 "collector/store/appending.py",
@@ -89,7 +89,7 @@ REMOVALS = (
     Removal(
         14,
         "writes-over-a-later-run",
-        "Parts are written under hidden names; the path is renamed over only if what lies there is ours.",
+        "Parts are written under hidden names, and renamed to the path only if no other program has put a file there.",
         (
             Edit(
                 "collector/store/completion.py",
@@ -103,7 +103,7 @@ REMOVALS = (
     Removal(
         14,
         "writes-in-place",
-        "The user's path is never written in place, so that two runs never write one inode.",
+        "The store never writes to the user's path in place, so that two runs never write one inode.",
         (
             Edit(
                 "collector/store/part_writer.py",
@@ -111,15 +111,13 @@ REMOVALS = (
                 "            path = target.target\n",
             ),
         ),
-        (
-            "tests/collector/store/test_completion.py::test_of_two_runs_with_one_path_the_later_has_it_and_neither_is_mixed",
-        ),
+        ("tests/collector/store/test_completion.py::test_the_later_of_two_runs_has_the_path_and_their_rows_never_mix",),
         "",
     ),
     Removal(
         30,
         "reads-the-file-at-once",
-        "Parts are copied as a stream, a chunk at a time, and flushed every 16 MB.",
+        "Parts are copied chunk by chunk, with a flush every 16 MB.",
         (
             Edit(
                 "collector/store/rerun_files.py",

@@ -37,7 +37,7 @@ FLUSH_SECS = 20.0
 
 
 def chunks(numbers: Sequence[int], *, rows: int = 1) -> list[ChunkBatch]:
-    """Return one chunk a number n, with `rows` rows whose ids are (1000 + n, 0), (1000 + n, 1) ..."""
+    """Return a chunk for each number n, with `rows` rows that have the ids (1000 + n, 0), (1000 + n, 1) ..."""
     return [
         chunk
         for n in numbers
@@ -53,7 +53,7 @@ def numbers_in(path: Path) -> list[int]:
 
 
 def numbers_read(store: RecordingStore, since: int = 0) -> list[int]:
-    """Return n of every chunk that the store gives to its readers."""
+    """Return n of every chunk that a reader of the store gets."""
     batches: list[Any] = [
         chunk.batch if isinstance(chunk, ChunkBatch) else chunk.to_record_batch()
         for _, chunk in store.chunks.read(since)

@@ -32,7 +32,7 @@ def claimed(path: Path, session: str) -> SinkSpec:
     return file_spec(path, claim=claim_file(str(path), session))
 
 
-def test_the_program_that_asked_last_has_the_path_whoever_begins_first(tmp_path: Path, out: Path) -> None:
+def test_the_program_that_claimed_the_path_last_has_it_even_if_it_begins_first(tmp_path: Path, out: Path) -> None:
     """Hazard 14: a collector that takes long to begin does not take the path from a later run of the program."""
     earlier, later = claimed(out, "11111111"), claimed(out, "22222222")
     two = RecordingStore(RECORDING, tmp_path / "two", b"2" * 16)
@@ -50,8 +50,8 @@ def test_the_program_that_asked_last_has_the_path_whoever_begins_first(tmp_path:
     assert os.listdir(out.parent) == [out.name]
 
 
-def test_the_program_that_asked_last_has_the_path_though_the_other_began_first(tmp_path: Path, out: Path) -> None:
-    """Hazard 14: nor does the earlier run get it back."""
+def test_the_program_that_claimed_the_path_last_has_it_even_if_it_begins_last(tmp_path: Path, out: Path) -> None:
+    """Hazard 14: the earlier run does not get the path back."""
     one = RecordingStore(RECORDING, tmp_path / "one", b"1" * 16)
     one.set_files([claimed(out, "11111111")])
     put(one, range(100, 103))
@@ -69,7 +69,7 @@ def test_the_program_that_asked_last_has_the_path_though_the_other_began_first(t
 
 
 def test_a_claim_keeps_the_mode_of_what_was_there(out: Path) -> None:
-    """As opening the file for writing would."""
+    """As opening the file for writing does."""
     out.write_text("old")
     out.chmod(0o640)
     claim_file(str(out), "11111111")
@@ -140,7 +140,7 @@ def test_completing_a_large_file_takes_little_memory(spool: Path, out: Path) -> 
     assert nothing_left(spool, out)
 
 
-def test_of_two_runs_with_one_path_the_later_has_it_and_neither_is_mixed(tmp_path: Path, out: Path) -> None:
+def test_the_later_of_two_runs_has_the_path_and_their_rows_never_mix(tmp_path: Path, out: Path) -> None:
     first = RecordingStore(RECORDING, tmp_path / "first", NONCE)
     first.set_files([file_spec(out)])
     put(first, [0, 1])

@@ -1,4 +1,4 @@
-"""What stores give up is counted once, by producer, in spite of sweeps that are repeated."""
+"""Rows that a store gives up are counted once, by producer, although sweeps are repeated."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from rerun_mp.session.accounts import Reason
 from tests.collector.made_frames import scalars_frame
 
 
-def test_what_was_dropped_of_a_repeated_sweep_is_counted_anew() -> None:
-    """And what was dropped of earlier ones, or before it, stays counted."""
+def test_rows_dropped_of_a_repeated_sweep_are_counted_anew() -> None:
+    """Rows dropped of earlier sweeps, or before the sweep, stay counted."""
     drops = Drops()
     drops.begin(1)
     drops.add(Reason.WRITE, Counter({7: 10}), is_of_sweep=True)
@@ -35,8 +35,8 @@ def test_what_was_dropped_of_a_repeated_sweep_is_counted_anew() -> None:
     }
 
 
-def test_rows_are_told_apart_by_the_nearest_beginning_below_their_ids() -> None:
-    """In slices of batches, too; rows of nobody count for 0, and the collector's own not at all."""
+def test_rows_belong_to_the_producer_with_the_nearest_beginning_below_their_ids() -> None:
+    """In slices of batches, too. Rows without a producer count for 0, and the collector's own rows do not count."""
     frames = [
         TakenFrames(slot, 0, 0, 1, [scalars_frame([1.0] * rows, row_id=(1000 + slot, counter))])
         for slot, (rows, counter) in enumerate([(3, 50), (4, 1 << 61), (2, 120)])

@@ -32,9 +32,9 @@ def test_what_was_flushed_can_be_read_while_the_file_is_written(spool: Path, out
 
 
 def test_a_reader_misses_nothing_when_parts_become_one(spool: Path, out: Path) -> None:
-    """Wherever it was, and although what two parts have in common is left out of the whole file.
+    """Wherever the reader was, and although the whole file leaves out chunks that two parts have in common.
 
-    Of a chunk that had not been flushed when a collector was killed, the file may have got something or not.
+    The file may or may not hold a chunk that was not flushed when the collector was killed.
     """
     live_and_be_killed(spool, out, [0, 1, 2])
     live_and_be_killed(spool, out, [2, 3])

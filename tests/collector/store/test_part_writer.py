@@ -51,7 +51,7 @@ def test_devices_and_pipes_are_written_directly(spool: Path, tmp_path: Path) -> 
     assert numbers_in(copy) == [0, 1]
 
 
-def test_a_pipe_without_a_reader_holds_nobody_up(
+def test_a_pipe_without_a_reader_holds_up_nothing(
     spool: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     pipe = tmp_path / "pipe"

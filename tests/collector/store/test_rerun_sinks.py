@@ -1,4 +1,4 @@
-"""What the collector counts on of rerun-sdk's sinks, held down against the installed version."""
+"""The behaviour of rerun-sdk's sinks that the collector relies on, tested with the installed version."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_merging_leaves_out_repeated_chunks_and_keeps_the_order(tmp_path: Path) 
 
 
 def test_files_of_one_recording_take_no_more_threads_than_one(tmp_path: Path) -> None:
-    """Hazard 27: a spool that rotates writes thousands; rerun-sdk keeps two threads of every stream it ever had."""
+    """Hazard 27: a rotating spool writes thousands of files, and rerun-sdk keeps two threads of every stream."""
     recording = RecordingKey("app", "many files")
 
     def write(number: int) -> int:
@@ -85,7 +85,7 @@ def test_files_of_one_recording_take_no_more_threads_than_one(tmp_path: Path) ->
 
     threads = write(0)
     for number in range(1, 20):
-        assert write(number) <= threads + 6, "two more with each file"
+        assert write(number) <= threads + 6, "each file adds two threads"
         verify(tmp_path / f"{number}.rrd")
     for number in range(20):
         reader = RrdReader(tmp_path / f"{number}.rrd")
@@ -121,7 +121,7 @@ def test_a_flush_to_a_viewer_that_is_gone_raises_and_the_stream_can_be_discarded
     assert writer.discard(10.0)
 
 
-def test_a_frozen_viewer_does_not_keep_anybody_from_letting_go(server: tuple[Server, SinkWriter]) -> None:
+def test_discarding_the_stream_to_a_frozen_viewer_does_not_hang(server: tuple[Server, SinkWriter]) -> None:
     frozen, writer = server
     frozen.freeze()
     for number in range(1, 6):

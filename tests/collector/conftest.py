@@ -1,4 +1,4 @@
-"""Fixtures for tests of the drain: a segment without a collector."""
+"""Fixtures for tests of the collector: a segment without one."""
 
 from __future__ import annotations
 
