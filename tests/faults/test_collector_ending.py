@@ -1,4 +1,4 @@
-"""A collector that is killed while its session ends is followed by one that goes on with the ending."""
+"""If a collector is killed while its session ends, the next collector goes on with the end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ for step in range(ROWS):
 
 @pytest.fixture
 def mute_server() -> Iterator[socket.socket]:
-    """Listen on a port and never say anything, as a frozen viewer: the end of a session waits for it for seconds."""
+    """Listen on a port and never answer, as a frozen viewer does: the end of a session waits some seconds for it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener
 
@@ -46,7 +46,7 @@ def mute_server() -> Iterator[socket.socket]:
 def test_a_collector_killed_after_the_files_were_complete_leaves_them_so(
     roles: tuple[str, ...], mute_server: socket.socket, place: Path, start_python: StartPython, tmp_path: Path
 ) -> None:
-    """Its successor, which a new guard or the next program starts, must not begin the user's file anew."""
+    """The next collector, started by a new guard or by the next program, must not begin the user's file anew."""
     machine, path, watch = Machine.snapshot(place), tmp_path / "out.rrd", SessionWatch()
     url = f"rerun+http://127.0.0.1:{mute_server.getsockname()[1]}/proxy"
     program = start_python(SAVING, path, url, env=watch.environment)
@@ -54,10 +54,10 @@ def test_a_collector_killed_after_the_files_were_complete_leaves_them_so(
     wait_until(
         lambda: watch.header(Header.SESSION_STATE) >= SessionState.FILES_COMPLETE,
         timeout_secs=30.0,
-        what="the files' being complete",
+        what="the state FILES_COMPLETE",
     )
     watch.kill(*roles)
-    mute_server.close()  # the successor shall not wait for it
+    mute_server.close()  # so that the next collector does not wait for it
     program.wait().check()
     if "guard" in roles:
         start_python("import rerun_mp as rr; rr.init('rerun_mp_next')").wait().check()
@@ -86,7 +86,7 @@ for step in range(20):
 def test_a_program_that_waits_for_its_files_gets_another_collector(
     place: Path, start_python: StartPython, tmp_path: Path
 ) -> None:
-    """Hazard 19: guard and worker are killed while they complete the file, and nobody but the program is there."""
+    """Hazard 19: guard and worker are killed while they complete the file, and only the program is left."""
     machine, path, watch = Machine.snapshot(place), tmp_path / "out.rrd", SessionWatch()
     go_on = tmp_path / "go_on"
     os.mkfifo(go_on)
@@ -99,6 +99,6 @@ def test_a_program_that_waits_for_its_files_gets_another_collector(
     program.wait().check()
     verify(path)
     assert Counter(row.entity_path for row in rows_of(path)) == {"image": 40}
-    # If they were killed when the file was complete already, nobody has missed them.
+    # If the file was complete when they were killed, the program has started no other collector.
     start_python("import sys; from rerun_mp.__main__ import main; sys.exit(main(['recover']))").wait().check()
     wait_until(lambda: not machine.leftovers(), timeout_secs=30.0, what="the session's end")

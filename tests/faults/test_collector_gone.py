@@ -1,4 +1,4 @@
-"""P5 and P7: guard and worker are killed where nobody looks, and what they rely on goes away under them."""
+"""P5 and P7: guard and worker are killed while no producer logs, or their runtime directory is removed."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("role", ["worker", "guard"])
-def test_a_collector_that_is_killed_when_everybody_has_gone_is_replaced(
+def test_a_collector_that_is_killed_after_the_last_participant_has_gone_is_replaced(
     role: str, start_python: StartPython, tmp_path: Path
 ) -> None:
-    """Hazard 19: guard and worker have only each other then, and the ring is full of rows."""
+    """Hazard 19: only guard and worker can replace each other then, and the ring is full of rows."""
     path, fifo, watch = tmp_path / "out.rrd", tmp_path / "fifo", SessionWatch()
     os.mkfifo(fifo)
     program = start_python(KILLED_WITH_ROWS, path, fifo, env=watch.environment)
@@ -60,7 +60,7 @@ IN_JOIN = Path(__file__).with_name("programs") / "in_join.py"
 def test_a_collector_that_is_killed_while_the_parent_sits_in_join_is_replaced(
     child: str, start_python: StartPython, tmp_path: Path
 ) -> None:
-    """Hazard 19: guard and worker together. By a child that logs on; where nobody logs, by the parent at its end."""
+    """Hazard 19: both are killed. A child that logs replaces them; if no process logs, the parent does at its end."""
     path, stop, watch = tmp_path / "out.rrd", tmp_path / "stop", SessionWatch()
     program = start_python(IN_JOIN, path, stop, child, env=watch.environment)
     program.wait_for_output("flushed")
@@ -87,7 +87,7 @@ rr.flush()
 """
 
 
-def test_ringing_for_a_collector_that_has_died_kills_nobody(start_python: StartPython, tmp_path: Path) -> None:
+def test_ringing_for_a_collector_that_has_died_kills_no_program(start_python: StartPython, tmp_path: Path) -> None:
     """Hazard 24: with SIGPIPE at its default the program goes on, and its row is in the file."""
     path, fifos, watch = tmp_path / "out.rrd", [tmp_path / "first", tmp_path / "second"], SessionWatch()
     for fifo in fifos:
@@ -105,7 +105,7 @@ def test_ringing_for_a_collector_that_has_died_kills_nobody(start_python: StartP
 
 
 def wait_until_asleep(watch: SessionWatch) -> None:
-    """Wait until the collector wants to be woken."""
+    """Wait until the collector sleeps and asks to be woken."""
     wait_until(lambda: watch.header(Header.ATTENTION) & Attention.SLEEPING, what="the collector's sleep")
 
 
@@ -116,7 +116,7 @@ ELSEWHERE = Path(__file__).with_name("programs") / "elsewhere.py"
 def test_the_runtime_directory_may_go_away(
     killed: tuple[str, ...], place: Path, start_python: StartPython, tmp_path: Path
 ) -> None:
-    """Hazard 12: a logout removes it, and a child has another one. Locks and sinks are as they were."""
+    """Hazard 12: a logout removes it, and a child has another one. Locks and sinks stay as they were."""
     path, fifo, other, watch = tmp_path / "out.rrd", tmp_path / "fifo", tmp_path / "other", SessionWatch()
     os.mkfifo(fifo)
     other.mkdir(mode=0o700)

@@ -32,14 +32,14 @@ PROGRAM = Path(__file__).with_name("programs") / "pressing.py"
 
 @dataclass(slots=True)
 class Pressed:
-    """The program, which keeps the ring full, and what was measured of its collector."""
+    """A program that keeps the ring full, and the restart times of its collector."""
 
     program: Program
     path: Path
     stop: Path
     watch: SessionWatch
     restarts: list[float] = field(default_factory=list)
-    """Seconds from each kill to the next sweep that was done."""
+    """Seconds from each kill until the next sweep is done."""
 
     def kill(self, *roles: str) -> None:
         """Kill these roles, and wait until rows are delivered again."""
@@ -49,7 +49,7 @@ class Pressed:
         self.restarts.append(time.monotonic() - before)
 
     def end(self) -> Counter[str]:
-        """Let the program end, and check that its file is complete and has every row once. Returns the rows."""
+        """Let the program end, and check that its file has every row once. Returns the number of rows by entity."""
         self.stop.touch()
         done = json.loads(self.program.wait(timeout_secs=120.0).check().stdout)
         print(
@@ -57,13 +57,13 @@ class Pressed:
             f"longest {max(self.restarts, default=0.0):.3f} s; {sum(done['rows'].values())} rows"
         )
         check_rows(self.path, done["rows"])
-        # No part is left beside the file, and no hidden one.
+        # No part is left beside the file, not even a hidden one.
         assert [path for path in self.path.parent.iterdir() if ".rrd" in path.name] == [self.path]
         return Counter(done["rows"])
 
 
 def check_rows(path: Path, expected: dict[str, int]) -> None:
-    """Check that a file is complete, and that each entity has its rows, numbered from 0 on, once each."""
+    """Check that a file is complete, and that each entity has its rows, numbered from 0, once each."""
     verify(path)
     numbers: dict[str, list[int]] = {}
     row_ids: set[bytes] = set()
@@ -94,7 +94,7 @@ ROLES = [("worker",), ("guard",), ("guard", "worker")]
 
 
 def test_kills_under_load_cost_no_row_and_repeat_none(press: Press) -> None:
-    """Worker, guard and both in turn, with a full ring: the path is the file's from the first to the last moment."""
+    """Worker, guard and both in turn, with a full ring. The file is at its path all the time."""
     pressed = press()
     for roles in ROLES:
         pressed.kill(*roles)
@@ -105,10 +105,10 @@ def test_kills_under_load_cost_no_row_and_repeat_none(press: Press) -> None:
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_a_hundred_kills_under_load_cost_no_row_and_repeat_none(press: Press) -> None:
-    """At any moment of a sweep."""
+    """At random moments of a sweep."""
     pressed, choose = press(), random.Random(1)
     for _ in range(100):
-        time.sleep(choose.uniform(0.0, 0.1))  # no synchronisation: the kill shall come anywhere
+        time.sleep(choose.uniform(0.0, 0.1))  # no synchronisation: the kill comes at a random moment
         pressed.kill(*choose.choice(ROLES))
     pressed.end()
 
@@ -117,9 +117,9 @@ def test_a_hundred_kills_under_load_cost_no_row_and_repeat_none(press: Press) ->
 
 
 def test_a_stopped_collector_is_not_replaced_and_goes_on(press: Press) -> None:
-    """It holds its lease, so nobody takes over whom it would meet on waking; writers wait for it with a full ring.
+    """It holds its lease, so no other collector takes over; the producers wait for it with a full ring.
 
-    Whoever comes second goes, and has changed nothing; before, and while it is stopped.
+    A second collector, started before or during the stop, ends and changes nothing.
     """
     pressed = press()
     assert start_by_hand(pressed.watch, "guard") == 0
@@ -141,8 +141,8 @@ def test_a_stopped_collector_is_not_replaced_and_goes_on(press: Press) -> None:
 
 
 @pytest.mark.soak
-def test_of_many_that_are_started_at_once_one_stays(press: Press) -> None:
-    """While the one before has just been killed, so that the lease is free."""
+def test_one_of_many_workers_that_start_at_once_stays(press: Press) -> None:
+    """The worker before them has just been killed, so its lease is free."""
     pressed = press()
     pressed.watch.kill("guard", "worker")
     command, environment = command_by_hand(pressed.watch, "worker")
@@ -194,7 +194,7 @@ for step in range(1, 1000):
 
 
 def test_a_worker_that_runs_out_of_memory_is_replaced(start_python: StartPython, tmp_path: Path) -> None:
-    """It meets a row of 100 MB with nothing left to take; the next one has what it needs."""
+    """It gets a row of 100 MB and has no memory left for it; the next worker has enough."""
     watch, path, go_on = SessionWatch(), tmp_path / "out.rrd", tmp_path / "go_on"
     os.mkfifo(go_on)
     program = start_python(LARGE, path, go_on, env=watch.environment)
@@ -208,8 +208,8 @@ def test_a_worker_that_runs_out_of_memory_is_replaced(start_python: StartPython,
 
 
 @pytest.mark.soak
-def test_workers_for_which_there_is_no_memory_at_all_come_again(press: Press, place: Path) -> None:
-    """None of them gets through its imports; the guard starts others, ever more slowly, until one does."""
+def test_workers_without_memory_to_start_are_started_until_one_lives(press: Press, place: Path) -> None:
+    """None of them completes its imports. The guard starts others, ever more slowly, until one lives."""
     pressed = press()
     guard = pressed.watch.collector("guard")
     limit_memory(guard.pid, 256 << 20)
@@ -223,7 +223,7 @@ def test_workers_for_which_there_is_no_memory_at_all_come_again(press: Press, pl
 
 
 def limit_memory(pid: int, num_bytes: int) -> None:
-    """Let a process, and what it starts from now on, have so much address space."""
+    """Limit the address space of a process, and of the processes that it starts from now on."""
     resource.prlimit(pid, resource.RLIMIT_AS, (num_bytes, resource.RLIM_INFINITY))
 
 
@@ -244,7 +244,7 @@ def kill_viewer_and_collector(press: Press, directory: Path, kills: int) -> None
             else:
                 pressed.kill(*choose.choice(ROLES))
             (directory / f"served-{n - 1}.rrd").unlink(missing_ok=True)
-        server.wait_until_listening()  # a session that ends does not wait for a viewer that is not there
+        server.wait_until_listening()  # the end of a session does not wait for an absent viewer
         rows = pressed.end()
         wait_until(lambda: server.rows() == rows, timeout_secs=90.0, what="every row in the server")
     finally:
@@ -252,7 +252,7 @@ def kill_viewer_and_collector(press: Press, directory: Path, kills: int) -> None
 
 
 def test_a_viewer_and_the_collector_killed_in_turn_cost_no_row(press: Press, tmp_path: Path) -> None:
-    """Whichever is started again gets what it missed: the viewer from the store, the collector from the ring."""
+    """Each gets what it missed after its restart: the viewer from the store, the collector from the ring."""
     kill_viewer_and_collector(press, tmp_path, 6)
 
 

@@ -1,7 +1,7 @@
-"""P2 and P5: a collector killed before any instruction of its life costs no row, and leaves nothing behind.
+"""P2 and P5: a collector that is killed before any instruction of its life loses no row and leaves nothing behind.
 
-From the first look at the segment over sweep, store and completed file to the session's removal. In `make test` every
-so many-th instruction is tried, from one drawn by chance on; in `make soak` many more.
+Its life goes from opening the segment over sweep, store and completed file to the removal of the session. `make test`
+tries one instruction in 4,001, from a random first one on; `make soak` tries twenty times as many.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ def test_a_collector_killed_at_a_step_of_its_life_is_resumed(run_python: RunPyth
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 def test_a_collector_killed_at_any_of_hundreds_of_steps_is_resumed(run_python: RunPython, tmp_path: Path) -> None:
-    """The same at steps twenty times as near to each other."""
+    """As above, with twenty times as many steps."""
     kill(run_python, tmp_path, stride=199)
 
 
 def kill(run_python: RunPython, tmp_path: Path, *, stride: int) -> None:
-    """Run the program and look at its files."""
+    """Run the program and check its files."""
     first = random.randrange(stride)
     done = run_python(PROGRAM, tmp_path, str(first), str(stride), timeout=3000.0).check()
     reports = [json.loads(line) for line in done.stdout.splitlines()]
@@ -46,4 +46,4 @@ def kill(run_python: RunPython, tmp_path: Path, *, stride: int) -> None:
         recorded = Recorded.read(tmp_path / f"{at}.rrd")
         for name in LOGGED:
             recorded.take(name, at, returned=range(ROWS))
-        assert not recorded.by_entity, f"session {at}: rows that nobody logged"
+        assert not recorded.by_entity, f"session {at}: rows that no process logged"

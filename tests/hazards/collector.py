@@ -1,4 +1,4 @@
-"""Guards in the collector and its life: hazards 5, 9, 10, 14, 15, 18 to 20, 24 and 27."""
+"""Guards in the collector: hazards 5, 9, 10, 15, 18 to 20, 24 and 27."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REMOVALS = (
     Removal(
         5,
         "id-without-nonce",
-        "A frame's chunk id depends on the segment's random nonce, which a later one under the same key has not.",
+        "A frame's chunk id depends on the segment's random nonce, which differs in a later segment of the same key.",
         (
             Edit(
                 "collector/drain/frame_chunks.py",
@@ -40,7 +40,7 @@ REMOVALS = (
     Removal(
         5,
         "table-id-without-entity",
-        "A table's chunk id is made from the same.",
+        "A table's chunk id depends on the entity.",
         (Edit("collector/drain/table_chunks.py", 'f"{number}:{path}".encode()', 'f"{number}".encode()'),),
         ("tests/collector/drain/test_table_chunks.py::test_whatever_identifies_the_rows_is_in_the_chunk_id",),
         "assert",
@@ -62,7 +62,7 @@ REMOVALS = (
     Removal(
         15,
         "child-of-the-user",
-        "A shell that ends at once starts the collector, so that it is nobody's child.",
+        "A shell that ends at once starts the collector, so that the collector is no child of the program.",
         (
             Edit("hooks/detached.py", '\'"$@" &\', "sh"', '\'exec "$@"\', "sh"'),
             Edit(
@@ -77,7 +77,7 @@ REMOVALS = (
     Removal(
         15,
         "in-the-users-group",
-        "The collector has a session of the operating system's of its own, and so a process group.",
+        "The collector has an operating-system session of its own, and so a process group of its own.",
         (
             Edit(
                 "hooks/detached.py",
@@ -123,7 +123,7 @@ REMOVALS = (
     Removal(
         9,
         "frees-what-has-a-new-owner",
-        "A head names its parts with their epochs: one that has been freed since is not freed again.",
+        "A head names its parts with their epochs: a part that has been freed since is not freed again.",
         (
             Edit(
                 "collector/drain/slots.py",
@@ -141,7 +141,7 @@ REMOVALS = (
     Removal(
         10,
         "trusts-the-snapshot",
-        "Before a slot is freed its count is read again: of one that is sealed it is the last.",
+        "Before a slot is freed its count is read again: the count of a sealed slot is final.",
         (
             Edit(
                 "collector/drain/freeing.py",
@@ -155,7 +155,7 @@ REMOVALS = (
     Removal(
         18,
         "dies-of-a-panic",
-        "A chunk of which rerun-sdk cannot make one, by an error or a panic, costs its own rows, counted.",
+        "A chunk that rerun-sdk refuses, by an error or a panic, costs its own rows, and they are counted.",
         (
             Edit(
                 "collector/store/rerun_sinks.py",
@@ -169,7 +169,7 @@ REMOVALS = (
     Removal(
         18,
         "never-condemns",
-        "What was touched when two workers died is left out from then on.",
+        "A slot or chunk that two workers were touching when they died is left out from then on.",
         (
             Edit(
                 "collector/drain/quarantine.py",
@@ -191,7 +191,7 @@ REMOVALS = (
                 "            return\n",
             ),
         ),
-        (f"{GONE}::test_a_collector_that_is_killed_when_everybody_has_gone_is_replaced[worker]",),
+        (f"{GONE}::test_a_collector_that_is_killed_after_the_last_participant_has_gone_is_replaced[worker]",),
         "",
     ),
     Removal(
@@ -211,7 +211,7 @@ REMOVALS = (
     Removal(
         19,
         "parent-does-not-look",
-        "Who waits for the collector, at the latest at its end, starts one if there is none.",
+        "A process that waits for the collector, at the latest at its exit, starts one if none runs.",
         (
             Edit(
                 "session/session.py",
@@ -228,7 +228,7 @@ REMOVALS = (
     Removal(
         24,
         "rings-by-fifo",
-        "Avoided: the doorbell is a semaphore, which takes a ring whether anybody hears it or not.",
+        "Avoided: the doorbell is a semaphore, which takes a ring even if no collector is there.",
         (
             Edit(
                 "shm/doorbell.py",
@@ -284,13 +284,13 @@ REMOVALS = (
                 '    return "/dev/shm/sem." + name[1:] + "-fifo"\n\n\nimport os\n',
             ),
         ),
-        (f"{GONE}::test_ringing_for_a_collector_that_has_died_kills_nobody",),
+        (f"{GONE}::test_ringing_for_a_collector_that_has_died_kills_no_program",),
         "the program ended with -13",
     ),
     Removal(
         27,
         "keeps-all-recordings-open",
-        "Of more than 64 recordings that are being written, the longest unused has its part ended.",
+        "If more than 64 recordings are being written, the part of the longest unused one is ended.",
         (
             Edit(
                 "collector/outputs.py",
