@@ -56,7 +56,7 @@ COVERED_BY: dict[str, str] = {
     "rerun_mp.fast": "tests/fast/test_base.py",
     "rerun_mp": "tests/test_face.py",
     "rerun_mp.__main__": "tests/cli/test_recover.py",
-    "rerun_mp.monitoring.overview": "tests/cli/test_status.py",
+    "rerun_mp.monitoring.overview": "tests/cli/test_app.py",
     "rerun_mp.monitoring.recovery": "tests/faults/test_recovery.py",
     "rerun_mp.session.current": "tests/faults/test_orphans.py",
     "rerun_mp.session.leaving": "tests/faults/test_orphans.py",
