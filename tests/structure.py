@@ -43,6 +43,20 @@ A module belongs to the longest entry that its name begins with.
 """
 
 COVERED_BY: dict[str, str] = {
+    "rerun_mp.api.rows": "tests/parity",
+    "rerun_mp.api.selection": "tests/api/test_active.py",
+    "rerun_mp.api.send_columns": "tests/parity",
+    "rerun_mp.api.state": "tests/api/test_set_time.py",
+    "rerun_mp.api.statistics": "tests/faults/test_scope.py",
+    "rerun_mp.compat.native.recordings": "tests/compat/test_bridge.py",
+    "rerun_mp.compat.native.registry": "tests/compat/test_bridge.py",
+    "rerun_mp.compat.native.rows": "tests/compat/test_bridge.py",
+    "rerun_mp.compat.native.sinks": "tests/compat/test_bridge.py",
+    "rerun_mp.compat.old.archetypes": "tests/compat/test_legacy.py",
+    "rerun_mp.compat.old.calls": "tests/compat/test_legacy.py",
+    "rerun_mp.compat.old.times": "tests/compat/test_legacy.py",
+    "rerun_mp.compat.old.warning": "tests/compat/test_legacy.py",
+    "rerun_mp.viewers.web_server": "tests/viewer/test_web_viewer.py",
     "rerun_mp.collector.__main__": "tests/faults/test_collector_kills.py",
     "rerun_mp.collector.drain.arrow_envelope": "tests/collector/drain/test_trusted_ipc.py",
     "rerun_mp.collector.drain.chunks": "tests/collector/drain/test_frame_chunks.py",

@@ -1,0 +1,58 @@
+"""`init` and `new_recording`: recording ids and seeds."""
+
+from __future__ import annotations
+
+from tests.conftest import RunPython
+
+
+def test_the_recording_id_is_derived_and_equal_in_every_process(run_python: RunPython) -> None:
+    run_python("""
+        import multiprocessing, os, sys, uuid
+        import rerun_mp as rr
+
+        def report(start, queue):
+            joined = rr.get_recording_id()
+            rr.init("app")
+            queue.put((joined, rr.get_recording_id(), rr.get_application_id()))
+
+        if __name__ == "__main__":
+            rr.init("app")
+            first = rr.get_recording_id()
+            assert uuid.UUID(first).version == 4
+            rr.init("app")
+            assert rr.get_recording_id() == first
+            rr.init("another")
+            assert rr.get_recording_id() != first
+            rr.init("app", recording_id="mine")
+            assert rr.get_recording_id() == "mine"
+            rr.init("app")
+            for start in ("fork", "forkserver", "spawn"):
+                context = multiprocessing.get_context(start)
+                queue = context.SimpleQueue()
+                process = context.Process(target=report, args=(start, queue))
+                process.start()
+                assert queue.get() == (first, first, "app"), start
+                process.join()
+    """).check()
+
+
+def test_a_recording_stream_without_an_id_is_new_each_time_and_new_recording_is_not(run_python: RunPython) -> None:
+    run_python("""
+        import rerun_mp as rr
+        a, b = rr.RecordingStream("app"), rr.RecordingStream("app")
+        assert a.get_recording_id() != b.get_recording_id()
+        assert rr.new_recording("app") == rr.new_recording("app") != a
+        rr.init("app")
+        assert rr.new_recording("app").get_recording_id() == rr.get_recording_id()
+    """).check()
+
+
+def test_examples_are_seeded_as_in_rerun(run_python: RunPython) -> None:
+    program = """
+        import random, sys
+        import numpy as np
+        rr = __import__(sys.argv[1])
+        rr.init("rerun_example_x")
+        print(random.random(), np.random.rand())
+    """
+    assert run_python(program, "rerun_mp").check().stdout == run_python(program, "rerun").check().stdout
