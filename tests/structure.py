@@ -68,7 +68,6 @@ COVERED_BY: dict[str, str] = {
     "rerun_mp.collector.reporting.loss_reports": "tests/faults/test_crash_marks.py",
     "rerun_mp.collector.worker": "tests/faults/test_collector_kills.py",
     "rerun_mp.fast": "tests/fast/test_base.py",
-    "rerun_mp": "tests/test_face.py",
     "rerun_mp.__main__": "tests/cli/test_recover.py",
     "rerun_mp.monitoring.overview": "tests/cli/test_app.py",
     "rerun_mp.monitoring.recovery": "tests/faults/test_recovery.py",
