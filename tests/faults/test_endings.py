@@ -1,4 +1,4 @@
-"""P2 and P3: whatever a worker's start method and end, with `init` or the decorator or without, its rows are all there.
+"""P2 and P3: all rows of a worker arrive, for each start method and end, with and without `init` and the decorator.
 
 One program per start method and ending runs four groups of four workers; each cell of the table is a test of its own.
 """
@@ -35,7 +35,7 @@ GROUPS = ("plain", "initialised", "decorated", "both")
 def test_every_returned_row_is_in_the_file_when_the_program_has_ended(
     method: str, ending: str, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """Four workers of each group log a thousand rows each: all are in the parent's file, once, and it is complete."""
+    """Four workers of each group log a thousand rows each. The parent's complete file has each row once."""
     check_ending(method, ending, run_python, tmp_path / "out.rrd")
 
 
@@ -46,12 +46,12 @@ def test_every_returned_row_is_in_the_file_when_the_program_has_ended(
 def test_the_same_ten_times_on_a_loaded_machine(
     method: str, ending: str, turn: int, run_python: RunPython, tmp_path: Path, loaded_machine: None
 ) -> None:
-    """What holds on an idle machine holds with every core busy."""
+    """The same holds with every core busy."""
     check_ending(method, ending, run_python, tmp_path / f"out-{turn}.rrd")
 
 
 def check_ending(method: str, ending: str, run_python: RunPython, path: Path) -> None:
-    """Run the program once and count."""
+    """Run the program once and count its rows."""
     environment = {"PYTHONFAULTHANDLER": None}
     run_python(PROGRAM, method, ending, path, env=environment, timeout=120.0).check()
     verify(path)

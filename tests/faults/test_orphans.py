@@ -1,4 +1,4 @@
-"""P5 and P7: whoever is killed, or ends first, or is run again, the others' rows arrive and nothing is left behind."""
+"""P5 and P7: a process that is killed, ends first or runs again costs no row of others and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.harness.recordings import Row, count_rows, rows_of, verify
 from tests.harness.sessions import SessionWatch, is_running
 
 END_SECS = 5.0
-"""How long after its last process a session may still be there."""
+"""Seconds after its last process in which a session must have been removed."""
 
 PROGRAMS = Path(__file__).with_name("programs")
 
@@ -27,7 +27,7 @@ PROGRAMS = Path(__file__).with_name("programs")
 def test_workers_go_on_after_their_parent_was_killed(
     method: str, place: Path, start_python: StartPython, tmp_path: Path
 ) -> None:
-    """Their rows are in the parent's file, which is complete, and all is gone, five seconds after the last one."""
+    """Five seconds after the last worker the parent's file is complete and has their rows, and the session is gone."""
     machine, path = Machine.snapshot(place), tmp_path / "out.rrd"
     program = start_python(PROGRAMS / "orphans.py", path, method)
     program.wait_for_output("end\n", timeout_secs=60.0)
@@ -61,7 +61,7 @@ subprocess.Popen([sys.executable, *sys.argv[2:]])
 
 
 def test_a_subprocess_joins_after_its_parent_has_left(place: Path, start_python: StartPython, tmp_path: Path) -> None:
-    """Hazard 20: it knows the session by its environment only, and the end waits for it. The parent does not."""
+    """Hazard 20: only its environment names the session. The collector waits for it; the parent does not."""
     machine, path, watch = Machine.snapshot(place), tmp_path / "out.rrd", SessionWatch()
     child, begin, end = tmp_path / "child.py", tmp_path / "begin", tmp_path / "end"
     child.write_text(LATE_CHILD)
@@ -101,7 +101,7 @@ for step in range(500):
 def test_a_program_run_again_at_once_has_the_path_for_itself(
     place: Path, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """Hazard 14: while the collector of the killed first run still writes, and after it has ended."""
+    """Hazard 14: both while the collector of the killed first run still writes and after it has ended."""
     machine, path = Machine.snapshot(place), tmp_path / "out.rrd"
     assert run_python(FIRST_RUN, path).returncode == -signal.SIGKILL
     run_python(SECOND_RUN, path).check()
@@ -113,7 +113,7 @@ def test_a_program_run_again_at_once_has_the_path_for_itself(
 LOOKS_AFTERWARDS = """
 import atexit, sys
 from rerun_mp.encoding.rrd_files import is_complete
-# What was registered first is called last, when rerun_mp has done all that it does at the end.
+# The handler that was registered first runs last, after rerun_mp's.
 atexit.register(lambda: print("complete", is_complete(sys.argv[1]), flush=True))
 import rerun_mp as rr
 rr.init("rerun_mp_looks")
@@ -126,7 +126,7 @@ open(sys.argv[2]).read()
 
 
 def test_the_file_is_complete_before_the_program_has_ended(start_python: StartPython, tmp_path: Path) -> None:
-    """Hazard 14: the collector is stopped until the program has left the session, which must wait for its file."""
+    """Hazard 14: a stopped collector goes on when the program has left the session; the program must wait for its file."""
     path, fifo, watch = tmp_path / "out.rrd", tmp_path / "fifo", SessionWatch()
     os.mkfifo(fifo)
     program = start_python(LOOKS_AFTERWARDS, path, fifo, env=watch.environment)
@@ -143,7 +143,7 @@ def test_the_file_is_complete_before_the_program_has_ended(start_python: StartPy
 
 
 def test_waiting_for_every_child_meets_none_of_ours(run_python: RunPython, tmp_path: Path) -> None:
-    """Hazard 15: `os.wait()` until there is nobody left ends, and returns the program's own children."""
+    """Hazard 15: a loop of `os.wait()` ends, and returns only the program's own children."""
     path = tmp_path / "out.rrd"
     run_python(PROGRAMS / "waiting_for_any_child.py", path, timeout=30.0).check()
     counts = Counter(row.entity_path for row in checked_rows(path))
@@ -154,12 +154,12 @@ def test_waiting_for_every_child_meets_none_of_ours(run_python: RunPython, tmp_p
 def test_a_signal_to_the_whole_process_group_drains(
     number: signal.Signals, place: Path, start_python: StartPython, tmp_path: Path
 ) -> None:
-    """Ctrl-C, or what a job scheduler does, at last too: every row that was logged before is in a complete file."""
+    """Ctrl-C, or a job scheduler's signals, SIGKILL included: every row logged before is in a complete file."""
     machine, path, counts = Machine.snapshot(place), tmp_path / "out.rrd", tmp_path / "counts"
     counts.write_bytes(bytes(32))
     program = start_python(PROGRAMS / "whole_group.py", path, counts)
     wait_until(lambda: min(struct.unpack("4Q", counts.read_bytes())) >= 200, timeout_secs=30.0, what="200 rows of each")
-    # Python ignores what a signal handler raises in the hooks that follow a fork.
+    # Python ignores exceptions that a signal handler raises in the hooks after a fork.
     program.wait_for_output("started")
     os.killpg(program.pid, number)
     assert program.wait(timeout_secs=30.0).returncode != 0
@@ -173,9 +173,9 @@ def test_a_signal_to_the_whole_process_group_drains(
 
 @pytest.mark.parametrize("roles", [("worker",), ("guard",), ("guard", "worker")], ids="+".join)
 def test_a_killed_collector_is_replaced(roles: tuple[str, ...], start_python: StartPython, tmp_path: Path) -> None:
-    """Logging goes on meanwhile; every row is in the one complete file, once. Hazard 24: SIGPIPE kills nobody."""
+    """Logging goes on. The only file is complete and has each row once. Hazard 24: SIGPIPE kills no process."""
     path, stop, watch = tmp_path / "out.rrd", tmp_path / "stop", SessionWatch()
-    # A ring that is soon full: writers that wait look whether there is a collector.
+    # The ring is soon full, and waiting writers check that there is a collector.
     environment = {**watch.environment, "RERUN_MP_RING_BYTES": str(1 << 20)}
     program = start_python(PROGRAMS / "logging_on.py", path, stop, env=environment)
     for _ in range(2):
@@ -214,8 +214,8 @@ if __name__ == "__main__":
 """
 
 
-def test_whoever_joins_has_the_recording_of_the_session(run_python: RunPython, tmp_path: Path) -> None:
-    """By fork, forkserver, spawn or subprocess: it is the default before any `init`."""
+def test_every_process_that_joins_has_the_recording_of_the_session(run_python: RunPython, tmp_path: Path) -> None:
+    """By fork, forkserver, spawn or subprocess, without `init`."""
     path, ways = tmp_path / "out.rrd", ["founder", "fork", "forkserver", "spawn", "subprocess"]
     lines = [line.split() for line in run_python(JOINING, path).check().stdout.splitlines()]
     assert [line[0] for line in lines] == ways
@@ -236,7 +236,7 @@ assert rr.get_data_recording() is None
 """
 
 
-def test_outside_of_a_session_calls_do_nothing(place: Path, run_python: RunPython) -> None:
+def test_calls_outside_of_a_session_do_nothing(place: Path, run_python: RunPython) -> None:
     machine = Machine.snapshot(place)
     done = run_python(OUTSIDE).check()
     assert not machine.leftovers()
@@ -244,7 +244,7 @@ def test_outside_of_a_session_calls_do_nothing(place: Path, run_python: RunPytho
 
 
 def assert_nothing_is_left(machine: Machine) -> None:
-    """Assert that no process, segment, socket or directory of the session is there soon."""
+    """Assert that soon no process, segment, socket or directory of the session remains."""
     try:
         wait_until(lambda: not machine.leftovers(), timeout_secs=END_SECS)
     except TimeoutError:
@@ -252,7 +252,7 @@ def assert_nothing_is_left(machine: Machine) -> None:
 
 
 def checked_rows(path: Path) -> list[Row]:
-    """Return the rows of a file that is complete and has none of them twice."""
+    """Return the rows of a file after checking that it is complete and has no row twice."""
     verify(path)
     rows = rows_of(path)
     assert len({row.row_id for row in rows}) == len(rows), "a row is there twice"

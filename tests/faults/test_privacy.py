@@ -1,6 +1,6 @@
-"""Another user of the machine can neither read nor write nor disturb a session, nor plant something for it to use.
+"""Another user of the machine can neither read nor change nor disturb a session, nor plant files that it would use.
 
-Each attack is tried by a real process of another user, so most of this needs root; what does not is tested for anybody.
+A real process of another user tries each attack, so most tests here need root. The others run for any user.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ rr.save(sys.argv[1])
 
 
 class Victim:
-    """A live session, and everything of it that lies in a file system."""
+    """A live session, and all its files and directories."""
 
     def __init__(self, program: Program, out: Path, end: Path) -> None:
         self._program = program
@@ -64,7 +64,7 @@ class Victim:
         return found
 
     def finish(self) -> None:
-        """Let the program save what it logged, and end; it is all there."""
+        """Let the program save its rows and end, and check that the file has them."""
         self._end.touch()
         self._program.wait().check()
         assert Counter(row.entity_path for row in rows_of(self.out)) == {"secret": 1}
@@ -90,23 +90,23 @@ source = sys.argv[2]
 sys.argv[:] = sys.argv[2:]
 exec(source)
 """
-"""Begins as root, because the interpreter may lie in a directory of root's own."""
+"""Starts as root, because the interpreter may lie in a directory that only root can read."""
 
 
 def as_stranger(source: str, *args: str | Path) -> list[object]:
-    """Run source as another user, without any right of root's, and return what it prints as JSON."""
+    """Run source as another user, without root's rights, and return the JSON list that it prints."""
     command = [sys.executable, "-c", DROP_RIGHTS, str(STRANGER), source, *map(str, args)]
     done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False)
     assert done.returncode == 0, done.stderr
     return list(json.loads(done.stdout))
 
 
-# ---- what lies there, and for whom ---------------------------------------------------------------------------------
+# ---- the files of a session ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("umask", ["000", "077"])
-def test_nothing_of_a_session_is_open_to_others(umask: str, victim: Callable[..., Victim]) -> None:
-    """Directories 0700, and files of shared memory 0600, whatever the program's umask; nothing is executable."""
+def test_no_file_of_a_session_is_open_to_others(umask: str, victim: Callable[..., Victim]) -> None:
+    """Directories have mode 0700, files in shared memory 0600, with any umask of the program."""
     session = victim(umask)
     for path in session.everything():
         found = path.lstat()
@@ -124,7 +124,7 @@ ATTACK = Path(__file__).with_name("programs") / "attack.py"
 
 @needs_root
 def test_a_stranger_can_do_nothing_to_a_session(victim: Callable[..., Victim]) -> None:
-    """Not open, list, rename, link, replace or remove anything of it, nor read its key; the session goes on."""
+    """A stranger cannot open, list, rename, link, replace or remove its files, nor read its key. It goes on."""
     session = victim("000")
     done = as_stranger(ATTACK.read_text(), session.segment, session.semaphore, *session.everything())
     assert done == []
@@ -132,13 +132,13 @@ def test_a_stranger_can_do_nothing_to_a_session(victim: Callable[..., Victim]) -
 
 
 def test_a_session_listens_on_no_socket_that_others_can_reach(victim: Callable[..., Victim]) -> None:
-    """There is no control socket of which a peer would have to be checked. Letters come to the private directory."""
+    """There is no control socket with peers to check. The only socket lies in the private directory."""
     watch = SessionWatch()
     session = victim(env=watch.environment)
     processes = [psutil.Process(session._program.pid), *(p for group in watch.collectors().values() for p in group)]
     assert len(processes) >= 3
     for process in processes:
-        # What has no name is a pair of sockets within one process, such as those of rerun's native part.
+        # Sockets without a name are pairs within one process, such as those of rerun's native part.
         named = {found.laddr for found in process.net_connections("all") if found.laddr}
         assert named <= {str(session.runtime / "births")}, process.cmdline()
     assert [path.name for path in session.everything() if stat.S_ISSOCK(path.lstat().st_mode)] == ["births"]
@@ -146,7 +146,7 @@ def test_a_session_listens_on_no_socket_that_others_can_reach(victim: Callable[.
     session.finish()
 
 
-# ---- what others may have planted ----------------------------------------------------------------------------------
+# ---- planted files ---------------------------------------------------------------------------------------------------
 
 IN_SESSION = """
 import json, sys
@@ -179,7 +179,7 @@ print("[]")
 
 
 def secrets_below(path: Path) -> list[Path]:
-    """Return the files below `path`, or `path` itself, in which something of the program's has landed."""
+    """Return the files below `path`, or `path` itself, that hold a row of the program."""
     files = [path] if path.is_file() else [found for found in path.rglob("*") if found.is_file()]
     return [found for found in files if b"secret" in found.read_bytes()]
 
@@ -188,10 +188,10 @@ def secrets_below(path: Path) -> list[Path]:
 @pytest.mark.parametrize(
     ("kind", "mode"), [("file", "0666"), ("file", "0600"), ("directory", "0777"), ("fifo", "0666"), ("symlink", "0")]
 )
-def test_what_a_stranger_has_planted_at_the_segments_name_is_refused(
+def test_a_file_that_a_stranger_planted_at_the_segments_name_is_refused(
     kind: str, mode: str, run_python: RunPython, place: Path
 ) -> None:
-    """RERUN_MP_SESSION names somebody else's: a warning, an error that says what to do, no row in it, and no hang."""
+    """RERUN_MP_SESSION names another user's file: a warning, an error that says what to do, no row there, no hang."""
     watch = SessionWatch()
     target = place / "target"
     target.write_bytes(bytes(4096))
@@ -216,10 +216,10 @@ def test_what_a_stranger_has_planted_at_the_segments_name_is_refused(
 @needs_root
 @pytest.mark.parametrize("kind", ["directory", "symlink", "file"])
 @pytest.mark.parametrize("which", ["runtime", "spool"])
-def test_what_a_stranger_has_planted_in_a_sticky_directory_is_refused(
+def test_a_file_that_a_stranger_planted_in_a_sticky_directory_is_refused(
     which: str, kind: str, run_python: RunPython, place: Path
 ) -> None:
-    """As in /tmp, where anybody may have made our directory's name first: it is named, not used, and left as it is."""
+    """As in /tmp, where any user may make our directory's name first. The error names it; it is not used or changed."""
     shared, target = place / "shared", place / "target"
     place.chmod(0o755)
     shared.mkdir()
@@ -242,8 +242,8 @@ def test_what_a_stranger_has_planted_in_a_sticky_directory_is_refused(
     assert list(target.iterdir()) == []
 
 
-def test_a_link_in_place_of_our_own_directory_is_not_followed(run_python: RunPython, place: Path) -> None:
-    """Not even one of our own user's, to a directory that would do."""
+def test_a_link_in_place_of_our_directory_is_not_followed(run_python: RunPython, place: Path) -> None:
+    """Not even a link of our own user to a directory that would do."""
     target = place / "target"
     target.mkdir(mode=0o700)
     planted = place / "runtime" / "rerun_mp"
@@ -274,8 +274,8 @@ print("[]")
 
 
 @needs_root
-def test_a_planted_semaphore_is_not_waited_for(capfd: pytest.CaptureFixture[str]) -> None:
-    """Who sees the collector's command line could be first with its name: it is named, and not used."""
+def test_the_collector_does_not_wait_for_a_planted_semaphore(capfd: pytest.CaptureFixture[str]) -> None:
+    """A user who sees the collector's command line could make its semaphore first. A line names it; it is not used."""
     from rerun_mp.shm.doorbell import Bell, Ringer, name_of
 
     nonce = os.urandom(16)
@@ -291,6 +291,6 @@ def test_a_planted_semaphore_is_not_waited_for(capfd: pytest.CaptureFixture[str]
         assert not bell.wait(0.01)
         bell.remove()
         assert path.exists()
-        assert int.from_bytes(path.read_bytes()[:4], "little") == 1, "only the stranger rang there"
+        assert int.from_bytes(path.read_bytes()[:4], "little") == 1, "only the stranger has rung it"
     finally:
         path.unlink()

@@ -1,4 +1,4 @@
-"""After the worst, everything of a tree killed at once: its rows reach their file, once, and nothing is left behind."""
+"""All processes of a session are killed at once: a recovery brings each row into its file once and leaves nothing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 class Worst:
-    """A program whose every process was killed at once, with rows that no collector has seen."""
+    """A program of which all processes were killed at once, with rows that no collector has swept."""
 
     def __init__(self, start_python: StartPython, directory: Path, *paths: Path, lives_on: bool = False) -> None:
         self.watch = SessionWatch()
@@ -49,8 +49,8 @@ class Worst:
         """Kill every process of the session."""
         self.watch.kill_everything(self.program)
 
-    def is_there(self) -> bool:
-        """Say whether the session's segment still lies there, under either of its names."""
+    def has_segment(self) -> bool:
+        """Say whether the session's segment still exists, under either of its names."""
         return any(self.watch.segment.parent.glob(f"{self.watch.segment.name}*"))
 
 
@@ -68,14 +68,14 @@ def check_file(path: Path, expected: dict[str, int] = EXPECTED) -> None:
 
 
 def wait_for_nothing(machine: Machine) -> None:
-    """Wait until nothing of the session is there: its collector ends a moment after it has removed all."""
+    """Wait until nothing of the session remains: its collector ends a moment after it has removed everything."""
     wait_until(lambda: not machine.leftovers(), timeout_secs=30.0, what="the end of everything")
 
 
 def test_recover_brings_every_row_into_the_file_and_removes_the_rest(
     machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """Rows in the ring, in files of the spool and in the torn file; what it prints says how many and where."""
+    """Rows lie in the ring, in files of the spool and in the torn file. The output says how many, and in which file."""
     path = tmp_path / "out.rrd"
     Worst(start_python, tmp_path, path)
     done = run_python(RECOVER, "recover").check()
@@ -89,7 +89,7 @@ def test_recover_brings_every_row_into_the_file_and_removes_the_rest(
 def test_rows_without_a_file_get_a_new_one(
     machine: Machine, place: Path, start_python: StartPython, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """In the stated place, or where the user says. The program had set no sink."""
+    """In the directory that the user names. The program had set no sink."""
     Worst(start_python, tmp_path)
     into = tmp_path / "recovered"
     done = run_python(RECOVER, "recover", "--into", into).check()
@@ -99,19 +99,19 @@ def test_rows_without_a_file_get_a_new_one(
     wait_for_nothing(machine)
 
 
-def test_list_says_what_lies_about_and_changes_nothing(
+def test_list_describes_leftover_sessions_and_changes_nothing(
     machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """Session, processes, bytes, age, undelivered rows, recording and path; the same when asked again."""
+    """It prints session, processes, bytes, age, undelivered rows, recording and path; the second time the same."""
     path = tmp_path / "out.rrd"
     worst = Worst(start_python, tmp_path, path)
-    before = worst.watch.segment.read_bytes(), sorted(place_of(machine)), path.read_bytes()
+    before = worst.watch.segment.read_bytes(), sorted(sizes_of(machine)), path.read_bytes()
     texts = [run_python(RECOVER, "recover", "--list").check().stdout for _ in range(2)]
-    assert before == (worst.watch.segment.read_bytes(), sorted(place_of(machine)), path.read_bytes())
+    assert before == (worst.watch.segment.read_bytes(), sorted(sizes_of(machine)), path.read_bytes())
     for text in texts:
-        said = re.search(r"^session [0-9a-f]{16}: killed processes ([\d, ]+), [\d.]+ MB, begun \d+ seconds", text)
-        assert said is not None
-        pids = {int(pid) for pid in said[1].split(",")}
+        found = re.search(r"^session [0-9a-f]{16}: killed processes ([\d, ]+), [\d.]+ MB, begun \d+ seconds", text)
+        assert found is not None
+        pids = {int(pid) for pid in found[1].split(",")}
         assert len(pids) == WORKERS + 2, "the workers, and the collector's two"
         assert re.search(
             rf"rerun_mp_worst \([0-9a-f-]+\): {UNDELIVERED:,} rows undelivered, {path}$", text, re.MULTILINE
@@ -121,8 +121,8 @@ def test_list_says_what_lies_about_and_changes_nothing(
     assert run_python(RECOVER, "recover", "--list").check().stdout == "nothing is left to recover\n"
 
 
-def place_of(machine: Machine) -> list[tuple[str, int]]:
-    """Return every file under the test's own directory, and its size."""
+def sizes_of(machine: Machine) -> list[tuple[str, int]]:
+    """Return the path and size of each file under the test's own directory."""
     files = [Path(directory) / name for directory, _, names in os.walk(machine.own) for name in names]
     return [(str(path), path.stat().st_size) for path in files]
 
@@ -140,14 +140,14 @@ rr.log("next", rr.Scalars(1.0))
 def test_the_next_init_recovers_in_the_background_and_says_so(
     has_file: bool, machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """One line on stderr names the file; the program's own file has its own rows only."""
+    """One line on stderr names the file. The program's own file has only its own rows."""
     path, own = tmp_path / "out.rrd", tmp_path / "next.rrd"
     worst = Worst(start_python, tmp_path, *([path] if has_file else []))
     assert run_python(NEXT, own, env={"RERUN_MP_RECOVER": "off"}).check().stderr == ""
-    assert worst.is_there()
+    assert worst.has_segment()
     done = run_python(NEXT, own).check()
     (line,) = done.stderr.splitlines()
-    wait_until(lambda: not worst.is_there(), timeout_secs=30.0, what="the recovery")
+    wait_until(lambda: not worst.has_segment(), timeout_secs=30.0, what="the recovery")
     if has_file:
         assert line == f"rerun_mp: recovering what a killed program left, into {path}"
     else:
@@ -159,10 +159,10 @@ def test_the_next_init_recovers_in_the_background_and_says_so(
     assert run_python(NEXT, own).check().stderr == ""
 
 
-def test_a_session_in_which_somebody_lives_is_not_touched(
+def test_a_session_with_a_living_process_is_not_changed(
     machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """A stopped process lives, with or without a collector; so does a collector whose program has been killed."""
+    """A stopped process is alive, with or without a collector. So is a collector after its program was killed."""
     path, watch, begin = tmp_path / "out.rrd", SessionWatch(), tmp_path / "begin"
     os.mkfifo(begin)
     program = start_python(PROGRAM, begin, path, env=watch.environment)
@@ -187,17 +187,17 @@ def test_a_session_in_which_somebody_lives_is_not_touched(
 
 
 def assert_is_left_alone(watch: SessionWatch, run_python: RunPython, directory: Path) -> None:
-    """Assert that neither `recover` nor `init` finds anything."""
+    """Assert that neither `recover` nor `init` finds a leftover session."""
     before = watch.segment.read_bytes()
     assert run_python(RECOVER, "recover").check().stdout == "nothing is left to recover\n"
     assert run_python(NEXT, directory / "own.rrd").check().stderr == ""
     assert watch.segment.read_bytes() == before
 
 
-def test_a_path_that_a_later_run_has_stays_with_it(
+def test_a_path_that_a_later_run_uses_stays_with_that_run(
     machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """What had not been delivered goes into a new file. The same program run again is such a run."""
+    """Undelivered rows go into a new file. The same program run again counts as a later run."""
     path, into = tmp_path / "out.rrd", tmp_path / "recovered"
     Worst(start_python, tmp_path, path)
     path.unlink()
@@ -213,10 +213,10 @@ def test_a_path_that_a_later_run_has_stays_with_it(
 
 
 @pytest.mark.soak
-def test_a_path_that_cannot_be_written_any_more_costs_no_row(
+def test_a_path_that_is_no_longer_writable_costs_no_row(
     machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """Its directory has been moved away, and what had been delivered with it."""
+    """The file's directory was moved away, together with the delivered rows."""
     directory, into = tmp_path / "runs", tmp_path / "recovered"
     directory.mkdir()
     Worst(start_python, tmp_path, directory / "out.rrd")
@@ -231,7 +231,7 @@ def test_a_path_that_cannot_be_written_any_more_costs_no_row(
 def test_without_its_segment_a_session_is_recovered_from_disk(
     machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """As after a restart of the machine: what had reached the disk is complete, what was in memory only is gone."""
+    """As after a restart of the machine: rows that had reached the disk are complete, rows in memory are gone."""
     path, into = tmp_path / "out.rrd", tmp_path / "recovered"
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
@@ -254,7 +254,7 @@ def test_without_its_segment_a_session_is_recovered_from_disk(
 def test_a_lost_configuration_costs_no_row(
     machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """Logging out removes the runtime directory; the journal in the spool knows the file too."""
+    """A logout removes the runtime directory; the journal in the spool names the file, too."""
     path = tmp_path / "out.rrd"
     Worst(start_python, tmp_path, path)
     for name in (machine.own / "runtime" / "rerun_mp").rglob("*.*"):
@@ -269,7 +269,7 @@ def test_a_lost_configuration_costs_no_row(
 def test_a_recovery_that_is_killed_is_recovered(
     machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """With the collector that it started, as soon as that has the segment."""
+    """It is killed together with the collector that it started, as soon as that has the segment."""
     path = tmp_path / "out.rrd"
     worst = Worst(start_python, tmp_path, path)
     for _ in range(3):
@@ -278,14 +278,14 @@ def test_a_recovery_that_is_killed_is_recovered(
         os.killpg(recovery.pid, signal.SIGKILL)
         worst.watch.kill_what_is_there()
         recovery.wait()
-    # The last one may have been killed after all was done.
+    # The last recovery may have been killed after it was done.
     run_python(RECOVER, "recover").check()
     wait_for_nothing(machine)
     check_file(path)
 
 
 def test_many_recoveries_at_once_are_one(machine: Machine, start_python: StartPython, tmp_path: Path) -> None:
-    """Exactly one of them starts the collector; all end when it is done, and all say that it is well."""
+    """Exactly one of them starts the collector. All end when it is done, without a complaint."""
     path = tmp_path / "out.rrd"
     Worst(start_python, tmp_path, path)
     recoveries = [start_python(RECOVER, "recover", "--quiet") for _ in range(6)]
@@ -296,7 +296,7 @@ def test_many_recoveries_at_once_are_one(machine: Machine, start_python: StartPy
 
 
 def test_wrong_calls_are_named(run_python: RunPython) -> None:
-    """Exit status 2 for a session that is not there; --help says what it does and what the exit statuses mean."""
+    """Exit status 2 for an unknown session. --help explains the command and its exit statuses."""
     done = run_python(RECOVER, "recover", "0123456789abcdef")
     assert done.returncode == 2
     assert "no leftover session is named 0123456789abcdef" in done.stderr
@@ -320,10 +320,10 @@ for step in range(100):
 
 
 @pytest.mark.soak
-def test_what_could_not_be_written_at_the_end_is_kept_for_a_recovery(
+def test_rows_that_could_not_be_written_at_the_end_are_kept_for_a_recovery(
     machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """The file's directory has gone, so the rows wait in the spool; nothing else of the session stays."""
+    """The file's directory is gone, so the rows wait in the spool. Nothing else of the session remains."""
     directory, into, go_on, watch = tmp_path / "runs", tmp_path / "recovered", tmp_path / "go_on", SessionWatch()
     directory.mkdir()
     os.mkfifo(go_on)
@@ -343,6 +343,6 @@ def test_what_could_not_be_written_at_the_end_is_kept_for_a_recovery(
 
 
 def found_of(machine: Machine) -> list[Path]:
-    """Return what is left of files and shared memory, and a path of nowhere for each process."""
+    """Return the leftover files and segments, and /proc for each leftover process."""
     left = machine.leftovers()
     return [*left.files, *left.segments, *(Path("/proc") for _ in left.processes)]

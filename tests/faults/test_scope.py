@@ -1,4 +1,4 @@
-"""A sink that a child sets takes what the child and its descendants log from then on, besides the founder's sinks."""
+"""A child's sink takes the rows that the child and its descendants log from then on; the founder's sinks do, too."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PROGRAMS = Path(__file__).with_name("programs")
 
 
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
-def test_a_childs_file_has_what_it_and_its_descendants_log(
+def test_a_childs_file_has_the_rows_of_the_child_and_its_descendants(
     method: str, run_python: RunPython, tmp_path: Path, place: Path
 ) -> None:
     run_python(PROGRAMS / "family.py", method, tmp_path).check()
@@ -38,7 +38,7 @@ def test_siblings_share_a_file_and_the_founder_takes_one_over(run_python: RunPyt
     assert count_rows(other) == {"founder": 1}
 
 
-def test_a_recording_that_a_child_begins_is_wholly_its_own(run_python: RunPython, tmp_path: Path) -> None:
+def test_a_childs_sink_takes_the_whole_recording_that_the_child_began(run_python: RunPython, tmp_path: Path) -> None:
     path = tmp_path / "own.rrd"
     run_python(
         """
@@ -72,7 +72,7 @@ def test_threads_that_log_while_their_process_sets_its_first_sink_lose_nothing(
     assert min(own_rows[f"thread/{number}"] for number in range(3)) >= 5, own_rows
 
 
-def test_a_killed_collector_repeats_a_scopes_rows_once(run_python: RunPython, tmp_path: Path) -> None:
+def test_after_a_killed_worker_a_scopes_file_has_each_row_once(run_python: RunPython, tmp_path: Path) -> None:
     whole, own = tmp_path / "whole.rrd", tmp_path / "own.rrd"
     printed = run_python(PROGRAMS / "killing_workers.py", whole, own).check()
     for path in (whole, own):

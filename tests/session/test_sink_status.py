@@ -1,4 +1,4 @@
-"""`statistics().sinks` says of each sink whether it has everything, how far behind it is, and since when."""
+"""`statistics().sinks` says whether each sink has every row, how far it is behind, and since when."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.harness.viewers import free_port
 PROGRAMS = Path(__file__).with_name("programs")
 
 
-def test_a_viewer_that_is_late_frozen_and_awake_again(start_python: StartPython, tmp_path: Path) -> None:
+def test_the_status_follows_a_viewer_that_starts_late_and_freezes(start_python: StartPython, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "go")
     port = free_port()
     url = f"rerun+http://127.0.0.1:{port}/proxy"
@@ -32,5 +32,5 @@ def test_a_viewer_that_is_late_frozen_and_awake_again(start_python: StartPython,
         server.end()
 
 
-def test_a_flush_that_takes_too_long_says_what_is_missing(run_python: RunPython) -> None:
+def test_a_flush_that_times_out_says_how_many_rows_are_missing(run_python: RunPython) -> None:
     run_python(PROGRAMS / "flush_timeout.py").check()

@@ -1,4 +1,4 @@
-"""Who waits sees how it goes, on a terminal only; the first Ctrl-C is answered, the second one ends the wait."""
+"""A wait shows its progress on a terminal only; the first Ctrl-C is answered, the second one ends the wait."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Terminal:
         self.text = ""
 
     def read_until(self, pattern: str, timeout_secs: float = 30.0) -> re.Match[str]:
-        """Read until what was written matches."""
+        """Read until the output matches `pattern`."""
         deadline = time.monotonic() + timeout_secs
         while (found := re.search(pattern, self.text)) is None:
             assert time.monotonic() < deadline, f"no {pattern!r} in {self.text!r}"
@@ -64,7 +64,7 @@ class Terminal:
         return found
 
     def close(self) -> None:
-        """End what still runs, and close the terminal."""
+        """Kill the program if it still runs, and close the terminal."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
@@ -94,19 +94,19 @@ def test_two_interrupts_leave_the_rest_to_the_collector(tmp_path: Path, place: P
     assert count_rows(path) == {"first": 1, "late": 1000}
 
 
-def test_nothing_is_shown_where_there_is_no_terminal(start_python: StartPython, tmp_path: Path) -> None:
+def test_without_a_terminal_nothing_is_shown(start_python: StartPython, tmp_path: Path) -> None:
     watch = SessionWatch()
     program = start_python(PROGRAM, tmp_path / "run.rrd", env=watch.environment)
     program.wait_for_output("leaving")
     worker = watch.collector("worker")
-    # Longer than it takes for something to be shown.
+    # Longer than a terminal would have to wait for the progress line.
     began = psutil.Process(program.pid).create_time()
     wait_until(lambda: time.time() - began > 2.5, what="some seconds of waiting")
     worker.send_signal(signal.SIGCONT)
     assert program.wait().check().stderr == ""
 
 
-def test_rate_and_time_left_come_from_what_became_less() -> None:
+def test_rate_and_remaining_time_come_from_the_shrinking_backlog() -> None:
     progress = Progress("waiting")
     assert progress._describe(Backlog(3000, 5_000_000), 1.0) == "3,000 rows, 5.0 MB left"
     assert progress._describe(Backlog(2000, 4_000_000), 3.0) == "2,000 rows, 4.0 MB left, 500 rows/s, 4 s to go"
