@@ -126,7 +126,7 @@ open(sys.argv[2]).read()
 
 
 def test_the_file_is_complete_before_the_program_has_ended(start_python: StartPython, tmp_path: Path) -> None:
-    """Hazard 14: a stopped collector goes on when the program has left the session; the program must wait for its file."""
+    """Hazard 14: a collector, stopped until the program has left the session, makes the program wait for its file."""
     path, fifo, watch = tmp_path / "out.rrd", tmp_path / "fifo", SessionWatch()
     os.mkfifo(fifo)
     program = start_python(LOOKS_AFTERWARDS, path, fifo, env=watch.environment)
