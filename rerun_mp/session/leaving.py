@@ -28,7 +28,7 @@ def leave(session: Session) -> None:
     """End this process's part in `session`, at its exit or so that the session can end early."""
     timeout = session.settings.exit_timeout
     begin = time.monotonic()
-    patience = Patience("what was logged is being written; press Ctrl-C again to leave that to the collector")
+    patience = Patience("rows are being written; press Ctrl-C again to leave that to the collector")
     session.seal()
     if session.must_complete:
         try:
@@ -90,7 +90,7 @@ def _what_remains(session: Session) -> str | Backlog:
     if unstored:
         return Backlog.of(ring, unstored)
     behind = max((sink.behind_rows for sink in read_sinks(session.segment)), default=0)
-    return f"viewers have {behind:,} rows to get" if behind else "all is stored; the files get their ends"
+    return f"viewers have {behind:,} rows to get" if behind else "all rows are stored; the files are being completed"
 
 
 def _report_losses(session: Session) -> None:
