@@ -12,7 +12,7 @@ REMOVALS = (
     Removal(
         3,
         "takes-dead-entries",
-        "A newcomer takes entries that are FREE only, whoever holds their bytes.",
+        "A new producer takes only entries that are FREE, even if no process holds their locks.",
         (
             Edit(
                 "producer/registration.py",
@@ -46,7 +46,7 @@ REMOVALS = (
     Removal(
         9,
         "keeps-interrupted-chains",
-        "A call that an exception leaves gives back the slots that it had claimed.",
+        "A call that an exception ends gives back the slots that it has claimed.",
         (
             Edit("producer/oversize.py", "                self._writer.abandon(chain)\n", "                pass\n"),
             Edit(
@@ -66,7 +66,7 @@ REMOVALS = (
     Removal(
         9,
         "waits-with-half-a-chain",
-        "Who gets too few slots for a message gives them back before it waits for space.",
+        "A producer that gets too few slots for a message gives them back before it waits for space.",
         (
             Edit(
                 "producer/oversize.py",
@@ -82,7 +82,7 @@ REMOVALS = (
     Removal(
         16,
         "keeps-always",
-        "A slot is kept open between calls only while a quarter of all goes round.",
+        "A producer keeps a slot open between calls only while a quarter of all slots is not held open.",
         (
             Edit(
                 "shm/ring.py",
@@ -96,7 +96,7 @@ REMOVALS = (
     Removal(
         21,
         "commits-for-the-parent",
-        "Every store looks at the fork guard's byte first, with nothing in between that could fork.",
+        "Each store checks the fork guard's byte first, with nothing in between that could fork.",
         (
             Edit(
                 "shm/writer.py",
@@ -113,7 +113,7 @@ REMOVALS = (
     Removal(
         21,
         "call-before-the-commit",
-        "In an append to a table nothing that could fork stands between the look and the commit.",
+        "In an append to a table nothing that could fork stands between the check and the commit.",
         (
             Edit(
                 "producer/hot_appends.py",
@@ -121,13 +121,15 @@ REMOVALS = (
                 '("value = logged._value",), ("values[row] = float(value)",)',
             ),
         ),
-        ("tests/producer/test_hot_appends.py::test_nothing_can_run_between_the_look_and_the_commit[append_scalar-1]",),
+        (
+            "tests/producer/test_hot_appends.py::test_nothing_can_run_between_reading_the_count_and_the_commit[append_scalar-1]",
+        ),
         "CALL",
     ),
     Removal(
         21,
         "appends-to-the-parents-table",
-        "An append looks at the fork guard's byte, which a fork in C wipes too.",
+        "An append checks the fork guard's byte, which a fork in C wipes, too.",
         (
             Edit(
                 "producer/hot_appends.py",
@@ -141,7 +143,7 @@ REMOVALS = (
     Removal(
         22,
         "mutex-not-reentrant",
-        "The mutex may be taken again by the thread that has it.",
+        "The thread that holds the mutex can take it again.",
         (
             Edit(
                 "producer/producer.py",
@@ -169,7 +171,7 @@ REMOVALS = (
     Removal(
         22,
         "waits-for-the-frozen",
-        "While the interpreter finalises no call takes the mutex: a frozen daemon thread may have it.",
+        "While the interpreter finalises, no call takes the mutex: a frozen daemon thread may hold it.",
         (
             Edit(
                 "producer/producer.py",
@@ -188,7 +190,7 @@ REMOVALS = (
     Removal(
         22,
         "claims-with-the-frozen",
-        "While the interpreter finalises no claim takes the mutex against forks, either.",
+        "While the interpreter finalises, no claim takes the mutex against forks, either.",
         (
             Edit(
                 "shm/transient.py",
@@ -213,12 +215,12 @@ REMOVALS = (
             ),
         ),
         ("tests/producer/test_registration.py::test_a_forked_child_stores_nothing",),
-        "a store that no look at the guard precedes",
+        "a store that no check of the guard precedes",
     ),
     Removal(
         26,
         "dictionary-beyond-its-slot",
-        "A dictionary that is full closes its table, and the next one begins with an empty one.",
+        "A full dictionary closes its table, and the next table begins with an empty dictionary.",
         (
             Edit(
                 "producer/open_table.py",

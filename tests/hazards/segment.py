@@ -28,7 +28,7 @@ REMOVALS = (
     Removal(
         2,
         "kept-descriptor",
-        "Each claim opens the segment anew and closes it; nothing keeps a descriptor's number.",
+        "Each claim opens the segment anew and closes it; no descriptor is kept.",
         (
             Edit(
                 "producer/claims.py",
@@ -47,7 +47,7 @@ REMOVALS = (
     Removal(
         4,
         "one-taken-word",
-        "Of two words of (sweep, taken) the older is overwritten, so that what is done is still known in a sweep.",
+        "A sweep overwrites the older of two (sweep, taken) words, so that the other still states what is done.",
         (
             Edit(
                 "shm/ring.py",
@@ -62,7 +62,7 @@ REMOVALS = (
     Removal(
         4,
         "two-stores",
-        "The number of the sweep and how far it takes a slot are one word, stored at once.",
+        "One word, stored at once, holds the number of a sweep and how far it takes a slot.",
         (
             Edit(
                 "shm/ring.py",
@@ -76,7 +76,7 @@ REMOVALS = (
     Removal(
         11,
         "visible-while-made",
-        "A segment is made without a name and gets it, whole, by one linkat(2).",
+        "The founder makes a segment without a name, and publishes it whole by one linkat(2).",
         (
             Edit(
                 "shm/segment.py",
@@ -87,13 +87,13 @@ REMOVALS = (
             ),
             Edit("shm/segment.py", "            kernel.link_descriptor(descriptor, path)", "            pass"),
         ),
-        ("tests/shm/test_segment.py::test_nobody_sees_a_segment_that_is_half_made",),
+        ("tests/shm/test_segment.py::test_a_half_made_segment_is_invisible",),
         "half made",
     ),
     Removal(
         11,
         "joins-what-has-ended",
-        "Who has the participants lock compares the inode with what the name shows then.",
+        "A process that has the participants lock compares the inode with the one that the name shows then.",
         (
             Edit(
                 "shm/segment.py",
@@ -102,13 +102,13 @@ REMOVALS = (
                 "",
             ),
         ),
-        ("tests/shm/test_segment.py::test_nobody_joins_a_session_that_ends_while_he_opens_it",),
+        ("tests/shm/test_segment.py::test_a_session_that_ends_during_attach_cannot_be_joined",),
         "assert <rerun_mp.shm.segment.Segment object",
     ),
     Removal(
         11,
         "joins-what-is-ending",
-        "Who joins needs the participants lock, which the end of a session holds exclusively.",
+        "Joining needs the participants lock, which an ending session's collector holds exclusively.",
         (
             Edit(
                 "shm/segment.py",
@@ -116,13 +116,13 @@ REMOVALS = (
                 "        leases.try_lock(own, Lock.PARTICIPANTS, shared=True)\n",
             ),
         ),
-        ("tests/shm/test_segment.py::test_nobody_joins_an_ending_session",),
+        ("tests/shm/test_segment.py::test_an_ending_session_cannot_be_joined",),
         "assert segment.attach(path) is None",
     ),
     Removal(
         12,
         "locks-beside",
-        "All locks are bytes of the segment's own inode, which everybody who is in the session has.",
+        "All locks are bytes of the segment's own inode, which every process of the session has.",
         (
             Edit(
                 "shm/segment.py",
@@ -140,7 +140,7 @@ REMOVALS = (
     Removal(
         12,
         "forgets-its-sinks",
-        "What the collector must know of sinks lies in the spool directory too, which no logout removes.",
+        "The spool directory, which no logout removes, holds a copy of the configuration.",
         (
             Edit(
                 "session/config_file.py",
@@ -154,7 +154,7 @@ REMOVALS = (
     Removal(
         13,
         "unlocks",
-        "Nobody unlocks: a lease ends by unmapping, which an inherited one survives in the parent.",
+        "No code unlocks: a lease ends by unmapping, and the parent keeps a lease that its child unmaps.",
         (
             Edit(
                 "shm/leases.py",
@@ -178,7 +178,7 @@ REMOVALS = (
     Removal(
         17,
         "probes-by-trying",
-        "`is_held` asks with F_OFD_GETLK, which takes nothing.",
+        "`is_held` asks with F_OFD_GETLK, which takes no lock.",
         (
             Edit(
                 "shm/leases.py",
@@ -200,7 +200,7 @@ REMOVALS = (
     Removal(
         25,
         "trusts-the-name",
-        "A file at the session's name is used only if it is ours, regular and closed to others.",
+        "A file at the session's name is used only if this user owns it, it is regular, and it is closed to others.",
         (
             Edit(
                 "shm/segment.py",
@@ -210,7 +210,7 @@ REMOVALS = (
             ),
         ),
         (
-            "tests/shm/test_segment.py::test_what_is_not_ours_is_refused",
+            "tests/shm/test_segment.py::test_a_file_that_others_own_or_may_open_is_refused",
             "tests/faults/test_bad_input.py::test_a_segment_that_is_not_ours_is_not_used[open to all]",
         ),
         "PrivacyError",
@@ -235,7 +235,7 @@ REMOVALS = (
     Removal(
         28,
         "shared-fork-guard",
-        "The fork guard's page is mapped private, which alone MADV_WIPEONFORK wipes.",
+        "The fork guard's page is a private mapping; MADV_WIPEONFORK wipes no other kind.",
         (
             Edit(
                 "shm/kernel.py",
@@ -249,7 +249,7 @@ REMOVALS = (
     Removal(
         28,
         "wiped-and-not-set-again",
-        "Each producer arms a byte of its own, in a forked child too.",
+        "Each producer arms a byte of its own, also in a forked child.",
         (Edit("shm/leases.py", "        self.page[index] = 1\n", "        self.page[index] = index == 0\n"),),
         ("tests/shm/test_leases.py::test_the_fork_guard_reads_zero_in_every_child",),
         "assert 1 == 0",
@@ -257,7 +257,7 @@ REMOVALS = (
     Removal(
         29,
         "holds-slot-locks",
-        "A slot's lock is held while it is claimed only; a file has as many locks as processes, not as slots.",
+        "A slot's lock is held only during a claim, so the file's locks grow with processes, not with slots.",
         (
             Edit(
                 "producer/claims.py",

@@ -3,10 +3,10 @@
     python -m tests.mutants                every mutant, some 15 minutes a core
     python -m tests.mutants --only ring    those of one module
 
-The tests are those that drive ring, producers and collector on a bytearray, and the model of them, first the quickest.
-A mutant that they all pass must be named in `explained.SURVIVORS`, with the reason why it changes nothing that they
-could see; prints the others, and what is explained there but does not survive any more, and ends with 1 if there are
-any. Works on a copy of the package.
+The tests drive ring, producers and collector on a bytearray, and then their model; the quick ones run first. If a
+mutant passes all of them, `explained.SURVIVORS` must name it, with the reason why the tests cannot see the change. The
+command prints unexplained survivors and stale explanations, and exits with 1 if there are any. It works on a copy of
+the package.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SHARED_MEMORY = Path("/dev/shm")
 
 
 def main() -> int:
-    """Run the mutants. Returns 1 if a test is missing."""
+    """Run the mutants. Returns 1 if a survivor is unexplained or an explanation is stale."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants")
     parser.add_argument("--only", choices=MODULES)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
@@ -63,7 +63,7 @@ def main() -> int:
 
 
 def survives(module: str, mutant: Mutant) -> bool:
-    """Say whether all tests pass with a mutant."""
+    """Say whether a mutant passes all tests."""
     with tempfile.TemporaryDirectory() as directory:
         for name in ("rerun_mp", "tests", "pyproject.toml"):
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
@@ -73,9 +73,9 @@ def survives(module: str, mutant: Mutant) -> bool:
 
 
 def passes(directory: str, tests: tuple[str, ...]) -> bool:
-    """Run tests in a copy."""
+    """Run tests in a copy of the tree. True: they pass."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
-    # Files of its own go with the directory, also if it is killed.
+    # Temporary files lie in the directory, so that they go with it even if the tests are killed.
     environment = os.environ | {"PYTHONPATH": directory, "TMPDIR": directory}
     with subprocess.Popen(
         command, cwd=directory, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -31,23 +31,23 @@ SURVIVORS: dict[str, dict[str, str]] = {
     },
     "ring": {
         **{
-            f"Ring.format: {second} before {first}": "nobody reads a header before its magic, which stays the last"
+            f"Ring.format: {second} before {first}": "no process reads a header before its magic, still the last store"
             for first, second in pairwise(_FORMAT)
         },
         "Ring.format: 16 -> 17": "a nonce has 16 bytes",
         "Ring.free: words[line + Line.COUNT] = 0 before words[line + Line.EPOCH] = words[line + Line.EPOCH] + 1 "
         "& MAX_WORD": (
-            "who dies in between leaves a sealed slot that is freed again, a number further or not; epochs only differ"
+            "a collector that dies in between leaves a sealed slot, which the next one frees again; epochs only differ"
         ),
         "Ring.free: words[line + Line.TAKEN_B] = 0 before words[line + Line.TAKEN_A] = 0": (
-            "the count is 0 already, and nothing is taken of a slot that has nothing"
+            "the count is 0 already, so a sweep takes nothing from the slot"
         ),
         "Ring.free: words[line + Line.ROWS] = 0 before words[line + Line.TAKEN_B] = 0": (
-            "the count is 0 already, and rows belong to what is counted"
+            "the count is 0 already, and `rows` counts rows below the count"
         ),
-        "Ring.owner_slots: 255 -> 256": "no state word is 256: that would be a slot without a state",
+        "Ring.owner_slots: 255 -> 256": "no state word is 256: it would have no `SlotState`",
         "Ring.owner_slots: state > 255 -> state >= 255": "no state word is 255: there is no such state",
-        "Ring.take: a <= b -> a < b": "the words are equal only while both are 0, and then either will do",
+        "Ring.take: a <= b -> a < b": "the words are equal only while both are 0; then either may be written",
     },
     "writer": {},
 }

@@ -1,8 +1,8 @@
-"""One change of meaning at a time in a module of `rerun_mp.shm`: stores left out or swapped, comparisons turned.
+"""Changes one thing at a time in a module of `rerun_mp.shm`: omits or swaps stores, and turns comparisons round.
 
-What is mutated: each store into shared memory (left out; two in a row swapped), each comparison, each condition, each
-arithmetic operator, each number within a function. Constants of the module and their names are the ABI, which all sides
-share: a change there changes nothing.
+Mutants change each store into shared memory (omitted; two in a row swapped), each comparison, each condition, each
+arithmetic operator, and each number within a function. They leave the module's constants alone: these are the ABI, and
+all processes would share the change.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ class Mutant(NamedTuple):
     """One changed module."""
 
     name: str
-    """What was changed, in a line."""
+    """The change, in one line."""
     source: str
-    """The whole module."""
+    """The source of the whole module."""
 
 
 OPPOSITES: dict[type[ast.AST], tuple[type[ast.AST], ...]] = {
@@ -63,8 +63,8 @@ def mutants_of(source: str) -> Iterator[Mutant]:
 
 
 def _nodes(body: list[ast.stmt]) -> Iterator[ast.AST]:
-    """Yield what is executed, without annotations."""
-    # The function itself, for the order of its statements.
+    """Yield the nodes that are executed, without annotations."""
+    # A node for the body as a whole, for the order of its statements.
     waiting: list[ast.AST] = [ast.Module(body, [])]
     while waiting:
         node = waiting.pop(0)
@@ -91,7 +91,7 @@ def _text(node: ast.AST) -> str:
 
 
 Change = tuple[Callable[[], None], Callable[[], None], str]
-"""How to change the tree, how to change it back, and what that is, unless the change of the node says it."""
+"""(change the tree, change it back, description; "" if the node's text before and after describes the change)."""
 
 
 def _changes(node: ast.AST) -> Iterator[Change]:

@@ -1,4 +1,4 @@
-"""The hot loop: what may run in the middle of an append, and what an append refuses."""
+"""The appends of the hot loop: nothing runs in the middle of one, and each refuses rows that it cannot store."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ GEOMETRY = Geometry(slot_bytes=16384, slots=4, producers=4)
 
 
 class Number:
-    """Stands for an archetype with one number: what appends read is this attribute."""
+    """Stands for an archetype with one number: appends read this attribute."""
 
     _value = 1.5
 
 
 @pytest.mark.parametrize("timelines", range(MAX_TIMELINES + 1))
 @pytest.mark.parametrize("name", VARIANTS)
-def test_nothing_can_run_between_the_look_and_the_commit(name: str, timelines: int) -> None:
+def test_nothing_can_run_between_reading_the_count_and_the_commit(name: str, timelines: int) -> None:
     """From reading the count to storing the next one there is no call and no backward jump, on any path.
 
-    Threads take turns, and signal handlers run, at calls and backward jumps only; so appends need no mutex.
+    Threads take turns, and signal handlers run, only at calls and backward jumps; so appends need no mutex.
     """
     # By name: some versions of Python keep the code of a function's annotations beside its own.
     (inner,) = (const for const in factory(name, timelines).__code__.co_consts if is_code_of(const, "append"))
@@ -81,7 +81,7 @@ def open_table(
     timelines: tuple[tuple[str, str], ...] = (),
     components: tuple[NumericComponent, ...] = (),
 ) -> tuple[OpenTable, bytearray, list[int]]:
-    """Return a table in a new slot, the fork guard's byte, and how often it asked for attention."""
+    """Return a table in a new slot, the fork guard's byte, and a list with an item for each call of `attend`."""
     writer, alive = make_writer(ring)
     slot = claim_one(writer, Kind.TABLE, 0, always, always)
     assert slot is not None
@@ -100,7 +100,7 @@ def count(ring: Ring, table: OpenTable) -> int:
 
 
 def test_an_append_commits_one_row() -> None:
-    """Each True is one more row below the count."""
+    """Each True means one more row below the count."""
     ring = make_ring(GEOMETRY)
     table, _, asked = open_table(ring, timelines=(("step", "sequence"),))
     assert [table.append("a", Number(), {"step": n}) for n in range(3)] == [True] * 3
@@ -109,7 +109,7 @@ def test_an_append_commits_one_row() -> None:
 
 
 def test_an_append_refuses_what_it_cannot_do() -> None:
-    """A full table, a sealed one and a parent's answer False, an unknown entity is an error; nothing is stored."""
+    """A full, a sealed and a parent's table return False; an unknown entity raises. None of them stores anything."""
     ring = make_ring(GEOMETRY)
     table, alive, _ = open_table(ring)
     with pytest.raises(KeyError, match="unknown"):
@@ -131,7 +131,7 @@ def test_an_append_refuses_what_it_cannot_do() -> None:
 
 @pytest.mark.parametrize("kind", [ValueKind.TEXT, ValueKind.LEVELLED_TEXT])
 def test_a_table_of_texts_takes_those_with_a_level_or_those_without(kind: ValueKind) -> None:
-    """A level is never lost, nor a missing one made up."""
+    """No level is lost or made up."""
     ring = make_ring(GEOMETRY)
     table, _, _ = open_table(ring, kind=kind)
     taken = [table.append("a", Text(level), {}) for level in (None, "INFO", None)]
@@ -149,7 +149,7 @@ def test_a_traceback_shows_the_line_of_an_append() -> None:
 
 
 def test_an_archetype_without_its_number_costs_nothing() -> None:
-    """Something that only looks like the archetype raises before anything is stored."""
+    """An object without the archetype's attribute raises before anything is stored."""
     ring = make_ring(GEOMETRY)
     table, _, _ = open_table(ring)
     with pytest.raises(AttributeError):
@@ -157,8 +157,8 @@ def test_an_archetype_without_its_number_costs_nothing() -> None:
     assert count(ring, table) == 0
 
 
-def test_the_collector_is_heeded_after_the_commit() -> None:
-    """A sleeping collector is woken by a row that is already there."""
+def test_the_collector_is_woken_after_the_commit() -> None:
+    """A row is committed before it wakes a sleeping collector."""
     from rerun_mp.shm.layout import Attention, Header
 
     ring = make_ring(GEOMETRY)
@@ -171,8 +171,8 @@ def test_the_collector_is_heeded_after_the_commit() -> None:
 
 @pytest.mark.parametrize("number", [1 << 20, (1 << 64) - 1])
 @pytest.mark.parametrize("kind", [ValueKind.TEXT, ValueKind.LEVELLED_TEXT, ValueKind.ARRAY])
-def test_a_slot_that_is_somebody_elses_by_now_is_refused(kind: ValueKind, number: int) -> None:
-    """A call may have the append of a table that was sealed, freed and claimed for frames, whose count is bytes."""
+def test_an_append_refuses_a_slot_that_has_another_owner(kind: ValueKind, number: int) -> None:
+    """A call may use the append of a table whose slot was sealed, freed and claimed for frames: its count is bytes."""
     ring = make_ring(GEOMETRY)
     components = (
         (NumericComponent("Points3D", "positions", "Position3D", "f4", 3, 4),) if kind == ValueKind.ARRAY else ()

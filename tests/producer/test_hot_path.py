@@ -1,4 +1,4 @@
-"""What the hot path costs is recorded, in instructions of the interpreter: a commit that makes it dearer says so."""
+"""The cost of the hot path in interpreter instructions is recorded, so that no commit raises it unnoticed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ COMMAND = f"{sys.executable} -m tests.harness.bytecodes"
 
 
 def test_each_call_takes_the_recorded_number_of_instructions(run_python: RunPython) -> None:
-    """A figure may fall, and be recorded; before one may rise, its commit has to say what the instructions buy."""
+    """Record a figure that falls. If one rises, the commit must say what the instructions buy."""
     recorded = RECORDED.get(sys.version_info[:2])
     if recorded is None:
         pytest.skip(f"no figures for this minor version of Python: record what `{COMMAND}` prints")

@@ -1,4 +1,4 @@
-"""Entries of the producers table: who may take one, and when it is free again."""
+"""Entries of the producers table: when a producer may take one, and when it is free again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.shm.bytecode import assert_stores_are_guarded
 
 
 def test_an_entry_is_not_taken_before_its_dead_owner_is_drained(made: Segment) -> None:
-    """Hazard 3: else his slots would belong to an entry that lives, and nobody would ever take them over."""
+    """Hazard 3: otherwise the dead owner's slots would seem to belong to a living producer for ever."""
     child = os.fork()
     if child == 0:
         os._exit(_leave_a_row(made))
@@ -27,7 +27,7 @@ def test_an_entry_is_not_taken_before_its_dead_owner_is_drained(made: Segment) -
     sweeper, probe = Sweeper(made), made.open()
     dead_producers = DeadProducers(made, probe, sweeper)
 
-    # Dead, and his byte is free; his row is not delivered.
+    # The owner is dead and its lock is free, but its row is not in the store.
     assert _take(made).index == 1
     dead_producers.clear_up()
     assert made.ring.states[0] & 0xFF == SlotState.SEALED
@@ -43,7 +43,7 @@ def test_an_entry_is_not_taken_before_its_dead_owner_is_drained(made: Segment) -
 
 
 def _take(made: Segment) -> Registration:
-    """Take an entry that is there now."""
+    """Take an entry that is free now."""
     return Registration.take(made, _must_not_wait, 1, memoryview(b"\1"), 0)
 
 

@@ -1,4 +1,4 @@
-"""Blobs in a loop: composed of what is known of the row before, they are the rows that the long way makes."""
+"""Images in a loop: the fast path, which reuses the bytes of the row before, writes the rows of the slow path."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ FIELDS = {
 
 
 def test_a_loop_over_images_of_many_sizes_logs_each_byte_for_byte(run_python: RunPython, place: Path) -> None:
-    """In a slot and over several, from threads and a child forked meanwhile, with timelines that come later."""
+    """In one slot and over several, from threads and a child forked meanwhile, with a timeline added later."""
     path = place / "out.rrd"
     run_python(LOOP, path, timeout=90.0).check()
     verify(path)
@@ -124,7 +124,7 @@ SPARES = """
 
 @pytest.mark.parametrize("ring_bytes", [128 << 20, 16 << 20], ids=["128 MiB", "16 MiB"])
 def test_slots_claimed_ahead_come_back(ring_bytes: int, run_python: RunPython, place: Path) -> None:
-    """A process holds a few slots for images to come; none once it has sealed, or has been killed."""
+    """A process holds a few spare slots for images to come, and none once it has sealed or was killed."""
     path = place / "out.rrd"
     run_python(SPARES, path, env={"RERUN_MP_RING_BYTES": str(ring_bytes)}, timeout=60.0).check()
     assert sorted(row.entity_path for row in rows_of(path)) == ["child"] + ["image"] * 6

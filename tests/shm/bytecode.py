@@ -1,4 +1,4 @@
-"""Which instructions can run between two others, for guarantees about where the interpreter may be interrupted."""
+"""Finds the instructions that can run between two others, to prove where the interpreter cannot be interrupted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import FunctionType
 
 
 def reachable(code: list[dis.Instruction], first: set[int], *, until: set[int]) -> set[int]:
-    """Return the instructions that can be executed from `first` on, before one of `until`."""
+    """Return the instructions that can run from `first` on, before one of `until`."""
     index_of = {op.offset: i for i, op in enumerate(code)}
     found: set[int] = set()
     waiting = list(first)
@@ -25,7 +25,7 @@ def reachable(code: list[dis.Instruction], first: set[int], *, until: set[int]) 
 
 
 def assert_stores_are_guarded(function: object) -> None:
-    """Assert that before each store of a function there is a look at the fork guard, and no call or loop in between."""
+    """Assert that a function checks the fork guard before each store, with no call or loop in between."""
     assert isinstance(function, FunctionType)
     code = list(dis.get_instructions(function))
     looks = {i for i in range(len(code)) if _is_look(code, i)}
@@ -33,7 +33,7 @@ def assert_stores_are_guarded(function: object) -> None:
     assert looks
     assert stores
     entered = reachable(code, {0}, until=looks)
-    assert not entered & stores, "a store that no look at the guard precedes"
+    assert not entered & stores, "a store that no check of the guard precedes"
     for store in stores:
         for i in reachable(code, {i + 1 for i in looks}, until=looks):
             if store not in reachable(code, {i}, until=looks) or i == store:

@@ -11,7 +11,7 @@ from tests.shm.bench_ring import GEOMETRY
 
 
 def test_tables_and_slots_do_not_overlap() -> None:
-    """Every word of the tables and every byte of the slots has a place of its own."""
+    """No word of the tables shares a place with another, nor does a byte of the slots."""
     assert GEOMETRY.producers_offset == 4096
     assert GEOMETRY.control_offset == 4096 + GEOMETRY.producers * 256
     assert GEOMETRY.slots_offset >= GEOMETRY.control_offset + GEOMETRY.slots * 64
@@ -40,14 +40,14 @@ def test_slots_begin_on_the_first_page_behind_the_tables() -> None:
         (Geometry(4096, 8, 65_535), Geometry(4096, 8, 65_536), "65536 producers are not between 1 and 65535"),
     ],
 )
-def test_impossible_forms_are_named(last: Geometry, beyond: Geometry, said: str) -> None:
-    """The last number that can be a ring is taken; the first that cannot is refused in words."""
+def test_impossible_sizes_are_refused_in_words(last: Geometry, beyond: Geometry, said: str) -> None:
+    """The last possible number is accepted; the first impossible one is refused with a reason."""
     assert last.check() is None
     assert re.match(said, str(beyond.check()))
 
 
 def test_owner_survives_packing() -> None:
-    """Producer and generation come back from a state word, whatever the state."""
+    """A state word yields producer and generation, whatever the state."""
     for producer, generation in ((0, 1), (65_535, (1 << 40) - 1), (17, 3)):
         assert unpack_owner(pack_owner(producer, generation) | SlotState.SEALED) == (producer, generation)
 

@@ -1,4 +1,4 @@
-"""Leases are the kernel's word: tried with real processes, kills and forks."""
+"""Leases, with real processes, kills and forks."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ def test_a_lease_survives_closing_every_descriptor(path: str) -> None:
     os.close(reader)
     assert _is_held(path)
     os.kill(child, signal.SIGKILL)
-    # Not waited for yet: a zombie holds nothing.
+    # The child is a zombie until it is waited for. A zombie holds nothing.
     os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
     assert not _is_held(path)
     os.waitpid(child, 0)
 
 
 def test_release_lets_go(path: str) -> None:
-    """A lease ends where its owner says so, and twice is once."""
+    """A release ends the lease; a second one does nothing."""
     lease = _take(path, inherited=False)
     assert _is_held(path)
     lease.release()
@@ -94,7 +94,7 @@ def test_a_fork_inherits_only_what_it_should(path: str, inherited: bool) -> None
 
 
 def test_a_child_that_releases_takes_nothing_from_its_parent(path: str) -> None:
-    """Hazard 13: unmapping in a child leaves the parent's lease alone; nobody ever unlocks."""
+    """Hazard 13: unmapping in a child leaves the parent's lease alone."""
     lease = _take(path, inherited=True, shared=True)
     child = os.fork()
     if child == 0:
@@ -106,7 +106,7 @@ def test_a_child_that_releases_takes_nothing_from_its_parent(path: str) -> None:
 
 
 def test_probing_does_not_take(path: str) -> None:
-    """Hazard 17: asking whether a lease is held leaves it to be taken."""
+    """Hazard 17: a process can take a lease while another one probes it."""
     probe = os.open(path, os.O_RDWR)
     owner = os.open(path, os.O_RDWR)
     for _ in range(100):
@@ -118,7 +118,7 @@ def test_probing_does_not_take(path: str) -> None:
 
 
 def test_a_shared_lease_is_told_from_an_exclusive_one(path: str) -> None:
-    """Who is left of a session is asked while its collector may hold the same byte, to end it."""
+    """The collector locks the participants byte exclusively to end a session; that is no participant."""
     probe = os.open(path, os.O_RDWR)
     for shared in (True, False):
         assert not leases.is_shared(probe, BYTE)
@@ -141,7 +141,7 @@ def test_descriptions_exclude_threads_of_one_process(path: str) -> None:
 
 @pytest.mark.parametrize("in_c", [False, True])
 def test_the_fork_guard_reads_zero_in_every_child(in_c: bool) -> None:
-    """Hazard 28: forks made in C are seen too, and a child can arm a byte of its own that its parent never had."""
+    """Hazard 28: the guard sees forks made in C, too, and a child can arm a byte of its own."""
     guard = ForkGuard()
     armed = guard.arm()
     assert guard.page[armed] == 1

@@ -22,7 +22,7 @@ from tests.shm.bench_ring import GEOMETRY, always, claim_one, make_ring, make_wr
 
 
 def test_a_header_says_everything_and_its_magic_last() -> None:
-    """Whoever finds the magic may rely on the rest."""
+    """A process that finds the magic can rely on the other words."""
     ring = Ring(memoryview(bytearray(GEOMETRY.total_bytes)), GEOMETRY)
     made = watch(ring)
     ring.format(
@@ -63,12 +63,12 @@ def test_a_sweep_counts_only_when_the_header_says_so() -> None:
     assert (ring.done(3), ring.in_flight(3)) == (250, None)
     ring.take(3, 3, 300)
     ring.take(3, 3, 300)
-    assert (ring.done(3), ring.in_flight(3)) == (250, 300), "in whichever of the two words"
-    assert (ring.done(3, 3), ring.done(3, 1), ring.done(3, 0)) == (300, 0, 0), "what the caller knows better"
+    assert (ring.done(3), ring.in_flight(3)) == (250, 300), "whichever of the two words holds it"
+    assert (ring.done(3, 3), ring.done(3, 1), ring.done(3, 0)) == (300, 0, 0), "by the caller's number"
 
 
 def test_a_take_is_one_store() -> None:
-    """Hazard 4: the sweep and how far it takes the slot are one word, so that no crash comes in between."""
+    """Hazard 4: one word holds the sweep and how far it takes the slot, so no crash can come in between."""
     ring = make_ring()
     made = watch(ring)
     line = ring.geometry.line_word(3)
@@ -113,7 +113,7 @@ def test_totals_are_right_after_any_gap_between_sweeps(gap: int) -> None:
 
 @pytest.mark.parametrize("stores", [0, 1])
 def test_a_collector_that_dies_while_it_adds_a_total_adds_it_once(stores: int) -> None:
-    """Whatever a dead collector has stored of a sweep's total, the sweep that is repeated brings it once."""
+    """Wherever the collector died in a sweep's total, the repeated sweep adds it once."""
     ring = make_ring()
     total = 0
     for sweep in range(1, 6):
@@ -133,12 +133,12 @@ def test_a_collector_that_dies_while_it_adds_a_total_adds_it_once(stores: int) -
 
 
 STEPS = st.tuples(st.integers(1, 1 << 40), st.integers(0, 3), st.integers(1, 3))
-"""How many sweeps further, how many rows that one brings, and how often it is made."""
+"""(sweeps ahead, rows that this sweep adds, number of times that it runs)."""
 
 
 @given(st.lists(STEPS, max_size=50))
 def test_totals_are_sums_however_often_a_sweep_is_repeated(steps: list[tuple[int, int, int]]) -> None:
-    """Sweeps leave numbers out, bring nothing, die and are repeated; each row counts once."""
+    """Sweeps skip numbers, add nothing, die and run again; each row counts once."""
     ring = make_ring()
     total = number = 0
     for ahead, rows, times in steps:
@@ -151,11 +151,11 @@ def test_totals_are_sums_however_often_a_sweep_is_repeated(steps: list[tuple[int
         assert ring.total(1, ProducerWord.DAMAGE, number) == total
         ring.words[Header.SWEEP_DONE] = number
         assert ring.total(1, ProducerWord.DAMAGE) == total
-    assert ring.total(1) == ring.total(0, ProducerWord.DAMAGE) == ring.total(2) == 0, "nobody else's"
+    assert ring.total(1) == ring.total(0, ProducerWord.DAMAGE) == ring.total(2) == 0, "other producers' totals stay"
 
 
 def test_a_count_stays_at_its_greatest_value() -> None:
-    """Damage may have put the word there; the collector must not fall over it."""
+    """Damage may have set the word to any value; the collector must go on."""
     ring = make_ring()
     ring.count_up(Header.DAMAGED_SLOTS, 3)
     ring.count_up(Header.DAMAGED_SLOTS, 4)
@@ -167,10 +167,11 @@ def test_a_count_stays_at_its_greatest_value() -> None:
 
 
 def test_freeing_clears_the_line_and_counts_the_epoch() -> None:
-    """A freed slot shows nothing of its former life but the number of its lives; the state is stored last.
+    """A freed slot keeps nothing of its former contents except the epoch; the state is stored last.
 
-    Before the state is FREE nobody may claim the slot, and behind it nothing may be stored over what a claimer stores.
-    What is committed must go before how far it has been taken, or a death in between would bring it again.
+    No producer may claim the slot before its state is FREE. After that store the collector must not store anything, or
+    it would overwrite the claimer's words. The count is cleared before `taken`: otherwise a collector that dies in
+    between would store the rows again.
     """
     ring = make_ring()
     writer, _ = make_writer(ring)
@@ -191,11 +192,11 @@ def test_freeing_clears_the_line_and_counts_the_epoch() -> None:
         assert ring.words[line : line + LINE_WORDS].tolist() == [SlotState.FREE, 0, life, 0, 0, Kind.FRAMES, 0, 0]
     ring.words[line + Line.EPOCH] = MAX_WORD
     ring.free(0)
-    assert ring.words[line + Line.EPOCH] == 0, "only damage brings that number"
+    assert ring.words[line + Line.EPOCH] == 0, "only damage brings the epoch there"
 
 
 def test_what_is_pending_is_named_with_its_epoch_and_count() -> None:
-    """Everybody's, or what one producer still owns."""
+    """Of all producers, or of one."""
     ring = make_ring()
     one, _ = make_writer(ring, producer=1)
     other, _ = make_writer(ring, producer=2)
@@ -209,7 +210,7 @@ def test_what_is_pending_is_named_with_its_epoch_and_count() -> None:
     assert ring.pending(one.owner) == [(0, 0, 10), (2, 1, 12)]
     assert ring.pending(other.owner) == [(1, 0, 11)]
     assert (ring.owner_slots(one.owner), ring.owner_slots(other.owner)) == ([0, 2], [1, 3])
-    assert ring.owner_slots(0) == [], "a free slot is nobody's"
+    assert ring.owner_slots(0) == [], "a free slot has no owner"
 
 
 def test_room_to_keep_needs_a_quarter_free() -> None:
@@ -228,7 +229,7 @@ def test_room_to_keep_needs_a_quarter_free() -> None:
 
 
 def test_slots_without_memory_are_offered_again() -> None:
-    """A slot for which there was no memory is not tried again until the collector says so."""
+    """Producers pass over a slot without memory until the collector offers it again."""
     ring = make_ring()
     writer, _ = make_writer(ring)
     assert claim_one(writer, Kind.FRAMES, 0, always, lambda slot: slot >= 2) == 2

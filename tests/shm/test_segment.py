@@ -23,7 +23,7 @@ GEOMETRY = Geometry(slot_bytes=65536, slots=16, producers=64)
 
 @pytest.fixture
 def path() -> str:
-    """Return a name that no other test has."""
+    """Return a path that no other test uses."""
     return f"/dev/shm/rmp-test-{os.getpid()}-{os.urandom(4).hex()}"
 
 
@@ -31,7 +31,7 @@ def _create(path: str, geometry: Geometry = GEOMETRY) -> Segment | None:
     return segment.create(path, geometry, os.urandom(16), runtime_directory="/r", spool_directory="/s")
 
 
-def test_who_attaches_sees_what_the_creator_made(path: str) -> None:
+def test_attach_shows_what_the_creator_made(path: str) -> None:
     """Geometry, nonce and directories come from the segment itself."""
     made = _create(path)
     assert made is not None
@@ -47,7 +47,7 @@ def test_who_attaches_sees_what_the_creator_made(path: str) -> None:
         os.unlink(path)
 
 
-def test_of_many_creators_one_wins(path: str) -> None:
+def test_one_of_many_creators_wins(path: str) -> None:
     """Hazard 11: eight threads create at once; one segment is published, whole, and the others attach to it."""
     barrier = threading.Barrier(8)
     nonces: list[bytes] = []
@@ -68,8 +68,8 @@ def test_of_many_creators_one_wins(path: str) -> None:
     assert len(set(nonces)) == 1
 
 
-def test_nobody_joins_an_ending_session(path: str) -> None:
-    """Who holds the participants lock exclusively has the session for himself, before and after renaming it."""
+def test_an_ending_session_cannot_be_joined(path: str) -> None:
+    """A process that holds the participants lock exclusively is alone in the session, before and after the rename."""
     made = _create(path)
     assert made is not None
     assert made.participants is not None
@@ -80,14 +80,14 @@ def test_nobody_joins_an_ending_session(path: str) -> None:
     os.rename(path, path + ".end")
     assert segment.attach(path) is None
     newer = _create(path)
-    assert newer is not None, "a newcomer makes a new session and waits for nobody"
+    assert newer is not None, "a new process founds a new session without waiting"
     os.close(exclusive)
     os.unlink(path)
     os.unlink(path + ".end")
 
 
-def test_nobody_joins_a_session_that_ends_while_he_opens_it(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hazard 11: the session ends, wholly, between the open and the lock; what was opened is nobody's any more."""
+def test_a_session_that_ends_during_attach_cannot_be_joined(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hazard 11: the session ends between the open and the lock, so the opened file belongs to no session."""
     made = _create(path)
     assert made is not None
     assert made.participants is not None
@@ -112,8 +112,8 @@ def test_nobody_joins_a_session_that_ends_while_he_opens_it(path: str, monkeypat
         os.unlink(path)
 
 
-def test_nobody_sees_a_segment_that_is_half_made(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hazard 11: who looks while another makes it finds nothing, and a maker that dies leaves nothing."""
+def test_a_half_made_segment_is_invisible(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hazard 11: other processes find nothing until it is whole, and a creator that dies leaves nothing."""
     seen: list[bool] = []
     write = Ring.format
 
@@ -139,7 +139,7 @@ def test_nobody_sees_a_segment_that_is_half_made(path: str, monkeypatch: pytest.
 
 
 def test_a_participant_is_seen_until_it_releases(path: str) -> None:
-    """The data's mapping does not keep the lease: it ends when released, though the memory stays mapped."""
+    """The mapping of the data does not keep the lease: release ends it, although the memory stays mapped."""
     made = _create(path)
     assert made is not None
     assert made.participants is not None
@@ -151,8 +151,8 @@ def test_a_participant_is_seen_until_it_releases(path: str) -> None:
     os.unlink(path)
 
 
-def test_what_is_not_ours_is_refused(path: str) -> None:
-    """Hazard 25: an open mode, a link or a foreign file at the session's name is not used."""
+def test_a_file_that_others_own_or_may_open_is_refused(path: str) -> None:
+    """Hazard 25: a file with an open mode, a file in another format and a link at the session's name are not used."""
     Path(path).write_bytes(b"x" * 8192)
     Path(path).chmod(0o666)
     with pytest.raises(PrivacyError, match="not ours"):
@@ -168,7 +168,7 @@ def test_what_is_not_ours_is_refused(path: str) -> None:
 
 
 def test_a_removed_segment_is_named(path: str) -> None:
-    """Somebody cleans /dev/shm under us: the next claim says so, and uses no other file of that name."""
+    """A program cleans /dev/shm: the next claim says so, and uses no other file of that name."""
     made = _create(path)
     assert made is not None
     os.unlink(path)
@@ -182,7 +182,7 @@ def test_a_removed_segment_is_named(path: str) -> None:
 
 
 def test_claims_of_two_processes_never_meet(path: str) -> None:
-    """Two processes claim and free as fast as they can: no slot is ever owned by both."""
+    """Two processes claim and free as fast as they can. They never own one slot at the same time."""
     made = _create(path, Geometry(4096, 4, 8))
     assert made is not None
     rounds = 3000

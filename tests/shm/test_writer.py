@@ -11,7 +11,7 @@ from tests.shm.bytecode import assert_stores_are_guarded
 
 
 def test_a_claim_takes_used_slots_before_new_ones() -> None:
-    """The ring takes only as much memory as the load needs: what was freed is used again first."""
+    """The ring takes only as much memory as the load needs: a claim prefers freed slots."""
     ring = make_ring()
     writer, _ = make_writer(ring)
     first, second = (claim_one(writer, Kind.FRAMES, 5, always, always) for _ in range(2))
@@ -22,7 +22,7 @@ def test_a_claim_takes_used_slots_before_new_ones() -> None:
 
 
 def test_a_claim_names_its_owner_and_kind() -> None:
-    """Whoever reads the line learns who owns the slot and what it holds."""
+    """The control line tells the slot's owner and kind."""
     ring = make_ring()
     writer, _ = make_writer(ring, producer=3, generation=9)
     slot = claim_one(writer, Kind.HEAD, 0, always, always)
@@ -34,11 +34,11 @@ def test_a_claim_names_its_owner_and_kind() -> None:
     made = watch(ring)
     assert claim_one(writer, Kind.HEAD, 0, always, always) == slot + 1
     line = ring.geometry.line_word(slot + 1)
-    assert made == [line + Line.KIND, line + Line.STATE], "owned and of an unknown kind, it would be damage"
+    assert made == [line + Line.KIND, line + Line.STATE], "an owned slot of an unknown kind would count as damage"
 
 
 def test_a_claim_tries_sixteen_slots_more_than_it_wants() -> None:
-    """So a crowd of claimers costs a bounded time, and still finds what there is."""
+    """So a claim among many claimers takes a bounded time, and still finds free slots."""
     for first, found in ((16, [16, 17, 18]), (17, [17, 18]), (19, [])):
         writer, _ = make_writer(make_ring(Geometry(4096, 64, 4)))
         assert writer.claim([Kind.PART] * 3, 0, range(first, 64).__contains__, always) == found
@@ -52,14 +52,14 @@ def test_positions_go_round_from_the_start() -> None:
 
 
 def test_a_locked_slot_is_passed_over() -> None:
-    """A slot that somebody else is claiming is left to him."""
+    """A claim leaves a slot to the process that holds its lock."""
     ring = make_ring()
     writer, _ = make_writer(ring)
     assert claim_one(writer, Kind.FRAMES, 0, lambda slot: slot not in (0, 1), always) == 2
 
 
-def test_a_slot_taken_since_the_look_is_passed_over() -> None:
-    """Who gets the lock after another claimer has stored OPEN must not take the slot too."""
+def test_a_slot_taken_since_the_snapshot_is_passed_over() -> None:
+    """A claimer that gets the lock after another one has stored OPEN must not take the slot, too."""
     ring = make_ring()
     one, _ = make_writer(ring, producer=0)
     other, _ = make_writer(ring, producer=1)
@@ -76,7 +76,7 @@ def test_a_slot_taken_since_the_look_is_passed_over() -> None:
 
 
 def test_several_slots_are_claimed_at_once_or_as_many_as_there_are() -> None:
-    """A message larger than a slot gets what it needs in one look; who gets too few is told how many."""
+    """One claim serves a message larger than a slot; if there are too few slots, the caller gets those."""
     ring = make_ring()
     writer, _ = make_writer(ring)
     tried: list[int] = []
@@ -96,7 +96,7 @@ def test_a_full_ring_is_an_answer() -> None:
 
 
 def test_a_commit_is_the_last_store() -> None:
-    """Below the count lies what was written, beyond it nothing was promised."""
+    """The bytes below the count are the ones written."""
     ring = make_ring()
     writer, _ = make_writer(ring)
     slot = claim_one(writer, Kind.FRAMES, 0, always, always)
@@ -112,7 +112,7 @@ def test_a_commit_is_the_last_store() -> None:
 
 
 def test_pieces_are_scattered_over_slots_in_order() -> None:
-    """A message larger than a slot goes on in the next one, whatever the sizes of its pieces."""
+    """A message larger than a slot continues in the next slot, whatever the sizes of its pieces."""
     ring = make_ring()
     writer, _ = make_writer(ring)
     pieces = (b"a" * 100, b"b" * 5000, b"", b"c" * 4000)
@@ -122,7 +122,7 @@ def test_pieces_are_scattered_over_slots_in_order() -> None:
 
 
 def test_a_forked_child_stores_nothing() -> None:
-    """Every method that would store into the segment finds the guard wiped and does not."""
+    """Every method checks the fork guard before it stores into the segment."""
     ring = make_ring()
     writer, alive = make_writer(ring)
     slot = claim_one(writer, Kind.FRAMES, 0, always, always)
@@ -149,7 +149,7 @@ def test_a_forked_child_stores_nothing() -> None:
 
 
 def test_abandoning_touches_only_what_was_claimed() -> None:
-    """Slots that a claim tried but did not get are left alone."""
+    """Slots that a claim tried but did not get stay as they are."""
     ring = make_ring()
     writer, _ = make_writer(ring, producer=0)
     other, _ = make_writer(ring, producer=1)
@@ -166,7 +166,7 @@ def test_abandoning_touches_only_what_was_claimed() -> None:
 
 @pytest.mark.parametrize("method", ["claim", "fill", "scatter", "join", "commit", "seal", "abandon"])
 def test_nothing_can_run_between_guard_and_store(method: str) -> None:
-    """From each look at the fork guard to the stores after it there is no call and no backward jump.
+    """From each check of the fork guard to the stores after it there is no call and no backward jump.
 
     Signal handlers and thread switches, and with them forks, happen only at calls and backward jumps; raising the
     ForkedError is a call, but on the other branch.
