@@ -34,6 +34,7 @@ __all__ = ["SHARED_MEMORY", "SessionWatch", "Usage", "is_running"]
 
 SHARED_MEMORY = Path("/dev/shm")
 LOOK_SECS = 0.25
+PROCESS_DESCRIPTOR = "anon_inode:[pidfd]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,9 @@ class Usage:
     processes: int
     """Processes of the collector: guards, workers, and what they have started."""
     descriptors: int
-    """Open files of these together."""
+    """Open files of these together, without `watched`."""
+    watched: int
+    """Descriptors through which these wait for the ends of other processes: one for each that lives."""
     threads: int
     """Threads of these together."""
 
@@ -55,6 +58,7 @@ class Usage:
             max(self.segment_bytes, other.segment_bytes),
             max(self.processes, other.processes),
             max(self.descriptors, other.descriptors),
+            max(self.watched, other.watched),
             max(self.threads, other.threads),
         )
 
@@ -221,10 +225,13 @@ class SessionWatch:
     def usage(self) -> Usage:
         """Return what the session takes now."""
         processes = [process for group in self.collectors().values() for process in group]
-        descriptors = threads = 0
+        descriptors = watched = threads = 0
         for process in processes:
             try:
-                descriptors += process.num_fds()
+                targets = list(_descriptor_targets(process.pid))
+                of_processes = targets.count(PROCESS_DESCRIPTOR)
+                watched += of_processes
+                descriptors += len(targets) - of_processes
                 threads += process.num_threads()
             except psutil.NoSuchProcess:
                 continue
@@ -232,7 +239,7 @@ class SessionWatch:
             segment_bytes = self.segment.stat().st_blocks * 512
         except FileNotFoundError:
             segment_bytes = 0
-        return Usage(segment_bytes, len(processes), descriptors, threads)
+        return Usage(segment_bytes, len(processes), descriptors, watched, threads)
 
     def usage_until_end(self, program: Program, *, timeout_secs: float) -> list[Usage]:
         """Look every now and then until `program` has ended with 0, and return what was seen."""
@@ -245,6 +252,14 @@ class SessionWatch:
                 program.process.wait(LOOK_SECS)
         program.wait(timeout_secs=0).check()
         return seen
+
+
+def _descriptor_targets(pid: int) -> Iterator[str]:
+    """Yield what each descriptor of a process refers to."""
+    with contextlib.suppress(FileNotFoundError), os.scandir(f"/proc/{pid}/fd") as descriptors:
+        for descriptor in descriptors:
+            with contextlib.suppress(FileNotFoundError):
+                yield os.readlink(descriptor.path)
 
 
 def is_running(process: psutil.Process) -> bool:
