@@ -22,12 +22,12 @@ import pytest
 
 from tests.harness.isolation import interpreter, may_isolate
 from tests.harness.leftovers import Leftovers, Machine
-from tests.harness.programs import ROOT, Finished, Program
+from tests.harness.programs import PROGRAM_SECS, ROOT, Finished, Program
 from tests.harness.recordings import Row, rows_of, verify
 from tests.harness.requirements import need
 from tests.harness.viewers import HeadlessViewer, start_headless_viewer, vulkan_missing
 
-LEFTOVER_SECS = 30.0
+LEFTOVER_SECS = 60.0
 """How long what a test began may take to end, on a machine full of other work. That a session needs 5 s at most after
 its last process is for the tests of orphans to say."""
 
@@ -169,7 +169,7 @@ def run_python(start_python: StartPython) -> RunPython:
     def run(
         code_or_path: str | Path,
         *args: str | Path,
-        timeout: float = 60.0,
+        timeout: float = PROGRAM_SECS,
         env: Mapping[str, str | None] | None = None,
         start_new_session: bool = False,
         fresh: bool = False,

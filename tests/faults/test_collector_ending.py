@@ -53,7 +53,7 @@ def test_a_collector_killed_after_the_files_were_complete_leaves_them_so(
     wait_until(watch.segment.exists, what="the session")
     wait_until(
         lambda: watch.header(Header.SESSION_STATE) >= SessionState.FILES_COMPLETE,
-        timeout_secs=30.0,
+        timeout_secs=60.0,
         what="the state FILES_COMPLETE",
     )
     watch.kill(*roles)
@@ -61,7 +61,7 @@ def test_a_collector_killed_after_the_files_were_complete_leaves_them_so(
     program.wait().check()
     if "guard" in roles:
         start_python("import rerun_mp as rr; rr.init('rerun_mp_next')").wait().check()
-    wait_until(lambda: not machine.leftovers(), timeout_secs=30.0, what="the session's end")
+    wait_until(lambda: not machine.leftovers(), timeout_secs=60.0, what="the session's end")
     verify(path)
     assert Counter(row.entity_path for row in rows_of(path)) == {"row": ROWS}
 
@@ -94,11 +94,11 @@ def test_a_program_that_waits_for_its_files_gets_another_collector(
     program.wait_for_output("stored")
     watch.kill("worker")  # so that the file has two parts, and completing it takes a while
     go_on.write_bytes(b"x")
-    wait_until(lambda: watch.header(Header.SESSION_STATE) >= SessionState.ENDING, timeout_secs=30.0, what="the end")
+    wait_until(lambda: watch.header(Header.SESSION_STATE) >= SessionState.ENDING, timeout_secs=60.0, what="the end")
     watch.kill_what_is_there()
     program.wait().check()
     verify(path)
     assert Counter(row.entity_path for row in rows_of(path)) == {"image": 40}
     # If the file was complete when they were killed, the program has started no other collector.
     start_python("import sys; from rerun_mp.__main__ import main; sys.exit(main(['recover']))").wait().check()
-    wait_until(lambda: not machine.leftovers(), timeout_secs=30.0, what="the session's end")
+    wait_until(lambda: not machine.leftovers(), timeout_secs=60.0, what="the session's end")

@@ -125,7 +125,7 @@ def test_a_stopped_collector_is_not_replaced_and_goes_on(press: Press) -> None:
     assert start_by_hand(pressed.watch, "guard") == 0
     assert start_by_hand(pressed.watch, "worker") == ALREADY_RUNNING
     guard, worker = pressed.watch.stop("guard", "worker")
-    wait_until(lambda: pressed.watch.free_slots() == 0, timeout_secs=30.0, what="a full ring")
+    wait_until(lambda: pressed.watch.free_slots() == 0, timeout_secs=60.0, what="a full ring")
     sweeps = pressed.watch.sweeps_done()
     assert start_by_hand(pressed.watch, "guard") == 0
     guard.send_signal(signal.SIGKILL)
@@ -215,7 +215,7 @@ def test_workers_without_memory_to_start_are_started_until_one_lives(press: Pres
     limit_memory(guard.pid, 256 << 20)
     pressed.watch.kill("worker")
     (log,) = (place / "runtime" / "rerun_mp").glob("*/collector.log")
-    wait_until(lambda: log.read_text().count("the worker ended with status") >= 4, timeout_secs=30.0, what="4 deaths")
+    wait_until(lambda: log.read_text().count("the worker ended with status") >= 4, timeout_secs=60.0, what="4 deaths")
     limit_memory(guard.pid, resource.RLIM_INFINITY)
     pressed.watch.wait_for_sweeps(3)
     assert pressed.watch.collector("guard") == guard

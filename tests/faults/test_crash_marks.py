@@ -74,7 +74,7 @@ def test_a_collector_that_is_killed_meanwhile_reports_a_death_once(start_python:
         watch.collector("worker")
     os.kill(child, signal.SIGKILL)
     watch.kill("worker")
-    wait_until(lambda: child not in living(watch), timeout_secs=30.0, what="the end of the child's account")
+    wait_until(lambda: child not in living(watch), timeout_secs=60.0, what="the end of the child's account")
     os.kill(program.pid, signal.SIGTERM)
     program.wait().check()
     assert [text.split(" (")[1] for text in marks(path)] == [f"pid {child}) was killed by SIGKILL after row 1"]

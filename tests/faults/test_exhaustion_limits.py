@@ -83,7 +83,7 @@ def test_a_collector_without_descriptors_delivers_when_it_has_some(start_python:
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (3, before[1]))
     watch.wait_for_sweeps(3)  # it needs no more descriptors for those
     watch.kill("worker")
-    wait_until(lambda: watch.blocked_ns() > 200_000_000, what="a full ring", timeout_secs=30.0)
+    wait_until(lambda: watch.blocked_ns() > 200_000_000, what="a full ring", timeout_secs=60.0)
     resource.prlimit(guard.pid, resource.RLIMIT_NOFILE, before)
     watch.wait_for_sweeps(3)
     stop.touch()
@@ -112,7 +112,7 @@ def test_a_file_that_may_not_grow_any_further_costs_no_row(
     watch.wait_for_sweeps(3)
     resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (path.stat().st_size, hard))
     wait_until(
-        lambda: list((place / "cache").glob("rerun_mp/*/*/part-*.rrd")), what="a part in the spool", timeout_secs=30.0
+        lambda: list((place / "cache").glob("rerun_mp/*/*/part-*.rrd")), what="a part in the spool", timeout_secs=60.0
     )
     resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, hard))
     watch.wait_for_sweeps(3)

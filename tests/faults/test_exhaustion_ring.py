@@ -127,7 +127,7 @@ def test_calls_that_block_wait_for_the_collector_and_lose_nothing(start_python: 
     program.wait_for_output("ready")
     with watch.stopped():
         fifo.write_bytes(b"")
-        wait_until(lambda: watch.blocked_ns() > 1_000_000_000, what="a wait of a second", timeout_secs=30.0)
+        wait_until(lambda: watch.blocked_ns() > 1_000_000_000, what="a wait of a second", timeout_secs=60.0)
         assert "logged" not in program.stdout
     done = program.wait().check()
     assert done.stdout.splitlines()[-1] == "40001 0 True"
@@ -150,7 +150,7 @@ def test_a_collector_that_stutters_costs_no_row(start_python: StartPython, tmp_p
 
     for _ in range(5):
         with watch.stopped():
-            wait_until(partial(has_waited_since, watch.blocked_ns()), timeout_secs=30.0, what="a wait for space")
+            wait_until(partial(has_waited_since, watch.blocked_ns()), timeout_secs=60.0, what="a wait for space")
         if "logged" in program.stdout:
             break
         watch.wait_for_sweeps(1)

@@ -209,5 +209,5 @@ def _rows_when_complete(path: Path) -> list[Row]:
             return False
         return True
 
-    wait_until(is_complete, timeout_secs=10.0, what="the file to be complete")
+    wait_until(is_complete, timeout_secs=60.0, what="the file to be complete")
     return rows_of(path)

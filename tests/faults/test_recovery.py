@@ -69,7 +69,7 @@ def check_file(path: Path, expected: dict[str, int] = EXPECTED) -> None:
 
 def wait_for_nothing(machine: Machine) -> None:
     """Wait until nothing of the session remains: its collector ends a moment after it has removed everything."""
-    wait_until(lambda: not machine.leftovers(), timeout_secs=30.0, what="the end of everything")
+    wait_until(lambda: not machine.leftovers(), timeout_secs=60.0, what="the end of everything")
 
 
 def test_recover_brings_every_row_into_the_file_and_removes_the_rest(
@@ -147,7 +147,7 @@ def test_the_next_init_recovers_in_the_background_and_says_so(
     assert worst.has_segment()
     done = run_python(NEXT, own).check()
     (line,) = done.stderr.splitlines()
-    wait_until(lambda: not worst.has_segment(), timeout_secs=30.0, what="the recovery")
+    wait_until(lambda: not worst.has_segment(), timeout_secs=60.0, what="the recovery")
     if has_file:
         assert line == f"rerun_mp: recovering what a killed program left, into {path}"
     else:
@@ -274,7 +274,7 @@ def test_a_recovery_that_is_killed_is_recovered(
     worst = Worst(start_python, tmp_path, path)
     for _ in range(3):
         recovery = start_python(RECOVER, "recover", "--quiet")
-        wait_until(lambda: any(worst.watch.collectors().values()), timeout_secs=30.0, what="the collector")
+        wait_until(lambda: any(worst.watch.collectors().values()), timeout_secs=60.0, what="the collector")
         os.killpg(recovery.pid, signal.SIGKILL)
         worst.watch.kill_what_is_there()
         recovery.wait()
@@ -334,7 +334,7 @@ def test_rows_that_could_not_be_written_at_the_end_are_kept_for_a_recovery(
     go_on.write_bytes(b"x")
     program.wait().check()
     cache = machine.own / "cache"
-    wait_until(lambda: all(cache in path.parents for path in found_of(machine)), timeout_secs=30.0, what="the end")
+    wait_until(lambda: all(cache in path.parents for path in found_of(machine)), timeout_secs=60.0, what="the end")
     assert "100 rows undelivered" in run_python(RECOVER, "recover", "--list").check().stdout
     run_python(RECOVER, "recover", "--into", into).check()
     (rescued,) = into.iterdir()

@@ -25,11 +25,18 @@ ROOT = Path(__file__).resolve().parents[2]
 """The root of the source tree."""
 
 POLL_SECS = 0.01
-STACKS_SECS = 10.0
-"""How long a program that is asked for its stacks may take to write them."""
+STACKS_SECS = 30.0
+"""Seconds that a program may take to write its stacks, when it is asked for them."""
+WAIT_SECS = 60.0
+"""Seconds that a wait may take when nothing else is said. Only a test that fails waits so long: a busy machine may need
+ten times what an idle one does, and what a test wants to bound it measures otherwise."""
+PROGRAM_SECS = 120.0
+"""Seconds that a program may take."""
 
 
-def wait_until(condition: Callable[[], object], *, timeout_secs: float = 10.0, what: str = "the condition") -> None:
+def wait_until(
+    condition: Callable[[], object], *, timeout_secs: float = WAIT_SECS, what: str = "the condition"
+) -> None:
     """Poll `condition` until it returns something true.
 
     Raises
@@ -120,7 +127,7 @@ class Program:
         """What it has written to standard error so far."""
         return self.stderr_path.read_text(encoding="utf-8", errors="replace")
 
-    def wait_for_output(self, text: str, *, timeout_secs: float = 30.0) -> None:
+    def wait_for_output(self, text: str, *, timeout_secs: float = PROGRAM_SECS) -> None:
         """Wait until `text` stands in its standard output.
 
         Raises
@@ -140,7 +147,7 @@ class Program:
                 raise AssertionError(f"the program {how} without writing {text!r}\n{self._output()}")
             time.sleep(POLL_SECS)
 
-    def wait(self, *, timeout_secs: float = 60.0) -> Finished:
+    def wait(self, *, timeout_secs: float = PROGRAM_SECS) -> Finished:
         """Wait for its end.
 
         Raises

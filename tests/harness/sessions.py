@@ -103,7 +103,7 @@ class SessionWatch:
             found[:] = self.collectors()[role]
             return len(found) == 1
 
-        wait_until(is_one, timeout_secs=30.0, what=f"one {role}")
+        wait_until(is_one, timeout_secs=60.0, what=f"one {role}")
         return found[0]
 
     def kill(self, *roles: str) -> None:
@@ -218,9 +218,9 @@ class SessionWatch:
 
     def wait_for_sweeps(self, number: int) -> None:
         """Wait until so many more sweeps are in the store."""
-        wait_until(self.segment.exists, timeout_secs=30.0, what="the session")
+        wait_until(self.segment.exists, timeout_secs=60.0, what="the session")
         enough = self.sweeps_done() + number
-        wait_until(lambda: self.sweeps_done() >= enough, timeout_secs=30.0, what=f"{number} more sweeps")
+        wait_until(lambda: self.sweeps_done() >= enough, timeout_secs=60.0, what=f"{number} more sweeps")
 
     def usage(self) -> Usage:
         """Return what the session takes now."""

@@ -154,7 +154,7 @@ def test_what_others_own_arrives_whatever_a_scribbler_does(
         done = scribbler.wait().check()
         assert int(done.stdout.split()[-1]) > 0
     done = honest.wait().check()
-    wait_until(lambda: not any(watch.collectors().values()), timeout_secs=30.0, what="the end of the session")
+    wait_until(lambda: not any(watch.collectors().values()), timeout_secs=60.0, what="the end of the session")
     expected = dict.fromkeys(("scalar", "text", "points", "frame"), steps) | {"image": -(-steps // 50), "begun": 1}
     assert json.loads(done.stdout.splitlines()[-1]) == [sum(expected.values()), 0]
     verify(path)
@@ -205,6 +205,6 @@ def test_a_collector_is_replaced_though_the_header_was_written_over(start_python
     watch.kill("guard", "worker")
     fifo.write_bytes(b"")
     program.wait(timeout_secs=60.0).check()
-    wait_until(lambda: not any(watch.collectors().values()), timeout_secs=30.0, what="the end of the session")
+    wait_until(lambda: not any(watch.collectors().values()), timeout_secs=60.0, what="the end of the session")
     verify(path)
     assert Counter(row.entity_path for row in rows_of(path)) == {"value": 100, "child": 1}

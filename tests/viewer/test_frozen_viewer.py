@@ -41,7 +41,7 @@ class Run:
     def end(self) -> dict[str, int]:
         """Tell it to end, check what it saw, and return the rows that it logged."""
         self._stop.touch()
-        done: Finished = self.program.wait(timeout_secs=30.0).check()
+        done: Finished = self.program.wait(timeout_secs=60.0).check()
         said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         assert said["longest_secs"] < MAX_CALL_SECS
         rows: dict[str, int] = said["rows"]
@@ -67,7 +67,7 @@ def check_viewer(viewer: HeadlessViewer, logged: dict[str, int], saved: Path) ->
 
     wait_until(lambda: last_step() == max(steps) - 1, timeout_secs=60.0, what="the last step in the viewer")
     with follower(viewer.url, saved) as rows:
-        wait_until(lambda: rows() == logged, timeout_secs=30.0, what="every row in the viewer")
+        wait_until(lambda: rows() == logged, timeout_secs=60.0, what="every row in the viewer")
     entities = {entity.entity_path.removeprefix("/") for entity in viewer.schema(APPLICATION).entities}
     assert logged.keys() <= entities
 
@@ -89,7 +89,7 @@ def test_a_frozen_viewer_costs_nothing_and_catches_up(
 ) -> None:
     """Frozen for seconds in the middle of a run that also saves: same rows in the file, and then in the viewer."""
     run = Run(start_python, tmp_path, headless_viewer.url)
-    wait_until(lambda: headless_viewer.store_id(APPLICATION), timeout_secs=30.0, what="rows in the viewer")
+    wait_until(lambda: headless_viewer.store_id(APPLICATION), timeout_secs=60.0, what="rows in the viewer")
     headless_viewer.freeze()
     run.wait_for_beats(FROZEN_BEATS)
     headless_viewer.thaw()
@@ -103,7 +103,7 @@ def test_a_server_that_is_frozen_when_the_program_ends_holds_nobody_up(
 ) -> None:
     """The program's end, its file and its session's end do not wait for it."""
     run = Run(start_python, tmp_path, server.url)
-    wait_until(server.rows, timeout_secs=30.0, what="rows in the server")
+    wait_until(server.rows, timeout_secs=60.0, what="rows in the server")
     server.freeze()
     run.wait_for_beats(2)
     run.check_file(run.end())
@@ -116,13 +116,13 @@ def test_a_viewer_that_is_killed_and_started_again_gets_everything(
 ) -> None:
     """From the file, or from what the collector keeps for this when there is none."""
     run = Run(start_python, tmp_path, headless_viewer.url, saves=saves)
-    wait_until(lambda: headless_viewer.store_id(APPLICATION), timeout_secs=30.0, what="rows in the viewer")
+    wait_until(lambda: headless_viewer.store_id(APPLICATION), timeout_secs=60.0, what="rows in the viewer")
     headless_viewer.end()
     run.wait_for_beats(2)
     (tmp_path / "again").mkdir()
     again = start_headless_viewer(tmp_path / "again", port=headless_viewer.port)
     try:
-        wait_until(lambda: again.store_id(APPLICATION), timeout_secs=30.0, what="rows in the new viewer")
+        wait_until(lambda: again.store_id(APPLICATION), timeout_secs=60.0, what="rows in the new viewer")
         logged = run.end()
         if saves:
             run.check_file(logged)
@@ -139,9 +139,9 @@ def test_a_viewer_that_comes_late_gets_what_was_logged_before(start_python: Star
     run.wait_for_beats(2)
     server = Server(tmp_path / "served.rrd", port)
     try:
-        wait_until(server.rows, timeout_secs=30.0, what="rows in the server")
+        wait_until(server.rows, timeout_secs=60.0, what="rows in the server")
         logged = run.end()
-        wait_until(lambda: server.rows() == logged, timeout_secs=30.0, what="every row in the server")
+        wait_until(lambda: server.rows() == logged, timeout_secs=60.0, what="every row in the server")
     finally:
         server.end()
 
@@ -151,7 +151,7 @@ import sys, time
 import rerun_mp as rr
 url, *files = sys.argv[1:]
 rr.init("rerun_mp_nobody")
-rr.set_sinks(rr.GrpcSink(url), *map(rr.FileSink, files))
+rr.set_sinks(*([rr.GrpcSink(url)] if url else []), *map(rr.FileSink, files))
 for step in range(1000):
     rr.set_time("step", sequence=step)
     rr.log("curve", rr.Scalars(float(step)))
@@ -160,11 +160,12 @@ for step in range(1000):
 
 @pytest.mark.parametrize("saves", [True, False], ids=["with a file", "without a file"])
 def test_a_viewer_that_is_never_started_costs_nothing(saves: bool, run_python: RunPython, tmp_path: Path) -> None:
-    """The program ends at once (rerun itself waits for 5 s twice), and the file is complete."""
+    """The program ends about as soon as without a viewer (rerun itself waits for 5 s twice); its file is complete."""
     path = tmp_path / "run.rrd"
     url = f"rerun+http://127.0.0.1:{free_port()}/proxy"
+    usual = run_python(NOBODY, "", tmp_path / "usual.rrd").check()
     done = run_python(NOBODY, url, *([path] if saves else [])).check()
-    assert done.elapsed_secs < 5.0
+    assert done.elapsed_secs < 5.0 + 2.0 * usual.elapsed_secs
     if saves:
         verify(path)
         assert [row.times["step"] for row in rows_of(path)] == list(range(1000))

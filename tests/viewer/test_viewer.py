@@ -61,7 +61,7 @@ def check_viewer(viewer: HeadlessViewer, *, returned: int) -> dict[str, list[byt
         rows = viewer.rows(APPLICATION)
         return len(rows.get("victim/curve", ())) >= returned and expected.items() <= _counts(rows).items()
 
-    wait_until(is_complete, timeout_secs=20.0, what="the viewer's having every row")
+    wait_until(is_complete, timeout_secs=60.0, what="the viewer's having every row")
     rows = viewer.rows(APPLICATION)
     counts = _counts(rows)
     # The call that the signal interrupted may have been done, though it never returned.
