@@ -20,7 +20,9 @@ REMOVALS = (
                 "    texts = (*group.recording,)\n",
             ),
         ),
-        ("tests/collector/drain/test_frame_chunks.py::test_whatever_identifies_the_rows_is_in_the_chunk_id",),
+        (
+            "tests/collector/drain/test_frame_chunks.py::test_the_chunk_id_depends_on_everything_that_identifies_the_rows",
+        ),
         "assert",
     ),
     Removal(
@@ -34,7 +36,9 @@ REMOVALS = (
                 "    for piece in (*(text.encode()",
             ),
         ),
-        ("tests/collector/drain/test_frame_chunks.py::test_whatever_identifies_the_rows_is_in_the_chunk_id",),
+        (
+            "tests/collector/drain/test_frame_chunks.py::test_the_chunk_id_depends_on_everything_that_identifies_the_rows",
+        ),
         "assert",
     ),
     Removal(
@@ -42,7 +46,9 @@ REMOVALS = (
         "table-id-without-entity",
         "A table's chunk id depends on the entity.",
         (Edit("collector/drain/table_chunks.py", 'f"{number}:{path}".encode()', 'f"{number}".encode()'),),
-        ("tests/collector/drain/test_table_chunks.py::test_whatever_identifies_the_rows_is_in_the_chunk_id",),
+        (
+            "tests/collector/drain/test_table_chunks.py::test_the_chunk_id_depends_on_everything_that_identifies_the_rows",
+        ),
         "assert",
     ),
     Removal(
@@ -56,7 +62,9 @@ REMOVALS = (
                 "hashlib.blake2b(digest_size=16)",
             ),
         ),
-        ("tests/collector/drain/test_table_chunks.py::test_whatever_identifies_the_rows_is_in_the_chunk_id",),
+        (
+            "tests/collector/drain/test_table_chunks.py::test_the_chunk_id_depends_on_everything_that_identifies_the_rows",
+        ),
         "assert",
     ),
     Removal(

@@ -1,4 +1,4 @@
-"""Rows become chunks whole, in order, grouped across slots; the same ranges always make chunks of the same ids."""
+"""Rows become chunks whole, in order, grouped across slots. The same ranges always give the same chunk ids."""
 
 from __future__ import annotations
 
@@ -99,8 +99,8 @@ def one_slot(frames: list[RowsFrame], *, slot: int = 0, epoch: int = 0, start: i
     return TakenFrames(slot, epoch, start, stop, frames)
 
 
-def test_whatever_identifies_the_rows_is_in_the_chunk_id() -> None:
-    """Two entities of one slot, two ranges, two segments under one key: readers keep only the first of equal ids."""
+def test_the_chunk_id_depends_on_everything_that_identifies_the_rows() -> None:
+    """Two entities of one slot, two ranges, two segments of one key: of chunks with equal ids readers keep one."""
     frames = [scalars_frame([1.0], row_id=(7, 1))]
     other_shape = dataclasses.replace(SCALARS, is_static=True)
     variants = [

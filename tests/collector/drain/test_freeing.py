@@ -19,7 +19,7 @@ from tests.shm.bench_ring import claim_one
 
 
 def test_a_part_that_has_a_new_owner_is_not_freed_with_its_old_chain(made: Segment) -> None:
-    """Hazard 9: a collector that died between freeing a part and its head; the part was claimed again meanwhile."""
+    """Hazard 9: a collector died after freeing a part and before freeing its head; the part was claimed again."""
     log(made, 500)
     dead = Sweeper(made)
     sweep = dead.collect()
@@ -41,11 +41,11 @@ def test_a_part_that_has_a_new_owner_is_not_freed_with_its_old_chain(made: Segme
 
 
 class DiedError(Exception):
-    """Stands for the end of the collector before one of its stores."""
+    """Stands for the death of the collector before one of its stores."""
 
 
 class StoresLeft:
-    """Words of which only so many more can be stored, together with others that share the `budget`."""
+    """Words that count down the stores left in a shared `budget`, and raise `DiedError` at zero."""
 
     def __init__(self, words: memoryview, budget: list[int]) -> None:
         self._words, self._budget = words, budget
@@ -65,7 +65,7 @@ class StoresLeft:
 
 
 def test_a_collector_that_dies_before_any_store_of_freeing_a_chain_leaves_no_slot_behind(made: Segment) -> None:
-    """Hazard 9: a part whose epoch has changed is no longer known to its head, and is found free or let go of."""
+    """Hazard 9: a head no longer knows a part whose epoch has changed, so the part must be free or abandoned."""
     words, control = made.ring.words, made.ring.states
     deaths = 0
     for stores in range(1000):
@@ -93,12 +93,12 @@ def test_a_collector_that_dies_before_any_store_of_freeing_a_chain_leaves_no_slo
 
 
 class TornControl(np.ndarray[Any, Any]):
-    """A control table of which a snapshot takes time: its owner may store between any two of a line's words."""
+    """A control table whose snapshot takes time: its owner may store between any two words of a line."""
 
     words: list[int]
     """Words of a line in the order in which the snapshot reads them."""
     stores: list[Callable[[], None]]
-    """What happens before each word is read, and after the last."""
+    """Calls made before each word is read, and after the last."""
 
     def copy(self, order: Any = "C") -> Any:  # noqa: ARG002 (as numpy has it)
         """Return a snapshot that was taken word by word."""

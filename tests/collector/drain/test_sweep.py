@@ -10,7 +10,7 @@ from tests.collector.drain.rows import deliver, log, states
 
 
 def test_a_chain_is_whole_for_the_collector_that_follows_a_dead_one(made: Segment) -> None:
-    """Hazard 9: it is taken in one sweep, and no part of it is freed before that sweep is done."""
+    """Hazard 9: a chain is taken in one sweep, and none of its parts is freed before that sweep is done."""
     log(made, 500)
     chain = [slot for slot, state in enumerate(states(made)) if state not in (SlotState.FREE, SlotState.UNTOUCHED)]
     assert len(chain) == 3

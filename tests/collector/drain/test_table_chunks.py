@@ -1,4 +1,4 @@
-"""Tables, from the append to the chunk: what was logged is what a reader gets, whatever the sweeps cut it into."""
+"""Tables, from the append to the chunk: a reader gets the rows that were logged, however sweeps divide them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NONCE = bytes(16)
 
 
 class Fast:
-    """Stands for an archetype of fixed layout: what appends read are these attributes."""
+    """Stands for an archetype of fixed layout: it has the attributes that an append reads."""
 
     _block: Any
     _buffer: Any
@@ -201,8 +201,8 @@ def test_a_repeated_sweep_makes_the_same_chunks() -> None:
     assert not {chunk.chunk_id for chunk in first} & {chunk.chunk_id for chunk in others}
 
 
-def test_whatever_identifies_the_rows_is_in_the_chunk_id() -> None:
-    """Hazard 5: entities of one table, two slots or ranges, two segments: of equal ids readers keep only the first."""
+def test_the_chunk_id_depends_on_everything_that_identifies_the_rows() -> None:
+    """Hazard 5: entities of one table, two slots or ranges, two segments: of equal chunk ids readers keep one chunk."""
     ring = make_ring(GEOMETRY)
     # Equal row ids and values, so that nothing but what identifies them differs.
     rows = [(name, Fast(_value=1.0), 1) for name in "ab"]
@@ -227,7 +227,7 @@ def test_whatever_identifies_the_rows_is_in_the_chunk_id() -> None:
 
 
 def test_row_ids_ascend_though_the_clock_steps_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The time half of a row id is the running maximum; log_time is what the clock said."""
+    """The time half of a row id is the running maximum of the clock; log_time is the clock itself."""
     ring = make_ring(GEOMETRY)
     clocks = iter((100, 50, 200, 150))
     monkeypatch.setattr("time.time_ns", lambda: next(clocks))

@@ -1,4 +1,4 @@
-"""What was read from shared memory is decoded only if it is what it claims to be, and never larger than it looks."""
+"""Rows from shared memory are decoded only if they are what they claim to be, and bounded by the size of a frame."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def with_body(whole: RowsFrame, body: bytes) -> RowsFrame:
 
 
 @pytest.mark.parametrize(("kind", "values"), TYPES, ids=str)
-def test_what_producers_write_is_read_back(kind: Any, values: list[Any]) -> None:
+def test_rows_of_producers_are_decoded(kind: Any, values: list[Any]) -> None:
     whole = frame_of(kind, values)
     batch = decode_frame(whole, trust_schema(whole.shape.schema))
     assert batch.column("c").to_pylist() == [values, values]
@@ -96,7 +96,7 @@ def test_a_timeline_without_a_value_in_every_row_is_refused() -> None:
 
 
 def test_a_null_where_none_may_be_is_refused() -> None:
-    """rerun-sdk writes it, and then no reader opens the file any more, whatever else is in it."""
+    """rerun-sdk writes it, and then cannot read the whole file."""
     kind: Any = pa.list_(pa.struct([pa.field("a", pa.int8(), nullable=False)]))
     fine: Any = pa.array([[{"a": 1}, {"a": 2}]], kind)
     missing: Any = pa.StructArray.from_arrays([pa.array([1, None], pa.int8())], fields=[kind.value_type.field(0)])
@@ -114,7 +114,7 @@ def test_a_null_where_none_may_be_is_refused() -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_frame_that_holds_more_than_its_rows_is_refused(stream: bool) -> None:
-    """Its length was forged, and it has swallowed the frame behind it."""
+    """A forged length makes a frame swallow the frame behind it."""
     columns = (step([1]), column(pa.array([[1.0]], pa.list_(pa.float64())), "c"))
     whole = frame(shape_of(schema_of(*columns)), *columns, row_id=(7, 1), stream=stream)
     trusted = trust_schema(whole.shape.schema)

@@ -15,7 +15,7 @@ from tests.collector.made_frames import TYPES, column, frame_of, schema_of, step
 
 
 def test_types_without_a_class_in_pyarrow_are_refused() -> None:
-    """Found by the fuzzer: of intervals of two units pyarrow makes arrays that raise a KeyError."""
+    """Found by the fuzzer: for two units of intervals, pyarrow makes arrays that raise a KeyError."""
     schema = frame_of(pa.month_day_nano_interval(), [(1, 2, 3)]).shape.schema
     refused = set()
     for at in range(len(schema)):
@@ -79,8 +79,8 @@ def test_a_component_may_have_the_name_of_a_timeline() -> None:
 
 
 @pytest.mark.parametrize("junk", [b"\xff", b"\0"])
-def test_a_field_whose_name_rerun_would_die_of_is_refused(junk: bytes) -> None:
-    """A name that is not UTF-8 aborts a process in rerun-sdk, with no exception; behind a zero it reads nothing."""
+def test_a_field_name_that_rerun_aborts_at_is_refused(junk: bytes) -> None:
+    """At a name that is not UTF-8 rerun-sdk aborts the process; it reads a name only up to a zero."""
     array: Any = pa.array([[{"zzzz": 1}]], pa.list_(pa.struct([("zzzz", pa.int8())])))
     schema = schema_of(step([1]), column(array, "c")).serialize().to_pybytes()
     assert schema.count(b"zzzz\0") == 1
