@@ -320,13 +320,22 @@ class Viewer:
         try:
             client = ViewerClient.connect(self.url)
             client.set_time("log_time", play_state="following")
-            screenshot.write_bytes(client.take_screenshot())
+            screenshot.write_bytes(self.picture(client))
             print(f"What the viewer shows: {screenshot.resolve()}")
         except Exception as error:  # noqa: BLE001 (a slow or dead viewer fails in many ways)
             print(f"No picture: {one_line(error)}. The viewer's messages: {log_of(screenshot)}")
         limit.cancel()
         self.process.kill()
         self.process.wait()
+
+    def picture(self, client: ViewerClient) -> bytes:
+        """Take a picture. A slow viewer misses the client's own time limit, so try again while the viewer lives."""
+        while True:
+            try:
+                return client.take_screenshot()
+            except TimeoutError:
+                if self.process is None or self.process.poll() is not None:
+                    raise
 
 
 def open_viewer(how: str, out: Path) -> Viewer | None:

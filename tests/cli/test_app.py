@@ -18,47 +18,7 @@ from tests.conftest import StartPython
 from tests.harness.programs import Program, wait_until
 from tests.harness.sessions import SessionWatch
 
-PROGRAM = """
-import json, os, sys, time
-import numpy as np
-import rerun_mp as rr
-
-gate = sys.argv[2]
-rr.init("rerun_mp_status")
-rr.save(sys.argv[1])
-
-def log(rows):
-    for step in range(rows):
-        rr.log("number", rr.Scalars(float(step)))
-    rr.log("other", rr.AnyValues(a=1))
-    rr.log("image", rr.Image(np.zeros((900, 900), np.uint8)))
-    return rows + 2
-
-def wait(number):
-    while not os.path.exists(f"{gate}{number}"):
-        time.sleep(0.01)
-
-counts = {}
-reader, writer = os.pipe()
-for child in range(2):
-    if os.fork() == 0:
-        rows = log(1000 + child)
-        os.write(writer, json.dumps([os.getpid(), rows]).encode() + b"\\n")
-        wait(1)
-        rows = log(500)
-        os.write(writer, json.dumps([os.getpid(), rows]).encode() + b"\\n")
-        wait(2)
-        os._exit(0)
-counts[os.getpid()] = log(100)
-lines = os.fdopen(reader)
-for more in range(2):
-    for child in range(2):
-        pid, rows = json.loads(lines.readline())
-        counts[pid] = counts.get(pid, 0) + rows
-    print(json.dumps(counts), flush=True)
-wait(2)
-os.wait(), os.wait()
-"""
+PROGRAM = Path(__file__).with_name("programs") / "counting.py"
 
 
 def view_of(watch: SessionWatch) -> dict[str, Any]:

@@ -14,42 +14,12 @@ import pytest
 from tests.cli.commands import COMMAND, call
 from tests.harness.recordings import count_rows, verify
 
-KNOWS_ONLY_RERUN = """
-import multiprocessing, os, signal, subprocess, sys
-import rerun as rr
-
-def work(name):
-    for step in range(100):
-        rr.set_time("step", sequence=step)
-        rr.log(name, rr.Scalars(float(step)))
-    os.kill(os.getpid(), signal.SIGKILL)
-
-if __name__ == "__main__":
-    rr.init("rerun_mp_run")
-    rr.log("main", rr.TextLog("begun"))
-    for method in ("fork", "forkserver", "spawn"):
-        process = multiprocessing.get_context(method).Process(target=work, args=(method,))
-        process.start()
-        process.join()
-    code = "import rerun as rr; [rr.log('subprocess', rr.Scalars(1.0)) for _ in range(10)]"
-    subprocess.run([sys.executable, "-c", code], check=True)
-    with rr.RecordingStream("rerun_mp_run_other", recording_id="other") as recording:
-        rr.log("by_context", rr.TextLog("hello"))
-    recording.log("by_handle", rr.TextLog("hello"))
-    sys.exit(7)
-"""
+PROGRAM = Path(__file__).with_name("programs") / "plain_rerun.py"
 
 
-@pytest.fixture
-def program(tmp_path: Path) -> Path:
-    path = tmp_path / "program.py"
-    path.write_text(KNOWS_ONLY_RERUN)
-    return path
-
-
-def test_a_program_that_knows_only_rerun_is_captured(program: Path, tmp_path: Path, place: Path) -> None:
+def test_a_program_that_knows_only_rerun_is_captured(tmp_path: Path, place: Path) -> None:
     path = tmp_path / "run.rrd"
-    ended = call("run", "--save", path, "--", sys.executable, program)
+    ended = call("run", "--save", path, "--", sys.executable, PROGRAM)
     assert ended.returncode == 7, ended.stderr
     verify(path)
     expected = {"main": 1, "fork": 100, "forkserver": 100, "spawn": 100, "subprocess": 10}

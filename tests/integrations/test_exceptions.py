@@ -7,41 +7,13 @@ from pathlib import Path
 from tests.conftest import RunPython
 from tests.harness.recordings import rows_of, verify
 
+PROGRAMS = Path(__file__).with_name("programs")
+
 
 def test_exceptions_of_processes_threads_and_tasks(run_python: RunPython, tmp_path: Path) -> None:
     path = tmp_path / "run.rrd"
     ended = run_python(
-        """
-        import multiprocessing, sys, threading
-        import rerun_mp as rr
-        from rerun_mp.integrations.exceptions import capture_exceptions, logs_exceptions
-
-        def raises(text):
-            raise ValueError(text)
-
-        @logs_exceptions
-        def task(text):
-            raises(text)
-
-        rr.init("rerun_mp_exceptions")
-        rr.save(sys.argv[1])
-        capture_exceptions("errors")
-        process = multiprocessing.get_context("fork").Process(target=raises, args=("in a process",), name="child")
-        process.start()
-        process.join()
-        thread = threading.Thread(target=raises, args=("in a thread",))
-        thread.start()
-        thread.join()
-        with multiprocessing.get_context("fork").Pool(1) as pool:
-            try:
-                pool.apply(task, ("in a task",))
-            except ValueError:
-                pass
-        leaves = multiprocessing.get_context("fork").Process(target=sys.exit, args=(3,))
-        leaves.start()
-        leaves.join()
-        raises("in the program")
-        """,
+        PROGRAMS / "exceptions.py",
         path,
     )
     assert ended.returncode == 1

@@ -7,33 +7,13 @@ from pathlib import Path
 from tests.conftest import RunPython
 from tests.harness.recordings import rows_of
 
+PROGRAMS = Path(__file__).with_name("programs")
+
 
 def test_lines_say_their_level_and_process(run_python: RunPython, tmp_path: Path) -> None:
     path = tmp_path / "run.rrd"
     run_python(
-        """
-        import logging, os, sys
-        import rerun_mp as rr
-        from rerun_mp.integrations.logs import capture_logging
-
-        rr.init("rerun_mp_lines")
-        rr.save(sys.argv[1])
-        capture_logging("first")
-        capture_logging("lines", level=logging.INFO)
-        logger = logging.getLogger("my.app")
-        logger.debug("not logged")
-        logger.warning("%s of %d", "one", 2)
-        try:
-            1 / 0
-        except ZeroDivisionError:
-            logger.exception("it failed")
-        logging.raiseExceptions = False
-        logger.info("%d", "no number")
-        if os.fork() == 0:
-            logger.log(25, "from a child")
-            os._exit(0)
-        os.wait()
-        """,
+        PROGRAMS / "lines.py",
         path,
     ).check()
     rows = [row for row in rows_of(path) if row.entity_path.strip("/") == "lines/my/app"]

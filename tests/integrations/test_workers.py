@@ -9,38 +9,14 @@ import pytest
 from tests.conftest import RunPython
 from tests.harness.recordings import count_rows, rows_of, verify
 
+PROGRAMS = Path(__file__).with_name("programs")
+
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_prefixes_and_components_say_who_logged(method: str, run_python: RunPython, tmp_path: Path) -> None:
     path = tmp_path / "run.rrd"
     printed = run_python(
-        """
-        import multiprocessing, os, sys
-        import numpy as np
-        import rerun_mp as rr
-        from rerun_mp.integrations.pools import initialize
-
-        def mine(greeting):
-            rr.log("initialized", rr.TextLog(greeting))
-
-        def work(number):
-            loss = rr.series("loss")
-            for step in range(10):
-                rr.log("number", rr.Scalars(1.0))
-                loss(1.0)
-                rr.log(["my image"], rr.Image(np.zeros((9, 9), np.uint8)))
-                rr.log("any", rr.AnyValues(a=1))
-            rr.send_columns("columns", [rr.TimeColumn("step", sequence=[1, 2])], rr.Scalars.columns(scalars=[1, 2]))
-            return os.getpid()
-
-        if __name__ == "__main__":
-            rr.init("rerun_mp_workers")
-            rr.save(sys.argv[1])
-            rr.log("number", rr.Scalars(0.0))
-            context = multiprocessing.get_context(sys.argv[2])
-            with context.Pool(2, initialize, ("workers/{rank}", mine, ("hello",))) as pool:
-                print(*pool.map(work, range(4), chunksize=1))
-        """,
+        PROGRAMS / "pool.py",
         path,
         method,
     ).check()
