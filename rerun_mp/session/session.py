@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 from typing import TYPE_CHECKING
 
 from rerun_mp.encoding.frames import FrameKind, Rows, Shape
@@ -22,17 +21,16 @@ from rerun_mp.errors import (
     CollectorError,
     FlushTimeoutError,
     ResourceError,
-    RingFullError,
     SessionEndedError,
 )
-from rerun_mp.producer.producer import Producer
 from rerun_mp.session import ancestry, collector_start
 from rerun_mp.session.config_file import ConfigEditor, read_config
-from rerun_mp.session.waiting import Backlog, Patience, Progress, pause_length, wait_until
-from rerun_mp.settings import Policy, Settings
+from rerun_mp.session.producer_start import make_producer
+from rerun_mp.session.waiting import Backlog, Patience, Progress, wait_until
+from rerun_mp.settings import Settings
 from rerun_mp.shm import leases
 from rerun_mp.shm.doorbell import Ringer
-from rerun_mp.shm.layout import Header, Line
+from rerun_mp.shm.layout import Line
 from rerun_mp.shm.writer import ForkedError
 
 if TYPE_CHECKING:
@@ -43,15 +41,13 @@ if TYPE_CHECKING:
 
     from rerun_mp.encoding.encoder import BlobTemplate
     from rerun_mp.producer.open_table import OpenTable, TableRow
+    from rerun_mp.producer.producer import Producer
     from rerun_mp.producer.repeated_blobs import BlobAppend
     from rerun_mp.producer.table_slots import Outcome
     from rerun_mp.session.config import SessionConfig
     from rerun_mp.shm.segment import Segment
 
 __all__ = ["Session"]
-
-CHECK_EVERY_ATTEMPTS = 20
-"""A writer that waits for space checks on the collector once in this many attempts."""
 
 _guard: leases.ForkGuard | None = None
 """The fork guard of all sessions of this process; its bytes are wiped in a forked child."""
@@ -282,54 +278,14 @@ class Session:
         # While the interpreter finalises, a frozen thread may hold the lock for ever.
         with threading.RLock() if sys.is_finalizing() else self._creating:
             # A signal handler that interrupts this makes its own producer; the first that is ready stays.
-            made = self._producer or self._register()
+            made = self._producer or make_producer(
+                self.segment, self._guard, self._ringer, self.watch_collector, self._find_scope
+            )
             kept = self._producer or made
             if made is not kept:
                 made.close()
             self._producer = kept
             return kept
-
-    def _register(self) -> Producer:
-        begin = time.monotonic_ns()
-
-        def wait_for_entry(attempt: int) -> None:
-            self._check_policy_for_entries(time.monotonic_ns() - begin)
-            self._wait_for_space(attempt)
-
-        try:
-            return Producer(
-                self.segment,
-                self._guard,
-                self._ringer,
-                self._wait_for_space,
-                self.watch_collector,
-                wait_for_entry=wait_for_entry,
-                scope=self._find_scope(),
-            )
-        except ResourceError:
-            raise
-        except OSError as error:
-            raise RingFullError(
-                f"this process cannot register with its session: {error.strerror}; the row was not logged. Raise the "
-                "limit that the system names (open files: ulimit -n)."
-            ) from error
-
-    def _check_policy_for_entries(self, waited_ns: int) -> None:
-        """Follow the policy when the producers table is full. A process without an entry cannot even count a drop."""
-        timeout_ns = self._words[Header.BLOCK_TIMEOUT_NS]
-        if self._words[Header.POLICY] != Policy.BLOCK or (timeout_ns and waited_ns >= timeout_ns):
-            raise RingFullError(
-                f"{self.segment.ring.geometry.producers} processes log at this moment, which is the session's limit; "
-                "this row was not logged. Raise the limit (RERUN_MP_PRODUCERS)."
-            )
-
-    def _wait_for_space(self, attempt: int) -> None:
-        """Sleep once before the next attempt. Writers call it when they find no space."""
-        if attempt % CHECK_EVERY_ATTEMPTS == 0:
-            self.watch_collector()
-        time.sleep(pause_length(attempt))
-        if not self._words[Header.FREE_SLOTS]:
-            wait_until(lambda: bool(self._words[Header.FREE_SLOTS]), 0.1)
 
     def _find_scope(self) -> int:
         if self.scope is None:
