@@ -12,49 +12,9 @@ from tests.harness.recordings import RERUN_BINARY, rows_of, verify
 from tests.harness.servers import Server
 from tests.harness.viewers import free_port
 
-PROGRAM = """
-import os, signal, sys
-import rerun_mp as rr
-import rerun_mp.blueprint as rrb
-from rerun_mp.session import current
-from rerun_mp.shm.layout import Header
+PROGRAMS = Path(__file__).with_name("programs")
 
-rr.init("rerun_mp_blueprints")
-if len(sys.argv) > 3:
-    rr.set_sinks(rr.FileSink(sys.argv[1]), rr.GrpcSink(sys.argv[3]))
-else:
-    rr.save(sys.argv[1])
-
-def in_child(call):
-    child = os.fork()
-    if child == 0:
-        call()
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-
-def rows(name):
-    for step in range(100):
-        rr.set_time("step", sequence=step)
-        rr.log(name, rr.Scalars(float(step)))
-    rr.flush()
-
-def kill():
-    words = current.session().segment.ring.words
-    lives = words[Header.WORKER_LIVES]
-    os.kill(words[Header.WORKER_PID], signal.SIGKILL)
-    while words[Header.WORKER_LIVES] == lives:
-        current.session().watch_collector()
-
-for action in sys.argv[2].split():
-    if action == "rows":
-        rows(f"rows/{len(os.listdir('/proc/self/fd'))}")
-    elif action == "kill":
-        kill()
-    else:
-        view = rrb.TimeSeriesView(origin=action) if action != "active" else rrb.Spatial3DView(origin=action)
-        in_child(lambda: rr.send_blueprint(rrb.Blueprint(view), make_active=action == "active", make_default=True))
-        rr.flush()
-"""
+PROGRAM = PROGRAMS / "blueprints.py"
 
 
 def shown(path: Path) -> list[tuple[str, bool]]:

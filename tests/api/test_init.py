@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.conftest import RunPython
+
+PROGRAMS = Path(__file__).with_name("programs")
 
 
 def test_the_recording_id_is_derived_and_equal_in_every_process(run_python: RunPython) -> None:
-    run_python("""
-        import multiprocessing, os, sys, uuid
-        import rerun_mp as rr
-
-        def report(start, queue):
-            joined = rr.get_recording_id()
-            rr.init("app")
-            queue.put((joined, rr.get_recording_id(), rr.get_application_id()))
-
-        if __name__ == "__main__":
-            rr.init("app")
-            first = rr.get_recording_id()
-            assert uuid.UUID(first).version == 4
-            rr.init("app")
-            assert rr.get_recording_id() == first
-            rr.init("another")
-            assert rr.get_recording_id() != first
-            rr.init("app", recording_id="mine")
-            assert rr.get_recording_id() == "mine"
-            rr.init("app")
-            for start in ("fork", "forkserver", "spawn"):
-                context = multiprocessing.get_context(start)
-                queue = context.SimpleQueue()
-                process = context.Process(target=report, args=(start, queue))
-                process.start()
-                assert queue.get() == (first, first, "app"), start
-                process.join()
-    """).check()
+    run_python(PROGRAMS / "recording_ids.py").check()
 
 
 def test_a_recording_stream_without_an_id_is_new_each_time_and_new_recording_is_not(run_python: RunPython) -> None:

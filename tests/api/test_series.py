@@ -10,6 +10,8 @@ import rerun_mp as rr
 from tests.conftest import RunPython
 from tests.harness.recordings import rows_of
 
+PROGRAMS = Path(__file__).with_name("programs")
+
 SAME = """
     import sys, warnings
     import numpy as np
@@ -87,45 +89,7 @@ def test_it_refuses_what_log_refuses_at_the_users_line(run_python: RunPython, pl
 def test_it_goes_where_log_goes(run_python: RunPython, place: Path) -> None:
     """The active recording is looked up at each call, in the calling thread, unless one was named."""
     run_python(
-        """
-        import sys, threading
-        import rerun_mp as rr
-
-        number = rr.series("number")
-        number(0.0)  # nowhere
-        main, own, named = (rr.RecordingStream("app", recording_id=name) for name in ("main", "own", "named"))
-        for recording in (main, own, named):
-            recording.save(f"{sys.argv[1]}/{recording.get_recording_id()}.rrd")
-        directly = rr.series(["number"], recording=named)
-        rr.set_global_data_recording(main)
-        turns = threading.Barrier(2)
-
-        def work():
-            for step in range(100):
-                rr.set_time("thread", sequence=step)
-                number(1.0)
-                directly(2.0)
-                turns.wait()
-                rr.set_thread_local_data_recording(own)
-                rr.set_time("own", sequence=step)
-                number(3.0)
-                rr.set_thread_local_data_recording(None)
-                turns.wait()
-            directly(4.0)
-
-        thread = threading.Thread(target=work)
-        thread.start()
-        for step in range(100):
-            rr.set_time("main", sequence=step)
-            number(5.0)
-            turns.wait()
-            number(6.0)
-            turns.wait()
-        thread.join()
-        named.set_time("late", sequence=1)
-        directly(7.0)
-        rr.disconnect(main), rr.disconnect(own), rr.disconnect(named)
-        """,
+        PROGRAMS / "series_recordings.py",
         place,
     ).check()
 
@@ -146,34 +110,7 @@ def test_it_goes_where_log_goes(run_python: RunPython, place: Path) -> None:
 def test_a_fork_keeps_it_and_threads_share_it(run_python: RunPython, place: Path) -> None:
     path = place / "out.rrd"
     run_python(
-        """
-        import os, sys, threading
-        import rerun_mp as rr
-        rr.init("app")
-        rr.save(sys.argv[1])
-        number = rr.series("number")
-        children = []
-
-        def work():
-            for step in range(5000):
-                number(float(step))
-
-        threads = [threading.Thread(target=work) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for _ in range(20):
-            number(-1.0)
-            child = os.fork()
-            if child == 0:
-                for step in range(50):
-                    number(0.25)
-                os._exit(0)
-            children.append(child)
-        for thread in threads:
-            thread.join()
-        for child in children:
-            assert os.waitpid(child, 0)[1] == 0
-        """,
+        PROGRAMS / "series_forks.py",
         path,
     ).check()
     rows = rows_of(path)
