@@ -113,18 +113,18 @@ def _measure(receiver: HeadlessViewer | Server, directory: Path, freeze_secs: fl
         receiver.freeze()
     time.sleep(freeze_secs)
     receiver.thaw()
-    said = json.loads(program.stdout.read())
+    measured = json.loads(program.stdout.read())
     assert program.wait() == 0
     ended = time.monotonic()
     verify(path)
-    logged = Counter(said["rows"])
+    logged = Counter(measured["rows"])
     assert Counter(row.entity_path for row in rows_of(path)) == logged, "rows are missing in the file"
     if isinstance(receiver, Server):
         wait_until(lambda: receiver.rows() == logged, timeout_secs=CATCH_UP_SECS, what="every row in the server")
     else:
         with follower(receiver.url, directory / "followed.rrd") as rows:
             wait_until(lambda: rows() == logged, timeout_secs=CATCH_UP_SECS, what="every row in the viewer")
-    return Run(said["micros"], said["longest_millis"], logged.total(), time.monotonic() - ended)
+    return Run(measured["micros"], measured["longest_millis"], logged.total(), time.monotonic() - ended)
 
 
 # ---- the program ---------------------------------------------------------------------------------------------------

@@ -18,7 +18,6 @@ def call(
 ) -> subprocess.CompletedProcess[str]:
     """Run `rerun-mp` to its end."""
     environment = {**os.environ, "COLUMNS": "200", **(env or {})}
-    # Into files, not pipes: what it starts may outlive it.
     return subprocess.run(
         [*COMMAND, *map(str, arguments)],
         env=environment,

@@ -1,4 +1,4 @@
-"""Every error message that the package's code can make, as templates: what is filled in is `…`."""
+"""The templates of all error messages in the package's code; `…` stands for a value."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KINDS = {*errors.__all__, *BUILTIN}
 
 
 def messages() -> dict[str, set[str]]:
-    """Return the templates, and the kinds of error that say them."""
+    """Return each template with the kinds of error that have it."""
     found: dict[str, set[str]] = {}
     for path in sorted((ROOT / "rerun_mp").rglob("*.py")):
         for kind, template in _made_in(ast.parse(path.read_text())):
@@ -25,7 +25,7 @@ def messages() -> dict[str, set[str]]:
 
 
 def normal(template: str) -> str:
-    """Return a template with one blank between words, and one ellipsis for all that is filled in side by side."""
+    """Return a template with one blank between words, and one ellipsis for adjacent values."""
     return re.sub(r"(?:…\W?)*…(?=…)", "", re.sub(r"\s+", " ", template)).strip()
 
 

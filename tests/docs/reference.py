@@ -1,4 +1,4 @@
-"""Makes the pages that are drawn from the code: `python -m tests.docs.reference` writes docs/api.md and docs/abi.md."""
+"""Makes docs/api.md and docs/abi.md from the code: `python -m tests.docs.reference` renews both pages."""
 
 from __future__ import annotations
 
@@ -29,15 +29,16 @@ OWN = ("init", "new_recording", "series", "statistics", "Settings", "Policy", "A
 HEAD = """\
 # API
 
-The names that rerun does not have, or that have more to them here. All others are rerun's, with rerun's documentation;
-[NAMES.md](../NAMES.md) says how each is served. Made by `python -m tests.docs.reference`.
+This page has the names that rerun lacks, and those that do more here. All other names are rerun's, with rerun's
+documentation; [NAMES.md](../NAMES.md) says how each is served. `python -m tests.docs.reference` makes this page.
 """
 ABI_HEAD = """\
 # The ring's ABI
 
-What processes of one session share, byte by byte. It is no interface between versions: magic and version in the header
-keep processes of different versions apart. Made by `python -m tests.docs.reference` from `rerun_mp/shm/layout.py`; how
-a row gets there is told in [ARCHITECTURE.md](../ARCHITECTURE.md).
+This page describes the memory that the processes of a session share, byte by byte. It is no interface between
+versions: magic and version in the header keep processes of different versions apart.
+[ARCHITECTURE.md](../ARCHITECTURE.md) follows a row there. `python -m tests.docs.reference` makes this page from
+`rerun_mp/shm/layout.py`.
 
 """
 

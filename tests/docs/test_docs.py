@@ -1,4 +1,4 @@
-"""The documentation is true: its code runs, its lists are complete, its links lead somewhere."""
+"""The documentation is true: its code runs, its lists are complete, its links have targets."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LINK = re.compile(r"\]\((?!https?://)([^)#]*)(#[^)]*)?\)")
 
 
 def blocks(language: str) -> list[tuple[str, int, str]]:
-    """Return the code of all pages: page, number of the block in it, text."""
+    """Return the code blocks of all pages: the page, the number of the block on it, the text."""
     found = []
     for page in PAGES:
         of_page = [text for kind, text in BLOCK.findall(page.read_text()) if kind == language]
@@ -72,8 +72,8 @@ def test_every_message_is_in_the_troubleshooting_page_with_cause_and_cure() -> N
     page = (ROOT / "docs" / "troubleshooting.md").read_text().partition("## By message")[2]
     listed = {normal(text) for _, text in MESSAGE.findall(page)}
     made = set(messages())
-    assert made - listed == set(), "not in the page"
-    assert listed - made == set(), "in the page, but nowhere in the code"
+    assert made - listed == set(), "not on the page"
+    assert listed - made == set(), "on the page, but not in the code"
     for section in page.split("#### ")[1:]:
         assert "**Cause.**" in section, section.partition("\n")[0]
         assert "**Cure.**" in section, section.partition("\n")[0]
@@ -85,12 +85,12 @@ def test_every_setting_is_in_its_page() -> None:
         assert f"| `{field.name}` | `RERUN_MP_{field.name.upper()}` |" in page
 
 
-def test_the_pages_that_are_drawn_from_the_code_are_those_of_the_code() -> None:
+def test_the_generated_pages_are_current() -> None:
     for name, text in (("api", api()), ("abi", abi())):
         assert (ROOT / "docs" / f"{name}.md").read_text() == text, "run: python -m tests.docs.reference"
 
 
-def test_every_example_has_a_line() -> None:
+def test_the_page_of_examples_has_every_example() -> None:
     page = (ROOT / "examples" / "README.md").read_text()
     shared = {"ledger.py", "screenshots.py"}
     for path in sorted((ROOT / "examples").rglob("*")):
@@ -99,7 +99,7 @@ def test_every_example_has_a_line() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
+def test_every_link_has_a_target(page: Path) -> None:
     for target, anchor in LINK.findall(page.read_text()):
         path = (page.parent / target) if target else page
         assert path.exists(), target
