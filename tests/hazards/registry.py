@@ -7,6 +7,7 @@ cannot outlive the code that it speaks of.
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,6 +121,7 @@ def copy_tree(target: Path) -> Path:
             shutil.copy2(source, target / name)
     conftest = target / "tests" / "conftest.py"
     source_text = conftest.read_text()
-    assert "LEFTOVER_SECS = 30.0" in source_text
-    conftest.write_text(source_text.replace("LEFTOVER_SECS = 30.0", "LEFTOVER_SECS = 3.0"))
+    changed, count = re.subn(r"^LEFTOVER_SECS = .*$", "LEFTOVER_SECS = 3.0", source_text, flags=re.MULTILINE)
+    assert count == 1
+    conftest.write_text(changed)
     return target
