@@ -19,11 +19,11 @@ from rerun_mp.compat import legacy
 __all__ = ["table"]
 
 OWN = "ours"
-FAST = "ours, standing for rerun's: made in a tenth of the time, and equal to it in every use"
+FAST = "ours, in place of rerun's: made in a tenth of the time, and equal to it in every use"
 BRIDGED = "rerun's code, on our recordings"
 THEIRS = "rerun's own"
 MODULE = "rerun's module, under both names one object"
-ONCE = "ours, with a warning that names the successor"
+OLD = "ours, with a warning that names the successor"
 
 HEAD = """# Every public name of rerun
 
@@ -37,7 +37,7 @@ def table() -> str:
     for title, rows in (
         ("Names of the module", module_names()),
         ("Methods of `RecordingStream`", methods()),
-        ("Names that rerun-sdk 0.12 to 0.22 had, and has not any more", once()),
+        ("Names that rerun-sdk 0.12 to 0.22 had and has dropped since", old_names()),
     ):
         parts.append(f"\n## {title}\n\n| name | how it is served |\n| --- | --- |\n")
         parts += [f"| `{name}` | {how} |\n" for name, how in rows]
@@ -54,7 +54,8 @@ def module_names() -> Iterator[tuple[str, str]]:
 def _how(name: str) -> str:
     found, theirs = getattr(rerun_mp, name), getattr(rerun, name)
     if isinstance(found, ModuleType):
-        return MODULE if found is theirs else "ours, and whatever else rerun's has"
+        assert found is theirs, name
+        return MODULE
     if found is getattr(fast, name, None):
         return FAST
     if str(getattr(found, "__module__", "")).startswith("rerun_mp"):
@@ -77,17 +78,17 @@ def methods() -> Iterator[tuple[str, str]]:
             yield name, OWN if name in vars(rerun_mp.RecordingStream) else BRIDGED
 
 
-def once() -> Iterator[tuple[str, str]]:
-    """Yield each name that rerun had."""
+def old_names() -> Iterator[tuple[str, str]]:
+    """Yield each name that rerun has dropped."""
     for name in sorted({*legacy.NAMES, *legacy.MODULES, *legacy.ADVICE, "BlueprintLike", "UUID", "datatypes"}):
         if name in legacy.ADVICE:
             yield name, f"an `AttributeError` that says: {legacy.ADVICE[name]}"
         elif name in legacy.NAMES:
-            yield name, ONCE
+            yield name, OLD
         elif name in legacy.MODULES:
-            yield name, f"the module that has `{legacy.MODULES[name]}` now"
+            yield name, f"the module that now has `{legacy.MODULES[name]}`"
         else:
-            yield name, "what it was"
+            yield name, "the same object as before"
 
 
 if __name__ == "__main__":

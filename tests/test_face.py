@@ -1,4 +1,4 @@
-"""One import line is all that changes: our names first, rerun's behind them, and nothing loaded before it is needed."""
+"""A program changes one import line: it finds our names and all of rerun's, and rerun is loaded only when needed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_importing_takes_a_small_part_of_what_importing_rerun_takes(run_python: 
     assert ours[1] < 0.3 * theirs[1]
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of those that it has only to say that they are old
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # some names only warn that they are old
 def test_every_public_name_of_rerun_is_there() -> None:
     names = [name for name in dir(theirs) if not name.startswith("_")]
     assert [name for name in names if not hasattr(rr, name)] == []
@@ -65,13 +65,13 @@ GONE_MODULES |= {"recording", "remote", "script_helpers"}
 
 
 def test_none_of_our_modules_hides_one_of_rerun() -> None:
-    """Neither one that there is nor one that there was."""
+    """Neither a present one nor a dropped one."""
     public = {entry.name for entry in pkgutil.iter_modules(theirs.__path__) if not entry.name.startswith("_")}
     own = {entry.name for entry in pkgutil.iter_modules(rr.__path__)}
     assert own & (public | GONE_MODULES) == set()
 
 
-def test_names_that_are_not_ours_are_reruns_own_objects() -> None:
+def test_all_other_names_are_reruns_own_objects() -> None:
     for name in ("Mesh3D", "components", "archetypes", "AnyValues", "TimeColumn", "experimental", "__version__"):
         assert getattr(rr, name) is getattr(theirs, name)
 
@@ -161,7 +161,7 @@ def test_reruns_own_recordings_are_left_to_rerun(run_python: RunPython, place: P
     run_python(program, place / "theirs.rrd").check()
 
 
-def test_outside_of_a_session_nothing_happens(run_python: RunPython, place: Path) -> None:
+def test_without_a_session_calls_do_nothing(run_python: RunPython, place: Path) -> None:
     program = """
         import os, sys
         import rerun_mp as rr

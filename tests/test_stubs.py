@@ -1,4 +1,4 @@
-"""Type checkers find rerun's modules under our name, and running programs do not notice the stubs that they find."""
+"""Type checkers find stubs of rerun's modules under our name; running programs get rerun's modules themselves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import rerun_mp as rr
 OURS = Path(rr.__file__).parent
 THEIRS = Path(theirs.__file__).parent
 AT_THE_TOP = {"any_batch_value", "any_value", "dynamic_archetype", "recording_stream"}
-"""Modules whose names are all names of rerun itself."""
+"""Modules whose contents are all names of `rerun` itself."""
 STUBS = sorted(OURS.rglob("*.pyi"))
 
 
@@ -41,5 +41,5 @@ def test_a_package_of_stubs_covers_what_is_public_in_it(package: str) -> None:
 
 @pytest.mark.parametrize("name", ["blueprint", "blueprint.views", "components", "experimental", "utilities", "time"])
 def test_at_run_time_the_module_is_reruns(name: str) -> None:
-    """Although there is a file, or even a directory, of that name in our package."""
+    """Even if our package has a stub, or a directory of stubs, of that name."""
     assert importlib.import_module(f"rerun_mp.{name}") is importlib.import_module(f"rerun.{name}")

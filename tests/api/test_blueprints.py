@@ -47,7 +47,7 @@ def shown(path: Path) -> list[tuple[str, bool]]:
 def test_a_blueprint_is_in_the_file_and_every_row_too(
     actions: str, expected: list[str], run_python: RunPython, tmp_path: Path
 ) -> None:
-    """Wherever it comes between rows, and whoever dies after it."""
+    """Wherever it comes between rows, and even if the worker is killed after it."""
     path = tmp_path / "out.rrd"
     run_python(PROGRAM, path, actions).check()
     verify(path)

@@ -63,8 +63,8 @@ def run(run_python: RunPython, tmp_path: Path, *, kills: bool, goes: bool = Fals
     assert not list(tmp_path.glob(".*rmp*"))
 
 
-def test_what_workers_log_after_a_with_block_is_in_the_files_in_the_end(run_python: RunPython, tmp_path: Path) -> None:
-    """The block's end completes both files for whoever reads them then."""
+def test_rows_logged_after_a_with_block_are_in_the_files_in_the_end(run_python: RunPython, tmp_path: Path) -> None:
+    """The end of the block completes both files, so that they can be read then."""
     run(run_python, tmp_path, kills=False)
 
 
@@ -77,7 +77,7 @@ def test_a_collector_killed_before_and_after_joins_the_parts(run_python: RunPyth
     run(run_python, tmp_path, kills=True)
 
 
-def test_with_the_last_handle_its_file_is_complete(run_python: RunPython, tmp_path: Path) -> None:
+def test_a_file_is_complete_once_the_last_handle_is_gone(run_python: RunPython, tmp_path: Path) -> None:
     """As rerun does it; also if the garbage collector finds it in the middle of another call, or at the end."""
     path = tmp_path / "run.rrd"
     run_python(
@@ -118,7 +118,7 @@ def test_with_the_last_handle_its_file_is_complete(run_python: RunPython, tmp_pa
     verify(tmp_path / "kept.rrd")
 
 
-def test_a_path_that_is_given_again_is_written_anew(run_python: RunPython, tmp_path: Path) -> None:
+def test_a_path_that_is_saved_to_again_is_overwritten(run_python: RunPython, tmp_path: Path) -> None:
     """A loop over `with` blocks with one path leaves the last one's rows, as in rerun."""
     path = tmp_path / "run.rrd"
     run_python(

@@ -16,7 +16,7 @@ from tests.harness.viewers import free_port
 
 
 def test_a_recording_in_memory_has_the_rows_of_children_too(run_python: RunPython, tmp_path: Path) -> None:
-    """What has been drained is not there again; what comes afterwards is."""
+    """Drained rows are not returned again; later rows are."""
     done = run_python(
         """
         import os, sys
@@ -47,7 +47,7 @@ def test_a_recording_in_memory_has_the_rows_of_children_too(run_python: RunPytho
     assert Counter(row.entity_path for row in rows_of(tmp_path / "file.rrd")) == {"file": 1}
 
 
-def test_what_is_read_of_a_stream_is_one_stream(run_python: RunPython, tmp_path: Path) -> None:
+def test_the_reads_of_a_binary_stream_form_one_stream(run_python: RunPython, tmp_path: Path) -> None:
     """Read after read, written one behind the other, it is a recording with each row once."""
     run_python(
         """
@@ -173,7 +173,7 @@ sys.stdin.readline()
 """
 
 
-def test_a_server_has_everything_for_whoever_comes_and_ends_with_the_session(tmp_path: Path) -> None:
+def test_a_server_has_all_rows_for_late_viewers_and_ends_with_the_session(tmp_path: Path) -> None:
     """On the loopback interface only; it is there again when its collector has been killed."""
     port = free_port()
     (tmp_path / "serving.py").write_text(SERVING)
@@ -220,7 +220,7 @@ def reachable(port: int) -> bool:
         return probe.connect_ex(("127.0.0.2", port)) == 0
 
 
-def test_a_port_that_is_taken_is_refused(run_python: RunPython) -> None:
+def test_a_port_in_use_is_refused(run_python: RunPython) -> None:
     run_python(
         """
         import socket
@@ -234,7 +234,7 @@ def test_a_port_that_is_taken_is_refused(run_python: RunPython) -> None:
             except rr.ResourceError as error:
                 assert "choose another port" in str(error), error
             else:
-                raise AssertionError("somebody else listens there")
+                raise AssertionError("another program listens there")
         assert rr.serve_grpc(grpc_port=0).startswith("rerun+http://127.0.0.1:")
         """
     ).check()

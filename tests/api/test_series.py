@@ -1,4 +1,4 @@
-"""`series`: its rows are those of `log` with `Scalars`, whoever calls it, and wherever that goes at the moment."""
+"""`series`: its rows equal those of `log` with `Scalars`, in every thread, forked child and recording."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ SAME = """
 """
 
 
-def test_its_rows_are_those_of_log(run_python: RunPython, place: Path) -> None:
+def test_its_rows_equal_those_of_log(run_python: RunPython, place: Path) -> None:
     path = place / "out.rrd"
     run_python(SAME, path).check()
     made: dict[str, list[object]] = {"log": [], "series": []}
@@ -86,7 +86,7 @@ def test_it_refuses_what_log_refuses_at_the_users_line(run_python: RunPython, pl
     """).check()
 
 
-def test_it_goes_where_log_goes(run_python: RunPython, place: Path) -> None:
+def test_its_rows_go_to_the_recording_that_log_uses(run_python: RunPython, place: Path) -> None:
     """The active recording is looked up at each call, in the calling thread, unless one was named."""
     run_python(
         PROGRAMS / "series_recordings.py",
@@ -137,7 +137,7 @@ def test_recordings_of_reruns_own_and_disabled_ones(run_python: RunPython, place
     assert [row.components["Scalars:scalars"].as_py() for row in rows_of(path)] == [[1.5]]
 
 
-def test_what_is_no_path_is_refused_beforehand() -> None:
+def test_a_wrong_path_is_refused_at_once() -> None:
     with pytest.raises(TypeError, match="entity_path"):
         rr.series(3)  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""Sinks are named by what the user gave, and what cannot be one is refused before anything is changed."""
+"""Sinks carry the user's arguments; wrong arguments are refused before anything changes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import rerun_mp as rr
 from rerun_mp.errors import InvalidArgumentError, ResourceError
 
 
-def test_equal_sinks_are_one() -> None:
+def test_sinks_with_equal_arguments_are_equal() -> None:
     assert rr.GrpcSink() == rr.GrpcSink("rerun+http://127.0.0.1:9876/proxy")
     assert rr.FileSink("a.rrd") == rr.FileSink(Path("a.rrd"))
     assert len({rr.FileSink("a.rrd"), rr.FileSink("a.rrd"), rr.FileSink("a.rrd", write_footer=False)}) == 2
 
 
 @pytest.mark.parametrize("sink", [rr.GrpcSink(), rr.FileSink("a.rrd"), rr.GrpcServerSink(port=9877)])
-def test_sinks_do_not_change_and_can_be_sent(sink: Any) -> None:
+def test_sinks_are_immutable_and_can_be_pickled(sink: Any) -> None:
     (name,) = type(sink).__slots__[:1]
     with pytest.raises(AttributeError, match="frozen"):
         setattr(sink, name, "other")
@@ -49,12 +49,12 @@ def test_exactly_the_urls_that_rerun_takes_are_taken(url: str) -> None:
 
 
 @pytest.mark.parametrize("bad", [5, None, 1.5])
-def test_what_is_no_path_is_no_file(bad: Any) -> None:
+def test_a_wrong_path_is_refused(bad: Any) -> None:
     with pytest.raises(TypeError):
         rr.FileSink(bad)
 
 
-def test_a_relative_path_becomes_absolute_when_it_is_set(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_path_becomes_absolute_when_the_sink_is_set(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sink = rr.FileSink("run.rrd")
     monkeypatch.chdir(place)
     assert sink.spec(None).target == os.path.realpath(place / "run.rrd")
@@ -67,9 +67,7 @@ def test_a_link_is_the_file_that_it_points_to(place: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["missing/run.rrd", ".", "/dev/null", "/proc/run.rrd"])
-def test_where_no_file_can_be_written_the_error_names_the_path(
-    place: Path, monkeypatch: pytest.MonkeyPatch, path: str
-) -> None:
+def test_an_unwritable_path_is_named_in_the_error(place: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     monkeypatch.chdir(place)
     with pytest.raises(ResourceError, match=os.path.basename(path) if path != "." else place.name):
         rr.FileSink(path).spec(None)

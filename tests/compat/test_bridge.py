@@ -1,4 +1,4 @@
-"""The bridge: what still says `import rerun` logs into the session's recordings, from any process of it."""
+"""The bridge: code that says `import rerun` logs into the session's recordings, from any of its processes."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ EXPECTED = {"scalar": 1, "any": 1, "static": 1, "columns": 3, "handle": 1, "time
 def test_a_library_that_knows_only_rerun_logs_into_the_session(
     method: str, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """Whatever process it runs in, its rows are in the session's file, with the times that it set."""
+    """In whichever process it runs, its rows are in the session's file, with the times that it has set."""
     (tmp_path / "library.py").write_text(LIBRARY)
     path = tmp_path / "out.rrd"
     # A child imports the library alone, as libraries do: only its program knows rerun_mp.
@@ -88,8 +88,8 @@ def test_a_library_that_knows_only_rerun_logs_into_the_session(
             assert times == {}
 
 
-def test_what_rerun_sends_about_a_recording_is_sent_from_a_forked_child(run_python: RunPython, tmp_path: Path) -> None:
-    """Name, start time and properties, by our face and by rerun's."""
+def test_names_and_properties_are_sent_from_a_forked_child(run_python: RunPython, tmp_path: Path) -> None:
+    """Name, start time and properties, through our functions and rerun's."""
     path = tmp_path / "out.rrd"
     run_python(
         """
@@ -122,7 +122,7 @@ def test_what_rerun_sends_about_a_recording_is_sent_from_a_forked_child(run_pyth
 
 
 def test_chunks_are_sent_into_a_recording(run_python: RunPython, tmp_path: Path) -> None:
-    """One, several, a lazy stream and those of a store; static ones, too; anything else is refused."""
+    """One chunk, several, a lazy stream, and those of a store, static ones included; other objects are refused."""
     path, other = tmp_path / "out.rrd", tmp_path / "other.rrd"
     run_python(
         """
@@ -159,7 +159,7 @@ def test_chunks_are_sent_into_a_recording(run_python: RunPython, tmp_path: Path)
 
 
 def test_rerun_alone_is_left_to_rerun(run_python: RunPython, tmp_path: Path) -> None:
-    """Without a recording of ours, and for one of rerun's own, everything is as if we were not there."""
+    """Without a recording of ours, and for rerun's own recordings, rerun works as if it were alone."""
     path = tmp_path / "out.rrd"
     run_python(
         """
@@ -192,7 +192,7 @@ def test_names_and_signatures_are_those_of_this_rerun() -> None:
 
 
 def test_another_version_of_rerun_is_refused_by_name(run_python: RunPython) -> None:
-    """With what to do about it, instead of rows that go nowhere."""
+    """The error says what to do; otherwise rows would get lost."""
     done = run_python(
         """
         import rerun_mp.compat.bridge
@@ -205,7 +205,7 @@ def test_another_version_of_rerun_is_refused_by_name(run_python: RunPython) -> N
     assert "pip install" in done.stderr
 
 
-def test_viewers_are_started_as_ours_by_whatever_name(run_python: RunPython) -> None:
+def test_reruns_ways_to_start_a_viewer_start_ours(run_python: RunPython) -> None:
     """Without a display none is started, and the sinks stay, whichever object is asked; rerun's own would fail."""
     run_python(
         """
@@ -226,8 +226,8 @@ def test_viewers_are_started_as_ours_by_whatever_name(run_python: RunPython) -> 
     ).check()
 
 
-def test_a_server_of_files_finds_in_them_what_has_been_logged(run_python: RunPython, tmp_path: Path) -> None:
-    """At once, though the collector has only just been started."""
+def test_a_server_of_files_finds_all_rows_in_them(run_python: RunPython, tmp_path: Path) -> None:
+    """At once, even if the collector has only just started."""
     (tmp_path / "recordings").mkdir()
     run_python(
         """

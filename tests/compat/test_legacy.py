@@ -1,4 +1,4 @@
-"""Names that rerun-sdk 0.12 to 0.22 had and has not any more.
+"""Names that rerun-sdk 0.12 to 0.22 had and has dropped since.
 
 The tables come from comparing `dir(rerun)` of 0.12.1, 0.13.0, 0.14.1, 0.15.1, 0.16.1, 0.17.0, 0.18.2, 0.19.1, 0.20.3,
 0.21.0 and 0.22.1 with that of 0.41; parameters are those of the last release that had the name.
@@ -122,8 +122,8 @@ def test_a_method_that_never_was_is_refused() -> None:
         _ = rr.RecordingStream.of_state(None).Scalar
 
 
-def test_old_programs_log_what_they_meant(run_python: RunPython, tmp_path: Path) -> None:
-    """In a forked child too; each call says at its own line what to write instead."""
+def test_old_programs_log_the_rows_that_they_mean(run_python: RunPython, tmp_path: Path) -> None:
+    """In a forked child, too. Each call warns at its own line and says what to write instead."""
     path = tmp_path / "run.rrd"
     run_python(
         """

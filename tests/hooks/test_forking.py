@@ -24,8 +24,8 @@ logging.getLogger("parent").setLevel("INFO")
 """
 
 
-def test_what_logging_needs_is_loaded_once_before_the_first_fork(run_python: RunPython, tmp_path: Path) -> None:
-    """Children find it. Hooks of fork that modules register while they are loaded so late meet no half of a fork."""
+def test_the_first_fork_loads_the_modules_that_logging_needs(run_python: RunPython, tmp_path: Path) -> None:
+    """Children have them. Fork hooks that these modules register run both before and after this fork."""
     done = run_python(FIRST_FORK, tmp_path, fresh=True).check()
     assert done.stdout == "True True\nTrue True\n"
     assert "Exception ignored" not in done.stderr

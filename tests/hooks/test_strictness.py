@@ -39,7 +39,7 @@ def test_a_wrong_call_raises_in_strict_mode() -> None:
         divide(1, 0)
 
 
-def test_a_wrong_call_warns_otherwise_by_name_and_at_the_users_line() -> None:
+def test_otherwise_a_wrong_call_warns_with_its_name_at_the_users_line() -> None:
     with pytest.warns(RerunWarning, match=r"divide: ZeroDivisionError\(.*\)") as caught:
         assert divide(1, 0) is None
     assert caught[0].filename == __file__
@@ -102,7 +102,7 @@ def test_warnings_made_errors_leave_the_context_clean() -> None:
     assert len(caught) == 1
 
 
-def test_the_mode_is_one_with_reruns() -> None:
+def test_rerun_and_we_share_one_mode() -> None:
     rr.set_strict_mode(True)
     assert theirs.strict_mode() is True
     theirs.set_strict_mode(False)

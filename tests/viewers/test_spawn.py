@@ -1,4 +1,4 @@
-"""Starting a viewer: what is started, what is used instead, and what is said when there is none."""
+"""Starting a viewer: which program is started, when one that listens is used, and the errors if neither works."""
 
 from __future__ import annotations
 
@@ -53,23 +53,23 @@ def listeners(port: int) -> list[psutil.Process]:
     sockets = [entry for entry in psutil.net_connections("tcp") if entry.status == psutil.CONN_LISTEN]
     found = [(entry.laddr.ip, entry.pid) for entry in sockets if entry.laddr and entry.laddr.port == port]
     assert all(address == "127.0.0.1" for address, _ in found), found
-    # Somebody who is just ending is not to be found any more, and psutil takes None for this very process.
+    # A process that is just ending has no pid here, and psutil would take None for this process.
     return [psutil.Process(pid) for _, pid in found if pid is not None]
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536, 9876.0, "9876", None, True])
-def test_what_is_no_port_is_refused(port: int) -> None:
+def test_a_wrong_port_is_refused(port: int) -> None:
     with pytest.raises(InvalidArgumentError, match="9876"):
         viewer.is_there(port)
 
 
-def test_nobody_is_there() -> None:
+def test_no_viewer_listens_on_a_free_port() -> None:
     assert not viewer.is_there(free_port())
 
 
 @pytest.mark.parametrize("says", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9.6\r\n"])
-def test_something_else_is_there(says: bytes, start_python: StartPython) -> None:
-    """Whether it says nothing, hangs up or talks."""
+def test_another_program_on_the_port_is_named(says: bytes, start_python: StartPython) -> None:
+    """It may stay silent, close the connection or answer in another protocol."""
     program = start_python(
         """
         import socket, sys
@@ -124,14 +124,14 @@ def test_the_environment_may_name_another_program(monkeypatch: pytest.MonkeyPatc
     assert viewer.program() == str(server)
 
 
-def test_a_program_is_looked_for_on_the_path(monkeypatch: pytest.MonkeyPatch, server: Path) -> None:
+def test_a_program_is_searched_on_the_path(monkeypatch: pytest.MonkeyPatch, server: Path) -> None:
     monkeypatch.setenv("PATH", str(server.parent))
     assert viewer.program("server") == str(server)
     with pytest.raises(ViewerError, match=r"'no-such-viewer' on the PATH.*executable_path"):
         viewer.program("no-such-viewer")
 
 
-def test_a_path_is_taken_as_it_is(server: Path, tmp_path: Path) -> None:
+def test_a_given_path_is_used_unchanged(server: Path, tmp_path: Path) -> None:
     assert viewer.program("no-such-viewer", str(server)) == str(server)
     server.chmod(0o600)
     for wrong in (tmp_path / "nowhere", tmp_path, server):
@@ -148,9 +148,7 @@ def test_a_viewer_that_ends_before_it_listens_is_noticed_at_once(tmp_path: Path,
         os.wait()
 
 
-def test_a_viewer_that_takes_long_is_not_waited_for_without_end(
-    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_wait_for_a_slow_viewer_is_bounded(tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(viewer, "START_SECS", 0.2)
     program = script(tmp_path / "waits", f"echo $$ > {tmp_path}/pid\nexec sleep 100")
     assert not viewer.start(str(program), [], port=port, detached=True)
@@ -195,7 +193,7 @@ def spawn(run_python: RunPython, server: Path, port: int) -> Callable[[str], psu
 
 
 @pytest.mark.parametrize("how", ["detached", "attached"])
-def test_the_viewer_is_told_what_the_call_says_and_nothing_of_the_session(
+def test_the_viewer_gets_the_calls_options_and_nothing_of_the_session(
     how: str, spawn: Callable[[str], psutil.Process], port: int, tmp_path: Path
 ) -> None:
     process = spawn(how)
@@ -226,7 +224,7 @@ def test_rows_from_before_and_after_the_spawn_reach_the_viewer(
     wait_until(lambda: entities() == {"early", "late"}, what="the rows in the server")
 
 
-def test_a_viewer_that_is_there_is_used(
+def test_a_viewer_that_listens_already_is_used(
     spawn: Callable[[str], psutil.Process], port: int, tmp_path: Path, run_python: RunPython
 ) -> None:
     """A second program starts none, even without a display and with a path that leads nowhere."""
