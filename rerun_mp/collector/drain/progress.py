@@ -30,7 +30,7 @@ class Progress:
         """Number of the last sweep that is done. The collector reads it from the header once, at its start."""
         if self.done >= MAX_SWEEPS:
             # The header is damaged. Repeating what seems to be the last sweep may give rows twice, but loses none.
-            words = self.control[:, [Line.TAKEN_A, Line.TAKEN_B]] >> np.uint64(TAKEN_BITS)
+            words: Any = self.control[:, [Line.TAKEN_A, Line.TAKEN_B]] >> np.uint64(TAKEN_BITS)
             self.done = max(0, int(words[words < MAX_SWEEPS].max(initial=0)) - 1)
         self.ahead: dict[int, int] = {}
         """slot -> how far it is copied by a sweep that has not begun. Such a slot must not be freed."""
