@@ -6,6 +6,7 @@ import multiprocessing
 import multiprocessing.forkserver
 import multiprocessing.util
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -64,6 +65,13 @@ def _interruptible_programs() -> None:
     """Heed Ctrl-C, and let the programs that tests start do so: a shell lets its background jobs ignore it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _chosen_by_name(request: pytest.FixtureRequest) -> None:
+    """Draw the same random numbers whenever a test runs, but other ones in a long test."""
+    if request.node.get_closest_marker("soak") is None:
+        random.seed(request.node.nodeid)
 
 
 @pytest.fixture(autouse=True)
