@@ -116,10 +116,10 @@ def test_three_hundred_idle_processes_and_one_that_logs(
     os.mkfifo(fifo)
     environment = {**watch.environment, "RERUN_MP_RING_BYTES": str(ring_bytes)}
     program = start_python(IDLE_CROWD, path, str(processes), fifo, env=environment)
-    program.wait_for_output("all are idle", timeout_secs=60.0)
+    program.wait_for_output("all are idle", timeout_secs=200.0)
     idle = watch.usage()
     # While everybody still lives.
-    program.wait_for_output("all is delivered", timeout_secs=60.0)
+    program.wait_for_output("all is delivered", timeout_secs=200.0)
     seen = [idle, watch.usage()]
     fifo.write_bytes(b"")
     program.wait().check()
@@ -214,7 +214,7 @@ def test_recordings_beyond_64_rest_and_are_whole_all_the_same(start_python: Star
     files.mkdir()
     os.mkfifo(fifo)
     program = start_python(MANY_RECORDINGS, files, str(recordings), fifo, env=watch.environment)
-    program.wait_for_output("all are stored", timeout_secs=60.0)
+    program.wait_for_output("all are stored", timeout_secs=200.0)
     used = watch.usage()
     fifo.write_bytes(b"")
     program.wait().check()
