@@ -166,6 +166,9 @@ def run(path: str) -> int:
     libc = ctypes.CDLL(None)
     libc.fopen.restype = ctypes.c_void_p
     file = ctypes.c_void_p(libc.fopen(os.fsencode(path), b"rbe"))
+    if not file:
+        print(f"{sys.executable}: can't open file {path!r}", file=sys.stderr)
+        return 2
     failed = ctypes.pythonapi.PyRun_SimpleFileExFlags(file, os.fsencode(path), 1, None)
     # After Ctrl-C the interpreter kills itself when its own main module returns.
     interrupted = issubclass(getattr(sys, "last_type", None) or Exception, KeyboardInterrupt)

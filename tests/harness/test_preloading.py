@@ -48,6 +48,14 @@ def test_a_program_ends_in_the_same_way(ending: str, code: int, run_python: RunP
     assert preloaded.stderr.replace("program-0", "program-1") == fresh.stderr
 
 
+@pytest.mark.parametrize("fresh", [False, True], ids=["preloaded", "fresh"])
+def test_a_program_that_does_not_exist_is_named(fresh: bool, run_python: RunPython, tmp_path: Path) -> None:
+    """The interpreter ends with 2."""
+    done = run_python(tmp_path / "nowhere.py", fresh=fresh)
+    assert done.returncode == 2
+    assert f"can't open file '{tmp_path}/nowhere.py'" in done.stderr
+
+
 def test_an_unusual_environment_gets_an_interpreter_of_its_own(start_python: StartPython) -> None:
     """The interpreter and the preloaded modules have read their variables before the program starts."""
     program = start_python("import sys; print(sys.flags.optimize)", env={"PYTHONOPTIMIZE": "1"})
