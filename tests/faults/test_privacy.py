@@ -82,7 +82,7 @@ def victim(start_python: StartPython, tmp_path: Path) -> Callable[..., Victim]:
 
 
 DROP_RIGHTS = """
-import ctypes, json, os, socket, sys
+import __future__, ctypes, json, os, socket, sys
 os.setgroups([])
 os.setresgid(*[int(sys.argv[1])] * 3)
 os.setresuid(*[int(sys.argv[1])] * 3)
@@ -90,7 +90,7 @@ source = sys.argv[2]
 sys.argv[:] = sys.argv[2:]
 exec(source)
 """
-"""Starts as root, because the interpreter may lie in a directory that only root can read."""
+"""Starts as root, and imports all that `source` needs: only root may be able to read the interpreter's directory."""
 
 
 def as_stranger(source: str, *args: str | Path) -> list[object]:
