@@ -79,10 +79,12 @@ def end_collector() -> None:
     """End the collector of this process's session, and let no other one begin while this process lives."""
     segment = joined_session().segment
     words, descriptor = segment.ring.words, segment.open()
-    assert wait_until(lambda: leases.is_held(descriptor, Lock.WORKER), PATIENCE_SECS)
+    # The worker takes its lease before it stores its pid. To kill pid 0 would be to kill this process's own group.
+    assert wait_until(lambda: words[Header.WORKER_PID] != 0, PATIENCE_SECS)
+    # A stopped worker starts no other guard.
+    os.kill(words[Header.WORKER_PID], signal.SIGSTOP)
     os.kill(words[Header.GUARD_PID], signal.SIGKILL)
     assert wait_until(lambda: leases.try_lock(descriptor, Lock.GUARD), PATIENCE_SECS)
-    # It may have begun to start another guard, which finds that there is one.
     os.kill(words[Header.WORKER_PID], signal.SIGKILL)
     assert wait_until(lambda: not leases.is_held(descriptor, Lock.WORKER), PATIENCE_SECS)
 
