@@ -108,7 +108,7 @@ proctype Producer(byte me) {
 }
 
 inline take(s) {
-  /* Sweeper._take and Sweeper._unpack_chain: the whole chain in one sweep */
+  /* Sweeper._take and SlotReader.read_chain: the whole chain in one sweep */
   d_step {
     (state[s] == OPEN || state[s] == SEALED) && count[s] > taken[s] ->
     assert(kind[s] == HEAD);
@@ -140,7 +140,7 @@ inline free(s) {
 #endif
 
 inline free_part(head) {
-  /* Sweeper._free_part */
+  /* SlotFreer._free_part */
   if
   :: d_step {
       IS_SAME(head) && state[part_slot[head]] == OPEN && kind[part_slot[head]] == PART -> p = part_slot[head];
@@ -159,7 +159,7 @@ inline free_part(head) {
 }
 
 inline free_done(s) {
-  /* Sweeper.free_done and Sweeper._free_with_parts */
+  /* SlotFreer.free_done and SlotFreer._free_with_parts */
   if
   :: atomic { state[s] == ABANDONED || (state[s] == SEALED && taken[s] >= count[s]) -> has_parts = (kind[s] == HEAD && count[s]) };
 #ifdef HEAD_FREED_FIRST
@@ -190,7 +190,7 @@ inline free_done(s) {
 #endif
 
 inline seal_dead(s) {
-  /* ProducersWatch.look and Sweeper.seal_dead, for one slot */
+  /* DeadProducers.clear_up and SlotFreer.seal_dead, for one slot */
   if
   :: d_step { state[s] == OPEN && killed[owner[s]] && kind[s] == HEAD -> state[s] = SEALED }
   :: state[s] == OPEN && killed[owner[s]] && kind[s] == PART && !IS_REFERENCED(s) -> free(s)

@@ -140,7 +140,7 @@ end:
       }
     :: else
     fi;
-    /* Sweeper.free_done: state, then count */
+    /* SlotFreer.free_done: state, then count */
     d_step { has_count = false; count = 0 };
 #if defined(WEAK) && !defined(FENCE_LOAD_COUNT)
     if

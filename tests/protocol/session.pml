@@ -95,7 +95,7 @@ proctype Newcomer(byte me) {
     is_orphan[mine] = false;
     /* Producer.append */
     logged[mine]++;
-    /* Session.flush, which watches the collector: launch.ensure_collector */
+    /* Session.flush, which watches the collector: collector_start.ensure_collector */
     do
     :: stored[mine] == logged[mine] -> break
     :: d_step {
@@ -104,7 +104,7 @@ proctype Newcomer(byte me) {
       }
     od;
     skip;
-    /* Session.leave */
+    /* leaving.leave */
     d_step {
       participates[me] = 0; has_left[me] = true;
       is_orphan[mine] = !HAS_COLLECTOR(mine) && !IS_HELD(mine);
@@ -135,7 +135,7 @@ sleeping:
   atomic { guard[i] && !worker[i] && session_state[i] != ENDED -> worker[i] = true };
   MAY_DIE(i);
   if
-  /* guard.find_segment: under its name, or under the one that it ends with */
+  /* starting.find_segment: under its name, or under the one that it ends with */
   :: name == i
   :: name != i && aside[i] -> goto end_session
   :: name != i && !aside[i] -> goto exits

@@ -84,7 +84,7 @@ proctype Producer(byte me) {
   bool keep, is_full;
   {
     is_waiting[me] = true;
-    /* Registration._try_all: look, lock, look again under the lock, LIVE; the lease stays. */
+    /* registration._try_all: look, lock, look again under the lock, LIVE; the lease stays. */
   register:
     if
     :: atomic { !(entry[0] & 1) && lease[0] == 0 -> index = 0 }
@@ -219,7 +219,7 @@ inline take(s) {
 #endif
 
 inline look(i) {
-  /* ProducersWatch.look: state of the entry, lease, slots (Ring.owner_slots), Ring.seal_dead; the entry is freed last.
+  /* DeadProducers.clear_up: state of the entry, lease, slots (Ring.owner_slots), Ring.seal_dead; the entry is freed last.
    * What follows the lease can be one step, because nobody else touches what a dead producer has left. */
   d_step {
     IS_DEAD(i) && (DEAD_AND_OPEN(0, i) || DEAD_AND_OPEN(1, i) || MAY_FREE(i)) ->
@@ -248,7 +248,7 @@ inline look_at_slots_first(i) {
 }
 
 inline free_done(s) {
-  /* Sweeper.free_done: the state, then the count; Ring.free: the line first, the state last. */
+  /* SlotFreer.free_done: the state, then the count; Ring.free: the line first, the state last. */
 #ifdef COUNT_BEFORE_STATE
   atomic { STATE(line_state[s]) != FREE -> n = line_count[s] };
   if

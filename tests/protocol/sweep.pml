@@ -76,7 +76,7 @@ proctype Producer() {
 #define MAY_DIE if :: true :: atomic { crashes > 0 -> crashes--; goto restart } fi
 
 inline collect(s, begin, end) {
-  /* Sweeper._moved and Sweeper._take */
+  /* Progress.moved and Sweeper._take */
   d_step {
     if
     :: state[s] != FREE && count[s] > DONE(s) -> begin = DONE(s); end = count[s]
@@ -200,7 +200,7 @@ inline add_total() {
 }
 
 inline free_done(s) {
-  /* Sweeper.free_done; Ring.free */
+  /* SlotFreer.free_done; Ring.free */
   if
   :: state[s] == SEALED && DONE(s) >= count[s] && ahead_stop[s] == 0 ->
     epoch[s]++;
@@ -252,7 +252,7 @@ collect_first:
 #endif
   do
   :: stop[0] || stop[1] ->
-    /* Worker._forward */
+    /* Pipeline.forward */
 #ifdef FORWARD_BEFORE_WORDS
     forward();
 #endif
