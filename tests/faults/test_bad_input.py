@@ -155,9 +155,9 @@ def test_long_paths_of_our_directories_are_no_matter(place: Path, run_python: Ru
 NO_VIEWER = """
 import sys, time
 import rerun_mp as rr
-path, url = sys.argv[1:]
+path, *urls = sys.argv[1:]
 rr.init("rerun_mp_port")
-rr.set_sinks(rr.FileSink(path), rr.GrpcSink(url))
+rr.set_sinks(rr.FileSink(path), *map(rr.GrpcSink, urls))
 longest = 0.0
 for step in range(3000):
     row = rr.Scalars(float(step))
@@ -174,13 +174,16 @@ print(longest)
 def test_a_port_where_no_viewer_listens_costs_neither_file_nor_program_anything(
     answer: bytes, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """Something else has the port: it takes connections, and says nothing or something else."""
+    """Another server has the port: it takes connections, and answers nothing or in another protocol."""
     path = tmp_path / "out.rrd"
+    usual = [run_python(NO_VIEWER, tmp_path / "before.rrd").check()]
     with other_server(answer) as port:
-        done = run_python(NO_VIEWER, path, f"rerun+http://127.0.0.1:{port}/proxy", timeout=60.0).check()
-    assert float(done.stdout) < 1.0
-    # Nothing of a viewer's patience is the program's.
-    assert done.elapsed_secs < 15.0
+        done = run_python(NO_VIEWER, path, f"rerun+http://127.0.0.1:{port}/proxy").check()
+    # Before and after, because the load of the machine may change meanwhile.
+    usual.append(run_python(NO_VIEWER, tmp_path / "after.rrd").check())
+    assert float(done.stdout) < 1.0 + 2.0 * max(float(run.stdout) for run in usual)
+    # The collector has patience with viewers; the program does not wait for that.
+    assert done.elapsed_secs < 5.0 + 2.0 * max(run.elapsed_secs for run in usual)
     verify(path)
     assert Counter(row.entity_path for row in rows_of(path)) == {"row": 3000}
 
