@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.conftest import RunPython
 
+PROGRAMS = Path(__file__).with_name("programs")
+
 
 def test_the_threads_recording_wins_over_the_global_one_and_the_given_one_over_both(run_python: RunPython) -> None:
-    run_python("""
-        import threading
-        import rerun_mp as rr
-        one, two, three = (rr.RecordingStream("app", recording_id=name) for name in ("one", "two", "three"))
-        assert rr.set_global_data_recording(one) is None
-        assert rr.get_recording_id() == "one"
-        assert rr.set_thread_local_data_recording(two) is None
-        assert rr.get_recording_id() == "two"
-        assert rr.get_recording_id(three) == "three"
-        seen = []
-        thread = threading.Thread(target=lambda: seen.append(rr.get_recording_id()))
-        thread.start(); thread.join()
-        assert seen == ["one"]
-        with three:
-            with one:
-                assert rr.get_recording_id() == "one"
-            assert rr.get_recording_id() == "three"
-        assert rr.get_data_recording() is two
-        assert rr.set_thread_local_data_recording(None) is two
-        assert rr.set_global_data_recording(None) is one
-        assert not rr.is_enabled()
-    """).check()
+    run_python(PROGRAMS / "which_recording_wins.py").check()
 
 
 @pytest.mark.parametrize(

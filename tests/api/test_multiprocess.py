@@ -13,36 +13,9 @@ from tests.harness.recordings import rows_of, verify
 from tests.harness.servers import Server
 from tests.harness.viewers import free_port
 
-TASKS = """
-import multiprocessing, os, sys, threading
-import rerun_mp as rr
+PROGRAMS = Path(__file__).with_name("programs")
 
-def task(index, url):
-    # As rerun demands it of every process: the same application, and the viewer once more.
-    rr.init("rerun_example_multiprocess")
-    rr.connect_grpc(url)
-    title = f"task_{index}"
-    rr.log("log", rr.TextLog(f"pid {os.getpid()}, thread {threading.get_ident()}: {rr.get_recording_id()}"))
-    print(rr.get_recording_id(), flush=True)
-    for number in range(index + 1):
-        rr.log(title, rr.Boxes2D(array=[5 * number, 5, 80, 80], array_format=rr.Box2DFormat.XYWH, labels=title))
-
-def main(method, url):
-    multiprocessing.set_start_method(method)
-    rr.init("rerun_example_multiprocess")
-    rr.connect_grpc(url)
-    rr.log("log", rr.TextLog(f"pid {os.getpid()}, thread {threading.get_ident()}: {rr.get_recording_id()}"))
-    task(0, url)
-    processes = [multiprocessing.Process(target=task, args=(index, url)) for index in (1, 2, 3)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    print(rr.get_recording_id())
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
-"""
+TASKS = PROGRAMS / "tasks_with_init.py"
 
 
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
@@ -97,56 +70,7 @@ def test_times_belong_to_threads_and_go_to_children_and_tasks(run_python: RunPyt
     """A thread begins without any, a forked child with its parent's; tasks and generators share their thread's."""
     path = tmp_path / "run.rrd"
     run_python(
-        """
-        import asyncio, os, sys, threading
-        import rerun_mp as rr
-
-        def log(name):
-            rr.log(name, rr.Scalars(1.0))
-
-        def thread():
-            log("thread/before")
-            rr.set_time("thread", sequence=2)
-            log("thread/after")
-            if os.fork() == 0:
-                log("thread/child")
-                os._exit(0)
-            os.wait()
-
-        def steps():
-            for step in range(3):
-                rr.set_time("generator", sequence=step)
-                yield
-                log(f"generator/{step}")
-
-        async def task(number):
-            rr.set_time("task", sequence=number)
-            await asyncio.sleep(0)
-            log(f"task/{number}")
-
-        async def tasks():
-            await asyncio.gather(*map(task, range(3)))
-
-        rr.init("rerun_mp_times")
-        rr.save(sys.argv[1])
-        rr.set_time("main", sequence=1)
-        one = threading.Thread(target=thread)
-        one.start()
-        one.join()
-        if os.fork() == 0:
-            log("child/inherits")
-            rr.set_time("main", sequence=5)
-            log("child/changes")
-            os._exit(0)
-        os.wait()
-        log("main/keeps")
-        first, second = steps(), steps()
-        next(first), next(first), next(second)
-        log("main/generators")
-        rr.disable_timeline("generator")
-        asyncio.run(tasks())
-        log("main/end")
-        """,
+        PROGRAMS / "inherited_times.py",
         path,
     ).check()
     times = {row.entity_path: {k: v for k, v in row.times.items() if k != "log_time"} for row in rows_of(path)}

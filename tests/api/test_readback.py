@@ -14,31 +14,13 @@ from tests.harness.recordings import RERUN_BINARY, rows_of, verify
 from tests.harness.servers import follower, saved_rows
 from tests.harness.viewers import free_port
 
+PROGRAMS = Path(__file__).with_name("programs")
+
 
 def test_a_recording_in_memory_has_the_rows_of_children_too(run_python: RunPython, tmp_path: Path) -> None:
     """Drained rows are not returned again; later rows are."""
     done = run_python(
-        """
-        import os, sys
-        import rerun_mp as rr
-        rr.init("rerun_mp_memory", send_properties=False)
-        rr.log("before", rr.Scalars(1.0))
-        memory = rr.memory_recording()
-        for step in range(5):
-            rr.log("parent", rr.Scalars(float(step)))
-        if os.fork() == 0:
-            rr.log("child", rr.Scalars(1.0))
-            os._exit(0)
-        os.wait()
-        assert memory.num_msgs() >= 3
-        first = memory.drain_as_bytes()
-        assert memory.num_msgs() == 0 and memory.drain_as_bytes() == b""
-        rr.log("later", rr.Scalars(1.0))
-        rr.save(sys.argv[3])
-        rr.log("file", rr.Scalars(1.0))
-        for path, content in zip(sys.argv[1:], (first, memory.drain_as_bytes())):
-            open(path, "wb").write(content)
-        """,
+        PROGRAMS / "memory_recording.py",
         *(tmp_path / name for name in ("first", "second", "file.rrd")),
     )
     done.check()
@@ -77,33 +59,7 @@ def test_the_reads_of_a_binary_stream_form_one_stream(run_python: RunPython, tmp
 def test_a_callback_gets_everything_up_to_the_programs_end(run_python: RunPython, tmp_path: Path) -> None:
     """As notebooks ask for it: from the parent and from children, each row once; with another sink it ends."""
     run_python(
-        """
-        import os, sys, threading
-        import rerun
-        import rerun_mp as rr
-        rr.init("rerun_mp_callback", recording_id="r", send_properties=False)
-        got, file = threading.Event(), open(sys.argv[1], "wb")
-        def callback(content):
-            file.write(content)
-            file.flush()
-            got.set()
-        rr.log("before", rr.Scalars(0.0))
-        rerun.bindings.set_callback_sink(callback, recording=rr.get_data_recording().to_native())
-        assert got.wait(30.0)
-        other = rr.RecordingStream("other", recording_id="o", send_properties=False)
-        parts = []
-        rerun.bindings.set_callback_sink(parts.append, recording=other.to_native())
-        other.log("early", rr.Scalars(1.0))
-        other.save(sys.argv[2])
-        other.log("late", rr.Scalars(1.0))
-        for step in range(100):
-            rr.log("parent", rr.Scalars(step))
-        if os.fork() == 0:
-            for step in range(100):
-                rr.log("child", rr.Scalars(step))
-            os._exit(0)
-        os.wait()
-        """,
+        PROGRAMS / "callback_sinks.py",
         tmp_path / "stream",
         tmp_path / "other.rrd",
     ).check()
@@ -149,36 +105,11 @@ def test_standard_output_is_a_complete_recording(run_python: RunPython, tmp_path
         assert len(rows_of(tmp_path / name)) == 1000
 
 
-SERVING = """
-import os, signal, sys
-import rerun_mp as rr
-from rerun_mp.session import current
-from rerun_mp.shm.layout import Header
-rr.init("rerun_mp_serving", send_properties=False)
-rr.log("before", rr.Scalars(1.0))
-uri = rr.serve_grpc(grpc_port=int(sys.argv[1]))
-assert rr.serve_grpc(grpc_port=int(sys.argv[1])) == uri, "the same one again"
-print(uri, flush=True)
-if os.fork() == 0:
-    for step in range(100):
-        rr.log("child", rr.Scalars(float(step)))
-    os._exit(0)
-os.wait()
-sys.stdin.readline()
-os.kill(current.session().segment.ring.words[Header.WORKER_PID], signal.SIGKILL)
-rr.log("after", rr.Scalars(1.0))
-rr.flush()
-print("killed", flush=True)
-sys.stdin.readline()
-"""
-
-
 def test_a_server_has_all_rows_for_late_viewers_and_ends_with_the_session(tmp_path: Path) -> None:
     """On the loopback interface only; it is there again when its collector has been killed."""
     port = free_port()
-    (tmp_path / "serving.py").write_text(SERVING)
     program = subprocess.Popen(
-        [sys.executable, tmp_path / "serving.py", str(port)],
+        [sys.executable, PROGRAMS / "serving.py", str(port)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -12,40 +12,7 @@ from tests.harness.recordings import rows_of
 
 PROGRAMS = Path(__file__).with_name("programs")
 
-SAME = """
-    import sys, warnings
-    import numpy as np
-    import rerun_mp as rr
-
-    rr.init("app")
-    rr.save(sys.argv[1])
-    number = rr.series("series")
-
-    def both(value):
-        rr.log("log", rr.Scalars(value))
-        number(value)
-
-    for step in range(4000):  # more than a table holds
-        rr.set_time("step", sequence=step)
-        both(0.5 * step)
-    rr.set_time("elapsed", duration=0.25)
-    for value in (1, True, np.float32(0.1), np.uint8(3), np.int64(-5), np.float16(2), float("nan"), [1.0, 2.0],
-                  np.arange(3.0), [], 2**200 // 2**100):
-        both(value)
-    rr.disable_timeline("step")
-    both(1.0)
-    rr.reset_time()
-    both(2.0)
-    rr.set_log_time_enabled(False)
-    rr.set_time("t", sequence=1)
-    both(3.0)
-    rr.set_log_time_enabled(True)
-    both(4.0)
-    for name in "abc":  # more timelines than tables have
-        rr.set_time(name, timestamp=7.0)
-    both(5.0)
-    rr.disconnect()
-"""
+SAME = PROGRAMS / "series_beside_log.py"
 
 
 def test_its_rows_equal_those_of_log(run_python: RunPython, place: Path) -> None:
@@ -61,29 +28,7 @@ def test_its_rows_equal_those_of_log(run_python: RunPython, place: Path) -> None
 
 
 def test_it_refuses_what_log_refuses_at_the_users_line(run_python: RunPython, place: Path) -> None:
-    run_python("""
-        import warnings
-        import rerun_mp as rr
-        rr.init("app")
-        number = rr.series("number")
-        number(1.0)
-        for wrong in ("text", 10**400, object()):
-            seen = []
-            for call in (lambda: rr.log("number", rr.Scalars(wrong)), lambda: number(wrong)):
-                with warnings.catch_warnings(record=True) as caught:
-                    warnings.simplefilter("always")
-                    call()
-                seen.append([(str(warning.message), warning.category, warning.filename) for warning in caught])
-            assert seen[0] == seen[1], seen
-            assert seen[0][0][2] == __file__, seen
-        rr.set_strict_mode(True)
-        try:
-            number("text")
-        except ValueError:
-            pass
-        else:
-            raise AssertionError("it was strict")
-    """).check()
+    run_python(PROGRAMS / "wrong_series_values.py").check()
 
 
 def test_its_rows_go_to_the_recording_that_log_uses(run_python: RunPython, place: Path) -> None:

@@ -13,52 +13,8 @@ from rerun_mp.compat.native import registry
 from tests.conftest import RunPython
 from tests.harness.recordings import rows_of, verify
 
-LIBRARY = """
-import logging
-import rerun
+PROGRAMS = Path(__file__).with_name("programs")
 
-def use(name):
-    rerun.set_time("step", sequence=7)
-    rerun.set_time("elapsed", duration=0.5)
-    rerun.set_time("stamp", timestamp=12.0)
-    rerun.log(f"{name}/scalar", rerun.Scalars(1.0))
-    rerun.log(f"{name}/any", rerun.Points3D([[1, 2, 3]]), rerun.AnyValues(confidence=0.5))
-    rerun.log([name, "static"], rerun.Boxes3D(half_sizes=[[1, 2, 3]]), static=True)
-    rerun.disable_timeline("stamp")
-    rerun.send_columns(
-        f"{name}/columns", [rerun.TimeColumn("step", sequence=[1, 2, 3])], rerun.Scalars.columns(scalars=[1, 2, 3])
-    )
-    logger = logging.getLogger(name)
-    logger.addHandler(rerun.LoggingHandler("logs"))
-    logger.warning("of %s", name)
-    recording = rerun.get_data_recording()
-    recording.log(f"{name}/handle", rerun.TextLog("by rerun's handle"))
-    rerun.reset_time()
-    rerun.log(f"{name}/timeless", rerun.Scalars(2.0))
-"""
-PROGRAM = """
-import multiprocessing, sys
-import library
-import rerun_mp as rr
-
-def main():
-    rr.init("rerun_mp_bridge")
-    rr.save(sys.argv[1])
-    library.use("parent")
-    context = multiprocessing.get_context(sys.argv[2])
-    child = context.Process(target=library.use, args=("child",)) if sys.argv[2] != "spawn" else (
-        context.Process(target=worker)
-    )
-    child.start()
-    child.join()
-    assert child.exitcode == 0
-
-def worker():
-    library.use("child")
-
-if __name__ == "__main__":
-    main()
-"""
 EXPECTED = {"scalar": 1, "any": 1, "static": 1, "columns": 3, "handle": 1, "timeless": 1}
 
 
@@ -67,11 +23,8 @@ def test_a_library_that_knows_only_rerun_logs_into_the_session(
     method: str, run_python: RunPython, tmp_path: Path
 ) -> None:
     """In whichever process it runs, its rows are in the session's file, with the times that it has set."""
-    (tmp_path / "library.py").write_text(LIBRARY)
     path = tmp_path / "out.rrd"
-    # A child imports the library alone, as libraries do: only its program knows rerun_mp.
-    program = PROGRAM.replace("import library\n", f"sys.path.insert(0, {str(tmp_path)!r})\nimport library\n")
-    run_python(program, path, method).check()
+    run_python(PROGRAMS / "using_a_library.py", path, method).check()
     verify(path)
     rows = rows_of(path)
     counts = Counter(row.entity_path for row in rows)
@@ -125,31 +78,7 @@ def test_chunks_are_sent_into_a_recording(run_python: RunPython, tmp_path: Path)
     """One chunk, several, a lazy stream, and those of a store, static ones included; other objects are refused."""
     path, other = tmp_path / "out.rrd", tmp_path / "other.rrd"
     run_python(
-        """
-        import sys
-        import rerun, rerun.chunk
-        import rerun_mp as rr
-        other = rerun.RecordingStream("other", send_properties=False)
-        other.save(sys.argv[2])
-        other.log("stored", rerun.Scalars(3.0))
-        other.log("stored/static", rerun.Scalars(4.0), static=True)
-        other.disconnect()
-        rr.init("rerun_mp_bridge")
-        rr.save(sys.argv[1])
-        times = [rr.TimeColumn("step", sequence=[1, 2])]
-        chunk = rerun.chunk.Chunk.from_columns("chunk", times, rr.Scalars.columns(scalars=[1.0, 2.0]))
-        rr.send_chunks(chunk)
-        rerun.send_chunks([chunk])
-        rr.get_data_recording().send_chunks(chunk for _ in range(2))
-        reader = rerun.chunk.RrdReader(sys.argv[2])
-        rr.send_chunks(reader.stream(store=reader.recordings()[0]))
-        try:
-            rr.send_chunks([3])
-        except TypeError as error:
-            assert "Chunk" in str(error)
-        else:
-            raise AssertionError("no chunk")
-        """,
+        PROGRAMS / "sending_chunks.py",
         path,
         other,
     ).check()

@@ -18,6 +18,8 @@ import rerun_mp as rr
 from tests.conftest import RunPython
 from tests.harness.recordings import rows_of
 
+PROGRAMS = Path(__file__).with_name("programs")
+
 PARAMETERS = {
     "DisconnectedSpace": "is_disconnected",
     "ImageEncoded": "path contents format draw_order",
@@ -126,44 +128,7 @@ def test_old_programs_log_the_rows_that_they_mean(run_python: RunPython, tmp_pat
     """In a forked child, too. Each call warns at its own line and says what to write instead."""
     path = tmp_path / "run.rrd"
     run_python(
-        """
-        import os, sys, warnings
-        import rerun_mp as rr
-        warnings.simplefilter("always")
-        with warnings.catch_warnings(record=True) as caught:
-            rr.init("old", None, False, True, True, False, False, True)
-            rr.save(sys.argv[1])
-            rr.set_time_sequence("frame", 7)
-            rr.log("scalar", rr.Scalar(1.5))
-            rr.set_time_seconds("stamp", 2.5)
-            rr.set_time_nanos("nanos", 3)
-            rr.log("series", rr.TimeSeriesScalar(2.5, label="name", color=[255, 0, 0]))
-            rr.reset_time()
-            if os.fork() == 0:
-                rr.set_time_sequence("child", 1)
-                rr.log_components("child", [rr.components.Position3DBatch([[1, 2, 3]])])
-                os._exit(0)
-            os.wait()
-            rr.log_components("static", rr.Points3D([[1, 2, 3]]).as_component_batches(), timeless=True)
-            rr.log("line", rr.SeriesLine(width=2.0, name="line"), static=True)
-            rr.log("point", rr.SeriesPoint(marker="circle", marker_size=3.0), static=True)
-            rr.log("nowhere", rr.DisconnectedSpace())
-            rr.log("raw", rr.ImageEncoded(contents=bytes(24), format=rr.ImageFormat.NV12((4, 4))))
-            rr.log("png", rr.ImageEncoded(contents=b"png", format=rr.ImageFormat.PNG))
-            rr.send_columns("columns", [rr.TimeSequenceColumn("step", [1, 2])], rr.Scalar.columns(scalar=[1.0, 2.0]))
-            rr.send_columns("seconds", [rr.TimeSecondsColumn("stamp", [1.5])], rr.Scalars.columns(scalars=[1.0]))
-            rr.send_columns("nanos", [rr.TimeNanosColumn("stamp", [5])], rr.Scalars.columns(scalars=[1.0]))
-            recording = rr.get_global_data_recording()
-            recording.set_time_sequence("method", 3)
-            recording.log_components("method", rr.Scalars(1.0).as_component_batches())
-            rr.datatypes.Vec3D
-        # Python's own, from 3.12 on, of rerun-sdk's threads.
-        caught = [one for one in caught if "use of fork()" not in str(one.message)]
-        assert all(one.category is DeprecationWarning for one in caught), [str(one.message) for one in caught]
-        assert {one.filename for one in caught} == {__file__}
-        print(*[str(one.message) for one in caught], sep=chr(10), file=sys.stderr)
-        assert len(caught) == 18
-        """,
+        PROGRAMS / "old_names.py",
         path,
     ).check()
     rows = rows_of(path)
@@ -184,29 +149,7 @@ def test_old_programs_log_the_rows_that_they_mean(run_python: RunPython, tmp_pat
 
 
 def test_old_ways_to_a_viewer_lead_there(run_python: RunPython) -> None:
-    run_python(
-        """
-        import os, urllib.request, warnings
-        import rerun
-        import rerun_mp as rr
-        from tests.harness.servers import follower
-        from pathlib import Path
-        from tests.harness.programs import wait_until
-        from tests.harness.viewers import free_port
-        warnings.simplefilter("ignore")
-        rr.init("old", send_properties=False)
-        rr.log("before", rr.Scalars(1.0))
-        web, port = free_port(), free_port()
-        rr.serve(open_browser=False, web_port=web, ws_port=port)
-        assert urllib.request.urlopen(f"http://127.0.0.1:{web}").status == 200
-        with follower(f"rerun+http://127.0.0.1:{port}/proxy", Path("served.rrd").absolute()) as rows:
-            wait_until(lambda: rows() == {"before": 1}, timeout_secs=30.0, what="what was served")
-        os.unlink("served.rrd")
-        rr.connect(f"127.0.0.1:{port}")
-        (sink,) = rr.get_data_recording().state.sinks
-        assert (sink.kind, sink.target) == ("grpc", f"rerun+http://127.0.0.1:{port}/proxy")
-        """
-    ).check()
+    run_python(PROGRAMS / "old_viewers.py").check()
 
 
 def test_a_dropped_name_warns_in_a_test_that_turns_warnings_into_errors() -> None:

@@ -16,6 +16,8 @@ from tests.harness.browsers import browser, browser_missing
 from tests.harness.programs import wait_until
 from tests.harness.requirements import need
 
+PROGRAMS = Path(__file__).with_name("programs")
+
 SHOWING = """
 import os, sys
 import numpy as np
@@ -93,34 +95,6 @@ def test_the_server_ends_with_its_program_even_if_that_is_killed(start_python: S
 def test_ports_are_checked_and_none_is_taken_twice(run_python: RunPython) -> None:
     """What rerun's own names do in a program with a session is the same."""
     run_python(
-        """
-        import subprocess, sys, warnings
-        import rerun
-        import rerun_mp as rr
-        url = rr.start_web_viewer_server()
-        try:
-            rr.start_web_viewer_server(int(url.rpartition(":")[2]))
-        except rr.ViewerError as error:
-            assert "something else may listen" in str(error), error
-        else:
-            raise AssertionError("taken")
-        for bad in (-1, 1 << 16, "9090", 1.5, True):
-            try:
-                rr.start_web_viewer_server(bad)
-            except rr.InvalidArgumentError as error:
-                assert repr(bad) in str(error)
-            else:
-                raise AssertionError(bad)
-        assert rerun.bindings.get_app_url() == url
-        rr.init("rerun_mp_web")
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            shown = rr.serve_web_viewer(web_port=0, connect_to="rerun+http://127.0.0.1:1/proxy")
-        assert shown.endswith("?url=rerun%2Bhttp%3A%2F%2F127.0.0.1%3A1%2Fproxy"), shown
-        (warning,) = caught
-        assert "no browser" in str(warning.message) and warning.filename == __file__, warning
-        rerun.start_web_viewer_server()
-        assert rerun.bindings.get_app_url() not in (url, shown.partition("?")[0])
-        """,
+        PROGRAMS / "web_viewer_ports.py",
         env={"DISPLAY": None, "WAYLAND_DISPLAY": None},
     ).check()
