@@ -1,4 +1,4 @@
-"""Fixtures for every test: a place of its own, a look at what it leaves behind, programs, recordings and viewers."""
+"""Fixtures for every test: a directory of its own, a check for leftovers, programs, recordings and viewers."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from tests.harness.requirements import need
 from tests.harness.viewers import HeadlessViewer, start_headless_viewer, vulkan_missing
 
 LEFTOVER_SECS = 60.0
-"""How long what a test began may take to end, on a machine full of other work. That a session needs 5 s at most after
-its last process is for the tests of orphans to say."""
+"""Seconds that processes and files of a test may remain after it, even on a busy machine. The tests of orphans check
+that a session ends within 5 s."""
 
 DIRECTORIES = {"runtime": "XDG_RUNTIME_DIR", "cache": "XDG_CACHE_HOME", "data": "XDG_DATA_HOME", "tmp": "TMPDIR"}
 
@@ -47,7 +47,7 @@ sys.dont_write_bytecode = False
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes(specs: list[Any]) -> None:
-    """Give each worker of `pytest -n` a machine of its own, where that is allowed."""
+    """Give each worker of `pytest -n` namespaces of its own, where the user may create them."""
     for spec in specs:
         if spec.popen and not spec.python and may_isolate():
             spec.python = interpreter()
@@ -62,23 +62,23 @@ def _temporary_directories(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _interruptible_programs() -> None:
-    """Heed Ctrl-C, and let the programs that tests start do so: a shell lets its background jobs ignore it."""
+    """Let Ctrl-C interrupt the tests and their programs: a shell makes its background jobs ignore it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
-def _chosen_by_name(request: pytest.FixtureRequest) -> None:
-    """Draw the same random numbers whenever a test runs, but other ones in a long test."""
+def _random_numbers_by_name(request: pytest.FixtureRequest) -> None:
+    """Draw the same random numbers in each run of a test. A long test draws new ones."""
     if request.node.get_closest_marker("soak") is None:
         random.seed(request.node.nodeid)
 
 
 @pytest.fixture(autouse=True)
 def place(_temporary_directories: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Give the test a directory of its own, clean settings, and fail it if it leaves anything behind.
+    """Give the test a directory of its own and clean settings, and fail it if it leaves anything behind.
 
-    The directory's path is short, because socket paths under it must stay below 108 bytes.
+    The path is short, because socket paths under it must stay below 108 bytes.
     """
     own = Path(tempfile.mkdtemp(prefix="rmp-test-", dir="/tmp"))
     for name, variable in DIRECTORIES.items():
@@ -86,7 +86,7 @@ def place(_temporary_directories: None, monkeypatch: pytest.MonkeyPatch) -> Iter
         monkeypatch.setenv(variable, str(own / name))
     monkeypatch.setattr(tempfile, "tempdir", str(own / "tmp"))
     for name in list(os.environ):
-        # Some tell the tests, not the program, what to do.
+        # RERUN_MP_REQUIRE_... addresses the tests, not the programs.
         if name.startswith("RERUN") and not name.startswith("RERUN_MP_REQUIRE_"):
             monkeypatch.delenv(name)
     machine = Machine.snapshot(own)
@@ -94,7 +94,7 @@ def place(_temporary_directories: None, monkeypatch: pytest.MonkeyPatch) -> Iter
         yield own
         # A forkserver keeps the environment of the test that first needed it, so each test has its own.
         getattr(multiprocessing.forkserver, "_forkserver")._stop()  # noqa: B009 (typeshed does not know it)
-        multiprocessing.active_children()  # takes note of the ends of those that nobody joined
+        multiprocessing.active_children()  # reaps ended children that no test joined
         left = _wait_for_nothing(machine)
         if left:
             description = str(left)
@@ -105,9 +105,9 @@ def place(_temporary_directories: None, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 def _wait_for_nothing(machine: Machine) -> Leftovers:
-    """Wait until nothing is left, for as long as a session may take to end; return what is left then.
+    """Wait up to `LEFTOVER_SECS` until nothing is left, and return what is left then.
 
-    Shared memory that only the last look saw is not among it: another run may just be founding a session.
+    Shared memory that only the last look saw does not count: another run may be founding a session just then.
     """
     deadline = time.monotonic() + LEFTOVER_SECS
     pause_secs = 0.01
@@ -120,7 +120,7 @@ def _wait_for_nothing(machine: Machine) -> Leftovers:
 
 
 class StartPython:
-    """Starts user programs and ends at the latest with the test what they are."""
+    """Starts user programs, and kills them at the end of the test if they still run."""
 
     def __init__(self, tmp_path: Path) -> None:
         self._tmp_path = tmp_path
@@ -148,7 +148,7 @@ class StartPython:
         return program
 
     def end(self) -> None:
-        """Kill the process groups of those programs that still run."""
+        """Kill the process groups of the programs that still run."""
         for program in self._programs:
             if program.process.poll() is None:
                 program.end()
@@ -208,13 +208,13 @@ def rows_of_fixture() -> Callable[..., list[Row]]:
 
 @pytest.fixture(name="verify")
 def verify_fixture() -> Callable[..., None]:
-    """Ask rerun whether a file is whole, as `verify(path)`."""
+    """Let rerun check that a file is complete, as `verify(path)`."""
     return verify
 
 
 @pytest.fixture
 def artifacts() -> Path:
-    """Return the directory for what people may want to look at afterwards, such as screenshots. Git ignores it."""
+    """Return the directory for files that people may want to see, such as screenshots. Git ignores it."""
     path = ROOT / "artifacts"
     path.mkdir(exist_ok=True)
     return path
@@ -222,7 +222,7 @@ def artifacts() -> Path:
 
 @pytest.fixture
 def headless_viewer(tmp_path: Path, place: Path) -> Iterator[HeadlessViewer]:
-    """Run a real Viewer without a window; skip, naming what is missing, unless RERUN_MP_REQUIRE_VIEWER is set."""
+    """Run a real Viewer without a window. Without Vulkan, skip the test; fail it if RERUN_MP_REQUIRE_VIEWER is set."""
     need(vulkan_missing(), "RERUN_MP_REQUIRE_VIEWER")
     viewer = start_headless_viewer(tmp_path)
     try:

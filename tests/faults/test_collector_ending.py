@@ -95,7 +95,7 @@ def test_a_program_that_waits_for_its_files_gets_another_collector(
     watch.kill("worker")  # so that the file has two parts, and completing it takes a while
     go_on.write_bytes(b"x")
     wait_until(lambda: watch.header(Header.SESSION_STATE) >= SessionState.ENDING, timeout_secs=60.0, what="the end")
-    watch.kill_what_is_there()
+    watch.kill_running()
     program.wait().check()
     verify(path)
     assert Counter(row.entity_path for row in rows_of(path)) == {"image": 40}

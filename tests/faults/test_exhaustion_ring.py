@@ -49,7 +49,7 @@ def run_with_stopped_collector(
     return said, program, rows
 
 
-def of_user(rows: list[Row]) -> list[Row]:
+def logged_by_program(rows: list[Row]) -> list[Row]:
     """Return the rows that the program logged itself."""
     return [row for row in rows if not row.entity_path.startswith("__rerun_mp")]
 
@@ -57,7 +57,7 @@ def of_user(rows: list[Row]) -> list[Row]:
 def test_rows_that_the_drop_policy_drops_are_counted_exactly(start_python: StartPython, tmp_path: Path) -> None:
     """Per producer, `logged = delivered + dropped`. The recording and the program's last line say so."""
     said, program, rows = run_with_stopped_collector(start_python, tmp_path, {"RERUN_MP_POLICY": "drop"})
-    delivered = Counter(row.entity_path.partition("/")[0] for row in of_user(rows))
+    delivered = Counter(row.entity_path.partition("/")[0] for row in logged_by_program(rows))
     texts = [row.components["TextLog:text"].as_py()[0] for row in rows if row.entity_path == DROPPED_ENTITY]
     for pid, _, logged, in_store, dropped, by_policy, refused, blocked_ns in said["accounts"]:
         expected = said["expected"][str(pid)]
@@ -66,7 +66,7 @@ def test_rows_that_the_drop_policy_drops_are_counted_exactly(start_python: Start
         assert (dropped, refused, blocked_ns) == (by_policy, 0, 0)
         assert dropped > 0
         assert any(f"(pid {pid}): {dropped} of {logged} rows dropped" in text for text in texts), texts
-    assert sum(account[3] for account in said["accounts"]) == len(of_user(rows))
+    assert sum(account[3] for account in said["accounts"]) == len(logged_by_program(rows))
     (line,) = [line for line in program.stderr.splitlines() if line.startswith("rerun_mp")]
     total = sum(account[4] for account in said["accounts"])
     assert f"{total} rows were dropped: {total} because the ring was full" in line

@@ -276,7 +276,7 @@ def test_a_recovery_that_is_killed_is_recovered(
         recovery = start_python(RECOVER, "recover", "--quiet")
         wait_until(lambda: any(worst.watch.collectors().values()), timeout_secs=60.0, what="the collector")
         os.killpg(recovery.pid, signal.SIGKILL)
-        worst.watch.kill_what_is_there()
+        worst.watch.kill_running()
         recovery.wait()
     # The last recovery may have been killed after it was done.
     run_python(RECOVER, "recover").check()

@@ -127,12 +127,12 @@ class SessionWatch:
     def kill_everything(self, program: Program) -> None:
         """Kill the program's process group and every process of the collector, all of them before any can react."""
         os.killpg(program.pid, signal.SIGSTOP)
-        self.kill_what_is_there()
+        self.kill_running()
         os.killpg(program.pid, signal.SIGKILL)
         program.wait()
-        wait_until(lambda: not self.is_lived_in(), what="the end of every process of the session")
+        wait_until(lambda: not self.is_in_use(), what="the end of every process of the session")
 
-    def kill_what_is_there(self, *roles: str) -> None:
+    def kill_running(self, *roles: str) -> None:
         """Kill the collector's processes, or those of these roles, before any can react; there need not be any."""
         victims: list[psutil.Process] = []
         # One may have started another until it was stopped itself.
@@ -151,7 +151,7 @@ class SessionWatch:
                 process.send_signal(signal.SIGKILL)
         wait_until(lambda: not any(map(is_running, victims)), what="the end of those that were killed")
 
-    def is_lived_in(self) -> bool:
+    def is_in_use(self) -> bool:
         """Say whether any process takes part in the session or collects from it."""
         descriptor = os.open(self.segment, os.O_RDWR | os.O_CLOEXEC)
         try:

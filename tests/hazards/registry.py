@@ -1,7 +1,7 @@
-"""What an entry of the table of hazards is, and how a guard is taken out of a copy of the tree.
+"""The entries of the table of hazards, and how a guard is removed from a copy of the tree.
 
-A guard is taken out by replacing a text of the product by another: the text must be there, once, so that an entry
-cannot outlive the code that it speaks of.
+An entry removes a guard by replacing a text of the product by another. The text must occur exactly once, so that an
+entry cannot outlive its code.
 """
 
 from __future__ import annotations
@@ -17,41 +17,41 @@ from tests.harness.programs import ROOT
 __all__ = ["COPIED", "TITLES", "Edit", "Removal", "copy_tree"]
 
 COPIED = ("rerun_mp", "tests", "pyproject.toml")
-"""What a test needs of the tree."""
+"""The files and folders that a test needs."""
 
 TITLES = {
     1: "A lock held by a descriptor is lost when the program closes all descriptors; the slot gets a second owner",
-    2: "A kept descriptor's number is given to a file of the user's, and our bytes land there",
-    3: "A dead producer's index is taken before its slots are drained: they seem to live for ever",
+    2: "A kept descriptor's number goes to a file of the user, and our bytes land in that file",
+    3: "A dead producer's index is reused before its slots are drained: they seem to have a living owner for ever",
     4: "A crash between the stores of `taken` and of the sweep's number loses or splits a sweep",
-    5: "Chunks of two entities, ranges or segments have one id, and readers keep only the first",
-    6: "A frozen viewer takes rows without end into the collector's memory, or blocks it",
-    7: "rerun's writer is dead after a full disk: later rows vanish, flushes hang",
-    8: "A file cut inside a message cannot be read, or merged, at all",
-    9: "Parts of a large message are freed before it is delivered, never freed, or waited for by half-made others",
-    10: "A snapshot of the control table shows a sealed slot with the count of before",
-    11: "A process joins a session that is ending, or a segment that is half made",
-    12: "Locks in other files than the segment's are split from it when directories differ or go away",
+    5: "Chunks of two entities, ranges or segments share one id, and readers keep only the first",
+    6: "A frozen viewer makes the collector's memory grow without bound, or blocks the collector",
+    7: "rerun's writer is dead after a full disk: later rows vanish, and flushes hang",
+    8: "A file that is cut inside a message can be neither read nor merged",
+    9: "Parts of a chain are freed before it is delivered, or never; half-made chains wait for each other's slots",
+    10: "A snapshot of the control table shows a sealed slot with an earlier count",
+    11: "A process joins a session that is ending, or a half-made segment",
+    12: "Locks outside of the segment are separated from it when directories differ or go away",
     13: "An unlock in a child drops the lock that it inherited from its parent",
     14: "The program ends before its file is complete; the same program, run again at once, mixes two files",
-    15: "The collector is the user's child, or in his process group: `os.wait` meets it, signals kill it",
-    16: "Every process keeps an open slot and none is free: all wait for each other",
-    17: "Asking by trying whether a lease is held makes its rightful owner fail",
+    15: "The collector is a child of the program, or in its process group: `os.wait` returns it, signals kill it",
+    16: "Every process keeps an open slot and no slot is free: the processes wait for each other",
+    17: "A process tries to take a lease to see whether it is held, and its rightful owner fails meanwhile",
     18: "A row that crashes native code restarts the collector for ever",
-    19: "The collector dies while nobody looks: the parent in `join`, or everybody gone",
-    20: "The parent ends before a subprocess has joined, and the session ends under it",
-    21: "A fork between payload and commit: the child finishes the parent's append",
+    19: "The collector dies while no process checks: the parent sits in `join`, or all participants are gone",
+    20: "The parent ends before a subprocess has joined, and the session ends too early",
+    21: "A fork between payload and commit: the child completes the parent's append",
     22: "A signal handler or `__del__` logs while its own thread holds the mutex; a frozen daemon thread holds it",
     23: "POSIX locks do not exclude threads of one process",
-    24: "Waking a collector that has died by a FIFO kills the program with SIGPIPE",
+    24: "Waking a dead collector through a FIFO kills the program with SIGPIPE",
     25: "Another user's segment of the same name is used; a socket's path is too long",
-    26: "The paths of some thousand entities need more room than a slot has",
-    27: "Three threads and a descriptor for every recording",
-    28: "A fork guard that is not private is not wiped, and a child's own byte is not set",
-    29: "A lock attempt takes the longer the more locks the file has",
-    30: "Merging the parts of a file takes more memory than the file has bytes",
+    26: "The paths of thousands of entities need more space than a slot has",
+    27: "Every recording costs three threads and a descriptor",
+    28: "A fork guard in shared memory is not wiped by a fork, or the child's own byte is not set",
+    29: "The more locks a file has, the longer a lock attempt takes",
+    30: "Merging the parts of a file takes more memory than the size of the file",
 }
-"""Hazard to what goes wrong."""
+"""Hazard to its consequence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Edit:
     def function(self) -> str:
         """Return the name of the innermost function or class of the product around the text; "" for a module's own."""
         source = (ROOT / "rerun_mp" / self.file).read_text()
-        # The last line of a text is surely in the function; its first may be the end of another.
+        # The last line of the text is inside the function. The first may be the end of another function.
         line = source[: source.index(self.old)].count("\n") + self.old.rstrip("\n").count("\n") + 1
         names: list[str] = []
         body: list[ast.stmt] = ast.parse(source).body
@@ -89,29 +89,29 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """A guard against a hazard, how it is taken out, and what then fails."""
+    """A guard against a hazard, the edits that remove it, and the tests that then fail."""
 
     hazard: int
     name: str
-    """Short, for the test's id."""
+    """Short name for the test's id."""
     guard: str
-    """What the guard is, one sentence."""
+    """The guard, in one sentence."""
     edits: tuple[Edit, ...]
     tests: tuple[str, ...]
-    """Node ids; each of them fails without the guard."""
+    """Node ids of tests. Each fails without the guard."""
     fails: str
-    """What the failure says: a text in the output of pytest."""
+    """A text in pytest's output of the failure."""
 
     def places(self) -> list[str]:
-        """Return where in the product the guard is."""
+        """Return the files and functions that hold the guard."""
         named = [f"{edit.file}: {edit.function()}".removesuffix(": ") for edit in self.edits]
         return list(dict.fromkeys(named))
 
 
 def copy_tree(target: Path) -> Path:
-    """Copy what a test needs of the tree to `target`, and return that.
+    """Copy the files that a test needs to `target`, and return `target`.
 
-    There, what a failed test leaves behind is removed at once: nobody waits for it to go away by itself.
+    In the copy, leftovers of a failed test are removed after 3 s instead of after a minute.
     """
     for name in COPIED:
         source = ROOT / name

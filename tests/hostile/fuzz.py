@@ -1,16 +1,15 @@
-"""Damage segments at random and let the real collector's code drain them, many times a second.
+"""Damage segments at random, and let the collector's own code drain them.
 
     python -m tests.hostile.fuzz --seed 7 --count 100000      a run
-    python -m tests.hostile.fuzz --only 7:4711                one segment of it again, with its traceback
+    python -m tests.hostile.fuzz --only 7:4711                one segment of the run again, with its traceback
 
-Segment `number` of a run is damaged by a generator that is seeded with (seed, number) and nothing else. What must hold
-of each, however it was damaged:
+The damage to segment `number` follows from (seed, number) alone. These promises hold for each segment:
 
-- copying, grouping, decoding, and rerun-sdk's own reading of the chunks raise nothing and come to an end;
+- copying, grouping and decoding raise nothing and end, and so does rerun-sdk's reading of the chunks;
 - every chunk is valid Arrow, down to each offset and text, and its row ids ascend;
-- the chunks of the intact slots are there, equal to what they would be without the damage;
-- whatever rows are missing of a slot that was only damaged within itself, something has been counted as damaged;
-- the memory of the process has a ceiling, and the ring is drained: another sweep finds nothing.
+- the chunks of the intact slots are the same as without the damage;
+- if rows of a damaged slot are missing, and nothing outside of its bytes was damaged, damage has been counted;
+- the process stays within a limit of memory, and the ring is drained: another sweep finds nothing.
 """
 
 from __future__ import annotations
@@ -35,18 +34,18 @@ import numpy as np
 
 HANG_SECS = 60
 ROOM_BYTES = 768 << 20
-"""Memory that a run may take beyond what it has when all is loaded."""
+"""Bytes of memory that a run may use beyond those in use when all modules are loaded."""
 FILE_EVERY = 2500
-"""Segments between two files into which rerun-sdk writes the chunks, and out of which it reads them."""
+"""Segments after which rerun-sdk writes their chunks to a file and reads it back."""
 MAX_SWEEPS = 4
 
 
 class BrokenPromiseError(AssertionError):
-    """Something that must hold of every damaged segment does not."""
+    """A promise does not hold for a damaged segment."""
 
 
 class Fuzzer:
-    """Damages the victims of one directory, and holds the collector's code to its promises."""
+    """Damages victims, lets the collector's code drain them, and checks the promises."""
 
     def __init__(self, victims: list[Any], seed: int, directory: Path) -> None:
         self.victims = victims
@@ -78,7 +77,7 @@ class Fuzzer:
     def run_on(
         self, victim: Any, damage: Callable[[random.Random, Any], None], rng: random.Random, number: int
     ) -> None:
-        """Damage and drain a victim, and check what must hold of it."""
+        """Damage and drain a victim, and check the promises."""
         tables = bytes(victim.image.memory[: victim.regions[0][1]])
         try:
             damage(rng, victim)
@@ -90,7 +89,7 @@ class Fuzzer:
             self._check_chunks(victim, chunks)
             logged = self._logged[victim.name]
             if is_within and not is_counted and sum(good.values()) < sum(logged.values()):
-                raise BrokenPromiseError(f"of {logged} rows {good} arrived, and nothing was counted")
+                raise BrokenPromiseError(f"{good} of {logged} rows arrived, and no damage was counted")
             self.counts["damage counted" if is_counted else "harmless"] += 1
             self.counts["chunks"] += len(chunks)
             expected = self._expected[victim.name]
@@ -99,7 +98,7 @@ class Fuzzer:
             victim.restore()
 
     def _drain(self, victim: Any) -> tuple[list[Any], Counter[int], bool]:
-        """Sweep until nothing is left. Returns chunks, good rows of each slot, and whether damage was counted."""
+        """Sweep until no row is left. Returns chunks, good rows of each slot, and whether damage was counted."""
         from rerun_mp.collector.drain.sweep import Sweeper
         from rerun_mp.shm.layout import Header, ProducerWord
         from tests.hostile.victims import GEOMETRY, build
@@ -125,12 +124,12 @@ class Fuzzer:
                 break
         else:
             left = {slot: list(sweeper.progress.control[slot]) for slot in (sweep.stops if sweep else ())}
-            raise BrokenPromiseError(f"after {MAX_SWEEPS} sweeps there is something left: {left}")
+            raise BrokenPromiseError(f"slots still hold rows after {MAX_SWEEPS} sweeps: {left}")
         return chunks, good, [words[word] for word in (*entries, Header.DAMAGED_SLOTS)] != before
 
     @staticmethod
     def _begin_as_a_new_collector(rng: random.Random, victim: Any) -> None:
-        """Let it look as if a collector had died in the middle of a sweep of the slots, with forged words."""
+        """Forge the words that a collector leaves when it dies in the middle of a sweep."""
         from tests.hostile.victims import GEOMETRY
 
         ring = victim.image.ring
@@ -162,7 +161,7 @@ class Fuzzer:
                 self.counts[f"refused: {str(error)[-80:]}"] += 1
 
     def write_and_read(self) -> None:
-        """Let rerun-sdk write the chunks of damaged slots into a file, and read the file back."""
+        """Let rerun-sdk write the chunks of damaged slots to a file, and read the file back."""
         waiting, self._waiting = self._waiting, []
         try:
             self._write_and_read([chunk for _, chunk in waiting])
@@ -193,34 +192,34 @@ class Fuzzer:
         read = sum(1 for _ in read_file(path, prelude=writer.prelude))
         path.unlink()
         if read != sent:
-            raise BrokenPromiseError(f"of {sent} chunks that rerun-sdk took {read} are in its file")
+            raise BrokenPromiseError(f"rerun-sdk took {sent} chunks, and {read} are in its file")
         self.counts["chunks written and read"] += read
         self.counts["threads at the end"] = threading.active_count()
         self.counts["native threads at the end"] = len(os.listdir("/proc/self/task"))
 
 
 def limit_memory() -> None:
-    """Give this process a ceiling, so that an allocation without limit is a MemoryError."""
-    # What is really private and writable: the arenas that glibc reserves for each of rerun's threads are not.
+    """Limit the memory of this process, so that an unbounded allocation is a MemoryError."""
+    # VmData counts private writable memory. It leaves out the arenas that glibc only reserves for rerun's threads.
     status = Path("/proc/self/status").read_text()
     (taken,) = (int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmData"))
     resource.setrlimit(resource.RLIMIT_DATA, (taken + ROOM_BYTES, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
 def main() -> int:
-    """Run what the command line says. Returns 1 if a promise was broken."""
+    """Run the segments that the command line names. Returns 1 if a promise was broken."""
     parser = argparse.ArgumentParser(description="Damage segments and let the collector drain them.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=10_000)
-    parser.add_argument("--only", help="SEED:NUMBER of one segment to do again")
-    parser.add_argument("--keep-going", action="store_true", help="count what fails instead of ending with the first")
+    parser.add_argument("--only", help="SEED:NUMBER of one segment to run again")
+    parser.add_argument("--keep-going", action="store_true", help="count failures instead of ending with the first one")
     options = parser.parse_args()
     seed, numbers = options.seed, range(options.count)
     if options.only:
         seed, number = map(int, options.only.split(":"))
         numbers = range(number, number + 1)
     with tempfile.TemporaryDirectory(prefix="rmp-fuzz-") as directory:
-        # rerun-sdk complains of much that is wrong with damaged chunks.
+        # rerun-sdk logs every complaint about a damaged chunk.
         os.environ.setdefault("RUST_LOG", "off")
         os.environ.setdefault("RUST_BACKTRACE", "0")
         os.environ["XDG_RUNTIME_DIR"] = os.environ["XDG_CACHE_HOME"] = directory
@@ -228,7 +227,7 @@ def main() -> int:
 
 
 def _supervise(run: Callable[[mmap.mmap], int], seed: int) -> int:
-    """Call `run` in a child that notes the number of its segment where it can be read when a crash has ended it."""
+    """Call `run` in a child. It notes the number of its segment in shared memory, so that a crash can be named."""
     at = mmap.mmap(-1, 8)
     child = os.fork()
     if child == 0:
@@ -236,7 +235,7 @@ def _supervise(run: Callable[[mmap.mmap], int], seed: int) -> int:
         try:
             faulthandler.enable()
             status = run(at)
-        except Exception:  # noqa: BLE001 (whatever it is, it is told, and the child must not go on as its parent)
+        except Exception:  # noqa: BLE001 (any failure is printed, and the child must not return into its parent's code)
             traceback.print_exc()
         finally:
             sys.stdout.flush()

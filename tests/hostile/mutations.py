@@ -1,6 +1,6 @@
-"""What a scribbler does to a segment: flipped bits, hostile numbers, moved and doubled bytes, forged control lines.
+"""Mutations of a segment: flipped bits, hostile numbers, moved and doubled bytes, forged control lines.
 
-Every mutation draws from the generator that it is given and from nothing else, so that a seed says it all.
+A mutation draws only from the generator that it gets, so that a seed determines it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ EXTREMES = (
     0xFFF0000000000000,  # minus infinity
 )
 TEXTS = (b"\xff\xfe", b"\xed\xa0\x80", b"\0", b"\xc3", "\u202e/..".encode(), b"../../etc", b'"', b"\\", b"]]")
-"""Not UTF-8, a half of a surrogate pair, a zero, half a character, and what JSON or a path might stumble over."""
+"""Invalid UTF-8, half a surrogate pair, a zero, half a character, and texts that may break JSON or paths."""
 HEAD = 512
-"""Bytes at the beginning of a slot that most often say what is in it."""
+"""Bytes at the beginning of a slot that usually describe its contents."""
 
 Mutation = Callable[[random.Random, Victim], None]
 
@@ -34,13 +34,13 @@ def mutate(rng: random.Random, victim: Victim) -> None:
 
 
 def _place(rng: random.Random, victim: Victim) -> int:
-    """Return an offset in one of the slots that may be damaged, most often where it matters."""
+    """Return an offset in a slot that may be damaged, mostly where damage has effects."""
     slot = rng.choice(victim.slots)
     kind = rng.randrange(4)
     if kind == 0:
         within = rng.randrange(GEOMETRY.slot_bytes)
     elif kind == 1:
-        within = GEOMETRY.slot_bytes * 3 // 4 + rng.randrange(64)  # a table's dictionary
+        within = GEOMETRY.slot_bytes * 3 // 4 + rng.randrange(64)  # the entity dictionary of a table
     elif kind == 2:
         within = rng.randrange(GEOMETRY.slot_bytes // 4)
     else:
@@ -49,7 +49,7 @@ def _place(rng: random.Random, victim: Victim) -> int:
 
 
 def _end(at: int) -> int:
-    """Return where the slot ends in which `at` lies."""
+    """Return the end of the slot that `at` lies in."""
     return at + GEOMETRY.slot_bytes - (at - GEOMETRY.slots_offset) % GEOMETRY.slot_bytes
 
 
@@ -72,7 +72,7 @@ def _set_number(rng: random.Random, victim: Victim) -> None:
 
 
 def _nudge(rng: random.Random, victim: Victim) -> None:
-    """Make a number a little larger or smaller: lengths and offsets that are nearly right."""
+    """Change a byte a little: lengths and offsets become nearly right."""
     at = _place(rng, victim)
     victim.image.memory[at] = (victim.image.memory[at] + rng.choice((-8, -4, -1, 1, 4, 8))) % 256
 
@@ -90,7 +90,7 @@ def _fill(rng: random.Random, victim: Victim) -> None:
 
 
 def _copy(rng: random.Random, victim: Victim) -> None:
-    """Copy one region over another: doubled or cut heads, another slot's contents."""
+    """Copy one region over another: this doubles or cuts heads, or brings in another slot's contents."""
     source, target = _place(rng, victim), _place(rng, victim)
     size = min(rng.choice((8, 32, 128, 1024, 8192)), _end(source) - source)
     _store(victim, target, bytes(victim.image.memory[source : source + size]))
@@ -120,7 +120,7 @@ def _control(rng: random.Random, victim: Victim) -> None:
 
 
 def _chain(rng: random.Random, victim: Victim) -> None:
-    """Make the head of a chain of a slot: parts that loop, point outside, or are somebody else's."""
+    """Make a slot the head of a chain whose parts loop, point outside, or belong to other chains."""
     slot = rng.choice(victim.slots)
     parts = rng.choice((0, 1, 2, 3, 4, GEOMETRY.slots - 1, GEOMETRY.slots, 1 << 16, 0xFFFFFFFF))
     chosen = (slot, *victim.slots, *victim.intact, GEOMETRY.slots, 0xFFFFFFFF)
@@ -132,7 +132,7 @@ def _chain(rng: random.Random, victim: Victim) -> None:
     head = parts.to_bytes(4, "little") + bytes(4) + entries + (total % (1 << 64)).to_bytes(8, "little")
     at = GEOMETRY.slot_offset(slot)
     if rng.random() < 0.5:
-        # As a chain would lie there, were it not for its parts.
+        # The slot's bytes follow the head, as in a genuine chain.
         head += bytes(victim.image.memory[at : at + GEOMETRY.slot_bytes - len(head)])
     _store(victim, at, head)
     words, line = victim.image.ring.words, GEOMETRY.line_word(slot)
@@ -141,7 +141,7 @@ def _chain(rng: random.Random, victim: Victim) -> None:
 
 
 def _header(rng: random.Random, victim: Victim) -> None:
-    """Forge a word of the header that a running collector goes by, or of the producers table."""
+    """Forge a word of the header that a running collector reads, or of the producers table."""
     words = victim.image.ring.words
     if rng.random() < 0.5:
         words[rng.choice((*range(Header.SWEEP_DONE, Header.USABLE_SLOTS + 1), Header.CONFIG_REVISION))] = rng.choice(
@@ -153,7 +153,7 @@ def _header(rng: random.Random, victim: Victim) -> None:
 
 
 def _free_line(rng: random.Random, victim: Victim) -> None:
-    """Forge the line of a slot that nobody uses."""
+    """Forge the control line of an unused slot."""
     slot = rng.randrange(GEOMETRY.slots)
     if slot in victim.slots or slot in victim.intact:
         return

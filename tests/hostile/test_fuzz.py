@@ -1,4 +1,4 @@
-"""A collector drains whatever lies in shared memory: no crash, no hang, no memory without end, no intact row lost."""
+"""A collector drains any bytes in shared memory: it neither crashes nor hangs nor grows, and loses no intact row."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from tests.hostile.victims import GEOMETRY, Victim, fill
 
 SOAK_SEEDS = range(100, 120)
 SOAK_COUNT = 50_000
-"""Segments of each seed: a million together."""
+"""Segments of each seed: a million in total."""
 
 
 def fuzz(seed: int, count: int, *, timeout_secs: float) -> str:
-    """Run the fuzzer in a process of its own, as anybody can by hand, and return what it said."""
+    """Run the fuzzer's command in a process of its own, and return its output."""
     command = [sys.executable, "-m", "tests.hostile.fuzz", "--seed", str(seed), "--count", str(count)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout_secs, check=False)
     assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
     return done.stdout
 
 
-def test_damaged_segments_cost_what_is_damaged() -> None:
-    """Some thousand segments, damaged at random: see `tests.hostile.fuzz` for what must hold of each."""
-    said = fuzz(7, 2000, timeout_secs=200.0)
-    assert "damage counted" in said
-    assert "harmless" in said
-    assert "chunks written and read" in said
+def test_damaged_segments_cost_only_their_damaged_rows() -> None:
+    """Two thousand segments, damaged at random. `tests.hostile.fuzz` lists the promises."""
+    output = fuzz(7, 2000, timeout_secs=200.0)
+    assert "damage counted" in output
+    assert "harmless" in output
+    assert "chunks written and read" in output
 
 
-def test_any_bytes_anywhere_cost_what_is_damaged(place: Path) -> None:
-    """The same promises, for damage that Hypothesis chooses: what breaks one is shrunk to the few bytes that do."""
+def test_any_bytes_anywhere_cost_only_damaged_rows(place: Path) -> None:
+    """Hypothesis chooses the damage, and reduces a failure to the few bytes that cause it."""
     directory = place / "hostile"
     directory.mkdir(mode=0o700)
     with fill(str(directory)) as victims:
@@ -58,7 +58,7 @@ def test_any_bytes_anywhere_cost_what_is_damaged(place: Path) -> None:
             ),
         )
         @settings(max_examples=300)
-        def damage_costs_what_is_damaged(victim: Victim, damage: list[tuple[int, bytes]]) -> None:
+        def check_damage(victim: Victim, damage: list[tuple[int, bytes]]) -> None:
             def do(_rng: random.Random, damaged: Victim) -> None:
                 for within, data in damage:
                     at = GEOMETRY.slot_offset(damaged.slots[0]) + within
@@ -67,13 +67,13 @@ def test_any_bytes_anywhere_cost_what_is_damaged(place: Path) -> None:
 
             fuzzer.run_on(victim, do, random.Random(0), 0)
 
-        damage_costs_what_is_damaged()
+        check_damage()
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3 * 3600)
 def test_a_million_damaged_segments(record_property: Callable[[str, object], None]) -> None:
-    """The same, long enough to meet what is rare; each seed has a process of its own, two at a time."""
+    """Enough segments for rare damage. Two seeds run at a time, each in a process of its own."""
     with ThreadPoolExecutor(2) as pool:
-        for said in pool.map(lambda seed: fuzz(seed, SOAK_COUNT, timeout_secs=3600.0), SOAK_SEEDS):
-            record_property("fuzz", said)
+        for output in pool.map(lambda seed: fuzz(seed, SOAK_COUNT, timeout_secs=3600.0), SOAK_SEEDS):
+            record_property("fuzz", output)

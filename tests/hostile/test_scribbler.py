@@ -1,8 +1,8 @@
-"""A process scribbles over a live session's segment while the real collector drains what another one logs.
+"""A process scribbles over a live session's segment, while the real collector drains another process's rows.
 
-The scribbler is a registered producer that has lost its mind: it claims slots and writes anything anywhere into them
-and into their control lines, over the header's words that only the collector writes or that are read once, and over
-entries of the producers table that nobody has. What it leaves alone is what others own: so all of that must arrive.
+The scribbler is a registered producer. It claims slots and writes anything into them and their control lines. It also
+overwrites unused entries of the producers table, header words that only the collector writes, and header words that a
+process reads once. It leaves alone what other processes own, so all of their rows must arrive.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ PROGRAMS = Path(__file__).with_name("programs")
 @pytest.mark.parametrize(
     ("steps", "seeds"), [(1000, (1,)), pytest.param(20_000, (2, 3), marks=pytest.mark.soak)], ids=["short", "long"]
 )
-def test_what_others_own_arrives_whatever_a_scribbler_does(
+def test_a_scribbler_costs_no_row_of_another_process(
     steps: int, seeds: tuple[int, ...], start_python: StartPython, tmp_path: Path
 ) -> None:
-    """No row of the honest producer is lost, doubled or counted as damaged, and the session ends as others do."""
+    """No row of the honest producer is lost, doubled or counted as damaged, and the session ends as usual."""
     path, go, end = tmp_path / "out.rrd", tmp_path / "go", tmp_path / "end"
     watch = SessionWatch()
     env = {
@@ -45,7 +45,7 @@ def test_what_others_own_arrives_whatever_a_scribbler_does(
         scribbler.wait_for_output("joined")
     go.touch()
     honest.wait_for_output("[", timeout_secs=150.0)
-    assert is_running(worker), "the worker that began is the one that has drained it all"
+    assert is_running(worker), "the first worker has drained everything"
     end.touch()
     for scribbler in scribblers:
         done = scribbler.wait().check()
@@ -63,8 +63,8 @@ def test_what_others_own_arrives_whatever_a_scribbler_does(
     assert steps_of_scalars == list(range(steps))
 
 
-def test_a_collector_is_replaced_though_the_header_was_written_over(start_python: StartPython, tmp_path: Path) -> None:
-    """What only the creator writes is put back by whoever starts a collector, who remembers it: so it finds its way."""
+def test_a_collector_is_replaced_after_the_header_was_overwritten(start_python: StartPython, tmp_path: Path) -> None:
+    """The process that starts a collector remembers the founder's words, and restores them before."""
     path, fifo, watch = tmp_path / "out.rrd", tmp_path / "fifo", SessionWatch()
     os.mkfifo(fifo)
     program = start_python(PROGRAMS / "header_written_over.py", path, fifo, env=watch.environment)

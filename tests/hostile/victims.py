@@ -1,9 +1,9 @@
-"""Segments that the real producer filled with rows of every form, as images in private memory that a fuzzer may damage.
+"""Images of a segment in private memory, which a fuzzer may damage.
 
-One segment is filled once (`fill`): tables of each form, frames, static rows, columns, dictionaries, a message over
-several slots, one in a file of the spool. Each `Victim` is an image of it in which only some slots are left: those that
-may be damaged, and two *intact* ones, a table and a frame slot, of a recording of their own. What these hold must
-arrive whatever happens to the others.
+`fill` lets the real producer fill one segment: tables of each form, frames, static rows, columns, dictionaries, a
+message over several slots, and one in a file of the spool. Each `Victim` is an image of that segment in which only some
+slots are left: those that may be damaged, and two *intact* ones, a table slot and a frame slot of another recording.
+The rows of the intact slots must arrive, whatever happens to the others.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = ["GEOMETRY", "INTACT", "Image", "Victim", "build", "fill"]
 
 GEOMETRY = Geometry(slot_bytes=8192, slots=40, producers=8)
 INTACT = "intact"
-"""Application id of what must arrive."""
+"""Application id of the intact rows."""
 LARGE = 3 * GEOMETRY.slot_bytes
 """Bytes of a row that needs a chain."""
 FILED = 20 * GEOMETRY.slot_bytes
@@ -42,14 +42,14 @@ FILED = 20 * GEOMETRY.slot_bytes
 
 
 class LoneSession(Session):
-    """A session without a collector: what is logged stays in the ring."""
+    """A session without a collector: its rows stay in the ring."""
 
     def watch_collector(self) -> None:
-        """Start none."""
+        """Start no collector."""
 
 
 class Image:
-    """What the collector's sweeper needs of a segment, in memory of its own."""
+    """The parts of a segment that a sweeper needs, in private memory."""
 
     def __init__(self, content: bytes, spool_directory: str) -> None:
         self.content = content
@@ -62,20 +62,20 @@ class Image:
 
 @dataclass(slots=True)
 class Victim:
-    """An image, and what of it a fuzzer may damage."""
+    """An image, and the parts of it that a fuzzer may damage."""
 
     name: str
     image: Image
     slots: tuple[int, ...]
-    """May be damaged, with their control lines."""
+    """Slots that may be damaged, with their control lines."""
     intact: tuple[int, ...]
     regions: tuple[tuple[int, int], ...]
-    """(begin, end) in the image's bytes of everything that may be damaged, or that a sweep changes."""
+    """(begin, end) of the bytes that damage or a sweep may change."""
     files: dict[str, bytes]
-    """Path and contents of what lies in the spool."""
+    """Path to contents of the files in the spool."""
 
     def restore(self) -> None:
-        """Undo whatever happened to the image and the spool."""
+        """Undo all changes of the image and the spool."""
         for begin, end in self.regions:
             self.image.memory[begin:end] = self.image.content[begin:end]
         for path, content in self.files.items():
@@ -85,7 +85,7 @@ class Victim:
 
 
 def build(image: Image, sweep: Sweep) -> BuiltChunks:
-    """Make chunks of a sweep, as the collector does."""
+    """Build the chunks of a sweep, as the collector does."""
     built = build_chunks(sweep.taken, nonce=image.nonce)
     tables = build_table_chunks(sweep.rows, nonce=image.nonce) if sweep.rows else BuiltChunks()
     return BuiltChunks(
@@ -95,9 +95,9 @@ def build(image: Image, sweep: Sweep) -> BuiltChunks:
 
 @contextmanager
 def fill(directory: str) -> Iterator[list[Victim]]:
-    """Log rows of every form into a segment, take images of it, and yield them. Runs where nobody else logs.
+    """Log rows of every form into a segment, and yield images of it. No other code of this process may log meanwhile.
 
-    `directory` is private and empty; runtime and spool directory are made in it.
+    `directory` is private and empty. Runtime and spool directory are made in it.
     """
     path = f"{segment.DIRECTORY}/rmp-hostile-{os.getpid()}"
     runtime, spool_directory = (os.path.join(directory, name, "session") for name in ("runtime", "spool"))
@@ -168,7 +168,7 @@ def _victims(content: bytes, spool_directory: str) -> list[Victim]:
     used = [slot for slot, state in enumerate(ring.states.tolist()) if state & 0xFF not in (0, SlotState.FREE)]
     kinds = {slot: ring.words[GEOMETRY.line_word(slot) + Line.KIND] for slot in used}
     first = ring.states[used[0]] & ~0xFF
-    assert all(ring.states[slot] & ~0xFF == first for slot in used), "one producer filled it"
+    assert all(ring.states[slot] & ~0xFF == first for slot in used), "one producer has filled the segment"
     parts = {}
     for slot in used:
         if kinds[slot] == Kind.HEAD:

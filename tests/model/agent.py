@@ -1,10 +1,10 @@
-"""A program that does what it is told over a socket, in as many processes as it is told to have.
+"""A program that takes commands over a socket, in several processes.
 
     python agent.py SOCKET PATH
 
-Its first process founds a session and saves to PATH. Every process connects to SOCKET and says its name and pid;
-then it takes commands, JSON lists of which the first is the name of a method of `Agent`, a line each, and answers each
-row that a call has returned for, and each command that is done, with a line.
+The first process founds a session and saves to PATH. Each process connects to SOCKET and sends its name and pid. Then
+it reads commands, one a line: a JSON list of a method of `Agent` and its arguments. It answers with the number of each
+row when its call returns, and with `done`, one a line.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ import rerun_mp as rr
 
 
 class Agent:
-    """What one process does."""
+    """The commands of one process."""
 
     connection: socket.socket
     current: Agent | None = None
-    """The one of this process, or of the parent that it has just been forked from."""
+    """The agent of this process. Right after a fork it is the parent's."""
 
     def __init__(self, address: str, name: str) -> None:
         if Agent.current is not None:
-            # Whoever reads there must see when our parent has ended.
+            # The test must see the end of the parent's connection when the parent ends.
             os.close(Agent.current.connection.detach())
         Agent.current = self
         self.address, self.name = address, name
@@ -38,11 +38,11 @@ class Agent:
         self.say(f"{name} {os.getpid()}")
 
     def say(self, line: str) -> None:
-        """Answer."""
+        """Send a line to the test."""
         self.connection.sendall(f"{line}\n".encode())
 
     def serve(self) -> None:
-        """Do what is asked, until it is to end."""
+        """Run commands until `end`."""
         with self.connection.makefile() as commands:
             for line in commands:
                 self.children = [pid for pid in self.children if os.waitpid(pid, os.WNOHANG) == (0, 0)]
@@ -53,7 +53,7 @@ class Agent:
                 self.say("done")
 
     def log(self, how: str, first: int, number: int) -> None:
-        """Log rows, or send them in one call."""
+        """Log `number` rows in calls of their own, or as columns in one call."""
         entity = f"model/{self.name}"
         if how == "columns":
             steps = list(range(first, first + number))
@@ -70,15 +70,15 @@ class Agent:
             self.say(str(step))
 
     def flush(self) -> None:
-        """Wait until everything of this process is stored."""
+        """Wait until all rows of this process are stored."""
         rr.flush()
 
     def save(self, path: str) -> None:
-        """Give the recording another file."""
+        """Replace the recording's file."""
         rr.save(path)
 
     def fork(self, name: str) -> None:
-        """Have a child that ends as multiprocessing's do, without anything that runs at exit."""
+        """Fork a child. It ends without exit handlers, as multiprocessing's children do."""
         pid = os.fork()
         if pid:
             self.children.append(pid)
@@ -87,18 +87,18 @@ class Agent:
         os._exit(0)
 
     def start(self, method: str, name: str) -> None:
-        """Have a child as multiprocessing makes it."""
+        """Start a child through multiprocessing."""
         context: Any = multiprocessing.get_context(method)
         context.Process(target=work, args=(self.address, name)).start()
 
 
 def work(address: str, name: str) -> None:
-    """Be a child of multiprocessing."""
+    """Run a child of multiprocessing."""
     Agent(address, name).serve()
 
 
 def main() -> None:
-    """Be the first process."""
+    """Run the first process."""
     rr.init("rerun_mp_model", recording_id="model")
     rr.save(sys.argv[2])
     Agent(sys.argv[1], "root").serve()

@@ -1,4 +1,4 @@
-"""Runs the histories of a model."""
+"""Runs random histories of a stateful model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["check"]
 
 
 def check(machine: type[RuleBasedStateMachine], examples: int, steps: int, *, is_shrunk: bool = True) -> None:
-    """Run so many histories of so many steps at most."""
+    """Run `examples` histories of at most `steps` steps. `is_shrunk` reduces a failing one to fewer steps."""
     chosen = settings(
         max_examples=examples,
         stateful_step_count=steps,

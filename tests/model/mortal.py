@@ -1,4 +1,4 @@
-"""Views of shared memory that let their user store so many times more, and then let it die."""
+"""Views of shared memory that raise in place of a chosen store, as if the process died there."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ __all__ = ["DiedError", "Life", "MortalView", "attach"]
 
 
 class DiedError(BaseException):
-    """The end of a process. It is nobody's to catch, and whatever runs on the way out stores nothing any more."""
+    """The end of a process. No code may catch it, and handlers that run on the way out store nothing."""
 
 
 class Life:
-    """How many more stores a process makes. None: any number."""
+    """Counts a process's stores, and how many are left until it dies."""
 
     def __init__(self) -> None:
         self.left: int | None = None
+        """Stores until the process dies. None: no limit."""
         self.stores = 0
         self.before_store: Callable[[], None] | None = None
-        """Called before each store, if somebody wants to know."""
+        """Called before each store, unless it is None."""
 
     def spend(self) -> None:
-        """Take note of a store that is about to be made.
+        """Count a store before it is made.
 
         Raises
         ------
         DiedError
-            Instead of it.
+            If no store is left.
         """
         if self.left is not None:
             if self.left <= 0:
@@ -40,7 +41,7 @@ class Life:
 
 
 class MortalView:
-    """A memoryview, as far as producers and collector use it, whose stores are spent from a life."""
+    """The part of a memoryview that producers and collector use. Each store is counted by a `Life`."""
 
     def __init__(self, view: memoryview, life: Life) -> None:
         self._view, self._life = view, life
@@ -60,19 +61,19 @@ class MortalView:
         return bytes(self._view)
 
     def cast(self, code: str) -> MortalView:
-        """Return the same bytes as other words."""
+        """Return the same bytes as items of another format."""
         return MortalView(self._view.cast(code), self._life)  # type: ignore[call-overload]
 
     def tolist(self) -> list[int]:
-        """Return all of them."""
+        """Return all items."""
         return self._view.tolist()
 
 
 def attach(path: str, life: Life, *, with_bytes: bool) -> Segment:
-    """Attach to the segment at `path` as a process with such a life.
+    """Attach to the segment at `path` as a process whose stores `life` counts.
 
-    Without `with_bytes` only words and states are mortal: the collector stores nothing else, and gives the bytes to
-    numpy.
+    Without `with_bytes` only stores to words and states count. That suffices for a collector: it stores nothing else,
+    and it passes the bytes to numpy.
     """
     joined = segment.attach(path, participate=False)
     assert joined is not None

@@ -1,9 +1,10 @@
-"""Producers, ring and collector against a model of lists, with the death of anybody before any store.
+"""Producers, ring and collector against a model of lists. Each may die before any store.
 
-Everything is the product's: `Producer`, tables, chains, `Sweeper`, the grouping into chunks, the look at who has died.
-They run in this process, each with a mapping and with leases of its own, as processes have; only the store is a
-dictionary. After every step I1 to I6 of the design are asserted, and when a history is over everything is drained:
-what was logged is there once, and nothing else but the row that somebody was writing when he died, whole.
+All code is the product's: `Producer`, tables, chains, `Sweeper`, the grouping into chunks, the search for dead
+producers. It runs in this process, and each model process has a mapping and leases of its own, as a real one has. Only
+the store is a dictionary. The invariants I1 to I6 of the design are asserted after every step. At the end of a history
+the ring is drained: each logged row is stored once. The only other rows are those of a call in which a producer died,
+all or none.
 """
 
 from __future__ import annotations
@@ -58,15 +59,15 @@ from tests.model.mortal import DiedError, Life, attach
 GEOMETRY = Geometry(slot_bytes=8192, slots=12, producers=4)
 TABLE = TableShape(RECORDING, ValueKind.SCALARS, (), False, (("step", "sequence"),))
 LARGE_ROWS = 600
-"""Of a frame over more than one slot."""
+"""Rows of a frame that needs more than one slot."""
 MAX_WAITS = 20
-"""Sweeps for which a writer may wait: it waits for space and for nothing else (I6)."""
+"""Sweeps that a producer may wait for: it waits for space only (I6)."""
 DEATH = st.one_of(st.none(), st.none(), st.integers(0, 40))
-"""After how many stores somebody dies; None: he lives."""
+"""Stores until a process dies; None: it lives."""
 
 
 class Number:
-    """Stands for an archetype of one number, as tables take it."""
+    """Stands in for an archetype of one number that goes into tables."""
 
     def __init__(self, value: float) -> None:
         self._value = value
@@ -84,21 +85,21 @@ class Process:
         self.returned: list[int] = []
         """Numbers of the rows of calls that have returned."""
         self.unsure: list[int] = []
-        """Those of the call in the middle of which it died."""
+        """Numbers of the rows of the call in which the process died."""
         self.dropped = 0
 
     @property
     def owner(self) -> int:
-        """How slots name it."""
+        """The owner that its slots name."""
         return self.producer._registration.owner
 
     def die(self) -> None:
-        """Be killed: the kernel frees the lease, and nothing else happens."""
+        """Die as by SIGKILL: the kernel frees the lease, and nothing else happens."""
         self.producer._registration.release()
 
 
 class Collector:
-    """One life of a collector, and how far it has got."""
+    """One life of a collector, and its progress."""
 
     def __init__(self, made: str) -> None:
         self.life = Life()
@@ -110,7 +111,7 @@ class Collector:
         self.is_fresh = True
 
     def end(self) -> None:
-        """Have ended, by death or otherwise."""
+        """Close what the kernel closes when a collector ends."""
         os.close(self.descriptor)
 
 
@@ -138,24 +139,24 @@ class RingMachine(RuleBasedStateMachine):
         self.mapped = [made]
         self.nonce = made.nonce
         self.processes: dict[str, Process] = {}
-        self.everybody: list[Process] = []
+        self.all_processes: list[Process] = []
         self.collector: Collector | None = None
         self.stored: dict[str, list[tuple[str, int]]] = {}
-        """What a reader has: chunk id -> (entity, number) of its rows."""
+        """The store: chunk id to (entity, number) of its rows."""
         self.numbers = iter(range(1, 1 << 40))
         self.slots: dict[int, tuple[int, int, int, bytes]] = {}
-        """Slot -> (epoch, owner, count, bytes below it) when last looked at."""
+        """Slot to (epoch, owner, count, bytes below the count) after the step before."""
         self.is_over = False
 
-    # ---- what may happen ---------------------------------------------------------------------------------------------
+    # ---- steps -------------------------------------------------------------------------------------------------------
 
     @precondition(lambda self: len(self.processes) < GEOMETRY.producers - 1)
     @rule(target=living)
     def start(self) -> str:
-        """Have another process join: a worker that was started, or a child after a fork."""
-        process = Process(f"p{len(self.everybody)}", self.path, self.wait_for_space)
+        """Another process joins, as a started worker or a forked child does."""
+        process = Process(f"p{len(self.all_processes)}", self.path, self.wait_for_space)
         self.processes[process.name] = process
-        self.everybody.append(process)
+        self.all_processes.append(process)
         self.mapped.append(process.segment)
         return process.name
 
@@ -166,7 +167,7 @@ class RingMachine(RuleBasedStateMachine):
 
     @rule(name=living, rows=st.integers(LARGE_ROWS, 2 * LARGE_ROWS), death=DEATH)
     def log_large(self, name: str, rows: int, death: int | None) -> None:
-        """Log what no slot holds."""
+        """Log a frame too large for one slot."""
         self.log(name, rows, death)
 
     @rule(name=living, rows=st.integers(1, 400), death=st.one_of(st.none(), st.integers(0, 3000)))
@@ -189,7 +190,7 @@ class RingMachine(RuleBasedStateMachine):
 
     @rule(name=living, death=DEATH)
     def seal(self, name: str, death: int | None) -> None:
-        """Give everything open to the collector, as a flush does."""
+        """Give all open slots to the collector, as a flush does."""
         process = self.processes.get(name)
         if process is not None:
             process.life.left = death
@@ -198,15 +199,15 @@ class RingMachine(RuleBasedStateMachine):
 
     @rule(name=living)
     def forked_child_logs(self, name: str) -> None:
-        """Have a child touch nothing that is its parent's, and say that it needs a producer of its own."""
+        """Let a forked child log: it changes none of its parent's slots, and learns that it needs a producer."""
         process = self.processes.get(name)
         states = {state & 0xFF for state in self.made.ring.states.tolist()}
         if process is None or not states & {SlotState.FREE, SlotState.UNTOUCHED}:
-            return  # without space it would not get so far
+            return  # without space the append would fail earlier
         before = bytes(self.made.ring.memory)
         child = forked_copy(process.producer)
         armed = child._writer.armed
-        process.guard.page[armed] = 0  # what the kernel does to the child's page
+        process.guard.page[armed] = 0  # as the kernel does in a forked child
         try:
             with pytest.raises(ForkedError):
                 child.append(frame(name, [0], child))
@@ -217,7 +218,7 @@ class RingMachine(RuleBasedStateMachine):
 
     @rule(name=consumes(living))
     def close(self, name: str) -> None:
-        """End a process in good order."""
+        """Close a process's producer, as its end does."""
         process = self.processes.pop(name, None)
         if process is not None:
             process.producer.close()
@@ -230,12 +231,12 @@ class RingMachine(RuleBasedStateMachine):
 
     @rule(death=st.one_of(st.none(), st.none(), st.integers(0, 120)), looks_ahead=st.booleans())
     def sweep(self, death: int | None, looks_ahead: bool) -> None:
-        """Have the collector sweep once, or as far as it gets."""
+        """Let the collector sweep once, or die while it does."""
         self.collect(death, looks_ahead=looks_ahead)
 
     @rule(rows=st.sampled_from((1, 3, LARGE_ROWS)), sweeps=st.integers(0, 2), death=st.integers(0, 30))
     def collector_dies(self, rows: int, sweeps: int, death: int) -> None:
-        """Have the collector die in the middle of something: somebody logs, it sweeps, he logs more, it dies."""
+        """Kill the collector at work: a process logs, the collector sweeps, the process logs again."""
         if not self.processes:
             self.start()
         name = next(iter(self.processes))
@@ -250,7 +251,7 @@ class RingMachine(RuleBasedStateMachine):
         """Kill the collector between two sweeps."""
         self.bury_collector()
 
-    # ---- how it happens ----------------------------------------------------------------------------------------------
+    # ---- how a step runs ---------------------------------------------------------------------------------------------
 
     def log(self, name: str, rows: int, death: int | None) -> None:
         """Log a frame of so many rows."""
@@ -264,7 +265,7 @@ class RingMachine(RuleBasedStateMachine):
             process.life.left = None
 
     def attempt(self, process: Process, numbers: list[int], call: Callable[[], Any]) -> bool:
-        """Make a call, and take note of what became of its rows. False: the process has died in it."""
+        """Make a call, and note the outcome for its rows. False: the process died in the call."""
         try:
             outcome = call()
         except DiedError:
@@ -291,12 +292,12 @@ class RingMachine(RuleBasedStateMachine):
             self.collector = None
 
     def wait_for_space(self, attempt: int) -> None:
-        """Let the collector work, as a writer does while the ring is full."""
-        assert attempt < MAX_WAITS, "I6: space does not come, though the collector has swept"
+        """Let the collector sweep, as a producer does while the ring is full."""
+        assert attempt < MAX_WAITS, "I6: no slot is free although the collector has swept"
         self.collect(None, looks_ahead=False)
 
     def collect(self, death: int | None, *, looks_ahead: bool) -> bool:
-        """Sweep once. True if there was anything."""
+        """Sweep once. Returns whether there was any work."""
         if self.collector is None:
             self.collector = Collector(self.path)
             self.mapped.append(self.collector.segment)
@@ -311,11 +312,11 @@ class RingMachine(RuleBasedStateMachine):
         if not found:
             kinds = [self.made.ring.words[GEOMETRY.line_word(slot) + Line.KIND] for slot in range(GEOMETRY.slots)]
             states = [state & 0xFF for state in self.made.ring.states.tolist()]
-            assert (Kind.PART, SlotState.OPEN) not in zip(kinds, states, strict=True), "a part is left of a chain"
+            assert (Kind.PART, SlotState.OPEN) not in zip(kinds, states, strict=True), "a part of a chain is left"
         return found
 
     def sweep_once(self, collector: Collector, *, looks_ahead: bool) -> bool:
-        """Do what `worker.Worker.run` does in one turn. False: there was nothing, and is nothing."""
+        """Do what `worker.Worker.run` does in one turn. False: no row was there, and none is left."""
         sweeper = collector.sweeper
         resumes = collector.is_fresh
         if resumes:
@@ -329,15 +330,15 @@ class RingMachine(RuleBasedStateMachine):
             sweeper.begin(sweep)
             if looks_ahead:
                 collector.ahead = self.prepare(sweeper.collect(after=sweep))
-            collector.life.spend()  # what was handed over and not flushed is lost with its writer
+            collector.life.spend()  # chunks that were sent and not flushed are lost with the writer
             self.flush(built)
             sweeper.complete(sweep, built)
         collector.dead_producers.clear_up()
         sweeper.freer.free_done()
-        return resumes or prepared is not None  # who resumes has not looked for what is new
+        return resumes or prepared is not None  # a resuming collector has not looked for new rows
 
     def prepare(self, sweep: Sweep | None) -> tuple[Sweep, BuiltChunks] | None:
-        """Group what a sweep took."""
+        """Build the chunks of a sweep."""
         if sweep is None:
             return None
         frames = build_chunks(sweep.taken, nonce=self.nonce)
@@ -348,16 +349,16 @@ class RingMachine(RuleBasedStateMachine):
         return sweep, BuiltChunks(frames.chunks + tables.chunks, frames.good_rows + tables.good_rows, Counter())
 
     def flush(self, built: BuiltChunks) -> None:
-        """Have the chunks in the store. One that is there already is the same."""
+        """Store chunks. A chunk that is stored already must be equal."""
         for chunk in built.chunks:
             steps = chunk.batch.column("step").to_pylist()
             rows = [(chunk.entity_path, step) for step in steps]
-            assert self.stored.setdefault(chunk.chunk_id, rows) == rows, "one chunk id, two contents"
+            assert self.stored.setdefault(chunk.chunk_id, rows) == rows, "one chunk id stands for two contents"
 
-    # ---- what must hold after every step -----------------------------------------------------------------------------
+    # ---- invariants after every step ---------------------------------------------------------------------------------
 
     def assert_below_count(self, process: Process, rows: int) -> None:
-        """I4: a call that returned has its rows below a count, or in the store already."""
+        """I4: the rows of a returned call are below a count or stored."""
         stored = sum(len(chunk) for chunk in self.stored.values())
         assert self.committed() + stored >= rows
         assert process.producer.is_intact
@@ -374,10 +375,10 @@ class RingMachine(RuleBasedStateMachine):
 
     @invariant()
     def words_are_sound(self) -> None:
-        """I1, I2, I3 and I5 for every slot, compared with how it was after the step before."""
+        """I1, I2, I3 and I5 hold for every slot, compared with the step before."""
         ring = self.made.ring
         now = {}
-        owners = {process.owner for process in self.everybody}
+        owners = {process.owner for process in self.all_processes}
         for slot in range(GEOMETRY.slots):
             line = GEOMETRY.line_word(slot)
             state, count, epoch, a, b, kind, *_ = ring.words[line : line + LINE_WORDS]
@@ -385,12 +386,12 @@ class RingMachine(RuleBasedStateMachine):
             if what in (SlotState.FREE, SlotState.UNTOUCHED):
                 assert not owner
                 continue
-            # I5: whoever owns a slot has registered; nobody else has ever been written there.
+            # I5: only a registered producer owns a slot.
             assert owner in owners
             assert what in (SlotState.OPEN, SlotState.SEALED, SlotState.ABANDONED)
             capacity = 1 if kind == Kind.HEAD else GEOMETRY.slot_bytes
             done, taken = ring.done(slot), max(a & (1 << 28) - 1, b & (1 << 28) - 1)
-            # A collector that died while it freed the slot has cleared the count first.
+            # A collector clears the count first when it frees a slot, and may have died after that.
             assert not count or done <= taken <= count <= capacity, "I3"
             begin = GEOMETRY.slot_offset(slot)
             below = (
@@ -398,20 +399,20 @@ class RingMachine(RuleBasedStateMachine):
             )
             before = self.slots.get(slot)
             if before is not None and before[0] == epoch:
-                assert before[1] == owner, "I5: another owner without another epoch"
-                assert count >= before[2], "I3: the count only grows"
+                assert before[1] == owner, "I5: the owner changed within an epoch"
+                assert count >= before[2], "I3: the count fell within an epoch"
                 if kind == Kind.FRAMES:
-                    assert below.startswith(before[3]), "I2: bytes below the count have changed"
+                    assert below.startswith(before[3]), "I2: bytes below the count changed"
             now[slot] = (epoch, owner, count, below)
         self.slots = now
 
     def used(self, slot: int, count: int) -> int:
-        """Return how many bytes at the beginning of a slot are below its count."""
+        """Return how many bytes at the beginning of a slot its count covers: 0 unless it holds frames."""
         is_frames = self.made.ring.words[GEOMETRY.line_word(slot) + Line.KIND] == Kind.FRAMES
         return count if is_frames else 0
 
     @invariant()
-    def nothing_is_there_twice(self) -> None:
+    def no_row_is_stored_twice(self) -> None:
         """No row is in two chunks."""
         rows = [row for chunk in self.stored.values() for row in chunk]
         assert len(set(rows)) == len(rows)
@@ -419,7 +420,7 @@ class RingMachine(RuleBasedStateMachine):
     # ---- the end -----------------------------------------------------------------------------------------------------
 
     def teardown(self) -> None:
-        """Drain everything and compare."""
+        """Drain the ring, compare, and remove the segment."""
         if not hasattr(self, "made"):
             return
         try:
@@ -433,11 +434,11 @@ class RingMachine(RuleBasedStateMachine):
             os.unlink(self.path)
             shutil.rmtree(self.directory)
             for joined in self.mapped:
-                # The product never does, because somebody may look; here nobody does any more.
+                # The product never unmaps, because a thread may still read. Here no thread does.
                 kernel.unmap(joined._address, GEOMETRY.total_bytes)
 
     def end(self) -> None:
-        """Half of those who live end in good order, the others are killed; then all is drained."""
+        """Close half of the living processes, kill the others, drain the ring, and compare."""
         for number, process in enumerate(list(self.processes.values())):
             if number % 2:
                 self.bury(process)
@@ -449,20 +450,20 @@ class RingMachine(RuleBasedStateMachine):
                 break
         self.collect(None, looks_ahead=False)
         states = {state & 0xFF for state in self.made.ring.states.tolist()}
-        assert states <= {SlotState.FREE, SlotState.UNTOUCHED}, "a slot is left"
+        assert states <= {SlotState.FREE, SlotState.UNTOUCHED}, "a slot is not free"
         entries = [self.made.ring.words[GEOMETRY.producer_word(index)] & 0xFF for index in range(GEOMETRY.producers)]
-        assert set(entries) == {ProducerState.FREE}, "an entry is left"
+        assert set(entries) == {ProducerState.FREE}, "an entry of the producers table is not free"
         found = Counter(row for chunk in self.stored.values() for row in chunk)
-        for process in self.everybody:
+        for process in self.all_processes:
             name = "/" + process.name
             rows = {step for entity, step in found if entity == name}
             assert set(process.returned) <= rows, "P2: a row that returned is missing"
             others = rows - set(process.returned)
-            assert others in (set(), set(process.unsure)), "a row that did not return is there, and not whole"
-        assert all(number == 1 for number in found.values()), "P5: a row is there twice"
+            assert others in (set(), set(process.unsure)), "a part of an interrupted call is stored"
+        assert all(number == 1 for number in found.values()), "P5: a row is stored twice"
         accounts = read_accounts(self.made)
         assert sum(account.delivered for account in accounts) == len(found)
-        assert sum(account.dropped for account in accounts) == sum(process.dropped for process in self.everybody)
+        assert sum(account.dropped for account in accounts) == sum(process.dropped for process in self.all_processes)
 
 
 def forked_copy(producer: Producer) -> Producer:
@@ -474,31 +475,31 @@ def forked_copy(producer: Producer) -> Producer:
 
 
 def frame(name: str, numbers: list[int], producer: Producer) -> Rows:
-    """Return rows whose `step` are these numbers."""
+    """Return a frame of one row for each number. The number is the row's `step`."""
     made = scalars_frame([float(number) for number in numbers], row_id=producer._row_ids.mint(len(numbers)))
     body = bytes(made.body)
     return Rows(SCALARS, b"/" + name.encode(), (body,), len(body), len(numbers), FrameKind.ROWS)
 
 
-def test_every_history_delivers_what_returned_once() -> None:
-    """Whoever dies, before whatever store."""
+def test_every_history_delivers_each_returned_row_once() -> None:
+    """Producers and collectors die before random stores."""
     check(RingMachine, examples=40, steps=30)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-def test_many_histories_deliver_what_returned_once() -> None:
-    """Whoever dies, before whatever store."""
+def test_many_histories_deliver_each_returned_row_once() -> None:
+    """Producers and collectors die before random stores."""
     check(RingMachine, examples=3000, steps=60)
 
 
 def take_in_one_word(ring: Ring, slot: int, sweep: int, taken: int) -> None:
-    """Instead of `Ring.take`: always over the same word."""
+    """Replace `Ring.take`: always overwrite the same word."""
     ring.words[ring.geometry.line_word(slot) + Line.TAKEN_A] = sweep << TAKEN_BITS | taken
 
 
 def free_within_the_epoch(ring: Ring, slot: int) -> None:
-    """Instead of `Ring.free`: the epoch stays."""
+    """Replace `Ring.free`: leave the epoch as it is."""
     line = ring.geometry.line_word(slot)
     for word in (Line.COUNT, Line.TAKEN_A, Line.TAKEN_B, Line.ROWS):
         ring.words[line + word] = 0
@@ -506,23 +507,23 @@ def free_within_the_epoch(ring: Ring, slot: int) -> None:
 
 
 def free_in_place(freer: SlotFreer, slot: int) -> None:
-    """Instead of `SlotFreer._free_part`: the part is not let go of first."""
+    """Replace `SlotFreer._free_part`: do not abandon the part first."""
     freer._free(slot)
 
 
 def commit_first(writer: SlotWriter, slot: int, at: int, pieces: Any, count: int, rows: int = 0) -> None:
-    """Instead of `SlotWriter.write`: the count comes before what it counts."""
+    """Replace `SlotWriter.write`: store the count before the bytes that it covers."""
     writer.commit(slot, count, rows)
     writer.scatter((slot,), pieces, at)
 
 
 def seal_unasked(writer: SlotWriter, slot: int) -> None:
-    """Instead of `SlotWriter.seal`: a child seals its parent's slot."""
+    """Replace `SlotWriter.seal`: seal the slot even in a forked child."""
     writer.ring.states[slot] = writer.owner | SlotState.SEALED
 
 
 def collect_anew(sweeper: Sweeper, *, resume: bool = False, after: Sweep | None = None) -> Sweep | None:
-    """Instead of `Sweeper.collect`: a dead collector's sweep is not repeated, but made anew."""
+    """Replace `Sweeper.collect`: do not repeat a dead collector's sweep, but make a new one."""
     return collect(sweeper, after=after)
 
 
@@ -540,10 +541,10 @@ collect = Sweeper.collect
         (SlotWriter, "seal", seal_unasked),
     ],
 )
-def test_a_guard_that_is_taken_out_is_missed(
+def test_the_model_finds_the_fault_when_a_guard_is_removed(
     where: type, name: str, instead: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The machine finds a history that loses, doubles or tears something, most often among the first fifty."""
+    """It finds a history that loses, doubles or tears rows, mostly among the first fifty."""
     monkeypatch.setattr(where, name, instead)
     with pytest.raises((AssertionError, ExceptionGroup)) as found:
         check(RingMachine, examples=1500, steps=60, is_shrunk=False)

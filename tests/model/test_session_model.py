@@ -1,10 +1,10 @@
-"""The public face against a model of lists, with real processes that are killed, and so is their collector.
+"""The public API against a model of lists. Real processes and collectors are killed.
 
-A history has one session. Its processes log, fork, start others, flush, and give the recording another file; each may
-be killed between two rows or at any moment of a call, the first one too, and the collector's two processes may be, in
-whatever order. Then the rest ends, in order or all at once with the collector; what that leaves is recovered. The rows
-whose call returned are then in the files, each once and in one that it may be in; of the rest there is nothing but the
-row, or the columns, of the call in the middle of which somebody was killed, whole.
+A history has one session. Its processes log, fork, start others, flush, and replace the recording's file. Any process,
+the founder included, may be killed between two rows or in the middle of a call. So may guard and worker, in any order.
+At the end the remaining processes end one by one, or all are killed together with the collector and the session is
+recovered. Then each row whose call returned is in one of the files that it may be in, once. The only other rows are
+those of interrupted calls, and each such call is there as a whole or not at all.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tests.model.histories import check
 
 AGENT = Path(__file__).with_name("agent.py")
 ANSWER_SECS = 60.0
-"""How long an agent may take to answer; a collector may have to be started again before."""
+"""Seconds that an agent may take to answer. A collector may have to start again meanwhile."""
 MAX_AGENTS = 6
 
 HOW = st.sampled_from(("scalars", "scalars", "text", "large", "columns"))
@@ -41,7 +41,7 @@ ROWS = st.integers(1, 40)
 
 
 class Agent:
-    """A process of the program: what it was told, and what it has answered."""
+    """A process of the program, as the test sees it."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
@@ -49,14 +49,14 @@ class Agent:
         self.name, pid = self.lines.readline().split()
         self.pid = int(pid)
         self.next = 0
-        """The number of its next row."""
+        """Number of its next row."""
 
     def tell(self, *command: Any) -> None:
-        """Begin a command."""
+        """Send a command."""
         self.connection.sendall(json.dumps(command).encode() + b"\n")
 
     def answers(self) -> list[int]:
-        """Return the rows that the last command has logged; it is done, or its process has died."""
+        """Return the rows that the last command logged. Waits until it is done or the process is dead."""
         found = []
         for line in self.lines:
             if line == "done\n":
@@ -65,7 +65,7 @@ class Agent:
         return found
 
     def close(self) -> None:
-        """Have nothing more to do with it."""
+        """Close the connection."""
         self.lines.close()
         self.connection.close()
 
@@ -87,37 +87,37 @@ class SessionMachine(RuleBasedStateMachine):
         self.recovered = self.directory / "recovered"
         self.agents: list[Agent] = []
         self.where: dict[tuple[str, int], set[Path]] = {}
-        """In which files each returned row may be."""
+        """Returned row to the files that may hold it."""
         self.unflushed: dict[str, set[tuple[str, int]]] = {}
-        """Rows that may still be on their way to the file that the recording had when they were logged, by process."""
+        """Rows that no flush has covered, by process. They may be in their file or in a later one."""
         self.unsure: list[set[tuple[str, int]]] = []
-        """Rows of calls that did not return: there together or not at all."""
+        """Rows of interrupted calls: all rows of a call are in the files, or none."""
         self.names = 0
         environment = dict(self.watch.environment)
         self.program = Program(AGENT, self.directory / "s", self.files[0], directory=self.directory, env=environment)
         self.accept()
 
     def accept(self) -> None:
-        """Wait for a process that has just been started."""
+        """Wait until a new process connects."""
         connection, _ = self.listener.accept()
         connection.settimeout(ANSWER_SECS)
         self.agents.append(Agent(connection))
 
     def has_root(self) -> bool:
-        """Say whether the first process lives."""
+        """Return whether the first process lives."""
         return bool(self.agents) and self.agents[0].name == "root"
 
     def new_name(self) -> str:
-        """Return a name that no process has had."""
+        """Return an unused name for a process."""
         self.names += 1
         return f"child{self.names}"
 
     def agent(self, pick: int) -> Agent:
-        """Return one of those that live."""
+        """Return a living process."""
         return self.agents[pick % len(self.agents)]
 
     def note(self, agent: Agent, rows: list[int]) -> None:
-        """Note what has been logged."""
+        """Note returned rows."""
         for row in rows:
             key = (agent.name, row)
             self.where[key] = {self.files[-1]}
@@ -126,7 +126,7 @@ class SessionMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.agents)
     @rule(pick=PICK, how=HOW, number=ROWS)
     def log(self, pick: int, how: str, number: int) -> None:
-        """Everything that a process logs is answered."""
+        """Log rows in a process. Each call returns."""
         agent = self.agent(pick)
         agent.tell("log", how, agent.next, number)
         rows = agent.answers()
@@ -153,7 +153,7 @@ class SessionMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.has_root() and len(self.agents) < MAX_AGENTS and self.names < 6)
     @rule(method=st.sampled_from(("fork", "spawn")))
     def start(self, method: str) -> None:
-        """Have multiprocessing make a child; who has any waits for them at its end."""
+        """Start a child of the first process through multiprocessing. The parent waits for it at its own end."""
         root = self.agents[0]
         root.tell("start", method, self.new_name())
         assert root.answers() == []
@@ -162,7 +162,7 @@ class SessionMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.has_root() and self.where)
     @rule()
     def save(self) -> None:
-        """Have the whole recording go to another file; what others have not flushed may go to either."""
+        """Replace the file. Unflushed rows of other processes may go to the old or the new one."""
         root = self.agents[0]
         self.files.append(self.directory / f"{len(self.files)}.rrd")
         root.tell("save", str(self.files[-1]))
@@ -175,7 +175,7 @@ class SessionMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.agents)
     @rule(pick=PICK, how=HOW, number=ROWS, after=st.integers(0, 40))
     def kill(self, pick: int, how: str, number: int, after: int) -> None:
-        """In the middle of logging, if it is still at it."""
+        """Kill a process that logs, after `after` answers or when it is done."""
         agent = self.agent(pick)
         agent.tell("log", how, agent.next, number)
         rows = []
@@ -190,7 +190,7 @@ class SessionMachine(RuleBasedStateMachine):
         self.note(agent, rows)
         missing = {(agent.name, row) for row in range(agent.next + len(rows), agent.next + number)}
         if how == "columns":
-            # One call: what it has not been able to answer for it may have logged.
+            # One call logs all rows: without an answer they are there together or not at all.
             self.unsure.append(missing if not rows else set())
             for row in missing if rows else ():
                 self.where[row] = {self.files[-1]}
@@ -202,13 +202,13 @@ class SessionMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.agents)
     @rule(roles=st.sampled_from((("worker",), ("worker",), ("guard",), ("guard", "worker"))))
     def kill_collector(self, roles: tuple[str, ...]) -> None:
-        """Whether it has just been started or is at work."""
-        self.watch.kill_what_is_there(*roles)
+        """Kill guard, worker or both, at work or while they start."""
+        self.watch.kill_running(*roles)
 
     @precondition(lambda self: len(self.agents) > 1)
     @rule(pick=PICK)
     def end(self, pick: int) -> None:
-        """Let a child end; the first process would wait for others."""
+        """End a child. The first process does not end here, because it would wait for its children."""
         agent = self.agents[1 + pick % (len(self.agents) - 1)]
         agent.tell("end")
         assert agent.lines.readline() == ""
@@ -218,10 +218,10 @@ class SessionMachine(RuleBasedStateMachine):
     @precondition(lambda self: not self.agents)
     @rule()
     def wait(self) -> None:
-        """Do nothing; nobody is left who could."""
+        """Do nothing: every process is dead."""
 
     def teardown(self) -> None:
-        """Let everything end, the youngest first, or by one blow; and count."""
+        """End the processes, the youngest first, or kill all at once. Then check the files."""
         try:
             if len(self.where) % 4 == 3 and self.agents:
                 self.kill_everything()
@@ -229,7 +229,7 @@ class SessionMachine(RuleBasedStateMachine):
                 agent.tell("end")
                 assert agent.lines.readline() == ""
             self.program.wait() if self.has_root() else self.program.end()
-            wait_until(lambda: not self.is_lived_in(), timeout_secs=60.0, what="the end of the session's processes")
+            wait_until(lambda: not self.is_in_use(), timeout_secs=60.0, what="the end of the session's processes")
             if self.watch.segment.exists():
                 self.recover()
             self.check()
@@ -244,10 +244,10 @@ class SessionMachine(RuleBasedStateMachine):
             self.program.end()
 
     def kill_everything(self) -> None:
-        """Kill every process of the program and of the collector, all of them before any can react."""
+        """Kill all processes of the program and the collector. All are stopped first, so that none reacts."""
         for number in (signal.SIGSTOP, None, signal.SIGKILL):
             if number is None:
-                self.watch.kill_what_is_there()
+                self.watch.kill_running()
             else:
                 for agent in self.agents:
                     os.kill(agent.pid, number)
@@ -256,25 +256,25 @@ class SessionMachine(RuleBasedStateMachine):
             agent.close()
         self.agents.clear()
 
-    def is_lived_in(self) -> bool:
-        """Say whether any process takes part in the session."""
+    def is_in_use(self) -> bool:
+        """Return whether any process takes part in the session or collects from it."""
         try:
-            return self.watch.is_lived_in()
+            return self.watch.is_in_use()
         except FileNotFoundError:
             return any(self.watch.collectors().values())
 
     def recover(self) -> None:
-        """Do what the next program of the user would do."""
+        """Recover the session, as the user's next program would."""
         command = [sys.executable, "-m", "rerun_mp", "recover", "--quiet", "--into", str(self.recovered)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
     def check(self) -> None:
-        """Assert that every row is where it may be, once, and that nothing else is anywhere."""
+        """Assert that each row is once in a file that may hold it, and that no other row exists."""
         found: Counter[tuple[str, int]] = Counter()
         for path in [path for path in self.files if path.exists()] + sorted(self.recovered.glob("*.rrd")):
             if not RrdReader(path).recordings():
-                continue  # without any row a file has neither recording nor footer, as rerun's own
+                continue  # a file without rows has neither recording nor footer, as with rerun
             verify(path)
             for row in rows_of(path):
                 key = (row.entity_path.removeprefix("model/"), row.times["step"])
@@ -288,17 +288,17 @@ class SessionMachine(RuleBasedStateMachine):
                 else:
                     assert content.as_py() == [float(key[1])], f"{key} is {content}"
         twice = [key for key, number in found.items() if number > 1]
-        assert not twice, f"{twice} are there twice"
+        assert not twice, f"rows stored twice: {twice}"
         lost = sorted(self.where.keys() - found.keys())
-        assert not lost, f"{lost} returned and are lost"
+        assert not lost, f"rows lost although their calls returned: {lost}"
         for call in self.unsure:
-            assert len(call & found.keys()) in (0, len(call)), f"of {call} only a part is there"
+            assert len(call & found.keys()) in (0, len(call)), f"only a part of one call is stored: {call}"
         strange = found.keys() - self.where.keys() - set().union(*self.unsure)
-        assert not strange, f"{strange} were never logged"
+        assert not strange, f"rows that were never logged: {strange}"
 
 
 def check_in(place: Path, examples: int, steps: int) -> None:
-    """Run so many histories; real processes do not do the same again, which shrinking needs."""
+    """Run histories without shrinking: real processes do not repeat a history exactly."""
 
     class Placed(SessionMachine):
         pass
@@ -307,13 +307,13 @@ def check_in(place: Path, examples: int, steps: int) -> None:
     check(Placed, examples, steps, is_shrunk=False)
 
 
-def test_real_processes_deliver_what_returned_once(place: Path) -> None:
-    """Whoever is killed, at whatever moment."""
+def test_real_processes_deliver_each_returned_row_once(place: Path) -> None:
+    """Processes and collectors are killed at random moments."""
     check_in(place, examples=4, steps=15)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-def test_many_real_histories_deliver_what_returned_once(place: Path) -> None:
-    """Whoever is killed, at whatever moment."""
+def test_many_real_histories_deliver_each_returned_row_once(place: Path) -> None:
+    """Processes and collectors are killed at random moments."""
     check_in(place, examples=300, steps=40)

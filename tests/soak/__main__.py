@@ -11,12 +11,12 @@ from tests.soak.episode import Episode, Totals, run
 
 
 def main() -> int:
-    """Run episodes until the time is over or enough workers have been killed. The status is 1 if any failed."""
+    """Run episodes until the time is over or enough workers were killed. Returns 1 if an episode failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description="Random faults on random load.")
-    parser.add_argument("--seconds", type=float, default=None, help="begin no episode after so many")
-    parser.add_argument("--kills", type=int, default=None, help="begin no episode once so many workers were killed")
-    parser.add_argument("--seed", type=int, default=None, help="by default one that nobody has had")
-    parser.add_argument("--only", metavar="SEED:NUMBER", help="one episode")
+    parser.add_argument("--seconds", type=float, default=None, help="begin no episode after this time")
+    parser.add_argument("--kills", type=int, default=None, help="begin no episode once this many workers were killed")
+    parser.add_argument("--seed", type=int, default=None, help="default: from the clock")
+    parser.add_argument("--only", metavar="SEED:NUMBER", help="run this episode only")
     arguments = parser.parse_args()
     seed = arguments.seed if arguments.seed is not None else time.time_ns() % 1_000_000
     number = 0

@@ -1,7 +1,9 @@
-"""One episode: a program in a session of its own, faults from outside, and what must be true when it has ended.
+"""One episode: a program in a session of its own, and faults from outside.
 
-- every call that returned is in the file, once, and of those that did not, one at most of each worker that was killed;
-- `rerun rrd verify` accepts the file, and the session's accounts say the same;
+At its end these must hold:
+
+- the rows of every returned call are in the file, once, and at most one more call of each killed worker;
+- `rerun rrd verify` accepts the file, and the session's accounts agree with it;
 - neither shared memory nor a process nor a file of the session is left.
 """
 
@@ -36,31 +38,31 @@ KIB = 1024
 LIMIT_SECS = 150.0
 END_SECS = 30.0
 KILLS = {"fork": 150, "forkserver": 60, "spawn": 20}
-"""Workers that an episode kills, by how they are started: what takes long to start is started less often."""
+"""Workers that an episode kills, by start method. Slow starts get fewer."""
 PROGRAM = "from tests.soak import storm\n\nif __name__ == '__main__':\n    storm.main()\n"
 DIRECTORIES = {"runtime": "XDG_RUNTIME_DIR", "cache": "XDG_CACHE_HOME", "data": "XDG_DATA_HOME", "tmp": "TMPDIR"}
 
 
 @dataclass(slots=True)
 class Totals:
-    """What has been killed, and what became of the rows."""
+    """The processes killed in all episodes, and the fate of the rows."""
 
     episodes: int = 0
     workers: Counter[str] = field(default_factory=Counter)
-    """Workers killed, by how they were started."""
+    """Killed workers, by start method."""
     others: Counter[str] = field(default_factory=Counter)
-    """Kills of the collector's worker, its guard, both, the parent, a server; and stops of the collector."""
+    """Other faults, by kind: kills of worker, guard, both, parent or server, and stops of the collector."""
     returned: int = 0
-    """Rows of calls that returned."""
+    """Rows of returned calls."""
     unreturned: int = 0
-    """Rows that are there although their calls did not return, for want of time."""
+    """Rows in the file whose calls were interrupted after the commit."""
     lost: int = 0
     twice: int = 0
     hangs: int = 0
 
     @property
     def is_clean(self) -> bool:
-        """Whether no row was lost or there twice, and nothing hung."""
+        """Whether no row was lost or doubled, and nothing hung."""
         return not (self.lost or self.twice or self.hangs)
 
     def __str__(self) -> str:
@@ -68,12 +70,12 @@ class Totals:
         others = ", ".join(f"{number:,} {what}" for what, number in sorted(self.others.items())) or "nothing"
         killed = f"{self.episodes} episodes, {self.workers.total():,} workers killed ({workers}), and: {others}"
         rows = f"{self.returned:,} rows returned, {self.lost} lost, {self.twice} twice"
-        return f"{killed}; {rows}, {self.unreturned} unreturned and there, {self.hangs} hangs"
+        return f"{killed}; {rows}, {self.unreturned} of interrupted calls, {self.hangs} hangs"
 
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """What is drawn of one."""
+    """The random choices of one episode."""
 
     name: str
     method: str
@@ -83,12 +85,12 @@ class Episode:
     ring_bytes: int
     slot_bytes: int
     faults: tuple[str, ...]
-    """What befalls the collector, in turn: "worker", "guard", "guard+worker" are killed, "stop" stops both."""
+    """Faults of the collector, in turn: "worker", "guard" and "guard+worker" kill, "stop" stops both for a while."""
     fault_every_secs: float
     server: str | None
-    """What becomes of a gRPC server that gets the rows, too: "killed", "frozen", "well"; None: there is none."""
+    """Fate of a gRPC server that gets the rows too: "killed", "frozen" or "well". None: no server."""
     kills_parent: bool
-    """Whether the parent is killed when all workers that should be have been."""
+    """Whether the parent is killed after the last kill of a worker."""
 
     @classmethod
     def draw(cls, seed: int, number: int, *, method: str | None = None, kills: int | None = None) -> Episode:
@@ -116,12 +118,12 @@ class Episode:
 
 
 def run(episode: Episode, totals: Totals) -> None:
-    """Run an episode and add to the totals.
+    """Run an episode and add its figures to the totals.
 
     Raises
     ------
     AssertionError
-        If anything is not as it must be, with what the program said.
+        If a check fails, with the program's output.
     """
     own = Path(tempfile.mkdtemp(prefix="rmp-soak-", dir="/tmp"))
     server = None
@@ -134,7 +136,7 @@ def run(episode: Episode, totals: Totals) -> None:
         _run(episode, totals, own, server)
         if server is not None:
             server.end()
-        wait_until(lambda: not machine.leftovers(), timeout_secs=END_SECS, what="the end of all that was begun")
+        wait_until(lambda: not machine.leftovers(), timeout_secs=END_SECS, what="the end of everything")
     finally:
         if server is not None:
             server.end()
@@ -143,8 +145,8 @@ def run(episode: Episode, totals: Totals) -> None:
 
 def _run(episode: Episode, totals: Totals, own: Path, server: Server | None) -> None:
     watch = SessionWatch()
-    most = episode.kills + episode.workers
-    journal = open_journal(own / "journal", most)
+    max_workers = episode.kills + episode.workers
+    journal = open_journal(own / "journal", max_workers)
     settings = Settings(
         seed=random.Random(episode.name).randrange(1 << 30),
         path=str(own / "out.rrd"),
@@ -172,7 +174,7 @@ def _run(episode: Episode, totals: Totals, own: Path, server: Server | None) -> 
             os.kill(program.pid, signal.SIGKILL)
             totals.others["parent"] += 1
             journal[STOP] = 1
-            # Not before its workers have ended of themselves: below, whoever is left is killed.
+            # Wait until the workers have ended by themselves: `program.end` below kills the group.
             wait_until(lambda: not any(watch.collectors().values()), timeout_secs=LIMIT_SECS, what="the session's end")
         else:
             program.wait(timeout_secs=LIMIT_SECS).check()
@@ -191,7 +193,7 @@ def _run(episode: Episode, totals: Totals, own: Path, server: Server | None) -> 
     except TimeoutError as error:
         totals.hangs += 1
         raise AssertionError(str(error)) from error
-    check_rows(own / "out.rrd", [journal[1 + worker] for worker in range(most)], killed, accounts, totals)
+    check_rows(own / "out.rrd", [journal[1 + worker] for worker in range(max_workers)], killed, accounts, totals)
     totals.episodes += 1
 
 
@@ -203,7 +205,7 @@ def _harm(
     stop: threading.Event,
     failures: list[Exception],
 ) -> None:
-    """Do to collector and server what the episode wants, until the program has ended."""
+    """Let the episode's faults happen to collector and server, until the program has ended."""
     choose = random.Random(f"{episode.name}:harm")
     try:
         if server is not None and episode.server != "well" and not stop.wait(choose.uniform(0.0, 1.0)):
@@ -223,7 +225,7 @@ def _harm(
 
 
 def _harm_collector(watch: SessionWatch, fault: str, choose: random.Random, stop: threading.Event) -> bool:
-    """Do it once all of those who are meant are there. False if the program has ended before."""
+    """Let a fault happen once its processes run. False: the program ended before."""
     roles = ["guard", "worker"] if fault == "stop" else fault.split("+")
     while any(len(watch.collectors()[role]) != 1 for role in roles):
         if stop.wait(0.01):
@@ -242,25 +244,25 @@ def _harm_collector(watch: SessionWatch, fault: str, choose: random.Random, stop
 
 
 def check_rows(path: Path, returned: list[int], killed: list[int], accounts: list[list[int]], totals: Totals) -> None:
-    """Check a recording, and add what is in it, lost and there twice to the totals.
+    """Check a recording, and add its found, lost and doubled rows to the totals.
 
     Parameters
     ----------
     path
         The file.
     returned
-        How many calls of each worker have returned.
+        Number of returned calls, by worker.
     killed
-        Workers that were killed: of these one call more may be there.
+        Killed workers. The file may have one more call of each.
     accounts
-        What the session's accounts say: rows logged, delivered and dropped. Empty if nobody could ask.
+        The session's accounts: rows logged, delivered and dropped. Empty if the parent was killed.
     totals
         Added to.
 
     Raises
     ------
     AssertionError
-        If anything is not as it must be.
+        If a check fails.
     """
     verify(path)
     calls: dict[tuple[int, str], list[Any]] = {}
@@ -279,23 +281,23 @@ def check_rows(path: Path, returned: list[int], killed: list[int], accounts: lis
         per_call = np.zeros(number + 1, np.int64)
         for name in dict.fromkeys(KINDS):
             found = np.concatenate(calls.pop((worker, name), [np.zeros(0, np.int64)]))
-            assert found.size == 0 or found.max() <= number, f"worker {worker} has logged what it never called"
+            assert found.size == 0 or found.max() <= number, f"worker {worker} has rows of calls that it never made"
             here = np.bincount(found, minlength=number + 1)
-            assert not here[names != name].any(), f"worker {worker} has logged {name} where it called something else"
+            assert not here[names != name].any(), f"worker {worker} has {name} rows of calls of another kind"
             per_call += here
         expected = np.where(names == "columns", COLUMNS, 1)
         lost += int(np.maximum(expected - per_call, 0)[:number].sum())
         twice += int(np.maximum(per_call - expected, 0).sum())
         rows += int(expected[:number].sum())
         if per_call[number]:
-            assert worker in killed, f"worker {worker} was not killed and has a row of a call that it never made"
-            assert per_call[number] == expected[number], f"half of a call of worker {worker} is there"
+            assert worker in killed, f"worker {worker} was not killed and has rows of a call that did not return"
+            assert per_call[number] == expected[number], f"the file has a part of a call of worker {worker}"
             unreturned += int(per_call[number])
-    assert not calls, f"rows of nobody: {list(calls)}"
+    assert not calls, f"rows of unknown workers: {list(calls)}"
     totals.returned += rows
     totals.unreturned += unreturned
     totals.lost += lost
-    totals.twice += max(twice, doubles)  # a row whose id is there again is one of those
+    totals.twice += max(twice, doubles)  # a doubled row id is a doubled row
     assert (lost, twice, doubles) == (0, 0, 0), f"{lost} rows lost, {max(twice, doubles)} twice"
     for logged, delivered, dropped in accounts:
         assert (logged, delivered, dropped) == (rows + unreturned, rows + unreturned, 0), (

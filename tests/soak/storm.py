@@ -1,10 +1,10 @@
 """The program of an episode: a parent that starts workers, kills them at random, and starts others in their place.
 
-Its only argument is a JSON object, see `Settings`.
+Its only argument is a JSON object of `Settings`.
 
-A worker numbers its calls, and after each that has returned stores the number of the next one in a file that all share.
-So whoever kills it knows which calls have returned: all below that number, and perhaps the one that has it. What call
-`n` of worker `w` logs follows from the two numbers.
+A worker numbers its calls. After each return it stores the number of its next call in a shared file, the journal. So
+the parent knows which calls of a killed worker returned: all below that number, and perhaps the call of that number.
+The two numbers of worker and call determine what the call logs.
 """
 
 from __future__ import annotations
@@ -28,38 +28,38 @@ import rerun_mp as rr
 __all__ = ["COLUMNS", "KINDS", "STOP", "Settings", "kind_of", "open_journal"]
 
 KINDS = ("scalar", "text", "scalar", "points", "columns", "image", "scalar", "boxes", "large", "series")
-"""What the calls log."""
+"""The kinds of calls, by index."""
 COLUMNS = 5
 """Rows of a call of `send_columns`."""
 STOP = 0
-"""Index in the journal of the word that ends the workers; the next ones belong to worker 0, 1, ..."""
+"""Index in the journal of the word that ends the workers. Worker 0, 1, ... has the word after that, and so on."""
 BURST = 20
-"""Calls between two pauses: so many episodes shall not drown in rows."""
+"""Calls between two pauses of a worker. The pauses limit the number of rows."""
 BURST_PAUSE_SECS = 0.001
 PATIENCE_SECS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What an episode asks of its program."""
+    """The program's part of an episode."""
 
     seed: int
     path: str
-    """The recording."""
+    """Path of the recording's file."""
     journal: str
     method: str
-    """How workers are started."""
+    """Start method of the workers."""
     workers: int
-    """How many at a time."""
+    """Workers that run at a time."""
     kills: int
     delay_secs: float
-    """Until the next kill, at most."""
+    """Maximum seconds until the next kill."""
     url: str | None = None
-    """Of a gRPC server that gets the rows, too."""
+    """URL of a gRPC server that gets the rows too."""
 
 
 def open_journal(path: str | Path, workers: int = 0) -> memoryview:
-    """Open the file in which workers count their calls, as words. With `workers`, make it for so many."""
+    """Open the journal as words. With `workers`, create it for that number of workers."""
     if workers:
         Path(path).write_bytes(bytes(8 * (1 + workers)))
     with open(path, "r+b") as file:
@@ -72,7 +72,7 @@ def kind_of(worker: int, call: Any) -> Any:
 
 
 def work(settings: Settings, worker: int) -> None:
-    """Log until the word says stop."""
+    """Log until the stop word is set."""
     journal = open_journal(settings.journal)
     points = np.zeros((20, 3), np.float32)
     small, large = np.zeros((40, 30, 3), np.uint8), np.zeros((256, 400, 3), np.uint8)
@@ -106,7 +106,7 @@ def work(settings: Settings, worker: int) -> None:
 
 
 def main() -> None:
-    """Be the parent."""
+    """Run the parent: start workers, kill them at random, and print the killed ones and the accounts."""
     settings = Settings(**json.loads(sys.argv[1]))
     choose = random.Random(settings.seed)
     context: Any = multiprocessing.get_context(settings.method)
@@ -127,7 +127,7 @@ def main() -> None:
             living[started].start()
             started += 1
         victim = choose.choice(list(living))
-        if choose.random() < 0.8:  # the others may die before they have begun
+        if choose.random() < 0.8:  # the other victims may die before their first call
             wait_for(lambda word=1 + victim: journal[word], living[victim])
         time.sleep(choose.uniform(0.0, settings.delay_secs))
         living[victim].kill()
@@ -145,9 +145,9 @@ def main() -> None:
 
 
 def wait_for(condition: Any, worker: Any) -> None:
-    """Wait until something is true, or a worker has ended."""
+    """Wait until `condition()` is true or `worker` has ended."""
     deadline = time.monotonic() + PATIENCE_SECS
     while not condition() and (worker is None or worker.is_alive()):
         if time.monotonic() > deadline:
-            os.kill(os.getpid(), signal.SIGABRT)  # with the stacks of all threads
+            os.kill(os.getpid(), signal.SIGABRT)  # prints the stacks of all threads
         time.sleep(0.0005)

@@ -1,4 +1,4 @@
-"""A hundred of the ten thousand kills of a long run, and that an episode notices what it is there for."""
+"""A short run of a hundred kills, and a check that an episode notices lost and doubled rows."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.soak.storm import COLUMNS, KINDS, kind_of
 
 
 @pytest.mark.parametrize(("method", "kills"), [("fork", 60), ("forkserver", 30), ("spawn", 10)])
-def test_workers_killed_at_random_cost_no_row_that_was_returned(method: str, kills: int) -> None:
-    """While the collector is killed, too."""
+def test_workers_killed_at_random_cost_no_returned_row(method: str, kills: int) -> None:
+    """Guard and worker are killed meanwhile, too."""
     totals, seed = Totals(), time.time_ns() % 1_000_000
     episode = Episode.draw(seed, 0, method=method, kills=kills)
     episode = replace(episode, faults=("worker", "guard+worker"), server=None, kills_parent=False)
@@ -48,12 +48,12 @@ for call in map(int, sys.argv[2:]):
 @pytest.mark.parametrize(
     ("calls", "lost", "twice"),
     [(range(10), 0, 0), ([0, 1, 2, 3, 5, 6, 7, 8, 9], "some", 0), ([*range(10), 3], 0, "some"), (range(11), 0, 0)],
-    ids=["as it must be", "one is missing", "one is there twice", "one that did not return"],
+    ids=["all rows", "a row is missing", "a row is doubled", "a row of an interrupted call"],
 )
-def test_an_episode_counts_what_is_missing_and_what_is_there_twice(
+def test_an_episode_counts_missing_and_doubled_rows(
     calls: list[int], lost: object, twice: object, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """So that "0 lost" means something: ten calls have returned, and these are in the file."""
+    """Ten calls returned, and the file has those of `calls`."""
     path, totals = tmp_path / "out.rrd", Totals()
     run_python(LOGS, path, *map(str, calls)).check()
     if not lost and not twice:
