@@ -1,4 +1,4 @@
-"""What tests stand on: user programs as processes, recordings read back, real viewers, and what may be left behind.
+"""The tools of the tests: programs as processes, recordings read back, real viewers, and a check for leftovers.
 
-The fixtures of `tests/conftest.py` hand these out; the modules are for what needs no fixture.
+The fixtures of `tests/conftest.py` use these modules. Tests import from them directly what needs no fixture.
 """

@@ -1,4 +1,4 @@
-"""Chromium without a window, driven over its debugging pipe: show a page, look at the pixels."""
+"""Chromium without a window, driven over its debugging pipe: it shows a page and returns the pixels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ READS_FROM, WRITES_TO = 3, 4
 
 
 def browser_missing() -> str | None:
-    """Return what is missing, or None."""
+    """Return the name of the missing program, or None."""
     return None if shutil.which("chromium") else "Chromium (Debian: chromium)"
 
 
@@ -37,16 +37,16 @@ class Browser:
         self._session: str | None = None
 
     def show(self, url: str) -> None:
-        """Open a page, which goes on loading."""
+        """Open a page. It goes on loading after the return."""
         target = self._call("Target.createTarget", url=url)["targetId"]
         self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
 
     def screenshot(self) -> bytes:
-        """Return a PNG of what is shown now."""
+        """Return the page as a PNG."""
         return base64.b64decode(self._call("Page.captureScreenshot", format="png")["data"])
 
     def pixels(self) -> npt.NDArray[np.uint8]:
-        """Return what is shown now, as (height, width, 3) of RGB."""
+        """Return the page's RGB pixels, of shape (height, width, 3)."""
         from PIL import Image
 
         return np.asarray(Image.open(io.BytesIO(self.screenshot())).convert("RGB"))
@@ -90,7 +90,7 @@ def browser(directory: Path) -> Iterator[Browser]:
         "--remote-debugging-pipe",
         f"--user-data-dir={directory / 'profile'}",
     ]
-    # A shell puts the pipes where Chromium wants them: Python would have to run code between fork and exec.
+    # A shell gives the pipes the numbers that Chromium wants. Python would need code between fork and exec.
     script = f'exec "$@" {READS_FROM}<&{commands_reader} {WRITES_TO}>&{answers_writer}'
     with (directory / "chromium.log").open("wb") as log:
         process = subprocess.Popen(

@@ -1,11 +1,10 @@
-"""What the calls of a hot loop cost, in instructions of the interpreter: a number that no load of the machine changes.
+"""The cost of calls on the hot path, in instructions of the interpreter. The load of the machine does not change it.
 
-Each call is made many times in a session of its own, under `sys.settrace`, and what most of them took counts: a call
-that had to open a table is not the hot path, and CPython 3.12 misses the first ones. Nor do calls count while the
-collector sleeps, for they would have to wake it.
+Each call is made many times in one session, under `sys.settrace`. The most frequent number of instructions counts: it
+leaves out calls that open a table, and instructions that CPython 3.12 misses at first. Calls while the collector sleeps
+are left out, because they wake it.
 
-`python -m tests.harness.bytecodes` prints the figures of the interpreter that runs it, as
-`tests/producer/test_hot_path.py` records them.
+`python -m tests.harness.bytecodes` prints the figures for `tests/producer/test_hot_path.py`.
 """
 
 from __future__ import annotations
@@ -60,14 +59,14 @@ def _usual(call: Callable[[], object]) -> int:
     while len(counts) < CALLS:
         executed = _instructions_of(call)
         if words[Header.ATTENTION]:
-            joined.ring_doorbell()  # and it will be awake some time
+            joined.ring_doorbell()  # the collector wakes up
         else:
             counts.append(executed)
     return mode(counts)
 
 
 def _instructions_of(call: Callable[[], object]) -> int:
-    """Return how many instructions are executed in what `call` calls."""
+    """Return how many instructions the functions execute that `call` calls."""
     executed = 0
 
     def begin(frame: FrameType, event: str, _: object) -> Callable[..., Any] | None:

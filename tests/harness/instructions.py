@@ -1,14 +1,14 @@
-"""Something done between two instructions of the interpreter, at any one of those that a call executes in rerun_mp.
+"""Kills, exceptions and signals before a chosen instruction that a call executes in rerun_mp.
 
-CPython tells a trace function of every instruction before it executes it. `at_instruction` counts those of the
-package's own code and runs an action before one of them: a death, an exception. What follows is not traced any more.
+CPython calls a trace function before every instruction. `at_instruction` counts the instructions of the package's own
+code, and runs an action before one of them, such as a kill or an exception. Tracing ends there.
 
-Interrupts and forks need more care. CPython runs signal handlers, and switches threads, only where it looks for them:
-as a function begins, after calls, and at backward jumps. A trace function that raises, or sends itself a signal, raises
-before the instruction instead, where nobody can ever be interrupted. `signal_at` lets the signal come *between* the
-trace function and the instruction, so that the interpreter finds it where it looks next.
+Interrupts and forks need more care. CPython runs signal handlers, and switches threads, only where it checks for them:
+at the beginning of a function, after calls, and at backward jumps. If a trace function raises, or sends itself a
+signal, the exception comes before the instruction, where no real interrupt can come. `signal_at` sends the signal
+*between* the trace function and the instruction, so that the interpreter handles it at its next check.
 
-Tests only. The tracing belongs to one thread; a forked child inherits it.
+For tests only. Tracing affects one thread, and a forked child inherits it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Action = Callable[[FrameType], object]
 
 
 class Trace:
-    """What has been executed so far."""
+    """The instructions and functions executed so far."""
 
     def __init__(self) -> None:
         self.instructions = 0
@@ -49,11 +49,11 @@ def at_instruction(
     Parameters
     ----------
     number
-        Nothing happens if there are not so many, or if it is None.
+        No action if the block executes fewer instructions, or if it is None.
     action
-        Called with the frame. Nothing is traced any more.
+        Called with the frame. Tracing has ended by then.
     counts
-        Which instructions count, by the frame that is about to execute one.
+        Returns whether the instruction that a frame is about to execute counts.
     """
     trace = Trace()
 
@@ -71,11 +71,11 @@ def at_instruction(
 
 @contextmanager
 def signal_at(number: int | None, sent: signal.Signals = signal.SIGINT) -> Iterator[Trace]:
-    """Send this thread a signal before instruction `number`, which Python notices where it looks next.
+    """Send this thread a signal before instruction `number`. Python handles it at its next check.
 
-    The trace function is C's `raise` itself. ctypes converts its first argument, the frame, by asking `Signal` for a
-    number: that is 0, which is no signal, until the instruction has come. Between `raise` and the instruction no
-    Python code runs. The ends of functions count too.
+    The trace function is C's `raise`. ctypes asks `Signal` to convert its first argument, the frame, to a number. It is
+    0, which is no signal, until the instruction is reached. No Python code runs between `raise` and the instruction.
+    The ends of functions count too.
     """
     trace = Trace()
 
@@ -118,16 +118,16 @@ def _tracing(trace: Trace, step: Callable[..., Any]) -> Iterator[None]:
 
 
 def is_call(frame: FrameType) -> bool:
-    """Say whether a frame is about to call something, other than a context manager that it leaves.
+    """Return whether a frame is about to make a call, other than the `__exit__` of a context manager.
 
-    The exception then comes from the call. That a lock cannot be let go of is nothing that a program can mend.
+    The exception then seems to come from the call. No program can handle a lock whose release fails.
     """
     return frame.f_lasti in _calls(frame.f_code)
 
 
 @cache
 def _calls(code: CodeType) -> frozenset[int]:
-    # An `__exit__` without an exception is called with three constants.
+    # Without an exception, `__exit__` is called with three constants.
     found, constants = set(), 0
     for instruction in dis.get_instructions(code):
         if instruction.opname == "LOAD_CONST" and instruction.argval is None:

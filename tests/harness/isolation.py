@@ -1,9 +1,9 @@
-"""Gives a test worker a machine of its own: processes, shared memory and loopback interface that only it sees.
+"""Gives a worker of pytest its own processes, shared memory and loopback interface.
 
-`pytest -n 3` runs three workers at once. On one machine each would see the sessions, the processes and the ports of
-the others, and every look at them would cost more. `interpreter()` is the command line that starts a worker's Python
-inside new Linux namespaces. Where the user may not create namespaces, the workers share the machine: tests then take
-longer, but each still tells its own leftovers from those of others (`leftovers`).
+`pytest -n 3` runs three workers at once. Without isolation each sees the sessions, processes and ports of the others,
+and searching through them takes longer. `interpreter()` is the command line that starts a worker's Python inside new
+Linux namespaces. Where the user may not create namespaces, the workers share the machine. Tests then take longer, but
+`leftovers` still finds only the leftovers of its own test.
 
 As a program: `isolation.py ARGUMENTS...` runs the interpreter with these arguments in new namespaces. It is the first
 process of the process namespace. The kernel kills everything in the namespace when it ends.
@@ -51,7 +51,7 @@ def _main(arguments: list[str]) -> int:
     _raise_loopback_interface()
     worker = os.posix_spawn(sys.executable, [sys.executable, *arguments[1:]], os.environ)
     while True:
-        # Orphans become children of the first process, which must note their ends.
+        # Orphans become children of the first process, which must reap them.
         pid, status = os.wait()
         if pid == worker:
             return os.waitstatus_to_exitcode(status) & 0xFF

@@ -1,9 +1,9 @@
-"""What a test leaves behind: shared memory, processes, and files of sessions.
+"""Leftovers of a test: shared memory, processes, and files of sessions.
 
-`Machine.snapshot` is taken before a test, `Machine.leftovers` after it. Several test runs may share a machine, so each
-test has a directory of its own (`own`): runtime directory, cache and temporary files lie in it, and every process that
-a test starts carries its path in the environment. That is how ours are told from others'. Only a daemon forked from the
-test's own process, without exec, escapes this: let `run_python` start what makes daemons.
+`Machine.snapshot` is taken before a test, `Machine.leftovers` after it. Several test runs may share a machine. So each
+test has a directory of its own (`own`) for runtime directory, cache and temporary files, and its path stands in the
+environment of every process that the test starts. This tells a test's processes from those of other runs. Only a daemon
+that the test's own process forks without exec is not recognised: let `run_python` start programs that make daemons.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ OUR_PROGRAMS = ("rerun_mp.collector", "rerun_cli/rerun")
 
 @dataclass(frozen=True, slots=True)
 class Leftovers:
-    """What is there now and was not there before."""
+    """New shared memory, files and processes since a snapshot."""
 
     segments: list[Path] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Leftovers:
     def remove(self) -> None:
         """Kill each process by its id and remove each file, so that the next test starts clean."""
         for process in self.processes:
-            # psutil compares the start time first: a number that was given to somebody else is not killed.
+            # psutil compares start times first, so that a reused id is not killed.
             try:
                 process.send_signal(signal.SIGKILL)
             except psutil.NoSuchProcess:
@@ -74,14 +74,14 @@ class Machine:
 
     @classmethod
     def snapshot(cls, own: Path) -> Machine:
-        """Look at the machine, for a test whose directory is `own`."""
+        """Record the state of the machine, for a test with the directory `own`."""
         return cls(own, frozenset(_segments()), frozenset(psutil.process_iter()))
 
     def leftovers(self) -> Leftovers:
-        """Return what has come since and is not somebody else's."""
+        """Return what this test has added since, without that of other runs."""
         processes = [process for process in self._new_processes() if self._is_left(process)]
         new_segments = [path for path in _segments() if path not in self.segments]
-        # One of another run's may have gone, and its users with it, between the two looks.
+        # A segment of another run, and its users, may have gone between the two looks.
         segments = [path for path in new_segments if not self._is_foreign(path) and path.exists()]
         return Leftovers(segments, list(_session_files(self.own)), processes)
 
@@ -91,7 +91,7 @@ class Machine:
     def _is_left(self, process: psutil.Process) -> bool:
         try:
             if process.status() == psutil.STATUS_ZOMBIE and process.ppid() != os.getpid():
-                return False  # ended; it is for its parent to take note
+                return False  # dead; its own parent must reap it
             if process.pid in (_resource_tracker_pid(), server_pid()):
                 return False  # one per interpreter, until the interpreter ends
             if any(parent.pid == os.getpid() for parent in process.parents()):
@@ -110,7 +110,7 @@ class Machine:
         return any(str(self.own) in value for value in environ.values())
 
     def _is_foreign(self, segment: Path) -> bool:
-        """Whether it says that it is another test run's, or a process of such a one has it mapped and none of ours."""
+        """Whether a segment names another run's directory, or only processes of other runs have it mapped."""
         for found in survey()[0]:
             if segment.name in (Path(found.path).name, f"sem{name_of(found.nonce).replace('/', '.')}"):
                 return self.own not in Path(found.runtime_directory).parents
@@ -130,7 +130,7 @@ def _segments() -> list[Path]:
 
 
 def _session_files(own: Path) -> Iterator[Path]:
-    """Yield what lies in the directories of sessions under `own`, and those directories."""
+    """Yield the directories of sessions under `own`, and their entries."""
     for name in ("runtime", "cache", "tmp"):
         for base in (own / name).glob("rerun_mp*"):
             if base.is_dir():
@@ -139,9 +139,9 @@ def _session_files(own: Path) -> Iterator[Path]:
 
 
 def _maps(process: psutil.Process, inode: int) -> bool:
-    """Whether a process has that file of shared memory mapped.
+    """Whether a process has the file of shared memory with this inode mapped.
 
-    Not looked for by its name: who made it has it mapped under the private name that it had before it was published.
+    The name does not tell: its founder has it mapped under the private name from before it was published.
     """
     try:
         lines = Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8", errors="replace").splitlines()

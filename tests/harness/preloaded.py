@@ -1,16 +1,15 @@
-"""An interpreter that has imported what most programs need, and forks a process for each program.
+"""An interpreter with common imports, which forks a process for each program.
 
-A program starts in 0.3 s of processor time instead of 0.8 s. What the test sees is the same as with an interpreter of
-its own:
+A program starts in 0.3 s of processor time instead of 0.8 s. The test sees the same as with an interpreter of its own:
 
 - The program runs in a new `__main__` by the C function that `python program.py` calls. Tracebacks, exit codes and a
   death by Ctrl-C are therefore the interpreter's.
 - Arguments, environment, working directory, standard streams and process group are the program's; `/proc` shows
   its command line and its environment. No other descriptor is open.
-- rerun and rerun_mp are not imported, nor is multiprocessing. Of rerun only compiled code is kept: what rerun executes
-  while it is imported, and the threads that it starts, belong to the program.
+- rerun, rerun_mp and multiprocessing are not imported. Only rerun's compiled code is kept. The program itself executes
+  rerun's modules, and starts its threads.
 
-What differs: the modules of `PRELOADED` are already imported, and the parent is this process. A test of start-up or of
+Differences: the modules of `PRELOADED` are already imported, and the parent is this process. A test of start-up or of
 imports asks for an interpreter of its own (`fresh`).
 
 As a program: `preloaded.py DESCRIPTOR` serves requests on a socket until the other end closes it, or ends at once where
@@ -40,17 +39,17 @@ PRELOADED = (
     *("numpy", "numpy.random", "pyarrow", "attr", "attrs", "PIL.Image", "psutil", "typing_extensions"),
     *("argparse", "asyncio", "dataclasses", "decimal", "logging", "pathlib", "secrets", "subprocess", "tempfile"),
 )
-"""Modules that act alike whether the program or an earlier import loads them."""
+"""Modules that behave the same when they are imported before the program."""
 
 NOT_PRELOADED = ("rerun", "rerun_bindings", "rerun_mp", "multiprocessing")
-"""Packages whose presence changes what rerun_mp does, or which start threads."""
+"""Packages that start threads, or whose presence changes the behaviour of rerun_mp."""
 
 PR_SET_MM, PR_SET_MM_MAP, PR_SET_MM_MAP_SIZE = 35, 14, 15
 Codes = dict[str, Any]
 
 
 class MemoryMap(ctypes.Structure):
-    """Linux's `struct prctl_mm_map`: where the parts of a process lie, among them what `/proc` shows."""
+    """Linux's `struct prctl_mm_map`: the address ranges of a process, and of the texts that `/proc` shows."""
 
     _fields_ = [
         *[(name, ctypes.c_uint64) for name in ("start_code", "end_code", "start_data", "end_data")],
@@ -102,7 +101,7 @@ def _receive(connection: socket.socket) -> tuple[bytes, list[int]]:
 
 
 def _become(request: dict[str, Any], stdout: int, stderr: int) -> None:
-    """Give this process what the program's own process would have."""
+    """Give this process the surroundings of the program's own process."""
     if request["is_leader"]:
         os.setsid()
     else:
@@ -127,7 +126,7 @@ def _become(request: dict[str, Any], stdout: int, stderr: int) -> None:
 
 
 def _show(arguments: list[str], environment: list[str]) -> None:
-    """Have `/proc` show a command line and an environment for this process and its children."""
+    """Let `/proc` show this command line and environment for this process and its children."""
     global _shown
     parts = [b"".join(os.fsencode(entry) + b"\0" for entry in entries) for entries in (arguments, environment)]
     _shown = ctypes.create_string_buffer(b"".join(parts))
@@ -155,7 +154,7 @@ _shown: Any = None
 
 
 def may_show() -> bool:
-    """Return whether the kernel lets a process change what `/proc` shows of it."""
+    """Return whether the kernel lets a process change its command line and environment in `/proc`."""
     size = ctypes.c_uint()
     failed: int = ctypes.CDLL(None).prctl(PR_SET_MM, PR_SET_MM_MAP_SIZE, ctypes.byref(size), 0, 0)
     return not failed
@@ -176,7 +175,7 @@ def run(path: str) -> int:
 
 
 def preload() -> None:
-    """Import what programs need, and keep rerun's compiled code."""
+    """Import the modules of `PRELOADED`, and keep rerun's compiled code."""
     for name in PRELOADED:
         importlib.import_module(name)
     _use(_codes_of_rerun())

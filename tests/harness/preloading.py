@@ -1,4 +1,4 @@
-"""Starts programs in the preloaded interpreter (`preloaded`), where that makes no difference to them.
+"""Starts programs in the preloaded interpreter (`preloaded`), unless the difference would matter to them.
 
 One such interpreter serves the process of the tests. It starts with the first program and ends with that process.
 """
@@ -21,7 +21,7 @@ __all__ = ["PreloadedProcess", "may_preload", "server_pid", "start_preloaded"]
 
 SERVER = Path(__file__).with_name("preloaded.py")
 READ_LATE = ("RERUN", "XDG_", "TMPDIR", "PYTEST_", "DISPLAY", "WAYLAND_DISPLAY", "COLUMNS", "HOME", "PATH")
-"""Beginnings of the names of variables that only programs read: no interpreter and no preloaded module does."""
+"""Prefixes of variables that neither the interpreter nor a preloaded module reads."""
 
 
 class Server:

@@ -1,7 +1,7 @@
 """User programs, run as processes of their own, as a user would run them.
 
-A program's output goes to files, never to pipes: whatever outlives the program (a worker, the collector) may hold its
-output open, and reading a pipe to its end would wait for that too.
+A program's output goes to files, not to pipes: a worker or collector that outlives the program may keep its output
+open, and reading a pipe to its end would wait for that process.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 POLL_SECS = 0.01
 STACKS_SECS = 30.0
-"""Seconds that a program may take to write its stacks, when it is asked for them."""
+"""Seconds that a program may take to write its stacks."""
 WAIT_SECS = 60.0
-"""Seconds that a wait may take when nothing else is said. Only a test that fails waits so long: a busy machine may need
-ten times what an idle one does, and what a test wants to bound it measures otherwise."""
+"""Default limit of a wait. Only a failing test waits so long, because a busy machine may take ten times as long as an
+idle one. A test that wants to bound a duration measures it in another way."""
 PROGRAM_SECS = 120.0
 """Seconds that a program may take."""
 
@@ -37,17 +37,17 @@ PROGRAM_SECS = 120.0
 def wait_until(
     condition: Callable[[], object], *, timeout_secs: float = WAIT_SECS, what: str = "the condition"
 ) -> None:
-    """Poll `condition` until it returns something true.
+    """Poll `condition` until it returns a true value.
 
     Raises
     ------
     TimeoutError
-        If it does not within `timeout_secs`.
+        After `timeout_secs`.
     """
     deadline = time.monotonic() + timeout_secs
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{what} did not come true within {timeout_secs} s")
+            raise TimeoutError(f"waited {timeout_secs} s for {what}, which did not come")
         time.sleep(POLL_SECS)
 
 
@@ -67,21 +67,21 @@ class Finished:
         Raises
         ------
         AssertionError
-            Otherwise, with everything it wrote.
+            Otherwise, with the program's output.
         """
         assert self.returncode == 0, f"the program ended with {self.returncode}\n{self.describe()}"
         return self
 
     def describe(self) -> str:
-        """Return everything that the program wrote."""
+        """Return the program's output."""
         return f"--- stdout\n{self.stdout}\n--- stderr\n{self.stderr}"
 
 
 class Program:
-    """A running program: its process, and what it has written so far.
+    """A running program: its process and its output so far.
 
-    It leads a process group of its own; ending it ends that group and nothing else. Unless it is `fresh`, it may run in
-    a process that the preloaded interpreter has forked.
+    It leads a process group of its own, and `end` kills that group. Unless it is `fresh`, it may run in a process that
+    the preloaded interpreter has forked.
     """
 
     def __init__(
@@ -114,26 +114,26 @@ class Program:
 
     @property
     def pid(self) -> int:
-        """Its process id, which is its process group's too."""
+        """Id of its process and its process group."""
         return self.process.pid
 
     @property
     def stdout(self) -> str:
-        """What it has written to standard output so far."""
+        """Its standard output so far."""
         return self.stdout_path.read_text(encoding="utf-8", errors="replace")
 
     @property
     def stderr(self) -> str:
-        """What it has written to standard error so far."""
+        """Its standard error so far."""
         return self.stderr_path.read_text(encoding="utf-8", errors="replace")
 
     def wait_for_output(self, text: str, *, timeout_secs: float = PROGRAM_SECS) -> None:
-        """Wait until `text` stands in its standard output.
+        """Wait until its standard output contains `text`.
 
         Raises
         ------
         AssertionError
-            If it ends, or `timeout_secs` pass, before.
+            If it ends before, or `timeout_secs` pass.
         """
         deadline = time.monotonic() + timeout_secs
         while text not in self.stdout:
@@ -153,8 +153,8 @@ class Program:
         Raises
         ------
         AssertionError
-            If it has not ended within `timeout_secs`: with the Python stacks of every process of its group, which is
-            killed.
+            If it has not ended within `timeout_secs`, with the Python stacks of all processes of its group. The group
+            is killed.
         """
         try:
             code = self.process.wait(timeout_secs)
@@ -169,7 +169,7 @@ class Program:
         self._signal(signal.SIGCONT)  # a stopped process writes nothing
         self._signal(signal.SIGABRT)
         deadline = time.monotonic() + STACKS_SECS
-        # All of the group, not just its leader: whoever is killed before it has written leaves no stack.
+        # Wait for the whole group: a process that is killed earlier leaves no stack.
         while self._has_group() and time.monotonic() < deadline:
             time.sleep(POLL_SECS)
 
@@ -179,7 +179,7 @@ class Program:
         self.process.wait()
 
     def _has_group(self) -> bool:
-        self.process.poll()  # the leader would be a zombie until somebody takes note of its end
+        self.process.poll()  # reaps the leader, which would stay a zombie
         try:
             os.killpg(self.pid, 0)
         except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""Recordings, read back through rerun-sdk: what a reader sees of an .rrd file, and whether rerun calls it whole."""
+"""Recordings, read back through rerun-sdk: the rows of an .rrd file, and whether rerun accepts it as complete."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from rerun.chunk import RrdReader
 __all__ = ["RERUN_BINARY", "ChunkRows", "Row", "chunks_of", "count_rows", "rows_of", "verify"]
 
 RERUN_BINARY = Path(rerun_cli.__file__).with_name("rerun")
-"""The native program. The console script of the same name only wraps it: killing that one leaves this one running."""
+"""The native program. The console script of that name starts it, and would leave it running when killed."""
 
 ROW_ID = "rerun.controls.RowId"
 RECORDING_PROPERTIES = ("/__properties", "/__rerun_mp/crashes")
-"""What programs have not logged: the recording's properties, and who was killed."""
+"""Entities that programs have not logged: the recording's properties, and reports of killed processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class ChunkRows:
     """Without a leading slash, as users write it."""
     chunk_id: str
     row_ids: list[bytes]
-    """TUIDs of 16 bytes; they sort by time."""
+    """TUIDs of 16 bytes, which sort by time."""
     times: dict[str, list[int | None]]
     """Timeline to sequence number or nanoseconds. Empty for static rows."""
     components: dict[str, Any]
@@ -90,12 +90,12 @@ def rows_of(path: str | Path, *, properties: bool = False, recording_id: str | N
 
 
 def count_rows(path: str | Path, *, timeline: str | None = None) -> Counter[str]:
-    """Return how many rows a recording has by entity path. For millions of them.
+    """Return the number of rows of each entity path. Fast enough for millions of rows.
 
     Raises
     ------
     AssertionError
-        If a row is there twice: its id, or, if a timeline is given, the time of one entity.
+        If a row id occurs twice or, with `timeline`, a time of one entity does.
     """
     ids: list[Any] = []
     times: defaultdict[str, list[Any]] = defaultdict(list)
@@ -111,19 +111,19 @@ def count_rows(path: str | Path, *, timeline: str | None = None) -> Counter[str]
         if timeline is not None:
             moments = batch.column(batch.schema.get_field_index(timeline)).view(pa.int64())
             times[entity_path].append(moments.to_numpy(zero_copy_only=False))
-    assert len(np.unique(np.concatenate(ids))) == counts.total(), "a row id is there twice"
+    assert len(np.unique(np.concatenate(ids))) == counts.total(), "a row id occurs twice"
     for entity_path, parts in times.items():
-        assert len(np.unique(np.concatenate(parts))) == counts[entity_path], f"a time of {entity_path} is there twice"
+        assert len(np.unique(np.concatenate(parts))) == counts[entity_path], f"a time of {entity_path} occurs twice"
     return counts
 
 
 def verify(path: str | Path, *, timeout_secs: float = 60.0) -> None:
-    """Assert that `rerun rrd verify` accepts the file: complete, with its footer, every chunk readable.
+    """Assert that `rerun rrd verify` accepts the file: it is complete, has its footer, and every chunk is readable.
 
     Raises
     ------
     AssertionError
-        With what the program said.
+        With the program's output.
     """
     done = subprocess.run(
         [RERUN_BINARY, "rrd", "verify", str(path)], capture_output=True, text=True, timeout=timeout_secs, check=False

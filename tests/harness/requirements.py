@@ -1,4 +1,4 @@
-"""What a test needs of the machine, and what becomes of it without."""
+"""Skips or fails tests that need something that the machine lacks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["need"]
 
 
 def need(missing: str | None, variable: str) -> None:
-    """Skip the test, saying what is missing, if anything is; fail it where the variable is set, as it is in CI."""
+    """If something is missing, skip the test and name it. Fail instead if the variable is set, as in CI."""
     if missing is not None:
         if os.environ.get(variable):
             pytest.fail(f"this test needs {missing}")

@@ -1,4 +1,4 @@
-"""Real gRPC servers of rerun, which need no Vulkan adapter: what they get they write to a file."""
+"""Real gRPC servers of rerun. They need no Vulkan adapter, and write what they receive to a file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Server", "follower", "saved_rows"]
 
 
 class Server:
-    """A server on a port of the loopback interface. Does not wait until it listens."""
+    """A server on a port of the loopback interface. It may not listen yet when the constructor returns."""
 
     def __init__(self, saved: Path, port: int) -> None:
         self.saved = saved
@@ -36,15 +36,15 @@ class Server:
         wait_until(lambda: listens(self.port), timeout_secs=START_SECS, what="the server's start")
 
     def freeze(self) -> None:
-        """Stop it where it is."""
+        """Stop it with SIGSTOP."""
         self.process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Continue it with SIGCONT."""
         self.process.send_signal(signal.SIGCONT)
 
     def rows(self) -> Counter[str]:
-        """Return how many different rows it has saved so far, by entity path."""
+        """Return the number of distinct rows saved so far, by entity path."""
         return saved_rows(self.saved)
 
     def end(self) -> None:
@@ -55,7 +55,7 @@ class Server:
 
 @contextmanager
 def follower(url: str, saved: Path) -> Iterator[Callable[[], Counter[str]]]:
-    """Follow a viewer or server as another viewer would; yield what counts the different rows that it has given."""
+    """Follow a viewer or server as another viewer does. Yields a function that counts the distinct rows received."""
     process = subprocess.Popen(
         [RERUN_BINARY, url, "--save", saved, "--bind", "127.0.0.1", "--port", str(free_port())],
         stdin=subprocess.DEVNULL,
@@ -70,11 +70,11 @@ def follower(url: str, saved: Path) -> Iterator[Callable[[], Counter[str]]]:
 
 
 def saved_rows(path: Path) -> Counter[str]:
-    """Return how many different rows a file holds that is still being written, by entity path."""
+    """Return the number of distinct rows of an unfinished file, by entity path."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="RRD file has no footer")
         try:
             rows = {(row.entity_path, row.row_id) for row in rows_of(path)}
         except (RuntimeError, ValueError, OSError):
-            return Counter()  # not there yet, or cut inside a message
+            return Counter()  # no file yet, or one that is cut inside a message
     return Counter(path for path, _ in rows)

@@ -1,4 +1,4 @@
-"""A session under observation: its segment, its collector's processes, and the most that they have taken."""
+"""A session seen from outside: its segment, its collector's processes, and their use of resources."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ PROCESS_DESCRIPTOR = "anon_inode:[pidfd]"
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a session took at one moment."""
+    """The resources of a session at one moment."""
 
     segment_bytes: int
-    """Shared memory that is really there, not the segment's nominal size."""
+    """Bytes of shared memory in use, not the segment's nominal size."""
     processes: int
-    """Processes of the collector: guards, workers, and what they have started."""
+    """Guards and workers."""
     descriptors: int
-    """Open files of these together, without `watched`."""
+    """Open files of all these processes, without `watched`."""
     watched: int
-    """Descriptors through which these wait for the ends of other processes: one for each that lives."""
+    """Descriptors with which they wait for the end of other processes: one for each living process."""
     threads: int
-    """Threads of these together."""
+    """Threads of all these processes."""
 
     def most(self, other: Usage) -> Usage:
-        """Return the greater of each figure."""
+        """Return the larger value of each figure."""
         return Usage(
             max(self.segment_bytes, other.segment_bytes),
             max(self.processes, other.processes),
@@ -65,18 +65,18 @@ class Usage:
 
 @dataclass(slots=True)
 class SessionWatch:
-    """Gives a program a session of a known key, and looks at it from outside."""
+    """Gives a program a session with a known key, and observes that session."""
 
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a program must find in its environment to found the session, or to join it."""
+        """Environment with which a program founds or joins the session."""
         return {ENVIRONMENT_VARIABLE: self.key.hex()}
 
     @property
     def segment(self) -> Path:
-        """Where the segment lies while the session lives."""
+        """Path of the segment while the session lives."""
         return SHARED_MEMORY / segment_name(self.key)
 
     def collectors(self) -> dict[str, list[psutil.Process]]:
@@ -89,14 +89,14 @@ class SessionWatch:
                     continue
             except psutil.NoSuchProcess:
                 continue
-            # python -P -m rerun_mp.collector ROLE SEGMENT NONCE; what waits in a shell to become one is none yet, and
-            # what is just becoming one may show half of it.
+            # python -P -m rerun_mp.collector ROLE SEGMENT NONCE. A shell that will become a collector does not count,
+            # and a starting process may show only a part of the line.
             if len(line) == 7 and line[2:4] == ["-m", "rerun_mp.collector"] and line[5].startswith(str(self.segment)):
                 found[line[4]].append(process)
         return found
 
     def collector(self, role: str) -> psutil.Process:
-        """Wait until there is exactly one process of this role, and return it."""
+        """Wait until exactly one process has this role, and return it."""
         found: list[psutil.Process] = []
 
         def is_one() -> bool:
@@ -107,35 +107,35 @@ class SessionWatch:
         return found[0]
 
     def kill(self, *roles: str) -> None:
-        """Kill the collector's processes of these roles, all of them before the first can be replaced."""
+        """Kill the collector's processes of these roles. All are stopped first, so that none starts another."""
         victims = [self.collector(role) for role in roles]
         for victim in victims:
             victim.send_signal(signal.SIGSTOP)
         for victim in victims:
             victim.send_signal(signal.SIGKILL)
-        # Nobody here is their parent: gone is who can no longer be found.
-        wait_until(lambda: not any(map(is_running, victims)), what="the end of those that were killed")
+        # They are no children of this process, which cannot wait for them.
+        wait_until(lambda: not any(map(is_running, victims)), what="the end of the killed processes")
 
     def stop(self, *roles: str) -> list[psutil.Process]:
-        """Stop the collector's processes of these roles where they are, and return them."""
+        """Stop the collector's processes of these roles with SIGSTOP, and return them."""
         stopped = [self.collector(role) for role in roles]
         for process in stopped:
             process.send_signal(signal.SIGSTOP)
-        wait_until(lambda: all(one.status() == psutil.STATUS_STOPPED for one in stopped), what="their being stopped")
+        wait_until(lambda: all(one.status() == psutil.STATUS_STOPPED for one in stopped), what="stopped processes")
         return stopped
 
     def kill_everything(self, program: Program) -> None:
-        """Kill the program's process group and every process of the collector, all of them before any can react."""
+        """Kill the program's process group and the collector. All are stopped first, so that none reacts."""
         os.killpg(program.pid, signal.SIGSTOP)
         self.kill_running()
         os.killpg(program.pid, signal.SIGKILL)
         program.wait()
-        wait_until(lambda: not self.is_in_use(), what="the end of every process of the session")
+        wait_until(lambda: not self.is_in_use(), what="the end of all processes of the session")
 
     def kill_running(self, *roles: str) -> None:
-        """Kill the collector's processes, or those of these roles, before any can react; there need not be any."""
+        """Kill the running processes of the collector, or of these roles, if any. All are stopped first."""
         victims: list[psutil.Process] = []
-        # One may have started another until it was stopped itself.
+        # A process may have started another before it was stopped.
         while fresh := [
             one
             for role, group in self.collectors().items()
@@ -149,10 +149,10 @@ class SessionWatch:
         for process in victims:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGKILL)
-        wait_until(lambda: not any(map(is_running, victims)), what="the end of those that were killed")
+        wait_until(lambda: not any(map(is_running, victims)), what="the end of the killed processes")
 
     def is_in_use(self) -> bool:
-        """Say whether any process takes part in the session or collects from it."""
+        """Return whether any process takes part in the session or collects from it."""
         descriptor = os.open(self.segment, os.O_RDWR | os.O_CLOEXEC)
         try:
             return leases.is_held(descriptor, Lock.BASE, Lock.LIVES)
@@ -161,7 +161,7 @@ class SessionWatch:
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
-        """Have the collector stand still: guard and worker."""
+        """Stop guard and worker with SIGSTOP, and continue them after the block."""
         frozen = self.stop("guard", "worker")
         try:
             yield
@@ -170,13 +170,13 @@ class SessionWatch:
                 process.send_signal(signal.SIGCONT)
 
     def blocked_ns(self) -> int:
-        """Return how long the first producer's calls have waited for space."""
+        """Return the nanoseconds that the first producer's calls have waited for space."""
         with self.segment.open("rb") as file:
             words = memoryview(file.read(PAGE + PRODUCER_BYTES)).cast("Q")
         return words[PAGE // WORD + ProducerWord.BLOCKED_NS]
 
     def has_participants(self) -> bool:
-        """Say whether any process takes part in the session."""
+        """Return whether any process takes part in the session."""
         descriptor = os.open(self.segment, os.O_RDWR | os.O_CLOEXEC)
         try:
             return leases.is_held(descriptor, Lock.PARTICIPANTS)
@@ -185,26 +185,26 @@ class SessionWatch:
 
     @property
     def nonce(self) -> bytes:
-        """What its directories and its collector's command lines name."""
+        """The session's nonce, which its directories and the collector's command lines name."""
         with self.segment.open("rb") as file:
             return nonce_of(memoryview(file.read(PAGE)).cast("Q"))
 
     def free_slots(self) -> int:
-        """Return how many slots of the ring nobody has claimed, at this moment."""
+        """Return the number of slots that are free at this moment."""
         looked = attach(str(self.segment), participate=False, shared=False)
         assert looked is not None
         return sum(state in (SlotState.FREE, SlotState.UNTOUCHED) for state in looked.ring.states.tolist())
 
     def header(self, word: int) -> int:
-        """Return a word of the segment's header, whether the session lives or is ending."""
+        """Return a word of the segment's header, also while the session is ending."""
         paths = [self.segment, *self.segment.parent.glob(f"{self.segment.name}.*")]
         for path in paths:
             with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
                 return int(memoryview(file.read(PAGE)).cast("Q")[word])
-        raise FileNotFoundError(f"{self.segment} is not there")
+        raise FileNotFoundError(f"{self.segment} does not exist")
 
     def sweeps_done(self) -> int:
-        """Return how many sweeps are in the store."""
+        """Return the number of stored sweeps."""
         return self.header(Header.SWEEP_DONE)
 
     def slot_states(self) -> list[int]:
@@ -217,13 +217,13 @@ class SessionWatch:
         return [state & 0xFF for state in lines[:: LINE_BYTES // 8].tolist()]
 
     def wait_for_sweeps(self, number: int) -> None:
-        """Wait until so many more sweeps are in the store."""
+        """Wait until `number` more sweeps are stored."""
         wait_until(self.segment.exists, timeout_secs=60.0, what="the session")
         enough = self.sweeps_done() + number
         wait_until(lambda: self.sweeps_done() >= enough, timeout_secs=60.0, what=f"{number} more sweeps")
 
     def usage(self) -> Usage:
-        """Return what the session takes now."""
+        """Return the session's current use of resources."""
         processes = [process for group in self.collectors().values() for process in group]
         descriptors = watched = threads = 0
         for process in processes:
@@ -242,12 +242,12 @@ class SessionWatch:
         return Usage(segment_bytes, len(processes), descriptors, watched, threads)
 
     def usage_until_end(self, program: Program, *, timeout_secs: float) -> list[Usage]:
-        """Look every now and then until `program` has ended with 0, and return what was seen."""
+        """Return the usage at intervals until `program` has ended with 0."""
         deadline = time.monotonic() + timeout_secs
         seen = []
         while program.process.poll() is None and time.monotonic() < deadline:
             seen.append(self.usage())
-            # A look costs some milliseconds of processor time, of which the program shall have the most.
+            # Each look costs some milliseconds of processor time that the program needs.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 program.process.wait(LOOK_SECS)
         program.wait(timeout_secs=0).check()
@@ -255,7 +255,7 @@ class SessionWatch:
 
 
 def _descriptor_targets(pid: int) -> Iterator[str]:
-    """Yield what each descriptor of a process refers to."""
+    """Yield the target of each descriptor of a process."""
     with contextlib.suppress(FileNotFoundError), os.scandir(f"/proc/{pid}/fd") as descriptors:
         for descriptor in descriptors:
             with contextlib.suppress(FileNotFoundError):
@@ -263,7 +263,7 @@ def _descriptor_targets(pid: int) -> Iterator[str]:
 
 
 def is_running(process: psutil.Process) -> bool:
-    """Say whether a process, which may be nobody's child here, has not ended."""
+    """Return whether a process has not ended. It need not be a child of this process."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -1,7 +1,7 @@
-"""Runs a program on small disks: file systems in memory, in a mount namespace of its own. Nobody else sees them.
+"""Runs a program on small disks: file systems in memory, in a mount namespace that no other process sees.
 
-As a program: `small_disks.py MOUNTS COPIES PROGRAM ARGUMENTS...`. MOUNTS is JSON, mount point to size; COPIES, source
-to target, is what is copied out when the program has ended, because the disks go with the last process on them.
+As a program: `small_disks.py MOUNTS COPIES PROGRAM ARGUMENTS...`. MOUNTS is JSON, mount point to size. COPIES is JSON,
+source to target, of files to copy out at the end: the disks go away with the last process in the namespace.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ INSIDE = "--inside"
 
 
 def may_unshare() -> bool:
-    """Say whether this user may have a mount namespace of its own."""
+    """Return whether this user may create a mount namespace."""
     command = ["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/dev/shm"]
     return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
@@ -27,9 +27,9 @@ def may_unshare() -> bool:
 def on_small_disks(
     mounts: Mapping[Path, str], program: Path, *args: str | Path, copies: Mapping[Path, Path] | None = None
 ) -> list[str | Path]:
-    """Return what to run, and with which arguments, so that `program` runs on the disks `mounts`: where, and how large.
+    """Return the command, a path and its arguments, that runs `program` on the disks `mounts` (mount point to size).
 
-    `copies`, source to target, are copied out when it has ended, if they are there.
+    `copies`, source to target, are copied out at the end, if the sources exist.
     """
     points = {str(point): size for point, size in mounts.items()}
     targets = {str(source): str(target) for source, target in (copies or {}).items()}

@@ -28,7 +28,7 @@ def test_a_program_runs_to_its_end(run_python: RunPython) -> None:
 
 
 def test_a_program_that_hangs_shows_its_stacks(start_python: StartPython) -> None:
-    """A timeout ends parent and child, and says where both of them stood."""
+    """A timeout ends parent and child, and shows the stacks of both."""
     code = """
         import multiprocessing, signal
 
@@ -46,25 +46,25 @@ def test_a_program_that_hangs_shows_its_stacks(start_python: StartPython) -> Non
         program.wait(timeout_secs=0.5)
     assert "did not end within 0.5 s" in str(caught.value)
     assert "stand_still_here" in str(caught.value)
-    # The two write at the same time, into one another.
+    # Both write at the same time, and their lines mix.
     assert str(caught.value).count("Aborted") >= 2
 
 
-def test_a_program_is_waited_for_by_its_output(start_python: StartPython) -> None:
-    """The test goes on as soon as the text is there, and sees how the program then ended."""
+def test_a_test_waits_for_the_output_of_a_program(start_python: StartPython) -> None:
+    """The test goes on once the text is written, and sees how the program ends."""
     program = start_python("import signal; print('ready'); signal.pause()")
     program.wait_for_output("ready")
     os.kill(program.pid, signal.SIGTERM)
     assert program.wait(timeout_secs=30).returncode == -signal.SIGTERM
 
 
-def test_a_program_that_ends_early_is_no_wait(start_python: StartPython) -> None:
-    """Waiting for output fails at once when the program ends without it."""
+def test_the_wait_ends_when_the_program_ends_without_the_output(start_python: StartPython) -> None:
+    """It fails at once, and not after its timeout."""
     with pytest.raises(AssertionError, match="ended with 0 without writing 'ready'"):
         start_python("print('no')").wait_for_output("ready")
 
 
-def test_each_test_has_its_own_place(place: Path, run_python: RunPython, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_test_has_its_own_directory(place: Path, run_python: RunPython, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runtime directory, cache and temporary files of a program lie in the test's directory, at short paths."""
     monkeypatch.setenv("RERUN_MP_SESSION", "inherited by programs only if the test asks for it")
     code = """
@@ -106,7 +106,7 @@ def test_leftovers_are_seen_and_removed(place: Path, run_python: RunPython) -> N
 def test_a_recording_is_read_back(
     tmp_path: Path, run_python: RunPython, rows_of: Callable[..., list[Row]], verify: Callable[..., None]
 ) -> None:
-    """Entity, row id, times and components of each row come back; a torn file is no whole one."""
+    """Entity, row id, times and components of each row come back. A truncated file is not complete."""
     path = tmp_path / "plain.rrd"
     code = """
         import sys
@@ -135,7 +135,7 @@ def test_a_recording_is_read_back(
 
 @pytest.mark.viewer
 def test_a_viewer_answers(headless_viewer: HeadlessViewer, run_python: RunPython, artifacts: Path) -> None:
-    """A headless Viewer takes what plain rerun logs, says so, and draws it."""
+    """A headless Viewer receives the rows of plain rerun, reports them, and draws them."""
     code = """
         import sys
         import rerun as rr

@@ -1,4 +1,4 @@
-"""Programs in the preloaded interpreter find the same surroundings as in their own interpreter, and end alike."""
+"""Programs in the preloaded interpreter have the same surroundings and ends as in an interpreter of their own."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_program_finds_the_same_surroundings(start_python: StartPython) -> Non
     ],
 )
 def test_a_program_ends_in_the_same_way(ending: str, code: int, run_python: RunPython) -> None:
-    """Exit code or signal, and what the interpreter writes."""
+    """With the same exit code or signal, and the same output of the interpreter."""
     program = f"import atexit, os, signal, sys, threading, time\nprint('begun')\n{ending}\n"
     preloaded, fresh = (run_python(program, fresh=fresh) for fresh in (False, True))
     assert (preloaded.returncode, preloaded.stdout) == (fresh.returncode, fresh.stdout)
@@ -50,14 +50,14 @@ def test_a_program_ends_in_the_same_way(ending: str, code: int, run_python: RunP
 
 @pytest.mark.parametrize("fresh", [False, True], ids=["preloaded", "fresh"])
 def test_a_program_that_does_not_exist_is_named(fresh: bool, run_python: RunPython, tmp_path: Path) -> None:
-    """The interpreter ends with 2."""
+    """The exit code is 2, as the interpreter's."""
     done = run_python(tmp_path / "nowhere.py", fresh=fresh)
     assert done.returncode == 2
     assert f"can't open file '{tmp_path}/nowhere.py'" in done.stderr
 
 
 def test_an_unusual_environment_gets_an_interpreter_of_its_own(start_python: StartPython) -> None:
-    """The interpreter and the preloaded modules have read their variables before the program starts."""
+    """The preloaded interpreter and its modules have read their variables before the program starts."""
     program = start_python("import sys; print(sys.flags.optimize)", env={"PYTHONOPTIMIZE": "1"})
     assert isinstance(program.process, subprocess.Popen)
     assert program.wait().check().stdout == "1\n"

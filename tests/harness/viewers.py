@@ -1,4 +1,4 @@
-"""Real Rerun Viewers without a window, for tests that ask the viewer itself what it has received."""
+"""Real Rerun Viewers without a window, for tests that ask the viewer what it has received."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ ADAPTER_DIRECTORIES = ("/etc/vulkan/icd.d", "/usr/share/vulkan/icd.d", "/usr/loc
 
 @dataclass(frozen=True, slots=True)
 class HeadlessViewer:
-    """A viewer's process, and a client that asks it questions."""
+    """A viewer's process, and a client that queries it."""
 
     client: ViewerClient
     process: subprocess.Popen[bytes] | psutil.Process
     port: int
     log_path: Path
-    """What the viewer writes to standard output, perhaps among what others write there."""
+    """File of the viewer's standard output. Other programs may write to it too."""
 
     @property
     def url(self) -> str:
-        """What `connect_grpc` takes."""
+        """URL for `connect_grpc`."""
         return self.client.url
 
     @property
@@ -57,21 +57,21 @@ class HeadlessViewer:
         return self.process.pid
 
     def store_id(self, application_id: str) -> str | None:
-        """Return how the viewer calls its recording of an application, None if it has none."""
+        """Return the viewer's id of an application's recording, or None."""
         recordings = self.client.get_state().recordings
         found = [entry.store_id for entry in recordings if entry.store_id.startswith(f"Recording:{application_id}:")]
         assert len(found) <= 1, found
         return found[0] if found else None
 
     def schema(self, application_id: str) -> RecordingSchema:
-        """Return what the viewer says of its recording of an application: entities, components, times."""
+        """Return the viewer's schema of an application's recording: entities, components, timelines."""
         return self.client.get_recording_schema(self.store_id(application_id), max_entities=1000)
 
     def rows(self, application_id: str) -> dict[str, list[bytes]]:
-        """Return the ids of all rows that the viewer's own store has of an application, by entity path.
+        """Return the ids of all rows of an application in the viewer's store, by entity path.
 
-        The viewer is told to print its store. Paths are without a leading slash, row ids are TUIDs of 16 bytes, and
-        the recording's own properties are left out.
+        The viewer prints its store for this. Paths have no leading slash, row ids are TUIDs of 16 bytes, and the
+        recording's properties are left out.
         """
         store_id = self.store_id(application_id)
         if store_id is None:
@@ -82,7 +82,7 @@ class HeadlessViewer:
         def has_been_printed() -> bool:
             return b"\n    virtual chunks: [" in self._log_since(begin)
 
-        wait_until(has_been_printed, timeout_secs=ANSWER_SECS, what="the viewer's printing its store")
+        wait_until(has_been_printed, timeout_secs=ANSWER_SECS, what="the viewer to print its store")
         rows: dict[str, list[bytes]] = {}
         path = ""
         for line in self._log_since(begin).decode("utf-8", errors="replace").splitlines():
@@ -99,29 +99,29 @@ class HeadlessViewer:
             return log.read()
 
     def freeze(self) -> None:
-        """Stop the viewer where it is. It accepts connections all the same: that is the kernel's doing."""
+        """Stop the viewer with SIGSTOP. The kernel still accepts connections for it."""
         self.process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let the viewer go on."""
+        """Continue the viewer with SIGCONT."""
         self.process.send_signal(signal.SIGCONT)
 
     def screenshot(self, path: Path) -> Path:
-        """Save what the viewer shows as a PNG at `path`."""
+        """Save a picture of the viewer as a PNG at `path`."""
         path.parent.mkdir(parents=True, exist_ok=True)
         deadline = time.monotonic() + ANSWER_SECS
         while True:
             try:
                 path.write_bytes(self.client.take_screenshot())
             except TimeoutError:
-                # The client waits for a fixed time only. Drawing in software takes longer on a busy machine.
+                # The client's timeout is fixed, and drawing in software takes longer on a busy machine.
                 if time.monotonic() > deadline:
                     raise
             else:
                 return path
 
     def end(self) -> None:
-        """End the viewer, which may be stopped or gone already."""
+        """Kill the viewer. Harmless if it is stopped or has ended."""
         try:
             self.process.kill()
             self.process.wait()
@@ -130,7 +130,7 @@ class HeadlessViewer:
 
 
 def vulkan_missing() -> str | None:
-    """Return what is missing for a viewer to draw with, or None."""
+    """Return the missing part that a viewer needs to draw, or None."""
     try:
         ctypes.CDLL("libvulkan.so.1")
     except OSError:
@@ -142,7 +142,7 @@ def vulkan_missing() -> str | None:
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback interface that nobody listens on."""
+    """Return an unused TCP port of the loopback interface."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -152,12 +152,12 @@ def free_port() -> int:
 def start_headless_viewer(directory: Path, *, port: int | None = None) -> HeadlessViewer:
     """Start a viewer that listens on the loopback interface only, and wait until it answers.
 
-    `ViewerClient.spawn` would have it listen on every interface, which a test has no business doing.
+    `ViewerClient.spawn` would make it listen on every interface, which a test must not do.
 
     Raises
     ------
     RuntimeError
-        If it ends or does not answer in time, with what it wrote.
+        If it ends or does not answer in time, with its output.
     """
     port = free_port() if port is None else port
     log_path = directory / f"viewer-{port}.log"
@@ -191,16 +191,16 @@ def start_headless_viewer(directory: Path, *, port: int | None = None) -> Headle
 
 
 def find_headless_viewer(port: int, log_path: Path) -> HeadlessViewer:
-    """Return the viewer that a program has started on `port`, and which writes to `log_path`.
+    """Return the viewer that a program has started on `port`, with its output in `log_path`.
 
     Raises
     ------
     AssertionError
-        If it does not listen there, or also elsewhere than on the loopback interface.
+        If no process listens there, or one listens on another address than the loopback interface's.
     """
     sockets = [entry for entry in psutil.net_connections("tcp") if entry.status == psutil.CONN_LISTEN]
     found = [(entry.laddr.ip, entry.pid) for entry in sockets if entry.laddr and entry.laddr.port == port]
-    assert [address for address, _ in found] == ["127.0.0.1"], f"what listens on port {port}: {found}"
+    assert [address for address, _ in found] == ["127.0.0.1"], f"listening on port {port}: {found}"
     pid = found[0][1]
     assert pid is not None, "the viewer is just ending"
     client = ViewerClient.connect(f"rerun+http://127.0.0.1:{port}/proxy")
@@ -208,6 +208,6 @@ def find_headless_viewer(port: int, log_path: Path) -> HeadlessViewer:
 
 
 def listens(port: int) -> bool:
-    """Return whether somebody listens on a port of the loopback interface."""
+    """Return whether a process listens on a port of the loopback interface."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -214,7 +214,7 @@ REMOVALS = (
             ),
         ),
         ("tests/faults/test_orphans.py::test_a_killed_collector_is_replaced[guard]",),
-        "one guard did not come true",
+        "one guard, which did not come",
     ),
     Removal(
         19,

@@ -1,4 +1,4 @@
-"""Print what a program can see of how it was started; then have a spawned child do the same."""
+"""Print how this program was started, as far as it can see. Then a spawned child does the same."""
 
 from __future__ import annotations
 
