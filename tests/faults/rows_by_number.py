@@ -1,4 +1,4 @@
-"""What a file must hold of calls of `programs/calls.py`: each row that returned, whole and once."""
+"""Checks a file for the rows of the calls of `programs/calls.py`: each returned row is there, whole and once."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ __all__ = ["Recorded", "assert_whole"]
 
 @dataclass(slots=True)
 class Recorded:
-    """The rows of a complete file, by entity."""
+    """The rows of a complete file, by entity path."""
 
     by_entity: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
 
     @classmethod
     def read(cls, path: Path) -> Recorded:
-        """Read a file that is complete, and in which no row is twice."""
+        """Read a file, and check that it is complete and has no row id twice."""
         verify(path)
         found = cls()
         rows = rows_of(path)
-        assert len({row.row_id for row in rows}) == len(rows), "a row id is there twice"
+        assert len({row.row_id for row in rows}) == len(rows), "a row id occurs twice"
         for row in rows:
             found.by_entity[row.entity_path].append(row)
         return found
@@ -45,36 +45,36 @@ class Recorded:
         unsure: Collection[int] = (),
         twice: Collection[int] = (),
     ) -> int:
-        """Assert that the rows of one entity of a call are these steps, each whole and once; forget them.
+        """Assert that one entity has rows of these steps, each whole and once. Remove them.
 
         Parameters
         ----------
         name, at
             The call and its turn.
         returned
-            Steps that must be there.
+            Steps whose rows must be there.
         unsure
-            Steps that may be there or not.
+            Steps whose rows may be there.
         twice
             Steps that two processes may have logged.
 
         Returns
         -------
-        How many rows are there beyond those that returned.
+        The number of rows beyond the returned ones.
         """
         call, found = CALLS[name], self.by_entity.pop(f"{name}/{at}", [])
         steps = [row.times.get("step") for row in found]
         for step in set(steps):
-            assert steps.count(step) <= 1 + (step in twice), f"{name}/{at}: a row is there twice: {steps}"
-        assert set(returned) <= set(steps), f"{name}/{at}: of {list(returned)} there are {steps}"
-        assert set(steps) <= {*returned, *unsure}, f"{name}/{at}: of {list(returned)} there are {steps}"
+            assert steps.count(step) <= 1 + (step in twice), f"{name}/{at}: a row is stored twice: {steps}"
+        assert set(returned) <= set(steps), f"{name}/{at}: expected steps {list(returned)}, found {steps}"
+        assert set(steps) <= {*returned, *unsure}, f"{name}/{at}: expected steps {list(returned)}, found {steps}"
         for row in found:
             assert_whole(row, call, number_of(at, row.times["step"]))
         return len(steps) - len(returned)
 
 
 def assert_whole(row: Row, call: Call, number: int) -> None:
-    """Assert that a row is what rerun itself makes of the call, and nothing else."""
+    """Assert that a row has exactly the components that rerun makes of the call."""
     expected = {
         batch.component_descriptor().component: batch.as_arrow_array()
         for batch in call.make(rerun, number).as_component_batches()
@@ -82,7 +82,7 @@ def assert_whole(row: Row, call: Call, number: int) -> None:
     assert set(row.times) == {"log_time", "step"}
     assert set(row.components) == set(expected), f"{row.entity_path}: {set(row.components)}"
     for name, array in expected.items():
-        assert _equal(row.components[name].values, array), f"{row.entity_path}, row {number}: {name} is not as logged"
+        assert _equal(row.components[name].values, array), f"{row.entity_path}, row {number}: {name} differs"
 
 
 def _equal(found: Any, expected: Any) -> bool:

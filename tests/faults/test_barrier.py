@@ -1,4 +1,4 @@
-"""Replacing sinks is a barrier: rows that were logged before it go to the old sinks, however soon it follows."""
+"""Replacing sinks is a barrier: rows logged before it go to the old sinks, however soon it follows."""
 
 from __future__ import annotations
 

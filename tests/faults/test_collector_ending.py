@@ -1,4 +1,4 @@
-"""If a collector is killed while its session ends, the next collector goes on with the end."""
+"""If a collector is killed while its session ends, the next collector completes the end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ for step in range(ROWS):
 
 @pytest.fixture
 def mute_server() -> Iterator[socket.socket]:
-    """Listen on a port and never answer, as a frozen viewer does: the end of a session waits some seconds for it."""
+    """Listen on a port and never answer, as a frozen viewer. The end of a session waits some seconds for it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener
 
@@ -43,10 +43,10 @@ def mute_server() -> Iterator[socket.socket]:
         pytest.param(("guard", "worker"), id="guard+worker", marks=pytest.mark.soak),
     ],
 )
-def test_a_collector_killed_after_the_files_were_complete_leaves_them_so(
+def test_a_collector_killed_after_the_files_are_complete_leaves_them_complete(
     roles: tuple[str, ...], mute_server: socket.socket, place: Path, start_python: StartPython, tmp_path: Path
 ) -> None:
-    """The next collector, started by a new guard or by the next program, must not begin the user's file anew."""
+    """The next collector, which a new guard or the next program starts, must not begin the file again."""
     machine, path, watch = Machine.snapshot(place), tmp_path / "out.rrd", SessionWatch()
     url = f"rerun+http://127.0.0.1:{mute_server.getsockname()[1]}/proxy"
     program = start_python(SAVING, path, url, env=watch.environment)
@@ -57,7 +57,7 @@ def test_a_collector_killed_after_the_files_were_complete_leaves_them_so(
         what="the state FILES_COMPLETE",
     )
     watch.kill(*roles)
-    mute_server.close()  # so that the next collector does not wait for it
+    mute_server.close()  # the next collector does not wait for the server
     program.wait().check()
     if "guard" in roles:
         start_python("import rerun_mp as rr; rr.init('rerun_mp_next')").wait().check()
@@ -92,13 +92,13 @@ def test_a_program_that_waits_for_its_files_gets_another_collector(
     os.mkfifo(go_on)
     program = start_python(LARGE, path, go_on, env=watch.environment)
     program.wait_for_output("stored")
-    watch.kill("worker")  # so that the file has two parts, and completing it takes a while
+    watch.kill("worker")  # the file now has two parts, and completing it takes a while
     go_on.write_bytes(b"x")
     wait_until(lambda: watch.header(Header.SESSION_STATE) >= SessionState.ENDING, timeout_secs=60.0, what="the end")
     watch.kill_running()
     program.wait().check()
     verify(path)
     assert Counter(row.entity_path for row in rows_of(path)) == {"image": 40}
-    # If the file was complete when they were killed, the program has started no other collector.
+    # If the file was complete at the kill, the program has started no other collector.
     start_python("import sys; from rerun_mp.__main__ import main; sys.exit(main(['recover']))").wait().check()
     wait_until(lambda: not machine.leftovers(), timeout_secs=60.0, what="the session's end")

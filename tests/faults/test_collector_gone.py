@@ -33,10 +33,10 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("role", ["worker", "guard"])
-def test_a_collector_that_is_killed_after_the_last_participant_has_gone_is_replaced(
+def test_a_collector_killed_after_the_last_participant_has_gone_is_replaced(
     role: str, start_python: StartPython, tmp_path: Path
 ) -> None:
-    """Hazard 19: only guard and worker can replace each other then, and the ring is full of rows."""
+    """Hazard 19: only guard and worker can replace each other then. The ring is full of rows."""
     path, fifo, watch = tmp_path / "out.rrd", tmp_path / "fifo", SessionWatch()
     os.mkfifo(fifo)
     program = start_python(KILLED_WITH_ROWS, path, fifo, env=watch.environment)
@@ -57,10 +57,10 @@ IN_JOIN = Path(__file__).with_name("programs") / "in_join.py"
 
 
 @pytest.mark.parametrize("child", ["logs on", "waits"])
-def test_a_collector_that_is_killed_while_the_parent_sits_in_join_is_replaced(
+def test_a_collector_killed_while_the_parent_sits_in_join_is_replaced(
     child: str, start_python: StartPython, tmp_path: Path
 ) -> None:
-    """Hazard 19: both are killed. A child that logs replaces them; if no process logs, the parent does at its end."""
+    """Hazard 19: guard and worker are killed. A child that logs starts new ones, or the parent does at its end."""
     path, stop, watch = tmp_path / "out.rrd", tmp_path / "stop", SessionWatch()
     program = start_python(IN_JOIN, path, stop, child, env=watch.environment)
     program.wait_for_output("flushed")
@@ -80,15 +80,15 @@ signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 rr.init("rerun_mp_rings")
 rr.save(sys.argv[1])
 for fifo in sys.argv[2:]:
-    # The collector sleeps, or has died in its sleep: the row rings.
+    # The collector sleeps or was killed in its sleep: the row rings the doorbell.
     open(fifo).read()
     rr.log("row", rr.Scalars(1.0))
 rr.flush()
 """
 
 
-def test_ringing_for_a_collector_that_has_died_kills_no_program(start_python: StartPython, tmp_path: Path) -> None:
-    """Hazard 24: with SIGPIPE at its default the program goes on, and its row is in the file."""
+def test_ringing_for_a_dead_collector_kills_no_program(start_python: StartPython, tmp_path: Path) -> None:
+    """Hazard 24: with the default action for SIGPIPE the program goes on, and its row is in the file."""
     path, fifos, watch = tmp_path / "out.rrd", [tmp_path / "first", tmp_path / "second"], SessionWatch()
     for fifo in fifos:
         os.mkfifo(fifo)
@@ -105,7 +105,7 @@ def test_ringing_for_a_collector_that_has_died_kills_no_program(start_python: St
 
 
 def wait_until_asleep(watch: SessionWatch) -> None:
-    """Wait until the collector sleeps and asks to be woken."""
+    """Wait until the collector sleeps, and the attention word says so."""
     wait_until(lambda: watch.header(Header.ATTENTION) & Attention.SLEEPING, what="the collector's sleep")
 
 
@@ -113,10 +113,10 @@ ELSEWHERE = Path(__file__).with_name("programs") / "elsewhere.py"
 
 
 @pytest.mark.parametrize("killed", [(), ("guard", "worker")], ids=["alone", "with the collector"])
-def test_the_runtime_directory_may_go_away(
+def test_the_runtime_directory_may_be_removed(
     killed: tuple[str, ...], place: Path, start_python: StartPython, tmp_path: Path
 ) -> None:
-    """Hazard 12: a logout removes it, and a child has another one. Locks and sinks stay as they were."""
+    """Hazard 12: a logout removes it, and a child has another one. Locks and sinks stay the same."""
     path, fifo, other, watch = tmp_path / "out.rrd", tmp_path / "fifo", tmp_path / "other", SessionWatch()
     os.mkfifo(fifo)
     other.mkdir(mode=0o700)

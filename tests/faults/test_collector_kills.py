@@ -1,4 +1,4 @@
-"""P5: a collector that is killed, stopped, starved or started twice resumes exactly once, and costs no row."""
+"""P5: a collector that is killed, stopped, out of memory or started twice resumes once, and costs no row."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def check_rows(path: Path, expected: dict[str, int]) -> None:
         row_ids.update(chunk.row_ids)
     assert {name: len(found) for name, found in numbers.items()} == expected
     assert all(np.array_equal(np.sort(found), np.arange(len(found))) for found in numbers.values())
-    assert len(row_ids) == sum(expected.values()), "a row is there twice"
+    assert len(row_ids) == sum(expected.values()), "a row id occurs twice"
 
 
 @pytest.fixture
@@ -141,8 +141,8 @@ def test_a_stopped_collector_is_not_replaced_and_goes_on(press: Press) -> None:
 
 
 @pytest.mark.soak
-def test_one_of_many_workers_that_start_at_once_stays(press: Press) -> None:
-    """The worker before them has just been killed, so its lease is free."""
+def test_only_one_of_many_workers_started_at_once_stays(press: Press) -> None:
+    """The worker before has been killed, so its lease is free."""
     pressed = press()
     pressed.watch.kill("guard", "worker")
     command, environment = command_by_hand(pressed.watch, "worker")
@@ -194,7 +194,7 @@ for step in range(1, 1000):
 
 
 def test_a_worker_that_runs_out_of_memory_is_replaced(start_python: StartPython, tmp_path: Path) -> None:
-    """It gets a row of 100 MB and has no memory left for it; the next worker has enough."""
+    """It has no memory for a row of 100 MB. The next worker has enough."""
     watch, path, go_on = SessionWatch(), tmp_path / "out.rrd", tmp_path / "go_on"
     os.mkfifo(go_on)
     program = start_python(LARGE, path, go_on, env=watch.environment)
@@ -209,7 +209,7 @@ def test_a_worker_that_runs_out_of_memory_is_replaced(start_python: StartPython,
 
 @pytest.mark.soak
 def test_workers_without_memory_to_start_are_started_until_one_lives(press: Press, place: Path) -> None:
-    """None of them completes its imports. The guard starts others, ever more slowly, until one lives."""
+    """None completes its imports. The guard starts others, with growing pauses, until one lives."""
     pressed = press()
     guard = pressed.watch.collector("guard")
     limit_memory(guard.pid, 256 << 20)
@@ -231,7 +231,7 @@ def limit_memory(pid: int, num_bytes: int) -> None:
 
 
 def kill_viewer_and_collector(press: Press, directory: Path, kills: int) -> None:
-    """Kill a server and the collector at random; the last server must have every row, and so must the file."""
+    """Kill a server and the collector at random. The last server and the file must have every row."""
     port, choose = free_port(), random.Random(2)
     url = f"rerun+http://127.0.0.1:{port}/proxy"
     server = Server(directory / "served-0.rrd", port)

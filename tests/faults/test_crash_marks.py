@@ -1,4 +1,4 @@
-"""The recording names each process that a signal killed, and its last row. A requested end or an exit is no crash."""
+"""The recording names each process that a signal killed, and its last row. SIGTERM and exits are no crashes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROGRAM = Path(__file__).with_name("programs") / "crashing.py"
 
 
 def marks(path: Path) -> list[Any]:
-    """Return the texts that the collector has logged about killed processes."""
+    """Return the texts that the collector logged about killed processes."""
     rows = rows_of(path, properties=True)
     return [row.components["TextLog:text"].as_py()[0] for row in rows if row.entity_path.strip("/") == ENTITY]
 
@@ -35,7 +35,7 @@ def living(watch: SessionWatch) -> set[int]:
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_killed_processes_are_reported_and_no_others(method: str, run_python: RunPython, tmp_path: Path) -> None:
-    """Even a process that lives for a few milliseconds, while the collector is starting."""
+    """Even processes that live for a few milliseconds while the collector starts."""
     path = tmp_path / "run.rrd"
     pids = eval(run_python(PROGRAM, path, method).check().stdout)
     expected = {"worker SIGKILL": "SIGKILL", "worker segfault": "SIGSEGV", "worker SIGUSR1": "SIGUSR1"}
@@ -46,7 +46,7 @@ def test_killed_processes_are_reported_and_no_others(method: str, run_python: Ru
     assert row.components["TextLog:level"].as_py() == ["CRITICAL"]
 
 
-def test_a_collector_that_is_killed_meanwhile_reports_a_death_once(start_python: StartPython, tmp_path: Path) -> None:
+def test_a_death_is_reported_once_although_the_collector_is_killed(start_python: StartPython, tmp_path: Path) -> None:
     path, watch = tmp_path / "run.rrd", SessionWatch()
     program = start_python(
         """
@@ -67,7 +67,7 @@ def test_a_collector_that_is_killed_meanwhile_reports_a_death_once(start_python:
         path,
         env=watch.environment,
     )
-    wait_until(lambda: program.stdout.endswith("\n"), timeout_secs=60.0, what="the child's number")
+    wait_until(lambda: program.stdout.endswith("\n"), timeout_secs=60.0, what="the child's id")
     child = int(program.stdout)
     for _ in range(3):
         watch.kill("worker")

@@ -1,7 +1,7 @@
-"""P2 and P5: a process killed before any instruction of a `log` call costs that row at most, and nobody else anything.
+"""P2 and P5: a process killed before any instruction of a `log` call costs that row at most.
 
-The instructions are those that the interpreter executes in rerun_mp's own code, between any two of which a signal that
-cannot be caught may come. In `make test` every so many-th is tried, from one drawn by chance on; in `make soak` all.
+The instructions are those of rerun_mp's own code. SIGKILL may come between any two of them. `make test` tries every
+n-th, beginning at a random one; `make soak` tries all.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ PROGRAMS = Path(__file__).with_name("programs")
 
 
 def test_a_process_killed_anywhere_in_the_hot_path_costs_that_row_alone(run_python: RunPython, tmp_path: Path) -> None:
-    """Before every single instruction of logging a number; traced calls run what untraced ones run."""
+    """Before every instruction of logging a number. A traced call runs the same functions as an untraced one."""
     kill(run_python, tmp_path, ["number"], stride=1)
 
 
 def test_a_process_killed_in_an_append_costs_that_row_alone(run_python: RunPython, tmp_path: Path) -> None:
-    """In the appends of each form of table."""
+    """In the appends of all forms of tables."""
     kill(run_python, tmp_path, HOT, stride=13)
 
 
@@ -37,7 +37,7 @@ def test_a_process_killed_in_a_slow_call_costs_that_row_alone(run_python: RunPyt
 
 
 def test_a_process_killed_in_a_large_message_costs_that_row_alone(run_python: RunPython, tmp_path: Path) -> None:
-    """In messages over several slots, and in those that go by way of a file, which does not stay behind."""
+    """In chains, and in messages that go through a file. The file does not stay behind."""
     kill(run_python, tmp_path, LARGE, stride=197, ring_bytes=SMALL_RING_BYTES)
 
 
@@ -52,7 +52,7 @@ def test_a_process_killed_before_any_instruction_of_a_call(name: str, run_python
 def kill(
     run_python: RunPython, tmp_path: Path, names: Collection[str], *, stride: int, ring_bytes: int = RING_BYTES
 ) -> None:
-    """Run the program, and compare its file and the session's accounts with what must be there."""
+    """Run the program, and check its file and the session's accounts."""
     path, first = tmp_path / "out.rrd", random.randrange(stride)
     environment = {"RERUN_MP_RING_BYTES": str(ring_bytes)}
     done = run_python(
@@ -77,7 +77,7 @@ def kill(
 
 
 def check(recorded: Recorded, report: dict[str, Any], first: int, stride: int) -> None:
-    """Look at all rows of one kind of call, and at what it ran."""
+    """Check all rows of one kind of call, and the functions that it ran."""
     name, before = report["call"], report["before"]
     assert set(report["functions"]) >= CALLS[name].runs
     assert not set(report["functions"]) & CALLS[name].avoids
@@ -88,4 +88,4 @@ def check(recorded: Recorded, report: dict[str, Any], first: int, stride: int) -
     recorded.take(name, turns[-1], returned=range(before + 1))
     beside = sorted(row.times["step"] for row in recorded.by_entity.pop(f"beside/{name}"))
     assert beside == list(turns)
-    print(f"{name}: {len(turns) - 1} deaths in {report['instructions']} instructions; {extra} rows were there already")
+    print(f"{name}: {len(turns) - 1} deaths in {report['instructions']} instructions; {extra} rows were committed")

@@ -1,8 +1,7 @@
-"""P2 and P5: a fork in the middle of a `log` call costs neither process a row, wherever a signal handler may make it.
+"""P2 and P5: a signal handler that forks anywhere in a `log` call costs neither process a row.
 
-Hazards 9 and 10, systematically. The row of the interrupted call is the parent's; the child's, too, unless the parent
-had committed it before the fork. In `make test` every so many-th place is tried, from one drawn by chance on; in
-`make soak` all.
+Hazards 9 and 10. The parent logs the row of the interrupted call. The child logs it too, unless the parent had
+committed it before the fork. `make test` tries every n-th place, beginning at a random one; `make soak` tries all.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ PROGRAMS = Path(__file__).with_name("programs")
 
 
 def test_a_fork_in_the_middle_of_an_append_costs_no_row(run_python: RunPython, tmp_path: Path) -> None:
-    """In the appends of each form of table."""
+    """In the appends of all forms of tables."""
     fork(run_python, tmp_path, HOT, stride=19)
 
 
@@ -33,7 +32,7 @@ def test_a_fork_in_the_middle_of_a_slow_call_costs_no_row(run_python: RunPython,
 
 
 def test_a_fork_in_the_middle_of_a_large_message_costs_no_row(run_python: RunPython, tmp_path: Path) -> None:
-    """In messages over several slots, and in those that go by way of a file, which neither process takes away."""
+    """In chains, and in messages that go through a file. Neither process removes the other's file."""
     fork(run_python, tmp_path, LARGE, stride=211, ring_bytes=SMALL_RING_BYTES)
 
 
@@ -48,7 +47,7 @@ def test_a_fork_before_any_instruction_of_a_call(name: str, run_python: RunPytho
 def fork(
     run_python: RunPython, tmp_path: Path, names: Collection[str], *, stride: int, ring_bytes: int = RING_BYTES
 ) -> None:
-    """Run the program, and compare its file and the session's accounts with what must be there."""
+    """Run the program, and check its file and the session's accounts."""
     path, first = tmp_path / "out.rrd", random.randrange(stride)
     environment = {"RERUN_MP_RING_BYTES": str(ring_bytes)}
     done = run_python(
@@ -73,7 +72,7 @@ def fork(
 
 
 def check(recorded: Recorded, report: dict[str, Any], turns: range) -> None:
-    """Look at all rows of one kind of call."""
+    """Check all rows of one kind of call."""
     name, before = report["call"], report["before"]
     again = forks = 0
     for at in turns:
@@ -82,5 +81,5 @@ def check(recorded: Recorded, report: dict[str, Any], turns: range) -> None:
         again += recorded.take(name, at, returned=returned, twice=[before] if forked else [])
         forks += forked
     assert forks == report["forks"] >= len(turns) - 1
-    assert again or forks < 2, f"{name}: no child has logged the row itself"
-    print(f"{name}: {forks} forks; {again} children logged the row themselves")
+    assert again or forks < 2, f"{name}: no child has logged the row again"
+    print(f"{name}: {forks} forks; {again} children logged the row again")

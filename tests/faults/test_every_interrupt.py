@@ -1,8 +1,8 @@
-"""P2 and P5: an exception in the middle of a `log` call, wherever one may come, costs that row at most.
+"""P2 and P5: an exception anywhere in a `log` call costs that row at most.
 
-Hazards 9, 21 and 22, systematically: the process goes on logging, no row that returned is lost or repeated, no slot
-stays open or locked, no mutex held, and no fork or later call hangs. In `make test` every so many-th place is tried,
-from one drawn by chance on; in `make soak` all.
+Hazards 9, 21 and 22: the process goes on logging, no returned row is lost or repeated, no slot stays open or locked, no
+mutex stays held, and no fork or later call hangs. `make test` tries every n-th place, beginning at a random one;
+`make soak` tries all.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from tests.faults.rows_by_number import Recorded
 PROGRAMS = Path(__file__).with_name("programs")
 EXCEPTIONS = ("KeyboardInterrupt", "MemoryError", "ArbitraryError")
 AFTER = 3
-"""Rows that are logged after each interrupted one: by the same thread, by another, and by the other's child."""
+"""Rows logged after each interrupted one: by the same thread, by another thread, and by that thread's child."""
 
 
 def test_an_interrupt_in_the_middle_costs_that_row_alone(run_python: RunPython, tmp_path: Path) -> None:
-    """A signal arrives between two instructions; Python raises KeyboardInterrupt where it looks next."""
+    """A signal arrives between two instructions. Python raises KeyboardInterrupt at its next check."""
     interrupt(run_python, tmp_path, "signal", CALLS, stride=499)
 
 
 def test_an_exception_in_the_middle_costs_that_row_alone(run_python: RunPython, tmp_path: Path) -> None:
-    """Any call that the package makes in the course of a `log` may raise: out of memory, or anything."""
+    """Any call that `log` makes inside the package may raise, because of memory or any other cause."""
     interrupt(run_python, tmp_path, random.choice(EXCEPTIONS), CALLS, stride=41)
 
 
@@ -45,7 +45,7 @@ def test_an_interrupt_anywhere_in_a_call(name: str, how: str, run_python: RunPyt
 
 
 def interrupt(run_python: RunPython, tmp_path: Path, how: str, names: Collection[str], *, stride: int) -> None:
-    """Run the program, and compare its file and the session's accounts with what must be there."""
+    """Run the program, and check its file and the session's accounts."""
     first = random.randrange(stride)
     for ring_bytes, chosen in (
         (RING_BYTES, [name for name in names if name not in LARGE]),
@@ -75,15 +75,15 @@ def interrupt(run_python: RunPython, tmp_path: Path, how: str, names: Collection
 
 
 def check(recorded: Recorded, report: dict[str, Any], how: str, turns: range) -> None:
-    """Look at all rows of one kind of call."""
+    """Check all rows of one kind of call."""
     name, before = report["call"], report["before"]
     extra = 0
     for at in turns:
         after = range(before + 1, before + 1 + AFTER)
-        # Of a row whose call an exception turned into a warning, too, only that it is whole can be said.
+        # An exception that became a warning may have cost the row as well: then it is only checked if it is there.
         unsure = [before] if at in report["interrupted"] or at != turns[-1] else []
         returned = [*range(before), *after, *([] if unsure else [before])]
         extra += recorded.take(name, at, returned=returned, unsure=unsure)
     if how in ("signal", "KeyboardInterrupt"):
         assert set(report["interrupted"]) >= set(turns[:-1])
-    print(f"{name}, {how}: {len(turns) - 1} turns; {extra} rows were there already")
+    print(f"{name}, {how}: {len(turns) - 1} turns; {extra} rows were committed")

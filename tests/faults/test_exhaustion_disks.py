@@ -25,7 +25,7 @@ def kept(rows: list[Row]) -> Counter[str]:
 
 
 def distinct(rows: list[Row]) -> list[Row]:
-    """Return the rows, after a check that none is there twice."""
+    """Check that no row id occurs twice, and return the rows."""
     assert len({row.row_id for row in rows}) == len(rows)
     return rows
 
@@ -34,7 +34,7 @@ def distinct(rows: list[Row]) -> list[Row]:
 def test_a_disk_full_under_one_file_costs_no_row_and_does_not_stop_the_other_file(
     run_python: RunPython, tmp_path: Path
 ) -> None:
-    """Rows that come while the disk is full wait in the spool, and are in the file when there is room again."""
+    """Rows logged while the disk is full wait in the spool. They go into the file when there is space again."""
     disk, out, other = (tmp_path / name for name in ("disk", "copy.rrd", "other.rrd"))
     disk.mkdir()
     arguments = ("full_under_the_file", disk, other)
@@ -52,7 +52,7 @@ def test_a_disk_full_under_one_file_costs_no_row_and_does_not_stop_the_other_fil
 def test_a_disk_that_stays_full_leaves_the_rows_in_the_spool_and_says_where(
     place: Path, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """The file keeps its rows; the program ends and names the directory, from which nothing is removed."""
+    """The file keeps its rows. The program's last line names the spool directory, which stays."""
     disk, out, joined = (tmp_path / name for name in ("disk", "copy.rrd", "joined.rrd"))
     disk.mkdir()
     command = on_small_disks({disk: "48m"}, PROGRAM, "full_until_the_end", disk, copies={disk / "out.rrd": out})
@@ -68,7 +68,7 @@ def test_a_disk_that_stays_full_leaves_the_rows_in_the_spool_and_says_where(
 
 
 def test_the_spool_s_quota_drops_the_oldest_rows_and_counts_them(run_python: RunPython, tmp_path: Path) -> None:
-    """Without a sink. The file that is set later has the other rows; it and the last line count the dropped ones."""
+    """The program sets its file late. The file has the other rows. It and the last line count the dropped ones."""
     path = tmp_path / "out.rrd"
     done = run_python(PROGRAM, "spooled", "none", path, "8", env={"RERUN_MP_SPOOL_BYTES": str(8 << 20)}).check()
     (first, last) = json.loads(done.stdout)
@@ -88,7 +88,7 @@ def test_the_spool_s_quota_drops_the_oldest_rows_and_counts_them(run_python: Run
 
 @needs_namespace
 def test_a_disk_full_under_the_spool_drops_and_counts_and_recovers(run_python: RunPython, tmp_path: Path) -> None:
-    """The rows have no place; the calls go on, and rows that come once there is room are kept."""
+    """Rows that cannot be written are dropped, and calls go on. Rows are kept once there is space."""
     disk, path = tmp_path / "disk", tmp_path / "out.rrd"
     disk.mkdir()
     command = on_small_disks({disk: "16m"}, PROGRAM, "spooled", disk, path, "2")
@@ -109,7 +109,7 @@ def test_a_disk_full_under_the_spool_drops_and_counts_and_recovers(run_python: R
 def test_a_disk_smaller_than_the_quota_drops_the_oldest_rows_and_counts_them(
     run_python: RunPython, tmp_path: Path
 ) -> None:
-    """The spool fills its disk long before it reaches its own bound."""
+    """The spool fills its disk before it reaches its quota."""
     disk, path = tmp_path / "disk", tmp_path / "out.rrd"
     disk.mkdir()
     command = on_small_disks({disk: "24m"}, PROGRAM, "small_spool_disk", path)
@@ -163,7 +163,7 @@ print(account.logged, account.delivered, account.dropped_by_policy, account.refu
 def test_a_row_too_large_for_ring_and_spool_is_refused_or_dropped(
     policy: str, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """The error names its size and the full directory. Later rows are logged, and no half-written file stays."""
+    """The error names its size and the cause. Later rows are logged, and no half-written file stays."""
     disk, path, program = (tmp_path / name for name in ("disk", "out.rrd", "large.py"))
     disk.mkdir()
     program.write_text(LARGE)

@@ -1,4 +1,4 @@
-"""P6 with P5: counts stay exact when the collector is killed while it drops rows, and when slots are damaged."""
+"""P5 and P6: counts stay exact when the collector is killed while it drops rows, and when slots are damaged."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ PROGRAMS = Path(__file__).with_name("programs")
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(30, marks=pytest.mark.soak)])
-def test_counts_are_exact_though_the_collector_is_killed_while_the_spool_overflows(
+def test_counts_are_exact_if_the_collector_is_killed_while_the_spool_overflows(
     kills: int, start_python: StartPython, tmp_path: Path
 ) -> None:
-    """Per producer: a repeated sweep counts once, even if its rows were delivered first and dropped then."""
+    """A repeated sweep counts once for each producer, even if its rows were delivered first and dropped later."""
     path, stop, watch = tmp_path / "out.rrd", tmp_path / "stop", SessionWatch()
     environment = {**watch.environment, "RERUN_MP_SPOOL_BYTES": str(8 * MIB), "RERUN_MP_RING_BYTES": str(4 * MIB)}
     program = start_python(PROGRAMS / "dropping.py", path, stop, env=environment)
@@ -52,7 +52,7 @@ def test_counts_are_exact_though_the_collector_is_killed_while_the_spool_overflo
 def test_rows_whose_bytes_are_damaged_are_counted_exactly(
     is_killed: bool, start_python: StartPython, tmp_path: Path
 ) -> None:
-    """P8: frames, chains and tables that do not parse cost their rows, which the producer has counted elsewhere."""
+    """P8: frames, chains and tables that do not parse cost their rows. The producer's account counts them."""
     path, fifo, watch = tmp_path / "out.rrd", tmp_path / "fifo", SessionWatch()
     os.mkfifo(fifo)
     sizes = {"RERUN_MP_RING_BYTES": str(4 * MIB), "RERUN_MP_SLOT_BYTES": str(64 * 1024)}

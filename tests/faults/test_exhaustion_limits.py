@@ -1,4 +1,4 @@
-"""P6: at a limit of the operating system or the session, errors name it, nothing hangs, and logging recovers."""
+"""P6: at a limit of the system or the session, errors name the limit, nothing hangs, and logging recovers."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ LOGGING = PROGRAMS / "logging_until_stopped.py"
 
 
 @pytest.mark.parametrize("policy", ["block", "drop"])
-def test_a_program_without_descriptors_is_told_so_and_goes_on_when_it_has_some(
+def test_a_program_without_descriptors_gets_errors_and_goes_on_when_it_has_some(
     policy: str, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """Rows that have a slot are logged. The others are refused by name, or dropped and counted; so are a child's."""
+    """Rows that have a slot are logged. Others are refused with the cause, or dropped and counted. So are a child's."""
     path = tmp_path / "out.rrd"
     done = run_python(PROGRAMS / "descriptors_used_up.py", path, env={"RERUN_MP_POLICY": policy}).check()
     lines = done.stdout.splitlines()
@@ -56,10 +56,8 @@ rr.log("row", rr.Scalars(1.0))
 
 
 @pytest.mark.parametrize("limit", [3, *(pytest.param(limit, marks=pytest.mark.soak) for limit in range(4, 9))])
-def test_a_session_for_which_there_are_no_descriptors_is_refused_by_name(
-    limit: int, run_python: RunPython, tmp_path: Path
-) -> None:
-    """Wherever descriptors run out in `init`, it raises and names the cause, and works later."""
+def test_init_without_descriptors_names_the_cause(limit: int, run_python: RunPython, tmp_path: Path) -> None:
+    """Wherever `init` runs out of descriptors, it raises with the cause. It works later."""
     path = tmp_path / "out.rrd"
     done = run_python(NONE_AT_ALL, path, str(limit)).check()
     assert done.stdout == "" or "Too many open files" in done.stdout
@@ -68,7 +66,7 @@ def test_a_session_for_which_there_are_no_descriptors_is_refused_by_name(
 
 
 def test_a_collector_without_descriptors_delivers_when_it_has_some(start_python: StartPython, tmp_path: Path) -> None:
-    """Guard and worker can open nothing; the worker is killed meanwhile, and cannot be replaced."""
+    """Guard and worker can open no file. The worker is killed meanwhile, and cannot be replaced until later."""
     path, stop, watch = tmp_path / "out.rrd", tmp_path / "stop", SessionWatch()
     program = start_python(
         LOGGING,
@@ -81,7 +79,7 @@ def test_a_collector_without_descriptors_delivers_when_it_has_some(start_python:
     before = resource.prlimit(guard.pid, resource.RLIMIT_NOFILE)
     for process in (guard, worker):
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (3, before[1]))
-    watch.wait_for_sweeps(3)  # it needs no more descriptors for those
+    watch.wait_for_sweeps(3)  # these need no more descriptors
     watch.kill("worker")
     wait_until(lambda: watch.blocked_ns() > 200_000_000, what="a full ring", timeout_secs=60.0)
     resource.prlimit(guard.pid, resource.RLIMIT_NOFILE, before)
@@ -98,7 +96,7 @@ def test_a_collector_without_descriptors_delivers_when_it_has_some(start_python:
 def test_a_file_that_may_not_grow_any_further_costs_no_row(
     place: Path, start_python: StartPython, tmp_path: Path
 ) -> None:
-    """Hazard 7: rerun's writer is gone for good after a failed write. Its rows and later ones go to the spool."""
+    """Hazard 7: a failed write ends rerun's writer. Its rows and later ones go to the spool."""
     path, stop, watch = tmp_path / "out.rrd", tmp_path / "stop", SessionWatch()
     program = start_python(
         LOGGING,
@@ -143,10 +141,10 @@ print("fine")
 
 
 @pytest.mark.parametrize(("limit", "outcome"), [(8 << 20, "fine"), (1 << 16, "ResourceError")])
-def test_a_limit_for_the_size_of_files_makes_the_ring_smaller_or_is_named(
+def test_a_limit_of_file_sizes_makes_the_ring_smaller_or_init_fails(
     limit: int, outcome: str, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """No SIGXFSZ: 8 MB suffice for a ring, 64 KB do not."""
+    """SIGXFSZ kills no program. 8 MB suffice for a ring, 64 KB do not, and the error names the limit."""
     path = tmp_path / "out.rrd"
     done = run_python(SMALL_FILES, path, str(limit)).check()
     assert done.stdout.startswith(outcome)
@@ -166,10 +164,10 @@ def test_a_limit_for_the_size_of_files_makes_the_ring_smaller_or_is_named(
     ],
     ids=["drop", "raise", "block with a timeout"],
 )
-def test_more_processes_than_the_session_s_limit_are_refused_by_name(
+def test_more_processes_than_the_session_s_limit_are_refused(
     environment: dict[str, str], run_python: RunPython, tmp_path: Path
 ) -> None:
-    """The third of two processes waits no longer than its policy says. Its calls raise: it has no entry to count in."""
+    """The third process waits no longer than its policy says. Its calls raise, because it has no account for drops."""
     path = tmp_path / "out.rrd"
     done = run_python(
         PROGRAMS / "small_producers_table.py", path, env={**environment, "RERUN_MP_PRODUCERS": "2"}
@@ -201,7 +199,7 @@ print("delivered", flush=True)
 AS_ANOTHER_USER = """
 import os, sys
 uid, *arguments = sys.argv[1:]
-may_read = "-all,+dac_override"  # the interpreter, wherever it lies
+may_read = "-all,+dac_override"  # to read the interpreter's files
 os.execvp("setpriv", ["setpriv", "--reuid", uid, "--regid", uid, "--clear-groups", "--inh-caps", may_read,
                       "--ambient-caps", may_read, sys.executable, *arguments])
 """
@@ -211,7 +209,7 @@ os.execvp("setpriv", ["setpriv", "--reuid", uid, "--regid", uid, "--clear-groups
 def test_a_program_that_may_start_no_process_logs_into_shared_memory(
     place: Path, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """It says that no collector could be started. When it may start one, every row is delivered."""
+    """It reports that no collector could be started. Later it may start one, and every row is delivered."""
     uid, directory = 54321, place / "out"
     directory.mkdir()
     path = directory / "out.rrd"

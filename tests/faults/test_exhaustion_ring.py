@@ -1,4 +1,4 @@
-"""P6: when the ring is full because the collector stands still, calls follow the policy, and each row is counted."""
+"""P6: when the collector is stopped and the ring is full, calls follow the policy, and each row is counted."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROGRAMS = Path(__file__).with_name("programs")
 def run_with_stopped_collector(
     start_python: StartPython, tmp_path: Path, environment: dict[str, str]
 ) -> tuple[dict[str, Any], Program, list[Row]]:
-    """Run a program whose collector stands still while it logs; return its JSON, itself, and the file's rows."""
+    """Run a program that logs while its collector is stopped. Returns its report, itself, and the file's rows."""
     path, fifo, watch = tmp_path / "out.rrd", tmp_path / "fifo", SessionWatch()
     os.mkfifo(fifo)
     program = start_python(
@@ -42,11 +42,11 @@ def run_with_stopped_collector(
     fifo.write_bytes(b"")
     program.wait().check()
     verify(path)
-    said = json.loads(program.stdout.splitlines()[-1])
-    assert said["is_exact"], said
+    report = json.loads(program.stdout.splitlines()[-1])
+    assert report["is_exact"], report
     rows = rows_of(path)
     assert len({row.row_id for row in rows}) == len(rows)
-    return said, program, rows
+    return report, program, rows
 
 
 def logged_by_program(rows: list[Row]) -> list[Row]:
@@ -55,20 +55,20 @@ def logged_by_program(rows: list[Row]) -> list[Row]:
 
 
 def test_rows_that_the_drop_policy_drops_are_counted_exactly(start_python: StartPython, tmp_path: Path) -> None:
-    """Per producer, `logged = delivered + dropped`. The recording and the program's last line say so."""
-    said, program, rows = run_with_stopped_collector(start_python, tmp_path, {"RERUN_MP_POLICY": "drop"})
+    """`logged = delivered + dropped` for each producer. The recording and the program's last line agree."""
+    report, program, rows = run_with_stopped_collector(start_python, tmp_path, {"RERUN_MP_POLICY": "drop"})
     delivered = Counter(row.entity_path.partition("/")[0] for row in logged_by_program(rows))
     texts = [row.components["TextLog:text"].as_py()[0] for row in rows if row.entity_path == DROPPED_ENTITY]
-    for pid, _, logged, in_store, dropped, by_policy, refused, blocked_ns in said["accounts"]:
-        expected = said["expected"][str(pid)]
+    for pid, _, logged, in_store, dropped, by_policy, refused, blocked_ns in report["accounts"]:
+        expected = report["expected"][str(pid)]
         assert logged == expected["called"] == in_store + dropped
         assert in_store == delivered[expected["name"]] + (expected["name"] == "parent") * delivered["warm"]
         assert (dropped, refused, blocked_ns) == (by_policy, 0, 0)
         assert dropped > 0
         assert any(f"(pid {pid}): {dropped} of {logged} rows dropped" in text for text in texts), texts
-    assert sum(account[3] for account in said["accounts"]) == len(logged_by_program(rows))
+    assert sum(account[3] for account in report["accounts"]) == len(logged_by_program(rows))
     (line,) = [line for line in program.stderr.splitlines() if line.startswith("rerun_mp")]
-    total = sum(account[4] for account in said["accounts"])
+    total = sum(account[4] for account in report["accounts"])
     assert f"{total} rows were dropped: {total} because the ring was full" in line
     assert "RERUN_MP_RING_BYTES" in line
 
@@ -81,13 +81,13 @@ def test_rows_that_the_drop_policy_drops_are_counted_exactly(start_python: Start
     ],
     ids=["raise", "block with a timeout"],
 )
-def test_rows_that_are_refused_are_named_and_counted(
+def test_refused_rows_raise_and_are_counted(
     environment: dict[str, str], words: str, start_python: StartPython, tmp_path: Path
 ) -> None:
-    """Each refused call raises `RingFullError`; every other row is in the file, and nothing counts as dropped."""
-    said, program, rows = run_with_stopped_collector(start_python, tmp_path, environment)
-    for pid, _, logged, delivered, dropped, _, refused, _ in said["accounts"]:
-        expected = said["expected"][str(pid)]
+    """Each refused call raises `RingFullError`. Every other row is in the file, and no row counts as dropped."""
+    report, program, rows = run_with_stopped_collector(start_python, tmp_path, environment)
+    for pid, _, logged, delivered, dropped, _, refused, _ in report["accounts"]:
+        expected = report["expected"][str(pid)]
         assert (logged, delivered, dropped, refused) == (
             expected["called"],
             expected["called"],
@@ -96,7 +96,7 @@ def test_rows_that_are_refused_are_named_and_counted(
         )
         assert refused > 0
         assert words in expected["message"]
-    assert sum(account[3] for account in said["accounts"]) == len(rows)
+    assert sum(account[3] for account in report["accounts"]) == len(rows)
     assert "rerun_mp:" not in program.stderr
 
 
@@ -120,7 +120,7 @@ print(account.logged, account.dropped, account.blocked_ns > 0, flush=True)
 
 
 def test_calls_that_block_wait_for_the_collector_and_lose_nothing(start_python: StartPython, tmp_path: Path) -> None:
-    """Without a timeout: while the collector stands still the calls wait; when it goes on, they do."""
+    """Without a timeout, calls wait while the collector is stopped, and go on with it."""
     path, fifo, watch = tmp_path / "out.rrd", tmp_path / "fifo", SessionWatch()
     os.mkfifo(fifo)
     program = start_python(BLOCKING, path, fifo, env={**watch.environment, **SMALL})
@@ -138,7 +138,7 @@ def test_calls_that_block_wait_for_the_collector_and_lose_nothing(start_python: 
 
 @pytest.mark.soak
 def test_a_collector_that_stutters_costs_no_row(start_python: StartPython, tmp_path: Path) -> None:
-    """Stopped again and again, at any point of its work: calls block meanwhile, and every row is there once."""
+    """It is stopped again and again, anywhere in its work. Calls block meanwhile, and every row is stored once."""
     path, fifo, watch = tmp_path / "out.rrd", tmp_path / "fifo", SessionWatch()
     os.mkfifo(fifo)
     program = start_python(BLOCKING, path, fifo, env={**watch.environment, **SMALL})

@@ -1,4 +1,4 @@
-"""P3: a fork at any instant, from any thread, deadlocks nobody and loses and repeats no row."""
+"""P3: a fork at any instant, from any thread, causes no deadlock, and loses and repeats no row."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PROGRAMS = Path(__file__).with_name("programs")
 
 
 def test_forking_while_eight_threads_log(run_python: RunPython, tmp_path: Path) -> None:
-    """200 forks from a parent whose eight threads log without pause: every returned row is there once."""
+    """The parent forks 200 times while its eight threads log. Every returned row is stored once."""
     path = tmp_path / "out.rrd"
     forks = 200
     done = run_python(PROGRAMS / "threads_and_forks.py", path, str(forks), timeout=120.0).check()
@@ -28,23 +28,23 @@ def test_forking_while_eight_threads_log(run_python: RunPython, tmp_path: Path) 
 
 
 def test_forking_in_a_signal_handler_in_the_middle_of_a_call(run_python: RunPython, tmp_path: Path) -> None:
-    """Hazard 21: a fork between payload and commit leaves the parent's rows alone; both processes go on logging."""
+    """Hazard 21: a fork between payload and commit costs the parent no row. Both processes go on logging."""
     path = tmp_path / "out.rrd"
     done = run_python(PROGRAMS / "forking_in_a_handler.py", path, timeout=120.0).check()
-    own, children = map(int, done.stdout.split())
+    returned, children = map(int, done.stdout.split())
     verify(path)
     rows = rows_of(path)
     assert len({row.row_id for row in rows}) == len(rows)
     counts = Counter(row.entity_path for row in rows)
     assert sum(1 for path in counts if path.startswith("child/")) == children
     assert all(count == 3 for path, count in counts.items() if path.startswith("child/"))
-    # A child may log the row whose call it was forked in: it returned there, too.
-    assert own <= counts["parent"] <= own + children
+    # The interrupted call returns in the child too, and may log its row there.
+    assert returned <= counts["parent"] <= returned + children
 
 
 @pytest.mark.parametrize("kind", ["tables", "frames"])
 def test_logging_in_a_signal_handler_in_the_middle_of_a_call(kind: str, run_python: RunPython, tmp_path: Path) -> None:
-    """Hazard 22: a handler that logs while its own thread holds the producer's mutex neither hangs nor loses."""
+    """Hazard 22: a handler that logs while its own thread holds the producer's mutex neither hangs nor loses a row."""
     path = tmp_path / "out.rrd"
     done = run_python(PROGRAMS / "logging_in_a_handler.py", path, kind, timeout=60.0).check()
     outer, inner = map(int, done.stdout.split())
@@ -54,9 +54,9 @@ def test_logging_in_a_signal_handler_in_the_middle_of_a_call(kind: str, run_pyth
 
 @pytest.mark.parametrize("where", ["founder", "child"])
 def test_daemon_threads_and_finalisers_do_not_hang_the_end(where: str, run_python: RunPython, tmp_path: Path) -> None:
-    """Hazard 22: daemon threads that log until finalisation freezes them, and a `__del__` that logs, end in peace.
+    """Hazard 22: daemon threads log until finalisation freezes them, and a `__del__` logs. The program still ends.
 
-    The founder has left the session by then. A forked child has not: its `__del__` logs.
+    The founder has left the session by then. A forked child has not, so its `__del__` logs.
     """
     path = tmp_path / "out.rrd"
     run_python(PROGRAMS / "logging_at_the_end.py", path, where, timeout=40.0).check()
@@ -68,7 +68,7 @@ def test_daemon_threads_and_finalisers_do_not_hang_the_end(where: str, run_pytho
 
 
 def test_a_daemonised_worker_logs_on(run_python: RunPython, tmp_path: Path) -> None:
-    """Hazards 1 and 2: double fork, setsid, all descriptors closed: its rows arrive, no file of the user's suffers."""
+    """Hazards 1 and 2: it forks twice and closes all descriptors. Its rows arrive, and its own file stays intact."""
     path, own = tmp_path / "out.rrd", tmp_path / "own"
     run_python(PROGRAMS / "daemonised.py", path, own, timeout=60.0).check()
     counts = Counter(row.entity_path for row in _rows_when_complete(path))
@@ -85,5 +85,5 @@ def _rows_when_complete(path: Path) -> list[Row]:
             return False
         return True
 
-    wait_until(is_complete, timeout_secs=60.0, what="the file to be complete")
+    wait_until(is_complete, timeout_secs=60.0, what="the complete file")
     return rows_of(path)

@@ -33,7 +33,7 @@ os.waitpid(child, 0)
 
 @pytest.mark.parametrize("ring_bytes", [64 << 20, 4 << 20], ids=["64 MiB", "4 MiB"])
 def test_images_of_every_size_arrive_whole(ring_bytes: int, run_python: RunPython, tmp_path: Path) -> None:
-    """In a slot (100 kB), in a chain (1 MB), or through a file (25 MB): each arrives byte for byte."""
+    """Images in a slot (100 kB), in a chain (1 MB) and through a file (25 MB) arrive byte for byte."""
     import numpy as np
 
     path = tmp_path / "out.rrd"
@@ -53,9 +53,9 @@ def test_images_of_every_size_arrive_whole(ring_bytes: int, run_python: RunPytho
 
 
 def test_an_interrupt_in_the_middle_costs_that_row_alone(run_python: RunPython, tmp_path: Path) -> None:
-    """Hazard 9: KeyboardInterrupt anywhere in a chain frees its slots, and the next rows go on.
+    """Hazard 9: a KeyboardInterrupt anywhere in a chain frees its slots, and logging goes on.
 
-    Each chain takes 17 of 80 slots. If they were not freed, none would be left after some interrupts.
+    Each chain takes 17 of 80 slots. If they were not freed, no slot would be free after some interrupts.
     """
     path = tmp_path / "out.rrd"
     environment = {"RERUN_MP_RING_BYTES": str(5 << 20)}
@@ -64,7 +64,7 @@ def test_an_interrupt_in_the_middle_costs_that_row_alone(run_python: RunPython, 
     verify(path)
     paths = [row.entity_path for row in rows_of(path)]
     assert (paths.count("warm"), paths.count("last")) == (1, 1)
-    # A row is whole if its call was interrupted after the commit.
+    # A call that was interrupted after the commit has its row in the file.
     assert returned <= paths.count("image") <= returned + interrupted
 
 
@@ -75,7 +75,7 @@ import rerun_mp as rr
 
 rr.init("rerun_mp_contending")
 rr.save(sys.argv[1])
-# Each takes seven of the 32 slots, nearly as many as one message may.
+# Each image takes seven of the 32 slots, nearly the maximum of one message.
 image = rr.Image(np.zeros((420, 1000), np.uint8))
 children = []
 for number in range(16):
@@ -90,8 +90,8 @@ for child in children:
 """
 
 
-def test_many_messages_that_want_a_quarter_of_the_ring_each_all_arrive(run_python: RunPython, tmp_path: Path) -> None:
-    """Hazard 9: sixteen processes want more slots together than there are; none waits while it holds some."""
+def test_many_messages_of_a_quarter_of_the_ring_all_arrive(run_python: RunPython, tmp_path: Path) -> None:
+    """Hazard 9: sixteen processes together need more slots than exist. None waits while it holds slots."""
     path = tmp_path / "out.rrd"
     environment = {"RERUN_MP_RING_BYTES": str(2 << 20)}
     run_python(CONTENDING, path, env=environment, timeout=45.0).check()
@@ -114,8 +114,8 @@ for step in range(2):
 """
 
 
-def test_thousands_of_entities_have_more_paths_than_a_slot_has_room(run_python: RunPython, tmp_path: Path) -> None:
-    """Hazard 26: 3,000 paths of 29 bytes are 93,000 bytes, and a slot has 65,536. Further tables take the rest."""
+def test_thousands_of_entities_need_more_space_than_a_slot_and_arrive(run_python: RunPython, tmp_path: Path) -> None:
+    """Hazard 26: 3,000 paths of 29 bytes take 93,000 bytes, and a slot has 65,536. Further tables take the rest."""
     path, entities = tmp_path / "out.rrd", 3000
     environment = {"RERUN_MP_RING_BYTES": str(4 << 20), "RERUN_MP_SLOT_BYTES": str(64 << 10)}
     run_python(MANY_ENTITIES, path, str(entities), env=environment, timeout=60.0).check()

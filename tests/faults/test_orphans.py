@@ -1,4 +1,4 @@
-"""P5 and P7: a process that is killed, ends first or runs again costs no row of others and leaves nothing behind."""
+"""P5 and P7: a process that is killed, ends first or runs again costs no other row and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.harness.recordings import Row, count_rows, rows_of, verify
 from tests.harness.sessions import SessionWatch, is_running
 
 END_SECS = 5.0
-"""Seconds after its last process in which a session must have been removed."""
+"""Maximum seconds from the end of a session's last process to the end of the session."""
 
 PROGRAMS = Path(__file__).with_name("programs")
 
@@ -27,7 +27,7 @@ PROGRAMS = Path(__file__).with_name("programs")
 def test_workers_go_on_after_their_parent_was_killed(
     method: str, place: Path, start_python: StartPython, tmp_path: Path
 ) -> None:
-    """Five seconds after the last worker the parent's file is complete and has their rows, and the session is gone."""
+    """Five seconds after the last worker's end the file is complete with all rows, and the session is gone."""
     machine, path = Machine.snapshot(place), tmp_path / "out.rrd"
     program = start_python(PROGRAMS / "orphans.py", path, method)
     program.wait_for_output("end\n", timeout_secs=60.0)
@@ -61,7 +61,7 @@ subprocess.Popen([sys.executable, *sys.argv[2:]])
 
 
 def test_a_subprocess_joins_after_its_parent_has_left(place: Path, start_python: StartPython, tmp_path: Path) -> None:
-    """Hazard 20: only its environment names the session. The collector waits for it; the parent does not."""
+    """Hazard 20: only its environment names the session. The collector waits for it, the parent does not."""
     machine, path, watch = Machine.snapshot(place), tmp_path / "out.rrd", SessionWatch()
     child, begin, end = tmp_path / "child.py", tmp_path / "begin", tmp_path / "end"
     child.write_text(LATE_CHILD)
@@ -69,7 +69,7 @@ def test_a_subprocess_joins_after_its_parent_has_left(place: Path, start_python:
     os.mkfifo(end)
     program = start_python(EARLY_PARENT, path, child, begin, end, env=watch.environment)
     wait_until(watch.segment.exists, what="the session")
-    wait_until(lambda: not watch.has_participants(), what="the parent's leaving")
+    wait_until(lambda: not watch.has_participants(), what="the parent to leave")
     begin.write_bytes(b"")
     program.wait_for_output("the child has logged")
     program.wait().check()
@@ -101,7 +101,7 @@ for step in range(500):
 def test_a_program_run_again_at_once_has_the_path_for_itself(
     place: Path, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """Hazard 14: both while the collector of the killed first run still writes and after it has ended."""
+    """Hazard 14: the file is the second run's, while the first run's collector still writes and after it has ended."""
     machine, path = Machine.snapshot(place), tmp_path / "out.rrd"
     assert run_python(FIRST_RUN, path).returncode == -signal.SIGKILL
     run_python(SECOND_RUN, path).check()
@@ -126,7 +126,7 @@ open(sys.argv[2]).read()
 
 
 def test_the_file_is_complete_before_the_program_has_ended(start_python: StartPython, tmp_path: Path) -> None:
-    """Hazard 14: a collector, stopped until the program has left the session, makes the program wait for its file."""
+    """Hazard 14: the collector is stopped until the program has left the session. The program waits for its file."""
     path, fifo, watch = tmp_path / "out.rrd", tmp_path / "fifo", SessionWatch()
     os.mkfifo(fifo)
     program = start_python(LOOKS_AFTERWARDS, path, fifo, env=watch.environment)
@@ -135,14 +135,14 @@ def test_the_file_is_complete_before_the_program_has_ended(start_python: StartPy
     worker.send_signal(signal.SIGSTOP)
     fifo.write_bytes(b"")
     try:
-        wait_until(lambda: not watch.has_participants(), what="the program's leaving")
+        wait_until(lambda: not watch.has_participants(), what="the program to leave")
     finally:
         worker.send_signal(signal.SIGCONT)
     assert "complete True" in program.wait(timeout_secs=60.0).check().stdout
     assert Counter(row.entity_path for row in checked_rows(path)) == {"row": 1}
 
 
-def test_waiting_for_every_child_meets_none_of_ours(run_python: RunPython, tmp_path: Path) -> None:
+def test_waiting_for_every_child_returns_no_process_of_rerun_mp(run_python: RunPython, tmp_path: Path) -> None:
     """Hazard 15: a loop of `os.wait()` ends, and returns only the program's own children."""
     path = tmp_path / "out.rrd"
     run_python(PROGRAMS / "waiting_for_any_child.py", path, timeout=30.0).check()
@@ -151,10 +151,10 @@ def test_waiting_for_every_child_meets_none_of_ours(run_python: RunPython, tmp_p
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_signal_to_the_whole_process_group_drains(
+def test_a_signal_to_the_whole_process_group_costs_no_row(
     number: signal.Signals, place: Path, start_python: StartPython, tmp_path: Path
 ) -> None:
-    """Ctrl-C, or a job scheduler's signals, SIGKILL included: every row logged before is in a complete file."""
+    """Ctrl-C or a job scheduler ends all processes. The complete file has every row that was logged before."""
     machine, path, counts = Machine.snapshot(place), tmp_path / "out.rrd", tmp_path / "counts"
     counts.write_bytes(bytes(32))
     program = start_python(PROGRAMS / "whole_group.py", path, counts)
@@ -167,7 +167,7 @@ def test_a_signal_to_the_whole_process_group_drains(
     assert_nothing_is_left(machine)
     logged = struct.unpack("4Q", counts.read_bytes())
     stored = Counter(row.entity_path for row in checked_rows(path))
-    # The signal may have come between a call's return and our count of it.
+    # The signal may have come between a call's return and its count.
     assert all(stored[f"worker/{i}"] - count in (0, 1) for i, count in enumerate(logged)), (logged, stored)
 
 
@@ -175,7 +175,7 @@ def test_a_signal_to_the_whole_process_group_drains(
 def test_a_killed_collector_is_replaced(roles: tuple[str, ...], start_python: StartPython, tmp_path: Path) -> None:
     """Logging goes on. The only file is complete and has each row once. Hazard 24: SIGPIPE kills no process."""
     path, stop, watch = tmp_path / "out.rrd", tmp_path / "stop", SessionWatch()
-    # The ring is soon full, and waiting writers check that there is a collector.
+    # The ring is soon full, and waiting producers check that a collector runs.
     environment = {**watch.environment, "RERUN_MP_RING_BYTES": str(1 << 20)}
     program = start_python(PROGRAMS / "logging_on.py", path, stop, env=environment)
     for _ in range(2):
@@ -244,7 +244,7 @@ def test_calls_outside_of_a_session_do_nothing(place: Path, run_python: RunPytho
 
 
 def assert_nothing_is_left(machine: Machine) -> None:
-    """Assert that soon no process, segment, socket or directory of the session remains."""
+    """Assert that within `END_SECS` no process, segment, socket or directory of the session remains."""
     try:
         wait_until(lambda: not machine.leftovers(), timeout_secs=END_SECS)
     except TimeoutError:
@@ -255,5 +255,5 @@ def checked_rows(path: Path) -> list[Row]:
     """Return the rows of a file after checking that it is complete and has no row twice."""
     verify(path)
     rows = rows_of(path)
-    assert len({row.row_id for row in rows}) == len(rows), "a row is there twice"
+    assert len({row.row_id for row in rows}) == len(rows), "a row id occurs twice"
     return rows

@@ -1,4 +1,4 @@
-"""Hazard 18: a row that kills each worker that handles it is lost, but neither the collector nor other rows are."""
+"""Hazard 18: a row that kills every worker that handles it is lost. The collector goes on, and other rows arrive."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.harness.programs import ROOT
 from tests.harness.recordings import rows_of, verify
 
 KILLER = Path(__file__).with_name("programs") / "deadly_rows.py"
-"""Copied into every interpreter: workers die of a real segmentation fault at a chunk of one entity, or at a frame."""
+"""Imported by every interpreter: workers die of a real segmentation fault at one entity's chunk or frame."""
 
 PROGRAM = Path(__file__).with_name("programs") / "with_victims.py"
 
 
 def run(run_python: RunPython, tmp_path: Path, *victims: str) -> tuple[list[int], Counter[str]]:
-    """Log rows of which some are deadly. Returns accounts and header's words, and the file's rows by entity."""
+    """Log rows, some of them deadly. Returns the program's figures, and the file's rows by entity."""
     (tmp_path / "site").mkdir()
     shutil.copy(KILLER, tmp_path / "site" / "sitecustomize.py")
     path = tmp_path / "out.rrd"
@@ -29,7 +29,7 @@ def run(run_python: RunPython, tmp_path: Path, *victims: str) -> tuple[list[int]
     done = run_python(PROGRAM, path, *victims, env=env, timeout=120.0).check()
     verify(path)
     found = Counter(row.entity_path for row in rows_of(path))
-    assert found.pop("__rerun_mp/dropped", 0) > 0 or not victims, "the recording says what was dropped"
+    assert found.pop("__rerun_mp/dropped", 0) > 0 or not victims, "the recording reports the dropped rows"
     return json.loads(done.stdout), found
 
 
@@ -41,18 +41,18 @@ def run(run_python: RunPython, tmp_path: Path, *victims: str) -> tuple[list[int]
         pytest.param(("killer/table", "killer/frame"), marks=pytest.mark.soak),
     ],
 )
-def test_a_chunk_that_kills_is_left_out_and_counted(
+def test_a_chunk_that_kills_workers_is_dropped_and_counted(
     victims: tuple[str, ...], run_python: RunPython, tmp_path: Path
 ) -> None:
-    """Each deadly row is counted as damaged. Every other row arrives once, rows logged afterwards too."""
+    """Each deadly row counts as damaged. Every other row arrives once, also those logged afterwards."""
     (delivered, damaged, _, lives), rows = run(run_python, tmp_path, *victims)
     assert rows == {"table": 50, "frame": 50, "after": 10}
     assert (delivered, damaged) == (100, len(victims))
     assert lives > 3
 
 
-def test_a_slot_that_kills_its_reader_is_left_out_and_counted(run_python: RunPython, tmp_path: Path) -> None:
-    """A frame that cannot even be decoded costs what its slot holds, and the slot is counted."""
+def test_a_slot_that_kills_workers_is_dropped_and_counted(run_python: RunPython, tmp_path: Path) -> None:
+    """A frame whose decoding kills costs the rest of its slot, and the slot is counted."""
     (delivered, _, slots, lives), rows = run(run_python, tmp_path, "reader/frame")
     # An earlier sweep may have taken the frames before the deadly one.
     taken_before = rows.pop("frame", 0)

@@ -1,4 +1,4 @@
-"""All processes of a session are killed at once: a recovery brings each row into its file once and leaves nothing."""
+"""All processes of a session are killed at once. A recovery brings each row into its file, once, and cleans up."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 class Worst:
-    """A program of which all processes were killed at once, with rows that no collector has swept."""
+    """A program whose processes are all killed at once, with rows that no collector has swept."""
 
     def __init__(self, start_python: StartPython, directory: Path, *paths: Path, lives_on: bool = False) -> None:
         self.watch = SessionWatch()
@@ -50,7 +50,7 @@ class Worst:
         self.watch.kill_everything(self.program)
 
     def has_segment(self) -> bool:
-        """Say whether the session's segment still exists, under either of its names."""
+        """Return whether the session's segment still exists, under either of its names."""
         return any(self.watch.segment.parent.glob(f"{self.watch.segment.name}*"))
 
 
@@ -64,18 +64,18 @@ def check_file(path: Path, expected: dict[str, int] = EXPECTED) -> None:
     verify(path)
     rows = rows_of(path)
     assert Counter(row.entity_path for row in rows) == expected
-    assert len({row.row_id for row in rows}) == len(rows), "a row is there twice"
+    assert len({row.row_id for row in rows}) == len(rows), "a row id occurs twice"
 
 
 def wait_for_nothing(machine: Machine) -> None:
-    """Wait until nothing of the session remains: its collector ends a moment after it has removed everything."""
+    """Wait until nothing of the session remains. Its collector ends a moment after it has removed the files."""
     wait_until(lambda: not machine.leftovers(), timeout_secs=60.0, what="the end of everything")
 
 
 def test_recover_brings_every_row_into_the_file_and_removes_the_rest(
     machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """Rows lie in the ring, in files of the spool and in the torn file. The output says how many, and in which file."""
+    """Rows are in the ring, in the spool and in the truncated file. The output says how many, and names the file."""
     path = tmp_path / "out.rrd"
     Worst(start_python, tmp_path, path)
     done = run_python(RECOVER, "recover").check()
@@ -89,7 +89,7 @@ def test_recover_brings_every_row_into_the_file_and_removes_the_rest(
 def test_rows_without_a_file_get_a_new_one(
     machine: Machine, place: Path, start_python: StartPython, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """In the directory that the user names. The program had set no sink."""
+    """The program has set no sink. The new file is in the directory that the user names."""
     Worst(start_python, tmp_path)
     into = tmp_path / "recovered"
     done = run_python(RECOVER, "recover", "--into", into).check()
@@ -102,7 +102,7 @@ def test_rows_without_a_file_get_a_new_one(
 def test_list_describes_leftover_sessions_and_changes_nothing(
     machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """It prints session, processes, bytes, age, undelivered rows, recording and path; the second time the same."""
+    """It prints session, processes, bytes, age, undelivered rows, recording and path, and the same the second time."""
     path = tmp_path / "out.rrd"
     worst = Worst(start_python, tmp_path, path)
     before = worst.watch.segment.read_bytes(), sorted(sizes_of(machine)), path.read_bytes()
@@ -140,7 +140,7 @@ rr.log("next", rr.Scalars(1.0))
 def test_the_next_init_recovers_in_the_background_and_says_so(
     has_file: bool, machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """One line on stderr names the file. The program's own file has only its own rows."""
+    """One line on standard error names the file. The next program's own file has only its own rows."""
     path, own = tmp_path / "out.rrd", tmp_path / "next.rrd"
     worst = Worst(start_python, tmp_path, *([path] if has_file else []))
     assert run_python(NEXT, own, env={"RERUN_MP_RECOVER": "off"}).check().stderr == ""
@@ -162,7 +162,7 @@ def test_the_next_init_recovers_in_the_background_and_says_so(
 def test_a_session_with_a_living_process_is_not_changed(
     machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """A stopped process is alive, with or without a collector. So is a collector after its program was killed."""
+    """A stopped process is alive, with or without a collector. So is a collector whose program was killed."""
     path, watch, begin = tmp_path / "out.rrd", SessionWatch(), tmp_path / "begin"
     os.mkfifo(begin)
     program = start_python(PROGRAM, begin, path, env=watch.environment)
@@ -197,7 +197,7 @@ def assert_is_left_alone(watch: SessionWatch, run_python: RunPython, directory: 
 def test_a_path_that_a_later_run_uses_stays_with_that_run(
     machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """Undelivered rows go into a new file. The same program run again counts as a later run."""
+    """Undelivered rows go into a new file."""
     path, into = tmp_path / "out.rrd", tmp_path / "recovered"
     Worst(start_python, tmp_path, path)
     path.unlink()
@@ -216,7 +216,7 @@ def test_a_path_that_a_later_run_uses_stays_with_that_run(
 def test_a_path_that_is_no_longer_writable_costs_no_row(
     machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """The file's directory was moved away, together with the delivered rows."""
+    """The file's directory, with the delivered rows, was moved."""
     directory, into = tmp_path / "runs", tmp_path / "recovered"
     directory.mkdir()
     Worst(start_python, tmp_path, directory / "out.rrd")
@@ -231,7 +231,7 @@ def test_a_path_that_is_no_longer_writable_costs_no_row(
 def test_without_its_segment_a_session_is_recovered_from_disk(
     machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """As after a restart of the machine: rows that had reached the disk are complete, rows in memory are gone."""
+    """As after a restart of the machine: rows on disk are recovered, rows in memory are lost."""
     path, into = tmp_path / "out.rrd", tmp_path / "recovered"
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
@@ -254,7 +254,7 @@ def test_without_its_segment_a_session_is_recovered_from_disk(
 def test_a_lost_configuration_costs_no_row(
     machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """A logout removes the runtime directory; the journal in the spool names the file, too."""
+    """A logout removes the runtime directory. The journal in the spool names the file too."""
     path = tmp_path / "out.rrd"
     Worst(start_python, tmp_path, path)
     for name in (machine.own / "runtime" / "rerun_mp").rglob("*.*"):
@@ -266,10 +266,10 @@ def test_a_lost_configuration_costs_no_row(
 
 
 @pytest.mark.soak
-def test_a_recovery_that_is_killed_is_recovered(
+def test_a_killed_recovery_is_completed_by_the_next(
     machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """It is killed together with the collector that it started, as soon as that has the segment."""
+    """It is killed together with its collector, once the collector has the segment."""
     path = tmp_path / "out.rrd"
     worst = Worst(start_python, tmp_path, path)
     for _ in range(3):
@@ -278,14 +278,16 @@ def test_a_recovery_that_is_killed_is_recovered(
         os.killpg(recovery.pid, signal.SIGKILL)
         worst.watch.kill_running()
         recovery.wait()
-    # The last recovery may have been killed after it was done.
+    # The last recovery may have been complete when it was killed.
     run_python(RECOVER, "recover").check()
     wait_for_nothing(machine)
     check_file(path)
 
 
-def test_many_recoveries_at_once_are_one(machine: Machine, start_python: StartPython, tmp_path: Path) -> None:
-    """Exactly one of them starts the collector. All end when it is done, without a complaint."""
+def test_many_recoveries_at_once_start_one_collector(
+    machine: Machine, start_python: StartPython, tmp_path: Path
+) -> None:
+    """One of them starts the collector. All wait for it, and print no error."""
     path = tmp_path / "out.rrd"
     Worst(start_python, tmp_path, path)
     recoveries = [start_python(RECOVER, "recover", "--quiet") for _ in range(6)]
@@ -295,8 +297,8 @@ def test_many_recoveries_at_once_are_one(machine: Machine, start_python: StartPy
     check_file(path)
 
 
-def test_wrong_calls_are_named(run_python: RunPython) -> None:
-    """Exit status 2 for an unknown session. --help explains the command and its exit statuses."""
+def test_an_unknown_session_is_an_error_and_help_lists_the_exit_statuses(run_python: RunPython) -> None:
+    """The exit status for an unknown session is 2."""
     done = run_python(RECOVER, "recover", "0123456789abcdef")
     assert done.returncode == 2
     assert "no leftover session is named 0123456789abcdef" in done.stderr
@@ -323,7 +325,7 @@ for step in range(100):
 def test_rows_that_could_not_be_written_at_the_end_are_kept_for_a_recovery(
     machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """The file's directory is gone, so the rows wait in the spool. Nothing else of the session remains."""
+    """The file's directory is gone, so the rows stay in the spool. Nothing else of the session remains."""
     directory, into, go_on, watch = tmp_path / "runs", tmp_path / "recovered", tmp_path / "go_on", SessionWatch()
     directory.mkdir()
     os.mkfifo(go_on)

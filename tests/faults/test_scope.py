@@ -1,4 +1,4 @@
-"""A child's sink takes the rows that the child and its descendants log from then on; the founder's sinks do, too."""
+"""A child's sink takes the rows that the child and its descendants log afterwards. The founder's sinks do too."""
 
 from __future__ import annotations
 

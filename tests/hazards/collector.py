@@ -79,7 +79,7 @@ REMOVALS = (
                 "        os.waitpid(intermediate, os.WNOHANG)\n",
             ),
         ),
-        ("tests/faults/test_orphans.py::test_waiting_for_every_child_meets_none_of_ours",),
+        ("tests/faults/test_orphans.py::test_waiting_for_every_child_returns_no_process_of_rerun_mp",),
         "did not end within",
     ),
     Removal(
@@ -93,7 +93,7 @@ REMOVALS = (
                 "        setsigmask=[],\n",
             ),
         ),
-        ("tests/faults/test_orphans.py::test_a_signal_to_the_whole_process_group_drains[9]",),
+        ("tests/faults/test_orphans.py::test_a_signal_to_the_whole_process_group_costs_no_row[9]",),
         "",
     ),
     Removal(
@@ -185,7 +185,7 @@ REMOVALS = (
                 "        if self._suspicions[suspect] >= 1 << 30 and",
             ),
         ),
-        ("tests/faults/test_quarantine.py::test_a_slot_that_kills_its_reader_is_left_out_and_counted",),
+        ("tests/faults/test_quarantine.py::test_a_slot_that_kills_workers_is_dropped_and_counted",),
         "",
     ),
     Removal(
@@ -199,7 +199,7 @@ REMOVALS = (
                 "            return\n",
             ),
         ),
-        (f"{GONE}::test_a_collector_that_is_killed_after_the_last_participant_has_gone_is_replaced[worker]",),
+        (f"{GONE}::test_a_collector_killed_after_the_last_participant_has_gone_is_replaced[worker]",),
         "",
     ),
     Removal(
@@ -228,8 +228,8 @@ REMOVALS = (
             ),
         ),
         (
-            f"{GONE}::test_a_collector_that_is_killed_while_the_parent_sits_in_join_is_replaced[waits]",
-            f"{GONE}::test_a_collector_that_is_killed_while_the_parent_sits_in_join_is_replaced[logs on]",
+            f"{GONE}::test_a_collector_killed_while_the_parent_sits_in_join_is_replaced[waits]",
+            f"{GONE}::test_a_collector_killed_while_the_parent_sits_in_join_is_replaced[logs on]",
         ),
         "did not",
     ),
@@ -292,7 +292,7 @@ REMOVALS = (
                 '    return "/dev/shm/sem." + name[1:] + "-fifo"\n\n\nimport os\n',
             ),
         ),
-        (f"{GONE}::test_ringing_for_a_collector_that_has_died_kills_no_program",),
+        (f"{GONE}::test_ringing_for_a_dead_collector_kills_no_program",),
         "the program ended with -13",
     ),
     Removal(

@@ -134,7 +134,7 @@ REMOVALS = (
                 "        except FileNotFoundError as error:\n",
             ),
         ),
-        ("tests/faults/test_collector_gone.py::test_the_runtime_directory_may_go_away[alone]",),
+        ("tests/faults/test_collector_gone.py::test_the_runtime_directory_may_be_removed[alone]",),
         "held",
     ),
     Removal(
@@ -148,7 +148,7 @@ REMOVALS = (
                 "    return read_config_in(segment.runtime_directory)\n",
             ),
         ),
-        ("tests/faults/test_collector_gone.py::test_the_runtime_directory_may_go_away[with the collector]",),
+        ("tests/faults/test_collector_gone.py::test_the_runtime_directory_may_be_removed[with the collector]",),
         "Counter",
     ),
     Removal(

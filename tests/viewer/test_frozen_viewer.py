@@ -1,4 +1,4 @@
-"""P4: a viewer that is frozen, killed or not there costs program and file nothing, and gets what it missed."""
+"""P4: a frozen, killed or absent viewer costs neither program nor file anything, and later gets the missed rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROGRAM = Path(__file__).with_name("programs") / "steady.py"
 
 FROZEN_BEATS = 5
 MAX_CALL_SECS = 1.0
-"""A call that waits for a frozen viewer waits for seconds; one that is merely unlucky on a loaded machine does not."""
+"""A call that waits for a frozen viewer takes seconds. A call that is slow on a loaded machine takes less."""
 
 
 class Run:
@@ -34,21 +34,21 @@ class Run:
         self.program: Program = start_python(PROGRAM, self._stop, url, *files)
 
     def wait_for_beats(self, beats: int) -> None:
-        """Let it log for so many seconds from now on."""
+        """Wait until the program has logged for `beats` more seconds."""
         begun = self.program.stdout.count("beat")
         self.program.wait_for_output(f"beat {begun + beats}\n")
 
     def end(self) -> dict[str, int]:
-        """Tell it to end, check what it saw, and return the rows that it logged."""
+        """Let the program end, check its longest call, and return the number of rows by entity."""
         self._stop.touch()
         done: Finished = self.program.wait(timeout_secs=60.0).check()
-        said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        assert said["longest_secs"] < MAX_CALL_SECS
-        rows: dict[str, int] = said["rows"]
+        report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        assert report["longest_secs"] < MAX_CALL_SECS
+        rows: dict[str, int] = report["rows"]
         return rows
 
     def check_file(self, logged: dict[str, int]) -> None:
-        """Check that the file is complete and holds what was logged, each row once."""
+        """Check that the file is complete and holds each logged row once."""
         verify(self.path)
         rows = rows_of(self.path)
         assert Counter(row.entity_path for row in rows) == logged
@@ -56,9 +56,9 @@ class Run:
 
 
 def check_viewer(viewer: HeadlessViewer, logged: dict[str, int], saved: Path) -> None:
-    """Check that the viewer gets what was logged: the last step, each entity, and every row that it passes on.
+    """Check that the viewer gets the last step, each entity, and every row. Another viewer receives the rows from it.
 
-    That it prints its rows, as other tests have it do, would take too long here: some are large.
+    Other tests let the viewer print its rows. That would take too long here, because some rows are large.
     """
     steps = [sum(count for path, count in logged.items() if path.startswith(f"worker_{n}/")) for n in range(WORKERS)]
 
@@ -74,7 +74,7 @@ def check_viewer(viewer: HeadlessViewer, logged: dict[str, int], saved: Path) ->
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    """Run a server that saves what it gets; it needs no Vulkan adapter."""
+    """Run a server that saves its rows. It needs no Vulkan adapter."""
     running = Server(tmp_path / "served.rrd", free_port())
     running.wait_until_listening()
     try:
@@ -87,7 +87,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 def test_a_frozen_viewer_costs_nothing_and_catches_up(
     headless_viewer: HeadlessViewer, start_python: StartPython, tmp_path: Path
 ) -> None:
-    """Frozen for seconds in the middle of a run that also saves: same rows in the file, and then in the viewer."""
+    """It is frozen for seconds while the program logs to it and to a file. Later both have the same rows."""
     run = Run(start_python, tmp_path, headless_viewer.url)
     wait_until(lambda: headless_viewer.store_id(APPLICATION), timeout_secs=60.0, what="rows in the viewer")
     headless_viewer.freeze()
@@ -98,10 +98,10 @@ def test_a_frozen_viewer_costs_nothing_and_catches_up(
     check_viewer(headless_viewer, logged, tmp_path / "followed.rrd")
 
 
-def test_a_server_that_is_frozen_when_the_program_ends_holds_nobody_up(
+def test_a_server_that_is_frozen_when_the_program_ends_delays_nothing(
     server: Server, start_python: StartPython, tmp_path: Path
 ) -> None:
-    """The program's end, its file and its session's end do not wait for it."""
+    """Neither the program nor its file nor its session waits for the server."""
     run = Run(start_python, tmp_path, server.url)
     wait_until(server.rows, timeout_secs=60.0, what="rows in the server")
     server.freeze()
@@ -114,7 +114,7 @@ def test_a_server_that_is_frozen_when_the_program_ends_holds_nobody_up(
 def test_a_viewer_that_is_killed_and_started_again_gets_everything(
     saves: bool, headless_viewer: HeadlessViewer, start_python: StartPython, tmp_path: Path
 ) -> None:
-    """From the file, or from what the collector keeps for this when there is none."""
+    """The collector sends the rows again from the file, or without a file from its spool."""
     run = Run(start_python, tmp_path, headless_viewer.url, saves=saves)
     wait_until(lambda: headless_viewer.store_id(APPLICATION), timeout_secs=60.0, what="rows in the viewer")
     headless_viewer.end()
@@ -132,7 +132,7 @@ def test_a_viewer_that_is_killed_and_started_again_gets_everything(
 
 
 def test_a_viewer_that_comes_late_gets_what_was_logged_before(start_python: StartPython, tmp_path: Path) -> None:
-    """Nobody listens when the program begins."""
+    """No server listens when the program begins."""
     server = Server(tmp_path / "served.rrd", port := free_port())
     server.end()
     run = Run(start_python, tmp_path, server.url, saves=False)
@@ -146,11 +146,11 @@ def test_a_viewer_that_comes_late_gets_what_was_logged_before(start_python: Star
         server.end()
 
 
-NOBODY = """
+WITHOUT_VIEWER = """
 import sys, time
 import rerun_mp as rr
 url, *files = sys.argv[1:]
-rr.init("rerun_mp_nobody")
+rr.init("rerun_mp_absent")
 rr.set_sinks(*([rr.GrpcSink(url)] if url else []), *map(rr.FileSink, files))
 for step in range(1000):
     rr.set_time("step", sequence=step)
@@ -163,8 +163,8 @@ def test_a_viewer_that_is_never_started_costs_nothing(saves: bool, run_python: R
     """The program ends about as soon as without a viewer (rerun itself waits for 5 s twice); its file is complete."""
     path = tmp_path / "run.rrd"
     url = f"rerun+http://127.0.0.1:{free_port()}/proxy"
-    usual = run_python(NOBODY, "", tmp_path / "usual.rrd").check()
-    done = run_python(NOBODY, url, *([path] if saves else [])).check()
+    usual = run_python(WITHOUT_VIEWER, "", tmp_path / "usual.rrd").check()
+    done = run_python(WITHOUT_VIEWER, url, *([path] if saves else [])).check()
     assert done.elapsed_secs < 5.0 + 2.0 * usual.elapsed_secs
     if saves:
         verify(path)
@@ -187,7 +187,7 @@ for step in range(500):
 def test_a_sink_that_is_replaced_gets_what_was_logged_before_and_nothing_else(
     server: Server, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """Although the program ends before the collector can have connected to it."""
+    """The program ends before the collector can have connected to the server."""
     path = tmp_path / "run.rrd"
     run_python(REPLACED, server.url, path).check()
     wait_until(lambda: server.rows() == {"to_viewer": 1000}, what="every row in the server")

@@ -1,4 +1,4 @@
-"""What a pool logs is in a real Viewer: every row, by what the viewer itself says that it has."""
+"""Every row that a pool logs is in a real Viewer, which lists its own rows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROWS = {"curve": STEPS, "image": IMAGES, "text": IMAGES}
 def test_the_viewer_has_every_row_of_every_worker(
     method: str, headless_viewer: HeadlessViewer, run_python: RunPython, artifacts: Path
 ) -> None:
-    """Those logged before `connect_grpc` and those of the killed worker among them."""
+    """Also the rows from before `connect_grpc`, and those of the killed worker."""
     done = run_python(PROGRAM, method, headless_viewer.url, timeout=90.0).check()
     check_viewer(headless_viewer, returned=int(done.stdout))
     assert headless_viewer.screenshot(artifacts / f"viewer-{method}.png").stat().st_size > 10_000
@@ -39,7 +39,7 @@ def test_the_viewer_has_every_row_of_every_worker(
 def test_the_viewer_and_the_file_have_the_same_rows(
     method: str, headless_viewer: HeadlessViewer, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """With both as sinks, the file is complete when the program has ended, and the viewer has what the file has."""
+    """Both are sinks. The file is complete when the program has ended."""
     path = tmp_path / "run.rrd"
     done = run_python(PROGRAM, method, headless_viewer.url, path, timeout=90.0).check()
     verify(path)
@@ -53,7 +53,7 @@ def test_the_viewer_and_the_file_have_the_same_rows(
 
 
 def check_viewer(viewer: HeadlessViewer, *, returned: int) -> dict[str, list[bytes]]:
-    """Check what the viewer has of the program, and return the ids of its rows."""
+    """Check the viewer's rows of the program, and return their ids."""
     expected = {f"worker_{worker}/{name}": count for worker in range(WORKERS) for name, count in ROWS.items()}
     expected["early"] = EARLY
 
@@ -61,15 +61,15 @@ def check_viewer(viewer: HeadlessViewer, *, returned: int) -> dict[str, list[byt
         rows = viewer.rows(APPLICATION)
         return len(rows.get("victim/curve", ())) >= returned and expected.items() <= _counts(rows).items()
 
-    wait_until(is_complete, timeout_secs=60.0, what="the viewer's having every row")
+    wait_until(is_complete, timeout_secs=60.0, what="every row in the viewer")
     rows = viewer.rows(APPLICATION)
     counts = _counts(rows)
-    # The call that the signal interrupted may have been done, though it never returned.
+    # The interrupted call may have committed its row.
     beats = counts.pop("victim/curve")
     assert beats in (returned, returned + 1)
     assert counts == expected
     ids = [row_id for entity_ids in rows.values() for row_id in entity_ids]
-    assert len(set(ids)) == len(ids), "a row is there twice"
+    assert len(set(ids)) == len(ids), "a row id occurs twice"
     _check_schema(viewer.schema(APPLICATION), beats=beats)
     return rows
 
@@ -121,8 +121,8 @@ EXPECTED = {"early": 1, "worker_0": 100, "worker_1": 100}
 def test_a_program_starts_its_own_viewer(
     how: str, headless_viewer: HeadlessViewer, start_python: StartPython, artifacts: Path
 ) -> None:
-    """`spawn(headless=True)`: up when the call returns, on the loopback interface only, and with every row."""
-    headless_viewer.end()  # it has shown that a viewer can draw here
+    """After `spawn(headless=True)` the viewer listens, on the loopback interface only. Later it has every row."""
+    headless_viewer.end()  # the fixture has checked that a viewer can draw here
     port = free_port()
     program = start_python(SPAWN, str(port), how)
     program.wait_for_output("spawned")

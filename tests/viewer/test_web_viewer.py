@@ -1,4 +1,4 @@
-"""The web viewer: served on the loopback interface, no longer than its program lives, and showing what workers log."""
+"""The web viewer listens on the loopback interface, ends with its program, and shows the rows of workers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ signal.pause()
 """
 
 
-def test_a_browser_shows_what_forked_workers_have_logged(
+def test_a_browser_shows_the_images_of_forked_workers(
     start_python: StartPython, tmp_path: Path, artifacts: Path
 ) -> None:
     need(browser_missing(), "RERUN_MP_REQUIRE_BROWSER")
@@ -71,13 +71,13 @@ def test_a_browser_shows_what_forked_workers_have_logged(
 
 
 def listens(port: int, host: str = "127.0.0.1") -> bool:
-    """Say whether somebody can connect."""
+    """Return whether a client can connect."""
     with socket.socket() as probe:
         return probe.connect_ex((host, port)) == 0
 
 
 def test_the_server_ends_with_its_program_even_if_that_is_killed(start_python: StartPython) -> None:
-    """A forked child that lives on does not keep it. Nobody can connect from another machine."""
+    """A living forked child does not keep the server. It accepts no connection from another machine."""
     program = start_python(SERVING)
     program.wait_for_output("\n")
     url = program.stdout.strip()
@@ -93,7 +93,7 @@ def test_the_server_ends_with_its_program_even_if_that_is_killed(start_python: S
 
 
 def test_ports_are_checked_and_none_is_taken_twice(run_python: RunPython) -> None:
-    """What rerun's own names do in a program with a session is the same."""
+    """In a program with a session, rerun's own functions do the same."""
     run_python(
         PROGRAMS / "web_viewer_ports.py",
         env={"DISPLAY": None, "WAYLAND_DISPLAY": None},

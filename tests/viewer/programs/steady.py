@@ -1,7 +1,7 @@
-"""A user's program: workers log steadily, curves and readings, until they are told to stop.
+"""A user's program: workers log curves and readings at a steady rate.
 
-Usage: steady.py STOP URL [FILE]. Logs until the file STOP is there, to the viewer at URL and, if there is one, to FILE.
-Prints `beat N` every second and at the end, as JSON, the rows of each entity and the longest call in seconds.
+Usage: steady.py STOP URL [FILE]. Logs to the viewer at URL, and to FILE if it is given, until the file STOP exists.
+Prints `beat N` every second and, at the end, JSON: the rows of each entity, and the longest call in seconds.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ WORKERS = 2
 PACE_SECS = 0.004
 READINGS = 400_000
 READINGS_EVERY = 100
-"""Two workers log about 4 MB a second of them: more in 5 s than a gRPC stream takes by itself."""
+"""Steps between two readings. Two workers log 4 MB/s: more in 5 s than a gRPC stream buffers."""
 
 
 def work(worker: int, is_over: Any, results: Any) -> None:
-    """Log until it is over."""
+    """Log until `is_over` is set."""
     counts: Counter[str] = Counter()
     longest = 0.0
     random = np.random.default_rng(worker)
@@ -37,7 +37,7 @@ def work(worker: int, is_over: Any, results: Any) -> None:
         row: Any = rr.Scalars(float(step))
         path = f"worker_{worker}/curve"
         if step % READINGS_EVERY == 0:
-            # One long text that no view shows: much to send, and little work for a viewer to draw or to print.
+            # A long text that no view shows: many bytes to send, and little work for the viewer.
             row, path = rr.AnyValues(readings=random.bytes(READINGS).hex()), f"worker_{worker}/readings"
         begin = time.monotonic()
         rr.log(path, row)

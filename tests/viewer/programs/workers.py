@@ -1,7 +1,7 @@
-"""A user's program: workers log curves, images and text, one of them is killed, and a viewer follows.
+"""A user's program: workers log curves, images and text to a viewer, and one worker is killed.
 
-Usage: workers.py METHOD URL [FILE]. Some rows are logged before there is any sink. Prints how many calls of the killed
-worker had returned.
+Usage: workers.py METHOD URL [FILE]. Some rows are logged before the first sink is set. Prints how many calls of the
+killed worker returned.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ STEPS = 200
 IMAGES = 5
 EARLY = 50
 ENOUGH = 300
-"""Calls after which the worker is killed that would otherwise go on for ever."""
+"""Calls after which the endless worker is killed."""
 
 
 def work(worker: int) -> None:
-    """Log what the test expects, and return."""
+    """Log a fixed number of rows, and return."""
     for step in range(STEPS):
         rr.set_time("step", sequence=step)
         rr.log(f"worker_{worker}/curve", rr.Scalars(float(np.sin(step / 20 + worker))))
@@ -36,7 +36,7 @@ def work(worker: int) -> None:
 
 
 def work_until_killed(returned: Any) -> None:
-    """Log without end, and say how many calls have returned."""
+    """Log without end, and count the calls that return."""
     while True:
         rr.set_time("beat", sequence=returned.value)
         rr.log("victim/curve", rr.Scalars(float(returned.value)))
