@@ -83,11 +83,11 @@ class TablePlan(NamedTuple):
     """The division of a slot: offsets and sizes in bytes, unless said otherwise."""
 
     capacity: int
-    """In rows."""
+    """Number of rows."""
     clock: int
     entity: int
     timelines: int
-    """Of the first timeline; the others follow, `capacity` words each."""
+    """Offset of the first timeline. The others follow, `capacity` words each."""
     values: int
     heap: int
     heap_bytes: int

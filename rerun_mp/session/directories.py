@@ -232,7 +232,7 @@ def _make_or_check(path: str) -> None:
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
             raise PrivacyError(
                 f"{path} is not a private directory of ours: owner {found.st_uid}, mode "
-                f"{stat.filemode(found.st_mode)}; expected a directory of user {os.geteuid()} that nobody else may "
+                f"{stat.filemode(found.st_mode)}; expected a directory of user {os.geteuid()} that no other user may "
                 "open. It is not used. Remove it, or set XDG_RUNTIME_DIR (runtime) or XDG_CACHE_HOME (spool) to "
                 "another place."
             ) from None

@@ -96,7 +96,7 @@ def found_or_join(key: bytes, settings: Settings) -> Session:
                 return _found(key, created, settings)
             # The session that has this name is ending, and gives up the name when its segment is renamed.
             if time.monotonic() > deadline:
-                raise SessionError(f"the session at {path} neither lives nor ends; remove that file if nobody uses it")
+                raise SessionError(f"the session at {path} neither lives nor ends; remove that file if it is unused")
             time.sleep(pause_length(attempt))
             attempt += 1
 

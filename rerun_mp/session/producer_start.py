@@ -39,7 +39,7 @@ def make_producer(
     Parameters
     ----------
     segment, guard, ringer
-        Those of the session.
+        The session's segment, fork guard and ringer.
     watch_collector
         Starts a collector if there is none. Called again and again while a call waits.
     find_scope

@@ -38,7 +38,7 @@ def shown(path: Path) -> list[tuple[str, bool]]:
         ("first rows", ["first"]),
         ("rows first rows", ["first"]),
         ("rows first rows active", ["first", "active"]),
-        # What is merged has only the last one, which is what a viewer would show.
+        # A merged file has only the last blueprint, which is the one that a viewer would show.
         ("rows first kill rows", ["first"]),
         ("first rows kill second rows", ["second"]),
         ("rows kill active", ["active"]),

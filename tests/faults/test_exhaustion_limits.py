@@ -22,7 +22,7 @@ LOGGING = PROGRAMS / "logging_until_stopped.py"
 def test_a_program_without_descriptors_gets_errors_and_goes_on_when_it_has_some(
     policy: str, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """Rows that have a slot are logged. Others are refused with the cause, or dropped and counted. So are a child's."""
+    """Rows with a slot are logged. The others, and a child's, are refused with the cause, or dropped and counted."""
     path = tmp_path / "out.rrd"
     done = run_python(PROGRAMS / "descriptors_used_up.py", path, env={"RERUN_MP_POLICY": policy}).check()
     lines = done.stdout.splitlines()

@@ -44,17 +44,17 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A model, a variant of it, and what must come of it."""
+    """A model, a variant of it, and the expected outcome."""
 
     model: str
     """Name of the file, without its suffix."""
     switches: tuple[str, ...] = ()
-    """What is defined for this variant, each as NAME or NAME=VALUE."""
+    """Definitions for this variant, each as NAME or NAME=VALUE."""
     breaks: str | None = None
-    """Part of the assertion of which a counterexample must be found; None: there must be none."""
+    """Part of the assertion that a counterexample must break. None: no counterexample may exist."""
     mode: Mode = Mode.ASSERTIONS
     quick: bool = False
-    """Whether it is worth a place among the tests that run at every change."""
+    """Whether the check belongs to the tests that run at every change."""
 
     @property
     def name(self) -> str:

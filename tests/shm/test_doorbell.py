@@ -1,4 +1,4 @@
-"""The doorbell on a real semaphore: it wakes, it loses nothing that matters, and it trusts nobody else's."""
+"""The doorbell on a real semaphore: it wakes, loses no ring that matters, and trusts no other user's."""
 
 from __future__ import annotations
 

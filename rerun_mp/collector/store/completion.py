@@ -42,7 +42,7 @@ class Completion:
     Parameters
     ----------
     journal
-        Of the store. Its writer is closed.
+        The store's journal. Its writer is closed.
     lock
         Held while the journal's list of parts changes.
     give_up

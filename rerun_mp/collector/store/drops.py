@@ -93,7 +93,7 @@ def count_by_producer(entity_path: str, batch: Any, firsts: Any) -> Counter[int]
     Parameters
     ----------
     entity_path
-        Of the chunk.
+        The chunk's entity path.
     batch
         Its record batch, with row ids.
     firsts

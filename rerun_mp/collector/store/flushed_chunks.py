@@ -26,7 +26,7 @@ MAX_MARKS = 4096
 
 
 class FlushedChunks:
-    """What has been flushed, and how far viewers have got."""
+    """The flushed chunks, and how many of them each viewer has."""
 
     def __init__(self, journal: Journal) -> None:
         self.lock = threading.Lock()

@@ -1,6 +1,6 @@
 """Writes the part that a store's chunks go to at present.
 
-What has not been flushed is kept in memory, so that it can be sent again to another part when this one fails. A file
+Unflushed chunks stay in memory, so that they can be sent again to another part when this one fails. A file
 that does not grow while it is flushed has failed; its writer is abandoned, because closing it could hang.
 
 Used by the store, in the worker's main thread.

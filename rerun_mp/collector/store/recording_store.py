@@ -7,7 +7,7 @@ A row is delivered once it is here and flushed. Live sinks read behind (`flushed
 - Each life of the collector, and each failure of a file, begins a new part. One whole part is complete as it is.
   Several are merged at the end (`completion`). A new life cannot append to the part before, because rerun's `FileSink`
   truncates the file that it opens, and readers refuse a file in which a second stream with a footer follows the first.
-- What has not been flushed is kept, so that it can be sent again to another part when a file fails.
+- Unflushed chunks stay in memory, so that they can be sent again to another part when a file fails.
 
 Used by the worker's main thread. Other threads may call what the docstrings say.
 """
@@ -58,11 +58,11 @@ class RecordingStore:
         Parameters
         ----------
         recording
-            Whose chunks come.
+            The recording of the chunks.
         spool
             The session's spool directory.
         nonce
-            Of the session's segment.
+            The nonce of the session's segment.
         scoped_to
             The sink that the store is for, if it takes what some processes log and not the whole recording.
         max_bytes

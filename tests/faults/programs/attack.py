@@ -1,6 +1,6 @@
-"""A stranger tries everything on the files of a session; see tests/faults/test_privacy.py.
+"""Another user attacks the files of a session; see tests/faults/test_privacy.py.
 
-Usage: attack.py PATH... Prints a JSON list of what succeeded.
+Usage: attack.py PATH... Prints a JSON list of the attempts that succeeded.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ done: list[str] = []
 
 
 def attempt(what: str, deed: Callable[[], object]) -> None:
-    """Note what succeeds."""
+    """Make an attempt, and note it if it succeeds."""
     try:
         deed()
     except OSError:
@@ -24,7 +24,7 @@ def attempt(what: str, deed: Callable[[], object]) -> None:
 
 
 def plant(path: str) -> None:
-    """Put a file into a directory."""
+    """Create a file in a directory."""
     with open(os.path.join(path, "planted"), "w", encoding="utf-8"):
         pass
 
@@ -35,7 +35,7 @@ def send(path: str) -> None:
 
 
 def attack(path: str) -> None:
-    """Try everything on one path."""
+    """Try all attacks on one path."""
     for flags in (os.O_RDONLY, os.O_RDWR, os.O_WRONLY | os.O_TRUNC):
         attempt(f"open {path} {flags}", lambda flags=flags: os.open(path, flags))  # type: ignore[misc]
     attempt(f"chmod {path}", lambda: os.chmod(path, 0o777))

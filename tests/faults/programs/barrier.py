@@ -1,6 +1,6 @@
-"""Logs in a worker and in its parent, and replaces the first file, or disconnects: barrier.py METHOD FIRST SECOND.
+"""A worker and its parent log. Then the parent replaces the file or disconnects: barrier.py METHOD FIRST SECOND.
 
-With an empty SECOND it disconnects. Then it renames FIRST, which must be complete, and logs on.
+With an empty SECOND it disconnects. Then it renames FIRST, which must be complete, and logs again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def main() -> None:
         rr.save(second)
     else:
         rr.disconnect()
-    # The file is complete from here on, while the program goes on.
+    # The file must be complete now, although the program goes on.
     os.rename(first, first + ".seen")
     rr.log("parent", rr.Scalars(2.0))
 

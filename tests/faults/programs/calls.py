@@ -1,6 +1,6 @@
-"""The calls whose every step is tried: what they log, and what of the package they must run.
+"""Kinds of `log` calls for the tests that interrupt each of them at every instruction.
 
-The programs beside this module make them with rerun_mp, the tests, which say what must be in the file, with rerun.
+The programs beside this module make the calls with rerun_mp. The tests make the same archetypes with rerun, to compare.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 __all__ = ["CALLS", "HOT", "LARGE", "SLOW", "Call", "number_of"]
 
 RING_BYTES = 8 << 20
-"""128 slots of 64 KiB: they are soon used again."""
+"""128 slots of 64 KiB, which are soon reused."""
 SMALL_RING_BYTES = 1 << 20
-"""16 such slots, so that a message of 300 kB goes by way of a file."""
+"""16 slots of 64 KiB, so that a message of 300 kB goes through a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,21 +24,21 @@ class Call:
     """One kind of `log` call."""
 
     make: Callable[[Any, int], Any]
-    """(rerun or rerun_mp, number of the row) -> what is logged."""
+    """(rerun or rerun_mp, number of the row) -> the archetype."""
     runs: frozenset[str]
     """Functions of the package that such a call executes."""
     avoids: frozenset[str] = frozenset()
-    """Functions that it must not execute, or it is another kind of call."""
+    """Functions of other kinds of calls, which it must not execute."""
     before: int = 2
-    """Rows that are logged before, so that the call finds open what it is to find open; -1: until no more fit."""
+    """Rows logged before the call, so that it finds its slot open. -1: as many as fit into the slot."""
     seals_before: bool = False
-    """Whether what is open is then closed."""
+    """Whether all open slots are sealed right before the call."""
     is_series: bool = False
     finds_asleep: bool = False
-    """Whether the collector sleeps at the call; otherwise it is awake."""
+    """Whether the collector sleeps at the call. Otherwise it is awake."""
 
     def prepare(self, rr: Any, path: str, number: int) -> Callable[[], object]:
-        """Return what logs row `number`."""
+        """Return a function that logs row `number`."""
         if self.is_series:
             log = rr.series(path)
             return lambda: log(float(number))
@@ -47,17 +47,17 @@ class Call:
 
 
 def number_of(turn: int, step: int) -> int:
-    """Return the number of a row, from which its content is made: `step` of an entity's rows in turn `turn`."""
+    """Return the number of the row `step` of turn `turn`. The number determines the contents."""
     return turn * 64 + step
 
 
 def points(count: int) -> Callable[[Any, int], Any]:
-    """Return what makes so many points."""
+    """Return a function that makes `count` points."""
     return lambda rr, number: rr.Points3D((np.arange(3 * count) + number).astype(np.float32).reshape(-1, 3))
 
 
 def image(side: int) -> Callable[[Any, int], Any]:
-    """Return what makes a square image of one byte a pixel."""
+    """Return a function that makes a square image of one byte a pixel."""
     return lambda rr, number: rr.Image(np.random.default_rng(number).integers(0, 255, (side, side), np.uint8))
 
 
@@ -67,7 +67,7 @@ def number(rr: Any, number: int) -> Any:
 
 
 def boxes(rr: Any, number: int) -> Any:
-    """Make something that rerun_mp has no fast class for."""
+    """Make an archetype that rerun_mp has no fast class for."""
     return rr.Boxes3D(half_sizes=[[float(number), 1.0, 2.0]], labels=[f"box {number}"])
 
 
@@ -93,7 +93,7 @@ HOT = {
         number, frozenset({"append_scalar.<locals>.append", "Producer._attend", "Ringer.ring"}), LONG, finds_asleep=True
     ),
 }
-"""Rows that are appended to an open table."""
+"""Calls that append to an open table."""
 SLOW = {
     "frame": Call(boxes, frozenset({"_log", "FrameSlot._append_at", "SlotWriter.commit"})),
     "image": Call(image(130), frozenset({"BlobAppend._append_frame", "SlotWriter.commit"}), LONG),
@@ -111,5 +111,5 @@ LARGE = {
     "chain": Call(image(300), frozenset({"Producer.append_known", "SlotWriter.scatter"}), LONG, before=1),
     "file": Call(image(560), frozenset({"Oversize._append_file", "Oversize._write_file"}), before=0),
 }
-"""Messages that no slot holds."""
+"""Calls with messages larger than a slot."""
 CALLS = {**HOT, **SLOW, **LARGE}

@@ -1,4 +1,4 @@
-"""Has workers that end in every way: crashing.py PATH METHOD. Prints a dictionary from their names to their pids."""
+"""Workers end in several ways: crashing.py PATH METHOD. Prints a dictionary of their names and pids."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WAYS = ("SIGKILL", "segfault", "SIGTERM", "SIGINT", "exits", "executes", "return
 
 
 def work(how: str) -> None:
-    """Log 1,234 rows, and end in this way."""
+    """Log 1,234 rows, and end in the way `how`."""
     for step in range(1234):
         rr.log(how, rr.Scalars(float(step)))
     if how == "segfault":

@@ -1,7 +1,7 @@
 """A program that damages its own slots in shared memory. Usage: damaging.py FILE FIFO.
 
-Prints `ready`, logs when the fifo is opened, damages every slot that holds rows, prints `harmed NUMBER`, and logs again
-when the fifo is opened again. At last it prints `LOGGED DELIVERED DROPPED_BY_DAMAGE DROPPED` of its account.
+Prints `ready`, logs when the FIFO is opened, damages every slot that holds rows, prints `harmed NUMBER`, and logs again
+when the FIFO is opened again. Finally it prints `LOGGED DELIVERED DROPPED_BY_DAMAGE DROPPED` of its account.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def log_all() -> None:
 
 
 def damage(ring: Ring) -> int:
-    """Damage each slot with rows: the 21st message of frame slots, the heads of chains, tables behind their first page.
+    """Damage each slot with rows: the 21st message of frame slots, heads of chains, and tables after their first page.
 
     Returns the number of damaged slots.
     """
@@ -62,7 +62,7 @@ def damage(ring: Ring) -> int:
 
 
 def wait_for(fifo: str) -> None:
-    """Wait until the test has opened the fifo."""
+    """Wait until the test has opened the FIFO."""
     with open(fifo, "rb") as file:
         file.read()
 
@@ -82,7 +82,7 @@ def main(path: str, fifo: str) -> None:
     print("harmed", damage(session.segment.ring), flush=True)
     wait_for(fifo)
     log_all()
-    rr.disconnect()  # lets go of the slots
+    rr.disconnect()  # seals this process's slots
     rr.save(path + ".later")
     log_all()
     rr.flush()

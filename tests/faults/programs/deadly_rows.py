@@ -1,4 +1,4 @@
-"""Copied to a sitecustomize.py: workers of a collector die of a segmentation fault at one entity's chunks or frames."""
+"""A sitecustomize.py: collector workers die of a segmentation fault at one entity's chunks or frames."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A program that logs with all of its descriptors in use, then with some again. Usage: descriptors_used_up.py FILE.
+"""A program logs while all of its descriptors are in use, and later with free ones: descriptors_used_up.py FILE.
 
-Prints the errors that it got, and at last `figures RAISED LOGGED DELIVERED DROPPED REFUSED`: how many calls raised, and
+Prints its errors, and finally `figures RAISED LOGGED DELIVERED DROPPED REFUSED`: the number of calls that raised, and
 the figures of the first producer's account.
 """
 
@@ -16,7 +16,7 @@ import rerun_mp as rr
 
 
 def use_up() -> list[int]:
-    """Open descriptors until there are no more, and return them."""
+    """Open descriptors up to the limit, and return them."""
     used = []
     try:
         while True:
@@ -26,16 +26,16 @@ def use_up() -> list[int]:
 
 
 def small_image() -> rr.Image:
-    """Return an image that no cache knows."""
+    """Return an image that no cache holds."""
     return rr.Image(np.zeros((8, 8, 3), np.uint8))
 
 
 def main(path: str) -> None:
-    """Log before, while and after there are no descriptors."""
+    """Log before, while and after no descriptor is free."""
     rr.init("rerun_mp_files")
     rr.save(path)
     rr.log("image", small_image())
-    rr.flush()  # the image's slot is given up; the scalar's stays open
+    rr.flush()  # gives the image's slot to the collector; the scalars' slot, claimed next, stays open
     rr.log("scalar", rr.Scalars(0.0))
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))

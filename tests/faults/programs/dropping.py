@@ -1,6 +1,6 @@
 """A program of three processes that log, without a sink, until a file appears. Usage: dropping.py FILE STOP.
 
-Each process prints `NAME PID LOGGED`. At the end the file is set, and the parent prints a line
+Each process prints `NAME PID LOGGED`. At the end the parent sets the file, and prints a line
 `account PID LOGGED DELIVERED DROPPED` for each producer.
 """
 
@@ -16,7 +16,7 @@ from rerun_mp.session.waiting import wait_until
 
 
 def only_this_process_lives() -> bool:
-    """Whether the accounts of the children have ended."""
+    """Return whether the accounts of all children are closed."""
     return not any(account.is_live for account in rr.statistics().producers if account.pid != os.getpid())
 
 

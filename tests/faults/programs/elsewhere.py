@@ -1,4 +1,4 @@
-"""Its child has another runtime directory: elsewhere.py PATH FIFO RUNTIME_DIRECTORY. Prints whether locks are held."""
+"""A child has another runtime directory: elsewhere.py PATH FIFO RUNTIME_DIRECTORY. Prints whether locks are held."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def log(name: str) -> None:
 
 
 def start(function: Callable[[str, str], None], method: str, place: str) -> None:
-    """Run a function in a process of its own, to the end."""
+    """Run a function in a process, and wait for its end."""
     process = multiprocessing.get_context(method).Process(target=function, args=(method, place))  # type: ignore[attr-defined]
     process.start()
     process.join()

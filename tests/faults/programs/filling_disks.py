@@ -35,21 +35,21 @@ def free(disk: str) -> None:
 
 
 def log_some(phase: str, number: int = ROWS_OF_PHASE // 2, recording: rr.RecordingStream | None = None) -> None:
-    """Log twice `number` rows."""
+    """Log `number` rows of two kinds each."""
     for step in range(number):
         rr.log(f"{phase}/scalar", rr.Scalars(float(step)), recording=recording)
         rr.log(f"{phase}/image", rr.Image(RANDOM.integers(0, 256, (100, 100, 3), np.uint8)), recording=recording)
 
 
 def report(logged: int) -> list[int]:
-    """Return the program's figures, once the collector has published that it logged so many rows."""
+    """Wait until the account has `logged` rows, and return the program's figures."""
     wait_until(lambda: rr.statistics().logged == logged, 20)
     (account,) = rr.statistics().producers
     return [account.logged, account.delivered, account.dropped_by_spool_limit, account.dropped_by_write_failure]
 
 
 def full_under_the_file(disk: str, healthy: str) -> None:
-    """Fill the disk of one of two files, and free it again."""
+    """Fill the disk of one of two files, and free it later."""
     rr.save(os.path.join(disk, "out.rrd"))
     other = rr.RecordingStream("rerun_mp_other")
     other.save(healthy)
@@ -67,7 +67,7 @@ def full_under_the_file(disk: str, healthy: str) -> None:
 
 
 def full_until_the_end(disk: str) -> None:
-    """Fill the disk of the file, and end."""
+    """Fill the disk of the file, log, and end."""
     rr.save(os.path.join(disk, "out.rrd"))
     log_some("before")
     rr.flush()
@@ -76,7 +76,7 @@ def full_until_the_end(disk: str) -> None:
 
 
 def spooled(spool_disk: str, path: str, phases: str) -> None:
-    """Log phases without a sink, the disk of the spool being full unless it is "none"; then free it, and save."""
+    """Log without a sink while the spool's disk is full, then free it and set a file. "none": leave the disk alone."""
     if spool_disk != "none":
         fill(spool_disk)
     logged = _log_phases(int(phases))
@@ -90,14 +90,14 @@ def spooled(spool_disk: str, path: str, phases: str) -> None:
 
 
 def small_spool_disk(path: str) -> None:
-    """Log more than the spool's disk takes, without a sink; then save."""
+    """Log more than the spool's disk holds, without a sink. Then set a file."""
     figures = report(_log_phases(10))
     rr.save(path)
     print(json.dumps(figures))
 
 
 def both_full(disk: str) -> None:
-    """Fill the disk that holds the file and the spool, and free it again."""
+    """Fill the disk of the file and the spool, and free it later."""
     rr.save(os.path.join(disk, "out.rrd"))
     log_some("before")
     rr.flush()
@@ -112,7 +112,7 @@ def both_full(disk: str) -> None:
 
 
 def _log_phases(phases: int) -> int:
-    """Log 200 rows for each phase, and return the number of all."""
+    """Log 200 rows for each phase, and return the total."""
     for phase in range(phases):
         log_some(f"phase_{phase}", 100)
         rr.flush()

@@ -1,8 +1,8 @@
 """A program of three processes that log rows of every kind. Usage: filling_the_ring.py FILE FIFO COUNTS.
 
-Prints `ready`, logs when the fifo is opened, prints `logged`, and waits until the fifo is opened again. A child leaves
-its counts in the file COUNTS-PID. At last the program prints JSON: whether the accounts are as expected, the accounts,
-and what each process counted.
+Prints `ready`, logs when the FIFO is opened, prints `logged`, and waits until the FIFO is opened again. Each child
+writes its counts to the file COUNTS-PID. Finally the program prints JSON: whether the accounts are as expected, the
+accounts, and the counts of each process.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ STEPS_PER_LARGE = 50
 
 
 def log_all(name: str, called: int = 0) -> dict[str, Any]:
-    """Log, and return how many rows were taken and refused, and the last error."""
+    """Log, and return the numbers of accepted and refused rows, and the last error."""
     counts: dict[str, Any] = {"name": name, "called": called, "refused": 0}
     image, large = np.zeros((40, 40, 3), np.uint8), np.zeros((200, 300, 3), np.uint8)
     columns = rr.Scalars.columns(scalars=np.arange(7.0))
@@ -51,7 +51,7 @@ def log_all(name: str, called: int = 0) -> dict[str, Any]:
 
 
 def wait_for(fifo: str) -> None:
-    """Wait until the test has opened the fifo."""
+    """Wait until the test has opened the FIFO."""
     with open(fifo, "rb") as file:
         file.read()
 

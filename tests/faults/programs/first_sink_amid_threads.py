@@ -1,6 +1,6 @@
 """Threads of a child log while the child sets its first sink; see tests/faults/test_scope.py.
 
-Usage: first_sink_amid_threads.py WHOLE OWN. Prints how many rows each thread logged after its first.
+Usage: first_sink_amid_threads.py WHOLE OWN. Prints the number of rows of each thread without its first row.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ROWS_AFTER = 5
 
 
 def log_in_threads(own: str) -> list[int]:
-    """Log a table's row, a frame's and an image in a thread each, until the sink has been set for some rows."""
+    """Log a table row, a frame and an image in a thread each, until some rows after the sink was set."""
     started, is_set = threading.Barrier(THREADS + 1), threading.Event()
     image = np.zeros((480, 640), np.uint8)
     logged = [0] * THREADS

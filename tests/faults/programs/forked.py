@@ -1,11 +1,11 @@
-"""A user's program that forks in the middle of a call, in a signal handler, at each place where one may run.
+"""A user's program: a signal handler forks in the middle of a call, at every place where a handler can run.
 
-Usage: forked.py FILE FIRST STRIDE CALL... Turn FIRST, FIRST + STRIDE and so on: SIGUSR1 arrives before that instruction
-of the turn's call, and the handler forks where Python looks for signals next. Both processes bring the call to its end,
-log a row more, and must hold nothing open then; a turn in which anything hangs ends the program with its stacks.
+Usage: forked.py FILE FIRST STRIDE CALL... In turn FIRST, FIRST + STRIDE and so on, SIGUSR1 arrives before that
+instruction of the turn's call, and the handler forks at Python's next check for signals. Both processes complete the
+call and log another row, and must then hold no slot. A turn that hangs ends the program with its stacks.
 
-Prints a JSON object for each call: where the last turn was, and how many forks there were. And one for the end: what
-the session's accounts say, and what is left.
+Prints a JSON object for each call: the last turn and the number of forks. Then one with the totals of the session's
+accounts and the leftovers.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from tests.faults.programs.turns import PATIENCE_SECS, log_step, rows_before, se
 from tests.harness.instructions import Trace, signal_at
 
 IN_CHILDREN = ("first",)
-"""Calls that need a process of their own, to be its first."""
+"""Calls that must be the first call of a process."""
 
 
 def main() -> None:
-    """Fork and go on."""
+    """Make all turns of all calls."""
     path, first, stride, *names = sys.argv[1:]
     rr.init("rerun_mp_forked")
     rr.save(path)
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def fork_in(call: Call, path: str, at: int, before: int) -> tuple[int, set[str], bool]:
-    """Make a turn's call. Returns how many instructions it took, the functions it ran, and whether it forked."""
+    """Make a turn's call. Returns its number of instructions, its functions, and whether it forked."""
     children: list[int] = []
 
     def fork(_number: int, _frame: FrameType | None) -> None:
@@ -73,14 +73,14 @@ def fork_in(call: Call, path: str, at: int, before: int) -> tuple[int, set[str],
 
 
 def in_both(log: Callable[[], object], at: int) -> Trace:
-    """Make the call. A fork in its middle makes two processes of this one, which both return."""
+    """Make the call. After a fork in its middle, both processes return."""
     with signal_at(at, signal.SIGUSR1) as trace:
         log()
     return trace
 
 
 def in_child(call: Call, path: str, at: int, before: int) -> tuple[int, set[str], bool]:
-    """Make a turn in a forked child, whose first call it is."""
+    """Make a turn in a forked child, as its first call."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:

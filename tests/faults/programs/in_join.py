@@ -1,4 +1,4 @@
-"""Its child logs while the parent sits in waitpid: in_join.py PATH STOP WHAT. Prints the rows of the child."""
+"""A child logs while its parent sits in waitpid: in_join.py PATH STOP WHAT. Prints the child's number of rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def child(stop: str, *, logs: bool) -> int:
 
 
 def main() -> None:
-    """Fork the child and wait for it as `join` does: in C, where Python runs no code."""
+    """Fork the child, and wait for it as `join` does: in C, where no Python code runs."""
     rr.init("rerun_mp_join")
     rr.save(sys.argv[1])
     rr.log("parent", rr.Scalars(0.0))

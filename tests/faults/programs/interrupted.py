@@ -1,16 +1,16 @@
-"""A user's program that goes on after an exception in the middle of a call, at each place where one may come.
+"""A user's program goes on after an exception in the middle of a call, at every place where one can come.
 
-Usage: interrupted.py FILE HOW FIRST STRIDE CALL... Turn FIRST, FIRST + STRIDE and so on, until a turn's call comes to
-its end undisturbed. HOW is
+Usage: interrupted.py FILE HOW FIRST STRIDE CALL... Makes turn FIRST, FIRST + STRIDE and so on, until a turn's call
+completes undisturbed. HOW is
 
-- `signal`: SIGINT arrives before that instruction, and Python raises KeyboardInterrupt where it looks next;
-- the name of an exception: that call of a function, of those which the call makes, raises it.
+- `signal`: SIGINT arrives before that instruction, and Python raises KeyboardInterrupt at its next check;
+- the name of an exception: that function call inside the turn's call raises it.
 
-After each turn the same call is made again, by this thread and by another, which then forks; everything open is sealed
-and no slot may be left that is open, or locked. A turn in which anything hangs ends the program with its stacks.
+After each turn this thread makes the call again, and so do another thread and its forked child. Then all slots are
+sealed, and none may be open or locked. A turn that hangs ends the program with its stacks.
 
-Prints a JSON object for each call: where the last turn was, which functions it ran, and which turns were interrupted.
-And one for the end: what the session's accounts say, and what is left.
+Prints a JSON object for each call: the last turn, its functions, and the interrupted turns. Then one with the totals of
+the session's accounts and the leftovers.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ HANGS_SECS = 30.0
 
 
 class ArbitraryError(Exception):
-    """Something that nobody expects."""
+    """An exception that no code expects."""
 
 
 IN_CHILDREN = ("first", "file")
-"""Calls that need a process of their own: to be its first, or for what only the process's end clears away."""
+"""Calls that must be the first of a process, or whose leftovers go away only at its end."""
 EXCEPTIONS = {error.__name__: error for error in (KeyboardInterrupt, MemoryError, ArbitraryError)}
 
 
 def main() -> None:
-    """Interrupt and go on."""
+    """Make all turns of all calls."""
     path, how, first, stride, *names = sys.argv[1:]
-    # Where an exception is one that `log` turns into a warning.
+    # `log` turns some exceptions into warnings.
     warnings.simplefilter("ignore")
     rr.init("rerun_mp_interrupted")
     rr.save(path)
@@ -84,7 +84,7 @@ def main() -> None:
 
 
 def interrupt(name: str, at: int, before: int, how: str) -> tuple[Trace, bool]:
-    """Make a turn's call. Returns what it executed and whether it was interrupted."""
+    """Make a turn's call. Returns its trace and whether it was interrupted."""
     log = set_stage(CALLS[name], f"{name}/{at}", at, before)
     trace = Trace()
     try:
@@ -96,7 +96,7 @@ def interrupt(name: str, at: int, before: int, how: str) -> tuple[Trace, bool]:
 
 
 def interruption(how: str, at: int) -> AbstractContextManager[Trace]:
-    """Return what interrupts a call."""
+    """Return the context manager that interrupts a call."""
     if how == "signal":
         return signal_at(at)
 
@@ -107,7 +107,7 @@ def interruption(how: str, at: int) -> AbstractContextManager[Trace]:
 
 
 def in_child(name: str, at: int, before: int, how: str) -> tuple[Trace, bool]:
-    """Make a turn in a forked child, whose first call it is."""
+    """Make a turn in a forked child, as its first call."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -125,7 +125,7 @@ def in_child(name: str, at: int, before: int, how: str) -> tuple[Trace, bool]:
 
 
 def go_on(name: str, at: int, before: int) -> None:
-    """Log as if nothing had happened, here, in another thread and in its child; look at what is left."""
+    """Log in this thread, in another thread and in its child. Then check that no slot is open or locked."""
     call = CALLS[name]
     log_step(call, f"{name}/{at}", at, before + 1)
     joined_session().seal()
@@ -149,14 +149,14 @@ def go_on(name: str, at: int, before: int) -> None:
 
 
 def assert_nothing_is_open(turn: str) -> None:
-    """Assert that this process holds no slot any more."""
+    """Seal all slots, and assert that this process holds none."""
     joined = joined_session()
     joined.seal()
     ring, producer = joined.segment.ring, joined._producer
     assert producer is not None
 
     def held() -> list[int]:
-        # Parts of a chain are free when the collector has freed their head.
+        # Parts of a chain become free when the collector frees their head.
         mine = ring.owner_slots(producer._registration.owner)
         return [slot for slot in mine if ring.states[slot] & 0xFF == SlotState.OPEN]
 
@@ -166,7 +166,7 @@ def assert_nothing_is_open(turn: str) -> None:
 
 
 def assert_nothing_is_locked(turn: str) -> None:
-    """Assert that nobody holds the lock of a slot."""
+    """Assert that no lock of a slot is held."""
     joined = joined_session()
     ring = joined.segment.ring
     descriptor = joined.segment.open()

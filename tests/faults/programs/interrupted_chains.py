@@ -1,6 +1,6 @@
-"""A program that is interrupted 100 times while it logs large images. Usage: interrupted_chains.py FILE.
+"""A program is interrupted 100 times while it logs large images. Usage: interrupted_chains.py FILE.
 
-Prints how many calls returned, and how many interrupts there were.
+Prints the number of calls that returned, and the number of interrupts.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""A user's program whose workers die in the middle of a call, each before another instruction of the interpreter.
+"""A user's program: its workers die in the middle of a call, each before another instruction of the interpreter.
 
-Usage: killed.py FILE FIRST STRIDE CALL... For each call of `calls.CALLS` a worker is forked for instruction FIRST,
-FIRST + STRIDE and so on, until one reaches the call's end. It logs rows that return, and is killed in the next one.
-Meanwhile this process logs a row of its own.
+Usage: killed.py FILE FIRST STRIDE CALL... For each CALL of `calls.CALLS` a worker is forked for instruction FIRST,
+FIRST + STRIDE and so on, until a worker completes the call. Each worker logs rows that return, and is killed in the
+next call. Meanwhile this process logs a row of its own.
 
-Prints a JSON object for each call: how many workers died, which functions the last one ran. And one for the end: what
-the session's accounts say when all of the dead have been cleared away, and what is left of them.
+Prints a JSON object for each call: the last turn, and the functions that it ran. When the collector has cleared up
+after all dead workers, prints one with the totals of the session's accounts and the leftovers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.harness.instructions import at_instruction
 
 
 def main() -> None:
-    """Fork and kill."""
+    """Fork the workers of all calls, one after another."""
     path, first, stride, *names = sys.argv[1:]
     rr.init("rerun_mp_killed")
     rr.save(path)
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def fork_one(name: str, at: int, before: int) -> tuple[int, dict[str, Any]]:
-    """Run one worker. Returns how it ended, and what it said if it came to its end."""
+    """Run one worker. Returns its exit code, and its report unless it was killed."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -61,7 +61,7 @@ def fork_one(name: str, at: int, before: int) -> tuple[int, dict[str, Any]]:
 
 
 def die(_: FrameType) -> None:
-    """End this process at once."""
+    """Kill this process."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 

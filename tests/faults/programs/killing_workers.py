@@ -1,6 +1,6 @@
-"""A child with a sink of its own kills one worker of the collector after another; see tests/faults/test_scope.py.
+"""A child with a sink of its own kills the collector's workers one by one; see tests/faults/test_scope.py.
 
-Usage: killing_workers.py WHOLE OWN. Prints how many rows it logged.
+Usage: killing_workers.py WHOLE OWN. Prints the child's number of rows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ KILLS = 5
 
 
 def log_and_kill() -> int:
-    """Log until the collector has had its last worker killed, and return how many rows that were."""
+    """Log until `KILLS` workers are killed, and return the number of rows."""
     joined = current.session()
     assert joined is not None
     words = joined.segment.ring.words

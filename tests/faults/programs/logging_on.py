@@ -1,7 +1,7 @@
-"""A parent and two children log until they are told to stop; see tests/faults/test_orphans.py.
+"""A parent and two children log until a file exists; see tests/faults/test_orphans.py.
 
-Usage: logging_on.py FILE STOP. Ends when the file STOP exists; each process prints its entity and its number of rows.
-SIGPIPE kills it, as it kills a program in C.
+Usage: logging_on.py FILE STOP. Ends when the file STOP exists. Each process prints its entity and its number of rows.
+SIGPIPE has its default action, as in a program in C.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if __name__ == "__main__":
             rr.set_time("step", sequence=step)
             rr.log(name, rr.Scalars(float(step)))
             step += 1
-    # One write: three processes share the pipe.
+    # A single write, because three processes share the output.
     os.write(1, f"{name} {step}\n".encode())
     if name != "parent":
         os._exit(0)

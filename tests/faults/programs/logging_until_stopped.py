@@ -1,4 +1,4 @@
-"""A program that logs rows and images until a file appears. Usage: logging_until_stopped.py FILE STOP.
+"""A program logs rows and images until a file exists. Usage: logging_until_stopped.py FILE STOP.
 
 Prints `ready` after the first row, `many` after 20,000, and the number of rows at the end.
 """

@@ -1,7 +1,7 @@
 """Two workers log rows and images, then wait to be killed; see tests/faults/test_recovery.py.
 
-Usage: logging_when_killed.py FIFO [FILE...]. Each worker's first row is stored before the others are logged. An image
-is larger than a quarter of the test's ring.
+Usage: logging_when_killed.py FIFO [FILE...]. Each worker's first row is stored before it logs the others. An image is
+larger than a quarter of the test's ring.
 """
 
 from __future__ import annotations

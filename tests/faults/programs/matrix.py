@@ -1,7 +1,7 @@
-"""A user's program: workers of one start method log and end in one way; see tests/faults/test_endings.py.
+"""A user's program: workers of one start method log, and end in one way; see tests/faults/test_endings.py.
 
-Usage: matrix.py METHOD ENDING FILE. Four groups of workers, with and without `init` in the worker, with and without the
-decorator, each log `ROWS` rows on entities of their own.
+Usage: matrix.py METHOD ENDING FILE. There are four groups of workers: with and without `init` in the worker, with and
+without the decorator. Each worker logs `ROWS` rows on an entity of its own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WORKERS = 4
 
 
 def log_rows(group: str, worker: int, *, calls_init: bool) -> None:
-    """Log what the test expects."""
+    """Log `ROWS` rows."""
     if calls_init:
         rr.init(APPLICATION)
     for step in range(ROWS):
@@ -31,9 +31,9 @@ def log_rows(group: str, worker: int, *, calls_init: bool) -> None:
 
 
 def end(ending: str) -> None:
-    """End this process in the given way; some ways just return."""
+    """End this process in the given way. Some ways return."""
     if ending == "exception":
-        raise RuntimeError("this worker ends by an exception, as it should")
+        raise RuntimeError("this worker raises on purpose")
     if ending == "os._exit":
         os._exit(0)
     if ending == "SIGTERM":
@@ -45,7 +45,7 @@ def end(ending: str) -> None:
 
 
 def plain(worker: int, ending: str) -> None:
-    """Log without init and without decorator."""
+    """Log without `init` and decorator."""
     log_rows("plain", worker, calls_init=False)
     end(ending)
 
@@ -65,7 +65,7 @@ def decorated(worker: int, ending: str) -> None:
 
 @rr.shutdown_at_exit
 def both(worker: int, ending: str) -> None:
-    """Log with both."""
+    """Log with `init` and under the decorator."""
     log_rows("both", worker, calls_init=True)
     end(ending)
 

@@ -1,6 +1,6 @@
 """Workers log before and after their parent has been killed; see tests/faults/test_orphans.py.
 
-Usage: orphans.py FILE METHOD. Prints the workers' ids when each has logged half of its rows.
+Usage: orphans.py FILE METHOD. Prints the workers' process ids when each has logged half of its rows.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ def work(number: int, parent: int, ready: SimpleQueue[int]) -> None:
 
 
 def log(number: int, steps: range) -> None:
-    """Log one row a step."""
+    """Log one row for each step."""
     for step in steps:
         rr.set_time("step", sequence=step)
         rr.log(f"worker/{number}", rr.Scalars(float(step)))
 
 
 def is_alive(pid: int) -> bool:
-    """Say whether a process exists and is no zombie."""
+    """Return whether a process exists and is no zombie."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             return file.read().rpartition(")")[2].split()[0] != "Z"

@@ -1,7 +1,7 @@
-"""A user's program whose workers keep a small ring full whenever nobody empties it, until they are told to stop.
+"""A user's program: its workers keep a small ring full whenever the collector does not drain it.
 
-Usage: pressing.py STOP FILE [URL]. Logs until the file STOP is there, to FILE and, if given, to the viewer at URL.
-Prints, as JSON, how many rows each entity has got, and the longest call in seconds.
+Usage: pressing.py STOP FILE [URL]. Logs to FILE, and to the viewer at URL if it is given, until the file STOP exists.
+Prints JSON: the rows of each entity, and the longest call in seconds.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ WORKERS = 2
 PACE_SECS = 0.004
 TEXT = "x" * 4000
 IMAGE_EVERY = 100
-"""An image is larger than the ring: it goes through the spool."""
+"""Steps between two images. An image is larger than the ring, and goes through the spool."""
 RING_BYTES = 512 * 1024
 
 
 def work(worker: int, stop: str, results: Any) -> None:
-    """Log until it is over."""
+    """Log until the file `stop` exists."""
     counts: Counter[str] = Counter()
     longest = 0.0
     image = np.zeros((600, 600, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""Three siblings save to one file, two to files of the founder's; see tests/faults/test_scope.py.
+"""Three siblings save to one file, and two save to files of the founder; see tests/faults/test_scope.py.
 
 Usage: shared_file.py WHOLE SHARED OTHER.
 """
@@ -31,6 +31,6 @@ if __name__ == "__main__":
         worker.start()
     for worker in workers:
         worker.join()
-    # From here on the founder has that file, and it takes the whole recording.
+    # From now on the file is the founder's, and gets rows of the whole session.
     rr.save(other)
     rr.log("founder", rr.Scalars(1.0))

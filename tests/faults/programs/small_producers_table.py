@@ -1,4 +1,4 @@
-"""A program of three processes that log at one time. Usage: small_producers_table.py FILE.
+"""A program of three processes that log at the same time. Usage: small_producers_table.py FILE.
 
 Each child prints `logged` or its error.
 """
@@ -12,7 +12,7 @@ import rerun_mp as rr
 
 
 def main(path: str) -> None:
-    """Log, and fork two children one after the other, which log and stay."""
+    """Log, and fork two children one after the other. They log and stay alive."""
     rr.init("rerun_mp_entries")
     rr.save(path)
     hold, release = os.pipe()

@@ -1,6 +1,6 @@
-"""A user's program: forks 200 times while eight threads log without pause. Usage: threads_and_forks.py FILE FORKS.
+"""A user's program forks while eight threads log without pause. Usage: threads_and_forks.py FILE FORKS.
 
-Prints `thread NUMBER ROWS` for every thread, by what returned.
+Prints `thread NUMBER ROWS` for each thread, with its number of returned calls.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What the programs beside this module have in common: a turn, and what the session says after all of them.
+"""Turns of the programs beside this module, and the state of the session after all turns.
 
-A turn is one call that something happens to: on an entity of its own, after rows that return and set the stage.
+A turn is one call that is killed, interrupted or forked in. It has an entity of its own; earlier rows set its stage.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ def joined_session() -> Session:
 def log_step(call: Call, path: str, turn: int, step: int) -> None:
     """Log one row of a turn."""
     rr.set_time("step", sequence=step)
-    # The interpreter instruments code that is traced, and some versions miss the first instructions.
+    # The interpreter instruments traced code, and some versions miss its first instructions. So trace once before.
     with at_instruction(None, lambda _: None):
         call.prepare(rr, path, number_of(turn, step))()
 
 
 def set_stage(call: Call, path: str, turn: int, before: int) -> Callable[[], object]:
-    """Log the rows before, and return the call that follows them, which is to be made at once."""
+    """Log the rows before the turn's call, and return the call, which must be made at once."""
     for step in range(before):
         log_step(call, path, turn, step)
     rr.set_time("step", sequence=before)
@@ -56,7 +56,7 @@ def set_stage(call: Call, path: str, turn: int, before: int) -> Callable[[], obj
 
 
 def rows_before(name: str) -> int:
-    """Return how many rows set the stage for a call, after having loaded what the call needs."""
+    """Return how many rows set the stage for a call. Imports what the call needs."""
     call = CALLS[name]
     call.prepare(rr, f"loaded/{name}", 0)()
     if call.before >= 0:
@@ -81,7 +81,7 @@ def rows_before(name: str) -> int:
 
 
 def what_is_left() -> dict[str, Any]:
-    """Wait until the dead are cleared away; return the accounts' totals and what is not as before them."""
+    """Wait until the collector has cleared up after dead processes. Return the accounts' totals and the leftovers."""
     joined = joined_session()
     joined.flush(PATIENCE_SECS)
     words, geometry = joined.segment.ring.words, joined.segment.ring.geometry

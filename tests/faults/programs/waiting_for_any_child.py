@@ -1,4 +1,4 @@
-"""A program waits for whatever children it has, until it has none; see tests/faults/test_orphans.py.
+"""A program calls `os.wait` until it has no child; see tests/faults/test_orphans.py.
 
 Usage: waiting_for_any_child.py FILE.
 """

@@ -1,6 +1,6 @@
 """Four workers log until a signal ends their process group; see tests/faults/test_orphans.py.
 
-Usage: whole_group.py FILE COUNTS. COUNTS is a file of four 64-bit numbers: the rows of each worker so far.
+Usage: whole_group.py FILE COUNTS. COUNTS is a file of four 64-bit numbers: the rows that each worker has logged.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ WORKERS = 4
 
 
 def work(number: int, counts: memoryview) -> None:
-    """Log without end, and count."""
+    """Log without end, and count the rows."""
     step = 0
     while True:
         rr.set_time("step", sequence=step)

@@ -1,4 +1,4 @@
-"""Logs rows of which some are deadly: with_victims.py PATH VICTIM ... . Prints what the accounts and the header say."""
+"""Logs rows, some of them deadly: with_victims.py PATH VICTIM... Prints figures of the account and the header."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rerun_mp.shm.layout import Header
 
 
 def main() -> None:
-    """Log around the deadly rows, and after the accounts are read."""
+    """Log before and after the deadly rows, and again after the figures are printed."""
     rr.init("rerun_mp_quarantine")
     rr.save(sys.argv[1])
     victims = sys.argv[2:]

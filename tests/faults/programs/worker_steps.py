@@ -1,12 +1,12 @@
-"""Sessions whose collector dies before one instruction of its life, each session before another, and is then resumed.
+"""Collectors die before an instruction of their life, each session's before another one, and are resumed.
 
-Usage: worker_steps.py DIRECTORY FIRST STRIDE. A process founds a session, ends the collector that it got, logs, and
-dies. Then this process, which is not of the session, runs workers on what is left, one after the other, in forked
-children: one is killed before instruction FIRST, FIRST + STRIDE and so on of the package's code, at whatever it does
-there: resuming, sweeping, storing, completing the file, removing the session. The next one, in every second session,
-dies too, and the last one comes to the end. Goes on until a first worker lives to the session's end.
+Usage: worker_steps.py DIRECTORY FIRST STRIDE. For each session a child founds it, kills its collector, logs, and dies.
+Then this process, which is no participant, runs workers on the segment one after another, in forked children. The first
+is killed before instruction FIRST, FIRST + STRIDE and so on of the package's code, while it resumes, sweeps, stores,
+completes the file or removes the session. In every second session the next worker dies too. The last worker completes
+the session. The program ends when a first worker lives to the session's end.
 
-Writes DIRECTORY/AT.rrd for each session. Prints a JSON object for each: where its workers died.
+Writes DIRECTORY/AT.rrd for each session. Prints a JSON object for each: the instructions at which its workers died.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from tests.faults.programs.turns import PATIENCE_SECS, joined_session, log_step
 from tests.harness.instructions import at_instruction
 
 ENVIRONMENT = {"RERUN_MP_RING_BYTES": str(SMALL_RING_BYTES), "RERUN_MP_PRODUCERS": "8"}
-"""Few slots and few producers, so that most instructions are not those of a loop over entries that nobody uses."""
+"""Few slots and producers, so that few instructions belong to loops over unused entries."""
 LOGGED = ("number", "levelled_text", "frame", "first_chain", "file")
 ROWS = 3
 
 
 def main() -> None:
-    """Found, kill and resume."""
+    """Make sessions until a first worker reaches the end."""
     os.environ.update(ENVIRONMENT)
     directory, first, stride = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     rng = random.Random(first)
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def found(file: Path, at: int) -> tuple[str, str]:
-    """Found a session, log into it and die. Returns its segment's path and nonce."""
+    """Let a child found a session, log and die. Returns the segment's path and nonce."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -76,10 +76,10 @@ def found(file: Path, at: int) -> tuple[str, str]:
 
 
 def end_collector() -> None:
-    """End the collector of this process's session, and let no other one begin while this process lives."""
+    """Kill this session's collector, and keep the guard's lease, so that no other starts while this process lives."""
     segment = joined_session().segment
     words, descriptor = segment.ring.words, segment.open()
-    # The worker takes its lease before it stores its pid. To kill pid 0 would be to kill this process's own group.
+    # The worker takes its lease before it stores its pid. Killing pid 0 would kill this process's own group.
     assert wait_until(lambda: words[Header.WORKER_PID] != 0, PATIENCE_SECS)
     # A stopped worker starts no other guard.
     os.kill(words[Header.WORKER_PID], signal.SIGSTOP)
@@ -90,7 +90,7 @@ def end_collector() -> None:
 
 
 def run_worker(path: str, nonce: str, number: int | None) -> bool:
-    """Run a worker that dies before instruction `number`. False: it came to the end before that."""
+    """Run a worker that dies before instruction `number`. Returns whether it died there."""
     child = os.fork()
     if child == 0:
         with at_instruction(number, die):
@@ -101,7 +101,7 @@ def run_worker(path: str, nonce: str, number: int | None) -> bool:
 
 
 def die(_: FrameType) -> None:
-    """End this process at once."""
+    """Kill this process."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
