@@ -309,13 +309,15 @@ class Viewer:
 
     url: str
     process: subprocess.Popen[bytes] | None = None
+    picture_secs: float = PICTURE_SECS
+    """Seconds that a picture may take."""
 
     def end(self, screenshot: Path) -> None:
         """Save a picture of a viewer without a window, and end it. A failure costs the picture and nothing else."""
         if self.process is None:
             return
         # The calls below have no time limit of their own. They fail as soon as the viewer is gone.
-        limit = threading.Timer(PICTURE_SECS, self.process.kill)
+        limit = threading.Timer(self.picture_secs, self.process.kill)
         limit.start()
         try:
             client = ViewerClient.connect(self.url)
@@ -338,7 +340,7 @@ class Viewer:
                     raise
 
 
-def open_viewer(how: str, out: Path) -> Viewer | None:
+def open_viewer(how: str, out: Path, picture_secs: float) -> Viewer | None:
     """Open a viewer, in a window where there is a display. Where that fails, print the reason and return None."""
     display = sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if how == "no":
@@ -347,13 +349,13 @@ def open_viewer(how: str, out: Path) -> Viewer | None:
         if how == "window" or (how == "auto" and display):
             rr.spawn(connect=False)
             return Viewer("rerun+http://127.0.0.1:9876/proxy")
-        return start_headless_viewer(log_of(out))
+        return start_headless_viewer(log_of(out), picture_secs)
     except Exception as error:  # noqa: BLE001 (a viewer that cannot start fails in many ways)
         print(f"No viewer, which needs a Vulkan adapter (Debian: mesa-vulkan-drivers, libvulkan1): {one_line(error)}")
         return None
 
 
-def start_headless_viewer(log_path: Path) -> Viewer:
+def start_headless_viewer(log_path: Path, picture_secs: float) -> Viewer:
     """Start a viewer without a window, and wait until it listens. Its messages go to `log_path`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -366,7 +368,7 @@ def start_headless_viewer(log_path: Path) -> Viewer:
     while process.poll() is None and time.monotonic() < deadline:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return Viewer(f"rerun+http://127.0.0.1:{port}/proxy", process)
+                return Viewer(f"rerun+http://127.0.0.1:{port}/proxy", process, picture_secs)
         time.sleep(0.05)
     process.kill()
     raise RuntimeError(f"it ended with {process.wait()} before it listened; its messages: {log_path}")
@@ -389,13 +391,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--start-method", choices=multiprocessing.get_all_start_methods(), help="default: Python's")
     parser.add_argument("--out", type=Path, help="the .rrd to write (default: in the temporary directory)")
     parser.add_argument("--show", choices=["auto", "window", "screenshot", "no"], default="no", help="a viewer")
+    parser.add_argument("--picture-secs", type=float, default=PICTURE_SECS, help="how long a screenshot may take")
     options = parser.parse_args(arguments)
     if options.workers < 2:
         parser.error("the example kills one worker, so give at least 2")
     out: Path = options.out or Path(tempfile.gettempdir()) / "rerun_mp_pool.rrd"
 
     rr.init("rerun_mp_pool")
-    viewer = open_viewer(options.show, out)
+    viewer = open_viewer(options.show, out, options.picture_secs)
     if viewer is None:
         rr.save(out, default_blueprint=layout())
     else:

@@ -122,8 +122,9 @@ def _wait_for_nothing(machine: Machine) -> Leftovers:
 class StartPython:
     """Starts user programs, and kills them at the end of the test if they still run."""
 
-    def __init__(self, tmp_path: Path) -> None:
+    def __init__(self, tmp_path: Path, *, real_collectors: bool = False) -> None:
         self._tmp_path = tmp_path
+        self._real_collectors = real_collectors
         self._programs: list[Program] = []
 
     def __call__(
@@ -142,7 +143,13 @@ class StartPython:
         directory = self._tmp_path / f"program-{len(self._programs)}"
         directory.mkdir()
         program = Program(
-            code_or_path, *args, directory=directory, env=env, start_new_session=start_new_session, fresh=fresh
+            code_or_path,
+            *args,
+            directory=directory,
+            env=env,
+            start_new_session=start_new_session,
+            fresh=fresh,
+            real_collectors=self._real_collectors,
         )
         self._programs.append(program)
         return program
@@ -155,9 +162,9 @@ class StartPython:
 
 
 @pytest.fixture
-def start_python(tmp_path: Path, place: Path) -> Iterator[StartPython]:
+def start_python(request: pytest.FixtureRequest, tmp_path: Path, place: Path) -> Iterator[StartPython]:
     """Start a user program and go on, as `start_python(code_or_path, *args, env=..., start_new_session=...)`."""
-    starter = StartPython(tmp_path)
+    starter = StartPython(tmp_path, real_collectors=request.node.get_closest_marker("real_collectors") is not None)
     try:
         yield starter
     finally:

@@ -85,6 +85,7 @@ os.read(os.open(sys.argv[1], os.O_RDONLY), 1)
 """
 
 
+@pytest.mark.real_collectors
 def test_a_running_guard_has_nothing_heavy_in_its_memory(start_python: StartPython, tmp_path: Path) -> None:
     """It does not load any of it later either; the worker, which does the work, has it."""
     fifo, watch = tmp_path / "fifo", SessionWatch()

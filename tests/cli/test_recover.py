@@ -13,6 +13,8 @@ from rerun_mp.cli import recover
 from tests.conftest import RunPython
 from tests.harness.programs import ROOT
 
+pytestmark = pytest.mark.real_collectors
+
 
 def test_an_unknown_session_is_a_wrong_call(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert recover.recover(["0123456789abcdef"]) == 2

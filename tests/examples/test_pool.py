@@ -103,7 +103,8 @@ def test_the_demo_succeeds_without_a_picture(failure: str, tmp_path: Path, run_p
         viewer.write_text(f"#!{sys.executable}\n{HANGING_VIEWER}")
         viewer.chmod(0o700)
     example = ROOT / "examples" / "pool.py"
-    arguments = ("--workers", "2", "--out", out, "--show", "screenshot")
+    # A viewer that hangs is given as long as a picture may take.
+    arguments = ("--workers", "2", "--out", out, "--show", "screenshot", "--picture-secs", "5")
     done = run_python(example, *arguments, timeout=120, env=env).check()
     assert "Nothing is missing" in done.stdout
     assert len(re.findall("^No (?:viewer|picture)", done.stdout, re.MULTILINE)) == 1

@@ -17,6 +17,8 @@ from tests.harness.programs import wait_until
 from tests.harness.recordings import rows_of, verify
 from tests.harness.sessions import SessionWatch
 
+pytestmark = pytest.mark.real_collectors
+
 ROWS = 2000
 
 SAVING = """

@@ -16,6 +16,8 @@ from tests.faults.test_orphans import checked_rows
 from tests.harness.programs import wait_until
 from tests.harness.sessions import SessionWatch
 
+pytestmark = pytest.mark.real_collectors
+
 KILLED_WITH_ROWS = """
 import os, signal, sys
 import rerun_mp as rr

@@ -27,6 +27,8 @@ from tests.harness.servers import Server
 from tests.harness.sessions import SessionWatch, is_running
 from tests.harness.viewers import free_port
 
+pytestmark = pytest.mark.real_collectors
+
 PROGRAM = Path(__file__).with_name("programs") / "pressing.py"
 
 

@@ -18,6 +18,8 @@ from tests.conftest import RunPython
 from tests.faults.programs.calls import CALLS, HOT, LARGE, RING_BYTES, SLOW, SMALL_RING_BYTES
 from tests.faults.rows_by_number import Recorded
 
+pytestmark = pytest.mark.real_collectors
+
 PROGRAMS = Path(__file__).with_name("programs")
 
 

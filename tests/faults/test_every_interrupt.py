@@ -19,6 +19,8 @@ from tests.conftest import RunPython
 from tests.faults.programs.calls import CALLS, LARGE, RING_BYTES, SMALL_RING_BYTES
 from tests.faults.rows_by_number import Recorded
 
+pytestmark = pytest.mark.real_collectors
+
 PROGRAMS = Path(__file__).with_name("programs")
 EXCEPTIONS = ("KeyboardInterrupt", "MemoryError", "ArbitraryError")
 AFTER = 3

@@ -14,6 +14,8 @@ from tests.conftest import RunPython
 from tests.harness.recordings import RERUN_BINARY, Row, rows_of, verify
 from tests.harness.small_disks import may_unshare, on_small_disks
 
+pytestmark = pytest.mark.real_collectors
+
 needs_namespace = pytest.mark.skipif(not may_unshare(), reason="unshare -rm is forbidden to this user here")
 
 PROGRAM = Path(__file__).with_name("programs") / "filling_disks.py"

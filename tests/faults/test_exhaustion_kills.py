@@ -12,6 +12,8 @@ from tests.conftest import StartPython
 from tests.harness.recordings import rows_of, verify
 from tests.harness.sessions import SessionWatch
 
+pytestmark = pytest.mark.real_collectors
+
 MIB = 1 << 20
 PROGRAMS = Path(__file__).with_name("programs")
 

@@ -14,6 +14,8 @@ from tests.harness.programs import wait_until
 from tests.harness.recordings import rows_of, verify
 from tests.harness.sessions import SessionWatch
 
+pytestmark = pytest.mark.real_collectors
+
 PROGRAMS = Path(__file__).with_name("programs")
 LOGGING = PROGRAMS / "logging_until_stopped.py"
 

@@ -17,6 +17,8 @@ from tests.harness.programs import Program, wait_until
 from tests.harness.recordings import Row, rows_of, verify
 from tests.harness.sessions import SessionWatch
 
+pytestmark = pytest.mark.real_collectors
+
 SMALL = {"RERUN_MP_RING_BYTES": str(512 * 1024), "RERUN_MP_SLOT_BYTES": str(64 * 1024)}
 DROPPED_ENTITY = "__rerun_mp/dropped"
 PROGRAMS = Path(__file__).with_name("programs")

@@ -17,6 +17,8 @@ from tests.harness.programs import wait_until
 from tests.harness.recordings import Row, count_rows, rows_of, verify
 from tests.harness.sessions import SessionWatch, is_running
 
+pytestmark = pytest.mark.real_collectors
+
 END_SECS = 5.0
 """Maximum seconds from the end of a session's last process to the end of the session."""
 

@@ -22,6 +22,8 @@ from tests.harness.programs import Program
 from tests.harness.recordings import rows_of
 from tests.harness.sessions import SessionWatch
 
+pytestmark = pytest.mark.real_collectors
+
 STRANGER = 65534
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 

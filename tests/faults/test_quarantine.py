@@ -14,6 +14,8 @@ from tests.conftest import RunPython
 from tests.harness.programs import ROOT
 from tests.harness.recordings import rows_of, verify
 
+pytestmark = pytest.mark.real_collectors
+
 KILLER = Path(__file__).with_name("programs") / "deadly_rows.py"
 """Imported by every interpreter: workers die of a real segmentation fault at one entity's chunk or frame."""
 

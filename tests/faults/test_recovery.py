@@ -17,6 +17,8 @@ from tests.harness.programs import Program, wait_until
 from tests.harness.recordings import rows_of, verify
 from tests.harness.sessions import SessionWatch
 
+pytestmark = pytest.mark.real_collectors
+
 PROGRAM = Path(__file__).with_name("programs") / "logging_when_killed.py"
 
 EXPECTED = {f"{kind}/{n}": rows for kind, rows in (("worker", ROWS), ("image", IMAGES)) for n in range(WORKERS)}

@@ -20,7 +20,7 @@ import psutil
 
 from rerun_mp.shm.doorbell import name_of
 from rerun_mp.shm.survey import survey
-from tests.harness.preloading import server_pid
+from tests.harness.preloading import server_pids
 
 __all__ = ["Leftovers", "Machine"]
 
@@ -92,7 +92,7 @@ class Machine:
         try:
             if process.status() == psutil.STATUS_ZOMBIE and process.ppid() != os.getpid():
                 return False  # dead; its own parent must reap it
-            if process.pid in (_resource_tracker_pid(), server_pid()):
+            if process.pid in (_resource_tracker_pid(), *server_pids()):
                 return False  # one per interpreter, until the interpreter ends
             if any(parent.pid == os.getpid() for parent in process.parents()):
                 return True

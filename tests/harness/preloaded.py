@@ -32,8 +32,10 @@ from importlib.machinery import SourceFileLoader
 from types import CodeType, ModuleType
 from typing import Any
 
+from tests.harness.preloaded_collector import fork_collectors
+from tests.harness.process_titles import may_show, show
+
 MAX_MESSAGE_BYTES = 1 << 18
-READY = b"ready"
 
 PRELOADED = (
     *("numpy", "numpy.random", "pyarrow", "attr", "attrs", "PIL.Image", "psutil", "typing_extensions"),
@@ -44,21 +46,7 @@ PRELOADED = (
 NOT_PRELOADED = ("rerun", "rerun_bindings", "rerun_mp", "multiprocessing")
 """Packages that start threads, or whose presence changes the behaviour of rerun_mp."""
 
-PR_SET_MM, PR_SET_MM_MAP, PR_SET_MM_MAP_SIZE = 35, 14, 15
 Codes = dict[str, Any]
-
-
-class MemoryMap(ctypes.Structure):
-    """Linux's `struct prctl_mm_map`: the address ranges of a process, and of the texts that `/proc` shows."""
-
-    _fields_ = [
-        *[(name, ctypes.c_uint64) for name in ("start_code", "end_code", "start_data", "end_data")],
-        *[(name, ctypes.c_uint64) for name in ("start_brk", "brk", "start_stack")],
-        *[(name, ctypes.c_uint64) for name in ("arg_start", "arg_end", "env_start", "env_end")],
-        ("auxv", ctypes.c_void_p),
-        ("auxv_size", ctypes.c_uint32),
-        ("exe_fd", ctypes.c_uint32),
-    ]
 
 
 def serve(connection: socket.socket) -> list[str] | None:
@@ -118,46 +106,13 @@ def _become(request: dict[str, Any], stdout: int, stderr: int) -> None:
     sys.argv = list(arguments)
     sys.orig_argv = [sys.executable, "-X", "faulthandler", *arguments]
     sys.path[0] = os.path.dirname(os.path.realpath(path))
-    _show(sys.orig_argv, [f"{name}={value}" for name, value in environment.items()])
+    show(sys.orig_argv, [f"{name}={value}" for name, value in environment.items()])
     sys.modules["numpy.random"].seed()
+    if address := request["collectors"]:
+        fork_collectors(address)
     main = ModuleType("__main__")
     main.__dict__.update(__builtins__=sys.modules["builtins"], __annotations__={})
     sys.modules["__main__"] = main
-
-
-def _show(arguments: list[str], environment: list[str]) -> None:
-    """Let `/proc` show this command line and environment for this process and its children."""
-    global _shown
-    parts = [b"".join(os.fsencode(entry) + b"\0" for entry in entries) for entries in (arguments, environment)]
-    _shown = ctypes.create_string_buffer(b"".join(parts))
-    with open("/proc/self/stat", "rb") as file:
-        # The fields after the name, which may hold spaces; numbered as in proc_pid_stat(5).
-        fields = dict(enumerate(map(bytes.decode, file.read().rpartition(b")")[2].split()), 3))
-    begin = ctypes.addressof(_shown)
-    middle = begin + len(parts[0])
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.sbrk.restype = ctypes.c_void_p
-    memory = MemoryMap(
-        *(int(fields[number]) for number in (26, 27, 45, 46, 47)),
-        libc.sbrk(0),
-        int(fields[28]),
-        *(begin, middle, middle, middle + len(parts[1])),
-        None,
-        0,
-        0xFFFFFFFF,
-    )
-    if libc.prctl(PR_SET_MM, PR_SET_MM_MAP, ctypes.byref(memory), ctypes.sizeof(memory), 0):
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_MM_MAP) failed")
-
-
-_shown: Any = None
-
-
-def may_show() -> bool:
-    """Return whether the kernel lets a process change its command line and environment in `/proc`."""
-    size = ctypes.c_uint()
-    failed: int = ctypes.CDLL(None).prctl(PR_SET_MM, PR_SET_MM_MAP_SIZE, ctypes.byref(size), 0, 0)
-    return not failed
 
 
 def run(path: str) -> int:
@@ -179,6 +134,8 @@ def preload() -> None:
     for name in PRELOADED:
         importlib.import_module(name)
     _use(_codes_of_rerun())
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
+        del sys.modules[name]  # a program may have a package of that name
     loaded = [name for name in NOT_PRELOADED if name in sys.modules]
     assert not loaded, f"{', '.join(loaded)} must not be imported before the program does"
     gc.collect()
@@ -243,7 +200,7 @@ def main() -> int:
     if not may_show():
         return 0
     preload()
-    connection.send(READY)
+    connection.send(json.dumps(sys.path[1:]).encode())
     arguments = serve(connection)
     return 0 if arguments is None else run(arguments[0])
 

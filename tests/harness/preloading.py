@@ -8,6 +8,7 @@ from __future__ import annotations
 import array
 import json
 import os
+import secrets
 import select
 import signal
 import socket
@@ -17,11 +18,35 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["PreloadedProcess", "may_preload", "server_pid", "start_preloaded"]
+from rerun_mp.session.collector_start import collector_environment
+from tests.harness.preloaded_collector import READ_LATE
+
+__all__ = ["PreloadedProcess", "may_preload", "server_pids", "start_preloaded"]
 
 SERVER = Path(__file__).with_name("preloaded.py")
-READ_LATE = ("RERUN", "XDG_", "TMPDIR", "PYTEST_", "DISPLAY", "WAYLAND_DISPLAY", "COLUMNS", "HOME", "PATH")
-"""Prefixes of variables that neither the interpreter nor a preloaded module reads."""
+MAX_PATHS_BYTES = 1 << 16
+COLLECTORS = "from tests.harness.preloaded_collector import main; main()"
+
+
+class CollectorServer:
+    """The preloaded interpreter that forks collectors (`preloaded_collector`), as the process of the tests sees it."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.address = f"rerun_mp-tests-{secrets.token_hex(8)}"
+        # Programs of the preloaded interpreter ask for this environment.
+        environment = collector_environment()
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if Path(path).is_dir())
+        self._connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-c", COLLECTORS, str(theirs.fileno()), self.address],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env=environment,
+                pass_fds=[theirs.fileno()],
+                process_group=0,
+            )
+        self.is_ready = bool(self._connection.recv(16))
 
 
 class Server:
@@ -39,7 +64,9 @@ class Server:
                 pass_fds=[theirs.fileno()],
                 process_group=0,
             )
-        self.is_ready = bool(self._connection.recv(16))
+        paths = self._connection.recv(MAX_PATHS_BYTES)
+        self.is_ready = bool(paths)
+        self.collectors = CollectorServer(json.loads(paths)) if paths else None
 
     def ask(self, request: dict[str, Any], descriptors: Sequence[int] = ()) -> int:
         """Send a request and return the answer."""
@@ -55,9 +82,10 @@ class Server:
 _server: Server | None = None
 
 
-def server_pid() -> int | None:
-    """Return the process id of the preloaded interpreter; None before the first program."""
-    return None if _server is None else _server.process.pid
+def server_pids() -> list[int]:
+    """Return the process ids of the preloaded interpreters; none before the first program."""
+    servers = (_server, _server and _server.collectors)
+    return [server.process.pid for server in servers if server is not None]
 
 
 def may_preload(environment: Mapping[str, str]) -> bool:
@@ -73,9 +101,17 @@ def may_preload(environment: Mapping[str, str]) -> bool:
 
 
 def start_preloaded(
-    arguments: Sequence[str], environment: Mapping[str, str], stdout: IO[bytes], stderr: IO[bytes], *, is_leader: bool
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    stdout: IO[bytes],
+    stderr: IO[bytes],
+    *,
+    is_leader: bool,
+    real_collectors: bool,
 ) -> PreloadedProcess:
     """Start a program: `arguments` begin with its path. `is_leader` starts a session, otherwise a process group.
+
+    Its collectors are forked from a preloaded interpreter, too, unless it shall start `real_collectors`.
 
     Only if `may_preload(environment)`.
     """
@@ -89,6 +125,7 @@ def start_preloaded(
         "directory": str(Path.cwd()),
         "umask": umask,
         "is_leader": is_leader,
+        "collectors": None if real_collectors or _server.collectors is None else _server.collectors.address,
     }
     return PreloadedProcess(_server, _server.ask(request, [stdout.fileno(), stderr.fileno()]))
 

@@ -81,7 +81,7 @@ class Program:
     """A running program: its process and its output so far.
 
     It leads a process group of its own, and `end` kills that group. Unless it is `fresh`, it may run in a process that
-    the preloaded interpreter has forked.
+    the preloaded interpreter has forked, and so may its collectors unless they are `real_collectors`.
     """
 
     def __init__(
@@ -92,6 +92,7 @@ class Program:
         env: Mapping[str, str | None] | None = None,
         start_new_session: bool = False,
         fresh: bool = False,
+        real_collectors: bool = False,
     ) -> None:
         if isinstance(code_or_path, Path):
             self.path = code_or_path
@@ -110,6 +111,7 @@ class Program:
                 stderr,
                 start_new_session=start_new_session,
                 fresh=fresh,
+                real_collectors=real_collectors,
             )
 
     @property
@@ -204,9 +206,12 @@ def _start(
     *,
     start_new_session: bool,
     fresh: bool,
+    real_collectors: bool,
 ) -> subprocess.Popen[bytes] | PreloadedProcess:
     if not fresh and may_preload(environment):
-        return start_preloaded(arguments, environment, stdout, stderr, is_leader=start_new_session)
+        return start_preloaded(
+            arguments, environment, stdout, stderr, is_leader=start_new_session, real_collectors=real_collectors
+        )
     return subprocess.Popen(
         [sys.executable, "-X", "faulthandler", *arguments],
         stdin=subprocess.DEVNULL,

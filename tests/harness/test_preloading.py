@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from tests.conftest import RunPython, StartPython
-from tests.harness.preloading import PreloadedProcess
+from tests.harness.preloading import PreloadedProcess, server_pids
+from tests.harness.sessions import SessionWatch
 
 PROGRAMS = Path(__file__).with_name("user_programs")
 
@@ -61,3 +65,73 @@ def test_an_unusual_environment_gets_an_interpreter_of_its_own(start_python: Sta
     program = start_python("import sys; print(sys.flags.optimize)", env={"PYTHONOPTIMIZE": "1"})
     assert isinstance(program.process, subprocess.Popen)
     assert program.wait().check().stdout == "1\n"
+
+
+STATUS = ("SigBlk", "Umask", "Cap", "Seccomp", "Uid", "Gid")
+LIBRARY_SIGNALS = 0b11 << 31
+"""Signals 32 and 33: the C library has them for itself."""
+
+LOGS_AND_WAITS = """
+import sys, time
+import rerun_mp as rr
+rr.init("rerun_mp_preloading")
+rr.save(sys.argv[1])
+rr.log("text", rr.TextLog("here"))
+rr.flush()
+print("flushed", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_forked_collector_has_the_same_surroundings(tmp_path: Path, place: Path) -> None:
+    """Guard and worker have the command lines, environments, descriptors, signals and groups of ones really started."""
+    seen = []
+    for real in (True, False):
+        watch, own = SessionWatch(), tmp_path / str(real)
+        own.mkdir()
+        starter = StartPython(own, real_collectors=real)
+        try:
+            program = starter(LOGS_AND_WAITS, own / "out.rrd", env=watch.environment)
+            program.wait_for_output("flushed")
+            guard, worker = watch.collector("guard"), watch.collector("worker")
+            assert worker.ppid() == guard.pid
+            assert guard.ppid() not in (program.pid, *server_pids())
+            # What the session's name and nonce are differs.
+            names = dict.fromkeys((watch.segment.name, watch.nonce.hex(), watch.nonce.hex()[:16], str(own)), "")
+            seen.append([_look(process, names) for process in (guard, worker)])
+            is_forked = Path(f"/proc/{guard.pid}/maps").read_text().count("numpy") > 0
+            assert is_forked is not real, "a guard that is really started loads no numpy"
+        finally:
+            starter.end()
+    assert seen[0] == seen[1]
+
+
+def _look(process: psutil.Process, names: dict[str, str]) -> dict[str, Any]:
+    """Return what a collector's process has, with what differs between sessions taken out."""
+
+    def plain(text: str) -> str:
+        for name, replacement in names.items():
+            text = text.replace(name, replacement)
+        return text
+
+    status = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    directory = Path(f"/proc/{process.pid}/fd")
+    inherited = {n: plain(os.readlink(directory / str(n))).partition("[")[0] for n in (0, 1, 2, 8)}
+    return {
+        "command": list(map(plain, process.cmdline())),
+        "environment": {name: plain(value) for name, value in process.environ().items()},
+        "descriptors": inherited,
+        "number of descriptors": process.num_fds(),
+        "directory": process.cwd(),
+        "status": [line for line in status if line.startswith(STATUS)],
+        "ignored signals": _ignored(status),
+        "leads session": os.getsid(process.pid) == process.pid,
+        "leads group": os.getpgid(process.pid) == process.pid,
+        "name": process.name(),
+        "program": process.exe(),
+    }
+
+
+def _ignored(status: list[str]) -> int:
+    (line,) = (line for line in status if line.startswith("SigIgn:"))
+    return int(line.split()[1], 16) & ~LIBRARY_SIGNALS

@@ -14,6 +14,8 @@ from rerun_mp.settings import Settings
 from rerun_mp.shm import segment
 from tests.conftest import RunPython
 
+pytestmark = pytest.mark.real_collectors
+
 GIB = 1 << 30
 
 
