@@ -64,7 +64,9 @@ def test_a_collector_killed_while_the_parent_sits_in_join_is_replaced(
 ) -> None:
     """Hazard 19: guard and worker are killed. A child that logs starts new ones, or the parent does at its end."""
     path, stop, watch = tmp_path / "out.rrd", tmp_path / "stop", SessionWatch()
-    program = start_python(IN_JOIN, path, stop, child, env=watch.environment)
+    # Longer than this test waits: a parent that starts no collector must be seen waiting, not leaving its file behind.
+    environment = {**watch.environment, "RERUN_MP_EXIT_TIMEOUT": "300"}
+    program = start_python(IN_JOIN, path, stop, child, env=environment)
     program.wait_for_output("flushed")
     watch.kill("guard", "worker")
     if child == "logs on":
