@@ -197,7 +197,7 @@ def run_python(start_python: StartPython) -> RunPython:
 
 @pytest.fixture
 def loaded_machine() -> Iterator[None]:
-    """Keep every core busy with something else while the test runs."""
+    """Keep every core busy while the test runs."""
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
     try:
         yield

@@ -14,7 +14,7 @@ PROGRAM = Path(__file__).with_name("programs") / "barrier.py"
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_a_disconnected_file_holds_what_a_worker_had_logged(method: str, run_python: RunPython, tmp_path: Path) -> None:
+def test_a_disconnected_file_has_the_rows_of_a_worker(method: str, run_python: RunPython, tmp_path: Path) -> None:
     """The worker's rows are in the file even if the program disconnects before the collector has started."""
     path = tmp_path / "first.rrd"
     run_python(PROGRAM, method, path, "").check()

@@ -43,7 +43,7 @@ def test_every_returned_row_is_in_the_file_when_the_program_has_ended(
 @pytest.mark.parametrize("turn", range(10))
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("method", METHODS)
-def test_the_same_ten_times_on_a_loaded_machine(
+def test_every_returned_row_is_in_the_file_on_a_loaded_machine(
     method: str, ending: str, turn: int, run_python: RunPython, tmp_path: Path, loaded_machine: None
 ) -> None:
     """The same holds with every core busy."""

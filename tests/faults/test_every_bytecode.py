@@ -46,7 +46,9 @@ def test_a_process_killed_in_a_large_message_costs_that_row_alone(run_python: Ru
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", CALLS)
-def test_a_process_killed_before_any_instruction_of_a_call(name: str, run_python: RunPython, tmp_path: Path) -> None:
+def test_a_process_killed_before_any_instruction_costs_that_row_alone(
+    name: str, run_python: RunPython, tmp_path: Path
+) -> None:
     """The same before every instruction of every kind of call."""
     kill(run_python, tmp_path, [name], stride=1, ring_bytes=SMALL_RING_BYTES if name in LARGE else RING_BYTES)
 

@@ -41,7 +41,7 @@ def test_a_fork_in_the_middle_of_a_large_message_costs_no_row(run_python: RunPyt
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", CALLS)
-def test_a_fork_before_any_instruction_of_a_call(name: str, run_python: RunPython, tmp_path: Path) -> None:
+def test_a_fork_anywhere_in_a_call_costs_no_row(name: str, run_python: RunPython, tmp_path: Path) -> None:
     """The same at every place in every kind of call."""
     fork(run_python, tmp_path, [name], stride=1, ring_bytes=SMALL_RING_BYTES if name in LARGE else RING_BYTES)
 

@@ -41,7 +41,9 @@ def test_an_exception_in_the_middle_costs_that_row_alone(run_python: RunPython, 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("how", ["signal", *EXCEPTIONS])
 @pytest.mark.parametrize("name", CALLS)
-def test_an_interrupt_anywhere_in_a_call(name: str, how: str, run_python: RunPython, tmp_path: Path) -> None:
+def test_an_interrupt_anywhere_in_a_call_costs_that_row_alone(
+    name: str, how: str, run_python: RunPython, tmp_path: Path
+) -> None:
     """The same at every place in every kind of call."""
     interrupt(run_python, tmp_path, how, [name], stride=1)
 

@@ -89,7 +89,7 @@ def test_the_spool_s_quota_drops_the_oldest_rows_and_counts_them(run_python: Run
 
 
 @needs_namespace
-def test_a_disk_full_under_the_spool_drops_and_counts_and_recovers(run_python: RunPython, tmp_path: Path) -> None:
+def test_rows_are_dropped_and_counted_while_the_spool_s_disk_is_full(run_python: RunPython, tmp_path: Path) -> None:
     """Rows that cannot be written are dropped, and calls go on. Rows are kept once there is space."""
     disk, path = tmp_path / "disk", tmp_path / "out.rrd"
     disk.mkdir()
@@ -126,7 +126,9 @@ def test_a_disk_smaller_than_the_quota_drops_the_oldest_rows_and_counts_them(
 
 
 @needs_namespace
-def test_a_disk_full_under_file_and_spool_drops_counts_and_recovers(run_python: RunPython, tmp_path: Path) -> None:
+def test_rows_are_dropped_and_counted_while_the_disk_of_file_and_spool_is_full(
+    run_python: RunPython, tmp_path: Path
+) -> None:
     disk, out = tmp_path / "disk", tmp_path / "copy.rrd"
     disk.mkdir()
     command = on_small_disks({disk: "48m"}, PROGRAM, "both_full", disk, copies={disk / "out.rrd": out})

@@ -14,7 +14,7 @@ from tests.harness.recordings import Row, count_rows, rows_of, verify
 PROGRAMS = Path(__file__).with_name("programs")
 
 
-def test_forking_while_eight_threads_log(run_python: RunPython, tmp_path: Path) -> None:
+def test_a_fork_while_eight_threads_log_costs_no_row(run_python: RunPython, tmp_path: Path) -> None:
     """The parent forks 200 times while its eight threads log. Every returned row is stored once."""
     path = tmp_path / "out.rrd"
     forks = 200
@@ -27,7 +27,7 @@ def test_forking_while_eight_threads_log(run_python: RunPython, tmp_path: Path) 
     assert count_rows(path) == expected
 
 
-def test_forking_in_a_signal_handler_in_the_middle_of_a_call(run_python: RunPython, tmp_path: Path) -> None:
+def test_a_signal_handler_that_forks_in_a_call_costs_no_row(run_python: RunPython, tmp_path: Path) -> None:
     """Hazard 21: a fork between payload and commit costs the parent no row. Both processes go on logging."""
     path = tmp_path / "out.rrd"
     done = run_python(PROGRAMS / "forking_in_a_handler.py", path, timeout=120.0).check()
@@ -43,7 +43,7 @@ def test_forking_in_a_signal_handler_in_the_middle_of_a_call(run_python: RunPyth
 
 
 @pytest.mark.parametrize("kind", ["tables", "frames"])
-def test_logging_in_a_signal_handler_in_the_middle_of_a_call(kind: str, run_python: RunPython, tmp_path: Path) -> None:
+def test_a_signal_handler_that_logs_in_a_call_costs_no_row(kind: str, run_python: RunPython, tmp_path: Path) -> None:
     """Hazard 22: a handler that logs while its own thread holds the producer's mutex neither hangs nor loses a row."""
     path = tmp_path / "out.rrd"
     done = run_python(PROGRAMS / "logging_in_a_handler.py", path, kind, timeout=60.0).check()

@@ -31,7 +31,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-class Worst:
+class KilledProgram:
     """A program whose processes are all killed at once, with rows that no collector has swept."""
 
     def __init__(self, start_python: StartPython, directory: Path, *paths: Path, lives_on: bool = False) -> None:
@@ -79,7 +79,7 @@ def test_recover_brings_every_row_into_the_file_and_removes_the_rest(
 ) -> None:
     """Rows are in the ring, in the spool and in the truncated file. The output says how many, and names the file."""
     path = tmp_path / "out.rrd"
-    Worst(start_python, tmp_path, path)
+    KilledProgram(start_python, tmp_path, path)
     done = run_python(RECOVER, "recover").check()
     assert f"{UNDELIVERED:,} rows, in {path}" in done.stdout
     check_file(path)
@@ -92,7 +92,7 @@ def test_rows_without_a_file_get_a_new_one(
     machine: Machine, place: Path, start_python: StartPython, run_python: RunPython, tmp_path: Path
 ) -> None:
     """The program has set no sink. The new file is in the directory that the user names."""
-    Worst(start_python, tmp_path)
+    KilledProgram(start_python, tmp_path)
     into = tmp_path / "recovered"
     done = run_python(RECOVER, "recover", "--into", into).check()
     (path,) = into.iterdir()
@@ -106,10 +106,10 @@ def test_list_describes_leftover_sessions_and_changes_nothing(
 ) -> None:
     """It prints session, processes, bytes, age, undelivered rows, recording and path, and the same the second time."""
     path = tmp_path / "out.rrd"
-    worst = Worst(start_python, tmp_path, path)
-    before = worst.watch.segment.read_bytes(), sorted(sizes_of(machine)), path.read_bytes()
+    killed = KilledProgram(start_python, tmp_path, path)
+    before = killed.watch.segment.read_bytes(), sorted(sizes_of(machine)), path.read_bytes()
     texts = [run_python(RECOVER, "recover", "--list").check().stdout for _ in range(2)]
-    assert before == (worst.watch.segment.read_bytes(), sorted(sizes_of(machine)), path.read_bytes())
+    assert before == (killed.watch.segment.read_bytes(), sorted(sizes_of(machine)), path.read_bytes())
     for text in texts:
         found = re.search(r"^session [0-9a-f]{16}: killed processes ([\d, ]+), [\d.]+ MB, begun \d+ seconds", text)
         assert found is not None
@@ -139,17 +139,17 @@ rr.log("next", rr.Scalars(1.0))
 
 
 @pytest.mark.parametrize("has_file", [True, False], ids=["with a file", "without a file"])
-def test_the_next_init_recovers_in_the_background_and_says_so(
+def test_the_next_init_recovers_in_the_background_and_prints_the_file(
     has_file: bool, machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
 ) -> None:
     """One line on standard error names the file. The next program's own file has only its own rows."""
     path, own = tmp_path / "out.rrd", tmp_path / "next.rrd"
-    worst = Worst(start_python, tmp_path, *([path] if has_file else []))
+    killed = KilledProgram(start_python, tmp_path, *([path] if has_file else []))
     assert run_python(NEXT, own, env={"RERUN_MP_RECOVER": "off"}).check().stderr == ""
-    assert worst.has_segment()
+    assert killed.has_segment()
     done = run_python(NEXT, own).check()
     (line,) = done.stderr.splitlines()
-    wait_until(lambda: not worst.has_segment(), timeout_secs=60.0, what="the recovery")
+    wait_until(lambda: not killed.has_segment(), timeout_secs=60.0, what="the recovery")
     if has_file:
         assert line == f"rerun_mp: recovering what a killed program left, into {path}"
     else:
@@ -201,7 +201,7 @@ def test_a_path_that_a_later_run_uses_stays_with_that_run(
 ) -> None:
     """Undelivered rows go into a new file."""
     path, into = tmp_path / "out.rrd", tmp_path / "recovered"
-    Worst(start_python, tmp_path, path)
+    KilledProgram(start_python, tmp_path, path)
     path.unlink()
     path.write_bytes(b"another program's")
     done = run_python(RECOVER, "recover", "--into", into).check()
@@ -221,7 +221,7 @@ def test_a_path_that_is_no_longer_writable_costs_no_row(
     """The file's directory, with the delivered rows, was moved."""
     directory, into = tmp_path / "runs", tmp_path / "recovered"
     directory.mkdir()
-    Worst(start_python, tmp_path, directory / "out.rrd")
+    KilledProgram(start_python, tmp_path, directory / "out.rrd")
     directory.rename(tmp_path / "moved")
     run_python(RECOVER, "recover", "--into", into).check()
     (rescued,) = into.iterdir()
@@ -230,18 +230,18 @@ def test_a_path_that_is_no_longer_writable_costs_no_row(
     wait_for_nothing(machine)
 
 
-def test_without_its_segment_a_session_is_recovered_from_disk(
+def test_a_session_without_its_segment_is_recovered_from_disk(
     machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
 ) -> None:
     """As after a restart of the machine: rows on disk are recovered, rows in memory are lost."""
     path, into = tmp_path / "out.rrd", tmp_path / "recovered"
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    saving = Worst(start_python, tmp_path / "a", path, lives_on=True)
-    unsaved = Worst(start_python, tmp_path / "b", lives_on=True)
-    for worst in (saving, unsaved):
-        worst.kill()
-        worst.watch.segment.unlink()
+    saving = KilledProgram(start_python, tmp_path / "a", path, lives_on=True)
+    unsaved = KilledProgram(start_python, tmp_path / "b", lives_on=True)
+    for killed in (saving, unsaved):
+        killed.kill()
+        killed.watch.segment.unlink()
     listed = run_python(RECOVER, "recover", "--list").check().stdout
     assert f"{WORKERS} rows undelivered, no file" in listed
     assert f"0 rows undelivered, {path}" in listed
@@ -258,7 +258,7 @@ def test_a_lost_configuration_costs_no_row(
 ) -> None:
     """A logout removes the runtime directory. The journal in the spool names the file too."""
     path = tmp_path / "out.rrd"
-    Worst(start_python, tmp_path, path)
+    KilledProgram(start_python, tmp_path, path)
     for name in (machine.own / "runtime" / "rerun_mp").rglob("*.*"):
         name.unlink()
     done = run_python(RECOVER, "recover").check()
@@ -273,12 +273,12 @@ def test_a_killed_recovery_is_completed_by_the_next(
 ) -> None:
     """It is killed together with its collector, once the collector has the segment."""
     path = tmp_path / "out.rrd"
-    worst = Worst(start_python, tmp_path, path)
+    killed = KilledProgram(start_python, tmp_path, path)
     for _ in range(3):
         recovery = start_python(RECOVER, "recover", "--quiet")
-        wait_until(lambda: any(worst.watch.collectors().values()), timeout_secs=60.0, what="the collector")
+        wait_until(lambda: any(killed.watch.collectors().values()), timeout_secs=60.0, what="the collector")
         os.killpg(recovery.pid, signal.SIGKILL)
-        worst.watch.kill_running()
+        killed.watch.kill_running()
         recovery.wait()
     # The last recovery may have been complete when it was killed.
     run_python(RECOVER, "recover").check()
@@ -291,7 +291,7 @@ def test_many_recoveries_at_once_start_one_collector(
 ) -> None:
     """One of them starts the collector. All wait for it, and print no error."""
     path = tmp_path / "out.rrd"
-    Worst(start_python, tmp_path, path)
+    KilledProgram(start_python, tmp_path, path)
     recoveries = [start_python(RECOVER, "recover", "--quiet") for _ in range(6)]
     for recovery in recoveries:
         assert recovery.wait().check().stderr == ""

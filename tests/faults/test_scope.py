@@ -72,7 +72,7 @@ def test_threads_that_log_while_their_process_sets_its_first_sink_lose_nothing(
     assert min(own_rows[f"thread/{number}"] for number in range(3)) >= 5, own_rows
 
 
-def test_after_a_killed_worker_a_scopes_file_has_each_row_once(run_python: RunPython, tmp_path: Path) -> None:
+def test_a_scopes_file_has_each_row_once_after_a_worker_was_killed(run_python: RunPython, tmp_path: Path) -> None:
     whole, own = tmp_path / "whole.rrd", tmp_path / "own.rrd"
     printed = run_python(PROGRAMS / "killing_workers.py", whole, own).check()
     for path in (whole, own):

@@ -6,7 +6,7 @@ Linux namespaces. Where the user may not create namespaces, the workers share th
 `leftovers` still finds only the leftovers of its own test.
 
 As a program: `isolation.py ARGUMENTS...` runs the interpreter with these arguments in new namespaces. It is the first
-process of the process namespace. The kernel kills everything in the namespace when it ends.
+process of the process namespace. When it ends, the kernel kills all processes in the namespace.
 """
 
 from __future__ import annotations

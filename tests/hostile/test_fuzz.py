@@ -72,7 +72,9 @@ def test_any_bytes_anywhere_cost_only_damaged_rows(place: Path) -> None:
 
 @pytest.mark.soak
 @pytest.mark.timeout(3 * 3600)
-def test_a_million_damaged_segments(record_property: Callable[[str, object], None]) -> None:
+def test_a_million_damaged_segments_cost_only_their_damaged_rows(
+    record_property: Callable[[str, object], None],
+) -> None:
     """Enough segments for rare damage. Two seeds run at a time, each in a process of its own."""
     with ThreadPoolExecutor(2) as pool:
         for output in pool.map(lambda seed: fuzz(seed, SOAK_COUNT, timeout_secs=3600.0), SOAK_SEEDS):

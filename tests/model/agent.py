@@ -63,10 +63,10 @@ class Agent:
             return
         for step in range(first, first + number):
             rr.set_time("step", sequence=step)
-            thing: Any = rr.Scalars(float(step))
+            archetype: Any = rr.Scalars(float(step))
             if how != "scalars":
-                thing = rr.TextDocument(f"{step:09}" * {"text": 1, "large": 50_000}[how])
-            rr.log(entity, thing)
+                archetype = rr.TextDocument(f"{step:09}" * {"text": 1, "large": 50_000}[how])
+            rr.log(entity, archetype)
             self.say(str(step))
 
     def flush(self) -> None:

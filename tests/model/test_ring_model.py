@@ -254,7 +254,7 @@ class RingMachine(RuleBasedStateMachine):
     # ---- how a step runs ---------------------------------------------------------------------------------------------
 
     def log(self, name: str, rows: int, death: int | None) -> None:
-        """Log a frame of so many rows."""
+        """Log a frame of `rows` rows."""
         process = self.processes.get(name)
         if process is None:
             return

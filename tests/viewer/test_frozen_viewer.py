@@ -131,7 +131,7 @@ def test_a_viewer_that_is_killed_and_started_again_gets_everything(
         again.end()
 
 
-def test_a_viewer_that_comes_late_gets_what_was_logged_before(start_python: StartPython, tmp_path: Path) -> None:
+def test_a_late_viewer_gets_the_earlier_rows(start_python: StartPython, tmp_path: Path) -> None:
     """No server listens when the program begins."""
     server = Server(tmp_path / "served.rrd", port := free_port())
     server.end()
@@ -184,7 +184,7 @@ for step in range(500):
 """
 
 
-def test_a_sink_that_is_replaced_gets_what_was_logged_before_and_nothing_else(
+def test_a_replaced_sink_gets_the_earlier_rows_and_no_others(
     server: Server, run_python: RunPython, tmp_path: Path
 ) -> None:
     """The program ends before the collector can have connected to the server."""

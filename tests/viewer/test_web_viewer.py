@@ -76,7 +76,7 @@ def listens(port: int, host: str = "127.0.0.1") -> bool:
         return probe.connect_ex((host, port)) == 0
 
 
-def test_the_server_ends_with_its_program_even_if_that_is_killed(start_python: StartPython) -> None:
+def test_the_server_ends_when_its_program_is_killed(start_python: StartPython) -> None:
     """A living forked child does not keep the server. It accepts no connection from another machine."""
     program = start_python(SERVING)
     program.wait_for_output("\n")
@@ -92,7 +92,7 @@ def test_the_server_ends_with_its_program_even_if_that_is_killed(start_python: S
     program.end()
 
 
-def test_ports_are_checked_and_none_is_taken_twice(run_python: RunPython) -> None:
+def test_bad_and_used_ports_are_refused(run_python: RunPython) -> None:
     """In a program with a session, rerun's own functions do the same."""
     run_python(
         PROGRAMS / "web_viewer_ports.py",

@@ -14,10 +14,10 @@ from collections.abc import Callable
 done: list[str] = []
 
 
-def attempt(what: str, deed: Callable[[], object]) -> None:
+def attempt(what: str, action: Callable[[], object]) -> None:
     """Make an attempt, and note it if it succeeds."""
     try:
-        deed()
+        action()
     except OSError:
         return
     done.append(what)
