@@ -35,6 +35,7 @@ from rerun_mp.hooks.strictness import warns_unless_strict
 from rerun_mp.producer.open_table import TableRow
 from rerun_mp.producer.table_slots import Outcome
 from rerun_mp.session import current
+from rerun_mp.shm.interruptions import is_own
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -112,12 +113,14 @@ def log(
             if lane.tables[type(entity)](entity_path, entity, lane.times):  # type: ignore[arg-type]
                 return
             # That table may be for another row layout of the same archetype.
-            if lane.tables[entity._row_layout](entity_path, entity, lane.times):  # type: ignore[arg-type, union-attr]
+            if lane.tables[entity._find_row_layout()](entity_path, entity, lane.times):  # type: ignore[arg-type, union-attr]
                 return
-        except (AttributeError, KeyError, TypeError):
-            # No table is open, or it does not know the entity; or the archetype was changed after its making and has
-            # no fixed layout any more; or the path is a list of parts. Nothing has been committed.
-            pass
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            # No table is open, it is closed, or it does not know the entity; or the archetype was changed after its
+            # making and has no fixed layout any more; or the path is a list of parts. Nothing has been committed. An
+            # exception of the program's own, from a signal handler for example, may have come after the commit.
+            if not is_own(error):
+                raise
     if strict is None:
         _log(entity_path, entity, *extra, static=static, recording=recording)
     else:
@@ -186,7 +189,7 @@ def _log_in_table(
     kinds = point.timelines()
     if joined is None or any(name == LOG_TIME for name, _ in kinds):
         return False
-    layout: RowLayout = archetype._row_layout
+    layout: RowLayout = archetype._find_row_layout()
     shape = TableShape(state.key, *layout, state.has_log_time, kinds)
     path = full_path(entity_path)
     name = entity_path if isinstance(entity_path, str) else path.decode()
@@ -221,7 +224,7 @@ def _open_to_blobs(
     blobs.know(entity_path if isinstance(entity_path, str) else path.decode(), path)
     tables = _open_lane(state, own_lanes, version)
     if len(tables) < MAX_IN_LANE:
-        tables[type(archetype)] = tables[archetype._row_layout] = blobs.append
+        tables[type(archetype)] = tables[archetype._find_row_layout()] = blobs.append
 
 
 def _open_lane(state: RecordingState, own_lanes: Lanes, version: int) -> dict[object, Append]:

@@ -15,6 +15,7 @@ from rerun_mp.api.lanes import Lanes, active_lanes
 from rerun_mp.api.log import log
 from rerun_mp.encoding.paths import canonical_entity_path
 from rerun_mp.fast.scalars import EXACT_TYPES, Scalars
+from rerun_mp.shm.interruptions import is_own
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,8 +77,10 @@ def series(
                         return
                 elif type(number) in EXACT_TYPES and lane.tables[float](path, float(number), lane.times):
                     return
-            except (KeyError, OverflowError):
-                pass  # no table is open yet, or the number is too large: `log` decides
+            except (KeyError, OverflowError, ValueError) as error:
+                # No table is open, or it is closed, or the number is too large: `log` decides.
+                if not is_own(error):
+                    raise
         log(path, Scalars(number), recording=recording)
 
     return log_number

@@ -13,6 +13,9 @@ import hashlib
 import hmac
 import os
 import time
+from itertools import count
+
+from rerun_mp.shm.interruptions import is_running
 
 __all__ = ["ENVIRONMENT_VARIABLE", "RowIds", "parse_key", "recording_id", "segment_name", "session_key"]
 
@@ -47,30 +50,52 @@ def recording_id(key: bytes, application_id: str) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
+BLOCK_ROWS = 1 << 16
+"""Ids of one block of the range set aside."""
+SET_ASIDE_ROWS = 1 << 32
+"""Ids set aside in all."""
+
+
 class RowIds:
     """Mints row ids (TUIDs): the producer's clock in nanoseconds, then a counter that starts at a random number.
 
     Row ids ascend even when the clock steps back. A forked child needs a `RowIds` of its own, or it would repeat its
-    parent's counter. Threads and signal handlers may interrupt each other here, so steps that belong together contain
-    no call.
+    parent's counter. Several threads share it under a mutex; a call that interrupts another one on the same thread gets
+    ids from a range set aside, so that no id is minted twice.
     """
 
-    __slots__ = ("_last", "_next", "first")
+    __slots__ = ("_last", "_minting", "_next", "_set_aside", "first")
 
     def __init__(self) -> None:
         # 62 random bits leave room for 2**62 increments at least.
-        self.first = self._next = int.from_bytes(os.urandom(8), "little") >> 2
+        self.first = int.from_bytes(os.urandom(8), "little") >> 2
         """Counter half of the first id. Random, so that no two producers' ids collide."""
+        self._set_aside = count(self.first, BLOCK_ROWS)
+        """The first counter of each block of the range set aside."""
+        self._next = self.first + SET_ASIDE_ROWS
         self._last = 0
+        self._minting = False
+        """Whether `mint` is in progress, or an exception has ended it."""
 
     def mint(self, rows: int) -> tuple[int, int]:
         """Return (time half, counter half) of the first of `rows` consecutive ids."""
-        now = time.time_ns()
+        now = max(0, time.time_ns())
+        if self._minting and is_running({RowIds.mint.__code__}, lambda frame: frame.f_locals.get("self") is self):
+            return max(self._last, now), self._take_set_aside(rows)
+        self._minting = True
         first = self._next
         self._next = first + rows
-        last = self._last
-        self._last = max(last, now)
+        self._last = max(self._last, now)
+        self._minting = False
         return self._last, first
+
+    def _take_set_aside(self, rows: int) -> int:
+        """Return the first of `rows` consecutive counters of the range set aside."""
+        blocks = -(-rows // BLOCK_ROWS)
+        while True:
+            taken = [next(self._set_aside) for _ in range(blocks)]
+            if taken[-1] - taken[0] == (blocks - 1) * BLOCK_ROWS:  # else a further call took some in between
+                return taken[0]
 
     def reach(self, time_ns: int) -> None:
         """Raise the time half of all later ids to at least `time_ns`."""

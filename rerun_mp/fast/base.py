@@ -31,6 +31,7 @@ from rerun_mp.hooks.strictness import at_users_line
 from rerun_mp.hooks.when_loaded import when_loaded
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from inspect import Signature
     from types import ModuleType
 
@@ -144,6 +145,10 @@ class FastArchetype(metaclass=FastMeta):
 
     _doc_note: ClassVar[str] = ""
     """Text that is appended to the docstring of rerun's class."""
+
+    # A method, not a property: an AttributeError that a signal handler raises in a property would end in `__getattr__`.
+    _find_row_layout: ClassVar[Callable[[Any], object]]
+    """Return the layout of the row, a key of the tables for such archetypes."""
 
     _rerun_class: ClassVar[type | None] = None
     """Rerun's class; None until rerun is loaded."""

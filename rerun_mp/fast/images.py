@@ -107,8 +107,7 @@ class Image(FastArchetype, fast_kind=IMAGE):
 
     __init__.__qualname__ = "ImageExt.__init__"  # appears in error messages, as rerun's does
 
-    @property
-    def _row_layout(self) -> object:
+    def _find_row_layout(self) -> object:
         return IMAGE, self._format, len(self._buffer)
 
     def _to_rerun(self, rerun_class: Any) -> Any:
@@ -153,8 +152,7 @@ class DepthImage(FastArchetype, fast_kind=DEPTH_IMAGE):
 
     __init__.__qualname__ = "DepthImageExt.__init__"
 
-    @property
-    def _row_layout(self) -> object:
+    def _find_row_layout(self) -> object:
         return DEPTH_IMAGE, self._format, len(self._buffer)
 
     def _to_rerun(self, rerun_class: Any) -> Any:
@@ -191,8 +189,7 @@ class SegmentationImage(FastArchetype, fast_kind=SEGMENTATION_IMAGE):
 
     __init__.__qualname__ = "SegmentationImageExt.__init__"
 
-    @property
-    def _row_layout(self) -> object:
+    def _find_row_layout(self) -> object:
         return SEGMENTATION_IMAGE, self._format, len(self._buffer)
 
     def _to_rerun(self, rerun_class: Any) -> Any:

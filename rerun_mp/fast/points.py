@@ -63,8 +63,7 @@ class Points3D(FastArchetype, fast_kind=POINTS_3D):
 
     __init__.__qualname__ = "Points3DExt.__init__"  # appears in error messages, as rerun's does
 
-    @property
-    def _row_layout(self) -> RowLayout:
+    def _find_row_layout(self) -> RowLayout:
         points = _expected_points(self._buffer, 3)
         positions = NumericComponent("Points3D", "positions", "Position3D", "f4", 3, points)
         return RowLayout(ValueKind.ARRAY, (positions,))
@@ -100,8 +99,7 @@ class Points2D(FastArchetype, fast_kind=POINTS_2D):
 
     __init__.__qualname__ = "Points2DExt.__init__"
 
-    @property
-    def _row_layout(self) -> RowLayout:
+    def _find_row_layout(self) -> RowLayout:
         points = _expected_points(self._buffer, 2)
         positions = NumericComponent("Points2D", "positions", "Position2D", "f4", 2, points)
         return RowLayout(ValueKind.ARRAY, (positions,))

@@ -19,6 +19,9 @@ EXACT_TYPES: set[type] = {int}
 """Number types, besides float, that `float()` converts as numpy does. Numpy's types join when numpy is loaded."""
 
 
+ROW_LAYOUT = RowLayout(ValueKind.SCALARS)
+
+
 class Scalars(FastArchetype, fast_kind=SCALARS):
     """One float64 number. Any other argument, such as several numbers, goes to rerun's class.
 
@@ -29,7 +32,8 @@ class Scalars(FastArchetype, fast_kind=SCALARS):
 
     _fields = ("scalars",)
 
-    _row_layout = RowLayout(ValueKind.SCALARS)
+    def _find_row_layout(self) -> RowLayout:
+        return ROW_LAYOUT
 
     _value: float
 

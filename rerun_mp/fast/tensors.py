@@ -56,8 +56,7 @@ class Tensor(FastArchetype, fast_kind=TENSOR):
 
     __init__.__qualname__ = "TensorExt.__init__"  # appears in error messages, as rerun's does
 
-    @property
-    def _row_layout(self) -> object:
+    def _find_row_layout(self) -> object:
         return TENSOR, self._format, len(self._buffer)
 
     def _to_rerun(self, rerun_class: Any) -> Any:

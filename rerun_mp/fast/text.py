@@ -43,8 +43,7 @@ class TextLog(FastArchetype, fast_kind=TEXT_LOG):
         else:
             self._leave_to_rerun(text, level=level, color=color)
 
-    @property
-    def _row_layout(self) -> RowLayout:
+    def _find_row_layout(self) -> RowLayout:
         return WITHOUT_LEVEL if self._level is None else WITH_LEVEL
 
     def _to_rerun(self, rerun_class: Any) -> Any:

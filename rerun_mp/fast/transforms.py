@@ -129,6 +129,9 @@ class Transform3D(FastArchetype, fast_kind=TRANSFORM_3D):
 
     __init__.__qualname__ = "Transform3DExt.__init__"  # appears in error messages, as rerun's does
 
+    def _find_row_layout(self) -> RowLayout:
+        return self._row_layout
+
     def _to_rerun(self, rerun_class: Any) -> Any:
         import numpy as np
 

@@ -21,6 +21,7 @@ from rerun_mp.errors import RingFullError
 from rerun_mp.hooks import when_loaded as imports
 from rerun_mp.hooks.when_loaded import when_loaded
 from rerun_mp.settings import parse_switch
+from rerun_mp.shm.interruptions import is_from_handler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -132,7 +133,8 @@ def warns_unless_strict(function: Callable[P, R]) -> Callable[P, R | None]:
     """Decorate a function whose wrong calls raise in strict mode and otherwise warn and return None.
 
     The call's keyword argument `strict` overrides the mode while the call runs. The outermost call issues the warnings
-    of nested calls when it returns. A full ring is no wrong call: `RingFullError` is raised in both modes.
+    of nested calls when it returns. A full ring is no wrong call: `RingFullError` is raised in both modes. So is
+    whatever a signal handler of the program raises during the call.
     """
     name = function.__qualname__.lstrip("_")
 
@@ -149,7 +151,7 @@ def warns_unless_strict(function: Callable[P, R]) -> Callable[P, R | None]:
         except RingFullError:
             raise
         except Exception as error:
-            if strict_mode():
+            if strict_mode() or is_from_handler(error):
                 raise
             _pending(context).append(f"{name}: {type(error).__name__}({error})")
             return None

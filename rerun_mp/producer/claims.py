@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rerun_mp.encoding.chains import unpack_chain
 from rerun_mp.errors import CorruptionError, ResourceError
+from rerun_mp.shm.interruptions import is_own
 from rerun_mp.shm.layout import Header, Kind, Line, SlotState, unpack_owner
 from rerun_mp.shm.segment import ClaimLocks
 from rerun_mp.shm.transient import close_in_children, no_forks
@@ -101,7 +102,12 @@ class Claims:
                     self._mapped[slot] = 1
         except BaseException as error:
             self._writer.abandon(tried)
-            if isinstance(error, OSError) and not isinstance(error, ResourceError) and self._writer.is_intact:
+            if (
+                isinstance(error, OSError)
+                and not isinstance(error, ResourceError)
+                and is_own(error)
+                and self._writer.is_intact
+            ):
                 # Usually the process has no descriptor left.
                 self._full_ring.refuse(
                     f"no slot of the ring can be claimed: {error.strerror}; this row was not logged. Raise the limit "

@@ -4,12 +4,19 @@
 for a kind and a number of timelines at the first use. Each append is a closure over the table's columns, because a
 local variable is the cheapest name to look up.
 
-From the read of the count to the store of the next count, an append makes no call and no backward jump. So no other
-thread, signal handler or fork can run in between; tests/producer/test_hot_appends.py checks this on the bytecode.
+An append runs on the one thread that owns its table, but anything can run in the middle of it: a signal handler, a
+`__del__` method, a trace function, a greenlet, a fork. Three rules make it safe, whatever the interpreter does:
 
-An append returns False if the table is full, sealed, inherited from the parent, or of another layout. It raises
-KeyError if the table does not know the entity. In both cases it has stored nothing, and the producer's slow path
-takes the row.
+- The append sets the table's mark before its first store and clears it after the last. A nested call of the same
+  thread finds the mark set and returns False, having stored nothing. If an exception ends the append, the mark stays,
+  and the slow path decides whether the append still runs (`interruptions.is_running`).
+- Everything that an append stores goes through views of its own. To close a table, in a forked child too, its owner
+  releases them: an append that was interrupted anywhere raises ValueError at its next store.
+- The count is stored last, by one aligned 8-byte store. A row that an append did not finish does not exist.
+
+An append returns False if the table is full or inherited from the parent, if the row is for another layout, or if it
+is nested. It raises KeyError if the table does not know the entity, and ValueError if the table is closed or the clock
+shows a time before 1970. In each of these cases it has committed nothing, and the producer's slow path takes the row.
 
 The code leaves out whatever costs a call or a store: it subscripts instead of calling `get`, and it stores no entity
 index 0, because that column begins as zeros.
@@ -35,12 +42,15 @@ Append = Callable[[str, Any, dict[str, int]], bool]
 class Columns(NamedTuple):
     """The parts of a table that every variant needs."""
 
+    count_view: memoryview
+    """The slot's count, one word."""
     words: memoryview
-    count_index: int
+    """The segment's words, for reading the attention word. Never stored into."""
     capacity: int
     alive: memoryview
     armed: int
-    is_open: list[int]
+    mark: list[int]
+    """One item: 1 while the owner's thread is in the middle of an append, 0 otherwise."""
     entities: dict[str, int]
     clock: memoryview
     entity: memoryview
@@ -66,7 +76,7 @@ class Variant(NamedTuple):
 
 TEMPLATE = """\
 def NAME(columns, PARAMETERS):
-    words, count_index, capacity, alive, armed, is_open, entities, clock, entity, times, names, attend = columns
+    count, words, capacity, alive, armed, mark, entities, clock, entity, times, names, attend = columns
     time_ns, attention = time.time_ns, Header.ATTENTION
     UNPACK_TIMELINES
 
@@ -76,16 +86,20 @@ def NAME(columns, PARAMETERS):
         READ
         READ_TIMES
         now = time_ns()
-        row = words[count_index]
-        # Check the ownership first: after the slot was freed, another owner may have stored any count.
-        if row >= capacity or not is_open[0] or not alive[armed]:
+        if mark[0]:
+            return False
+        mark[0] = 1
+        row = count[0]
+        if row >= capacity or not alive[armed]:
+            mark[0] = 0
             return False
         STORE
         clock[row] = now
         if index:
             entity[row] = index
         STORE_TIMES
-        words[count_index] = row + 1
+        count[0] = row + 1
+        mark[0] = 0
         if words[attention]:
             attend()
         return True
@@ -97,8 +111,9 @@ STORE_IN_HEAP = (
     "begin = ends[row - 1] if row else 0",
     "end = begin + size",
     "if end > heap_bytes:",
+    "    mark[0] = 0",
     "    return False",
-    "memory[heap + begin : heap + end] = block",
+    "heap[begin:end] = block",
     "ends[row] = end",
 )
 
@@ -109,27 +124,25 @@ VARIANTS = {
     "append_number": Variant("values", (), ("values[row] = logged",)),
     # `TextLog` without a level.
     "append_text": Variant(
-        "ends, memory, heap, heap_bytes",
+        "ends, heap, heap_bytes",
         ("block = logged._text.encode()", "size = len(block)"),
         STORE_IN_HEAP,
         refuse="logged._level is not None",
     ),
     # `TextLog` with a level. The dictionary holds the level under its name after a newline.
     "append_levelled_text": Variant(
-        "ends, memory, heap, heap_bytes, levels",
+        "ends, heap, heap_bytes, levels",
         ('level = entities["\\n" + logged._level]', "block = logged._text.encode()", "size = len(block)"),
         (*STORE_IN_HEAP, "levels[row] = level"),
         refuse="logged._level is None",
     ),
     # An archetype whose only component is an array.
-    "append_array": Variant(
-        "ends, memory, heap, heap_bytes", ("block = logged._buffer", "size = len(block)"), STORE_IN_HEAP
-    ),
+    "append_array": Variant("ends, heap, heap_bytes", ("block = logged._buffer", "size = len(block)"), STORE_IN_HEAP),
     # An archetype that has packed its components into one block of `width` bytes.
     "append_packed": Variant(
-        "memory, blocks, layout, width",
+        "blocks, layout, width",
         ("block = logged._block",),
-        ("begin = blocks + row * width", "memory[begin : begin + width] = block"),
+        ("begin = row * width", "blocks[begin : begin + width] = block"),
         refuse="logged._row_layout != layout",
     ),
 }

@@ -1,12 +1,9 @@
 """The producer's side of a table slot: append a row with a handful of stores and no lock.
 
-Under the interpreter's lock (the GIL), threads and signal handlers take turns only at calls and backward jumps. Between
-the read of the count and the store of the next count an append has neither (tests/producer/test_hot_appends.py checks
-the bytecode). So appends of different threads, and of a handler that interrupts one, never overlap, without a mutex.
-The producer clears `is_open` before it seals the slot: an append that found it set has committed by then.
-
-A forked child finds the table closed: the fork hook of its session closes it, and after a fork in C the fork guard's
-byte is 0. Interpreters without the GIL use frames only (`is_possible`).
+A table belongs to one thread, or to the producer's mutex (see `table_slots`), and only its owner appends to it. Under
+the mutex any thread may close it. Closing releases the views that appends store through, so an append that is
+interrupted at that moment stores nothing more and begins again elsewhere. On interpreters without a global lock (the
+GIL), only the owner closes a table, because a release on another thread could overlap a store.
 
 The producer's mutex guards everything here except the appends.
 """
@@ -16,6 +13,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import lru_cache
+from types import CodeType
 from typing import Any, NamedTuple
 
 from rerun_mp.encoding.row_layouts import RowLayout, ValueKind
@@ -32,14 +30,14 @@ from rerun_mp.encoding.tables import (
 from rerun_mp.producer.hot_appends import Append, Columns, factory
 from rerun_mp.shm.writer import SlotWriter
 
-__all__ = ["OpenTable", "TableRow", "is_possible", "plan_for"]
+__all__ = ["OpenTable", "TableRow", "has_gil", "plan_for"]
 
 MAX_TIMELINES = 2
 """Maximum timelines of a table. Rows with more timelines are frames."""
 
 
-def is_possible() -> bool:
-    """Say whether this interpreter has the lock that tables rely on."""
+def has_gil() -> bool:
+    """Return whether this interpreter has a global lock, so that a view can be released on any thread."""
     return getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
@@ -59,7 +57,19 @@ class TableRow(NamedTuple):
 class OpenTable:
     """A table that this process appends to."""
 
-    __slots__ = ("_plan", "_writer", "append", "append_number", "entities", "is_open", "shape", "slot", "texts")
+    __slots__ = (
+        "_plan",
+        "_views",
+        "_writer",
+        "append",
+        "append_number",
+        "entities",
+        "is_closed",
+        "mark",
+        "shape",
+        "slot",
+        "texts",
+    )
 
     def __init__(
         self,
@@ -79,7 +89,12 @@ class OpenTable:
         """
         self.shape = shape
         self.slot = slot
-        self.is_open = [1]
+        self.mark = [0]
+        """See `hot_appends.Columns.mark`."""
+        self.is_closed = False
+        """Whether `close` or `invalidate` has begun."""
+        self._views: list[memoryview] = []
+        """The views that appends store through."""
         self._writer = writer
         self._plan = plan
         self.entities: dict[str, int] = former.entities if former is not None else {}
@@ -104,17 +119,43 @@ class OpenTable:
         self.entities[name] = index
         return True
 
-    def retire(self) -> int:
-        """Stop appends before the slot is sealed. Returns the greatest clock value of the rows, in ns."""
-        self.is_open[0] = 0
+    def close(self) -> int:
+        """Stop appends for good, before the slot is sealed. Returns the greatest clock value of the rows, in ns."""
+        self.invalidate()
         ring = self._writer.ring
         begin = ring.geometry.slot_offset(self.slot) + self._plan.clock
         rows = ring.words[ring.count_word(self.slot)]
         return _greatest(bytes(ring.memory[begin : begin + 8 * rows]))
 
     def invalidate(self) -> None:
-        """Stop appends in a forked child: the slot is the parent's."""
-        self.is_open[0] = 0
+        """Release the views. An append that is in progress, on any thread with the GIL, raises at its next store."""
+        self.is_closed = True
+        for view in self._views:
+            view.release()
+
+    def view(self, begin: int, size: int, code: str = "B") -> Any:
+        """Return a view of `size` bytes of the slot, from byte `begin` on, that `invalidate` releases."""
+        begin += self._writer.ring.geometry.slot_offset(self.slot)
+        made = self._writer.ring.memory[begin : begin + size].cast(code)  # type: ignore[call-overload]
+        self._views.append(made)
+        return made
+
+    def view_of_count(self) -> memoryview:
+        """Return a view of the slot's count that `invalidate` releases."""
+        index = self._writer.ring.count_word(self.slot)
+        made = self._writer.ring.words[index : index + 1]
+        self._views.append(made)
+        return made
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether an append is in progress, or an exception has ended one."""
+        return self.mark[0] != 0
+
+    @property
+    def codes(self) -> set[CodeType]:
+        """The code of this table's appends."""
+        return {append.__code__ for append in (self.append, self.append_number) if append is not None}
 
     def learn(self, row: TableRow) -> bool:
         """Add the row's entity and level to the dictionary if they are new. False: the dictionary is full."""
@@ -143,7 +184,7 @@ def _greatest(words: bytes) -> int:
 @lru_cache(maxsize=256)
 def plan_for(shape: TableShape, slot_bytes: int) -> TablePlan | None:
     """Return the plan of a slot for tables of `shape`, without row ids. None: rows of this shape are frames."""
-    if len(shape.timelines) > MAX_TIMELINES or not is_possible():
+    if len(shape.timelines) > MAX_TIMELINES:
         return None
     return plan_table(shape, len(pack_head(shape)), slot_bytes, 0, 0)
 
@@ -155,21 +196,19 @@ def _make_appends(
     attend: Callable[[], None],
 ) -> tuple[Append, Append | None]:
     """Return the functions that append an archetype and a bare number to a table."""
-    ring = writer.ring
-    base, memory = ring.geometry.slot_offset(table.slot), ring.memory
+    ring, capacity = writer.ring, plan.capacity
 
     def column(offset: int, size: int, code: str, number: int = 0) -> Any:
-        begin = base + offset + number * size * plan.capacity
-        return memory[begin : begin + size * plan.capacity].cast(code)  # type: ignore[call-overload]
+        return table.view(offset + number * size * capacity, size * capacity, code)
 
     names = [name for name, _ in table.shape.timelines]
     columns = Columns(
+        count_view=table.view_of_count(),
         words=ring.words,
-        count_index=ring.count_word(table.slot),
-        capacity=plan.capacity,
+        capacity=capacity,
         alive=writer.alive,
         armed=writer.armed,
-        is_open=table.is_open,
+        mark=table.mark,
         entities=table.entities,
         clock=column(plan.clock, 8, "Q"),
         entity=column(plan.entity, 2, "H"),
@@ -186,9 +225,9 @@ def _make_appends(
         values = column(plan.values, 8, "d")
         return make("append_scalar", values), make("append_number", values)
     if kind == ValueKind.PACKED:
-        layout = RowLayout(kind, table.shape.components)
-        return make("append_packed", memory, base + plan.values, layout, table.shape.width), None
-    heap = (column(plan.values, 4, "I"), memory, base + plan.heap, plan.heap_bytes)
+        layout, width = RowLayout(kind, table.shape.components), table.shape.width
+        return make("append_packed", table.view(plan.values, width * capacity), layout, width), None
+    heap = (column(plan.values, 4, "I"), table.view(plan.heap, plan.heap_bytes), plan.heap_bytes)
     if kind == ValueKind.LEVELLED_TEXT:
         return make("append_levelled_text", *heap, column(plan.levels, 2, "H")), None
     return make("append_array" if kind == ValueKind.ARRAY else "append_text", *heap), None

@@ -15,6 +15,7 @@ from rerun_mp.encoding.chains import chain_slots, pack_chain
 from rerun_mp.encoding.frames import FILE_REFERENCE, FrameKind, large_file_prefix
 from rerun_mp.errors import RingFullError
 from rerun_mp.producer.frame_slot import pack_message
+from rerun_mp.shm.interruptions import is_own
 from rerun_mp.shm.layout import LINE_WORDS, Header, Line, unpack_owner
 from rerun_mp.shm.transient import close_in_children
 from rerun_mp.shm.writer import ForkedError
@@ -121,7 +122,7 @@ class Oversize:
             self._write_file(path, rows.pieces)
         except BaseException as error:
             self._remove_file(path)
-            if not isinstance(error, OSError) or not self._writer.is_intact:
+            if not isinstance(error, OSError) or not is_own(error) or not self._writer.is_intact:
                 raise
             self._full_ring.refuse(
                 f"a row of {rows.size} bytes, which the ring is too small for, cannot be written to {directory}: "

@@ -14,6 +14,7 @@ commit and the end of a call cannot make the two disagree.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -23,11 +24,12 @@ from rerun_mp.encoding.ids import RowIds
 from rerun_mp.producer.claims import Claims
 from rerun_mp.producer.frame_slot import FrameSlot
 from rerun_mp.producer.full_ring import FullRing
+from rerun_mp.producer.open_table import has_gil
 from rerun_mp.producer.oversize import Oversize
 from rerun_mp.producer.registration import Registration
 from rerun_mp.producer.repeated_blobs import BlobAppend
 from rerun_mp.producer.table_slots import Outcome, TableSlots
-from rerun_mp.shm import introductions
+from rerun_mp.shm import introductions, ordering
 from rerun_mp.shm.layout import Attention, Header, ProducerWord
 from rerun_mp.shm.writer import SlotWriter
 
@@ -87,6 +89,7 @@ class Producer:
             Token of the scope whose sinks take the rows besides the session's (`config.Scope`). 0: none.
         """
         alive, armed = guard.page, guard.arm()
+        self._pid = os.getpid()
         self._ring = segment.ring
         self._words = segment.ring.words
         self._wait_for_space = wait_for_space
@@ -102,11 +105,12 @@ class Producer:
         self._mutex = threading.RLock()
         self._busy = False
         """Whether a call is in progress, under the mutex."""
-        self._writer = SlotWriter(segment.ring, self._registration.owner, alive, armed)
+        fences = not ordering.registers(self._words[Header.ORDERING])
+        self._writer = SlotWriter(segment.ring, self._registration.owner, alive, armed, fences=fences)
         self._full_ring = FullRing(self._writer, self._mutex)
         self._claims = Claims(segment, self._writer, self._full_ring, self._check_collector, self._open_slots)
         self._frames = FrameSlot(self._writer, self._claims, self._row_ids)
-        self._tables = TableSlots(self._writer, self._claims, self._row_ids, self._attend)
+        self._tables = TableSlots(self._writer, self._claims, self._row_ids, self._attend, is_off=fences)
         self._oversize = Oversize(segment, self._writer, self._claims, self._frames, self._full_ring, self._row_ids)
         self._blobs: dict[BlobTemplate, BlobAppend] = {}
 
@@ -114,6 +118,16 @@ class Producer:
     def is_intact(self) -> bool:
         """False in a process forked since this producer registered."""
         return self._writer.is_intact
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` has been called."""
+        return self._full_ring.is_closed
+
+    @property
+    def pid(self) -> int:
+        """The process that registered this producer."""
+        return self._pid
 
     @property
     def index(self) -> int:
@@ -207,17 +221,18 @@ class Producer:
         return made
 
     def table_of(self, shape: TableShape) -> OpenTable | None:
-        """Return the open table of a shape, if there is one."""
+        """Return the table of a shape that the calling thread owns, if there is one."""
         return self._tables.table_of(shape)
 
     def invalidate(self) -> None:
-        """Stop appends to the open tables in a forked child: their slots are the parent's."""
+        """Stop every call that is in progress, in a forked child: the slots are the parent's."""
         self._tables.invalidate()
+        self._writer.invalidate()
 
     def seal(self) -> None:
         """Give every open slot to the collector."""
         with self._mutex:
-            if not self._busy:
+            if not self._busy and not self.is_closed:
                 self._seal_all()
 
     def pending(self) -> list[tuple[int, int, int]]:
@@ -226,13 +241,19 @@ class Producer:
 
     def close(self) -> None:
         """Release everything; the collector takes over the slots. Later calls of `append` raise."""
-        # Under the mutex: a thread in the middle of a call must not write into a slot whose owner is taken for dead.
         with self._mutex:
             self._full_ring.is_closed = True
             if not self._busy:
                 self._seal_all()
-        if self.is_intact:
-            self._words[self._ring.geometry.producer_word(self.index) + ProducerWord.LEFT] = 1
+            if self.is_intact:
+                self._words[self._ring.geometry.producer_word(self.index) + ProducerWord.LEFT] = 1
+            # Once the lease is released, the collector owns the slots: a call of this process that was interrupted, in
+            # a table or further out on this thread's stack, must store nothing more.
+            if has_gil():
+                self._tables.invalidate()
+            elif not self._tables.stop_other_threads():
+                return  # the lease ends with the process
+            self._writer.invalidate()
         self._registration.release()
 
     def _append_once(self, rows: Rows) -> bool:

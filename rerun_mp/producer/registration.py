@@ -24,7 +24,7 @@ from rerun_mp.shm.layout import (
     ProducerWord,
     pack_owner,
 )
-from rerun_mp.shm.transient import close_in_children, no_forks
+from rerun_mp.shm.transient import close_in_children, no_forks, releases_in_children
 from rerun_mp.shm.writer import ForkedError
 
 if TYPE_CHECKING:
@@ -105,13 +105,18 @@ class Registration:
 
 def _try_all(segment: Segment, first_row: int, alive: memoryview, armed: int, scope: int = 0) -> Registration | None:
     """Take the first free entry. None: there is none."""
-    words, memory, geometry = segment.ring.words, segment.ring.memory, segment.ring.geometry
+    seen, geometry = segment.ring.words, segment.ring.geometry
     for index in range(geometry.producers):
         # One by one: usually one of the first entries is free, and each further page would have to be mapped.
-        if words[geometry.producer_word(index) + ProducerWord.STATE] & 0xFF != ProducerState.FREE:
+        if seen[geometry.producer_word(index) + ProducerWord.STATE] & 0xFF != ProducerState.FREE:
             continue
         entry = geometry.producer_word(index)
-        with no_forks(), FileIO(segment.open(), "r+") as file:
+        with (
+            no_forks(),
+            FileIO(segment.open(), "r+") as file,
+            releases_in_children(segment.ring.words) as words,
+            releases_in_children(segment.ring.memory) as memory,
+        ):
             descriptor = close_in_children(file)
             if not leases.try_lock(descriptor, Lock.PRODUCERS + index):
                 continue
@@ -124,13 +129,13 @@ def _try_all(segment: Segment, first_row: int, alive: memoryview, armed: int, sc
                 **dict.fromkeys(COUNTERS, 0),
                 ProducerWord.FIRST_ROW: first_row,
                 ProducerWord.PID: os.getpid(),
-                ProducerWord.STARTED_NS: time.time_ns(),
+                ProducerWord.STARTED_NS: max(0, time.time_ns()),
                 ProducerWord.SCOPE: scope,
             }
             name = _process_name().encode(errors="replace")[:NAME_BYTES].ljust(NAME_BYTES, b"\0")
             begin = geometry.producers_offset + index * PRODUCER_BYTES + NAME_OFFSET
             end = begin + NAME_BYTES
-            # As in `shm.writer`: no call and no backward jump between a check of the fork guard and its store.
+            # A child of a fork made in C, where no hook releases the views, stores nothing either.
             for word, value in values.items():
                 at = entry + word
                 if not alive[armed]:

@@ -58,6 +58,10 @@ class BlobProducer(Protocol):
     def is_intact(self) -> bool:
         """False in a process forked since the producer registered."""
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the producer has been closed."""
+
     def append(self, rows: Rows) -> bool:
         """See `Producer.append`."""
 
@@ -117,8 +121,8 @@ class BlobAppend:
             if isinstance(message, bytes):
                 return self._append_frame(message, times, view)
             return self._producer.append_known(message, times, view)
-        except (ForkedError, OSError):
-            if self._producer.is_intact:
+        except (ForkedError, OSError, ValueError):
+            if self._producer.is_intact and not self._producer.is_closed:
                 raise
             return False
         except SessionEndedError:

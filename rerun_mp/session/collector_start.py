@@ -19,6 +19,7 @@ from rerun_mp.hooks.detached import FileAction, start_detached
 from rerun_mp.session import directories
 from rerun_mp.shm import introductions as births
 from rerun_mp.shm import leases
+from rerun_mp.shm.interruptions import is_own
 from rerun_mp.shm.layout import Header, Lock, SessionState
 from rerun_mp.shm.segment import Segment
 from rerun_mp.shm.transient import close_in_children, no_forks
@@ -124,6 +125,8 @@ def _start(segment: Segment, starter: int) -> None:
             if mailbox >= 0 and mailbox != own_mailbox:
                 os.close(mailbox)
     except OSError as error:
+        if not is_own(error):
+            raise
         raise CollectorError(
             f"no collector could be started: {error.strerror}. Rows wait in shared memory. Check the process limit "
             f"(ulimit -u) and that /bin/sh and {sys.executable} can be run."

@@ -20,7 +20,7 @@ from rerun_mp.session import directories
 from rerun_mp.session.refusals import as_resource_error
 from rerun_mp.session.session import Session
 from rerun_mp.session.waiting import pause_length
-from rerun_mp.shm import segment
+from rerun_mp.shm import ordering, segment
 from rerun_mp.shm.layout import PRODUCER_BYTES, Geometry
 
 if TYPE_CHECKING:
@@ -115,6 +115,7 @@ def _create(path: str, settings: Settings) -> Segment | None:
             block_timeout_ns=int((settings.block_timeout or 0) * 1e9),
             flush_tick_ns=int(settings.flush_tick * 1e9),
             spool_bytes=settings.spool_bytes,
+            ordering=ordering.choose(),
         )
 
 

@@ -12,6 +12,7 @@ from rerun_mp.errors import ResourceError, RingFullError
 from rerun_mp.producer.producer import Producer
 from rerun_mp.session.waiting import pause_length, wait_until
 from rerun_mp.settings import Policy
+from rerun_mp.shm.interruptions import is_own
 from rerun_mp.shm.layout import Header
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ def make_producer(
     except ResourceError:
         raise
     except OSError as error:
+        if not is_own(error):
+            raise
         raise RingFullError(
             f"this process cannot register with its session: {error.strerror}; the row was not logged. Raise the "
             "limit that the system names (open files: ulimit -n)."

@@ -30,6 +30,7 @@ from rerun_mp.session.waiting import Backlog, Patience, Progress, wait_until
 from rerun_mp.settings import Settings
 from rerun_mp.shm import leases
 from rerun_mp.shm.doorbell import Ringer
+from rerun_mp.shm.interruptions import is_own
 from rerun_mp.shm.layout import Line
 from rerun_mp.shm.writer import ForkedError
 
@@ -145,7 +146,7 @@ class Session:
                 if producer is None or not producer.is_intact:
                     producer = self._new_producer(producer)
                 return producer.append(row)
-            except (ForkedError, OSError, SessionEndedError):
+            except (ForkedError, OSError, SessionEndedError, ValueError):
                 if not self._is_replaced(producer, life):
                     raise
 
@@ -163,7 +164,7 @@ class Session:
                 if producer is None or not producer.is_intact:
                     producer = self._new_producer(producer)
                 return producer.append_row(row), producer.table_of(row.shape)
-            except (ForkedError, OSError, SessionEndedError):
+            except (ForkedError, OSError, SessionEndedError, ValueError):
                 if not self._is_replaced(producer, life):
                     raise
 
@@ -262,7 +263,7 @@ class Session:
             return
         except OSError as error:
             # Out of descriptors: likewise. A ResourceError says that the segment is gone, which the caller must know.
-            if isinstance(error, ResourceError):
+            if isinstance(error, ResourceError) or not is_own(error):
                 raise
 
     def ring_doorbell(self) -> None:
@@ -272,7 +273,7 @@ class Session:
     # ---- the producer ----------------------------------------------------------------------------------------------
 
     def _new_producer(self, old: Producer | None) -> Producer:
-        if old is not None and not old.is_intact:
+        if old is not None and old.pid != os.getpid():
             # Forked in C, where no hook ran.
             self.begin_life()
         # While the interpreter finalises, a frozen thread may hold the lock for ever.

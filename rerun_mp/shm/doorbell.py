@@ -23,6 +23,8 @@ from typing import Any
 
 import posix_ipc
 
+from rerun_mp.shm.interruptions import is_own, suppress_own
+
 __all__ = ["Bell", "Ringer", "name_of", "remove"]
 
 DEAF_SECS = 0.02
@@ -54,13 +56,15 @@ class Ringer:
         if self._semaphore is None:
             try:
                 semaphore = posix_ipc.Semaphore(self._name)
-            except (posix_ipc.Error, OSError):
+            except (posix_ipc.Error, OSError) as error:
+                if not is_own(error):
+                    raise
                 return
             if not _is_ours(self._name):
                 semaphore.close()
                 return
             self._semaphore = semaphore
-        with contextlib.suppress(posix_ipc.Error, OSError):
+        with suppress_own(posix_ipc.Error, OSError):
             self._semaphore.release()
 
 

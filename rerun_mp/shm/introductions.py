@@ -16,6 +16,7 @@ import os
 from collections.abc import Iterator
 from io import FileIO
 
+from rerun_mp.shm.interruptions import suppress_own
 from rerun_mp.shm.transient import no_forks
 
 __all__ = ["DESCRIPTOR", "announce", "inherited_mailbox", "open_mailbox", "received"]
@@ -70,7 +71,7 @@ def announce(directory: str, owner: int) -> None:
     """
     import _socket
 
-    with contextlib.suppress(OSError, AttributeError), no_forks(), FileIO(os.pidfd_open(os.getpid()), "r") as process:
+    with suppress_own(OSError, AttributeError), no_forks(), FileIO(os.pidfd_open(os.getpid()), "r") as process:
         rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", [process.fileno()]))]
         sender = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC)
         try:

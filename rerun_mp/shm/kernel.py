@@ -17,8 +17,11 @@ __all__ = [
     "MADV_WIPEONFORK",
     "PAGE_BYTES",
     "advise",
+    "barrier",
+    "barrier_for_own_threads",
     "link_descriptor",
     "map_file",
+    "register_for_barriers",
     "unmap",
 ]
 
@@ -36,10 +39,19 @@ _MAP_PRIVATE = 2
 _MAP_ANONYMOUS = 32
 _FAILED = ctypes.c_void_p(-1).value
 
+_MEMBARRIER = {"x86_64": 324, "aarch64": 283}
+"""Number of the system call membarrier(2), Linux 4.16 for these commands."""
+_GLOBAL_EXPEDITED = 1 << 1
+_REGISTER_GLOBAL_EXPEDITED = 1 << 2
+_PRIVATE_EXPEDITED = 1 << 3
+_REGISTER_PRIVATE_EXPEDITED = 1 << 4
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mmap.restype = ctypes.c_void_p
 _libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
 _libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+_libc.syscall.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_long, ctypes.c_long]
+_libc.syscall.restype = ctypes.c_long
 _libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
 
@@ -72,6 +84,30 @@ def advise(address: int, size: int, advice: int) -> None:
         EINVAL where the kernel does not know the advice.
     """
     _check(_libc.madvise(address, size, advice))
+
+
+def register_for_barriers() -> bool:
+    """Have the collector's `barrier` reach this process's threads. False: the kernel does not offer that.
+
+    A forked child is registered as its parent is; after exec a process must register again.
+    """
+    return _membarrier(_REGISTER_GLOBAL_EXPEDITED)
+
+
+def barrier() -> bool:
+    """Make every running thread of every registered process pass a full memory barrier. False: not offered."""
+    return _membarrier(_GLOBAL_EXPEDITED)
+
+
+def barrier_for_own_threads() -> None:
+    """Make every running thread of this process pass a full memory barrier, if the kernel offers that."""
+    if _membarrier(_REGISTER_PRIVATE_EXPEDITED):
+        _membarrier(_PRIVATE_EXPEDITED)
+
+
+def _membarrier(command: int) -> bool:
+    number = _MEMBARRIER.get(os.uname().machine)
+    return number is not None and _libc.syscall(number, command, 0, 0) == 0
 
 
 def view(address: int, size: int) -> memoryview:

@@ -103,6 +103,8 @@ class Header:
     CREATED_NS = 10
     FLUSH_TICK_NS = 11
     SPOOL_BYTES = 12
+    ORDERING = 13
+    """How memory order is kept, see `ordering`."""
 
     SWEEP_DONE = 16
     """Number of the last sweep that is wholly in the store. Collector; this one store makes the sweep done."""
@@ -141,7 +143,7 @@ class Header:
     PATH_BYTES = 1500
     """Maximum length of such a path in bytes."""
 
-    IDENTITY = (slice(0, 8 * (SPOOL_BYTES + 1)), slice(RUNTIME_DIRECTORY, SPOOL_DIRECTORY + 8 + PATH_BYTES))
+    IDENTITY = (slice(0, 8 * (ORDERING + 1)), slice(RUNTIME_DIRECTORY, SPOOL_DIRECTORY + 8 + PATH_BYTES))
     """Slices of the header that only the creator writes."""
 
 

@@ -10,7 +10,8 @@ I5  a slot changes its owner only on release, or after the kernel has proven the
 I6  a producer waits for space and for nothing else.
 
 Memory order. A producer stores payload first and the count last, by one aligned 8-byte store. On x86-64 a reader that
-sees the count sees the payload. A weakly ordered machine needs a fence between them; `fence` marks the place.
+sees the count sees the payload. On other machines the collector calls `order_loads` at the places that `ordering`
+names.
 
 The producer's side is `writer.SlotWriter`. Only the worker that holds the WORKER lease may call `take`, `seal_dead`,
 `free`, `count_up`, `offer_again` and `add_total`. Any process may call the methods that only read.
@@ -33,6 +34,7 @@ from rerun_mp.shm.layout import (
     ProducerWord,
     SlotState,
 )
+from rerun_mp.shm.ordering import STRONG, order_loads
 
 __all__ = ["Ring"]
 
@@ -63,6 +65,7 @@ class Ring:
         flush_tick_ns: int,
         created_ns: int,
         spool_bytes: int = 0,
+        ordering: int = STRONG,
     ) -> None:
         """Write the header of a new segment. All other words stay zero: every slot UNTOUCHED, every producer FREE."""
         words, geometry = self.words, self.geometry
@@ -78,6 +81,7 @@ class Ring:
         words[Header.FLUSH_TICK_NS] = flush_tick_ns
         words[Header.CREATED_NS] = created_ns
         words[Header.SPOOL_BYTES] = spool_bytes
+        words[Header.ORDERING] = ordering
         words[Header.FREE_SLOTS] = geometry.slots
         words[Header.USABLE_SLOTS] = geometry.slots
         words[Header.MAGIC] = MAGIC
@@ -156,7 +160,14 @@ class Ring:
         words[line + Line.TAKEN_A] = 0
         words[line + Line.TAKEN_B] = 0
         words[line + Line.ROWS] = 0
+        self.order_loads()
         self.states[slot] = SlotState.FREE
+
+    def order_loads(self) -> None:
+        """Order what the collector has loaded and stored so far with what follows. See `ordering`."""
+        way = self.words[Header.ORDERING]
+        if way != STRONG:
+            order_loads(way)
 
     def count_up(self, word: int, number: int) -> None:
         """Add to a word that only the collector writes, up to the greatest word. Only damage brings it there."""
@@ -198,10 +209,3 @@ class Ring:
         """Return the index of the pair (rows, sweep) at `entry` that is valid when `sweep` is the last one done."""
         first, second = self.words[entry + 1], self.words[entry + 3]
         return entry + 2 if first < second <= sweep or second <= sweep < first else entry
-
-
-def fence() -> None:
-    """Mark the place where a weakly ordered machine needs a full fence, between payload and commit.
-
-    x86-64 needs none, and its hot path does not call this. ARCHITECTURE.md argues what holds elsewhere, without tests.
-    """

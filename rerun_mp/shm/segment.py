@@ -12,7 +12,6 @@ An attached process keeps two mappings, and no descriptor, until it ends.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 import time
@@ -20,7 +19,9 @@ from io import FileIO
 
 from rerun_mp.errors import PrivacyError, SharedMemoryError
 from rerun_mp.shm import kernel, leases
+from rerun_mp.shm.interruptions import is_own, suppress_own
 from rerun_mp.shm.layout import MAGIC, PAGE, VERSION, Geometry, Header, Lock
+from rerun_mp.shm.ordering import STRONG
 from rerun_mp.shm.ring import Ring
 from rerun_mp.shm.transient import close_in_children, no_forks
 
@@ -113,7 +114,7 @@ class Segment:
         if geometry.slot_bytes % kernel.PAGE_BYTES:
             return  # A slot shares a page with its neighbour: let the first touch of each page map it.
         # Kernels before 5.14 do not know this advice. Then the first touch of each page maps it.
-        with contextlib.suppress(OSError):
+        with suppress_own(OSError):
             kernel.advise(self._address + geometry.slot_offset(slot), geometry.slot_bytes, kernel.MADV_POPULATE_WRITE)
 
     def open(self, *, is_ending: bool = False) -> int:
@@ -204,6 +205,7 @@ def create(
     block_timeout_ns: int = 0,
     flush_tick_ns: int = 0,
     spool_bytes: int = 0,
+    ordering: int = STRONG,
 ) -> Segment | None:
     """Make and publish a segment, with this process as its first participant. None: the name is taken.
 
@@ -245,6 +247,7 @@ def create(
             block_timeout_ns=block_timeout_ns,
             flush_tick_ns=flush_tick_ns,
             spool_bytes=spool_bytes,
+            ordering=ordering,
             created_ns=time.time_ns(),
         )
         made.participants = participants = _participate(descriptor)
@@ -369,6 +372,8 @@ def read_header(descriptor: int, path: str) -> tuple[memoryview, Geometry]:
 def _reserve(descriptor: int, offset: int, size: int) -> bool:
     try:
         os.posix_fallocate(descriptor, offset, size)
-    except OSError:
+    except OSError as error:
+        if not is_own(error):
+            raise
         return False
     return True

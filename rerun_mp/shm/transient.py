@@ -15,17 +15,21 @@ Forks made in C do not run these hooks. Claims pass over a slot that such a chil
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from io import FileIO
 
-__all__ = ["close_in_children", "no_forks"]
+__all__ = ["close_in_children", "no_forks", "releases_in_children"]
 
 _mutex = threading.RLock()
 """Held while a descriptor of `_open` is open, and across every fork. A forked child gets a new, free one."""
 _open: set[FileIO] = set()
 """Files to close in a forked child; some may be closed already. The child gets a new set."""
+_views: list[memoryview] = []
+"""Views that a forked child releases. In a forked child: another list."""
 _forking: list[threading.RLock] = []
 """The mutex of each fork in progress; several if a signal handler forks in the middle of a fork."""
 
@@ -48,6 +52,17 @@ def close_in_children(file: FileIO) -> int:
     return descriptor
 
 
+@contextlib.contextmanager
+def releases_in_children(view: memoryview) -> Iterator[memoryview]:
+    """Yield a view of the same memory, which a child forked meanwhile releases: the child stores nothing through it."""
+    own = view[:]
+    _views.append(own)
+    try:
+        yield own
+    finally:
+        _views[:] = [other for other in _views if other is not own]
+
+
 def _before_fork() -> None:
     # In this order: an exception after the first step makes the last hook fail; after the second it changes nothing.
     _forking.append(_mutex)
@@ -59,12 +74,15 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _mutex, _open
+    global _mutex, _open, _views
     _forking.pop()
     inherited, _open = _open, set()
+    views, _views = _views, []
     _mutex = threading.RLock()
     for file in inherited:
         file.close()
+    for view in views:
+        view.release()
 
 
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

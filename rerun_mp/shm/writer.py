@@ -1,9 +1,9 @@
 """A producer's side of the ring: claim, write and commit, seal, abandon.
 
-Before each store into the segment, the code checks the fork guard, with no call and no backward jump in between. The
-interpreter runs signal handlers, and with them forks, only at such places. So a child forked in the middle of a call
-stores nothing into its parent's slots. It gets `ForkedError`, and begins again with a producer of its own.
-tests/shm/test_writer.py checks this on the bytecode of each Python version.
+Every store into the segment goes through views of the writer's own. In a forked child, and when the producer is closed,
+`invalidate` releases them: a call that was interrupted between any two steps raises ValueError at its next store, and
+its caller begins again with another producer. A fork made in C runs no hook; there each store is preceded by a look at
+the fork guard, and the call raises `ForkedError`.
 
 The owner calls these methods under its own mutex, or for slots that no other call of the process knows.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from rerun_mp.shm.layout import LINE_WORDS, Kind, Line, SlotState
+from rerun_mp.shm.ordering import fence
 from rerun_mp.shm.ring import Ring
 
 __all__ = ["ForkedError", "SlotWriter"]
@@ -28,20 +29,30 @@ class ForkedError(Exception):
 class SlotWriter:
     """Writes into slots of a ring as one owner."""
 
-    __slots__ = ("_first_line", "alive", "armed", "owner", "ring")
+    __slots__ = ("_fences", "_first_line", "_memory", "_states", "_words", "alive", "armed", "owner", "ring")
 
-    def __init__(self, ring: Ring, owner: int, alive: memoryview, armed: int) -> None:
+    def __init__(self, ring: Ring, owner: int, alive: memoryview, armed: int, *, fences: bool = False) -> None:
         """Write as `owner` (`layout.pack_owner`), as long as byte `armed` of `alive` is not 0."""
         self.ring = ring
         self.owner = owner
         self.alive = alive
         self.armed = armed
+        self._fences = fences
+        """Whether this process orders its stores by fences of its own; see `ordering`."""
         self._first_line = ring.geometry.line_word(0)
+        self._memory = ring.memory[:]
+        self._words = ring.words[:]
+        self._states = ring.states[:]
 
     @property
     def is_intact(self) -> bool:
         """False in a process forked since the owner registered."""
         return self.alive[self.armed] == 1
+
+    def invalidate(self) -> None:
+        """Release the views: whatever call is in progress stores nothing more."""
+        for view in (self._memory, self._words, self._states):
+            view.release()
 
     def claim(
         self,
@@ -71,7 +82,7 @@ class SlotWriter:
         ForkedError
             In a process forked since the owner registered.
         """
-        words, states = self.ring.words, self.ring.states
+        words, states = self._words, self._states
         alive, armed, mine = self.alive, self.armed, self.owner | SlotState.OPEN
         snapshot = states.tolist()
         claimed: list[int] = []
@@ -121,7 +132,7 @@ class SlotWriter:
         """
         begin = self.ring.geometry.slot_offset(slot) + at
         end = begin + len(data)
-        memory, alive, armed = self.ring.memory, self.alive, self.armed
+        memory, alive, armed = self._memory, self.alive, self.armed
         if not alive[armed]:
             raise ForkedError
         memory[begin:end] = data
@@ -134,7 +145,7 @@ class SlotWriter:
         ForkedError
             In a process forked since the owner registered.
         """
-        memory, capacity, slot_offset = self.ring.memory, self.ring.geometry.slot_bytes, self.ring.geometry.slot_offset
+        memory, capacity, slot_offset = self._memory, self.ring.geometry.slot_bytes, self.ring.geometry.slot_offset
         alive, armed = self.alive, self.armed
         number = 0
         for piece in pieces:
@@ -159,7 +170,7 @@ class SlotWriter:
         ForkedError
             In a process forked since the owner registered.
         """
-        words, first, alive, armed = self.ring.words, self._first_line + Line.KIND, self.alive, self.armed
+        words, first, alive, armed = self._words, self._first_line + Line.KIND, self.alive, self.armed
         for slot in slots:
             index = first + slot * LINE_WORDS
             if not alive[armed]:
@@ -174,22 +185,28 @@ class SlotWriter:
         ForkedError
             In a process forked since the owner registered. Nothing was committed.
         """
-        words, index, rows_index = self.ring.words, self.ring.count_word(slot), self.ring.rows_word(slot)
+        words, index, rows_index = self._words, self.ring.count_word(slot), self.ring.rows_word(slot)
         alive, armed = self.alive, self.armed
         if not alive[armed]:
             raise ForkedError
         words[rows_index] = rows
+        if self._fences:
+            fence()
+        if not alive[armed]:
+            raise ForkedError
         words[index] = count
 
     def seal(self, slot: int) -> None:
         """Give a slot to the collector. The owner must not touch it again."""
-        states, word = self.ring.states, self.owner | SlotState.SEALED
+        states, word = self._states, self.owner | SlotState.SEALED
+        if self._fences:
+            fence()
         if self.alive[self.armed]:
             states[slot] = word
 
     def abandon(self, slots: Iterable[int]) -> None:
         """Give back slots that a claim tried. Slots that never became the owner's stay as they are."""
-        states, mine, word = self.ring.states, self.owner | SlotState.OPEN, self.owner | SlotState.ABANDONED
+        states, mine, word = self._states, self.owner | SlotState.OPEN, self.owner | SlotState.ABANDONED
         alive, armed = self.alive, self.armed
         for slot in slots:
             if alive[armed] and states[slot] == mine:

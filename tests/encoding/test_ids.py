@@ -8,7 +8,8 @@ import uuid
 
 import pytest
 
-from rerun_mp.encoding.ids import RowIds, parse_key, recording_id, segment_name, session_key
+from rerun_mp.encoding.ids import BLOCK_ROWS, SET_ASIDE_ROWS, RowIds, parse_key, recording_id, segment_name, session_key
+from tests.shm.steps import interrupt
 
 KEY = session_key(b"authkey")
 
@@ -44,9 +45,44 @@ def test_row_ids_ascend_even_when_the_clock_steps_back(monkeypatch: pytest.Monke
     for now, rows in ((100, 1), (50, 3), (200, 2)):
         monkeypatch.setattr(time, "time_ns", lambda now=now: now)
         minted.append(ids.mint(rows))
-    assert minted == [(100, ids.first), (100, ids.first + 1), (200, ids.first + 4)]
+    first = ids.first + SET_ASIDE_ROWS
+    assert minted == [(100, first), (100, first + 1), (200, first + 4)]
     ids.reach(300)
-    assert ids.mint(1) == (300, ids.first + 6)
+    assert ids.mint(1) == (300, first + 6)
+
+
+@pytest.mark.parametrize("rows", [1, BLOCK_ROWS + 1])
+def test_no_id_is_minted_twice_when_calls_interrupt_each_other_anywhere(rows: int) -> None:
+    """A trace function that logs may run between any two instructions."""
+    ids, step = RowIds(), 0
+    taken: set[int] = set()
+
+    def mint(number: int) -> None:
+        _, first = ids.mint(number)
+        mine = set(range(first, first + number))
+        assert not mine & taken, f"step {step}"
+        taken.update(mine)
+
+    while interrupt(lambda: mint(3), RowIds.mint, step, lambda: mint(rows)):
+        step += 1
+    assert step > 10
+
+
+def test_an_exception_in_the_middle_of_a_call_changes_nothing_for_later_ones() -> None:
+    def fail() -> None:
+        raise KeyError
+
+    ids, step, counters = RowIds(), 0, [0]
+    is_over = False
+    while not is_over:
+        try:
+            is_over = not interrupt(lambda: ids.mint(1), RowIds.mint, step, fail)
+        except KeyError:
+            pass
+        counters.append(ids.mint(1)[1])
+        step += 1
+    assert counters == sorted(set(counters))
+    assert counters[1] >= ids.first + SET_ASIDE_ROWS, "the range set aside is for calls that interrupt others"
 
 
 def test_no_two_producers_begin_near_each_other() -> None:

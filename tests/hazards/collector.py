@@ -241,13 +241,15 @@ REMOVALS = (
             Edit(
                 "shm/doorbell.py",
                 "                semaphore = posix_ipc.Semaphore(self._name)\n"
-                "            except (posix_ipc.Error, OSError):\n"
+                "            except (posix_ipc.Error, OSError) as error:\n"
+                "                if not is_own(error):\n"
+                "                    raise\n"
                 "                return\n"
                 "            if not _is_ours(self._name):\n"
                 "                semaphore.close()\n"
                 "                return\n"
                 "            self._semaphore = semaphore\n"
-                "        with contextlib.suppress(posix_ipc.Error, OSError):\n"
+                "        with suppress_own(posix_ipc.Error, OSError):\n"
                 "            self._semaphore.release()\n",
                 "                self._semaphore = os.open(fifo_of(self._name), os.O_WRONLY | os.O_NONBLOCK)\n"
                 "            except OSError:\n"

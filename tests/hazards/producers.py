@@ -16,7 +16,7 @@ REMOVALS = (
         (
             Edit(
                 "producer/registration.py",
-                "        if words[geometry.producer_word(index) + ProducerWord.STATE] & 0xFF != ProducerState.FREE:\n"
+                "        if seen[geometry.producer_word(index) + ProducerWord.STATE] & 0xFF != ProducerState.FREE:\n"
                 "            continue\n",
                 "",
             ),
@@ -51,8 +51,8 @@ REMOVALS = (
             Edit("producer/oversize.py", "                self._writer.abandon(chain)\n", "                pass\n"),
             Edit(
                 "producer/claims.py",
-                "            self._writer.abandon(tried)\n            if isinstance(error, OSError)",
-                "            if isinstance(error, OSError)",
+                "            self._writer.abandon(tried)\n            if (\n",
+                "            if (\n",
             ),
             Edit(
                 "producer/claims.py",
@@ -112,19 +112,57 @@ REMOVALS = (
     ),
     Removal(
         21,
-        "call-before-the-commit",
-        "In an append to a table nothing that could fork stands between the check and the commit.",
+        "nested-appends-meet",
+        "An append sets the table's mark before its first store, and a nested one of the same thread stores nothing.",
+        (Edit("producer/hot_appends.py", "        if mark[0]:\n            return False\n", ""),),
+        ("tests/producer/test_hot_appends.py::test_a_nested_append_is_whole_or_refused[text]",),
+        "",
+    ),
+    Removal(
+        21,
+        "closes-without-releasing",
+        "A closed table releases the views that an interrupted append stores through; in a forked child, too.",
+        (Edit("producer/open_table.py", "        for view in self._views:\n            view.release()\n", ""),),
+        (
+            "tests/producer/test_hot_appends.py::test_an_append_whose_table_is_closed_in_the_middle_stores_nothing_more[text]",
+        ),
+        "",
+    ),
+    Removal(
+        21,
+        "commits-before-the-payload",
+        "An append stores the count after the row's values.",
         (
             Edit(
                 "producer/hot_appends.py",
-                '("value = logged._value",), ("values[row] = value",)',
-                '("value = logged._value",), ("values[row] = float(value)",)',
+                "        STORE\n        clock[row] = now\n",
+                "        count[0] = row + 1\n        STORE\n        clock[row] = now\n",
             ),
         ),
+        ("tests/producer/test_hot_appends.py::test_an_exception_leaves_the_row_once_or_not_at_all[text]",),
+        "",
+    ),
+    Removal(
+        21,
+        "stores-by-the-parents-views",
+        "A writer's stores go through views of its own, which a forked child releases.",
         (
-            "tests/producer/test_hot_appends.py::test_nothing_can_run_between_reading_the_count_and_the_commit[append_scalar-1]",
+            Edit(
+                "shm/writer.py",
+                "        for view in (self._memory, self._words, self._states):\n            view.release()\n",
+                "",
+            ),
         ),
-        "CALL",
+        ("tests/shm/test_writer.py::test_an_interrupted_call_stores_nothing_once_the_writer_is_invalid[commit]",),
+        "a store after step",
+    ),
+    Removal(
+        22,
+        "takes-the-programs-exception-for-its-own",
+        "Only an exception that our own code has raised means that a table is closed or does not know an entity.",
+        (Edit("api/log.py", "            if not is_own(error):\n                raise\n", "            pass\n"),),
+        ("tests/faults/test_interruptions.py::test_the_programs_exceptions_are_its_own[raising_handlers-1500]",),
+        "",
     ),
     Removal(
         21,
@@ -133,8 +171,8 @@ REMOVALS = (
         (
             Edit(
                 "producer/hot_appends.py",
-                "        if row >= capacity or not is_open[0] or not alive[armed]:\n",
-                "        if row >= capacity or not is_open[0]:\n",
+                "        if row >= capacity or not alive[armed]:\n",
+                "        if row >= capacity:\n",
             ),
         ),
         ("tests/producer/test_hot_appends.py::test_an_append_refuses_what_it_cannot_do",),

@@ -64,6 +64,10 @@ class MortalView:
         """Return the same bytes as items of another format."""
         return MortalView(self._view.cast(code), self._life)  # type: ignore[call-overload]
 
+    def release(self) -> None:
+        """Let nobody use this view any more."""
+        self._view.release()
+
     def tolist(self) -> list[int]:
         """Return all items."""
         return self._view.tolist()

@@ -38,12 +38,13 @@ from rerun_mp.collector.drain.sweep import Sweep, Sweeper
 from rerun_mp.collector.drain.table_chunks import build_table_chunks
 from rerun_mp.collector.reporting.dead_producers import DeadProducers
 from rerun_mp.encoding.frames import FrameKind, Rows
+from rerun_mp.encoding.ids import RowIds
 from rerun_mp.encoding.row_layouts import ValueKind
 from rerun_mp.encoding.tables import TableShape
 from rerun_mp.errors import RingFullError
 from rerun_mp.producer.open_table import TableRow
 from rerun_mp.producer.producer import Producer
-from rerun_mp.producer.table_slots import Outcome
+from rerun_mp.producer.table_slots import Outcome, TableSlots
 from rerun_mp.session.accounts import read_accounts
 from rerun_mp.settings import Policy
 from rerun_mp.shm import kernel, segment
@@ -471,6 +472,8 @@ def forked_copy(producer: Producer) -> Producer:
     names = ("_ring", "_words", "_writer", "_registration", "_ringer", "_wait_for_space", "_watch_collector")
     shared = [getattr(producer, name) for name in names] + [producer._claims._segment]
     memo: dict[int, object] = {id(one): one for one in shared} | {id(producer._mutex): threading.RLock()}
+    # Views cannot be copied; what a child's tables do is tested in tests/producer.
+    memo[id(producer._tables)] = TableSlots(producer._writer, producer._claims, RowIds(), lambda: None)
     return copy.deepcopy(producer, memo)
 
 

@@ -54,7 +54,7 @@ def wide(tmp_path: Path) -> Iterator[Segment]:
 @pytest.fixture
 def crowd(tmp_path: Path) -> Iterator[Segment]:
     """Make a segment whose slots suffice for more tables than a producer keeps."""
-    own = open_segment(tmp_path, Geometry(4096, 128, 4))
+    own = open_segment(tmp_path, Geometry(4096, 256, 4))
     yield own
     os.unlink(own.path)
 

@@ -1,22 +1,24 @@
-"""The appends of the hot loop: nothing runs in the middle of one, and each refuses rows that it cannot store."""
+"""The appends of the hot loop: what each refuses, and that anything may run in the middle of one."""
 
 from __future__ import annotations
 
-import dis
+import struct
+import time
 import traceback
-from types import CodeType
+from collections.abc import Callable, Iterator
+from types import FunctionType
 
 import pytest
 
+from rerun_mp.collector.drain.table_rows import copy_rows
 from rerun_mp.encoding.frames import RecordingKey
-from rerun_mp.encoding.row_layouts import NumericComponent, ValueKind
+from rerun_mp.encoding.row_layouts import NumericComponent, RowLayout, ValueKind
 from rerun_mp.encoding.tables import TableShape
-from rerun_mp.producer.hot_appends import VARIANTS, factory
-from rerun_mp.producer.open_table import MAX_TIMELINES, OpenTable, TableRow, plan_for
+from rerun_mp.producer.open_table import OpenTable, TableRow, plan_for
 from rerun_mp.shm.layout import Geometry, Kind
 from rerun_mp.shm.ring import Ring
 from tests.shm.bench_ring import always, claim_one, make_ring, make_writer
-from tests.shm.bytecode import reachable
+from tests.shm.steps import interrupt
 
 GEOMETRY = Geometry(slot_bytes=16384, slots=4, producers=4)
 
@@ -25,43 +27,6 @@ class Number:
     """Stands for an archetype with one number: appends read this attribute."""
 
     _value = 1.5
-
-
-@pytest.mark.parametrize("timelines", range(MAX_TIMELINES + 1))
-@pytest.mark.parametrize("name", VARIANTS)
-def test_nothing_can_run_between_reading_the_count_and_the_commit(name: str, timelines: int) -> None:
-    """From reading the count to storing the next one there is no call and no backward jump, on any path.
-
-    Threads take turns, and signal handlers run, only at calls and backward jumps; so appends need no mutex.
-    """
-    # By name: some versions of Python keep the code of a function's annotations beside its own.
-    (inner,) = (const for const in factory(name, timelines).__code__.co_consts if is_code_of(const, "append"))
-    code = list(dis.get_instructions(inner))
-    names = [str(op.argval) for op in code]
-    looks = [
-        i
-        for i, op in enumerate(code)
-        if (op.opname == "BINARY_SUBSCR" or (op.opname == "BINARY_OP" and op.argrepr == "[]"))
-        and "count_index" in " ".join(names[i - 2 : i])
-    ]
-    commits = [
-        i for i, op in enumerate(code) if op.opname == "STORE_SUBSCR" and "count_index" in " ".join(names[i - 2 : i])
-    ]
-    assert len(looks) == len(commits) == 1
-    between = {
-        i
-        for i in reachable(code, {looks[0] + 1}, until=set(commits))
-        if commits[0] in reachable(code, {i}, until=set())
-    }
-    assert len(between) > 20
-    for i in between:
-        assert "CALL" not in code[i].opname, code[i]
-        assert "BACKWARD" not in code[i].opname, code[i]
-
-
-def is_code_of(constant: object, name: str) -> bool:
-    """Say whether a constant is the code of the function `name`."""
-    return isinstance(constant, CodeType) and constant.co_name == name
 
 
 class Text:
@@ -109,7 +74,7 @@ def test_an_append_commits_one_row() -> None:
 
 
 def test_an_append_refuses_what_it_cannot_do() -> None:
-    """A full, a sealed and a parent's table return False; an unknown entity raises. None of them stores anything."""
+    """A full table and a parent's answer False, a closed one and an unknown entity raise; nothing is stored."""
     ring = make_ring(GEOMETRY)
     table, alive, _ = open_table(ring)
     with pytest.raises(KeyError, match="unknown"):
@@ -121,8 +86,9 @@ def test_an_append_refuses_what_it_cannot_do() -> None:
     assert full == plan_for(table.shape, GEOMETRY.slot_bytes)._replace().capacity  # type: ignore[union-attr]
     other, _, _ = open_table(ring)
     assert other.append("a", Number(), {})
-    other.retire()
-    assert not other.append("a", Number(), {})
+    other.close()
+    with pytest.raises(ValueError, match="released"):
+        other.append("a", Number(), {})
     third, alive, _ = open_table(ring)
     alive[0] = 0
     assert not third.append("a", Number(), {})
@@ -180,9 +146,169 @@ def test_an_append_refuses_a_slot_that_has_another_owner(kind: ValueKind, number
     table, _, _ = open_table(ring, kind=kind, components=components)
     archetype = Text("INFO" if kind == ValueKind.LEVELLED_TEXT else None)
     assert table.append("a", archetype, {})
-    table.retire()
+    table.close()
     before = bytes(ring.memory)
     ring.words[ring.count_word(table.slot)] = number
-    assert not table.append("a", archetype, {})
+    with pytest.raises(ValueError, match="released"):
+        table.append("a", archetype, {})
     ring.words[ring.count_word(table.slot)] = 1
     assert bytes(ring.memory) == before
+
+
+POINTS = (NumericComponent("Points3D", "positions", "Position3D", "f4", 3, 4),)
+BLOCK = (NumericComponent("Transform3D", "translation", "Translation3D", "f4", 3, 1),)
+KINDS: dict[str, tuple[ValueKind, tuple[NumericComponent, ...], Callable[[int], object]]] = {
+    "scalars": (ValueKind.SCALARS, (), lambda n: Logged(_value=float(n))),
+    "number": (ValueKind.SCALARS, (), float),
+    "text": (ValueKind.TEXT, (), lambda n: Logged(_level=None, _text=f"text {n}")),
+    "levelled text": (ValueKind.LEVELLED_TEXT, (), lambda n: Logged(_level="INFO", _text=f"text {n}")),
+    "array": (ValueKind.ARRAY, POINTS, lambda n: Logged(_buffer=memoryview(struct.pack("<3f", n, n, n)))),
+    "packed": (
+        ValueKind.PACKED,
+        BLOCK,
+        lambda n: Logged(_row_layout=RowLayout(ValueKind.PACKED, BLOCK), _block=struct.pack("<3f", n, n, n)),
+    ),
+}
+
+
+class Logged:
+    """Stands for an archetype: what appends read are its attributes."""
+
+    def __init__(self, **attributes: object) -> None:
+        vars(self).update(attributes)
+
+
+class Victim:
+    """A table, and calls of its append that are interrupted."""
+
+    def __init__(self, name: str, timelines: int = 1) -> None:
+        self.kind, components, self.make = KINDS[name]
+        self.ring = make_ring(GEOMETRY)
+        steps = tuple((f"step {n}", "sequence") for n in range(timelines))
+        self.table, _, _ = open_table(self.ring, kind=self.kind, timelines=steps, components=components)
+        append = self.table.append_number if name == "number" else self.table.append
+        assert isinstance(append, FunctionType)
+        self.append_function = append
+        self.point = {name: 7 for name, _ in steps}
+
+    def append(self, number: int) -> bool:
+        """Append a row that says `number`."""
+        return bool(self.append_function("a", self.make(number), self.point))
+
+    def rows(self) -> list[int]:
+        """Return what the committed rows say, as the collector reads them."""
+        ring, table = self.ring, self.table
+        committed = ring.words[ring.count_word(table.slot)]
+        if not committed:
+            return []
+        plan, at = table._plan, ring.geometry.slot_offset(table.slot)
+        rows = (table.slot, 0, 0, committed)
+        taken = copy_rows(ring.memory, at, GEOMETRY.slot_bytes, table.shape, plan, rows, [])
+        assert all((times == 7).all() for times in taken.timelines)
+        if self.kind == ValueKind.SCALARS:
+            return [int(value) for value in taken.values]
+        if self.kind == ValueKind.PACKED:
+            return [int(value) for value in taken.values.view("<f4")[:, 0]]
+        if self.kind == ValueKind.ARRAY:
+            bounds, raw = taken.values.bounds, bytes(taken.values.shared)
+            return [int(struct.unpack_from("<f", raw, 12 * begin)[0]) for begin in bounds[:-1]]
+        return [int(str(text).removeprefix("text ")) for text in taken.values[0]]
+
+
+def interrupted_at_each_step(name: str, action: Callable[[Victim], object]) -> Iterator[tuple[Victim, object]]:
+    """Yield a victim for each instruction of an append, `action` having run before it, and how the append ended."""
+    step = 0
+    while True:
+        victim = Victim(name)
+        assert victim.append(1)
+        ended: list[object] = []
+
+        def call(victim: Victim = victim, ended: list[object] = ended) -> None:
+            try:
+                ended.append(victim.append(2))
+            except (KeyError, ValueError) as error:
+                ended.append(error)
+
+        if not interrupt(call, victim.append_function, step, lambda victim=victim: action(victim)):  # type: ignore[misc]
+            break
+        yield victim, ended[0]
+        step += 1
+    assert step > 30
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_nested_append_is_whole_or_refused(name: str) -> None:
+    """A signal handler, a `__del__` or a trace function may log at any instruction of an append."""
+    nested: list[bool] = []
+    for victim, outer in interrupted_at_each_step(name, lambda victim: nested.append(victim.append(3))):
+        rows = victim.rows()
+        assert rows[0] == 1
+        assert sorted(rows[1:]) == [2] * (outer is True) + [3] * nested[-1]
+        assert victim.append(4)
+        assert victim.rows() == [*rows, 4]
+    assert True in nested
+    assert False in nested
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_exception_leaves_the_row_once_or_not_at_all(name: str) -> None:
+    def fail(_: Victim) -> None:
+        raise KeyError("the program's own")
+
+    left_marks = 0
+    for victim, outer in interrupted_at_each_step(name, fail):
+        assert isinstance(outer, KeyError)
+        rows = victim.rows()
+        assert rows in ([1], [1, 2])
+        left_marks += victim.table.is_marked
+        victim.table.mark[0] = 0  # as the slow path does, when no append runs
+        assert victim.append(3)
+        assert victim.rows() == [*rows, 3]
+    assert left_marks > 5
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_append_whose_table_is_closed_in_the_middle_stores_nothing_more(name: str) -> None:
+    """The slot may be another producer's by then; in a forked child it is the parent's."""
+    images: list[bytes] = []
+
+    def close(victim: Victim) -> None:
+        victim.table.close()
+        # Whatever another owner may have put there.
+        offset = victim.ring.geometry.slot_offset(victim.table.slot)
+        victim.ring.memory[offset : offset + GEOMETRY.slot_bytes] = b"\xaa" * GEOMETRY.slot_bytes
+        images.append(bytes(victim.ring.memory))
+
+    committed = 0
+    for victim, outer in interrupted_at_each_step(name, close):
+        assert bytes(victim.ring.memory) == images[-1]
+        count_of_rows = victim.ring.words[victim.ring.count_word(victim.table.slot)]
+        assert count_of_rows == (2 if outer is True else 1)
+        committed += outer is True
+    assert committed > 0
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_append_that_has_started_goes_on_after_a_nested_one_has_filled_the_table(name: str) -> None:
+    """The nested calls that find the mark are refused; those before it leave a full table, which refuses."""
+
+    def fill(victim: Victim) -> None:
+        while victim.append(3):
+            pass
+
+    for victim, outer in interrupted_at_each_step(name, fill):
+        rows = victim.rows()
+        assert rows.count(2) == (outer is True)
+        assert set(rows) <= {1, 2, 3}
+
+
+def test_a_time_before_1970_is_refused_and_leaves_the_table_usable(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [-5]
+    monkeypatch.setattr(time, "time_ns", lambda: now[0])
+    victim = Victim("scalars")
+    with pytest.raises(ValueError, match="format"):
+        victim.append(1)
+    victim.table.mark[0] = 0
+    now[0] = 5
+    assert victim.append(2)
+    assert victim.rows() == [2]

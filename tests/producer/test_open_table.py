@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.encoding.row_layouts import ValueKind
 from rerun_mp.encoding.tables import TableShape, unpack_texts
@@ -63,7 +65,7 @@ def test_a_full_dictionary_is_an_answer() -> None:
     assert dictionary(ring, table, 1) == ["/again"]
 
 
-def test_a_retired_table_tells_its_greatest_time_and_takes_no_more() -> None:
+def test_a_closed_table_tells_its_greatest_time_and_takes_no_more() -> None:
     ring = make_ring(GEOMETRY)
     table = open_table(ring)
     assert learn(table, "a")
@@ -71,8 +73,10 @@ def test_a_retired_table_tells_its_greatest_time_and_takes_no_more() -> None:
     begin = GEOMETRY.slot_offset(table.slot) + table._plan.clock
     clock = ring.memory[begin : begin + 24].cast("Q")
     clock[1] = clock[2] + 5  # the clock has been set back since
-    assert table.retire() == clock[1]
-    assert not table.append("a", Number(), {})
+    assert table.close() == clock[1]
+    with pytest.raises(ValueError, match="released"):
+        table.append("a", Number(), {})
+    assert table.close() == clock[1], "closing again, after an exception, changes nothing"
 
 
 def test_the_greatest_of_no_words_is_zero() -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import threading
+from types import FunctionType
+
+import pytest
+
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.encoding.row_layouts import ValueKind
 from rerun_mp.encoding.tables import TableShape
 from rerun_mp.producer.open_table import TableRow
-from rerun_mp.producer.table_slots import MAX_TABLES, Outcome
+from rerun_mp.producer.producer import Producer
+from rerun_mp.producer.table_slots import MAX_TABLES, MIN_ROWS_FOR_OWN, Outcome
 from rerun_mp.shm.layout import SlotState
 from rerun_mp.shm.segment import Segment
 from tests.producer.conftest import register
+from tests.shm.steps import interrupt
 
 
 class Number:
@@ -88,5 +95,121 @@ def test_a_forked_child_cannot_append_to_its_parents_tables(made: Segment) -> No
     table = producer.table_of(row().shape)
     assert table is not None
     producer.invalidate()
-    assert not table.append("a", Number(), {})
+    with pytest.raises(ValueError, match="released"):
+        table.append("a", Number(), {})
+
+
+def rows_of_thread(producer: Producer, rows: int, *, stays: threading.Event | None = None) -> threading.Thread:
+    """Start a thread that logs rows of one shape by the slow path, and goes on until `stays` is set."""
+    is_done = threading.Event()
+
+    def work() -> None:
+        for _ in range(rows):
+            assert producer.append_row(row()) is Outcome.COMMITTED
+        is_done.set()
+        if stays is not None:
+            stays.wait()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert is_done.wait(60)
+    if stays is None:
+        thread.join()
+    return thread
+
+
+def open_tables(made: Segment, producer: Producer) -> list[int]:
+    """Return how many rows each open table has."""
+    words, ring = made.ring.words, made.ring
+    return [words[ring.count_word(slot)] for slot in range(8) if state(made, slot) == SlotState.OPEN]
+
+
+def test_a_thread_of_few_rows_shares_a_table_under_the_mutex(made: Segment) -> None:
+    """A program that starts a thread for each task does not take a slot for each."""
+    producer = register(made)
+    assert producer.append_row(row()) is Outcome.COMMITTED
+    for _ in range(20):
+        rows_of_thread(producer, 2)
+    assert sorted(open_tables(made, producer)) == [1, 40]
+    producer.close()
+
+
+def test_a_thread_of_many_rows_gets_a_table_of_its_own(made: Segment) -> None:
+    producer, stays = register(made), threading.Event()
+    assert producer.append_row(row()) is Outcome.COMMITTED
+    thread = rows_of_thread(producer, MIN_ROWS_FOR_OWN + 3, stays=stays)
+    assert sorted(open_tables(made, producer)) == [1, 3, MIN_ROWS_FOR_OWN]
+    stays.set()
+    thread.join()
+    producer.close()
+
+
+def test_the_tables_of_a_thread_that_has_ended_are_used_further(made: Segment) -> None:
+    """The first one becomes the shared one; a further one of the same shape is sealed."""
+    producer = register(made)
+    rows_of_thread(producer, 1)
+    assert producer.append_row(row()) is Outcome.COMMITTED
+    assert open_tables(made, producer) == [2]
+    rows_of_thread(producer, MIN_ROWS_FOR_OWN + 5)
+    assert producer.append_row(row("another")) is Outcome.COMMITTED
+    assert sorted(open_tables(made, producer)) == [1, 2 + MIN_ROWS_FOR_OWN]
+    producer.close()
+
+
+def test_sealing_gives_the_tables_of_every_thread_to_the_collector(made: Segment) -> None:
+    producer, stays = register(made), threading.Event()
+    assert producer.append_row(row()) is Outcome.COMMITTED
+    thread = rows_of_thread(producer, MIN_ROWS_FOR_OWN + 3, stays=stays)
+    producer.seal()
+    assert open_tables(made, producer) == []
+    stays.set()
+    thread.join()
+    producer.close()
+
+
+def test_without_a_global_lock_only_the_owner_closes_a_table(made: Segment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release on another thread could overlap a store. So `close` stops the others by the fork guard, and waits."""
+    monkeypatch.setattr("rerun_mp.producer.table_slots.has_gil", lambda: False)
+    monkeypatch.setattr("rerun_mp.producer.producer.has_gil", lambda: False)
+    producer, stays = register(made), threading.Event()
+    assert producer.append_row(row()) is Outcome.COMMITTED
+    thread = rows_of_thread(producer, MIN_ROWS_FOR_OWN + 3, stays=stays)
+    producer.seal()
+    assert open_tables(made, producer) == [3]
+    producer.close()
+    assert producer.is_closed
+    assert not producer.is_intact
+    stays.set()
+    thread.join()
+
+
+def test_a_row_that_interrupts_an_append_in_progress_is_no_table_row(made: Segment) -> None:
+    """The mark says so; without a running append it is stale, and the table goes on."""
+    producer = register(made)
+    assert producer.append_row(row()) is Outcome.COMMITTED
+    table = producer.table_of(row().shape)
+    assert table is not None
+    assert isinstance(table.append, FunctionType)
+    outcomes: list[Outcome] = []
+    step = 0
+    while interrupt(
+        lambda: table.append("a", Number(), {}), table.append, step, lambda: outcomes.append(producer.append_row(row()))
+    ):
+        step += 1
+    assert set(outcomes) == {Outcome.COMMITTED, Outcome.NOT_A_TABLE}
+    table.mark[0] = 1
+    before = made.ring.words[made.ring.count_word(table.slot)]
+    assert producer.append_row(row()) is Outcome.COMMITTED
+    assert made.ring.words[made.ring.count_word(table.slot)] == before + 1
+    producer.close()
+
+
+def test_a_close_that_an_exception_has_ended_is_done_again(made: Segment) -> None:
+    producer = register(made)
+    assert producer.append_row(row()) is Outcome.COMMITTED
+    table = producer.table_of(row().shape)
+    assert table is not None
+    table.close()
+    assert producer.append_row(row()) is Outcome.COMMITTED
+    assert state(made, table.slot) == SlotState.SEALED
     producer.close()

@@ -8,7 +8,8 @@
     chain.pml    a message over several slots: no part exists before its head does, every part becomes free again
     sweep.pml    the (sweep, taken) words, the header's store that makes a sweep done, look-ahead, resuming, totals
     session.pml  attach, end, rename and restart of a session: no process joins a session that is over, none is left
-    order.pml    store buffers around a slot: x86-64 needs no fence; a weakly ordered machine needs five
+    order.pml    store buffers around a slot: x86-64 needs nothing; a weakly ordered machine needs three of the
+                 collector's barriers, or five fences
 
 Each model is checked as the code is, and again without each guard (`checks.py`), where a counterexample must be found.
 This exposes a model that cannot fail, and a guard without use. A search that does not end counts as failed.
@@ -19,5 +20,5 @@ exist, but not that both do the same; `tests/model` runs the code itself with de
 out contents of frames and tables, files, sinks, settings and damage. Locks behave as the kernel documents them. In
 order.pml processes die with empty store buffers, because the kernel frees a dead process's locks only after all of its
 stores are visible. Weak ordering is modelled as the order in which stores arrive and loads are answered, not by the
-axioms of an architecture. The code has no fences, so aarch64 is neither supported nor tested.
+axioms of an architecture.
 """

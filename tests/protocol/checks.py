@@ -28,9 +28,14 @@ SESSION_LEFT = "session_state[i]>=2"
 
 ROW_TORN = "payload!=0"
 ROW_LOST = "returned[r]&&delivered[r]"
+BARRIERS = ("BARRIER_ROWS", "BARRIER_COUNT", "BARRIER_FREE")
 FENCES = ("FENCE_COMMIT", "FENCE_SEAL", "FENCE_FREE", "FENCE_LOAD_COUNT", "FENCE_LOAD_ROWS")
 
 THREE_KEEP = ("PRODUCERS=3", "INDICES=3", "ROWS=1", "KILLS=0", "CRASHES=0")
+
+
+def _barriers_but(missing: str) -> tuple[str, ...]:
+    return ("WEAK", *(barrier for barrier in BARRIERS if barrier != missing))
 
 
 def _fences_but(missing: str) -> tuple[str, ...]:
@@ -83,6 +88,7 @@ CHECKS = (
     Check("session", ("RENAME_UNCHECKED",), breaks="name==i"),
     Check("order", quick=True),
     Check("order", ("WEAK", *FENCES), quick=True),
+    Check("order", ("WEAK", *BARRIERS), quick=True),
     Check("order", ("WEAK",), breaks=ROW_LOST, quick=True),
     Check("order", ("WEAK", "FENCE_COMMIT"), breaks=ROW_LOST),
     Check("order", _fences_but("FENCE_COMMIT"), breaks=ROW_TORN),
@@ -90,4 +96,7 @@ CHECKS = (
     Check("order", _fences_but("FENCE_FREE"), breaks=ROW_LOST),
     Check("order", _fences_but("FENCE_LOAD_COUNT"), breaks=ROW_LOST),
     Check("order", _fences_but("FENCE_LOAD_ROWS"), breaks=ROW_TORN),
+    Check("order", _barriers_but("BARRIER_ROWS"), breaks=ROW_TORN),
+    Check("order", _barriers_but("BARRIER_COUNT"), breaks=ROW_LOST),
+    Check("order", _barriers_but("BARRIER_FREE"), breaks=ROW_LOST),
 )

@@ -8,11 +8,16 @@
  *
  * -D switches:
  *   WEAK            stores in any order, loads early where no fence forbids it
- *   FENCE_COMMIT    a fence between what a row consists of and the count: the place that `ring.fence` was named for
+ *   The way of `ordering.FENCES`:
+ *   FENCE_COMMIT    a fence between what a row consists of and the count
  *   FENCE_SEAL      one between the count and SEALED
  *   FENCE_FREE      one between the cleared line and FREE
  *   FENCE_LOAD_COUNT   the collector's, between its loads of a state and of the count
  *   FENCE_LOAD_ROWS    the collector's, between its loads of a count and of what lies below it
+ *   The way of `ordering.BARRIERS`, where producers have no fence:
+ *   BARRIER_ROWS    the collector has the kernel run a barrier in every process, between a count and the rows below it
+ *   BARRIER_COUNT   the same between a state and the count, before it frees
+ *   BARRIER_FREE    the same between the cleared line and FREE
  */
 
 #define PRODUCERS 2
@@ -42,6 +47,13 @@ byte finished;
 
 #define STORE(word, value) buffer[me] ! word, value
 #define FENCE empty(buffer[me])
+
+/* Ring.order_loads with membarrier(2): each process passes a full barrier at some moment between begin and end. */
+inline barrier() {
+  empty(buffer[0]);
+  empty(buffer[1]);
+  FENCE
+}
 
 /* A store reaches memory. */
 proctype Buffer(byte whose) {
@@ -108,7 +120,7 @@ proctype Collector(byte me) {
 end:
   do
   :: d_step { has_count = false; has_row = false; state = 0; count = 0; kind = 0; payload = 0 };
-#if defined(WEAK) && !defined(FENCE_LOAD_ROWS)
+#if defined(WEAK) && !defined(FENCE_LOAD_ROWS) && !defined(BARRIER_ROWS)
     if
     :: d_step { has_row = true; kind = memory[KIND]; payload = memory[CELL] }
     :: true
@@ -126,6 +138,9 @@ end:
     :: !has_count -> load_count(count)
     :: else
     fi;
+#ifdef BARRIER_ROWS
+    barrier();
+#endif
     if
     :: count > taken ->
       if
@@ -142,13 +157,16 @@ end:
     fi;
     /* SlotFreer.free_done: state, then count */
     d_step { has_count = false; count = 0 };
-#if defined(WEAK) && !defined(FENCE_LOAD_COUNT)
+#if defined(WEAK) && !defined(FENCE_LOAD_COUNT) && !defined(BARRIER_COUNT)
     if
     :: load_count(count); has_count = true
     :: true
     fi;
 #endif
     load_state(state);
+#ifdef BARRIER_COUNT
+    barrier();
+#endif
     if
     :: !has_count -> load_count(count)
     :: else
@@ -160,6 +178,9 @@ end:
       taken = 0;
 #ifdef FENCE_FREE
       FENCE;
+#endif
+#ifdef BARRIER_FREE
+      barrier();
 #endif
       STORE(STATE, FREE)
     :: else

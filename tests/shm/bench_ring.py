@@ -62,9 +62,11 @@ class Stores:
         return self._words.tolist()
 
 
-def watch(ring: Ring) -> list[int]:
-    """Return the list to which the ring will add the index in `words` of each store from now on."""
+def watch(ring: Ring, writer: SlotWriter | None = None) -> list[int]:
+    """Return the list to which ring and writer add the index in `words` of each store from now on."""
     made: list[int] = []
     ring.words = Stores(ring.words, made, 0, 1)  # type: ignore[assignment]
     ring.states = Stores(ring.states, made, ring.geometry.line_word(0), LINE_WORDS)  # type: ignore[assignment]
+    if writer is not None:
+        writer._words, writer._states = ring.words, ring.states
     return made

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from rerun_mp.shm.layout import Geometry, Kind, Line, SlotState, unpack_owner
 from rerun_mp.shm.writer import ForkedError, SlotWriter, positions
 from tests.shm.bench_ring import GEOMETRY, always, claim_one, make_ring, make_writer, watch
 from tests.shm.bytecode import assert_stores_are_guarded
+from tests.shm.steps import interrupt
 
 
 def test_a_claim_takes_used_slots_before_new_ones() -> None:
@@ -31,7 +34,7 @@ def test_a_claim_names_its_owner_and_kind() -> None:
     assert ring.states[slot] & 0xFF == SlotState.OPEN
     assert ring.words[ring.geometry.line_word(slot) + Line.KIND] == Kind.HEAD
     assert ring.owner_slots(writer.owner) == [slot]
-    made = watch(ring)
+    made = watch(ring, writer)
     assert claim_one(writer, Kind.HEAD, 0, always, always) == slot + 1
     line = ring.geometry.line_word(slot + 1)
     assert made == [line + Line.KIND, line + Line.STATE], "an owned slot of an unknown kind would count as damage"
@@ -106,7 +109,7 @@ def test_a_commit_is_the_last_store() -> None:
     offset = GEOMETRY.slot_offset(slot)
     assert ring.words[ring.count_word(slot)] == 24
     assert bytes(ring.memory[offset : offset + 24]) == b"declheadpayload!HEADmore"
-    made = watch(ring)
+    made = watch(ring, writer)
     writer.commit(slot, 32, 3)
     assert made == [ring.rows_word(slot), ring.count_word(slot)]
 
@@ -146,6 +149,44 @@ def test_a_forked_child_stores_nothing() -> None:
     writer.seal(slot)
     writer.abandon([slot])
     assert bytes(ring.memory) == before
+
+
+@pytest.mark.parametrize("method", ["claim", "fill", "scatter", "join", "commit", "seal", "abandon"])
+def test_an_interrupted_call_stores_nothing_once_the_writer_is_invalid(method: str) -> None:
+    """A fork in the middle of a call, by a signal handler or a trace function, invalidates the child's writer."""
+    calls: dict[str, Callable[[SlotWriter, int], object]] = {
+        "claim": lambda writer, _: claim_one(writer, Kind.FRAMES, 0, always, always),
+        "fill": lambda writer, slot: writer.fill(slot, 0, b"x"),
+        "scatter": lambda writer, slot: writer.scatter([slot], (b"x", b"yz")),
+        "join": lambda writer, slot: writer.join([slot]),
+        "commit": lambda writer, slot: writer.commit(slot, 8, 1),
+        "seal": lambda writer, slot: writer.seal(slot),
+        "abandon": lambda writer, slot: writer.abandon([slot]),
+    }
+
+    def is_interrupted(step: int) -> bool:
+        ring = make_ring()
+        writer, _ = make_writer(ring)
+        slot = claim_one(writer, Kind.HEAD, 0, always, always)
+        assert slot is not None
+        images: list[bytes] = []
+
+        def invalidate() -> None:
+            writer.invalidate()
+            images.append(bytes(ring.memory))
+
+        try:
+            was_interrupted = interrupt(lambda: calls[method](writer, slot), SlotWriter, step, invalidate)
+        except ValueError:
+            was_interrupted = True
+        if was_interrupted:
+            assert bytes(ring.memory) == images[0], f"a store after step {step}"
+        return was_interrupted
+
+    steps = 0
+    while is_interrupted(steps):
+        steps += 1
+    assert steps > 5
 
 
 def test_abandoning_touches_only_what_was_claimed() -> None:

@@ -38,6 +38,7 @@ class SlotFreer:
         if self._words[Header.SWEEP_DONE] != progress.done:
             self._words[Header.SWEEP_DONE] = progress.done
         snapshot = progress.control.copy()
+        self._ring.order_loads()  # a slot that is SEALED in the snapshot has its last count from here on
         states = snapshot[:, Line.STATE] & np.uint64(0xFF)
         counts = snapshot[:, Line.COUNT]
         is_done = (states == SlotState.ABANDONED) | (counts == 0) | (progress.stored(snapshot) >= counts)

@@ -178,6 +178,7 @@ class Sweeper:
             return None
         done = self.progress.done
         stop = self._ring.in_flight(slot, done) if resume else self._words[line + Line.COUNT]
+        self._ring.order_loads()  # the rows below the count are visible from here on
         kind, epoch = self._words[line + Line.KIND], self._words[line + Line.EPOCH]
         start = self._ring.done(slot, done) if start is None else start
         producer, _ = unpack_owner(state)

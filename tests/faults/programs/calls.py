@@ -99,7 +99,7 @@ SLOW = {
     "image": Call(image(130), frozenset({"BlobAppend._append_frame", "SlotWriter.commit"}), LONG),
     "claim_table": Call(number, frozenset({"SlotWriter.claim", "OpenTable.__init__"}), seals_before=True),
     "claim_frame": Call(boxes, frozenset({"SlotWriter.claim", "SlotWriter.commit"}), seals_before=True),
-    "seal_table": Call(points(1000), frozenset({"OpenTable.retire", "SlotWriter.seal", "SlotWriter.claim"}), before=-1),
+    "seal_table": Call(points(1000), frozenset({"OpenTable.close", "SlotWriter.seal", "SlotWriter.claim"}), before=-1),
     "seal_frames": Call(image(140), frozenset({"SlotWriter.seal", "SlotWriter.claim", "SlotWriter.commit"}), before=-1),
     "first": Call(number, frozenset({"Registration.take", "Lease.keep", "SlotWriter.claim"}), before=0),
 }

@@ -1,0 +1,102 @@
+"""Telling what interrupts a call of this package from what the package does itself.
+
+A signal handler, a `__del__` method or a trace function can run in the middle of any call. It may log, and it may raise
+anything. Two questions follow, and slow paths ask them here:
+
+- Does a function that has left a mark still run further out, or has an exception ended it? (`is_running`)
+- Does an exception come from our own code, or from code of the user's that ran in the middle? Ours may mean that a
+  table is closed or that the system has refused something; the user's goes to the user. (`is_own`, `is_from_handler`)
+
+Any thread may call.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import signal
+import sys
+from collections.abc import Callable, Collection, Iterator
+from types import CodeType, FrameType, TracebackType
+
+__all__ = ["is_from_handler", "is_own", "is_running", "suppress_own"]
+
+PACKAGE = __name__.partition(".")[0]
+
+
+def is_running(codes: Collection[CodeType], belongs: Callable[[FrameType], bool]) -> bool:
+    """Return whether one of `codes` is running further out than the function that calls this.
+
+    Greenlets that are switched away have stacks of their own, which are searched, too.
+
+    Parameters
+    ----------
+    codes
+        The code of the functions to look for.
+    belongs
+        Says whether a frame with such code is one of those meant.
+    """
+    caller = sys._getframe(1)
+    return any(frame.f_code in codes and belongs(frame) for frame in _frames(caller.f_back))
+
+
+def is_own(error: BaseException) -> bool:
+    """Return whether this package's own code raised an exception, or had a function written in C raise it."""
+    codes = list(_codes(error))
+    return bool(codes) and codes[-1][1].partition(".")[0] == PACKAGE
+
+
+def is_from_handler(error: BaseException) -> bool:
+    """Return whether a signal handler of the program raised an exception."""
+    handlers = {_code_of(signal.getsignal(number)) for number in signal.valid_signals()} - {None}
+    return any(code in handlers for code, _ in _codes(error))
+
+
+class suppress_own:  # noqa: N801 (stands beside contextlib.suppress)
+    """Suppress exceptions of these kinds that this package's own code raises, and let the user's pass."""
+
+    def __init__(self, *kinds: type[BaseException]) -> None:
+        self._kinds = kinds
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
+        return error is not None and isinstance(error, self._kinds) and is_own(error)
+
+
+def _frames(innermost: FrameType | None) -> Iterator[FrameType]:
+    yield from _outwards(innermost)
+    greenlet = getattr(sys.modules.get("greenlet"), "greenlet", None)
+    if greenlet is not None:
+        for other in gc.get_objects():
+            if isinstance(other, greenlet):
+                yield from _outwards(other.gr_frame)
+
+
+def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _codes(error: BaseException) -> Iterator[tuple[CodeType, str]]:
+    """Yield the code and the module's name of each frame that an exception passed, the innermost last."""
+    traceback = error.__traceback__
+    while traceback is not None:
+        frame = traceback.tb_frame
+        yield frame.f_code, str(frame.f_globals.get("__name__"))
+        traceback = traceback.tb_next
+
+
+def _code_of(handler: object) -> CodeType | None:
+    """Return the code that runs when a signal handler is called. None: it is no Python code."""
+    while isinstance(handler, functools.partial):
+        handler = handler.func
+    if callable(handler) and not hasattr(handler, "__code__") and not hasattr(handler, "__func__"):
+        handler = type(handler).__call__
+    for function in (handler, getattr(handler, "__func__", None)):
+        code = getattr(function, "__code__", None)
+        if isinstance(code, CodeType):
+            return code
+    return None

@@ -1,0 +1,76 @@
+"""Whatever runs in the middle of a `log` call: each row is there once, and the program's exceptions are its own."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import RunPython
+from tests.harness.recordings import rows_of
+
+PROGRAM = Path(__file__).parent / "programs" / "interruptions.py"
+ENTITIES = {"number": "Scalars:scalars", "text": "TextLog:text", "level": "TextLog:text"}
+
+
+def play(run_python: RunPython, path: Path, scene: str, calls: int) -> tuple[dict[str, list[int]], Counter[int], str]:
+    """Play a scene. Returns what the program says, how often each number is in the recording, and its errors."""
+    done = run_python(PROGRAM, path, scene, str(calls), timeout=200.0).check()
+    found: Counter[int] = Counter()
+    for row in rows_of(path):
+        component = ENTITIES.get(row.entity_path.lstrip("/"))
+        if component is not None:
+            (value,) = row.components[component].as_py()
+            found[int(value)] += 1
+    return json.loads(done.stdout), found, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("scene", "calls"),
+    [
+        ("collections", 3000),
+        ("traced", 4000),
+        ("profiled", 8000),
+        ("monitored", 2000),
+        ("tracer_that_logs", 300),
+        ("logging_handlers", 20000),
+        ("greenlets", 300),
+        ("before_1970", 50),
+    ],
+)
+def test_every_row_is_there_once(scene: str, calls: int, run_python: RunPython, tmp_path: Path) -> None:
+    if scene == "greenlets":
+        pytest.importorskip("greenlet")
+    told, found, _ = play(run_python, tmp_path / "rows.rrd", scene, calls)
+    assert told["raised"] == []
+    assert len(told["returned"]) >= calls
+    assert found == Counter(told["returned"])
+
+
+@pytest.mark.parametrize(("scene", "calls"), [("raising_handlers", 1500), ("exception_at_every_step", 400)])
+def test_the_programs_exceptions_are_its_own(scene: str, calls: int, run_python: RunPython, tmp_path: Path) -> None:
+    """Each comes out as it was raised; the row that it interrupted is there once or not at all."""
+    told, found, _ = play(run_python, tmp_path / "rows.rrd", scene, calls)
+    assert told["raised"] == told["sent"]
+    assert len(told["sent"]) > 300
+    assert set(found.values()) == {1}, "a row is there twice"
+    assert set(told["returned"]) <= set(found), "a row whose call returned is missing"
+    assert len(found) - len(told["returned"]) <= len(told["sent"])
+
+
+def test_a_trace_function_may_fork_in_the_middle_of_a_call(run_python: RunPython, tmp_path: Path) -> None:
+    """Parent and child both finish the call, so its row may be there for both; no other row suffers."""
+    told, found, stderr = play(run_python, tmp_path / "rows.rrd", "tracer_that_forks", 60)
+    children = json.loads(stderr.splitlines()[-1])["children"]
+    assert children > 20
+    assert set(found) == set(told["returned"])
+    assert found.total() <= len(told["returned"]) + children
+    rows = [row for row in rows_of(tmp_path / "rows.rrd") if row.entity_path.lstrip("/") == "child"]
+    assert len(rows) == children
+
+
+def test_monitoring_is_tried_where_python_has_it() -> None:
+    assert hasattr(sys, "monitoring") == (sys.version_info >= (3, 12))
