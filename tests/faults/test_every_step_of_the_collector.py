@@ -16,6 +16,9 @@ from tests.conftest import RunPython
 from tests.faults.programs.worker_steps import LOGGED, ROWS
 from tests.faults.rows_by_number import Recorded
 
+# A guard that a dying worker has started must not be ready before the program runs the next worker.
+pytestmark = pytest.mark.real_collectors
+
 PROGRAM = Path(__file__).parent / "programs" / "worker_steps.py"
 
 
