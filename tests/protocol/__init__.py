@@ -8,6 +8,7 @@
     chain.pml    a message over several slots: no part exists before its head does, every part becomes free again
     sweep.pml    the (sweep, taken) words, the header's store that makes a sweep done, look-ahead, resuming, totals
     session.pml  attach, end, rename and restart of a session: no process joins a session that is over, none is left
+    close.pml    a table that is closed while its owner's thread appends, without a global lock of the interpreter
     order.pml    store buffers around a slot: x86-64 needs nothing; a weakly ordered machine needs three of the
                  collector's barriers, or five fences
 

@@ -26,6 +26,8 @@ CHAIN_SLOT_LEFT = "state[s]==0"
 NEWCOMER_STUCK = "has_left[0]&&has_left[1]"
 SESSION_LEFT = "session_state[i]>=2"
 
+SLOT_OF_ANOTHER = "(word!=2)||!(is_released)"
+
 ROW_TORN = "payload!=0"
 ROW_LOST = "returned[r]&&delivered[r]"
 BARRIERS = ("BARRIER_ROWS", "BARRIER_COUNT", "BARRIER_FREE")
@@ -86,6 +88,11 @@ CHECKS = (
     Check("session", ("ENDING_BEFORE_RENAME",), breaks=NEWCOMER_STUCK, quick=True),
     Check("session", ("ONE_TRY",), breaks=SESSION_LEFT, quick=True),
     Check("session", ("RENAME_UNCHECKED",), breaks="name==i"),
+    Check("close", quick=True),
+    Check("close", ("WEAK",), quick=True),
+    Check("close", ("NO_BARRIER",), breaks=SLOT_OF_ANOTHER, quick=True),
+    Check("close", ("LOOK_FIRST",), breaks=SLOT_OF_ANOTHER, quick=True),
+    Check("close", ("NO_WAIT",), breaks=SLOT_OF_ANOTHER, quick=True),
     Check("order", quick=True),
     Check("order", ("WEAK", *FENCES), quick=True),
     Check("order", ("WEAK", *BARRIERS), quick=True),

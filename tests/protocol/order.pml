@@ -48,11 +48,11 @@ byte finished;
 #define STORE(word, value) buffer[me] ! word, value
 #define FENCE empty(buffer[me])
 
-/* Ring.order_loads with membarrier(2): each process passes a full barrier at some moment between begin and end. */
+/* Ring.order_loads with membarrier(2): the caller passes a full barrier, then each other process at some moment. */
 inline barrier() {
+  FENCE;
   empty(buffer[0]);
-  empty(buffer[1]);
-  FENCE
+  empty(buffer[1])
 }
 
 /* A store reaches memory. */
