@@ -3,7 +3,8 @@
  * The owner sets the table's mark, looks at the fork guard, stores the row and its count, and clears the mark. Another
  * thread clears the guard, runs a barrier in the process, waits until no mark is set, and releases the lease: from then
  * on the slot may be another producer's. Both threads have store buffers, so that without the barrier each may see the
- * other's old value. With the global lock, closing releases the views, which tests/producer checks on the code itself.
+ * other's old value. With the global lock, `OpenTable.invalidate` releases the views, which tests/producer checks on the
+ * code itself. `Producer.close` calls the closer; a call that finds the mark asks `TableSlots.append`.
  *
  * -D switches:
  *   ROWS            appends of the owner
@@ -81,10 +82,10 @@ proctype Closer(byte me) {
   /* TableSlots.stop_other_threads */
   STORE(GUARD, 0);
 #ifndef NO_BARRIER
-  BARRIER;
+  BARRIER;                                           /* kernel.barrier_for_own_threads */
 #endif
 #ifndef NO_WAIT
-  memory[MARK] == 0;
+  memory[MARK] == 0;                                 /* OpenTable.is_marked */
 #endif
   is_released = true;                                /* Registration.release */
   is_over = true
