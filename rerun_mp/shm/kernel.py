@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from functools import cache
 
 __all__ = [
     "MADV_DONTFORK",
@@ -19,6 +20,7 @@ __all__ = [
     "advise",
     "barrier",
     "barrier_for_own_threads",
+    "fence",
     "link_descriptor",
     "map_file",
     "register_for_barriers",
@@ -103,6 +105,24 @@ def barrier_for_own_threads() -> None:
     """Make every running thread of this process pass a full memory barrier, if the kernel offers that."""
     if _membarrier(_REGISTER_PRIVATE_EXPEDITED):
         _membarrier(_PRIVATE_EXPEDITED)
+
+
+def fence() -> None:
+    """Run a full memory barrier on this processor.
+
+    An atomic release followed by an acquire of the same word orders everything before it with everything after it.
+    """
+    semaphore = _private_semaphore()
+    _libc.sem_post(semaphore)
+    _libc.sem_trywait(semaphore)
+
+
+@cache
+def _private_semaphore() -> ctypes.Array[ctypes.c_char]:
+    """Return a `sem_t` (32 bytes on 64-bit Linux). A forked child has a copy of its own."""
+    made = ctypes.create_string_buffer(32)
+    _libc.sem_init(made, 0, 1)
+    return made
 
 
 def _membarrier(command: int) -> bool:

@@ -17,7 +17,6 @@ tests/protocol/order.pml checks each of these places. Any thread may call.
 
 from __future__ import annotations
 
-import ctypes
 import os
 
 from rerun_mp.shm import kernel
@@ -30,11 +29,6 @@ FENCES = 2
 
 NAMES = {"strong": STRONG, "barriers": BARRIERS, "fences": FENCES}
 STRONG_MACHINES = ("x86_64",)
-
-_libc = ctypes.CDLL(None)
-_semaphore = ctypes.create_string_buffer(32)
-"""A private semaphore (`sem_t`, 32 bytes on 64-bit Linux). Each process has its own copy."""
-_libc.sem_init(_semaphore, 0, 1)
 
 
 def choose() -> int:
@@ -52,15 +46,6 @@ def registers(way: int) -> bool:
     return way == STRONG or (way == BARRIERS and kernel.register_for_barriers())
 
 
-def fence() -> None:
-    """Run a full memory barrier on this processor.
-
-    An atomic release followed by an acquire of the same word orders everything before it with everything after it.
-    """
-    _libc.sem_post(_semaphore)
-    _libc.sem_trywait(_semaphore)
-
-
 def order_loads(way: int) -> None:
     """Order the collector's loads and stores before this call with those after it, and with the producers' stores.
 
@@ -70,6 +55,6 @@ def order_loads(way: int) -> None:
         If the kernel refuses the barrier that the session's founder could use.
     """
     if way == FENCES:
-        fence()
+        kernel.fence()
     elif way != STRONG and not kernel.barrier():
         raise OSError("membarrier(2) is refused here, but was not when the session began")

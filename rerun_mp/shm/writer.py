@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from rerun_mp.shm.kernel import fence
 from rerun_mp.shm.layout import LINE_WORDS, Kind, Line, SlotState
-from rerun_mp.shm.ordering import fence
 from rerun_mp.shm.ring import Ring
 
 __all__ = ["ForkedError", "SlotWriter"]
