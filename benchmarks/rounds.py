@@ -3,7 +3,7 @@
 A round is disturbed if other programs use more than a tenth of a core during it. The runner repeats it a few times. If
 every repetition is disturbed, it keeps the least disturbed one and marks it `!`.
 
-A round whose file lacks rows is an error: the command ends with 1.
+If a round's file lacks rows, the command ends with 1.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ class Outputs:
         self._scoped: dict[RecordingKey, list[OutputKey]] = {}
         self._config = SessionConfig()
         self._begun: set[OutputKey] = set()
-        """Outputs whose recording's start time has been logged in this life."""
+        """Outputs that have logged their recording's start time in this life."""
         self._unflushed: list[RecordingStore] = []
         self._open: dict[OutputKey, RecordingStore] = {}
         """Stores that are being written, the longest unused first."""

@@ -187,7 +187,7 @@ class Producer:
         return outcome
 
     def append_known(self, message: KnownMessage, times: Sequence[int], blob: memoryview) -> bool:
-        """Log one row whose message is known but for its id, times and blob. False: log it by `append`.
+        """Log one row. Only its id, times and blob differ from `message`. False: log it by `append`.
 
         Raises
         ------

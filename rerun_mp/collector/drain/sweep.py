@@ -61,7 +61,7 @@ class Sweep:
     given_up: dict[int, int] = field(default_factory=dict)
     """slot -> rows that are lost because something in it, or before them, cannot be read."""
     files: list[str] = field(default_factory=list)
-    """Spool files whose contents are in `taken`."""
+    """Spool files that have been read into `taken`."""
     num_bytes: int = 0
 
     @property

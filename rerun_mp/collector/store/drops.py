@@ -32,7 +32,7 @@ class Drops:
 
     def __init__(self) -> None:
         self.sweep = 0
-        """Number of the sweep whose chunks the store is getting."""
+        """Number of the sweep that the store is receiving chunks of."""
         self.version = 0
         """Grows with every change of the counts."""
         self._settled: dict[Reason, Counter[int]] = {reason: Counter() for reason in Reason}

@@ -1,4 +1,4 @@
-"""What lies in a session's spool directory: one directory with a journal for each store.
+"""A session's spool directory: one directory with a journal for each store.
 
 For the end of a session, a new collector and a recovery. `stored_targets` and `spooled_rows` change nothing. None of
 these functions needs the session's segment.

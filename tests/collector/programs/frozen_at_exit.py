@@ -1,4 +1,4 @@
-"""A process whose viewer is frozen before it gets the rows; the process ends all the same.
+"""The viewer freezes before it gets the rows; the process ends all the same.
 
 Usage: python -m tests.collector.programs.frozen_at_exit SPOOL FILE URL PID, of which PID is the viewer's.
 """
