@@ -37,11 +37,12 @@ open(sys.argv[1]).read()
 """
 
 SERVING = """
-import os, signal, sys
+import os, signal
 import rerun_mp as rr
-print(rr.start_web_viewer_server(), flush=True)
-if os.fork() == 0:
-    signal.pause()
+url = rr.start_web_viewer_server()
+child = os.fork()
+if child != 0:
+    print(url, child, flush=True)
 signal.pause()
 """
 
@@ -80,12 +81,12 @@ def test_the_server_ends_when_its_program_is_killed(start_python: StartPython) -
     """A living forked child does not keep the server. It accepts no connection from another machine."""
     program = start_python(SERVING)
     program.wait_for_output("\n")
-    url = program.stdout.strip()
+    url, child_pid = program.stdout.split()
     port = int(url.rpartition(":")[2])
     with urllib.request.urlopen(url) as page:
         assert b"Rerun" in page.read()
     assert not listens(port, "127.0.0.2"), "only on the loopback interface's own address"
-    (child,) = [one for one in psutil.Process(program.pid).children() if one.name().startswith("python")]
+    child = psutil.Process(int(child_pid))
     os.kill(program.pid, signal.SIGKILL)
     wait_until(lambda: not listens(port), what="the server's end")
     assert child.is_running()
