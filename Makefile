@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
+FIELD_STAMP := $(VENV)/.installed-field
 LOCK := constraints.txt
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 ARTIFACTS := artifacts
@@ -14,11 +15,12 @@ PYTHON ?= $(shell for candidate in python3.14 python3.13 python3.12 python3.11 p
 	if $$candidate --version >/dev/null 2>&1 && $$candidate -c '$(SUITABLE)' >/dev/null 2>&1; then \
 	echo $$candidate; break; fi; done)
 
-.PHONY: help demo test check check-protocol format soak bench screenshots lock clean
+.PHONY: help demo test field check check-protocol format soak bench screenshots lock clean
 
 help:
 	@echo "make demo    run examples/pool.py and show its recording"
 	@echo "make test    run every test but the long ones"
+	@echo "make field   install the servers, launchers and freezers that tests start if they are there (needs a compiler)"
 	@echo "make check   formatting, lint and types"
 	@echo "make check-protocol  every model of the protocol, in 90 s (needs spin and gcc)"
 	@echo "make format  correct the formatting"
@@ -42,6 +44,12 @@ TEST_WORKERS ?= $(shell expr $$(nproc) + 1)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses=$(TEST_WORKERS) --dist=worksteal --durations=20
+
+$(FIELD_STAMP): $(STAMP)
+	$(BIN)/python $(PIP_INSTALL) --constraint $(LOCK) --editable '.[field]'
+	@touch $(FIELD_STAMP)
+
+field: $(FIELD_STAMP)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -78,7 +86,7 @@ LOCK_VENV := $(VENV)-lock
 
 lock:
 	$(OLDEST_PYTHON) -m venv --clear $(LOCK_VENV)
-	$(LOCK_VENV)/bin/python $(PIP_INSTALL) --editable '.[test,dev,examples,bench]'
+	$(LOCK_VENV)/bin/python $(PIP_INSTALL) --editable '.[test,dev,examples,bench,field]'
 	{ sed -n '/^#/p' $(LOCK); $(LOCK_VENV)/bin/python -m pip freeze --exclude-editable; } > $(LOCK).new
 	mv $(LOCK).new $(LOCK)
 	rm -rf $(LOCK_VENV)

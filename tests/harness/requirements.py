@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import shutil
+import sys
+from pathlib import Path
 
 import pytest
 
-__all__ = ["need"]
+__all__ = ["need", "need_field"]
 
 
 def need(missing: str | None, variable: str) -> None:
@@ -15,3 +19,15 @@ def need(missing: str | None, variable: str) -> None:
         if os.environ.get(variable):
             pytest.fail(f"this test needs {missing}")
         pytest.skip(f"this test needs {missing}")
+
+
+def need_field(component: str) -> str:
+    """Skip the test without a program or module of the field; see `make field`. Return a program's path.
+
+    In CI, which sets RERUN_MP_REQUIRE_FIELD, the test fails instead.
+    """
+    beside_python = Path(sys.executable).with_name(component)
+    path = str(beside_python) if beside_python.exists() else shutil.which(component)
+    is_there = path is not None or importlib.util.find_spec(component) is not None
+    need(None if is_there else component, "RERUN_MP_REQUIRE_FIELD")
+    return path or ""
