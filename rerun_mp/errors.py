@@ -27,6 +27,9 @@ __all__ = [
 class RerunMpError(RuntimeError):
     """Base of rerun_mp's errors. It is a `RuntimeError`, as most errors of rerun's native code are."""
 
+    cause = "rerun_mp failed"
+    """Why the row of a call was not logged, for the line at the program's exit and for `statistics()`."""
+
 
 class WrongKindError(TypeError, AttributeError):
     """An argument has the wrong type. For such a call, rerun's Python code raises `AttributeError`."""
@@ -39,9 +42,13 @@ class InvalidArgumentError(RerunMpError, ValueError):
 class ResourceError(RerunMpError, OSError):
     """The system refused memory, disk space, a file or a process that rerun_mp needs."""
 
+    cause = "the system refused what the session needs"
+
 
 class SharedMemoryError(ResourceError):
     """The shared-memory segment cannot be created, or the existing one is not a segment of rerun_mp."""
+
+    cause = "the session's shared memory was removed"
 
 
 class PrivacyError(ResourceError):
@@ -51,8 +58,13 @@ class PrivacyError(ResourceError):
 class RingFullError(ResourceError):
     """There was no room for a row for as long as the policy waits. The row was not logged, and is counted as refused.
 
-    The ring was full; or the spool's disk, for a row too large for the ring; or one of the system's own tables.
+    The ring was full; or the spool's disk, for a row too large for the ring; or one of the system's own tables. A call
+    raises it under the policy `raise` and in strict mode; otherwise the call warns once of each cause.
     """
+
+    cause = "the ring stayed full"
+    is_counted = False
+    """Whether the producer has counted the refused rows in its account."""
 
 
 class ViewerError(ResourceError):
@@ -62,13 +74,19 @@ class ViewerError(ResourceError):
 class SessionError(RerunMpError):
     """The session cannot be founded or joined, or is gone."""
 
+    cause = "the session is gone"
+
 
 class SessionEndedError(SessionError):
     """The session of this process tree has ended; rows have nowhere to go."""
 
+    cause = "the session had ended"
+
 
 class CollectorError(SessionError):
     """The collector cannot be started, or reports a failure."""
+
+    cause = "no collector could be started"
 
 
 class FlushTimeoutError(RerunMpError, TimeoutError):

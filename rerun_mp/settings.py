@@ -26,11 +26,12 @@ class Policy(IntEnum):
     """What a call does when the ring is full."""
 
     BLOCK = 0
-    """Wait for space: without bound, or for `block_timeout` and then raise `RingFullError`."""
+    """Wait for space: as long as a collector can be started, or for `block_timeout`. Then give the row up: raise in
+    strict mode, else warn once and count it."""
     DROP = 1
     """Drop the row and count it."""
     RAISE = 2
-    """Raise `RingFullError` at once."""
+    """Raise `RingFullError` at once. The only policy under which `log` raises outside strict mode."""
 
 
 def _unreadable(text: str, variable: str, expected: str) -> InvalidArgumentError:

@@ -43,6 +43,7 @@ A module belongs to the longest entry that its name begins with.
 """
 
 COVERED_BY: dict[str, str] = {
+    "rerun_mp.api.refusals": "tests/field/test_log_never_hurts.py",
     "rerun_mp.api.rows": "tests/parity",
     "rerun_mp.api.selection": "tests/api/test_active.py",
     "rerun_mp.api.send_columns": "tests/parity",
@@ -72,6 +73,8 @@ COVERED_BY: dict[str, str] = {
     "rerun_mp.monitoring.overview": "tests/cli/test_app.py",
     "rerun_mp.monitoring.recovery": "tests/faults/test_recovery.py",
     "rerun_mp.session.current": "tests/faults/test_orphans.py",
+    "rerun_mp.shm.remedies": "tests/session/test_refusals.py",
+    "rerun_mp.session.refused_rows": "tests/field/test_log_never_hurts.py",
     "rerun_mp.session.leaving": "tests/faults/test_orphans.py",
     "rerun_mp.session.leftovers": "tests/faults/test_recovery.py",
     "rerun_mp.session.producer_start": "tests/faults/test_exhaustion_limits.py",

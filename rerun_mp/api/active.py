@@ -20,6 +20,7 @@ from rerun_mp.api.handle import RecordingHandle, handle_of
 from rerun_mp.api.lanes import leave_lanes
 from rerun_mp.errors import WrongKindError
 from rerun_mp.session import current
+from rerun_mp.shm.interruptions import is_own
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -162,7 +163,13 @@ def _default_of_session() -> RecordingHandle | None:
         return None
     _next_lookup = now + DEFAULT_LOOKUP_SECS
     joined = current.session()
-    key = joined.config().default if joined is not None else None
+    try:
+        key = joined.config().default if joined is not None else None
+    except OSError as error:
+        # No descriptor is free, or this process has changed its user. The next lookup tries again.
+        if not is_own(error):
+            raise
+        return None
     if key is None:
         return None
     _global = handle_of(key)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from rerun_mp.api import lanes
 from rerun_mp.api.active import active_state, is_foreign, is_left_to_rerun
 from rerun_mp.api.lanes import active_lanes
+from rerun_mp.api.refusals import REFUSALS, refuse
 from rerun_mp.api.rows import append, append_arrays, full_path, new_encoder, stamp
 from rerun_mp.api.times import LOG_TIME
 from rerun_mp.encoding.tables import TableShape
-from rerun_mp.errors import RingFullError
 from rerun_mp.fast import (
     DEPTH_IMAGE,
     ENCODED_IMAGE,
@@ -35,7 +35,7 @@ from rerun_mp.hooks.strictness import warns_unless_strict
 from rerun_mp.producer.open_table import TableRow
 from rerun_mp.producer.table_slots import Outcome
 from rerun_mp.session import current
-from rerun_mp.shm.interruptions import is_own
+from rerun_mp.shm.interruptions import is_from_handler, is_own
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -93,14 +93,18 @@ def log(
     Raises
     ------
     RingFullError
-        If the ring stays full for as long as the session's policy waits.
+        If the session's policy is `raise`, and there is no room for the row.
+    ResourceError, SessionError
+        In strict mode, if the row cannot be logged: the ring is full for longer than the policy waits, the system
+        refuses something, the session is gone.
     TypeError, ValueError, AttributeError, OverflowError
         In strict mode, if the arguments cannot be logged.
 
     Warns
     -----
     RerunWarning
-        If the arguments cannot be logged and strict mode is off. The call then logs nothing.
+        If the arguments cannot be logged and strict mode is off. The call then logs nothing. Likewise if there is no
+        room for the row; of each cause, a process warns once. `statistics` counts all such rows.
 
     Examples
     --------
@@ -121,6 +125,9 @@ def log(
             # exception of the program's own, from a signal handler for example, may have come after the commit.
             if not is_own(error):
                 raise
+        except REFUSALS as error:
+            refuse(error, 1, strict=strict)
+            return
     if strict is None:
         _log(entity_path, entity, *extra, static=static, recording=recording)
     else:
@@ -193,7 +200,11 @@ def _log_in_table(
     shape = TableShape(state.key, *layout, state.has_log_time, kinds)
     path = full_path(entity_path)
     name = entity_path if isinstance(entity_path, str) else path.decode()
-    outcome, table = joined.append_row(TableRow(shape, name, path, archetype, point.values))
+    try:
+        outcome, table = joined.append_row(TableRow(shape, name, path, archetype, point.values))
+    except REFUSALS as error:
+        refuse(error, 1)
+        return True
     if outcome is Outcome.NOT_A_TABLE:
         return False
     if table is not None:
@@ -242,14 +253,14 @@ def log_warning(text: str, recording: RecordingStream | None) -> None:
     try:
         if active_state(recording) is None or current.session() is None:
             return
-    except TypeError:
-        return  # `recording` is no recording, and the warning says so
-    from rerun import TextLog
+        from rerun import TextLog
 
-    try:
         log(WARNINGS, TextLog(text, level="WARN"), recording=recording)
-    except RingFullError:
-        return  # the program has been warned, and its policy forbids waiting
+    except Exception as error:
+        # The program has been warned already. `recording` is no recording, and the warning says so; or the row has no
+        # room, and the policy is `raise`; or the system refuses the files that an import needs.
+        if is_from_handler(error):
+            raise
 
 
 strictness.connect(log_warning=log_warning, is_left_to_rerun=is_left_to_rerun)

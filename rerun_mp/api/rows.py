@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from rerun_mp.api import lanes
+from rerun_mp.api.refusals import REFUSALS, refuse
 from rerun_mp.encoding.paths import canonical_entity_path
 from rerun_mp.errors import SessionEndedError
 from rerun_mp.hooks.strictness import warn_or_raise
@@ -169,18 +170,21 @@ def _check_lengths(times: dict[str, Any], descriptors: list[Any], arrays: list[A
 
 
 def append(entity_path: bytes, encoded: EncodedRows) -> None:
-    """Append encoded rows to the ring.
+    """Append encoded rows to the ring. If that fails, `refusals` says what the call does.
 
     Raises
     ------
-    SessionEndedError
-        If the session has ended.
+    ResourceError, SessionError
+        In strict mode, if the rows cannot be logged.
     RingFullError
         As in `log`.
     """
-    joined = current.session()
-    if joined is None:
-        raise SessionEndedError(
-            "the session of this process tree has ended, so the row has nowhere to go; call rerun_mp.init() again"
-        )
-    joined.append(encoded.shape, entity_path, encoded.pieces, encoded.rows, stream=encoded.stream)
+    try:
+        joined = current.session()
+        if joined is None:
+            raise SessionEndedError(
+                "the session of this process tree has ended, so the row has nowhere to go; call rerun_mp.init() again"
+            )
+        joined.append(encoded.shape, entity_path, encoded.pieces, encoded.rows, stream=encoded.stream)
+    except REFUSALS as error:
+        refuse(error, encoded.rows)

@@ -46,7 +46,9 @@ def send_columns(
     Raises
     ------
     RingFullError
-        If the ring stays full for as long as the session's policy waits.
+        If the session's policy is `raise`, and there is no room for the rows.
+    ResourceError, SessionError
+        In strict mode, if the rows cannot be logged; see `log`.
     TypeError, ValueError, AttributeError
         In strict mode, if the arguments cannot be logged: for example, if columns differ in length.
 

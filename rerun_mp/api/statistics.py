@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rerun_mp.session import current
+from rerun_mp.session import current, refused_rows
 from rerun_mp.session.accounts import Statistics, read_accounts
 from rerun_mp.session.sink_status import read_sinks
 
@@ -14,7 +14,7 @@ def statistics() -> Statistics:
 
     The figures leave out rows that are still in the ring; call `flush` first to count all rows of this process. Every
     process of the session sees all its processes, including those that have ended. Without a session the result is
-    empty.
+    empty. Rows that could not be logged are in `refused`, and by cause in `refused_here` for the calling process.
 
     Returns
     -------
@@ -32,6 +32,7 @@ def statistics() -> Statistics:
     ...     print(sink.target, sink.state, sink.behind_rows)
     """
     joined = current.session()
+    here, without = refused_rows.by_cause(), refused_rows.without_account()
     if joined is None:
-        return Statistics()
-    return Statistics(tuple(read_accounts(joined.segment)), read_sinks(joined.segment))
+        return Statistics(refused_here=here, refused_without_account=without)
+    return Statistics(tuple(read_accounts(joined.segment)), read_sinks(joined.segment), here, without)

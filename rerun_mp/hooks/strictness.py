@@ -133,8 +133,9 @@ def warns_unless_strict(function: Callable[P, R]) -> Callable[P, R | None]:
     """Decorate a function whose wrong calls raise in strict mode and otherwise warn and return None.
 
     The call's keyword argument `strict` overrides the mode while the call runs. The outermost call issues the warnings
-    of nested calls when it returns. A full ring is no wrong call: `RingFullError` is raised in both modes. So is
-    whatever a signal handler of the program raises during the call.
+    of nested calls when it returns. A row that could not be logged is no wrong call: `api.refusals` decides about it.
+    A `RingFullError` that comes here is one that the policy asks for, and is raised in both modes. So is whatever a
+    signal handler of the program raises during the call.
     """
     name = function.__qualname__.lstrip("_")
 
@@ -197,13 +198,17 @@ def warn(
     *,
     category: type[Warning] | None = None,
     stack: str | None = None,
+    is_logged: bool = True,
 ) -> None:
-    """Issue a warning at the user's line, by default a `RerunWarning`, and log it with a stack under `__warnings`."""
+    """Issue a warning at the user's line, by default a `RerunWarning`.
+
+    If `is_logged`, also log it with a stack under `__warnings`.
+    """
     frames = list(_user_frames())
     level = _level_of(frames[0]) if frames else 2
     warnings.warn(message, category=category or _category(), stacklevel=level)
     context = _context()
-    if _log_warning is None or getattr(context, "sending_warning", False):
+    if not is_logged or _log_warning is None or getattr(context, "sending_warning", False):
         return
     context.sending_warning = True
     try:

@@ -49,7 +49,7 @@ class Process:
     """Rows that are in the ring and not stored yet."""
     dropped: int
     refused: int
-    """Rows whose call raised `RingFullError`."""
+    """Rows that could not be logged."""
     blocked_secs: float
     """Seconds that calls have waited for space."""
 

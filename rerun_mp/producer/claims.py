@@ -13,6 +13,7 @@ from rerun_mp.encoding.chains import unpack_chain
 from rerun_mp.errors import CorruptionError, ResourceError
 from rerun_mp.shm.interruptions import is_own
 from rerun_mp.shm.layout import Header, Kind, Line, SlotState, unpack_owner
+from rerun_mp.shm.remedies import remedy
 from rerun_mp.shm.segment import ClaimLocks
 from rerun_mp.shm.transient import close_in_children, no_forks
 
@@ -110,8 +111,8 @@ class Claims:
             ):
                 # Usually the process has no descriptor left.
                 self._full_ring.refuse(
-                    f"no slot of the ring can be claimed: {error.strerror}; this row was not logged. Raise the limit "
-                    "that the system names (open files: ulimit -n).",
+                    f"no slot of the ring can be claimed: {error.strerror}; this row was not logged. {remedy(error)}",
+                    f"no slot of the ring could be claimed ({error.strerror})",
                     error,
                     rows,
                 )

@@ -62,15 +62,19 @@ class FullRing:
         timeout_ns = self._words[Header.BLOCK_TIMEOUT_NS]
         if self._policy == Policy.RAISE or (timeout_ns and waited_ns >= timeout_ns):
             self.count(ProducerWord.REFUSED, rows)
-            raise RingFullError(
+            full = RingFullError(
                 f"the ring of {self._slots} slots is full and stayed so for {waited_ns / 1e9:.1f} s; "
                 "this row was not logged. Enlarge the ring (RERUN_MP_RING_BYTES) or choose another policy "
                 "(RERUN_MP_POLICY=block or drop)."
             )
+            full.is_counted = True
+            raise full
         return True
 
-    def refuse(self, message: str, cause: OSError, rows: int) -> None:
+    def refuse(self, message: str, why: str, cause: OSError, rows: int) -> None:
         """Apply the policy to rows for which waiting would not help. Returns if the caller must treat them as dropped.
+
+        `why` is the short form of `message`, see `RerunMpError.cause`.
 
         Raises
         ------
@@ -79,7 +83,9 @@ class FullRing:
         """
         if self._policy != Policy.DROP:
             self.count(ProducerWord.REFUSED, rows)
-            raise RingFullError(message) from cause
+            refused = RingFullError(message)
+            refused.cause, refused.is_counted = why, True
+            raise refused from cause
 
     def count(self, word: int, number: int) -> None:
         """Add to one of the counters of this process's entry."""

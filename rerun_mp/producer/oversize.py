@@ -17,6 +17,7 @@ from rerun_mp.errors import RingFullError
 from rerun_mp.producer.frame_slot import pack_message
 from rerun_mp.shm.interruptions import is_own
 from rerun_mp.shm.layout import LINE_WORDS, Header, Line, unpack_owner
+from rerun_mp.shm.remedies import remedy
 from rerun_mp.shm.transient import close_in_children
 from rerun_mp.shm.writer import ForkedError
 
@@ -126,8 +127,9 @@ class Oversize:
                 raise
             self._full_ring.refuse(
                 f"a row of {rows.size} bytes, which the ring is too small for, cannot be written to {directory}: "
-                f"{error.strerror}; it was not logged. Make room there, set XDG_CACHE_HOME to another disk, or enlarge "
-                "the ring (RERUN_MP_RING_BYTES).",
+                f"{error.strerror}; it was not logged. {remedy(error)} Or set XDG_CACHE_HOME to another disk, or "
+                "enlarge the ring (RERUN_MP_RING_BYTES).",
+                f"a row larger than the ring could not be written to the spool ({error.strerror})",
                 error,
                 rows.rows,
             )

@@ -220,6 +220,13 @@ class Producer:
             made = self._blobs[template] = BlobAppend(self, template, names, log_time, archetype)
         return made
 
+    def count_refused(self, rows: int) -> bool:
+        """Count refused rows in this producer's account. False: it is closed, or belongs to this process's parent."""
+        if self.is_closed or not self.is_intact:
+            return False
+        self._full_ring.count(ProducerWord.REFUSED, rows)
+        return True
+
     def table_of(self, shape: TableShape) -> OpenTable | None:
         """Return the table of a shape that the calling thread owns, if there is one."""
         return self._tables.table_of(shape)

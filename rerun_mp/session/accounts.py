@@ -20,7 +20,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import IntEnum
 
 from rerun_mp.session import directories
@@ -103,7 +103,7 @@ class Account:
     dropped_by_write_failure: int
     """Rows that could be written neither to the file nor to the spool."""
     refused: int
-    """Rows whose call raised `RingFullError`. They do not count as logged."""
+    """Rows that were not logged because there was no room for them. They do not count as logged."""
     blocked_ns: int
     """Nanoseconds that calls have waited for space."""
     is_live: bool
@@ -132,6 +132,10 @@ class Statistics:
     """In the order of their start. Each process has one, and a new one after each fork."""
     sinks: tuple[SinkStatus, ...] = ()
     """At most a quarter of a second old."""
+    refused_here: Mapping[str, int] = field(default_factory=dict)
+    """Cause -> rows that the calling process could not log. They do not count as logged."""
+    refused_without_account: int = 0
+    """Those of `refused_here` that stand in no producer's account, because the process had none."""
 
     @property
     def delivered(self) -> int:
@@ -142,6 +146,11 @@ class Statistics:
     def dropped(self) -> int:
         """Rows dropped, of all producers."""
         return sum(account.dropped for account in self.producers)
+
+    @property
+    def refused(self) -> int:
+        """Rows that could not be logged: those of all producers, and those of this process without an account."""
+        return sum(account.refused for account in self.producers) + self.refused_without_account
 
     @property
     def logged(self) -> int:

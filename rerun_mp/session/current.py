@@ -15,11 +15,12 @@ import time
 from typing import TYPE_CHECKING
 
 from rerun_mp.encoding.ids import ENVIRONMENT_VARIABLE
-from rerun_mp.errors import CollectorError, ResourceError
+from rerun_mp.errors import CollectorError, RerunMpError, ResourceError
 from rerun_mp.hooks import forking
-from rerun_mp.session import collector_start, founding
+from rerun_mp.session import collector_start, founding, refused_rows
 from rerun_mp.session.leaving import leave
 from rerun_mp.settings import Settings
+from rerun_mp.shm.interruptions import is_own
 
 if TYPE_CHECKING:
     from rerun_mp.session.session import Session
@@ -90,6 +91,11 @@ def _join_existing() -> Session | None:
             _next_search = math.inf
             sys.stderr.write(f"rerun_mp: {error} This process logs nowhere until it calls rerun_mp.init().\n")
             return None
+        except OSError as error:
+            # No descriptor is free, for example. The next search may find one.
+            if not is_own(error):
+                raise
+            return None
 
 
 def _enter(joined: Session) -> Session:
@@ -129,7 +135,13 @@ def _leave_now() -> None:
     # From here on calls do nothing, as rerun's do after its own shutdown.
     _has_left = True
     _session = None
-    leave(joined)
+    try:
+        leave(joined)
+    except (RerunMpError, OSError) as error:
+        if not is_own(error):
+            raise
+        sys.stderr.write(f"rerun_mp: this process could not wait for its rows at its exit: {error}\n")
+    refused_rows.report()
 
 
 def _after_fork_in_child() -> None:

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from rerun_mp.errors import FlushTimeoutError, SessionError
-from rerun_mp.session import accounts
+from rerun_mp.session import accounts, refused_rows
 from rerun_mp.session.sink_status import read_sinks
 from rerun_mp.session.waiting import Backlog, Patience, Progress, wait_until
 from rerun_mp.shm import leases
@@ -38,6 +38,8 @@ def leave(session: Session) -> None:
         except KeyboardInterrupt:
             session.must_complete = False
             sys.stderr.write(f"rerun_mp: the collector goes on; its log is in {session.segment.runtime_directory}\n")
+    if session.must_complete or session.is_founder:
+        _report_refused(session)
     session.release()
     if session.must_complete and not _others_remain(session):
         _await_files(session, timeout - (time.monotonic() - begin), patience)
@@ -91,6 +93,15 @@ def _what_remains(session: Session) -> str | Backlog:
         return Backlog.of(ring, unstored)
     behind = max((sink.behind_rows for sink in read_sinks(session.segment)), default=0)
     return f"viewers have {behind:,} rows to get" if behind else "all rows are stored; the files are being completed"
+
+
+def _report_refused(session: Session) -> None:
+    """Write one line about rows that other processes could not log. The accounts go with the session, so read now."""
+    try:
+        found = accounts.read_accounts(session.segment)
+    except (OSError, ValueError):
+        return  # the user has changed, or no descriptor is free
+    refused_rows.report_others(sum(account.refused for account in found))
 
 
 def _report_losses(session: Session) -> None:

@@ -14,6 +14,7 @@ from rerun_mp.session.waiting import pause_length, wait_until
 from rerun_mp.settings import Policy
 from rerun_mp.shm.interruptions import is_own
 from rerun_mp.shm.layout import Header
+from rerun_mp.shm.remedies import remedy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +34,7 @@ def make_producer(
     guard: ForkGuard,
     ringer: Ringer,
     watch_collector: Callable[[], None],
+    watch_while_full: Callable[[], None],
     find_scope: Callable[[], int],
 ) -> Producer:
     """Register this process with the session and return its producer.
@@ -42,7 +44,9 @@ def make_producer(
     segment, guard, ringer
         The session's segment, fork guard and ringer.
     watch_collector
-        Starts a collector if there is none. Called again and again while a call waits.
+        Starts a collector if there is none.
+    watch_while_full
+        Likewise, while a call waits for space; raises if no collector can be started. Called again and again.
     find_scope
         Returns the token of the scope that the process logs in; 0 for none. May read a file.
 
@@ -50,6 +54,8 @@ def make_producer(
     ------
     RingFullError
         If the producers table stays full for as long as the policy waits, or the system refuses a descriptor.
+    CollectorError
+        If the producers table is full, and no collector can be started.
     """
     words = segment.ring.words
     begin = time.monotonic_ns()
@@ -57,7 +63,7 @@ def make_producer(
     def wait_for_space(attempt: int) -> None:
         """Sleep once before the next attempt of a writer that found no space."""
         if attempt % CHECK_EVERY_ATTEMPTS == 0:
-            watch_collector()
+            watch_while_full()
         time.sleep(pause_length(attempt))
         if not words[Header.FREE_SLOTS]:
             wait_until(lambda: bool(words[Header.FREE_SLOTS]), 0.1)
@@ -75,10 +81,11 @@ def make_producer(
     except OSError as error:
         if not is_own(error):
             raise
-        raise RingFullError(
-            f"this process cannot register with its session: {error.strerror}; the row was not logged. Raise the "
-            "limit that the system names (open files: ulimit -n)."
-        ) from error
+        refused = RingFullError(
+            f"this process cannot register with its session: {error.strerror}; the row was not logged. {remedy(error)}"
+        )
+        refused.cause = f"the process could not register with its session ({error.strerror})"
+        raise refused from error
 
 
 def _check_policy(segment: Segment, waited_ns: int) -> None:
@@ -86,7 +93,9 @@ def _check_policy(segment: Segment, waited_ns: int) -> None:
     words = segment.ring.words
     timeout_ns = words[Header.BLOCK_TIMEOUT_NS]
     if words[Header.POLICY] != Policy.BLOCK or (timeout_ns and waited_ns >= timeout_ns):
-        raise RingFullError(
+        refused = RingFullError(
             f"{segment.ring.geometry.producers} processes log at this moment, which is the session's limit; "
             "this row was not logged. Raise the limit (RERUN_MP_PRODUCERS)."
         )
+        refused.cause = "too many processes logged at one time"
+        raise refused

@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from rerun_mp.errors import FlushTimeoutError, ResourceError
+from rerun_mp.shm.remedies import remedy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +23,4 @@ def as_resource_error(failure: str) -> Iterator[None]:
         raise
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        raise ResourceError(
-            f"{failure}: {error.strerror}{where}. Make room there, or raise the limit that the system names "
-            "(ulimit -a)."
-        ) from error
+        raise ResourceError(f"{failure}: {error.strerror}{where}. {remedy(error)}") from error

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from rerun_mp.encoding.frames import FrameKind, Rows, Shape
@@ -21,7 +22,7 @@ from rerun_mp.errors import (
     CollectorError,
     FlushTimeoutError,
     ResourceError,
-    SessionEndedError,
+    SessionError,
 )
 from rerun_mp.session import ancestry, collector_start
 from rerun_mp.session.config_file import ConfigEditor, read_config
@@ -49,6 +50,9 @@ if TYPE_CHECKING:
     from rerun_mp.shm.segment import Segment
 
 __all__ = ["Session"]
+
+NO_COLLECTOR_SECS = 5.0
+"""Seconds after which calls give up waiting for space if no collector could be started in that time."""
 
 _guard: leases.ForkGuard | None = None
 """The fork guard of all sessions of this process; its bytes are wiped in a forked child."""
@@ -90,6 +94,8 @@ class Session:
         self.config_editor = ConfigEditor(self.segment, self._ringer)
         self.token = int.from_bytes(os.urandom(7), "little") + 1
         """Identifies this process as the owner of sinks and of a scope."""
+        self._no_collector: tuple[float, CollectorError | OSError] | None = None
+        """Since when (monotonic clock) each attempt of this process to start a collector failed, and the last error."""
         self.must_complete = False
         """Whether this process, when it leaves, waits for its rows and for complete files: it has set a sink."""
 
@@ -146,7 +152,7 @@ class Session:
                 if producer is None or not producer.is_intact:
                     producer = self._new_producer(producer)
                 return producer.append(row)
-            except (ForkedError, OSError, SessionEndedError, ValueError):
+            except (ForkedError, OSError, SessionError, ValueError):
                 if not self._is_replaced(producer, life):
                     raise
 
@@ -164,7 +170,7 @@ class Session:
                 if producer is None or not producer.is_intact:
                     producer = self._new_producer(producer)
                 return producer.append_row(row), producer.table_of(row.shape)
-            except (ForkedError, OSError, SessionEndedError, ValueError):
+            except (ForkedError, OSError, SessionError, ValueError):
                 if not self._is_replaced(producer, life):
                     raise
 
@@ -185,6 +191,11 @@ class Session:
         if producer is None or not producer.is_intact:
             return None
         return producer.blob_append(template, names, log_time, archetype)
+
+    def count_refused(self, rows: int) -> bool:
+        """Count refused rows in this process's account. False: it has none."""
+        producer = self._producer
+        return producer is not None and producer.count_refused(rows)
 
     def seal(self) -> None:
         """Hand this process's open slots to the collector."""
@@ -258,13 +269,39 @@ class Session:
         """Start a collector if there is none. Waits for the collector call this again and again."""
         try:
             collector_start.ensure_collector(self.segment)
-        except CollectorError:
-            # No process could be started. The next check tries again, and the wait has its own bound.
+        except CollectorError as error:
+            # No process could be started. The next check tries again.
+            self._note_no_collector(error)
             return
         except OSError as error:
             # Out of descriptors: likewise. A ResourceError says that the segment is gone, which the caller must know.
             if isinstance(error, ResourceError) or not is_own(error):
                 raise
+            self._note_no_collector(error)
+            return
+        self._no_collector = None
+
+    def watch_while_full(self) -> None:
+        """Start a collector if there is none, for a call that waits for space. Another process may start it, too.
+
+        Raises
+        ------
+        CollectorError
+            If no collector could be started for `NO_COLLECTOR_SECS`: nothing would end the wait.
+        """
+        self.watch_collector()
+        if self._no_collector is None:
+            return
+        begin, error = self._no_collector
+        if time.monotonic() - begin >= NO_COLLECTOR_SECS:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise CollectorError(
+                f"the ring is full, and for {NO_COLLECTOR_SECS:g} s no collector could be started: {why}"
+            ) from error
+
+    def _note_no_collector(self, error: CollectorError | OSError) -> None:
+        begin = time.monotonic() if self._no_collector is None else self._no_collector[0]
+        self._no_collector = begin, error
 
     def ring_doorbell(self) -> None:
         """Wake the collector."""
@@ -280,7 +317,12 @@ class Session:
         with threading.RLock() if sys.is_finalizing() else self._creating:
             # A signal handler that interrupts this makes its own producer; the first that is ready stays.
             made = self._producer or make_producer(
-                self.segment, self._guard, self._ringer, self.watch_collector, self._find_scope
+                self.segment,
+                self._guard,
+                self._ringer,
+                self.watch_collector,
+                self.watch_while_full,
+                self._find_scope,
             )
             kept = self._producer or made
             if made is not kept:

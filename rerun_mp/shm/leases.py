@@ -17,6 +17,7 @@ attempt to take it could make the rightful owner's attempt fail.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import struct
@@ -34,7 +35,10 @@ def try_lock(descriptor: int, byte: int, *, shared: bool = False) -> bool:
     kind = fcntl.F_RDLCK if shared else fcntl.F_WRLCK
     try:
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, byte, 1, 0))
-    except (BlockingIOError, PermissionError):
+    except OSError as error:
+        # A sandbox that refuses the call (EPERM) must not look like a lock that another process holds.
+        if error.errno not in (errno.EAGAIN, errno.EACCES):
+            raise
         return False
     return True
 

@@ -12,6 +12,7 @@ An attached process keeps two mappings, and no descriptor, until it ends.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -314,12 +315,16 @@ def open_checked(path: str) -> int:
         If there is none.
     PrivacyError
         If it belongs to another user, is no regular file, or lies open to others.
+    OSError
+        If the system has no free descriptor.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         raise
     except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise
         # Another user's file, which this process may not even open; a link; a directory.
         raise PrivacyError(
             f"{path} is not ours: it cannot be opened ({error.strerror}). It is not used. Remove it, or set "

@@ -21,24 +21,27 @@ LOGGING = PROGRAMS / "logging_until_stopped.py"
 
 
 @pytest.mark.parametrize("policy", ["block", "drop"])
-def test_a_program_without_descriptors_gets_errors_and_goes_on_when_it_has_some(
+def test_a_program_without_descriptors_is_warned_once_and_goes_on_when_it_has_some(
     policy: str, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """Rows with a slot are logged. The others, and a child's, are refused with the cause, or dropped and counted."""
+    """Rows with a slot are logged. The others, and a child's, are counted by cause, or dropped and counted."""
     path = tmp_path / "out.rrd"
     done = run_python(PROGRAMS / "descriptors_used_up.py", path, env={"RERUN_MP_POLICY": policy}).check()
     lines = done.stdout.splitlines()
-    refused, logged, delivered, dropped, counted = map(int, lines[-1].split()[1:])
+    warned, logged, delivered, dropped, counted = map(int, lines[-1].split()[1:])
     assert "Too many open files" in lines[0]
     assert any("cannot register with its session: Too many open files" in line for line in lines)
     verify(path)
     counts = Counter(row.entity_path for row in rows_of(path) if not row.entity_path.startswith("__rerun_mp"))
     assert counts == {"scalar": 101, "image": 2, "child": 1}
     if policy == "block":
-        assert (refused, logged, delivered, dropped, counted) == (100, 103, 103, 0, 100)
+        assert (warned, logged, delivered, dropped, counted) == (1, 103, 103, 0, 100)
         assert any("no slot of the ring can be claimed: Too many open files" in line for line in lines)
+        cause = "no slot of the ring could be claimed (Too many open files)"
+        assert lines[-2] == f"100 {{'{cause}': 100}}"
+        assert f"100 rows were not logged: 100 because {cause}" in done.stderr
     else:
-        assert (refused, logged, delivered, dropped, counted) == (0, 203, 103, 100, 0)
+        assert (warned, logged, delivered, dropped, counted) == (0, 203, 103, 100, 0)
 
 
 NONE_AT_ALL = """
@@ -169,13 +172,14 @@ def test_a_limit_of_file_sizes_makes_the_ring_smaller_or_init_fails(
 def test_more_processes_than_the_session_s_limit_are_refused(
     environment: dict[str, str], run_python: RunPython, tmp_path: Path
 ) -> None:
-    """The third process waits no longer than its policy says. Its calls raise, because it has no account for drops."""
+    """The third process waits no longer than its policy says, and is told why. Only the policy `raise` raises."""
     path = tmp_path / "out.rrd"
     done = run_python(
         PROGRAMS / "small_producers_table.py", path, env={**environment, "RERUN_MP_PRODUCERS": "2"}
     ).check()
     logged, refused = done.stdout.splitlines()
     assert logged == "logged"
+    assert refused.startswith("raised: " if environment["RERUN_MP_POLICY"] == "raise" else "warned: ")
     assert "2 processes log at this moment, which is the session's limit" in refused
     assert "RERUN_MP_PRODUCERS" in refused
     assert Counter(row.entity_path for row in rows_of(path)) == {"parent": 1, "child/0": 1}

@@ -79,9 +79,12 @@ def test_rows_that_the_drop_policy_drops_are_counted_exactly(start_python: Start
     ("environment", "words"),
     [
         ({"RERUN_MP_POLICY": "raise"}, "stayed so for 0.0 s"),
-        ({"RERUN_MP_POLICY": "block", "RERUN_MP_BLOCK_TIMEOUT": "0.002"}, "is full and stayed so for"),
+        (
+            {"RERUN_MP_POLICY": "block", "RERUN_MP_BLOCK_TIMEOUT": "0.002", "RERUN_STRICT": "1"},
+            "is full and stayed so for",
+        ),
     ],
-    ids=["raise", "block with a timeout"],
+    ids=["raise", "block with a timeout in strict mode"],
 )
 def test_refused_rows_raise_and_are_counted(
     environment: dict[str, str], words: str, start_python: StartPython, tmp_path: Path
@@ -99,7 +102,44 @@ def test_refused_rows_raise_and_are_counted(
         assert refused > 0
         assert words in expected["message"]
     assert sum(account[3] for account in report["accounts"]) == len(rows)
-    assert "rerun_mp:" not in program.stderr
+    own, *children = (account[6] for account in report["accounts"])
+    assert f"rerun_mp: {own} rows were not logged: {own} because the ring stayed full." in program.stderr
+    assert f"other processes of the session could not log {sum(children)} rows" in program.stderr
+
+
+GIVING_UP = """
+import sys
+import rerun_mp as rr
+rr.init("rerun_mp_timeout")
+rr.save(sys.argv[1])
+rr.log("warm", rr.Scalars(0.0))
+rr.flush()
+print("ready", flush=True)
+open(sys.argv[2]).read()
+for step in range(8_000):
+    rr.log("row", rr.TextLog(80 * "x"))
+print("logged", rr.statistics().refused, flush=True)
+open(sys.argv[2]).read()
+"""
+
+
+def test_a_call_that_waits_in_vain_warns_once_and_ends(start_python: StartPython, tmp_path: Path) -> None:
+    """The policy is `block`, with a timeout. Each row is in the file, or counted by the cause."""
+    path, fifo, watch = tmp_path / "out.rrd", tmp_path / "fifo", SessionWatch()
+    os.mkfifo(fifo)
+    environment = {"RERUN_MP_POLICY": "block", "RERUN_MP_BLOCK_TIMEOUT": "0.0001"}
+    program = start_python(GIVING_UP, path, fifo, env={**watch.environment, **SMALL, **environment})
+    program.wait_for_output("ready")
+    with watch.stopped():
+        fifo.write_bytes(b"")
+        program.wait_for_output("logged ")
+    fifo.write_bytes(b"")
+    done = program.wait().check()
+    refused = int(done.stdout.split()[-1])
+    assert refused > 0
+    assert done.stderr.count("this row was not logged") == 1
+    assert f"rerun_mp: {refused} rows were not logged: {refused} because the ring stayed full." in done.stderr
+    assert Counter(row.entity_path for row in rows_of(path)) == {"warm": 1, "row": 8000 - refused}
 
 
 BLOCKING = """

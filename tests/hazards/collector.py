@@ -223,8 +223,8 @@ REMOVALS = (
         (
             Edit(
                 "session/session.py",
-                "            collector_start.ensure_collector(self.segment)\n        except CollectorError:\n",
-                "            pass\n        except CollectorError:\n",
+                "            collector_start.ensure_collector(self.segment)\n        except CollectorError as error:\n",
+                "            pass\n        except CollectorError as error:\n",
             ),
         ),
         (

@@ -42,7 +42,7 @@ def test_block_waits_for_as_long_as_the_session_allows() -> None:
 def test_drop_drops_and_counts() -> None:
     full, ring, _ = full_ring(Policy.DROP)
     assert not full.may_wait(0, 3)
-    full.refuse("no file can be written", OSError(), 4)
+    full.refuse("no file can be written", "no file", OSError(), 4)
     assert full.dropped == counter(ring, ProducerWord.DROPPED) == 3, "the append loop counts the 4, by `may_wait`"
     assert counter(ring, ProducerWord.REFUSED) == 0
 
@@ -53,8 +53,9 @@ def test_raise_raises_at_once() -> None:
         full.may_wait(0, 3)
     cause = OSError("disk full")
     with pytest.raises(RingFullError, match="no file") as caught:
-        full.refuse("no file can be written", cause, 4)
+        full.refuse("no file can be written", "the disk was full", cause, 4)
     assert caught.value.__cause__ is cause
+    assert (caught.value.cause, caught.value.is_counted) == ("the disk was full", True)
     assert counter(ring, ProducerWord.REFUSED) == 7
 
 

@@ -14,7 +14,7 @@ from rerun_mp.session.refusals import as_resource_error
 def test_a_refusal_names_what_failed(tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     with (
-        pytest.raises(ResourceError, match=r"the file cannot be had: No such file or directory .*missing.*ulimit -a"),
+        pytest.raises(ResourceError, match=r"No such file or directory .*missing.*has removed it"),
         as_resource_error("the file cannot be had"),
     ):
         os.open(missing, os.O_RDONLY)

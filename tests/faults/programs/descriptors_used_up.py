@@ -1,7 +1,7 @@
 """A program logs while all of its descriptors are in use, and later with free ones: descriptors_used_up.py FILE.
 
-Prints its errors, and finally `figures RAISED LOGGED DELIVERED DROPPED REFUSED`: the number of calls that raised, and
-the figures of the first producer's account.
+Prints its errors and warnings, and finally `figures WARNINGS LOGGED DELIVERED DROPPED REFUSED`: the number of warnings,
+and the figures of the first producer's account.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import resource
 import sys
+import warnings
 
 import numpy as np
 
@@ -40,24 +41,23 @@ def main(path: str) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
     used = use_up()
-    refused, message = 0, "none"
-    for _ in range(100):
-        for entity, row in (("scalar", rr.Scalars(1.0)), ("image", small_image())):
-            try:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(100):
+            for entity, row in (("scalar", rr.Scalars(1.0)), ("image", small_image())):
                 rr.log(entity, row)
-            except rr.RingFullError as error:
-                refused += 1
-                message = str(error)
+    messages = [str(warning.message) for warning in caught]
     try:
         rr.save(path + ".other")
     except OSError as error:
         print(error)
     child = os.fork()
     if child == 0:
-        try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
             rr.log("child", rr.Scalars(1.0))
-        except rr.RingFullError as error:
-            print(error, flush=True)
+        for warning in caught:
+            print(warning.message, flush=True)
         for descriptor in used:
             os.close(descriptor)
         rr.log("child", rr.Scalars(2.0))
@@ -67,9 +67,11 @@ def main(path: str) -> None:
         os.close(descriptor)
     rr.log("image", small_image())
     rr.flush()
-    account = rr.statistics().producers[0]
-    print(message)
-    print("figures", refused, account.logged, account.delivered, account.dropped, account.refused)
+    statistics = rr.statistics()
+    account = statistics.producers[0]
+    print(*messages, sep="\n")
+    print(statistics.refused, statistics.refused_here)
+    print("figures", len(messages), account.logged, account.delivered, account.dropped, account.refused)
 
 
 if __name__ == "__main__":

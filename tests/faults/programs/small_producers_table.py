@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
+
+from rerun.error_utils import RerunWarning
 
 import rerun_mp as rr
 
@@ -23,11 +26,14 @@ def main(path: str) -> None:
         child = os.fork()
         if child == 0:
             os.close(release)
+            warnings.simplefilter("error", RerunWarning)
             try:
                 rr.log(f"child/{number}", rr.Scalars(1.0))
                 print("logged", flush=True)
             except rr.RingFullError as error:
-                print(error, flush=True)
+                print("raised:", error, flush=True)
+            except RerunWarning as warning:
+                print("warned:", warning, flush=True)
             os.write(is_ready, b"x")
             os.read(hold, 1)
             os._exit(0)
