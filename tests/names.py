@@ -23,7 +23,8 @@ FAST = "ours, in place of rerun's: made in a tenth of the time, and equal to it 
 BRIDGED = "rerun's code, on our recordings"
 THEIRS = "rerun's own"
 MODULE = "rerun's module, under both names one object"
-OLD = "ours, with a warning that names the successor"
+OLD = "with `RERUN_MP_OLD_NAMES=1` ours, with a warning that names the successor; otherwise missing, as in rerun"
+OLD_MODULE = "with `RERUN_MP_OLD_NAMES=1` the module that now has"
 
 HEAD = """# Every public name of rerun
 
@@ -86,9 +87,11 @@ def old_names() -> Iterator[tuple[str, str]]:
         elif name in legacy.NAMES:
             yield name, OLD
         elif name in legacy.MODULES:
-            yield name, f"the module that now has `{legacy.MODULES[name]}`"
+            there = OLD_MODULE if name in legacy.SUCCESSORS else "the module that now has"
+            yield name, f"{there} `{legacy.MODULES[name]}`"
         else:
-            yield name, "the same object as before"
+            switched = name in legacy.SUCCESSORS
+            yield name, "with `RERUN_MP_OLD_NAMES=1` the same object as before" if switched else "rerun's own"
 
 
 if __name__ == "__main__":

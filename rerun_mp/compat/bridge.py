@@ -60,7 +60,12 @@ def _old_method(name: str) -> Callable[..., Any] | None:
     # Only programs that use an old name load this module.
     from rerun_mp.compat import legacy
 
-    return legacy.NAMES[name] if name in legacy.METHODS else None
+    if name not in legacy.METHODS:
+        return None
+    if not legacy.are_served():
+        raise AttributeError(f"'RecordingStream' object has no attribute {name!r}: {legacy.hint(name)}")
+    method: Callable[..., Any] = legacy.NAMES[name]
+    return method
 
 
 def _old_module(name: str) -> ModuleType | None:

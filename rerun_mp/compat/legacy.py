@@ -1,23 +1,32 @@
 """Names that rerun-sdk had from 0.12 to 0.22, or before, and has dropped since.
 
-Each does what the release that dropped it said to do instead, and gives a `DeprecationWarning` at the line of the call.
-A name without a successor for its arguments raises an `AttributeError` that says what to do instead.
+By default the package lacks them, as rerun-sdk 0.41 does: programs ask with `hasattr`, `getattr`, `from ... import` or
+`except AttributeError` which rerun they have, and must take the same branch with both. The `AttributeError` says what
+to write instead.
+
+RERUN_MP_OLD_NAMES=1 serves them. Each then does what the release that dropped it said to do instead, and gives a
+`DeprecationWarning` at the line of the call. A name without a successor for its arguments still raises.
 tests/compat/test_legacy.py lists all of them, by comparison of those releases.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
 from rerun_mp.compat.old import archetypes, calls, times
 from rerun_mp.compat.old.warning import warn_of_old_name
+from rerun_mp.settings import parse_switch
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["ADVICE", "METHODS", "MODULES", "NAMES", "find", "module_of"]
+__all__ = ["ADVICE", "METHODS", "MODULES", "NAMES", "SUCCESSORS", "are_served", "find", "hint", "module_of"]
+
+SWITCH = "RERUN_MP_OLD_NAMES"
+"""The environment variable that serves old names."""
 
 
 def find(name: str) -> Any:
@@ -26,8 +35,10 @@ def find(name: str) -> Any:
     Raises
     ------
     AttributeError
-        If rerun never had the name, or there is no replacement. The message then says what to do instead.
+        If rerun never had the name, there is no replacement, or old names are off. The message then says what to do.
     """
+    if name in SUCCESSORS and not are_served():
+        raise AttributeError(f"module 'rerun_mp' has no attribute {name!r}: {hint(name)}")
     if name in NAMES:
         return NAMES[name]
     if name == "datatypes":
@@ -54,9 +65,19 @@ def find(name: str) -> Any:
     raise AttributeError(f"module 'rerun_mp' has no attribute {name!r}, nor has 'rerun'")
 
 
+def are_served() -> bool:
+    """Return whether the user asks for old names. Read at each use, so that a program may set the variable itself."""
+    return bool(parse_switch(os.environ.get(SWITCH, "")))
+
+
+def hint(name: str) -> str:
+    """Return what to do about an old name while old names are off."""
+    return f"rerun-sdk has dropped it; {SUCCESSORS[name]}, or set {SWITCH}=1 to go on with the old names"
+
+
 def module_of(name: str) -> ModuleType | None:
     """Return the module that now has the contents of a module that rerun has dropped. None: there is none."""
-    if name not in MODULES:
+    if name not in MODULES or (name in SUCCESSORS and not are_served()):
         return None
     import rerun
 
@@ -85,6 +106,37 @@ NAMES: dict[str, Any] = {
     "show": calls.show,
 }
 """Replacements, by the old names."""
+
+SUCCESSORS = {
+    "BlueprintLike": "use blueprint.BlueprintLike",
+    "DisconnectedSpace": "use Transform3D(mat3x3=[0.0] * 9)",
+    "ImageEncoded": "use EncodedImage, or Image for NV12 and YUY2",
+    "ImageFormat": "give EncodedImage a media_type, or Image a pixel_format",
+    "Scalar": "use Scalars",
+    "SeriesLine": "use SeriesLines",
+    "SeriesPoint": "use SeriesPoints",
+    "TimeNanosColumn": "use TimeColumn(timeline, timestamp=...) or TimeColumn(timeline, duration=...)",
+    "TimeSecondsColumn": "use TimeColumn(timeline, timestamp=...) or TimeColumn(timeline, duration=...)",
+    "TimeSequenceColumn": "use TimeColumn(timeline, sequence=...)",
+    "TimeSeriesScalar": "use Scalars, and SeriesLines or SeriesPoints once",
+    "UUID": "use uuid.UUID",
+    "connect": "use connect_grpc()",
+    "connect_tcp": "use connect_grpc()",
+    "log_components": "use log(entity_path, components)",
+    "logging_handler": "use LoggingHandler",
+    "memory": "use memory_recording() and MemoryRecording",
+    "script_helpers": "use script_add_args(), script_setup() and script_teardown()",
+    "serve": "use serve_web_viewer(connect_to=serve_grpc())",
+    "serve_web": "use serve_web_viewer(connect_to=serve_grpc())",
+    "set_time_nanos": "use set_time(timeline, timestamp=1e-9 * nanos) or set_time(timeline, duration=1e-9 * nanos)",
+    "set_time_seconds": "use set_time(timeline, timestamp=seconds) or set_time(timeline, duration=seconds)",
+    "set_time_sequence": "use set_time(timeline, sequence=...)",
+    "show": "use spawn()",
+}
+"""Old names that are served only if the user asks for them, and what to use instead.
+
+`datatypes` and `recording` are always served: rerun-sdk 0.41 has or documents them.
+"""
 
 METHODS = (
     "connect",

@@ -6,6 +6,7 @@ The tables come from comparing `dir(rerun)` of 0.12.1, 0.13.0, 0.14.1, 0.15.1, 0
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import warnings
 from collections import Counter
@@ -15,6 +16,7 @@ import pytest
 import rerun as theirs
 
 import rerun_mp as rr
+from rerun_mp.compat import legacy
 from tests.conftest import RunPython
 from tests.harness.recordings import rows_of
 
@@ -73,6 +75,12 @@ METHODS = (
 """Methods of `RecordingStream`."""
 
 
+@pytest.fixture(autouse=True)
+def _old_names(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Serve old names to this test and its programs."""
+    monkeypatch.setenv("RERUN_MP_OLD_NAMES", "1")
+
+
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_an_old_callable_takes_its_old_arguments(name: str) -> None:
     assert set(PARAMETERS[name].split()) <= set(inspect.signature(getattr(rr, name)).parameters)
@@ -117,6 +125,18 @@ def test_a_name_without_a_replacement_says_what_to_do(name: str) -> None:
 def test_an_old_method_takes_its_old_arguments(name: str) -> None:
     method = getattr(rr.RecordingStream.of_state(None), name)
     assert set(PARAMETERS[name].split()) <= set(inspect.signature(method).parameters)
+
+
+@pytest.mark.parametrize("name", legacy.SUCCESSORS)
+def test_an_old_name_is_missing_unless_the_user_asks_for_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert getattr(rr, name) is not None
+    monkeypatch.delenv("RERUN_MP_OLD_NAMES")
+    recording = rr.RecordingStream.of_state(None)
+    for owner in (rr, recording) if name in METHODS else (rr,):
+        with pytest.raises(AttributeError, match=r"rerun-sdk has dropped it; .*, or set RERUN_MP_OLD_NAMES=1"):
+            getattr(owner, name)
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module(f"rerun_mp.{name}")
 
 
 def test_a_method_that_never_was_is_refused() -> None:
