@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -43,6 +44,12 @@ CANNOT_RUN = 126
 """Exit status for a program that cannot be started, as shells have it."""
 NOT_FOUND = 127
 """Exit status for a program that does not exist, as shells have it."""
+PYTHON = re.compile(r"python[\d.]*(t|-dbg)?|pypy[\d.]*")
+ISOLATING = "IES"
+"""Flags with which Python does not find `startup/sitecustomize.py`."""
+FROZEN_MARK = b"MEI\014\013\012\013\016"
+FROZEN_BYTES = 8192
+"""PyInstaller's mark, and the bytes at the end of a program that contain it."""
 SERVER_SECS = 30.0
 """Maximum seconds until the web viewer's server listens."""
 
@@ -79,6 +86,8 @@ def run(command: Sequence[str], destination: Destination) -> int:
             sinks.append(_viewer(headless=destination.headless))
         if destination.serve:
             sinks.append(stack.enter_context(_server()))
+        for problem in _problems(command, has_sinks=bool(sinks)):
+            sys.stderr.write(f"rerun-mp: {problem}\n")
         joined = current.found_or_join()
         sink_changes.set_default_sinks(joined, sinks)
         code = _run(command)
@@ -89,6 +98,55 @@ def run(command: Sequence[str], destination: Destination) -> int:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
                 signal.pause()
     return code
+
+
+def _problems(command: Sequence[str], *, has_sinks: bool) -> Iterator[str]:
+    """Yield one sentence for each thing that the command will not do."""
+    if not has_sinks:
+        yield (
+            "without --save, --viewer or --serve, only sinks that the program sets itself (save, connect_grpc, spawn) "
+            "get its rows; rows of other recordings are lost"
+        )
+    name = os.path.basename(command[0])
+    if PYTHON.fullmatch(name) is not None:
+        isolating = next((flag for flag in _flags(command[1:]) if flag in ISOLATING), None)
+        if isolating is not None:
+            yield (
+                f"with {name} -{isolating}, calls of `import rerun` in this interpreter are not captured, calls of "
+                "`import rerun_mp` are: start it without that option"
+            )
+    elif _is_frozen(shutil.which(command[0])):
+        yield (
+            f"{name} is a frozen program with a Python of its own. Calls of `import rerun` in it are not captured, "
+            "calls of `import rerun_mp` are: run the program from its source"
+        )
+
+
+def _flags(arguments: Sequence[str]) -> Iterator[str]:
+    """Yield the letters of the options that Python's command line begins with."""
+    remaining = iter(arguments)
+    for argument in remaining:
+        if not re.fullmatch(r"-[^-].*", argument):
+            return
+        for at, letter in enumerate(argument[1:], 2):
+            if letter in "cm":
+                return
+            yield letter
+            if letter in "XW":
+                if at == len(argument):
+                    next(remaining, None)
+                break
+
+
+def _is_frozen(path: str | None) -> bool:
+    """Return whether PyInstaller has made the program: it ends with PyInstaller's mark."""
+    try:
+        with open(path or "", "rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(-min(file.tell(), FROZEN_BYTES), os.SEEK_END)
+            return FROZEN_MARK in file.read()
+    except OSError:
+        return False
 
 
 def _run(command: Sequence[str]) -> int:
@@ -124,6 +182,8 @@ def _leave(joined: Session) -> None:
     if view is not None:
         writers = sum(1 for process in view.processes if process.logged)
         where = f", in {', '.join(files)}" if files else ""
+        if not writers:
+            where = "; the program logged nothing with rerun or rerun_mp that could be captured"
         sys.stderr.write(f"rerun-mp: {view.logged:,} rows from {writers} processes{where}\n")
     remaining = look_at(path)
     if remaining is not None and remaining.participants:

@@ -69,6 +69,9 @@ class LoadWatcher:
 
 def _call_after(exec_module: Callable[[ModuleType], None], spec: ModuleSpec) -> None:
     # Only the loader's `exec_module` is replaced: resources and tracebacks expect the original loader.
+    if "exec_module" in vars(spec.loader):
+        return  # another finder asked all finders, this one too: the loader is watched already
+
     def execute_and_call(module: ModuleType) -> None:
         del spec.loader.exec_module  # type: ignore[union-attr]
         exec_module(module)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rerun_mp.errors import FlushTimeoutError
 from rerun_mp.session import ancestry, directories
-from rerun_mp.session.config import RecordingSpec, Scope
+from rerun_mp.session.config import Blueprint, RecordingSpec, Scope
 from rerun_mp.session.waiting import wait_until
 from rerun_mp.shm.layout import Header
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rerun_mp.encoding.frames import RecordingKey
-    from rerun_mp.session.config import Blueprint, SessionConfig, SinkSpec
+    from rerun_mp.session.config import SessionConfig, SinkSpec
     from rerun_mp.session.session import Session
 
 __all__ = ["checkpoint", "deliver", "register_recording", "send_blueprint", "set_default_sinks", "set_sinks"]
@@ -89,6 +89,11 @@ def set_sinks(session: Session, key: RecordingKey, sinks: Sequence[SinkSpec]) ->
         else:
             taken_over = {(sink.kind, sink.target) for sink in mine}
             others = [sink for sink in others if (sink.kind, sink.target) not in taken_over]
+        if config.default_sinks and any(sink.blueprint for sink in mine):
+            # `rerun-mp run` has set sinks, too, and they may be the same file: the blueprint goes to all of them.
+            data = next(sink.blueprint for sink in mine if sink.blueprint)
+            spec = replace(spec, blueprint=Blueprint(data, make_active=False, make_default=True))
+            mine = [replace(sink, blueprint=None) for sink in mine]
         known = [sink for one in config.recordings if one.key != key for sink in one.sinks]
         claims = {sink.target: sink.claim for sink in (*known, *others, *replaced)}
         sinks_now = (*others, *(_claimed(session, sink, claims) for sink in mine))

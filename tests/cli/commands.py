@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 __all__ = ["COMMAND", "call"]
@@ -14,12 +14,15 @@ COMMAND = [str(Path(sys.executable).with_name("rerun-mp"))]
 
 
 def call(
-    *arguments: str | Path, env: Mapping[str, str] | None = None, timeout_secs: float = 60.0
+    *arguments: str | Path,
+    command: Sequence[str] = COMMAND,
+    env: Mapping[str, str] | None = None,
+    timeout_secs: float = 60.0,
 ) -> subprocess.CompletedProcess[str]:
-    """Run `rerun-mp` to its end."""
+    """Run `rerun-mp`, or a command that runs it, to its end."""
     environment = {**os.environ, "COLUMNS": "200", **(env or {})}
     return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
+        [*command, *map(str, arguments)],
         env=environment,
         capture_output=True,
         text=True,
