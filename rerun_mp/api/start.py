@@ -74,7 +74,7 @@ def begin(
         return None
     joined = current.found_or_join(settings)
     if joined.is_founder and joined.settings.recover:
-        leftovers.recover_in_background()
+        leftovers.recover_in_background(application_id)
     forking.load_before_forks(*NEEDED_FOR_LOGGING)
     key = RecordingKey(application_id, recording_id or joined.default_recording_id(application_id))
     state = state_of(key)

@@ -10,9 +10,9 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from rerun_mp.errors import RerunMpError
+from rerun_mp.errors import RerunMpError, SessionEndedError
 from rerun_mp.monitoring import recovery
-from rerun_mp.session import directories, leftovers
+from rerun_mp.session import directories, leftovers, recovery_notes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,8 @@ DESCRIPTION = """\
 When a program is killed together with its collector, its rows stay in shared memory and on disk. This command brings
 them into the file that the program was saving to, each row once, and removes the rest. Rows without a file go into a
 new .rrd file in --into. Sessions with a live process are not touched. The next program that calls rerun_mp.init() does
-the same in the background.
+the same in the background, for sessions that were founded in the same /dev/shm, or before the last start of the
+machine.
 """
 EPILOG = """\
 exit status: 0 if nothing is left to recover; 1 if something could not be recovered, with the reason; 2 for a wrong
@@ -50,12 +51,26 @@ def main(arguments: Sequence[str]) -> int:
         "--into", metavar="DIRECTORY", help=f"for rows without a file (default: {directories.rescue_base()})"
     )
     parser.add_argument("--quiet", action="store_true", help="print problems only")
+    parser.add_argument(
+        "--automatic", action="store_true", help="as init() does: quietly, and only sessions that are certainly dead"
+    )
     chosen = parser.parse_args(arguments)
-    return recover(chosen.sessions, only_list=chosen.list, into=chosen.into, quiet=chosen.quiet)
+    return recover(
+        chosen.sessions,
+        only_list=chosen.list,
+        into=chosen.into,
+        quiet=chosen.quiet or chosen.automatic,
+        automatic=chosen.automatic,
+    )
 
 
 def recover(
-    sessions: Sequence[str] = (), *, only_list: bool = False, into: str | None = None, quiet: bool = False
+    sessions: Sequence[str] = (),
+    *,
+    only_list: bool = False,
+    into: str | None = None,
+    quiet: bool = False,
+    automatic: bool = False,
 ) -> int:
     """Recover leftover sessions, or list them, and return the exit status.
 
@@ -69,6 +84,8 @@ def recover(
         Directory for rows without a file. None: `directories.rescue_base()`.
     quiet
         Print problems only.
+    automatic
+        Recover only sessions that are certainly dead.
     """
     problems: list[str] = []
     try:
@@ -77,10 +94,15 @@ def recover(
         if unknown:
             sys.stderr.write(f"rerun_mp: no leftover session is named {', '.join(sorted(unknown))}; see --list\n")
             return WRONG_CALL
+        if automatic:
+            left = [session for session in left if session.is_certain]
         if sessions:
             left = [session for session in left if session.name in sessions]
         for session in left:
-            problems += _list(session) if only_list else _recover(session, into, quiet=quiet)
+            if automatic:
+                problems += _recover_unasked(session)
+            else:
+                problems += _list(session) if only_list else _recover(session, into, quiet=quiet)
         if only_list:
             sys.stderr.writelines(f"rerun_mp: {reason}\n" for reason in unreadable)
     except KeyboardInterrupt:
@@ -97,6 +119,8 @@ def _list(left: LeftoverSession) -> list[str]:
     """Print what a session holds, and return the reasons why parts of it cannot be read."""
     try:
         found = recovery.inspect(left)
+    except (SessionEndedError, FileNotFoundError):
+        return []  # recovered meanwhile
     except (RerunMpError, OSError) as error:
         return [f"{left.name}: {error}"]
     _describe(left, found)
@@ -106,12 +130,28 @@ def _list(left: LeftoverSession) -> list[str]:
     return []
 
 
+def _recover_unasked(left: LeftoverSession) -> list[str]:
+    """Recover a session of which the user has not spoken, and note its files: the next program sets them aside."""
+    try:
+        files = {path for paths in recovery.targets_of(left).values() for path in paths}
+    except (RerunMpError, OSError):
+        files = set()
+    for path in files:
+        recovery_notes.write(path, left.name, is_done=False)
+    problems = _recover(left, None, quiet=True)
+    for path in files:
+        recovery_notes.write(path, left.name, is_done=True)
+    return problems
+
+
 def _recover(left: LeftoverSession, into: str | None, *, quiet: bool) -> list[str]:
     """Recover a session, print the files that its rows are in, and return the reasons why rows are not in a file."""
     found = None
     if not quiet:
         try:
             found = recovery.inspect(left)
+        except (SessionEndedError, FileNotFoundError):
+            pass  # another recovery is faster; the one below waits for its end
         except (RerunMpError, OSError) as error:
             sys.stderr.write(f"rerun_mp: {left.name}: {error}\n")
         else:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -67,10 +67,13 @@ class RecordingOutput:
         self.stopped: list[LiveSink] = []
         """Live sinks that were replaced and may still be delivering earlier rows."""
 
-    def apply(self, spec: RecordingSpec) -> None:
-        """Open and close sinks until they are those of `spec`, and give them its blueprint."""
+    def apply(self, spec: RecordingSpec, taken: Collection[str] = ()) -> None:
+        """Open and close sinks until they are those of `spec`, and give them its blueprint.
+
+        `taken`: paths of files of the session's other recordings.
+        """
         wanted = list(spec.sinks)
-        self.store.set_files([sink for sink in wanted if sink.kind == "file"])
+        self.store.set_files([sink for sink in wanted if sink.kind == "file"], taken)
         self.store.set_blueprint(spec.blueprint)
         for live in self.live.values():
             live.wake()
@@ -106,6 +109,8 @@ class Outputs:
         self._outputs: dict[OutputKey, RecordingOutput] = {}
         self._scoped: dict[RecordingKey, list[OutputKey]] = {}
         self._config = SessionConfig()
+        self._files: dict[str, RecordingKey] = {}
+        """The files that the configuration names, and the recording of each."""
         self._begun: set[OutputKey] = set()
         """Outputs that have logged their recording's start time in this life."""
         self._unflushed: list[RecordingStore] = []
@@ -120,6 +125,9 @@ class Outputs:
     def apply(self, config: SessionConfig) -> None:
         """Bring every recording to the sinks that the configuration names."""
         self._config = config
+        self._files = {
+            sink.target: spec.key for spec in config.recordings for sink in spec.sinks if sink.kind == "file"
+        }
         for spec in config.recordings:
             self._unknown.discard(spec.key)
             by_target: dict[str, list[SinkSpec]] = {key.scoped_to: [] for key in self._scoped.get(spec.key, ())}
@@ -138,7 +146,8 @@ class Outputs:
             # Several processes may have set the sink; it is opened once.
             checkpoints = sum(sink.checkpoints for sink in sinks)
             sinks = [replace(sink, owner=0, checkpoints=checkpoints) for sink in sinks[:1]]
-        output.apply(replace(spec, sinks=tuple(sinks)))
+        taken = {path for path, recording in self._files.items() if recording != spec.key}
+        output.apply(replace(spec, sinks=tuple(sinks)), taken)
         self._note_use(key, output.store)
         if key not in self._begun and spec.start_time_ns is not None and not output.store.is_complete:
             # Each life of a collector does this, with the same chunk id each time.

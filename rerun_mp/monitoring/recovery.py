@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING
 
 from rerun_mp.errors import RerunMpError, SessionEndedError
 from rerun_mp.session import collector_start, directories
-from rerun_mp.session.config_file import read_config, write_config
-from rerun_mp.session.waiting import Backlog, Patience, Progress, wait_until
+from rerun_mp.session.config_file import read_config, read_config_in, write_config
+from rerun_mp.session.file_claims import aside_paths
+from rerun_mp.session.waiting import Backlog, Patience, Progress, pause_length, wait_until
 from rerun_mp.shm import doorbell, leases, segment
 from rerun_mp.shm.layout import Header, Lock, SessionState
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from rerun_mp.session.leftovers import LeftoverSession
     from rerun_mp.shm.segment import Segment
 
-__all__ = ["Inspection", "files_of", "inspect", "recover"]
+__all__ = ["Inspection", "files_of", "inspect", "recover", "targets_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,7 @@ def inspect(leftover: LeftoverSession) -> Inspection:
     num_bytes += os.stat(leftover.segment_path).st_blocks * 512
     pids = [account.pid for account in read_accounts(looked) if account.is_live]
     pids += [words[Header.GUARD_PID], words[Header.WORKER_PID]]
-    targets = stored_targets(spool)
-    for spec in read_config(looked).recordings:
-        targets[spec.key] = [sink.target for sink in spec.sinks if sink.kind == "file"] or targets.get(spec.key, [])
+    targets = targets_of(leftover)
     waiting: Counter[RecordingKey] = Counter()
     for (_, key), number in Sweeper(looked).waiting_rows().items():
         waiting[key] += number
@@ -91,6 +90,22 @@ def inspect(leftover: LeftoverSession) -> Inspection:
         rows + waiting,
         targets,
     )
+
+
+def targets_of(leftover: LeftoverSession) -> dict[RecordingKey, list[str]]:
+    """Return the paths of the files that a leftover session was writing, by recording.
+
+    Raises
+    ------
+    RerunMpError, OSError
+        If its configuration cannot be read.
+    """
+    from rerun_mp.collector.store.spools import stored_targets
+
+    targets = stored_targets(Path(leftover.spool_directory))
+    for spec in read_config_in(leftover.runtime_directory, leftover.spool_directory).recordings:
+        targets[spec.key] = [sink.target for sink in spec.sinks if sink.kind == "file"] or targets.get(spec.key, [])
+    return targets
 
 
 def _tree_bytes(path: Path) -> int:
@@ -125,8 +140,18 @@ def recover(
         if leftover.segment_path is None:
             return _recover_spool(leftover, rescue)
         return _recover_segment(leftover, leftover.segment_path, rescue, timeout)
+    except SessionEndedError:
+        return None  # another recovery was faster, or a process has joined the session
     except (RerunMpError, OSError) as error:
-        return str(error)
+        return None if _is_gone(leftover) else str(error)
+
+
+def _is_gone(leftover: LeftoverSession) -> bool:
+    """Say whether nothing is left of a session: another recovery has completed it meanwhile."""
+    paths = [leftover.spool_directory, leftover.runtime_directory]
+    if leftover.segment_path is not None:
+        paths.append(leftover.segment_path)
+    return not any(map(os.path.lexists, paths))
 
 
 def files_of(
@@ -138,8 +163,14 @@ def files_of(
     for key in sorted({*inspection.rows, *inspection.files}):
         # Only this session uses this name: if the file exists, it holds the rows.
         aside = directories.rescue_path(rescue, *key, bytes.fromhex(leftover.name))
-        files[key] = [aside] if os.path.exists(aside) else inspection.files.get(key, [])
+        named = [_actual(path, leftover.name) for path in inspection.files.get(key, [])]
+        files[key] = [aside] if os.path.exists(aside) else named
     return files
+
+
+def _actual(path: str, name: str) -> str:
+    """Return where a leftover session's file for `path` lies, if another program has taken the path."""
+    return next((aside for aside in aside_paths(path, name[:8]) if os.path.exists(aside)), path)
 
 
 def _recover_segment(leftover: LeftoverSession, path: str, rescue: str, timeout: float | None) -> str | None:
@@ -170,7 +201,7 @@ def _recover_segment(leftover: LeftoverSession, path: str, rescue: str, timeout:
     finally:
         progress.close()
     if _exists(joined):
-        return "a process has joined it, and its collector serves that process now"
+        return None  # a process has joined it, and its collector serves that process now
     if os.path.isdir(joined.spool_directory):
         return f"a file could not be written; its rows stay in {joined.spool_directory}"
     return None
@@ -212,6 +243,21 @@ def _has_participants(joined: Segment) -> bool:
         os.close(descriptor)
 
 
+def _hold_spool(path: str) -> int:
+    """Lock a spool directory. Waits while another recovery holds it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the directory is gone: the other recovery has completed the session.
+    """
+    attempt = 0
+    while (lease := directories.hold(path)) is None:
+        time.sleep(pause_length(attempt))
+        attempt += 1
+    return lease
+
+
 def _recover_spool(leftover: LeftoverSession, rescue: str) -> str | None:
     """Complete the files of a session without a segment from its spool, as the end of a collector does."""
     from rerun_mp.collector.store.recording_store import RecordingStore
@@ -220,9 +266,7 @@ def _recover_spool(leftover: LeftoverSession, rescue: str) -> str | None:
     spool, nonce = Path(leftover.spool_directory), bytes.fromhex(leftover.name)
     problem = None
     if spool.is_dir():
-        lease = directories.hold(leftover.spool_directory)
-        if lease is None:
-            raise _gone(leftover)
+        lease = _hold_spool(leftover.spool_directory)
         try:
             for key, scoped_to in stored_recordings(spool):
                 place = None if scoped_to else directories.rescue_path(rescue, *key, nonce)

@@ -33,8 +33,12 @@ class SinkSpec:
     blueprint: str | None = None
     """Default blueprint: base64 of an .rrd with one blueprint store."""
     claim: tuple[int, int, int] | None = None
-    """Identity of the empty file that was put at a file sink's path, see `directories.claim_file`. Another file at that
+    """Identity of the empty file that was put at a file sink's path, see `file_claims.claim_file`. Another file at that
     path comes from a program that claimed the path later."""
+    wanted: str | None = None
+    """The path that the user named, if another program holds it and `target` is another one."""
+    is_in_place: bool = False
+    """Whether the file can be written, but not replaced, as one that is mounted at its path."""
     checkpoints: int = 0
     """Number of requests to complete the file for readers. Later rows are added to the file."""
 

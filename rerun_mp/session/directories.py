@@ -1,4 +1,4 @@
-"""The directories of a session, which only its user can open, and the claims on paths of recordings.
+"""The directories of a session, which only its user can open.
 
 - runtime directory: `$XDG_RUNTIME_DIR/rerun_mp/<nonce>` or `<temporary directory>/rerun_mp-<uid>/<nonce>`:
   configuration, accounts, the collector's log;
@@ -27,18 +27,17 @@ from rerun_mp.errors import PrivacyError, ResourceError
 
 __all__ = [
     "bases_for_new_session",
-    "claim_file",
-    "claim_of",
     "ensure_private",
     "hold",
-    "is_claimed",
     "name_of",
     "remove_tree",
     "replace_file",
     "rescue_base",
     "rescue_path",
     "runtime_base",
+    "session_names",
     "spool_base",
+    "temporary_directory",
 ]
 
 MAX_ATTEMPTS = 100
@@ -50,7 +49,7 @@ def runtime_base() -> str:
     base = os.environ.get("XDG_RUNTIME_DIR")
     if base and os.path.isdir(base) and os.access(base, os.W_OK):
         return os.path.join(os.path.abspath(base), "rerun_mp")
-    return os.path.join(_temporary_directory(), f"rerun_mp-{os.geteuid()}")
+    return os.path.join(temporary_directory(), f"rerun_mp-{os.geteuid()}")
 
 
 def spool_base() -> str:
@@ -62,11 +61,21 @@ def spool_base() -> str:
     return os.path.join(cache, "rerun_mp")
 
 
+def temporary_directory() -> str:
+    """Return the directory for temporary files, as `tempfile` chooses it."""
+    # tempfile.gettempdir() would try each candidate by writing a file, and costs 15 ms to import.
+    for variable in ("TMPDIR", "TEMP", "TMP"):
+        path = os.environ.get(variable)
+        if path and os.path.isdir(path):
+            return os.path.abspath(path)
+    return "/tmp"
+
+
 def rescue_base() -> str:
     """Return the directory for recovered rows that have no file of their own."""
     data = os.environ.get("XDG_DATA_HOME") or os.path.join(os.path.expanduser("~"), ".local", "share")
     if not os.path.isabs(data) or not _may_be_made(os.path.join(data, "rerun_mp")):
-        data = _temporary_directory()
+        data = temporary_directory()
     return os.path.join(data, "rerun_mp")
 
 
@@ -120,51 +129,6 @@ def replace_file(directory: str, name: str, text: str) -> None:
     os.replace(path + ".new", path)
 
 
-def claim_file(path: str, session: str) -> tuple[int, int, int]:
-    """Replace the file at `path` by an empty one, and return the new file's identity.
-
-    The path is then ours until another program puts a file there. So the last program that asked for a path gets it,
-    however long the collectors take to start. `session` marks the temporary file as this session's.
-
-    Raises
-    ------
-    OSError
-        If no file can be put there.
-    """
-    directory, name = os.path.split(path)
-    fresh = os.path.join(directory, f".{name[:200]}.rmp-{session}-claim-{os.urandom(6).hex()}")
-    descriptor = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666)
-    try:
-        with contextlib.suppress(FileNotFoundError):
-            os.fchmod(descriptor, stat.S_IMODE(os.stat(path).st_mode))
-        os.replace(fresh, path)
-        return _file_id(os.fstat(descriptor))
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(fresh)
-        raise
-    finally:
-        os.close(descriptor)
-
-
-def claim_of(path: str) -> tuple[int, int, int] | None:
-    """Return the identity of the file at `path`; None if there is none."""
-    try:
-        return _file_id(os.stat(path))
-    except OSError:
-        return None
-
-
-def is_claimed(path: str, claim: tuple[int, int, int]) -> bool:
-    """Say whether the file at `path` is still the one that `claim_file` put there."""
-    return claim_of(path) == claim
-
-
-def _file_id(status: os.stat_result) -> tuple[int, int, int]:
-    # The inode alone is not enough: another file may get the number of a removed one.
-    return status.st_dev, status.st_ino, status.st_mtime_ns
-
-
 def ensure_private(path: str) -> None:
     """Make a session's directory, and the base above it, unless they exist.
 
@@ -190,6 +154,14 @@ def hold(path: str) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
+
+
+def session_names(base: str) -> list[str]:
+    """Return the names of the session directories in a base: the beginnings of nonces."""
+    try:
+        return [name for name in os.listdir(base) if len(name) == 16 and set(name) <= set("0123456789abcdef")]
+    except OSError:
+        return []
 
 
 def remove_tree(path: str) -> None:
@@ -244,12 +216,3 @@ def _may_be_made(path: str) -> bool:
     while not os.path.lexists(above):
         above = os.path.dirname(above)
     return os.path.lexists(path) or os.access(above, os.W_OK | os.X_OK)
-
-
-def _temporary_directory() -> str:
-    # tempfile.gettempdir() would try each candidate by writing a file, and costs 15 ms to import.
-    for variable in ("TMPDIR", "TEMP", "TMP"):
-        path = os.environ.get(variable)
-        if path and os.path.isdir(path):
-            return os.path.abspath(path)
-    return "/tmp"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from rerun_mp.encoding.ids import ENVIRONMENT_VARIABLE, parse_key, segment_name, session_key
 from rerun_mp.errors import SessionError
-from rerun_mp.session import directories
+from rerun_mp.session import directories, origin
 from rerun_mp.session.refusals import as_resource_error
 from rerun_mp.session.session import Session
 from rerun_mp.session.waiting import pause_length
@@ -25,6 +25,7 @@ from rerun_mp.shm.layout import PRODUCER_BYTES, Geometry
 
 if TYPE_CHECKING:
     from rerun_mp.settings import Settings
+    from rerun_mp.shm.leases import Lease
     from rerun_mp.shm.segment import Segment
 
 __all__ = ["find_key", "found_or_join", "geometry_for", "join"]
@@ -93,7 +94,7 @@ def found_or_join(key: bytes, settings: Settings) -> Session:
                 return Session(key, joined, settings=settings)
             created = _create(path, settings)
             if created is not None:
-                return _found(key, created, settings)
+                return _found(key, *created, settings)
             # The session that has this name is ending, and gives up the name when its segment is renamed.
             if time.monotonic() > deadline:
                 raise SessionError(f"the session at {path} neither lives nor ends; remove that file if it is unused")
@@ -101,26 +102,37 @@ def found_or_join(key: bytes, settings: Settings) -> Session:
             attempt += 1
 
 
-def _create(path: str, settings: Settings) -> Segment | None:
+def _create(path: str, settings: Settings) -> tuple[Segment, Lease | None] | None:
+    """Make and publish a segment, and this process's share in the session's life lock. None: the name is taken."""
     nonce = os.urandom(16)
-    # The directories come first: a process that finds the segment must be able to start a collector.
-    with directories.bases_for_new_session() as (runtime_base, spool_base):
-        return segment.create(
-            path,
-            geometry_for(settings),
-            nonce,
-            runtime_directory=os.path.join(runtime_base, nonce.hex()[:16]),
-            spool_directory=os.path.join(spool_base, nonce.hex()[:16]),
-            policy=settings.policy,
-            block_timeout_ns=int((settings.block_timeout or 0) * 1e9),
-            flush_tick_ns=int(settings.flush_tick * 1e9),
-            spool_bytes=settings.spool_bytes,
-            ordering=ordering.choose(),
-        )
+    # The directories come first: a process that finds the segment must be able to start a collector. With the origin
+    # and the life lock in them, a process with another /dev/shm knows that it must not recover the session.
+    with directories.bases_for_new_session() as bases:
+        runtime, spool = (os.path.join(base, nonce.hex()[:16]) for base in bases)
+        created = None
+        try:
+            life = origin.begin(runtime, spool)
+            created = segment.create(
+                path,
+                geometry_for(settings),
+                nonce,
+                runtime_directory=runtime,
+                spool_directory=spool,
+                policy=settings.policy,
+                block_timeout_ns=int((settings.block_timeout or 0) * 1e9),
+                flush_tick_ns=int(settings.flush_tick * 1e9),
+                spool_bytes=settings.spool_bytes,
+                ordering=ordering.choose(),
+            )
+        finally:
+            if created is None:
+                directories.remove_tree(runtime)
+                directories.remove_tree(spool)
+    return None if created is None else (created, life)
 
 
-def _found(key: bytes, created: Segment, settings: Settings) -> Session:
-    founded = Session(key, created, is_founder=True, settings=settings)
+def _found(key: bytes, created: Segment, life: Lease | None, settings: Settings) -> Session:
+    founded = Session(key, created, is_founder=True, settings=settings, life=life)
     if settings.figures is not None:
         founded.config_editor.edit(lambda config: replace(config, figures=settings.figures))
     return founded

@@ -11,8 +11,10 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from rerun_mp.errors import FlushTimeoutError, SessionError
-from rerun_mp.session import accounts, refused_rows
+from rerun_mp.errors import FlushTimeoutError, RerunMpError, SessionError
+from rerun_mp.session import accounts, ownership, refused_rows
+from rerun_mp.session.file_claims import aside_paths
+from rerun_mp.session.notices import say, take_notices
 from rerun_mp.session.sink_status import read_sinks
 from rerun_mp.session.waiting import Backlog, Patience, Progress, wait_until
 from rerun_mp.shm import leases
@@ -40,10 +42,14 @@ def leave(session: Session) -> None:
             sys.stderr.write(f"rerun_mp: the collector goes on; its log is in {session.segment.runtime_directory}\n")
     if session.must_complete or session.is_founder:
         _report_refused(session)
+        for text in take_notices(session.segment.runtime_directory):
+            say(text)
+    files = _files(session) if session.must_complete else []
     session.release()
     if session.must_complete and not _others_remain(session):
         _await_files(session, timeout - (time.monotonic() - begin), patience)
     if session.must_complete or session.is_founder:
+        _report_moved_files(files, session.segment.nonce.hex()[:8])
         _report_losses(session)
 
 
@@ -104,6 +110,22 @@ def _report_refused(session: Session) -> None:
     refused_rows.report_others(sum(account.refused for account in found))
 
 
+def _files(session: Session) -> list[str]:
+    """Return the paths of the session's files, as the configuration names them."""
+    try:
+        return [sink.target for spec in session.config().recordings for sink in spec.sinks if sink.kind == "file"]
+    except (RerunMpError, OSError):
+        return []
+
+
+def _report_moved_files(paths: list[str], name: str) -> None:
+    """Name the files that do not lie at their paths, because another program has taken these."""
+    for path in dict.fromkeys(paths):
+        for aside in aside_paths(path, name):
+            if os.path.exists(aside):
+                say(f"another program has taken {path}; the rows of this one are in {aside}")
+
+
 def _report_losses(session: Session) -> None:
     """Write one line about dropped rows, and one about files that lack some. Write nothing if there are none."""
     segment = session.segment
@@ -119,7 +141,8 @@ def _report_losses(session: Session) -> None:
         sys.stderr.write(f"rerun_mp: {dropped.total()} rows were dropped: {why}.\n")
     incomplete = words[Header.INCOMPLETE_FILES]
     if incomplete:
-        sys.stderr.write(
-            f"rerun_mp: {incomplete} files could not be completed, because their disks are full; what they lack "
-            f"lies in {segment.spool_directory}. Make room, and join the parts there with `rerun rrd merge`.\n"
+        reasons = sorted(set(ownership.failures(segment.spool_directory))) or ["their disks are full"]
+        say(
+            f"{incomplete} files could not be completed: {'; '.join(reasons)}. What they lack lies in "
+            f"{segment.spool_directory}. When the reason is gone, `rerun-mp recover` brings it into the files."
         )

@@ -1,7 +1,10 @@
 """Finds leftover sessions: all processes of their trees were killed, the collectors included.
 
 Only sessions with directories where this process would put its own, and that exist: a container may share /dev/shm with
-other containers, but not their files.
+other containers, but not their files, and files with other containers, but not /dev/shm. A session with a segment is
+left over if no process holds a lock on the segment. A session without a segment is left over if its locks on its files
+are free, too (`origin`). If in addition its origin proves that its segment is gone for good, it may be recovered
+without being asked; otherwise only the explicit command recovers it.
 
 A founder calls `recover_in_background`, which reads some names and locks; what it starts is `python -m rerun_mp
 recover`. Nothing here changes a session. Any thread may call.
@@ -10,21 +13,25 @@ recover`. Nothing here changes a session. Any thread may call.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+import time
+from typing import NamedTuple
 
 from rerun_mp.errors import RerunMpError
 from rerun_mp.hooks.detached import start_detached
 from rerun_mp.session import directories
 from rerun_mp.session.collector_start import collector_environment, output_to
 from rerun_mp.session.config_file import read_config_in
+from rerun_mp.session.notices import say
+from rerun_mp.session.origin import Origin, is_alive
 from rerun_mp.shm.survey import survey
 
-if TYPE_CHECKING:
-    from rerun_mp.session.config import RecordingSpec
+__all__ = ["LeftoverSession", "find_leftovers", "recover_in_background", "start_recovery"]
 
-__all__ = ["LeftoverSession", "find_leftovers", "recover_in_background"]
+MIN_AGE_SECS = 60.0
+"""Directories without an origin count as left over after so many seconds: younger ones may be in the making."""
 
 _has_searched = False
 """Whether this process, or one that forked it, has searched for leftover sessions: once is enough."""
@@ -36,16 +43,18 @@ class LeftoverSession(NamedTuple):
     name: str
     """Name of its directories: the beginning of its nonce."""
     segment_path: str | None
-    """None: the segment is gone, and only files remain."""
+    """None: the segment is gone, or lies in another /dev/shm, and only files are here."""
     runtime_directory: str
     spool_directory: str
+    is_certain: bool = True
+    """Whether the session has proven to be dead: it may be recovered without being asked."""
 
 
 def find_leftovers() -> tuple[list[LeftoverSession], list[str]]:
-    """Return the leftover sessions, and for each segment that cannot be read, of whatever user, the reason."""
+    """Return the leftover sessions, and for each segment of this user that cannot be read, the reason."""
     spool_base, runtime_base = directories.spool_base(), directories.runtime_base()
-    # Directories first: a session makes them after its segment and removes them before it.
-    names = {*_names_in(spool_base), *_names_in(runtime_base)}
+    # Directories first: a session has them from before its segment exists until the segment is about to be removed.
+    names = {*directories.session_names(spool_base), *directories.session_names(runtime_base)}
     found, problems = survey()
     leftovers = [
         LeftoverSession(one.nonce.hex()[:16], one.path, one.runtime_directory, one.spool_directory)
@@ -56,63 +65,79 @@ def find_leftovers() -> tuple[list[LeftoverSession], list[str]]:
         )
         and (os.path.isdir(one.spool_directory) or os.path.isdir(one.runtime_directory))
     ]
-    without_segment = names - {one.nonce.hex()[:16] for one in found}
-    for name in sorted(without_segment):
-        runtime, spool = os.path.join(runtime_base, name), os.path.join(spool_base, name)
-        if _is_free(spool) and (os.path.isdir(spool) or os.path.isdir(runtime)):
-            leftovers.append(LeftoverSession(name, None, runtime, spool))
+    here = Origin.here()
+    for name in sorted(names - {one.nonce.hex()[:16] for one in found}):
+        left = _look_at(name, os.path.join(runtime_base, name), os.path.join(spool_base, name), here)
+        if left is not None:
+            leftovers.append(left)
     return leftovers, problems
 
 
-def _names_in(base: str) -> list[str]:
+def _look_at(name: str, runtime: str, spool: str, here: Origin) -> LeftoverSession | None:
+    """Return the session of these directories, which has no segment here; None if it lives, or may live."""
+    found = Origin.read(spool, runtime)
     try:
-        return [name for name in os.listdir(base) if len(name) == 16 and set(name) <= set("0123456789abcdef")]
-    except OSError:
-        return []
+        # A session that shares the runtime directory may have its spool in another home.
+        if is_alive(spool) or (found is not None and is_alive(found.spool_directory)):
+            return None
+        youngest = max(os.stat(path).st_mtime for path in (runtime, spool) if os.path.isdir(path))
+    except (OSError, ValueError):
+        return None  # another user's, or gone by now
+    if found is None and abs(time.time() - youngest) < MIN_AGE_SECS:
+        return None
+    is_certain = found is not None and (found.proves_end(here) or _is_complete(spool))
+    return LeftoverSession(name, None, runtime, spool, is_certain)
 
 
-def _is_free(spool: str) -> bool:
-    """Say whether no worker holds the spool directory, or it does not exist."""
+def _is_complete(spool: str) -> bool:
+    """Say whether a session's files are complete: a container that ended right after them left the directories."""
     try:
-        lease = directories.hold(spool)
-    except FileNotFoundError:
-        return True
-    except OSError:
+        journals = [os.path.join(spool, name, "journal.json") for name in os.listdir(spool)]
+        found = []
+        for path in filter(os.path.exists, journals):
+            with open(path, "rb") as file:
+                found.append(bool(json.load(file)["is_complete"]))
+    except (OSError, ValueError, KeyError, TypeError):
         return False
-    if lease is None:
-        return False
-    os.close(lease)
-    return True
+    return bool(found) and all(found)
 
 
-def recover_in_background() -> None:
-    """Start a recovery of leftover sessions, if there are any, and say so in one line. Never waits, never raises."""
+def recover_in_background(application_id: str) -> None:
+    """Start a recovery of the sessions that are certainly left over, if there are any. Never waits, never raises.
+
+    It says where the rows of this application go if they have no file. It does not speak of other programs. If this
+    program is about to write to the path of a file that is recovered, `ownership` says what becomes of that file.
+    """
     global _has_searched
     if _has_searched:
         return
     _has_searched = True
     with contextlib.suppress(OSError, RerunMpError):
-        found, _ = find_leftovers()
+        found = [one for one in find_leftovers()[0] if one.is_certain]
+        has_rows = any(_has_rows_without_file(one, application_id) for one in found)
         if found:
-            command = [sys.executable, "-P", "-m", "rerun_mp", "recover", "--quiet"]
-            start_detached(command, collector_environment(), output_to(os.devnull))
-            sys.stderr.write(f"rerun_mp: recovering what a killed program left, {_destinations(found)}\n")
+            start_recovery()
+        if has_rows:
+            into = directories.rescue_base()
+            say(f"recovering what a killed run of {application_id} left without a file, into {into}")
 
 
-def _destinations(found: list[LeftoverSession]) -> str:
-    """Name the files that will receive the rows, as far as the configurations name them."""
-    targets: list[str] = []
-    has_others = False
-    for one in found:
-        recordings: tuple[RecordingSpec, ...] = ()
-        with contextlib.suppress(OSError, RerunMpError):
-            recordings = read_config_in(one.runtime_directory).recordings
-        for spec in recordings:
-            files = [sink.target for sink in spec.sinks if sink.kind == "file"]
-            targets += files
-            has_others = has_others or not files
-        has_others = has_others or not recordings
-    parts = [f"into {', '.join(dict.fromkeys(targets))}"] if targets else []
-    if has_others:
-        parts.append(f"what has no file into {directories.rescue_base()}")
-    return ", ".join(parts)
+def _has_rows_without_file(left: LeftoverSession, application_id: str) -> bool:
+    with contextlib.suppress(OSError, RerunMpError):
+        return any(
+            spec.application_id == application_id and not any(sink.kind == "file" for sink in spec.sinks)
+            for spec in read_config_in(left.runtime_directory, left.spool_directory).recordings
+        )
+    return False
+
+
+def start_recovery() -> None:
+    """Start `rerun-mp recover --automatic` as a process that is not a child of this one.
+
+    Raises
+    ------
+    OSError
+        If no process can be started.
+    """
+    command = [sys.executable, "-P", "-m", "rerun_mp", "recover", "--automatic"]
+    start_detached(command, collector_environment(), output_to(os.devnull))

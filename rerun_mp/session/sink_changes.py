@@ -10,13 +10,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rerun_mp.errors import FlushTimeoutError
-from rerun_mp.session import ancestry, directories
+from rerun_mp.session import ancestry
 from rerun_mp.session.config import Blueprint, RecordingSpec, Scope
+from rerun_mp.session.file_claims import claim_file, is_in_place
+from rerun_mp.session.notices import say
+from rerun_mp.session.ownership import Taken, await_former_owners, take_path
 from rerun_mp.session.waiting import wait_until
 from rerun_mp.shm.layout import Header
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from rerun_mp.encoding.frames import RecordingKey
     from rerun_mp.session.config import SessionConfig, SinkSpec
@@ -31,18 +34,21 @@ def register_recording(session: Session, key: RecordingKey, *, make_default: boo
     The first default stays, unless the session's founder sets another.
     """
     is_new = False
+    taken: list[Taken] = []
 
     def change(config: SessionConfig) -> SessionConfig:
         nonlocal is_new
         is_new = config.recording(key) is None
         default = key if make_default and (config.default is None or session.is_founder) else config.default
         if is_new:
-            sinks = tuple(_claimed(session, sink, {}) for sink in config.default_sinks_of(key))
+            sinks = tuple(_claimed(session, sink, {}, frozenset(), taken) for sink in config.default_sinks_of(key))
             spec = RecordingSpec(*key, sinks, start_time_ns=start_time_ns, founder=session.sink_owner)
             config = config.with_recording(spec)
         return replace(config, default=default)
 
     session.config_editor.edit(change)
+    for one in taken:
+        await_former_owners(one)
     return is_new
 
 
@@ -65,6 +71,8 @@ def set_sinks(session: Session, key: RecordingKey, sinks: Sequence[SinkSpec]) ->
     """
     owner, timeout = session.sink_owner, session.settings.exit_timeout
     replaced = _own_sinks(session, key)
+    sinks = [_at_taken_path(session.config(), sink) for sink in sinks]
+    taken: list[Taken] = []
     targets = {sink.target for sink in sinks}
     if any(sink.checkpoints and sink.target in targets for sink in replaced):
         # The file is complete for readers. Setting it again means to write it anew.
@@ -78,7 +86,7 @@ def set_sinks(session: Session, key: RecordingKey, sinks: Sequence[SinkSpec]) ->
     def change(config: SessionConfig) -> SessionConfig:
         nonlocal needs_scope
         spec = config.recording(key) or RecordingSpec(*key, founder=owner)
-        mine = [replace(sink, owner=owner) for sink in sinks]
+        mine = [_at_taken_path(config, replace(sink, owner=owner)) for sink in sinks]
         others = [sink for sink in spec.sinks if sink.owner != owner]
         needs_scope = any(not spec.is_whole(sink) for sink in mine)
         # A sink that already takes the whole recording takes our rows, too.
@@ -94,12 +102,14 @@ def set_sinks(session: Session, key: RecordingKey, sinks: Sequence[SinkSpec]) ->
             data = next(sink.blueprint for sink in mine if sink.blueprint)
             spec = replace(spec, blueprint=Blueprint(data, make_active=False, make_default=True))
             mine = [replace(sink, blueprint=None) for sink in mine]
-        known = [sink for one in config.recordings if one.key != key for sink in one.sinks]
-        claims = {sink.target: sink.claim for sink in (*known, *others, *replaced)}
-        sinks_now = (*others, *(_claimed(session, sink, claims) for sink in mine))
+        config, ours = _without_files(config, key, {sink.target for sink in mine if sink.kind == "file"})
+        claims = {sink.target: sink for sink in (*others, *replaced) if sink.kind == "file"}
+        sinks_now = (*others, *(_claimed(session, sink, claims, ours, taken) for sink in mine))
         return config.with_recording(replace(spec, sinks=sinks_now))
 
     revision = session.config_editor.edit(change)
+    for one in taken:
+        await_former_owners(one)
     if needs_scope:
         session.enter_scope()
     session.must_complete = session.must_complete or bool(sinks)
@@ -169,13 +179,64 @@ def _own_sinks(session: Session, key: RecordingKey) -> list[SinkSpec]:
     return [sink for sink in spec.sinks if sink.owner == session.sink_owner] if spec is not None else []
 
 
-def _claimed(session: Session, sink: SinkSpec, claims: Mapping[str, tuple[int, int, int] | None]) -> SinkSpec:
-    """Claim the path of a file sink, unless the session writes that file already."""
+def _at_taken_path(config: SessionConfig, sink: SinkSpec) -> SinkSpec:
+    """Return a file sink with the path that the session has taken in place of the one that the user names."""
+    known = [one for spec in config.recordings for one in spec.sinks if one.kind == "file" == sink.kind]
+    found = next((one for one in known if one.wanted == sink.target), None)
+    return sink if found is None else replace(sink, target=found.target, wanted=found.wanted)
+
+
+def _without_files(
+    config: SessionConfig, key: RecordingKey, paths: Collection[str]
+) -> tuple[SessionConfig, frozenset[str]]:
+    """Take these files from the session's other recordings, and say so. Also returns those that were taken."""
+    ours: set[str] = set()
+    for spec in config.recordings:
+        lost = {sink.target for sink in spec.sinks if sink.kind == "file" and sink.target in paths}
+        if spec.key == key or not lost:
+            continue
+        config = config.with_recording(
+            replace(spec, sinks=tuple(sink for sink in spec.sinks if sink.kind != "file" or sink.target not in lost))
+        )
+        ours |= lost
+        for path in sorted(lost):
+            say(f"{path} is the file of recording {key.recording_id} now; it replaces recording {spec.recording_id}")
+    return config, frozenset(ours)
+
+
+def _claimed(
+    session: Session,
+    sink: SinkSpec,
+    claims: Mapping[str, SinkSpec],
+    ours: frozenset[str],
+    taken: list[Taken],
+) -> SinkSpec:
+    """Claim the path of a file sink, unless the recording's file is there already. Adds what was claimed to `taken`.
+
+    Parameters
+    ----------
+    claims
+        The recording's other file sinks, and those that the new ones replace, by path.
+    ours
+        Paths of files that other recordings of the session have had until now.
+    """
     if sink.kind != "file" or (os.path.exists(sink.target) and not os.path.isfile(sink.target)):
         return sink
     if sink.target in claims:
-        return replace(sink, claim=claims[sink.target])
-    return replace(sink, claim=directories.claim_file(sink.target, session.segment.nonce.hex()[:8]))
+        known = claims[sink.target]
+        return replace(sink, claim=known.claim, wanted=known.wanted, is_in_place=known.is_in_place)
+    if sink.target in ours:
+        found = Taken(sink.target, claim_file(sink.target, session.segment.nonce.hex()[:8]))
+    else:
+        found = take_path(session.segment, sink.target)
+    taken.append(found)
+    return replace(
+        sink,
+        target=found.path,
+        claim=found.claim,
+        wanted=sink.target if found.path != sink.target else sink.wanted,
+        is_in_place=is_in_place(found.path),
+    )
 
 
 def _await_applied(session: Session, revision: int, timeout: float) -> None:

@@ -34,13 +34,19 @@ class Found(NamedTuple):
 
 
 def survey() -> tuple[list[Found], list[str]]:
-    """Return this user's segments, and an error text for each segment that this version cannot read."""
+    """Return this user's segments, and an error text for each of them that this version cannot read.
+
+    Files of other users are passed over: what they hold is not for this user to read or to remove.
+    """
     found: list[Found] = []
     problems: list[str] = []
+    own = os.geteuid()
     for name in sorted(os.listdir(DIRECTORY)):
         if name.startswith(PREFIX):
+            path = os.path.join(DIRECTORY, name)
             try:
-                found.append(_look_at(os.path.join(DIRECTORY, name), problems))
+                if os.stat(path, follow_symlinks=False).st_uid == own:
+                    found.append(_look_at(path, problems))
             except FileNotFoundError:
                 continue
             except ResourceError as error:

@@ -1,4 +1,4 @@
-"""Directories lie where the environment says, are private, and vanish when they are empty; claims tell files apart."""
+"""Directories lie where the environment says, are private, and vanish when they are empty."""
 
 from __future__ import annotations
 
@@ -71,29 +71,6 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     for text in ("first", "second"):
         directories.replace_file(str(directory), "name", text)
         assert [path.read_text() for path in directory.iterdir()] == [text]
-
-
-def test_a_claim_ends_when_another_program_puts_a_file_there(tmp_path: Path) -> None:
-    path = tmp_path / "out.rrd"
-    path.write_bytes(b"of an earlier run")
-    path.chmod(0o640)
-    claim = directories.claim_file(str(path), "session")
-    assert directories.is_claimed(str(path), claim)
-    assert path.read_bytes() == b""
-    assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    other = directories.claim_file(str(path), "another")
-    assert other != claim
-    assert not directories.is_claimed(str(path), claim)
-    path.unlink()
-    assert directories.claim_of(str(path)) is None
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_failed_claim_leaves_nothing_behind(tmp_path: Path) -> None:
-    (tmp_path / "out.rrd").mkdir()
-    with pytest.raises(OSError, match="Is a directory"):
-        directories.claim_file(str(tmp_path / "out.rrd"), "session")
-    assert [path.name for path in tmp_path.iterdir()] == ["out.rrd"]
 
 
 def test_one_holder_at_a_time(tmp_path: Path) -> None:

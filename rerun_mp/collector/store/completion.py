@@ -3,7 +3,8 @@
 - If one whole part lies at the user's path, nothing is copied.
 - Several parts, or one without its footer, are copied as a stream into a new file that leaves out repeated chunk ids.
   The new file is renamed to the path, unless another program has put a file there since: the later run has the path.
-  A recovery then writes the rows to another path. It does the same if the path cannot be written any more.
+  The rows then go to a path beside it (`file_claims.aside_paths`). If no file can be written there any more, a recovery
+  writes the rows to another path.
 - A path that is not a regular file (a device, a pipe) received its rows directly. It is never renamed over.
 
 The collector may be killed at any point here. The journal names the new file before the file gets the path, and the
@@ -28,7 +29,7 @@ from rerun_mp.collector.store.parts import Part
 from rerun_mp.collector.store.rerun_files import merge
 from rerun_mp.errors import CorruptionError, FlushTimeoutError, ResourceError
 from rerun_mp.session.config import SinkSpec
-from rerun_mp.session.directories import claim_of, is_claimed
+from rerun_mp.session.file_claims import claim_of, is_claimed, move_or_copy
 
 __all__ = ["Completion"]
 
@@ -48,7 +49,7 @@ class Completion:
     give_up
         Counts the rows of a part that cannot be brought into the target.
     otherwise
-        Path of a file for the rows if the target cannot be written, or belongs to another program by now.
+        Path of a file for the rows if the target cannot be written.
     """
 
     def __init__(
@@ -88,6 +89,10 @@ class Completion:
 
     def _complete(self, target: SinkSpec, *, is_final: bool) -> None:
         journal = self._journal
+        if not disks.is_special(target.target):
+            journal.move_aside()
+            assert journal.target is not None
+            target = journal.target
         parts = [part for part in journal.parts if part.purpose in ("file", "diverted")]
         if disks.is_special(target.target):
             if not is_final:
@@ -112,7 +117,7 @@ class Completion:
             if part.purpose == "diverted":
                 part.unlink()
         if is_final:
-            journal.target, journal.copies, journal.owned = None, (), []
+            journal.end_target()
         journal.save()
 
     def _hidden_files(self, target: SinkSpec) -> str:
@@ -120,9 +125,11 @@ class Completion:
         return glob.escape(self._journal.hidden_path(target.target, 0)[:-1]) + "*"
 
     def _remove_hidden(self, target: SinkSpec, *, kept: Part | None) -> None:
-        for path in glob.glob(self._hidden_files(target)):
-            if kept is None or path != kept.path:
-                os.unlink(path)
+        former = (replace(target, target=named) for named, actual in self._journal.moved if actual == target.target)
+        for one in (target, *former):
+            for path in glob.glob(self._hidden_files(one)):
+                if kept is None or path != kept.path:
+                    os.unlink(path)
 
     def _whole_part(self, target: SinkSpec, parts: list[Part]) -> Part | None:
         """Return a complete part with the chunks of all `parts`, wherever it lies; None if there are none."""
@@ -156,15 +163,14 @@ class Completion:
         self._journal.copies = tuple(self._copy(whole, spec) for spec in self._journal.copies)
 
     def _place(self, whole: Part) -> None:
-        journal, otherwise = self._journal, self._otherwise
-        if journal.owns_target():
-            journal.place(whole)
-            return
+        journal = self._journal
+        journal.move_aside()  # another program may have taken the path while the parts were merged
         assert journal.target is not None
-        say(f"rerun_mp: another program has replaced {journal.target.target}; it is not written over")
-        if otherwise is not None and whole.holds_rows():
-            os.makedirs(os.path.dirname(otherwise), exist_ok=True)
-            self._copy_to(whole, otherwise)
+        is_aside = journal.target.target in (actual for _, actual in journal.moved)
+        if is_aside and not os.path.exists(journal.target.target) and not whole.holds_rows():
+            whole.unlink()
+        else:
+            journal.place(whole)
 
     def _copy(self, whole: Part, spec: SinkSpec) -> SinkSpec:
         """Copy the complete file to the path of `spec`, and return `spec` with the copy's claim."""
@@ -184,7 +190,7 @@ class Completion:
         fresh = self._journal.hidden_path(path, whole.number)
         try:
             shutil.copyfile(whole.path, fresh)
-            os.replace(fresh, path)
+            move_or_copy(fresh, path)
         except OSError as error:
             Path(fresh).unlink(missing_ok=True)
             raise ResourceError(f"{path} could not be written: {error}") from error

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["has_room", "is_special"]
+from rerun_mp.session.directories import temporary_directory
+
+__all__ = ["has_room", "is_special", "is_thrown_away"]
 
 SPARE_BYTES = 8 << 20
 """Bytes left free on every disk: rerun's writer does not survive a full disk, and a footer must still fit."""
@@ -13,6 +15,13 @@ SPARE_BYTES = 8 << 20
 def is_special(path: str) -> bool:
     """Whether a device, a pipe or a directory lies at `path`."""
     return os.path.exists(path) and not os.path.isfile(path)
+
+
+def is_thrown_away(path: str) -> bool:
+    """Whether the directory of `path` was a temporary one, and is gone: the user wants no file there any more."""
+    directory = os.path.dirname(path)
+    inside = os.path.commonpath([directory, temporary_directory()]) == temporary_directory()
+    return inside and not os.path.lexists(directory)
 
 
 def has_room(path: str, num_bytes: int) -> bool:

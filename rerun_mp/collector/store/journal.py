@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.encoding.rrd_files import count_chunks
 from rerun_mp.errors import CorruptionError
 from rerun_mp.session.config import Blueprint, SinkSpec
-from rerun_mp.session.directories import is_claimed
+from rerun_mp.session.file_claims import aside_paths, hidden_name, hold_file, is_claimed, move_or_copy
+from rerun_mp.shm.leases import Lease
 
 __all__ = ["Journal"]
 
@@ -48,6 +49,10 @@ class Journal:
     owned: list[tuple[int, int]] = field(default_factory=list)
     """Inodes at the target's path that the store may replace: the file that lay there when the user named it, and the
     store's own since. Any other file belongs to another program."""
+    moved: list[tuple[str, str]] = field(default_factory=list)
+    """(path that the user named, path where the file lies now), for files that another program has set aside."""
+    failure: str | None = None
+    """Why the target could not be completed, for the program."""
     next_number: int = 0
     blueprint: Blueprint | None = None
     """The last blueprint that was sent. Every file of the target holds it."""
@@ -56,6 +61,8 @@ class Journal:
     parts: list[Part] = field(default_factory=list)
     _is_behind: bool = False
     """Whether the last `save` failed."""
+    _lease: Lease | None = None
+    """The lock on the file at the target's path."""
 
     @classmethod
     def load(cls, path: Path, session: str, recording: RecordingKey, scoped_to: str = "") -> Journal:
@@ -78,12 +85,14 @@ class Journal:
             journal.target = SinkSpec(**raw["target"]) if raw["target"] else None
             journal.copies = tuple(SinkSpec(**spec) for spec in raw["copies"])
             journal.owned = [(int(device), int(number)) for device, number in raw["owned"]]
+            journal.moved = [(str(named), str(actual)) for named, actual in raw.get("moved", ())]
             journal.next_number = int(raw["next_number"])
             journal.blueprint = Blueprint(*raw["blueprint"]) if raw["blueprint"] else None
             journal.drops = Drops.from_json(raw["drops"])
             for entry in raw["parts"]:
                 inode = tuple(entry.pop("inode") or ()) or None
                 journal._adopt(Part(**entry, inode=inode, is_inherited=True))
+            journal.follow()
         except (KeyError, TypeError, ValueError) as error:
             raise CorruptionError(f"the journal {path} is damaged: {error!r}") from error
         return journal
@@ -101,6 +110,8 @@ class Journal:
                 "target": asdict(self.target) if self.target else None,
                 "copies": [asdict(spec) for spec in self.copies],
                 "owned": self.owned,
+                "moved": self.moved,
+                "failure": self.failure,
                 "next_number": self.next_number,
                 "blueprint": self.blueprint,
                 "drops": self.drops.to_json(),
@@ -133,28 +144,83 @@ class Journal:
         self.target = spec
         is_ours = spec.claim is None or is_claimed(spec.target, spec.claim)
         self.owned = [inode] if is_ours and (inode := inode_of(spec.target)) else []
+        self._hold(hold_file(spec.target) if self.owned else None)
+
+    def end_target(self) -> None:
+        """Let go of the target. The caller saves."""
+        self.target, self.copies, self.owned = None, (), []
+        self._hold(None)
 
     def owns_target(self) -> bool:
         """Whether the store may replace what lies at the target's path, or nothing lies there."""
         return self.target is not None and inode_of(self.target.target) in (None, *self.owned)
 
+    def actual(self, spec: SinkSpec) -> SinkSpec:
+        """Return the sink with the path where its file lies now, if another program has set the file aside."""
+        actual = dict(self.moved).get(spec.target)
+        return spec if actual is None else replace(spec, target=actual, claim=None)
+
+    def follow(self) -> None:
+        """Find the target's file where another program has set it aside, and make that path the target."""
+        if self.target is None or inode_of(self.target.target) in self.owned:
+            return
+        for path in aside_paths(self.target.target, self.session):
+            inode = inode_of(path)
+            if inode is not None and inode in self.owned:
+                self._move(path)
+                return
+
+    def move_aside(self) -> None:
+        """Make a free path beside the target the target, because the target's path belongs to another program."""
+        self.follow()
+        if self.target is None or self.owns_target():
+            return
+        free = next((path for path in aside_paths(self.target.target, self.session) if not os.path.exists(path)), None)
+        if free is not None:
+            self.owned = []
+            self._move(free)
+
+    def _move(self, path: str) -> None:
+        assert self.target is not None
+        former = self.target.target
+        say(f"rerun_mp: another program has taken {former}; this recording's file is {path} now")
+        for part in self.parts:
+            if part.path == former and part.inode == inode_of(path):
+                part.path = path
+        self.moved = [*((named, path if actual == former else actual) for named, actual in self.moved), (former, path)]
+        self.target = replace(self.target, target=path, claim=None)
+        self._hold(hold_file(path))
+        self.save()
+
+    def _hold(self, lease: Lease | None) -> None:
+        former, self._lease = self._lease, lease
+        if former is not None:
+            former.release()
+
     def place(self, part: Part) -> None:
         """Rename `part` to the target's path."""
         assert self.target is not None
         assert part.inode is not None
+        target = self.target.target
         self.owned.append(part.inode)
         self.save()  # before the rename: a next life must know the file as the store's own
-        if os.path.exists(self.target.target):
-            os.chmod(part.path, stat.S_IMODE(os.stat(self.target.target).st_mode))
-        os.replace(part.path, self.target.target)
-        part.path = self.target.target
-        self.owned = [part.inode]  # the replaced file is gone, and the kernel may give its inode to another
+        lease = hold_file(part.path)  # before the rename: other programs must find the file locked
+        if os.path.exists(target):
+            os.chmod(part.path, stat.S_IMODE(os.stat(target).st_mode))
+        move_or_copy(part.path, target)
+        part.path = target
+        part.inode = inode_of(target)
+        self._hold(lease if not self.target.is_in_place else hold_file(target))
+        # The replaced file is gone, and the kernel may give its inode to another one.
+        self.owned = [part.inode] if part.inode is not None else []
         self.save()
 
     def hidden_path(self, target: str, number: int) -> str:
         """Return where part `number` of `target` is written: beside it, under a name that only this session uses."""
         directory, name = os.path.split(target)
-        return os.path.join(directory, f".{name[:200]}.rmp-{self.session}-{number}")
+        if self.target is not None and self.target.target == target and self.target.is_in_place:
+            directory = str(self.path.parent)  # no file may be put beside it, or it would be no use there
+        return os.path.join(directory, hidden_name(name, f"{self.session}-{number}"))
 
     def next_ordinal(self) -> int:
         """Return the ordinal after the last chunk of all parts."""
@@ -169,6 +235,10 @@ class Journal:
             return
         if not part.exists() and self.target is not None and inode_of(self.target.target) == part.inode:
             part.path = self.target.target  # the collector was killed after the rename and before the save
+        if not part.exists() and self.target is not None and part.path == self.target.target:
+            # Another program has set the file aside.
+            aside = aside_paths(self.target.target, self.session)
+            part.path = next((path for path in aside if inode_of(path) == part.inode), part.path)
         if part.is_replaced():
             self.owned = [inode for inode in self.owned if inode != part.inode]
             part.inode = NO_INODE

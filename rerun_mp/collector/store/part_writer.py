@@ -66,7 +66,7 @@ class PartWriter:
         is_first = not any(part.purpose == "file" for part in self._journal.parts)
         if target is None:
             path = str(self._directory / f"part-{number:03}.rrd")
-        elif disks.is_special(target.target):
+        elif disks.is_special(target.target) or (target.is_in_place and is_first and self._journal.owns_target()):
             path = target.target
         else:
             path = self._journal.hidden_path(target.target, number)

@@ -19,11 +19,12 @@ import hashlib
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from rerun_mp.collector.drain.chunks import ChunkBatch
+from rerun_mp.collector.store import disks
 from rerun_mp.collector.store.appending import Appending
 from rerun_mp.collector.store.completion import Completion
 from rerun_mp.collector.store.flushed_chunks import FlushedChunks
@@ -92,18 +93,25 @@ class RecordingStore:
 
     # Sinks
 
-    def set_files(self, specs: Sequence[SinkSpec]) -> None:
+    def set_files(self, specs: Sequence[SinkSpec], taken: Collection[str] = ()) -> None:
         """Write to these files from now on. A file no longer among them is completed.
+
+        A file at a path in `taken` belongs to another recording of the session now, and is given up without its rows.
 
         Rows that came before any sink was set go into the first file. If there are several, one is written, and the
         others become copies of it when it is completed. Ignored once the store is complete.
         """
         if self._journal.is_complete:
             return
+        self._journal.moved = [(named, actual) for named, actual in self._journal.moved if named not in taken]
+        specs = [self._journal.actual(spec) for spec in specs]
         targets = [spec.target for spec in specs]
         current = self._journal.target
         if current is not None and current.target not in targets:
-            self.close_file()
+            if current.target in taken:
+                self._give_file_up()
+            else:
+                self.close_file()
             current = None
         if not specs:
             return
@@ -160,6 +168,19 @@ class RecordingStore:
         self._checkpoints = 0
         self._writing.failure = None
 
+    def _give_file_up(self) -> None:
+        """Let go of the file and remove its rows: the program has given its path to another recording."""
+        self._appending.end_part(with_footer=False)
+        given_up = [part for part in self._journal.parts if part.purpose in ("file", "diverted")]
+        with self.chunks.lock:
+            self._journal.parts = [part for part in self._journal.parts if part not in given_up]
+        self._journal.end_target()
+        self._journal.save()
+        for part in given_up:
+            part.unlink()
+        self._checkpoints = 0
+        self._writing.failure = None
+
     def _checkpoint(self) -> None:
         """Complete the file for readers. The next chunk begins another part; they are merged at the end."""
         if self._journal.target is not None and any(part.purpose == "file" for part in self._journal.parts):
@@ -168,6 +189,10 @@ class RecordingStore:
 
     def _complete_file(self, *, otherwise: str | None = None, is_final: bool = True) -> None:
         self._appending.end_part(with_footer=True)
+        if self._journal.target is not None and disks.is_thrown_away(self._journal.target.target):
+            self._writing.say(f"{self._journal.target.target} was in a temporary directory, which is gone")
+            self._give_file_up()
+            return
 
         def give_up(part: Any) -> None:
             self._spool.count_part(Reason.WRITE, part)
@@ -176,6 +201,8 @@ class RecordingStore:
             Completion(self._journal, self.chunks.lock, give_up, otherwise).run(is_final=is_final)
         except (ResourceError, FlushTimeoutError) as error:
             self._writing.fail(f"{error}; its rows stay in {self.directory}")
+            self._journal.failure = str(error)
+            self._journal.save()
             raise
 
     def complete(self, otherwise: str | None = None) -> None:

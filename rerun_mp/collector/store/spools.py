@@ -17,6 +17,7 @@ from typing import Any
 from rerun_mp.collector.store.parts import SPOOLED, Part
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.encoding.rrd_files import count_chunks
+from rerun_mp.session.origin import ORIGIN_NAME
 
 __all__ = ["remove_complete", "spooled_rows", "stored_recordings", "stored_targets"]
 
@@ -76,8 +77,10 @@ def remove_complete(spool: Path) -> bool:
             is_complete = False
         if is_complete and path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
-        elif not path.is_dir():
+        elif not path.is_dir() and path.name != ORIGIN_NAME:
             path.unlink(missing_ok=True)
+    if {path.name for path in spool.glob("*")} == {ORIGIN_NAME}:
+        (spool / ORIGIN_NAME).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         spool.rmdir()
     return not spool.exists()

@@ -7,13 +7,14 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.session.config import SinkSpec
-from rerun_mp.session.directories import claim_file
+from rerun_mp.session.file_claims import aside_paths, claim_file
 from tests.collector.endings import finish
 from tests.collector.made_frames import NONCE, RECORDING
 from tests.collector.store.made_stores import (
@@ -47,7 +48,15 @@ def test_the_program_that_claimed_the_path_last_has_it_even_if_it_begins_first(t
     finish(one)
     verify(out)
     assert numbers_in(out) == list(range(5))
-    assert os.listdir(out.parent) == [out.name]
+    assert_only_beside(out, b"1" * 16, range(100, 103))
+
+
+def assert_only_beside(out: Path, nonce: bytes, numbers: Iterable[int]) -> None:
+    """Assert that beside `out` there is one file, of the session with this nonce, with these numbers."""
+    aside = Path(next(aside_paths(str(out), nonce.hex()[:8])))
+    assert sorted(os.listdir(out.parent)) == [aside.name, out.name]
+    verify(aside)
+    assert numbers_in(aside) == list(numbers)
 
 
 def test_the_program_that_claimed_the_path_last_has_it_even_if_it_begins_last(tmp_path: Path, out: Path) -> None:
@@ -154,7 +163,7 @@ def test_the_later_of_two_runs_has_the_path_and_their_rows_never_mix(tmp_path: P
     finish(later)
     verify(out)
     assert numbers_in(out) == list(range(100, 161))
-    assert os.listdir(out.parent) == [out.name]
+    assert out.parent.joinpath("out.recovered-30313233.rrd") not in out.parent.iterdir()
 
 
 def test_a_later_run_keeps_the_path_when_the_earlier_must_merge(tmp_path: Path, out: Path) -> None:
@@ -168,4 +177,4 @@ def test_a_later_run_keeps_the_path_when_the_earlier_must_merge(tmp_path: Path, 
     finish(later)
     verify(out)
     assert numbers_in(out) == [10]
-    assert os.listdir(out.parent) == [out.name]
+    assert_only_beside(out, NONCE, [1])

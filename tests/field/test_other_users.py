@@ -1,0 +1,73 @@
+"""No command reads another user's sessions, reports them, or advises to remove them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import StartPython
+
+pytestmark = [
+    pytest.mark.real_collectors,
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user"),
+]
+
+STRANGER = 65534
+
+SESSION = """
+import sys
+import rerun_mp as rr
+rr.init("rerun_mp_mine")
+rr.log("mine", rr.TextLog("text"))
+rr.flush()
+print("ready", flush=True)
+open(sys.argv[1]).read()
+"""
+
+COMMANDS = """
+import contextlib, io, os, sys
+import rerun_mp.__main__, rerun_mp.cli.app, rerun_mp.collector.drain.sweep, rerun_mp.cli.doctor
+import rerun_mp.monitoring.overview, rerun_mp.cli.recover
+import rerun_mp.cli.rendering, rerun_mp.viewers.spawn, rerun_mp.compat.bridge, encodings.idna, importlib.metadata
+user, home = int(sys.argv[1]), sys.argv[2]
+os.chown(home, user, user)
+os.setgroups([])
+os.setresgid(user, user, user)
+os.setresuid(user, user, user)
+for name in ("XDG_RUNTIME_DIR", "XDG_CACHE_HOME", "XDG_DATA_HOME", "TMPDIR", "HOME"):
+    os.environ[name] = home
+from rerun_mp.monitoring import overview
+print("status", overview.look())
+from rerun_mp.cli import doctor
+print("doctor", doctor._left_sessions())
+from rerun_mp.cli.recover import recover
+print("recover", recover(only_list=True))
+print("recover", recover())
+"""
+
+
+def test_no_command_speaks_of_another_users_sessions(start_python: StartPython, tmp_path: Path) -> None:
+    """The exit status is 0."""
+    end, home = tmp_path / "end", tmp_path / "home"
+    os.mkfifo(end)
+    home.mkdir()
+    for directory in (tmp_path, *tmp_path.parents):
+        if str(directory).startswith("/tmp/"):
+            directory.chmod(0o755)
+    program = start_python(SESSION, end)
+    program.wait_for_output("ready")
+    done = subprocess.run(
+        [sys.executable, "-c", COMMANDS, str(STRANGER), str(home)], capture_output=True, text=True, check=False
+    )
+    end.write_bytes(b"x")
+    program.wait().check()
+    assert done.returncode == 0, done.stderr
+    status, check, *recoveries = done.stdout.splitlines()
+    assert status == "status ([], [])"
+    assert "'ok', 'left nothing'" in check
+    assert recoveries == ["nothing is left to recover", "recover 0"] * 2
+    assert done.stderr == ""
