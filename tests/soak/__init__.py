@@ -2,6 +2,10 @@
 
     storm.py     the program: a parent that starts workers, which log, and kills them
     episode.py   one episode: a program in a session of its own, faults from outside, and checks at the end
+    counting.py  another program, which logs numbers and tells how many
+    homes.py     pairs of containers that share their homes, of which one is killed
+    restarts.py  a script that is killed with its collector and started again over its path
+    files.py     episodes of these two kinds
     __main__.py  one episode after another, and one line of totals
 
 (seed, number) determines an episode, but not the instant of a kill, which depends on the machine. `--only SEED:NUMBER`

@@ -8,6 +8,7 @@ import time
 import traceback
 
 from tests.soak.episode import Episode, Totals, run
+from tests.soak.files import kind_of_files, run_files
 
 
 def main() -> int:
@@ -27,11 +28,15 @@ def main() -> int:
     print(f"seed {seed}", flush=True)
     while True:
         episode = Episode.draw(seed, number)
+        kind = kind_of_files(number)
         try:
-            run(episode, totals)
-        except AssertionError:
+            if kind is None:
+                run(episode, totals)
+            else:
+                run_files(kind, episode.name, totals)
+        except (AssertionError, TimeoutError):
             traceback.print_exc()
-            print(f"FAILED: {episode}", flush=True)
+            print(f"FAILED: {kind or episode} {episode.name}", flush=True)
             failed.append(episode.name)
         number += 1
         secs = time.monotonic() - begin

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import RunPython
+from tests.harness.containers import may_contain
 from tests.soak.episode import Episode, Totals, check_rows, run
+from tests.soak.files import run_files
 from tests.soak.storm import COLUMNS, KINDS, kind_of
 
 
@@ -70,3 +72,24 @@ def test_an_episode_counts_missing_and_doubled_rows(
 def expected(call: int) -> int:
     """Return how many rows a call of worker 0 logs."""
     return COLUMNS if KINDS[kind_of(0, call)] == "columns" else 1
+
+
+def test_a_script_that_is_restarted_over_its_path_loses_no_row() -> None:
+    totals, seed = Totals(), time.time_ns() % 1_000_000
+    print(seed)
+    run_files("restarts", f"{seed}:0", totals)
+    print(totals)
+    assert totals.is_clean
+    assert totals.others["script restarted over its path"] == 3
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(not may_contain(), reason="this user may not create namespaces")
+def test_twenty_pairs_of_containers_with_shared_homes_lose_no_row() -> None:
+    """Programs, collectors and whole containers are killed at random."""
+    totals, seed = Totals(), time.time_ns() % 1_000_000
+    print(seed)
+    for number in range(20):
+        run_files("homes", f"{seed}:{number}", totals)
+    print(totals)
+    assert totals.is_clean

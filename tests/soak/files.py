@@ -1,0 +1,52 @@
+"""Episodes about files: shared homes, and restarts over one path. Of four episodes of a soak, one is of each kind."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+from tests.harness.containers import may_contain
+from tests.harness.leftovers import Machine
+from tests.harness.programs import wait_until
+from tests.soak.episode import DIRECTORIES, END_SECS, Totals
+from tests.soak.homes import run_pair
+from tests.soak.restarts import run_restarts
+
+__all__ = ["Kind", "kind_of_files", "run_files"]
+
+Kind = Literal["homes", "restarts"]
+
+
+def kind_of_files(number: int) -> Kind | None:
+    """Return what episode `number` of a soak does with files; None if it is an ordinary one."""
+    if number % 4 == 2 and may_contain():
+        return "homes"
+    return "restarts" if number % 4 == 3 else None
+
+
+def run_files(kind: Kind, name: str, totals: Totals) -> None:
+    """Run an episode and add its figures to the totals.
+
+    Raises
+    ------
+    AssertionError, TimeoutError
+        If a check fails.
+    """
+    own = Path(tempfile.mkdtemp(prefix="rmp-soak-", dir="/tmp"))
+    try:
+        for directory in DIRECTORIES:
+            (own / directory).mkdir(mode=0o700)
+        environment = {variable: str(own / directory) for directory, variable in DIRECTORIES.items()}
+        machine = Machine.snapshot(own)
+        faults, returned, lost, twice = (run_pair if kind == "homes" else run_restarts)(own, environment, name)
+        totals.others += faults
+        totals.episodes += 1
+        totals.returned += returned
+        totals.lost += lost
+        totals.twice += twice
+        assert (lost, twice) == (0, 0), f"{lost} rows lost, {twice} twice"
+        wait_until(lambda: not machine.leftovers(), timeout_secs=END_SECS, what="the end of everything")
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
