@@ -64,6 +64,7 @@ def test_a_directory_of_the_users_that_is_gone_is_the_reason_that_is_named(
     directory.mkdir()
     done = run_python(GONE, directory / "out.rrd").check()
     assert "full" not in done.stderr
-    assert f"1 files could not be completed: {directory / 'out.rrd'} " in done.stderr
+    reason = f"{directory / 'out.rrd'} has no directory any more"
+    assert f"1 files could not be completed: {reason}. What they lack lies in {place}" in done.stderr
     run_python("import sys; from rerun_mp.__main__ import main; sys.exit(main(['recover', '--quiet']))").check()
     assert len(list((place / "data").rglob("*.rrd"))) == 1

@@ -92,13 +92,13 @@ REMOVALS = (
         "Parts are written under hidden names, and renamed to the path only if no other program has put a file there.",
         (
             Edit(
-                "collector/store/completion.py",
-                "        if journal.owns_target():\n            journal.place(whole)\n",
-                "        if journal.target is not None:\n            journal.place(whole)\n",
+                "collector/store/journal.py",
+                "        if self.target is None or self.owns_target():\n",
+                "        if self.target is None or True:\n",
             ),
         ),
         ("tests/collector/store/test_completion.py::test_a_later_run_keeps_the_path_when_the_earlier_must_merge",),
-        "rerun rrd verify",
+        "",
     ),
     Removal(
         14,

@@ -112,6 +112,18 @@ class Appending:
         self.flush(FLUSH_SECS)
         self._writing.close(with_footer=with_footer)
 
+    def give_file_up(self) -> None:
+        """Let go of the user's file, and remove the rows that are in it or belong to it."""
+        self.end_part(with_footer=False)
+        given_up = [part for part in self._journal.parts if part.purpose in ("file", "diverted")]
+        with self._chunks.lock:
+            self._journal.parts = [part for part in self._journal.parts if part not in given_up]
+        self._journal.end_target()
+        self._journal.save()
+        for part in given_up:
+            part.unlink()
+        self._writing.failure = None
+
     def end_spool_part(self) -> None:
         """End the part that is being written, unless it is the file's."""
         if self._writing.purpose not in (None, "file"):

@@ -142,6 +142,8 @@ class Completion:
         number = self._journal.take_number()
         path = self._journal.hidden_path(target.target, number)
         whole = Part(number, path, "file", first=parts[0].first, chunks=parts[-1].stop - parts[0].first)
+        if not os.path.isdir(os.path.dirname(target.target)):
+            raise ResourceError(f"{target.target} has no directory any more")
         if not disks.has_room(path, sum(part.size() for part in parts)):
             raise ResourceError(f"no space is left to complete {target.target}")
         writer = open_part(whole, self._journal.recording, target, self._journal.blueprint)

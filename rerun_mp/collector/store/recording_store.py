@@ -169,17 +169,8 @@ class RecordingStore:
         self._writing.failure = None
 
     def _give_file_up(self) -> None:
-        """Let go of the file and remove its rows: the program has given its path to another recording."""
-        self._appending.end_part(with_footer=False)
-        given_up = [part for part in self._journal.parts if part.purpose in ("file", "diverted")]
-        with self.chunks.lock:
-            self._journal.parts = [part for part in self._journal.parts if part not in given_up]
-        self._journal.end_target()
-        self._journal.save()
-        for part in given_up:
-            part.unlink()
+        self._appending.give_file_up()
         self._checkpoints = 0
-        self._writing.failure = None
 
     def _checkpoint(self) -> None:
         """Complete the file for readers. The next chunk begins another part; they are merged at the end."""
