@@ -25,7 +25,6 @@ from rerun_mp.shm.layout import PRODUCER_BYTES, Geometry
 
 if TYPE_CHECKING:
     from rerun_mp.settings import Settings
-    from rerun_mp.shm.leases import Lease
     from rerun_mp.shm.segment import Segment
 
 __all__ = ["find_key", "found_or_join", "geometry_for", "join"]
@@ -66,7 +65,7 @@ def join(key: bytes) -> Session | None:
     ResourceError
         If the segment there cannot be used.
     """
-    joined = segment.attach(_path_of(key))
+    joined = _attach(_path_of(key))
     return None if joined is None else Session(key, joined)
 
 
@@ -89,12 +88,12 @@ def found_or_join(key: bytes, settings: Settings) -> Session:
     attempt = 0
     with as_resource_error("the session cannot be founded or joined"):
         while True:
-            joined = segment.attach(path)
+            joined = _attach(path)
             if joined is not None:
                 return Session(key, joined, settings=settings)
             created = _create(path, settings)
             if created is not None:
-                return _found(key, *created, settings)
+                return _found(key, created, settings)
             # The session that has this name is ending, and gives up the name when its segment is renamed.
             if time.monotonic() > deadline:
                 raise SessionError(f"the session at {path} neither lives nor ends; remove that file if it is unused")
@@ -102,8 +101,15 @@ def found_or_join(key: bytes, settings: Settings) -> Session:
             attempt += 1
 
 
-def _create(path: str, settings: Settings) -> tuple[Segment, Lease | None] | None:
-    """Make and publish a segment, and this process's share in the session's life lock. None: the name is taken."""
+def _attach(path: str) -> Segment | None:
+    """Join the segment at `path`, with a share in its participants lock and its life lock. None: there is none."""
+    joined = segment.attach(path)
+    if joined is not None:
+        joined.life = origin.hold_life(joined.spool_directory)
+    return joined
+
+
+def _create(path: str, settings: Settings) -> Segment | None:
     nonce = os.urandom(16)
     # The directories come first: a process that finds the segment must be able to start a collector. With the origin
     # and the life lock in them, a process with another /dev/shm knows that it must not recover the session.
@@ -128,11 +134,13 @@ def _create(path: str, settings: Settings) -> tuple[Segment, Lease | None] | Non
             if created is None:
                 directories.remove_tree(runtime)
                 directories.remove_tree(spool)
-    return None if created is None else (created, life)
+    if created is not None:
+        created.life = life
+    return created
 
 
-def _found(key: bytes, created: Segment, life: Lease | None, settings: Settings) -> Session:
-    founded = Session(key, created, is_founder=True, settings=settings, life=life)
+def _found(key: bytes, created: Segment, settings: Settings) -> Session:
+    founded = Session(key, created, is_founder=True, settings=settings)
     if settings.figures is not None:
         founded.config_editor.edit(lambda config: replace(config, figures=settings.figures))
     return founded

@@ -24,7 +24,7 @@ from rerun_mp.errors import (
     ResourceError,
     SessionError,
 )
-from rerun_mp.session import ancestry, collector_start, origin
+from rerun_mp.session import ancestry, collector_start
 from rerun_mp.session.config_file import ConfigEditor, read_config
 from rerun_mp.session.producer_start import make_producer
 from rerun_mp.session.waiting import Backlog, Patience, Progress, wait_until
@@ -62,13 +62,7 @@ class Session:
     """A session that this process has joined."""
 
     def __init__(
-        self,
-        key: bytes,
-        joined: Segment,
-        *,
-        is_founder: bool = False,
-        settings: Settings | None = None,
-        life: leases.Lease | None = None,
+        self, key: bytes, joined: Segment, *, is_founder: bool = False, settings: Settings | None = None
     ) -> None:
         global _guard
         if _guard is None:
@@ -79,8 +73,6 @@ class Session:
         self._founder_pid = os.getpid() if is_founder else -1
         self._settings = settings
         self._words = joined.ring.words
-        self._life_lock = life or origin.hold_life(joined.spool_directory)
-        """This process's share in the life lock, as in the participants lock. A forked child inherits it."""
         self._ringer = Ringer(joined.nonce)
         """A forked child inherits it, and the open semaphore with it."""
         self.scope: int | None = 0 if is_founder else None
@@ -360,11 +352,8 @@ class Session:
             self._earlier_pending += old.pending()
 
     def release(self) -> None:
-        """Close the producer and give back the share in the participants lock."""
+        """Close the producer and give back the shares in the participants lock and the life lock."""
         if self._producer is not None and self._producer.is_intact:
             self._producer.close()
-        if self.segment.participants is not None:
-            self.segment.participants.release()
-        if self._life_lock is not None:
-            self._life_lock.release()
+        self.segment.leave()
         self.ring_doorbell()

@@ -47,7 +47,7 @@ MIN_SLOTS = 4
 class Segment:
     """A mapped segment. It stays mapped until the process ends, so that no late read can crash."""
 
-    __slots__ = ("_address", "_identity", "_nonce", "_paths", "inode", "participants", "path", "ring")
+    __slots__ = ("_address", "_identity", "_nonce", "_paths", "inode", "life", "participants", "path", "ring")
 
     def __init__(
         self, path: str, inode: int, address: int, geometry: Geometry, participants: leases.Lease | None
@@ -62,6 +62,8 @@ class Segment:
         """The slices of the header that only the creator writes, and their contents."""
         self.participants = participants
         """This process's share of the participants lock. None: it has no share, as in the collector."""
+        self.life: leases.Lease | None = None
+        """This process's share of the lock in the spool directory, which proves life to other containers."""
 
     @property
     def nonce(self) -> bytes:
@@ -108,6 +110,12 @@ class Segment:
         for part, content in self._identity:
             if self.ring.memory[part] != content:
                 self.ring.memory[part] = content
+
+    def leave(self) -> None:
+        """Give back this process's shares. Forked children that inherited them still hold theirs."""
+        for lease in (self.participants, self.life):
+            if lease is not None:
+                lease.release()
 
     def map_ahead(self, slot: int) -> None:
         """Map all pages of a slot into this process. The pages must be reserved."""
