@@ -15,12 +15,13 @@ PYTHON ?= $(shell for candidate in python3.14 python3.13 python3.12 python3.11 p
 	if $$candidate --version >/dev/null 2>&1 && $$candidate -c '$(SUITABLE)' >/dev/null 2>&1; then \
 	echo $$candidate; break; fi; done)
 
-.PHONY: help demo test field check check-protocol format soak bench screenshots lock clean
+.PHONY: help demo test field test-aarch64 check check-protocol format soak bench screenshots lock clean
 
 help:
 	@echo "make demo    run examples/pool.py and show its recording"
 	@echo "make test    run every test but the long ones"
 	@echo "make field   install the servers, launchers and freezers that tests start if they are there (needs a compiler)"
+	@echo "make test-aarch64  the tests of the shared memory on an emulated arm64 machine; an hour (needs qemu and Debian)"
 	@echo "make check   formatting, lint and types"
 	@echo "make check-protocol  every model of the protocol, in 90 s (needs spin and gcc)"
 	@echo "make format  correct the formatting"
@@ -50,6 +51,9 @@ $(FIELD_STAMP): $(STAMP)
 	@touch $(FIELD_STAMP)
 
 field: $(FIELD_STAMP)
+
+test-aarch64: $(STAMP)
+	nice $(BIN)/python -m tests.aarch64 $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -23,12 +23,12 @@ import pytest
 
 from tests.harness.isolation import interpreter, may_isolate
 from tests.harness.leftovers import Leftovers, Machine
-from tests.harness.programs import PROGRAM_SECS, ROOT, Finished, Program
+from tests.harness.programs import PROGRAM_SECS, ROOT, SLOWNESS, Finished, Program
 from tests.harness.recordings import Row, rows_of, verify
 from tests.harness.requirements import need
 from tests.harness.viewers import HeadlessViewer, start_headless_viewer, vulkan_missing
 
-LEFTOVER_SECS = 60.0
+LEFTOVER_SECS = 60.0 * SLOWNESS
 """Seconds that processes and files of a test may remain after it, even on a busy machine. The tests of orphans check
 that a session ends within 5 s."""
 

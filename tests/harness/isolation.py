@@ -20,7 +20,7 @@ import subprocess
 import sys
 from functools import cache
 
-__all__ = ["interpreter", "may_isolate"]
+__all__ = ["interpreter", "may_isolate", "raise_loopback_interface"]
 
 INSIDE = "--inside"
 # The child of `unshare` is the first process of the namespace; it must not outlive `unshare`.
@@ -48,7 +48,7 @@ def _main(arguments: list[str]) -> int:
     if arguments[0] != INSIDE:
         os.execvp(UNSHARE[0], [*UNSHARE, sys.executable, __file__, INSIDE, *arguments])
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=1777", "none", "/dev/shm"], check=True)
-    _raise_loopback_interface()
+    raise_loopback_interface()
     worker = os.posix_spawn(sys.executable, [sys.executable, *arguments[1:]], os.environ)
     while True:
         # Orphans become children of the first process, which must reap them.
@@ -57,7 +57,7 @@ def _main(arguments: list[str]) -> int:
             return os.waitstatus_to_exitcode(status) & 0xFF
 
 
-def _raise_loopback_interface() -> None:
+def raise_loopback_interface() -> None:
     with socket.socket() as any_socket:
         request = struct.pack(INTERFACE_REQUEST, b"lo", 0)
         flags = struct.unpack(INTERFACE_REQUEST, fcntl.ioctl(any_socket, GET_INTERFACE_FLAGS, request))[1]

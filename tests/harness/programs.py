@@ -19,11 +19,13 @@ from typing import IO
 
 from tests.harness.preloading import PreloadedProcess, may_preload, start_preloaded
 
-__all__ = ["ROOT", "Finished", "Program", "wait_until"]
+__all__ = ["ROOT", "SLOWNESS", "Finished", "Program", "wait_until"]
 
 ROOT = Path(__file__).resolve().parents[2]
 """The root of the source tree."""
 
+SLOWNESS = float(os.environ.get("TESTS_SLOWNESS", "1"))
+"""How many times slower than usual this machine is, such as an emulated one. Limits of time are multiplied by it."""
 POLL_SECS = 0.01
 STACKS_SECS = 30.0
 """Seconds that a program may take to write its stacks."""
@@ -44,7 +46,7 @@ def wait_until(
     TimeoutError
         After `timeout_secs`.
     """
-    deadline = time.monotonic() + timeout_secs
+    deadline = time.monotonic() + timeout_secs * SLOWNESS
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {timeout_secs} s for {what}, which did not come")
@@ -137,7 +139,7 @@ class Program:
         AssertionError
             If it ends before, or `timeout_secs` pass.
         """
-        deadline = time.monotonic() + timeout_secs
+        deadline = time.monotonic() + timeout_secs * SLOWNESS
         while text not in self.stdout:
             ended = self.process.poll() is not None
             # It may have written the text between the look at its output and its end.
@@ -159,7 +161,7 @@ class Program:
             is killed.
         """
         try:
-            code = self.process.wait(timeout_secs)
+            code = self.process.wait(timeout_secs * SLOWNESS)
         except subprocess.TimeoutExpired:
             self.dump_stacks()
             self.end()
@@ -170,7 +172,7 @@ class Program:
         """Make every process of the group write its stacks to standard error, which ends it."""
         self._signal(signal.SIGCONT)  # a stopped process writes nothing
         self._signal(signal.SIGABRT)
-        deadline = time.monotonic() + STACKS_SECS
+        deadline = time.monotonic() + STACKS_SECS * SLOWNESS
         # Wait for the whole group: a process that is killed earlier leaves no stack.
         while self._has_group() and time.monotonic() < deadline:
             time.sleep(POLL_SECS)

@@ -25,13 +25,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from rerun.chunk import RrdReader
 
-from tests.harness.programs import Program, wait_until
+from tests.harness.programs import SLOWNESS, Program, wait_until
 from tests.harness.recordings import rows_of, verify
 from tests.harness.sessions import SessionWatch
 from tests.model.histories import check
 
 AGENT = Path(__file__).with_name("agent.py")
-ANSWER_SECS = 60.0
+ANSWER_SECS = 60.0 * SLOWNESS
 """Seconds that an agent may take to answer. A collector may have to start again meanwhile."""
 MAX_AGENTS = 6
 
