@@ -67,7 +67,7 @@ def _kernel() -> Check:
         advice = "rerun_mp is tested on x86-64 only"
         if platform.machine() == "aarch64":
             advice = (
-                "rerun_mp is tested on x86-64; for aarch64 its order of stores is modelled, and its tests ran emulated"
+                "rerun_mp is tested on x86-64; on aarch64 it ran emulated only, and its order of stores is modelled"
             )
         return Check("kernel", "warning", f"{found} on {platform.machine()}", advice)
     if numbers < POPULATE_KERNEL:

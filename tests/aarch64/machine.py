@@ -30,8 +30,8 @@ CLOCKS = {
 }
 """What the machine's time follows: the host's clock, or the instructions that the processors have run, 2 ns each.
 
-With the host's clock the processors run at the same time. With instructions they take turns, but a busy host cannot make
-the machine run into a limit of time, and a wait takes no time."""
+With the host's clock the processors run at the same time. With instructions they take turns. Then a wait takes no time,
+and a host that is busy cannot make the machine run into a limit of time."""
 
 
 def run(kernel: Path, initrd: Path, *, clock: str, processors: int, log: Path, limit_secs: float) -> int:
