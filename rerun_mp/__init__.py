@@ -46,6 +46,8 @@ from rerun_mp.errors import (
     SharedMemoryError,
     ViewerError,
 )
+from rerun_mp.fast.general import GENERAL_NAMES as _GENERAL_NAMES
+from rerun_mp.fast.general import general_class as _general_class
 from rerun_mp.hooks import aliases as _aliases
 from rerun_mp.hooks import when_loaded as _when_loaded
 from rerun_mp.hooks.forksafe_arrow import make_arrow_fork_safe as _make_arrow_fork_safe
@@ -84,8 +86,6 @@ else:
         DepthImage,
         EncodedImage,
         Image,
-        Points2D,
-        Points3D,
         Scalars,
         SegmentationImage,
         Tensor,
@@ -167,6 +167,9 @@ if not TYPE_CHECKING:
         if _aliases.is_own(f"{__name__}.{name}"):
             # `from rerun_mp import figures` asks here first; that must not load rerun.
             return _import_module(f"{__name__}.{name}")
+        if name in _GENERAL_NAMES:
+            value = globals()[name] = _general_class(name)
+            return value
         import rerun
 
         # In rerun-sdk 0.41, `rerun.datatypes` recurses for ever; `find` has another way.

@@ -43,6 +43,7 @@ A module belongs to the longest entry that its name begins with.
 """
 
 COVERED_BY: dict[str, str] = {
+    "rerun_mp.api.column_rows": "tests/api/test_log_tables.py",
     "rerun_mp.api.refusals": "tests/field/test_log_never_hurts.py",
     "rerun_mp.api.rows": "tests/parity",
     "rerun_mp.api.selection": "tests/api/test_active.py",
@@ -69,6 +70,8 @@ COVERED_BY: dict[str, str] = {
     "rerun_mp.collector.reporting.loss_reports": "tests/faults/test_crash_marks.py",
     "rerun_mp.collector.worker": "tests/faults/test_collector_kills.py",
     "rerun_mp.fast": "tests/fast/test_base.py",
+    "rerun_mp.fast.catalogue": "tests/fast/test_general.py",
+    "rerun_mp.fast.encoders": "tests/fast/test_general.py",
     "rerun_mp.__main__": "tests/cli/test_recover.py",
     "rerun_mp.monitoring.overview": "tests/cli/test_app.py",
     "rerun_mp.monitoring.recovery": "tests/faults/test_recovery.py",

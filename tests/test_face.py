@@ -72,7 +72,15 @@ def test_none_of_our_modules_hides_one_of_rerun() -> None:
 
 
 def test_all_other_names_are_reruns_own_objects() -> None:
-    for name in ("Mesh3D", "components", "archetypes", "AnyValues", "TimeColumn", "experimental", "__version__"):
+    for name in (
+        "ViewCoordinates",
+        "components",
+        "archetypes",
+        "AnyValues",
+        "TimeColumn",
+        "experimental",
+        "__version__",
+    ):
         assert getattr(rr, name) is getattr(theirs, name)
 
 

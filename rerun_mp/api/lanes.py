@@ -23,7 +23,7 @@ version = 0
 class Lane:
     """What the next `log` or `set_time` call of one thread needs."""
 
-    __slots__ = ("sequences", "tables", "times", "version")
+    __slots__ = ("sequences", "static_tables", "tables", "times", "version")
 
     def __init__(self) -> None:
         self.version = -1
@@ -33,6 +33,8 @@ class Lane:
 
         The key `float` stands for bare numbers.
         """
+        self.static_tables: dict[object, Append] = {}
+        """The append functions of open tables of static rows, by layout."""
         self.times: dict[str, int] = {}
         """The thread's time on each timeline: the `values` of its `Timepoint`."""
         self.sequences: set[str] = set()

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 
 from rerun_mp.api import lanes
 from rerun_mp.api.active import active_state, is_foreign, is_left_to_rerun
+from rerun_mp.api.column_rows import combined, is_frequent, row_of_arrays
 from rerun_mp.api.lanes import active_lanes
 from rerun_mp.api.refusals import REFUSALS, refuse
 from rerun_mp.api.rows import append, append_arrays, full_path, new_encoder, stamp
 from rerun_mp.api.times import LOG_TIME
+from rerun_mp.encoding.row_layouts import ColumnsLayout
 from rerun_mp.encoding.tables import TableShape
 from rerun_mp.fast import (
     DEPTH_IMAGE,
     ENCODED_IMAGE,
     IMAGE,
-    POINTS_2D,
-    POINTS_3D,
     SCALARS,
     SEGMENTATION_IMAGE,
     TENSOR,
@@ -30,6 +30,7 @@ from rerun_mp.fast import (
     TRANSFORM_3D,
 )
 from rerun_mp.fast.base import FastMeta
+from rerun_mp.fast.general import GENERAL
 from rerun_mp.hooks import strictness
 from rerun_mp.hooks.strictness import warns_unless_strict
 from rerun_mp.producer.open_table import TableRow
@@ -43,17 +44,16 @@ if TYPE_CHECKING:
 
     from rerun import AsComponents, DescribedComponentBatch, RecordingStream
 
-    from rerun_mp.api.lanes import Lanes
+    from rerun_mp.api.lanes import Lane, Lanes
     from rerun_mp.api.state import RecordingState
     from rerun_mp.encoding.encoder import BlobTemplate
     from rerun_mp.encoding.row_layouts import RowLayout
-    from rerun_mp.producer.hot_appends import Append
 
 __all__ = ["log"]
 
 MAX_IN_LANE = 256
 """Maximum append functions in a lane. Further archetypes and layouts of blobs take the long way."""
-TABLED = frozenset({POINTS_2D, POINTS_3D, SCALARS, TEXT_LOG, TRANSFORM_3D})
+TABLED = frozenset({GENERAL, SCALARS, TEXT_LOG, TRANSFORM_3D})
 """Archetypes whose rows go into tables."""
 BLOBS = frozenset({DEPTH_IMAGE, ENCODED_IMAGE, IMAGE, SEGMENTATION_IMAGE, TENSOR})
 """Archetypes that hold one large buffer."""
@@ -128,10 +128,29 @@ def log(
         except REFUSALS as error:
             refuse(error, 1, strict=strict)
             return
+    elif (static or extra) and _log_again(entity_path, entity, extra, static, recording):
+        return
     if strict is None:
         _log(entity_path, entity, *extra, static=static, recording=recording)
     else:
         _log(entity_path, entity, *extra, static=static, recording=recording, strict=strict)
+
+
+def _log_again(
+    entity_path: str | list[object], entity: Any, extra: tuple[Any, ...], static: bool, recording: object
+) -> bool:
+    """Log a static row, or a row of several archetypes, if the thread's lane has an append function for such rows."""
+    lane = active_lanes.lane
+    if lane.version != lanes.version or recording is not None or type(static) is not bool:
+        return False
+    try:
+        row = combined(entity, extra) if extra else entity
+        tables = lane.static_tables if static else lane.tables
+        return tables[row._find_row_layout()](entity_path, row, lane.times)  # type: ignore[arg-type]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        if not is_own(error):
+            raise
+        return False
 
 
 @warns_unless_strict
@@ -160,13 +179,9 @@ def _log(
 
     # A class given in place of an object has another metaclass.
     kind = entity._fast_kind if type(type(entity)) is FastMeta else 0  # type: ignore[union-attr]
-    if (
-        kind in TABLED
-        and not extra
-        and not static
-        and not state.has_log_tick
-        and _log_in_table(state, entity_path, entity, active_lanes if recording is None else state.lanes, version)
-    ):
+    own_lanes = active_lanes if recording is None else state.lanes
+    row = combined(entity, extra) if extra else entity if kind in TABLED else None
+    if row is not None and _log_in_table(state, entity_path, row, own_lanes, version, static=static):
         return
     encoder = state.encoder or new_encoder(state)
     if kind in BLOBS and not extra:
@@ -177,41 +192,63 @@ def _log(
         if kind in CONSTANT_BLOBS and not static and not state.has_log_tick:
             template = encoder.blob_template(entity, timelines, is_static=False)
             if template is not None:
-                own = active_lanes if recording is None else state.lanes
-                _open_to_blobs(state, entity_path, path, entity, template, tuple(dict(timelines)), own, version)
+                _open_to_blobs(state, entity_path, path, entity, template, tuple(dict(timelines)), own_lanes, version)
         return
     descriptors, arrays = encoder.components(entity, *extra)
+    if row is None and arrays:
+        row = row_of_arrays(descriptors, arrays)
+        if row is not None and _log_in_table(state, entity_path, row, own_lanes, version, static=static):
+            return
     append_arrays(state, entity_path, descriptors, arrays, now, tick, static=static, recording=recording)
 
 
 def _log_in_table(
-    state: RecordingState, entity_path: str | list[object], archetype: Any, own_lanes: Lanes, version: int
+    state: RecordingState,
+    entity_path: str | list[object],
+    archetype: Any,
+    own_lanes: Lanes,
+    version: int,
+    *,
+    static: bool,
 ) -> bool:
-    """Log an archetype of fixed layout in its table, and open this thread's lane for such calls.
+    """Log a row of fixed layout in its table, and open this thread's lane for such calls.
 
     `version` is `lanes.version` from before the call looked up its recording. Returns False if such rows have no table.
     """
+    if state.has_log_tick and not static:
+        return False
     joined = current.session()
     point = state.times
-    kinds = point.timelines()
+    kinds = () if static else point.timelines()
     if joined is None or any(name == LOG_TIME for name, _ in kinds):
         return False
-    layout: RowLayout = archetype._find_row_layout()
-    shape = TableShape(state.key, *layout, state.has_log_time, kinds)
+    layout = archetype._find_row_layout()
+    row_layout: RowLayout = layout
+    if isinstance(layout, ColumnsLayout):
+        row_layout = layout.for_blocks(archetype._blocks)
+    if (static or row_layout is not layout) and not is_frequent(state, layout, static=static):
+        return False
+    has_log_time = state.has_log_time and not static
+    shape = TableShape(
+        state.key, row_layout.value_kind, row_layout.components, has_log_time, kinds, row_layout.row_bytes
+    )
     path = full_path(entity_path)
     name = entity_path if isinstance(entity_path, str) else path.decode()
     try:
-        outcome, table = joined.append_row(TableRow(shape, name, path, archetype, point.values))
+        outcome, table = joined.append_row(TableRow(shape, name, path, archetype, {} if static else point.values))
     except REFUSALS as error:
         refuse(error, 1)
         return True
     if outcome is Outcome.NOT_A_TABLE:
         return False
     if table is not None:
-        tables = _open_lane(state, own_lanes, version)
-        tables[type(archetype)] = tables[layout] = table.append
-        if table.append_number is not None:
-            tables[float] = table.append_number
+        lane = _open_lane(state, own_lanes, version)
+        if static:
+            lane.static_tables[layout] = table.append
+        else:
+            lane.tables[type(archetype)] = lane.tables[layout] = table.append
+        if table.append_number is not None and not static:
+            lane.tables[float] = table.append_number
     return True
 
 
@@ -233,19 +270,19 @@ def _open_to_blobs(
     if blobs is None:
         return
     blobs.know(entity_path if isinstance(entity_path, str) else path.decode(), path)
-    tables = _open_lane(state, own_lanes, version)
+    tables = _open_lane(state, own_lanes, version).tables
     if len(tables) < MAX_IN_LANE:
         tables[type(archetype)] = tables[archetype._find_row_layout()] = blobs.append
 
 
-def _open_lane(state: RecordingState, own_lanes: Lanes, version: int) -> dict[object, Append]:
-    """Make the calling thread's lane valid for this recording, and return its append functions."""
+def _open_lane(state: RecordingState, own_lanes: Lanes, version: int) -> Lane:
+    """Make the calling thread's lane valid for this recording, and return it."""
     lane, point = own_lanes.lane, state.times
     if lane.version != version:
         point.tables.clear()
-        lane.version, lane.tables = version, point.tables
+        lane.version, lane.tables, lane.static_tables = version, point.tables, {}
         lane.times, lane.sequences = point.values, point.sequences
-    return point.tables
+    return lane
 
 
 def log_warning(text: str, recording: RecordingStream | None) -> None:

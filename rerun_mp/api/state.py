@@ -36,6 +36,8 @@ class RecordingState:
         """Counts the `log` calls. `next` is atomic under the interpreter's lock."""
         self.encoder: Encoder | None = None
         """Made at the first row, because it loads pyarrow."""
+        self.rows_of_layouts: dict[tuple[object, bool], int] = {}
+        """(layout, is static) -> rows so far, up to the number from which on they lie in tables."""
         self.lanes = Lanes()
         """The lanes of calls that name the recording."""
         self._times = threading.local()

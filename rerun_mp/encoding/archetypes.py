@@ -16,11 +16,15 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from rerun_mp.encoding.blob_components import blob_components, is_blob
+from rerun_mp.encoding.component_arrays import array_of
+from rerun_mp.encoding.component_types import parse_type
 
 if TYPE_CHECKING:
     from rerun import ComponentDescriptor
 
-__all__ = ["components_of"]
+    from rerun_mp.encoding.row_layouts import ColumnsLayout
+
+__all__ = ["arrays_of_blocks", "components_of"]
 
 MAX_CLASSES = 1024
 """Maximum number of classes whose fields are remembered; all are forgotten beyond that."""
@@ -54,6 +58,11 @@ def components_of(given: Any, descriptors: list[ComponentDescriptor], arrays: li
         descriptors.extend(blob_descriptors)
         arrays.extend(blob_arrays)
         return
+    layout = getattr(given, "_layout", None) if getattr(given, "_fast_kind", 0) else None
+    if layout is not None:
+        descriptors.extend(layout.descriptors or _describe_layout(layout))
+        arrays.extend(arrays_of_blocks(layout, given._blocks))
+        return
     kind = type(given)
     fields = _fields_of_classes.get(kind) or _component_fields(kind)
     if fields is None:
@@ -66,6 +75,28 @@ def components_of(given: Any, descriptors: list[ComponentDescriptor], arrays: li
             component_type = component._COMPONENT_TYPE
             descriptor = known.get(component_type) or _describe(given, field, component_type, known)
             _append(descriptor, component.as_arrow_array(), descriptors, arrays)
+
+
+def arrays_of_blocks(layout: ColumnsLayout, blocks: list[Any]) -> list[pa.Array]:
+    """Return the arrays of one row's components, which point at the blocks."""
+    arrays = []
+    at = 0
+    for component in layout.components:
+        kind = parse_type(component.type)
+        own = blocks[at : at + kind.columns]
+        at += kind.columns
+        arrays.append(array_of(component.type, own, len(own[0]) // kind.unit))
+    return arrays
+
+
+def _describe_layout(layout: ColumnsLayout) -> list[Any]:
+    from rerun import ComponentDescriptor
+
+    layout.descriptors = [
+        ComponentDescriptor(component.name, archetype=component.archetype, component_type=component.component_type)
+        for component in layout.components
+    ]
+    return layout.descriptors
 
 
 def _ask_rerun(archetype: Any) -> tuple[list[ComponentDescriptor], list[pa.Array]]:

@@ -26,8 +26,9 @@ from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quoted
 from typing import NamedTuple
 
+from rerun_mp.encoding.component_types import parse_type
 from rerun_mp.encoding.frames import RecordingKey
-from rerun_mp.encoding.row_layouts import HEAP_KINDS, ITEM_BYTES, NumericComponent, ValueKind
+from rerun_mp.encoding.row_layouts import HEAP_KINDS, ITEM_BYTES, ListComponent, NumericComponent, ValueKind
 from rerun_mp.errors import CorruptionError
 
 __all__ = [
@@ -57,6 +58,7 @@ DICTIONARY_SHARE = 4
 WIDE_DICTIONARY_SHARE = 32
 """The dictionary gets 1/`DICTIONARY_SHARE` of the slot; in a table of wide rows, 1/`WIDE_DICTIONARY_SHARE`."""
 MAX_COMPONENTS = 100
+MAX_COLUMNS = 400
 MAX_TIMELINES = 1000
 """Upper bounds of a valid shape."""
 TIME_KINDS = frozenset({"sequence", "timestamp", "duration"})
@@ -67,16 +69,25 @@ class TableShape(NamedTuple):
 
     recording: RecordingKey
     value_kind: ValueKind
-    components: tuple[NumericComponent, ...]
+    components: tuple[NumericComponent, ...] | tuple[ListComponent, ...]
     """As in `RowLayout`."""
     has_log_time: bool
     timelines: tuple[tuple[str, str], ...]
     """(name, kind) of each timeline that the user set, in the order of the names; a kind is one of `TIME_KINDS`."""
+    row_bytes: int = 0
+    """As in `RowLayout`."""
 
     @property
     def width(self) -> int:
-        """Bytes of a row's components; 0 if there are none."""
-        return sum(component.width for component in self.components)
+        """Bytes of a row's components, or for COLUMNS the expected bytes; 0 if there are none."""
+        return self.row_bytes or sum(one.width for one in self.components if isinstance(one, NumericComponent))
+
+    @property
+    def columns(self) -> int:
+        """Blocks of a row in the heap."""
+        if self.value_kind != ValueKind.COLUMNS:
+            return 1
+        return sum(parse_type(one.type).columns for one in self.components if isinstance(one, ListComponent))
 
 
 class TablePlan(NamedTuple):
@@ -105,12 +116,14 @@ def pack_head(shape: TableShape) -> bytes:
     # Equal to the output of json.dumps, whose code is cold in a forked child and would take a tenth of its first call.
     application_id, recording_id = map(quoted, shape.recording)
     components = ",".join(
-        f"[{quoted(c[0])},{quoted(c[1])},{quoted(c[2])},{quoted(c[3])},{c[4]},{c[5]}]" for c in shape.components
+        f"[{','.join('null' if fact is None else quoted(fact) if isinstance(fact, str) else str(fact) for fact in c)}]"
+        for c in shape.components
     )
     timelines = ",".join(f"[{quoted(name)},{quoted(kind)}]" for name, kind in shape.timelines)
     has_log_time = "true" if shape.has_log_time else "false"
     kind = int(shape.value_kind)
-    text = f"[{application_id},{recording_id},{kind},[{components}],{has_log_time},[{timelines}]]".encode()
+    facts = f"{kind},[{components}],{has_log_time},[{timelines}],{shape.row_bytes}"
+    text = f"[{application_id},{recording_id},{facts}]".encode()
     return SIZE.pack(len(text)) + text + bytes(-(SIZE.size + len(text)) % WORD)
 
 
@@ -124,7 +137,9 @@ def plan_table(
     dictionary = slot_bytes - slot_bytes // share
     row = WORD + ENTITY_BYTES + WORD * len(shape.timelines)
     if shape.value_kind in HEAP_KINDS:
-        row += 4 + (2 if shape.value_kind == ValueKind.LEVELLED_TEXT else 0) + (shape.width or TEXT_GUESS)
+        row += (
+            4 * shape.columns + (2 if shape.value_kind == ValueKind.LEVELLED_TEXT else 0) + (shape.width or TEXT_GUESS)
+        )
     else:
         row += shape.width or WORD
     capacity = (dictionary - begin - 8 * WORD) // row
@@ -135,7 +150,7 @@ def plan_table(
     values = timelines + WORD * capacity * len(shape.timelines)
     levels = heap = 0
     if shape.value_kind in HEAP_KINDS:
-        levels = _aligned(values + 4 * capacity)
+        levels = _aligned(values + 4 * shape.columns * capacity)
         heap = _aligned(levels + (2 * capacity if shape.value_kind == ValueKind.LEVELLED_TEXT else 0))
     heap_bytes = dictionary - heap if heap else 0
     return TablePlan(
@@ -186,13 +201,18 @@ def unpack_head(head: memoryview, slot_bytes: int) -> tuple[TableShape, TablePla
 def _plan_of(declaration: bytes, begin: int, slot_bytes: int) -> tuple[TableShape, TablePlan | None]:
     """Return the shape that a declaration declares, and the only valid plan of its slot."""
     try:
-        application_id, recording_id, value_kind, components, has_log_time, timelines = json.loads(declaration)
+        application_id, recording_id, value_kind, components, has_log_time, timelines, row_bytes = json.loads(
+            declaration
+        )
         shape = TableShape(
             RecordingKey(str(application_id), str(recording_id)),
             ValueKind(value_kind),
-            tuple(_checked_component(*fields) for fields in components),
+            tuple(_checked_list(*fields) for fields in components)
+            if value_kind == ValueKind.COLUMNS
+            else tuple(_checked_component(*fields) for fields in components),
             bool(has_log_time),
             tuple((str(name), str(kind)) for name, kind in timelines),
+            int(row_bytes),
         )
         # JSON can express a lone surrogate, which UTF-8 cannot.
         for text in (*shape.recording, *(name for name, _ in shape.timelines)):
@@ -201,10 +221,15 @@ def _plan_of(declaration: bytes, begin: int, slot_bytes: int) -> tuple[TableShap
             raise CorruptionError("a timeline of a table has an empty name, or a NUL in it")
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise CorruptionError(f"a table's head is damaged: {error}") from error
-    names = {(component.archetype, component.field) for component in shape.components}
+    names = {component[:2] if len(component) > 4 else component[0] for component in shape.components}
     is_known = all(kind in TIME_KINDS for _, kind in shape.timelines) and len(names) == len(shape.components)
-    valid_counts = {ValueKind.ARRAY: (1,), ValueKind.PACKED: range(1, MAX_COMPONENTS)}.get(shape.value_kind, (0,))
-    is_too_large = shape.width >= slot_bytes or len(shape.timelines) > MAX_TIMELINES
+    has_components = shape.value_kind in (ValueKind.COLUMNS, ValueKind.PACKED)
+    valid_counts = range(1, MAX_COMPONENTS) if has_components else (0,)
+    is_too_large = (
+        shape.width >= slot_bytes or len(shape.timelines) > MAX_TIMELINES or not 0 < shape.columns <= MAX_COLUMNS
+    )
+    if (shape.row_bytes > 0) != (shape.value_kind == ValueKind.COLUMNS) or shape.row_bytes < 0:
+        is_known = False
     if len(shape.components) not in valid_counts or is_too_large or not is_known:
         raise CorruptionError("a table's shape is damaged")
     return shape, plan_table(shape, begin, slot_bytes, 0, 0)
@@ -246,6 +271,19 @@ def _checked_component(
     ):
         raise CorruptionError(f"a table claims a component {component}")
     return component
+
+
+def _checked_list(name: object, archetype: object, component_type: object, notation: object) -> ListComponent:
+    texts = (name, archetype, component_type, notation)
+    if not all(text is None or (isinstance(text, str) and "\0" not in text) for text in texts) or not name:
+        raise CorruptionError(f"a table claims a component {texts}")
+    for text in texts:
+        if isinstance(text, str):
+            text.encode()
+    if name == "rerun.controls.RowId" or notation is None:
+        raise CorruptionError(f"a table claims a component {texts}")
+    parse_type(str(notation))
+    return ListComponent(*texts)  # type: ignore[arg-type]
 
 
 def _aligned(offset: int) -> int:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from inspect import Signature
     from types import ModuleType
 
+    from rerun_mp.encoding.row_layouts import ColumnsLayout
+
 __all__ = ["FastArchetype", "FastMeta"]
 
 RERUN_OBJECT = "_rerun_object"
@@ -150,6 +152,10 @@ class FastArchetype(metaclass=FastMeta):
     _find_row_layout: ClassVar[Callable[[Any], object]]
     """Return the layout of the row, a key of the tables for such archetypes."""
 
+    def _as_columns(self) -> tuple[ColumnsLayout, list[Any]] | None:
+        """Return layout and blocks of the row in a table of any components; None if it cannot lie there."""
+        return None
+
     _rerun_class: ClassVar[type | None] = None
     """Rerun's class; None until rerun is loaded."""
 
@@ -192,7 +198,7 @@ class FastArchetype(metaclass=FastMeta):
 
     def _owned_values(self) -> tuple[Any, ...]:
         """Return the fast attributes, with bytes in place of views of the user's memory: a view cannot be pickled."""
-        return tuple(bytes(value) if type(value) is memoryview else value for value in self._fast_values())
+        return tuple(owned(value) for value in self._fast_values())
 
     def __getattr__(self, name: str) -> Any:
         if name in type(self).__slots__:
@@ -264,6 +270,13 @@ def reinitialise(self: FastArchetype, *args: Any, **kwargs: Any) -> None:
         self._leave_to_rerun(*args, **kwargs)
     else:
         made.__init__(*args, **kwargs)
+
+
+def owned(value: Any) -> Any:
+    """Return a fast attribute with bytes in place of views."""
+    if type(value) is list:
+        return [owned(item) for item in value]
+    return bytes(value) if type(value) is memoryview else value
 
 
 def revive(cls: type[FastArchetype], *values: Any) -> FastArchetype:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Any
 
-from rerun_mp.encoding.row_layouts import RowLayout, ValueKind
+from rerun_mp.encoding.row_layouts import ColumnsLayout, ListComponent, RowLayout, ValueKind, columns_layout
 from rerun_mp.fast.base import FastArchetype
 from rerun_mp.hooks.when_loaded import when_loaded
 
@@ -20,6 +21,11 @@ EXACT_TYPES: set[type] = {int}
 
 
 ROW_LAYOUT = RowLayout(ValueKind.SCALARS)
+COLUMNS = columns_layout(
+    (ListComponent("Scalars:scalars", "rerun.archetypes.Scalars", "rerun.components.Scalar", '"f8"'),)
+)
+
+_pack = struct.Struct("<d").pack
 
 
 class Scalars(FastArchetype, fast_kind=SCALARS):
@@ -47,6 +53,9 @@ class Scalars(FastArchetype, fast_kind=SCALARS):
                 self._leave_to_rerun(scalars)
         else:
             self._leave_to_rerun(scalars)
+
+    def _as_columns(self) -> tuple[ColumnsLayout, list[Any]]:
+        return COLUMNS, [_pack(self._value)]
 
     def _to_rerun(self, rerun_class: Any) -> Any:
         return rerun_class(self._value)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 from typing import Any
 
-from rerun_mp.encoding.row_layouts import RowLayout, ValueKind
+from rerun_mp.encoding.row_layouts import ColumnsLayout, ListComponent, RowLayout, ValueKind, columns_layout
 from rerun_mp.fast.base import FastArchetype
 
 __all__ = ["TEXT_LOG", "TextLog", "plain_text"]
@@ -14,6 +15,12 @@ TEXT_LOG = 2
 
 WITHOUT_LEVEL = RowLayout(ValueKind.TEXT)
 WITH_LEVEL = RowLayout(ValueKind.LEVELLED_TEXT)
+_TEXT = ListComponent("TextLog:text", "rerun.archetypes.TextLog", "rerun.components.Text", '"s"')
+_LEVEL = ListComponent("TextLog:level", "rerun.archetypes.TextLog", "rerun.components.TextLogLevel", '"s"')
+TEXT_COLUMNS = columns_layout((_TEXT,))
+LEVELLED_COLUMNS = columns_layout((_LEVEL, _TEXT))
+
+_pack_length = struct.Struct("<I").pack
 
 
 class TextLog(FastArchetype, fast_kind=TEXT_LOG):
@@ -45,6 +52,14 @@ class TextLog(FastArchetype, fast_kind=TEXT_LOG):
 
     def _find_row_layout(self) -> RowLayout:
         return WITHOUT_LEVEL if self._level is None else WITH_LEVEL
+
+    def _as_columns(self) -> tuple[ColumnsLayout, list[Any]]:
+        text = self._text.encode()
+        blocks: list[Any] = [_pack_length(len(text)), text]
+        if self._level is None:
+            return TEXT_COLUMNS, blocks
+        level = self._level.encode()
+        return LEVELLED_COLUMNS, [_pack_length(len(level)), level, *blocks]
 
     def _to_rerun(self, rerun_class: Any) -> Any:
         return rerun_class(self._text, level=self._level)

@@ -9,7 +9,14 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any
 
-from rerun_mp.encoding.row_layouts import NumericComponent, RowLayout, ValueKind
+from rerun_mp.encoding.row_layouts import (
+    ColumnsLayout,
+    ListComponent,
+    NumericComponent,
+    RowLayout,
+    ValueKind,
+    columns_layout,
+)
 from rerun_mp.fast.base import FastArchetype
 from rerun_mp.hooks.when_loaded import when_loaded
 
@@ -33,6 +40,25 @@ LAYOUTS = [
     for given in range(32)
 ]
 """Index: the sum of the keys in `COMPONENTS` of the given arguments."""
+
+
+def _columns_of(layout: RowLayout) -> ColumnsLayout:
+    """Return the same components in the form of a table of any components."""
+    components = []
+    for component in layout.components:
+        assert isinstance(component, NumericComponent)
+        components.append(
+            ListComponent(
+                f"Transform3D:{component.field}",
+                "rerun.archetypes.Transform3D",
+                f"rerun.components.{component.component_type}",
+                f'["fixed",{component.size},false,"f4"]' if component.size else '"u1"',
+            )
+        )
+    return columns_layout(tuple(components))
+
+
+COLUMNS = {layout: _columns_of(layout) for layout in LAYOUTS[1:]}
 
 _pack3, _pack4, _pack9 = (struct.Struct(f"<{size}f").pack for size in (3, 4, 9))
 
@@ -132,12 +158,22 @@ class Transform3D(FastArchetype, fast_kind=TRANSFORM_3D):
     def _find_row_layout(self) -> RowLayout:
         return self._row_layout
 
+    def _as_columns(self) -> tuple[ColumnsLayout, list[Any]]:
+        blocks = []
+        at = 0
+        for component in self._row_layout.components:
+            width = component.width  # type: ignore[union-attr]
+            blocks.append(self._block[at : at + width])
+            at += width
+        return COLUMNS[self._row_layout], blocks
+
     def _to_rerun(self, rerun_class: Any) -> Any:
         import numpy as np
 
         made: dict[str, Any] = {}
         at = 0
         for component in self._row_layout.components:
+            assert isinstance(component, NumericComponent)
             numbers = np.frombuffer(self._block, f"<{component.item}", component.size or 1, at)
             at += component.width
             made[component.field] = int(numbers[0]) if component.field == "relation" else numbers

@@ -136,8 +136,10 @@ VARIANTS = {
         (*STORE_IN_HEAP, "levels[row] = level"),
         refuse="logged._level is None",
     ),
-    # An archetype whose only component is an array.
-    "append_array": Variant("ends, heap, heap_bytes", ("block = logged._buffer", "size = len(block)"), STORE_IN_HEAP),
+    # An archetype that has encoded its components as blocks. The template's lines for each block are in `_columns`.
+    "append_columns": Variant(
+        "ends, heap, heap_bytes, layout", ("blocks = logged._blocks",), (), refuse="logged._layout is not layout"
+    ),
     # An archetype that has packed its components into one block of `width` bytes.
     "append_packed": Variant(
         "blocks, layout, width",
@@ -150,14 +152,16 @@ VARIANTS = {
 
 
 @cache
-def factory(name: str, timelines: int) -> Callable[..., Append]:
+def factory(name: str, timelines: int, columns: int = 0) -> Callable[..., Append]:
     """Return the function that makes appends of a variant, for tables with a number of timelines.
 
-    It takes the `Columns` of a table and the variant's own parameters.
+    It takes the `Columns` of a table and the variant's own parameters. `columns` is the number of blocks that
+    "append_columns" stores for each row.
     """
-    source = _source(name, timelines)
+    source = _source(name, timelines, columns)
     # A file name of this package, so that tracebacks show the line and tracing tests see the package's code.
-    path = os.path.join(os.path.dirname(__file__), f"<{name}, timelines: {timelines}>")
+    blocks = f", blocks: {columns}" if columns else ""
+    path = os.path.join(os.path.dirname(__file__), f"<{name}, timelines: {timelines}{blocks}>")
     linecache.cache[path] = (len(source), None, source.splitlines(keepends=True), path)
     namespace: dict[str, Any] = {"__name__": __name__, "time": time, "Header": Header}
     exec(compile(source, path, "exec", dont_inherit=True), namespace)
@@ -165,9 +169,24 @@ def factory(name: str, timelines: int) -> Callable[..., Append]:
     return made
 
 
-def _source(name: str, timelines: int) -> str:
+def _columns(variant: Variant, columns: int) -> Variant:
+    """Add the lines that store a row's blocks one after the other, and the end of each."""
+    names = ", ".join(f"block_{n}" for n in range(columns))
+    read = [*variant.read, f"{names}, = blocks", *(f"size_{n} = len(block_{n})" for n in range(columns))]
+    store = [f"first = row * {columns}" if columns > 1 else "first = row", "begin = ends[first - 1] if row else 0"]
+    store += [f"end_{n} = {f'end_{n - 1}' if n else 'begin'} + size_{n}" for n in range(columns)]
+    store += [f"if end_{columns - 1} > heap_bytes:", "    mark[0] = 0", "    return False"]
+    for n in range(columns):
+        store.append(f"heap[{f'end_{n - 1}' if n else 'begin'}:end_{n}] = block_{n}")
+        store.append(f"ends[first{f' + {n}' if n else ''}] = end_{n}")
+    return variant._replace(read=tuple(read), store=tuple(store))
+
+
+def _source(name: str, timelines: int, columns: int) -> str:
     """Return the source of a factory: the template, with the variant's lines in the places of the capital words."""
     variant, numbers = VARIANTS[name], range(timelines)
+    if columns:
+        variant = _columns(variant, columns)
     blocks = {
         "UNPACK_TIMELINES": [f"name_{n}, column_{n} = names[{n}], times[{n}]" for n in numbers],
         "REFUSE": [f"if {variant.refuse}:", "    return False"] if variant.refuse else [],

@@ -16,7 +16,7 @@ from functools import lru_cache
 from types import CodeType
 from typing import Any, NamedTuple
 
-from rerun_mp.encoding.row_layouts import RowLayout, ValueKind
+from rerun_mp.encoding.row_layouts import RowLayout, ValueKind, columns_layout
 from rerun_mp.encoding.tables import (
     ENTITY_BYTES,
     MAX_ENTITIES,
@@ -218,16 +218,20 @@ def _make_appends(
     )
     kind = table.shape.value_kind
 
-    def make(name: str, *arguments: Any) -> Append:
-        return factory(name, len(names))(columns, *arguments)
+    def make(name: str, *arguments: Any, blocks: int = 0) -> Append:
+        return factory(name, len(names), blocks)(columns, *arguments)
 
     if kind == ValueKind.SCALARS:
         values = column(plan.values, 8, "d")
         return make("append_scalar", values), make("append_number", values)
     if kind == ValueKind.PACKED:
-        layout, width = RowLayout(kind, table.shape.components), table.shape.width
-        return make("append_packed", table.view(plan.values, width * capacity), layout, width), None
-    heap = (column(plan.values, 4, "I"), table.view(plan.heap, plan.heap_bytes), plan.heap_bytes)
+        packed, width = RowLayout(kind, table.shape.components), table.shape.width
+        return make("append_packed", table.view(plan.values, width * capacity), packed, width), None
+    blocks = table.shape.columns
+    heap = (column(plan.values, 4 * blocks, "I"), table.view(plan.heap, plan.heap_bytes), plan.heap_bytes)
     if kind == ValueKind.LEVELLED_TEXT:
         return make("append_levelled_text", *heap, column(plan.levels, 2, "H")), None
-    return make("append_array" if kind == ValueKind.ARRAY else "append_text", *heap), None
+    if kind == ValueKind.COLUMNS:
+        layout = columns_layout(table.shape.components)  # type: ignore[arg-type]
+        return make("append_columns", *heap, layout, blocks=blocks), None
+    return make("append_text", *heap), None

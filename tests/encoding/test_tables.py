@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import itertools
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rerun_mp.encoding.frames import RecordingKey
-from rerun_mp.encoding.row_layouts import NumericComponent, ValueKind
+from rerun_mp.encoding.row_layouts import ListComponent, NumericComponent, ValueKind
 from rerun_mp.encoding.tables import (
     MIN_ROWS,
     PLAN,
@@ -35,16 +36,19 @@ SLOT_BYTES = 65536
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
 NAMES = TEXTS.filter(lambda name: name and "\0" not in name)
 FIELDS = ("positions", "colors", "radii")
+COLUMN = ListComponent("Points3D:radii", "rerun.archetypes.Points3D", "rerun.components.Radius", '"f4"')
 
 
 def component(field: str, item: str = "f4", size: int = 3, instances: int = 1) -> NumericComponent:
     return NumericComponent("Points3D", field, "Position3D", item, size, instances)
 
 
-def components_of(kind: ValueKind) -> st.SearchStrategy[tuple[NumericComponent, ...]]:
+def components_of(kind: ValueKind) -> st.SearchStrategy[Any]:
     one = st.builds(component, st.just("x"), st.sampled_from(["f4", "u1"]), st.integers(0, 9), st.integers(1, 9))
-    if kind == ValueKind.ARRAY:
-        return st.tuples(one)
+    if kind == ValueKind.COLUMNS:
+        notations = st.sampled_from(['"f4"', '"s"', '["fixed",3,false,"f4"]', '["list",true,"b1"]'])
+        name = st.builds(ListComponent, NAMES, st.none() | TEXTS, st.none() | TEXTS, notations)
+        return st.lists(name, min_size=1, max_size=3, unique_by=lambda made: made.name).map(tuple)
     if kind == ValueKind.PACKED:
         several = st.lists(one, min_size=1, max_size=len(FIELDS))
         return several.map(lambda made: tuple(c._replace(field=f) for c, f in zip(made, FIELDS, strict=False)))
@@ -61,6 +65,7 @@ SHAPES = st.sampled_from(ValueKind).flatmap(
         st.dictionaries(NAMES, st.sampled_from(["sequence", "timestamp", "duration"]), max_size=3).map(
             lambda kinds: tuple(sorted(kinds.items()))
         ),
+        st.integers(1, 1000) if kind == ValueKind.COLUMNS else st.just(0),
     )
 )
 SHAPE = TableShape(RecordingKey("app", "recording"), ValueKind.SCALARS, (), True, (("step", "sequence"),))
@@ -84,7 +89,14 @@ def test_a_head_is_read_back(shape: TableShape) -> None:
 def test_a_declaration_is_the_json_that_json_writes(shape: TableShape) -> None:
     (size,) = SIZE.unpack_from(pack_head(shape))
     text = pack_head(shape)[SIZE.size : SIZE.size + size].decode()
-    fields = [*shape.recording, shape.value_kind, shape.components, shape.has_log_time, shape.timelines]
+    fields = [
+        *shape.recording,
+        shape.value_kind,
+        shape.components,
+        shape.has_log_time,
+        shape.timelines,
+        shape.row_bytes,
+    ]
     assert text == json.dumps(fields, separators=(",", ":"))
 
 
@@ -98,7 +110,7 @@ def test_the_regions_of_a_plan_are_aligned_and_do_not_overlap(shape: TableShape)
         (plan.clock, WORD * rows),
         (plan.entity, 2 * rows),
         (plan.timelines, WORD * rows * len(shape.timelines)),
-        (plan.values, (4 if plan.heap else shape.width or WORD) * rows),
+        (plan.values, (4 * shape.columns if plan.heap else shape.width or WORD) * rows),
         (plan.levels, 2 * rows if shape.value_kind == ValueKind.LEVELLED_TEXT else 0),
         (plan.heap, plan.heap_bytes),
         (plan.dictionary, SLOT_BYTES - plan.dictionary),
@@ -117,11 +129,17 @@ def test_a_shape_of_which_few_rows_would_fit_has_no_plan() -> None:
     "shape",
     [
         SHAPE._replace(components=(component("x"),)),
-        SHAPE._replace(value_kind=ValueKind.ARRAY),
+        SHAPE._replace(value_kind=ValueKind.COLUMNS, row_bytes=8),
         SHAPE._replace(value_kind=ValueKind.PACKED, components=(component("x"), component("x"))),
-        SHAPE._replace(value_kind=ValueKind.ARRAY, components=(component("x", item="f8"),)),
-        SHAPE._replace(value_kind=ValueKind.ARRAY, components=(component("no name"),)),
-        SHAPE._replace(value_kind=ValueKind.ARRAY, components=(component("x", instances=0),)),
+        SHAPE._replace(value_kind=ValueKind.COLUMNS, components=(COLUMN,)),
+        SHAPE._replace(row_bytes=8),
+        SHAPE._replace(value_kind=ValueKind.COLUMNS, components=(COLUMN, COLUMN), row_bytes=8),
+        SHAPE._replace(value_kind=ValueKind.COLUMNS, components=(COLUMN._replace(type='"f5"'),), row_bytes=8),
+        SHAPE._replace(value_kind=ValueKind.COLUMNS, components=(COLUMN._replace(name=""),), row_bytes=8),
+        SHAPE._replace(value_kind=ValueKind.COLUMNS, components=(COLUMN._replace(archetype="\0"),), row_bytes=8),
+        SHAPE._replace(value_kind=ValueKind.PACKED, components=(component("x", item="f8"),)),
+        SHAPE._replace(value_kind=ValueKind.PACKED, components=(component("no name"),)),
+        SHAPE._replace(value_kind=ValueKind.PACKED, components=(component("x", instances=0),)),
         SHAPE._replace(timelines=(("step", "something"),)),
         SHAPE._replace(timelines=(("", "sequence"),)),
         SHAPE._replace(timelines=(("\0", "sequence"),)),
@@ -129,7 +147,7 @@ def test_a_shape_of_which_few_rows_would_fit_has_no_plan() -> None:
     ],
 )
 def test_an_impossible_shape_is_refused(shape: TableShape) -> None:
-    with pytest.raises(CorruptionError, match="table"):
+    with pytest.raises(CorruptionError, match=r"table|type of a component"):
         unpack_head(memoryview((pack_head(shape) + pack_plan(planned(SHAPE))).ljust(SLOT_BYTES)), SLOT_BYTES)
 
 

@@ -7,12 +7,13 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from types import FunctionType
+from typing import Any
 
 import pytest
 
 from rerun_mp.collector.drain.table_rows import copy_rows
 from rerun_mp.encoding.frames import RecordingKey
-from rerun_mp.encoding.row_layouts import NumericComponent, RowLayout, ValueKind
+from rerun_mp.encoding.row_layouts import ListComponent, NumericComponent, RowLayout, ValueKind, columns_layout
 from rerun_mp.encoding.tables import TableShape
 from rerun_mp.producer.open_table import OpenTable, TableRow, plan_for
 from rerun_mp.shm.layout import Geometry, Kind
@@ -29,11 +30,22 @@ class Number:
     _value = 1.5
 
 
+POINTS = (
+    ListComponent(
+        "Points3D:positions",
+        "rerun.archetypes.Points3D",
+        "rerun.components.Position3D",
+        '["fixed",3,false,"f4"]',
+    ),
+)
+
+
 class Text:
     """Stands for a text, with a level or without, and for points."""
 
     _text = "text"
-    _buffer = memoryview(bytes(24))
+    _blocks = (memoryview(bytes(24)),)
+    _layout: Any = None
 
     def __init__(self, level: str | None) -> None:
         self._level = level
@@ -44,13 +56,14 @@ def open_table(
     *,
     kind: ValueKind = ValueKind.SCALARS,
     timelines: tuple[tuple[str, str], ...] = (),
-    components: tuple[NumericComponent, ...] = (),
+    components: tuple[Any, ...] = (),
 ) -> tuple[OpenTable, bytearray, list[int]]:
     """Return a table in a new slot, the fork guard's byte, and a list with an item for each call of `attend`."""
     writer, alive = make_writer(ring)
     slot = claim_one(writer, Kind.TABLE, 0, always, always)
     assert slot is not None
-    shape = TableShape(RecordingKey("app", "rec"), kind, components, True, timelines)
+    row_bytes = 16 if kind == ValueKind.COLUMNS else 0
+    shape = TableShape(RecordingKey("app", "rec"), kind, components, True, timelines, row_bytes)
     plan = plan_for(shape, GEOMETRY.slot_bytes)
     assert plan is not None
     asked: list[int] = []
@@ -136,15 +149,13 @@ def test_the_collector_is_woken_after_the_commit() -> None:
 
 
 @pytest.mark.parametrize("number", [1 << 20, (1 << 64) - 1])
-@pytest.mark.parametrize("kind", [ValueKind.TEXT, ValueKind.LEVELLED_TEXT, ValueKind.ARRAY])
+@pytest.mark.parametrize("kind", [ValueKind.TEXT, ValueKind.LEVELLED_TEXT, ValueKind.COLUMNS])
 def test_an_append_refuses_a_slot_that_has_another_owner(kind: ValueKind, number: int) -> None:
     """A call may use the append of a table whose slot was sealed, freed and claimed for frames: its count is bytes."""
     ring = make_ring(GEOMETRY)
-    components = (
-        (NumericComponent("Points3D", "positions", "Position3D", "f4", 3, 4),) if kind == ValueKind.ARRAY else ()
-    )
-    table, _, _ = open_table(ring, kind=kind, components=components)
+    table, _, _ = open_table(ring, kind=kind, components=POINTS if kind == ValueKind.COLUMNS else ())
     archetype = Text("INFO" if kind == ValueKind.LEVELLED_TEXT else None)
+    archetype._layout = columns_layout(POINTS)
     assert table.append("a", archetype, {})
     table.close()
     before = bytes(ring.memory)
@@ -155,14 +166,25 @@ def test_an_append_refuses_a_slot_that_has_another_owner(kind: ValueKind, number
     assert bytes(ring.memory) == before
 
 
-POINTS = (NumericComponent("Points3D", "positions", "Position3D", "f4", 3, 4),)
+LABELLED = (ListComponent("a", None, None, '"s"'), *POINTS)
 BLOCK = (NumericComponent("Transform3D", "translation", "Translation3D", "f4", 3, 1),)
-KINDS: dict[str, tuple[ValueKind, tuple[NumericComponent, ...], Callable[[int], object]]] = {
+KINDS: dict[str, tuple[ValueKind, tuple[Any, ...], Callable[[int], object]]] = {
     "scalars": (ValueKind.SCALARS, (), lambda n: Logged(_value=float(n))),
     "number": (ValueKind.SCALARS, (), float),
     "text": (ValueKind.TEXT, (), lambda n: Logged(_level=None, _text=f"text {n}")),
     "levelled text": (ValueKind.LEVELLED_TEXT, (), lambda n: Logged(_level="INFO", _text=f"text {n}")),
-    "array": (ValueKind.ARRAY, POINTS, lambda n: Logged(_buffer=memoryview(struct.pack("<3f", n, n, n)))),
+    "points": (
+        ValueKind.COLUMNS,
+        POINTS,
+        lambda n: Logged(_layout=columns_layout(POINTS), _blocks=[memoryview(struct.pack("<3f", n, n, n))]),
+    ),
+    "columns": (
+        ValueKind.COLUMNS,
+        LABELLED,
+        lambda n: Logged(
+            _layout=columns_layout(LABELLED), _blocks=[b"\1\0\0\0", b"x", memoryview(struct.pack("<3f", n, n, n))]
+        ),
+    ),
     "packed": (
         ValueKind.PACKED,
         BLOCK,
@@ -209,7 +231,10 @@ class Victim:
             return [int(value) for value in taken.values]
         if self.kind == ValueKind.PACKED:
             return [int(value) for value in taken.values.view("<f4")[:, 0]]
-        if self.kind == ValueKind.ARRAY:
+        if self.kind == ValueKind.COLUMNS:
+            if isinstance(taken.values, list):
+                assert all(labels == ["x"] for labels in taken.values[0].to_pylist())
+                return [int(points[0][0]) for points in taken.values[1].to_pylist()]
             bounds, raw = taken.values.bounds, bytes(taken.values.shared)
             return [int(struct.unpack_from("<f", raw, 12 * begin)[0]) for begin in bounds[:-1]]
         return [int(str(text).removeprefix("text ")) for text in taken.values[0]]

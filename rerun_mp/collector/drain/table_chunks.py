@@ -25,7 +25,9 @@ from rerun_mp.collector.drain.chunks import (
     ChunkBatch,
 )
 from rerun_mp.collector.drain.table_rows import ArrayValues, TakenRows
-from rerun_mp.encoding.row_layouts import TEXT_KINDS, NumericComponent, ValueKind
+from rerun_mp.encoding.component_arrays import array_of
+from rerun_mp.encoding.component_types import parse_type
+from rerun_mp.encoding.row_layouts import TEXT_KINDS, ListComponent, NumericComponent, ValueKind
 from rerun_mp.encoding.tables import WIDE_ROW, TableShape
 
 __all__ = ["build_table_chunks"]
@@ -152,11 +154,11 @@ def _components(shape: TableShape, pieces: list[TakenRows], order: Any) -> list[
             levels = _lists(_taken([piece.values[1] for piece in pieces], order), 1)
             found.insert(0, (_field("TextLog", "level", "TextLogLevel", pa.string()), levels))
         return found
-    if shape.value_kind == ValueKind.ARRAY:
-        (component,) = shape.components
-        lists = _arrays([taken.values for taken in pieces], component)
-        lists = lists if order is None else lists.take(pa.array(order))
-        return [(_field(component.archetype, component.field, component.component_type, lists.type.value_type), lists)]
+    if shape.value_kind == ValueKind.COLUMNS:
+        return [
+            (_list_field(component, lists.type), lists)  # type: ignore[arg-type]
+            for component, lists in zip(shape.components, _list_columns(shape, pieces, order), strict=True)
+        ]
     values = _ordered([piece.values for piece in pieces], order)
     rows = len(values)
     if shape.value_kind == ValueKind.SCALARS:
@@ -164,7 +166,8 @@ def _components(shape: TableShape, pieces: list[TakenRows], order: Any) -> list[
         return [(_field("Scalars", "scalars", "Scalar", pa.float64()), _lists(array, 1))]
     found = []
     begin = 0
-    for component in shape.components:
+    component: NumericComponent
+    for component in shape.components:  # type: ignore[assignment]
         numbers = np.ascontiguousarray(values[:, begin : begin + component.width]).reshape(-1)
         begin += component.width
         items = _instances(numbers, component)
@@ -183,6 +186,16 @@ def _taken(arrays: list[Any], order: Any) -> Any:
     """Return the Arrow arrays of all pieces as one, in order."""
     whole = arrays[0] if len(arrays) == 1 else pa.concat_arrays(arrays)
     return whole if order is None else whole.take(pa.array(order))
+
+
+def _list_field(component: ListComponent, kind: Any) -> Any:
+    """Return the field of a component, with the metadata that rerun writes."""
+    metadata = {"rerun:kind": "data", "rerun:component": component.name}
+    if component.archetype is not None:
+        metadata["rerun:archetype"] = component.archetype
+    if component.component_type is not None:
+        metadata["rerun:component_type"] = component.component_type
+    return pa.field(component.name, kind, metadata=metadata)
 
 
 def _field(archetype: str, name: str, component_type: str, item: Any) -> Any:
@@ -211,8 +224,16 @@ def _instances(numbers: Any, component: NumericComponent) -> Any:
     return pa.Array.from_buffers(kind, len(flat) // component.size, [None], children=[flat])
 
 
-def _arrays(values: list[ArrayValues], component: NumericComponent) -> Any:
-    """Copy the arrays of all slots out of shared memory into one buffer, and return a list for each row."""
+def _list_columns(shape: TableShape, pieces: list[TakenRows], order: Any) -> list[Any]:
+    """Return the instances of each component, with a list for each row."""
+    if isinstance(pieces[0].values, ArrayValues):
+        lists = _arrays([piece.values for piece in pieces], shape.components[0].type)  # type: ignore[union-attr]
+        return [lists if order is None else lists.take(pa.array(order))]
+    return [_taken([piece.values[n] for piece in pieces], order) for n in range(len(shape.components))]
+
+
+def _arrays(values: list[ArrayValues], notation: str) -> Any:
+    """Copy the numbers of all slots out of shared memory into one buffer, and return a list for each row."""
     raw = np.empty(sum(len(value.shared) for value in values), np.uint8)
     offsets = [np.zeros(1, np.int32)]
     at = 0
@@ -220,7 +241,8 @@ def _arrays(values: list[ArrayValues], component: NumericComponent) -> Any:
         raw[at : at + len(value.shared)] = np.frombuffer(value.shared, np.uint8)
         at += len(value.shared)
         offsets.append(value.bounds[1:] + offsets[-1][-1])
-    items, bounds = _instances(raw, component), np.concatenate(offsets)
+    bounds = np.concatenate(offsets)
+    items = array_of(notation, [raw], len(raw) // parse_type(notation).unit)
     return pa.Array.from_buffers(pa.list_(items.type), len(bounds) - 1, [None, pa.py_buffer(bounds)], children=[items])
 
 

@@ -1,7 +1,7 @@
 """Rows of table slots, copied into private memory. No Python loop runs over rows.
 
-Every index and offset is checked in the copy. Only the numbers of arrays are left in shared memory until a chunk is
-built (`table_chunks`): they need no check, and are most of the bytes. Called by the worker's main thread.
+Every index and offset is checked in the copy. Only rows of one block of numbers, such as points, are left in shared
+memory until a chunk is built (`table_chunks`): any bytes are valid numbers. Called by the worker's main thread.
 """
 
 from __future__ import annotations
@@ -13,18 +13,23 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from rerun_mp.encoding.row_layouts import NumericComponent, ValueKind
+from rerun_mp.encoding.component_arrays import array_of
+from rerun_mp.encoding.component_types import BYTES_OF_NUMBERS, ComponentType, parse_type
+from rerun_mp.encoding.row_layouts import ListComponent, ValueKind
 from rerun_mp.encoding.tables import WORD, TablePlan, TableShape, unpack_texts
 from rerun_mp.errors import CorruptionError
 
 __all__ = ["ArrayValues", "TakenRows", "copy_rows"]
+
+LARGE_BLOCK = 256
+"""Average bytes from which on blocks of different sizes are copied one by one; below, by an index of each byte."""
 
 NEAR_DICTIONARY = 2048
 """Bytes of a dictionary that are copied first."""
 
 
 class ArrayValues(NamedTuple):
-    """The arrays of a slot's rows."""
+    """The instances of a slot's rows, of one component whose only block are numbers."""
 
     bounds: Any
     """int32: where in `shared` each row begins, and the last one ends, in instances."""
@@ -53,7 +58,8 @@ class TakenRows:
     timelines: list[Any]
     """int64 each."""
     values: Any
-    """By `ValueKind`: float64; uint8 of shape (rows, width); `ArrayValues`; or a pair of texts and levels, or None."""
+    """By `ValueKind`: float64; uint8 of shape (rows, width); a pair of texts and levels, or None; or for COLUMNS
+    `ArrayValues`, or a list array for each component."""
     num_bytes: int
     """Approximate bytes of the copy."""
     scope: int = 0
@@ -107,14 +113,16 @@ def copy_rows(
         raw = bytes(memory[begin : begin + (stop - start) * shape.width])
         values = np.frombuffer(raw, np.uint8).reshape(stop - start, shape.width)
     else:
-        ends = column(plan.values, "<u4", max(0, start - 1))
+        blocks = shape.columns
+        begin = at + plan.values + 4 * max(0, start * blocks - 1)
+        ends = np.frombuffer(bytes(memory[begin : at + plan.values + 4 * stop * blocks]), "<u4")
         levels = column(plan.levels, "<u2") if shape.value_kind == ValueKind.LEVELLED_TEXT else None
         if levels is not None:
             needed = max(needed, int(levels.max()) + 1)
-        bounds, heap = _heap(memory, at, plan, ends, stop - start, is_first=start == 0)
+        bounds, heap = _heap(memory, at, plan, ends, (stop - start) * blocks, is_first=start == 0)
         heap_bytes = len(heap)
-        if shape.value_kind == ValueKind.ARRAY:
-            values = ArrayValues(_instance_bounds(bounds, shape.components[0]), heap)
+        if shape.value_kind == ValueKind.COLUMNS:
+            values = _components(shape, bounds, heap)
         else:
             values = (_texts(bounds, bytes(heap)), levels)
     if needed > len(paths):
@@ -175,9 +183,73 @@ def _texts(bounds: Any, raw: bytes) -> Any:
     return array
 
 
-def _instance_bounds(bounds: Any, component: NumericComponent) -> Any:
-    """Convert the bounds of rows from bytes to instances."""
-    found, rest = np.divmod(bounds, np.int32(component.width // component.instances))
+def _components(shape: TableShape, bounds: Any, heap: memoryview) -> Any:
+    """Return the instances of a slot's rows. `bounds`: where each block begins in the heap, and the last one ends."""
+    components: tuple[ListComponent, ...] = shape.components  # type: ignore[assignment]
+    types = [parse_type(component.type) for component in components]
+    if len(types) == 1 and _is_numbers(types[0]):
+        return ArrayValues(_instances(bounds, types[0].unit), heap)
+    raw = np.frombuffer(bytes(heap), np.uint8)
+    begins = bounds[:-1].reshape(-1, shape.columns)
+    sizes = (bounds[1:] - bounds[:-1]).reshape(-1, shape.columns)
+    made = []
+    at = 0
+    for component, kind in zip(components, types, strict=True):
+        counts = _instances(sizes[:, at], kind.unit)
+        offsets = np.zeros(len(counts) + 1, np.int32)
+        np.cumsum(counts, out=offsets[1:])
+        blocks = [gather(raw, begins[:, at + n], sizes[:, at + n]) for n in range(kind.columns)]
+        items = array_of(component.type, blocks, int(offsets[-1]))
+        lists = pa.list_(items.type)
+        made.append(pa.Array.from_buffers(lists, len(counts), [None, pa.py_buffer(offsets)], children=[items]))
+        at += kind.columns
+    return made
+
+
+def gather(raw: Any, begins: Any, sizes: Any) -> Any:
+    """Copy blocks out of an array of bytes, one after the other.
+
+    Parameters
+    ----------
+    raw
+        uint8.
+    begins, sizes
+        Of each block, in bytes; int32.
+    """
+    total = int(sizes.sum(dtype=np.int64))
+    if total == len(raw):
+        return raw  # there are no other blocks
+    first = int(sizes[0])
+    if (sizes == first).all():
+        return np.lib.stride_tricks.sliding_window_view(raw, first)[begins].reshape(-1) if first else raw[:0]
+    if total >= LARGE_BLOCK * len(sizes):
+        view = memoryview(raw)
+        joined = b"".join(
+            [view[begin : begin + size] for begin, size in zip(begins.tolist(), sizes.tolist(), strict=True)]
+        )
+        return np.frombuffer(joined, np.uint8)
+    if not ((begins | sizes) & 3).any():
+        words = raw[: len(raw) & -4].view(np.uint32)
+        return words.take(_indices(begins >> 2, sizes >> 2)).view(np.uint8)
+    return raw.take(_indices(begins, sizes))
+
+
+def _indices(begins: Any, sizes: Any) -> Any:
+    """Return the index of each item of blocks."""
+    ends = np.cumsum(sizes, dtype=np.int64)
+    indices = np.repeat(begins - (ends - sizes), sizes)
+    indices += np.arange(len(indices))
+    return indices
+
+
+def _is_numbers(kind: ComponentType) -> bool:
+    """Return whether all instances of a type are numbers in one block."""
+    return kind.kind in BYTES_OF_NUMBERS or (kind.kind == "fixed" and _is_numbers(kind.fields[0].type))
+
+
+def _instances(numbers: Any, unit: int) -> Any:
+    """Convert sizes or bounds from bytes to instances."""
+    found, rest = np.divmod(numbers, np.int32(unit))
     if rest.any():
         raise CorruptionError("a row of a table ends within an instance")
     return found

@@ -7,14 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rerun_mp.collector.drain.table_chunks import build_table_chunks
-from rerun_mp.collector.drain.table_rows import TakenRows, copy_rows
+from rerun_mp.collector.drain.table_rows import TakenRows, copy_rows, gather
+from rerun_mp.encoding.component_arrays import arrow_type, blocks_of
 from rerun_mp.encoding.frames import RecordingKey
-from rerun_mp.encoding.row_layouts import NumericComponent, RowLayout, ValueKind
+from rerun_mp.encoding.row_layouts import ListComponent, NumericComponent, RowLayout, ValueKind, columns_layout
 from rerun_mp.encoding.tables import TableShape, pack_head, pack_plan, plan_table, unpack_head
 from rerun_mp.errors import CorruptionError
 from rerun_mp.producer.open_table import OpenTable, TableRow, plan_for
@@ -30,20 +32,22 @@ class Fast:
     """Stands for an archetype of fixed layout: it has the attributes that an append reads."""
 
     _block: Any
-    _buffer: Any
+    _blocks: Any
+    _layout: Any
 
     def __init__(self, **slots: Any) -> None:
         self.__dict__.update(slots)
 
 
 def table_of(
-    ring: Ring, kind: ValueKind, rows: list[tuple[str, Fast, int]], components: tuple[NumericComponent, ...] = ()
+    ring: Ring, kind: ValueKind, rows: list[tuple[str, Fast, int]], components: tuple[Any, ...] = ()
 ) -> tuple[OpenTable, TableShape]:
     """Return a table to which (entity, archetype, step) rows were appended."""
     writer, _ = make_writer(ring)
     slot = claim_one(writer, Kind.TABLE, 0, always, always)
     assert slot is not None
-    shape = TableShape(RecordingKey("app", "rec"), kind, components, True, (("step", "sequence"),))
+    row_bytes = 16 if kind == ValueKind.COLUMNS else 0
+    shape = TableShape(RecordingKey("app", "rec"), kind, components, True, (("step", "sequence"),), row_bytes)
     plan = plan_for(shape, GEOMETRY.slot_bytes)
     assert plan is not None
     plan = plan._replace(first_counter=1000, least_time=5)
@@ -125,22 +129,80 @@ def test_texts_come_back(rows: list[tuple[str, str]], levelled: bool) -> None:
         assert read(chunks, "TextLog:level") == {"/a": [(n, [level]) for n, (_, level) in enumerate(rows)]}
 
 
+POSITIONS = ListComponent(
+    "Points3D:positions", "rerun.archetypes.Points3D", "rerun.components.Position3D", '["fixed",3,false,"f4"]'
+)
+LABELS = ListComponent("Points3D:labels", "rerun.archetypes.Points3D", "rerun.components.Text", '"s"')
+STRIPS = ListComponent("strips", None, None, '["list",false,["fixed",2,false,"f4"]]')
+SHOWN = ListComponent("shown", None, None, '"b1"')
+
+
 @pytest.mark.parametrize("sizes", [(5, 1, 9, 2, 30), (6, 6, 6, 6, 6)])
-def test_arrays_come_back(sizes: tuple[int, ...]) -> None:
+def test_numbers_of_any_count_come_back(sizes: tuple[int, ...]) -> None:
     """Rows of one table may have any number of points, but none may end within a point."""
     ring = make_ring(GEOMETRY)
     blocks = [np.arange(n, 4 * n, dtype=np.float32).reshape(n, 3) for n in sizes]
-    components = (NumericComponent("Points3D", "positions", "Position3D", "f4", 3, 4),)
-    rows = [("pq"[n % 2], Fast(_buffer=block.data.cast("B")), n) for n, block in enumerate(blocks)]
-    table, _ = table_of(ring, ValueKind.ARRAY, rows, components)
+    components = (POSITIONS,)
+    layout = columns_layout(components)
+    rows = [("pq"[n % 2], Fast(_layout=layout, _blocks=[block.data.cast("B")]), n) for n, block in enumerate(blocks)]
+    table, _ = table_of(ring, ValueKind.COLUMNS, rows, components)
     built = build_table_chunks([take(ring, table, 0, 2, []), take(ring, table, 2, 5, [])], nonce=NONCE)
     assert built.good_rows == {table.slot: 3}  # the last one's: a sweep takes a slot once
     assert read(built.chunks, "Points3D:positions") == {
         "/" + name: [(n, blocks[n].tolist()) for n in range(5) if "pq"[n % 2] == name] for name in "pq"
     }
-    table, _ = table_of(ring, ValueKind.ARRAY, [("p", Fast(_buffer=memoryview(bytes(16))), 0)], components)
+    broken = Fast(_layout=layout, _blocks=[memoryview(bytes(16))])
+    table, _ = table_of(ring, ValueKind.COLUMNS, [("p", broken, 0)], components)
     with pytest.raises(CorruptionError, match="within an instance"):
         take(ring, table, 0, 1, [])
+
+
+LISTS = st.lists(
+    st.tuples(
+        st.lists(st.text(max_size=5), max_size=3),
+        st.lists(st.tuples(*[st.integers(-9, 9)] * 3), max_size=3),
+        st.lists(st.booleans(), max_size=9),
+        st.lists(st.lists(st.tuples(*[st.integers(-9, 9)] * 2), max_size=3), max_size=2),
+    ),
+    min_size=2,
+    max_size=12,
+)
+
+
+@given(LISTS, st.integers(1, 11))
+def test_rows_of_several_components_come_back(values: list[tuple[Any, ...]], cut: int) -> None:
+    """Each component of each row comes back, whatever the entities, the lengths and the sweeps."""
+    cut = min(cut, len(values) - 1)
+    ring = make_ring(GEOMETRY)
+    components = (LABELS, POSITIONS, SHOWN, STRIPS)
+    layout = columns_layout(components)
+    rows = []
+    for n, row in enumerate(values):
+        blocks: list[Any] = []
+        for component, items in zip(components, row, strict=True):
+            blocks += blocks_of(component.type, pa.array(items, arrow_type(component.type))) or []
+        rows.append(("pq"[n % 2], Fast(_layout=layout, _blocks=blocks), n))
+    table, _ = table_of(ring, ValueKind.COLUMNS, rows, components)
+    built = build_table_chunks([take(ring, table, 0, cut, []), take(ring, table, cut, len(rows), [])], nonce=NONCE)
+    for number, component in enumerate(components):
+        expected = {
+            "/" + name: [(n, _lists(row[number])) for n, row in enumerate(values) if "pq"[n % 2] == name]
+            for name in "pq"
+        }
+        assert read(built.chunks, component.name) == {name: found for name, found in expected.items() if found}
+
+
+def _lists(items: Any) -> Any:
+    return [_lists(item) for item in items] if isinstance(items, list | tuple) else items
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 300)), min_size=1, max_size=20), st.sampled_from([1, 4]))
+def test_blocks_are_gathered_one_after_the_other(blocks: list[tuple[int, int]], unit: int) -> None:
+    raw = np.random.default_rng(0).integers(0, 255, sum(gap + size for gap, size in blocks) * unit, dtype=np.uint8)
+    sizes = np.array([size for _, size in blocks], np.int32) * unit
+    begins = np.cumsum([gap + size for gap, size in blocks], dtype=np.int32) * unit - sizes
+    expected = b"".join(bytes(raw[begin : begin + size]) for begin, size in zip(begins, sizes, strict=True))
+    assert bytes(gather(raw, begins, sizes)) == expected
 
 
 COMPONENTS = (
@@ -241,15 +303,17 @@ def test_row_ids_ascend_though_the_clock_steps_back(monkeypatch: pytest.MonkeyPa
 
 @example(44, b" ")
 @given(st.integers(0, GEOMETRY.slot_bytes - 1) | st.integers(0, 400), st.binary(min_size=1, max_size=64))
-@pytest.mark.parametrize("kind", [ValueKind.LEVELLED_TEXT, ValueKind.ARRAY, ValueKind.PACKED])
+@pytest.mark.parametrize("kind", [ValueKind.LEVELLED_TEXT, ValueKind.COLUMNS, ValueKind.PACKED])
 def test_damage_is_noticed_or_harmless(kind: ValueKind, at: int, junk: bytes) -> None:
     """Any bytes anywhere in a slot give rows or a CorruptionError: no crash, and no row beyond the count."""
     ring = make_ring(GEOMETRY)
     archetype = Fast(_text="text", _level="INFO", _row_layout=PACKED)
     archetype._block = bytes(19)
-    archetype._buffer = np.ones((3, 2), np.float32).data.cast("B")
+    columns = (LABELS, POSITIONS, STRIPS)
+    archetype._layout = columns_layout(columns)
+    archetype._blocks = [b"\2\0\0\0", "ü".encode(), bytes(24), b"\1\0\0\0\2\0\0\0", bytes(24)]
     rows = [("ab"[n % 2], archetype, n) for n in range(20)]
-    table, _ = table_of(ring, kind, rows, {ValueKind.PACKED: COMPONENTS, ValueKind.ARRAY: COMPONENTS[1:]}.get(kind, ()))
+    table, _ = table_of(ring, kind, rows, {ValueKind.PACKED: COMPONENTS, ValueKind.COLUMNS: columns}.get(kind, ()))
     begin = GEOMETRY.slot_offset(table.slot) + at
     end = min(begin + len(junk), GEOMETRY.slot_offset(table.slot + 1))
     ring.memory[begin:end] = junk[: end - begin]

@@ -1,0 +1,197 @@
+"""The general fast archetypes: one class for each archetype of `catalogue`, made when a program first names it.
+
+The constructor encodes each argument as the blocks of bytes that a table holds (`encoders`), and keeps them; rerun is
+not loaded. The catalogue says which parameters rerun hands on to a field unchanged, and which encoder does what rerun's
+converter of that field does. Any other parameter or argument goes to rerun's class.
+
+The constructor of each class is compiled from a text, because a loop over the parameters would take as long as the
+encoding. For `Points3D` it begins so::
+
+    def __init__(self, positions=MISSING, *more, radii=None, colors=None, ..., keypoint_ids=None, **others):
+        if not others and not more and positions is not MISSING and positions is not None and keypoint_ids is None:
+            given, blocks = 0, []
+            try:
+                if class_ids is not None:
+                    given += 1
+                    blocks.append(encode_class_ids(class_ids))
+                ...
+"""
+
+from __future__ import annotations
+
+import linecache
+import os
+from typing import TYPE_CHECKING, Any
+
+from rerun_mp.encoding.component_types import parse_type
+from rerun_mp.encoding.row_layouts import ColumnsLayout, ListComponent, columns_layout
+from rerun_mp.fast.base import FastArchetype, FastMeta
+from rerun_mp.fast.catalogue import ARCHETYPES, COMPONENTS
+from rerun_mp.fast.encoders import CONVERSION_ERRORS, encoder
+from rerun_mp.shm.interruptions import is_own
+
+if TYPE_CHECKING:
+    from rerun_mp.fast.encoders import Encoder
+
+__all__ = ["GENERAL", "GENERAL_NAMES", "general_class"]
+
+GENERAL = 20
+"""The number of the general fast classes."""
+
+MISSING: Any = type("Missing", (), {"__repr__": lambda _: "missing", "__slots__": ()})()
+"""Default of parameters that rerun's constructor demands."""
+
+
+class _Parameter:
+    """A parameter that a field takes unchanged."""
+
+    def __init__(self, fact: str, archetype: str) -> None:
+        self.name, _, rest = fact.partition("=")
+        self.field, _, component = rest.partition(":")
+        notation, kind, item, size, values = COMPONENTS[component]
+        self.component = ListComponent(
+            f"{archetype}:{self.field}", f"rerun.archetypes.{archetype}", f"rerun.components.{component}", notation
+        )
+        self.columns = parse_type(notation).columns
+        self.encoder = _encoder(kind, item, size, values)
+
+
+GENERAL_NAMES = frozenset(name for name, facts in ARCHETYPES.items() if facts[4] is not None and facts[5]) - {
+    "EncodedImage",
+    "Scalars",
+    "Tensor",
+    "TextLog",
+    "Transform3D",
+}
+"""The archetypes that have a general fast class."""
+
+_classes: dict[str, Any] = {}
+_encoders: dict[tuple[object, ...], Encoder] = {}
+
+
+def general_class(name: str) -> Any:
+    """Return the general fast class of an archetype in `GENERAL_NAMES`."""
+    made = _classes.get(name)
+    if made is None:
+        made = _classes.setdefault(name, _make_class(name))
+    return made
+
+
+def _encoder(kind: str, item: str, size: int, values: dict[str, int]) -> Encoder:
+    key = (kind, item, size, *values.items())
+    if key not in _encoders:
+        _encoders[key] = encoder(kind, item, size, values)
+    return _encoders[key]
+
+
+def _make_class(name: str) -> Any:
+    facts = ARCHETYPES[name]
+    parameters = sorted((_Parameter(fact, name) for fact in facts[5].split()), key=lambda p: p.component.name)
+    body: dict[str, Any] = {
+        "__slots__": ("_blocks", "_layout"),
+        "_fields": tuple(facts[6].split()),
+        "__init__": _make_constructor(name, parameters),
+        "_find_row_layout": _find_row_layout,
+        "_as_columns": _as_columns,
+        "_to_rerun": _to_rerun,
+    }
+    return FastMeta(name, (FastArchetype,), body, fast_kind=GENERAL)
+
+
+def _find_row_layout(self: Any) -> ColumnsLayout:
+    layout: ColumnsLayout = self._layout
+    return layout
+
+
+def _as_columns(self: Any) -> tuple[ColumnsLayout, list[Any]]:
+    return self._layout, self._blocks
+
+
+def _to_rerun(self: Any, rerun_class: Any) -> Any:
+    from rerun_mp.encoding.archetypes import arrays_of_blocks
+
+    arrays = arrays_of_blocks(self._layout, self._blocks)
+    names = [component.name.rpartition(":")[2] for component in self._layout.components]
+    made = rerun_class.__new__(rerun_class)
+    made.__attrs_clear__()
+    for name, array in zip(names, arrays, strict=True):
+        setattr(made, name, array)  # attrs runs the field's converter, which keeps an array of the right type
+    return made
+
+
+def _make_constructor(name: str, parameters: list[_Parameter]) -> Any:
+    constructor, *texts = ARCHETYPES[name]
+    positional, keywords, required, needed = (text.split() for text in texts[:4])
+    plain = {parameter.name for parameter in parameters}
+    odd = [given for given in [*positional, *keywords] if given not in plain]
+
+    def declared(given: str) -> str:
+        return f"{given}={'MISSING' if given in required else 'None'}"
+
+    conditions = [
+        "not others and not more",
+        *(f"{given} is not MISSING" for given in required),
+        *(f"{given} is not None" for given in needed),
+        *(f"{given} is None" for given in odd),
+    ]
+    signature = ", ".join(["self", *map(declared, positional), "*more", *map(declared, keywords), "**others"])
+    lines = [
+        f"def __init__({signature}):",
+        f"    if {' and '.join(conditions)}:",
+        "        given, blocks = 0, []",
+        "        try:",
+    ]
+    for number, parameter in enumerate(parameters):
+        call = f"encode_{number}({parameter.name})"
+        lines += [
+            f"            if {parameter.name} is not None:",
+            f"                given += {1 << number}",
+            f"                {f'blocks.append({call})' if parameter.columns == 1 else f'blocks += {call}'}",
+        ]
+    lines += [
+        "        except CONVERSION_ERRORS as error:",
+        "            if not is_own(error):",
+        "                raise",
+        "            given = 0",
+        "        if given:",
+        "            self._layout = layouts[given] if given in layouts else find_layout(given)",
+        "            self._blocks = blocks",
+        "            return",
+        "    named = dict(others)",
+    ]
+    for at, given in enumerate([*positional, *keywords]):
+        default = "MISSING" if given in required else "None"
+        if at < len(positional):
+            lines += [f"    if not more and {given} is not {default}:", f"        named[{given!r}] = {given}"]
+        else:
+            lines += [f"    if {given} is not {default}:", f"        named[{given!r}] = {given}"]
+    everything = "".join(f"{given}, " for given in positional)
+    lines += [
+        "    if more:",
+        f"        self._leave_to_rerun({everything}*more, **named)",
+        "    else:",
+        "        self._leave_to_rerun(**named)",
+    ]
+    layouts: dict[int, ColumnsLayout] = {}
+
+    def find_layout(given: int) -> ColumnsLayout:
+        components = tuple(p.component for number, p in enumerate(parameters) if given >> number & 1)
+        layouts[given] = columns_layout(components)
+        return layouts[given]
+
+    namespace: dict[str, Any] = {
+        "__name__": __name__,
+        "MISSING": MISSING,
+        "CONVERSION_ERRORS": CONVERSION_ERRORS,
+        "is_own": is_own,
+        "layouts": layouts,
+        "find_layout": find_layout,
+        **{f"encode_{number}": parameter.encoder for number, parameter in enumerate(parameters)},
+    }
+    source = "\n".join(lines) + "\n"
+    path = os.path.join(os.path.dirname(__file__), f"<{name}>")
+    linecache.cache[path] = (len(source), None, source.splitlines(keepends=True), path)
+    exec(compile(source, path, "exec", dont_inherit=True), namespace)
+    made = namespace["__init__"]
+    made.__qualname__ = constructor  # appears in error messages, as rerun's does
+    return made
