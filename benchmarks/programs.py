@@ -67,7 +67,7 @@ class Crew:
 
 def session_watch() -> SessionWatch:
     """Return a watch of this program's session, whose key `rounds` has chosen."""
-    return SessionWatch(bytes.fromhex(os.environ[ENVIRONMENT_VARIABLE]))
+    return SessionWatch(bytes.fromhex(os.environ[ENVIRONMENT_VARIABLE].partition("-")[0]))
 
 
 def _end_with_parent() -> None:

@@ -31,6 +31,7 @@ __all__ = [
     "active_recording_stream",
     "active_state",
     "global_recording",
+    "is_adrift",
     "is_foreign",
     "is_left_to_rerun",
     "leaves_foreign_to_rerun",
@@ -87,6 +88,11 @@ def active_state(recording: object = None) -> RecordingState | None:
         return stream.inner.state  # type: ignore[attr-defined, no-any-return]
     except AttributeError:
         raise _not_a_recording(stream) from None
+
+
+def is_adrift() -> bool:
+    """Return whether calls go nowhere because this process has chosen no recording and has no session."""
+    return not _is_chosen and _global is None and _thread.recording is None and current.session() is None
 
 
 def is_foreign(recording: object) -> bool:

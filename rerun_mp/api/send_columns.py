@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rerun_mp.api.active import active_state, is_foreign
+from rerun_mp.api.active import active_state, is_adrift, is_foreign
 from rerun_mp.api.rows import append_columns, new_encoder
 from rerun_mp.hooks.strictness import warns_unless_strict
+from rerun_mp.session import absence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,6 +66,8 @@ def send_columns(
         return
     state = active_state(recording)
     if state is None:
+        if recording is None and is_adrift():
+            absence.note_call()
         return
     if not isinstance(entity_path, str):
         raise TypeError(f"argument 'entity_path': '{type(entity_path).__name__}' object is not an instance of 'str'")

@@ -121,6 +121,7 @@ def configure_sinks(state: RecordingState, specs: tuple[SinkSpec, ...], *, in_pl
         if in_place_of is not None and in_place_of not in state.sinks:
             return False
         sink_changes.set_sinks(session_of(state), state.key, specs)
+        current.register_exit()
         state.sinks = specs
         return True
 

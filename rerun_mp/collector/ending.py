@@ -17,11 +17,12 @@ import os
 import time
 from pathlib import Path
 
+from rerun_mp.collector.messages import say
+from rerun_mp.collector.newcomers import newcomers
 from rerun_mp.collector.pipeline import Pipeline
 from rerun_mp.collector.store.spools import remove_complete
-from rerun_mp.encoding.ids import ENVIRONMENT_VARIABLE, parse_key, segment_name
-from rerun_mp.errors import CorruptionError
-from rerun_mp.session import directories
+from rerun_mp.errors import CorruptionError, RerunMpError
+from rerun_mp.session import directories, heirs, kinship
 from rerun_mp.session.config_file import read_config
 from rerun_mp.shm import leases
 from rerun_mp.shm.doorbell import Bell
@@ -38,13 +39,11 @@ COMPLETION_PATIENCE = 5.0
 """Seconds that a full disk may take to get room for a file. Beyond them, the rows stay in the spool."""
 LIVE_PATIENCE = 2.0
 """Seconds that a live sink may go without progress before it is closed."""
-HELPERS = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
-"""Command lines of processes that inherit the session and join no session themselves."""
 
 
 def is_over(segment: Segment, gone_for: float) -> bool:
     """Return whether a session whose last participant went `gone_for` seconds ago has ended."""
-    return gone_for >= NEWCOMER_PATIENCE or not _is_expected(os.path.basename(segment.path))
+    return gone_for >= NEWCOMER_PATIENCE or next(newcomers(segment), None) is None
 
 
 def end_session(pipeline: Pipeline, bell: Bell) -> bool:
@@ -55,6 +54,7 @@ def end_session(pipeline: Pipeline, bell: Bell) -> bool:
         if not leases.try_lock(exclusive, Lock.PARTICIPANTS):
             return False
         pipeline.set_state(max(pipeline.state, SessionState.ENDING))
+        ended = kinship.ticks_now()
         if segment.path != segment.ending_path:
             os.rename(segment.path, segment.ending_path)
             segment.path = segment.ending_path
@@ -65,6 +65,7 @@ def end_session(pipeline: Pipeline, bell: Bell) -> bool:
                 COMPLETION_PATIENCE, _rescue_directory(segment)
             )
             pipeline.loss_reports.publish()
+            _leave_note(pipeline, ended)
             pipeline.set_state(SessionState.FILES_COMPLETE)
         pipeline.outputs.close_live(LIVE_PATIENCE)
         pipeline.set_state(SessionState.REMOVING)
@@ -83,6 +84,18 @@ def remove_session(segment: Segment, bell: Bell) -> None:
         directories.remove_tree(segment.runtime_directory)
     os.unlink(segment.path)
     segment.ring.words[Header.SESSION_STATE] = SessionState.ENDED
+
+
+def _leave_note(pipeline: Pipeline, ended: int) -> None:
+    """Leave a note for processes that have inherited the session and come later, if there are any."""
+    segment = pipeline.segment
+    try:
+        if next(newcomers(segment), None) is None:
+            heirs.remove_note(segment)
+        else:
+            heirs.write_note(segment, read_config(segment), pipeline.outputs.completed_files(), ended)
+    except (OSError, RerunMpError) as error:
+        say(f"worker {os.getpid()}: no note could be left for processes that come later: {error}")
 
 
 def _may_be_ours(path: str, nonce: bytes) -> bool:
@@ -104,37 +117,3 @@ def _drain(pipeline: Pipeline) -> None:
     while pipeline.drain_once() or (pipeline.dead_producers.count_entries() and time.monotonic() < deadline):
         if not pipeline.sweeper.has_news():
             time.sleep(0.001)
-
-
-def _is_expected(name: str) -> bool:
-    """Return whether a process of this user has the session in its environment and may still join."""
-    import psutil
-
-    own = os.geteuid()
-    for process in psutil.process_iter():
-        if process.pid == os.getpid():
-            continue
-        try:
-            if process.uids().effective != own or process.status() == psutil.STATUS_ZOMBIE:
-                continue
-            key = parse_key(process.environ().get(ENVIRONMENT_VARIABLE, ""))
-            if key is not None and segment_name(key) == name and not _is_bystander(process):
-                return True
-        except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
-            continue
-    return False
-
-
-def _is_bystander(process: object) -> bool:
-    """Return whether a process that has inherited the session will not join by itself."""
-    import psutil
-
-    assert isinstance(process, psutil.Process)
-    if os.path.basename(process.exe()) == "rerun":
-        return True
-    line = " ".join(process.cmdline())
-    if not any(helper in line for helper in HELPERS):
-        return False
-    # A child of the fork server has the server's command line, and may be a worker that has not logged yet.
-    parent = process.parent()
-    return parent is None or "multiprocessing.forkserver" not in " ".join(parent.cmdline())

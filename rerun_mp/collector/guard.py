@@ -44,6 +44,10 @@ def main(path: str, nonce: str) -> int:
     with contextlib.suppress(OSError):
         os.close(STARTER_DESCRIPTOR)
     _keep_running(joined, descriptor)
+    # Needed only now; a guard starts with few modules.
+    from rerun_mp.collector.newcomers import watch_note
+
+    watch_note(joined)
     return 0
 
 

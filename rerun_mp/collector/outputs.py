@@ -31,7 +31,7 @@ from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import PrivacyError, ResourceError
 from rerun_mp.session import directories
 from rerun_mp.session.accounts import Reason, read_accounts
-from rerun_mp.session.config import RecordingSpec, SessionConfig, SinkSpec
+from rerun_mp.session.config import RecordingSpec, SessionConfig, SinkSpec, WholeFile
 from rerun_mp.session.sink_status import SinkStatus
 from rerun_mp.shm.layout import Header
 from rerun_mp.shm.segment import Segment
@@ -261,6 +261,10 @@ class Outputs:
             if not unfinished or time.monotonic() >= deadline:
                 return len(unfinished)
             time.sleep(RETRY_SECS)
+
+    def completed_files(self) -> list[WholeFile]:
+        """Return the files that `complete_files` has completed."""
+        return [one for output in self._outputs.values() for one in output.store.completed_files()]
 
     def _rescue_path(self, directory: str | None, key: OutputKey) -> str | None:
         if directory is None or key.scoped_to:

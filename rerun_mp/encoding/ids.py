@@ -14,12 +14,38 @@ import hmac
 import os
 import time
 from itertools import count
+from typing import NamedTuple
 
 from rerun_mp.shm.interruptions import is_running
 
-__all__ = ["ENVIRONMENT_VARIABLE", "RowIds", "parse_key", "recording_id", "segment_name", "session_key"]
+__all__ = [
+    "ENVIRONMENT_VARIABLE",
+    "ROOT_BYTES",
+    "RowIds",
+    "SessionName",
+    "job_key",
+    "parse_name",
+    "recording_id",
+    "segment_name",
+    "session_key",
+]
 
 ENVIRONMENT_VARIABLE = "RERUN_MP_SESSION"
+ROOT_BYTES = 8
+"""Bytes of a root: the beginning of the nonce of the root session."""
+
+
+class SessionName(NamedTuple):
+    """Names one session and the sessions that continue it. The environment variable holds it for child processes."""
+
+    key: bytes
+    root: bytes = b""
+    """Empty: any session with that key."""
+
+    @property
+    def text(self) -> str:
+        """The text of the environment variable."""
+        return f"{self.key.hex()}-{self.root.hex()}" if self.root else self.key.hex()
 
 
 def session_key(authkey: bytes) -> bytes:
@@ -27,18 +53,29 @@ def session_key(authkey: bytes) -> bytes:
     return hmac.new(authkey, b"rerun_mp session 1", hashlib.sha256).digest()
 
 
-def parse_key(text: str) -> bytes | None:
-    """Read a session key from the environment variable's text. None: the text is no key."""
+def job_key(job: str) -> bytes:
+    """Return the session key that all ranks of a launcher's job derive from the text that identifies the job."""
+    return hmac.new(b"rerun_mp job 1", job.encode("utf-8", "surrogateescape"), hashlib.sha256).digest()
+
+
+def parse_name(text: str) -> SessionName | None:
+    """Read the environment variable's text: a key, or a key and a root. None: the text names no session."""
+    key_text, dash, root_text = text.partition("-")
     try:
-        key = bytes.fromhex(text)
+        name = SessionName(bytes.fromhex(key_text), bytes.fromhex(root_text))
     except ValueError:
         return None
-    return key if len(key) == 32 else None
+    is_valid = len(name.key) == 32 and len(name.root) == (ROOT_BYTES if dash else 0)
+    return name if is_valid else None
 
 
-def segment_name(key: bytes) -> str:
-    """Return the file name of a session's segment."""
-    return "rmp-" + hmac.new(key, b"segment", hashlib.sha256).hexdigest()[:24]
+def segment_name(key: bytes, root: bytes = b"") -> str:
+    """Return the file name of a session's segment.
+
+    A program may find a stranger's session under its key. Then its own session's segment has a name that depends on
+    the `root`, too.
+    """
+    return "rmp-" + hmac.new(key, b"segment" + root, hashlib.sha256).hexdigest()[:24]
 
 
 def recording_id(key: bytes, application_id: str) -> str:

@@ -6,6 +6,8 @@ itself, add `environment()` to it::
     subprocess.run(command, env={"PATH": "/usr/bin", **environment()})
 
 In the children `workers.identify` reads the rank that the launcher gave them.
+
+The ranks of a launcher's job need no such variable: on one host they are one session (`session.jobs`).
 """
 
 from __future__ import annotations
@@ -35,6 +37,6 @@ def environment() -> dict[str, str]:
     joined = current.session()
     if joined is None:
         raise SessionError("this process is in no session that a child could join; call rerun_mp.init() first")
-    found = {ENVIRONMENT_VARIABLE: joined.key.hex()}
+    found = {ENVIRONMENT_VARIABLE: joined.name.text}
     scope = os.environ.get(ancestry.ENVIRONMENT_VARIABLE)
     return found if scope is None else {**found, ancestry.ENVIRONMENT_VARIABLE: scope}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
@@ -15,9 +16,43 @@ from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import CorruptionError
 from rerun_mp.session import directories
 
-__all__ = ["Blueprint", "RecordingSpec", "Scope", "SessionConfig", "SinkSpec"]
+__all__ = ["Blueprint", "RecordingSpec", "Scope", "SessionConfig", "SinkSpec", "WholeFile"]
 
 SinkKind = Literal["file", "grpc", "serve"]
+
+
+class WholeFile(NamedTuple):
+    """A complete file that a session has left at its end."""
+
+    path: str
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+    prelude: int
+    """Size of the file before its first chunk, in bytes."""
+    digest: str
+    """Hash of the prelude."""
+
+    @classmethod
+    def at(cls, path: str, prelude: int, digest: str) -> WholeFile | None:
+        """Return the description of the file at `path`; None if there is no regular file."""
+        try:
+            status = os.stat(path)
+        except OSError:
+            return None
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        return cls(path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, prelude, digest)
+
+    @property
+    def claim(self) -> tuple[int, int, int]:
+        """The file's identity, as `directories.claim_of` returns it."""
+        return self.device, self.inode, self.mtime_ns
+
+    def is_unchanged(self) -> bool:
+        """Say whether the file still lies at its path as the session has left it."""
+        return WholeFile.at(self.path, self.prelude, self.digest) == self
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +76,8 @@ class SinkSpec:
     """Whether the file can be written, but not replaced, as one that is mounted at its path."""
     checkpoints: int = 0
     """Number of requests to complete the file for readers. Later rows are added to the file."""
+    continues: WholeFile | None = None
+    """The complete file at the path that an ended session has left, and to which the rows of its heirs are added."""
 
     @property
     def shown_target(self) -> str:
@@ -51,8 +88,11 @@ class SinkSpec:
         return f"{host}:{port}"
 
     def __post_init__(self) -> None:
+        # JSON has lists.
         if self.claim is not None:
-            object.__setattr__(self, "claim", tuple(self.claim))  # JSON has lists
+            object.__setattr__(self, "claim", tuple(self.claim))
+        if self.continues is not None:
+            object.__setattr__(self, "continues", WholeFile(*self.continues))
 
 
 class Scope(NamedTuple):

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING
 from rerun_mp.encoding.ids import ENVIRONMENT_VARIABLE
 from rerun_mp.errors import CollectorError, RerunMpError, ResourceError
 from rerun_mp.hooks import forking
-from rerun_mp.session import collector_start, founding, refused_rows
-from rerun_mp.session.leaving import leave
+from rerun_mp.session import collector_start, founding, identity, refused_rows
+from rerun_mp.session.leaving import await_childrens_files, leave
 from rerun_mp.settings import Settings
 from rerun_mp.shm.interruptions import is_own
 
 if TYPE_CHECKING:
     from rerun_mp.session.session import Session
 
-__all__ = ["found_or_join", "session"]
+__all__ = ["found_or_join", "register_exit", "session"]
 
 RETRY_SECS = 0.05
 """Seconds between two searches for a session to join, in a process that has none."""
@@ -38,6 +38,8 @@ _next_search = 0.0
 """When a process without a session searches again, by the monotonic clock; infinite after a refusal."""
 _joining = threading.RLock()
 """Guards `_session`. A forked child gets a new one."""
+_waits_pid = 0
+"""The process that waits at its exit for the files of its children's session."""
 _exit_pid = 0
 """The process that has registered its exit hook. A forked child inherits the value, and registers its own."""
 
@@ -66,9 +68,12 @@ def found_or_join(settings: Settings | None = None) -> Session:
     with _joining:
         if _session is not None:
             return _session
-        key = founding.find_key(may_create=True)
-        assert key is not None
-        return _enter(founding.found_or_join(key, settings or Settings()))
+        while True:
+            found = identity.find(may_create=True)
+            assert found is not None
+            joined = founding.found_or_join(found, settings or Settings())
+            if joined is not None:
+                return _enter(joined)
 
 
 def _join_existing() -> Session | None:
@@ -80,11 +85,9 @@ def _join_existing() -> Session | None:
         if _session is not None:
             return _session
         _next_search = now + RETRY_SECS
-        key = founding.find_key(may_create=False)
-        if key is None:
-            return None
         try:
-            joined = founding.join(key)
+            found = identity.find(may_create=False)
+            joined = None if found is None else _join(found)
             return None if joined is None else _enter(joined)
         except ResourceError as error:
             # The file at the session's name is not ours and will not become ours: say so once, and stop searching.
@@ -98,11 +101,16 @@ def _join_existing() -> Session | None:
             return None
 
 
+def _join(found: identity.Identity) -> Session | None:
+    """Join a session that lives, or continue one that has ended."""
+    return founding.join(found) if found.note is None else founding.found_or_join(found, Settings())
+
+
 def _enter(joined: Session) -> Session:
     global _session, _has_left
-    os.environ[ENVIRONMENT_VARIABLE] = joined.key.hex()
+    os.environ[ENVIRONMENT_VARIABLE] = joined.name.text
     _session, _has_left = joined, False
-    _register_exit_hook()
+    register_exit()
     try:
         collector_start.ensure_collector(joined.segment)
     except (CollectorError, OSError) as error:
@@ -111,11 +119,18 @@ def _enter(joined: Session) -> Session:
     return joined
 
 
-def _register_exit_hook() -> None:
+def register_exit() -> None:
+    """Let this process leave its session when it exits. A forked child inherits a session, and not this."""
     global _exit_pid
     if _exit_pid != os.getpid():
         _exit_pid = os.getpid()
         atexit.register(_leave_at_exit)
+        process = sys.modules.get("multiprocessing.process")
+        if process is not None and process.parent_process() is not None:
+            # multiprocessing ends its children with os._exit, and runs no atexit hooks there.
+            from multiprocessing import util
+
+            util.Finalize(None, _leave_now, exitpriority=-100)
 
 
 def _leave_at_exit() -> None:
@@ -144,6 +159,27 @@ def _leave_now() -> None:
     refused_rows.report()
 
 
+def _before_fork() -> None:
+    """Prepare for a child that founds the session of this tree, because this process has founded none."""
+    global _waits_pid
+    if _session is None and not _has_left:
+        identity.prepare_fork()
+        if _waits_pid != os.getpid():
+            _waits_pid = os.getpid()
+            atexit.register(_await_children)
+
+
+def _await_children() -> None:
+    """Wait at the exit until the files of a session that only children had are complete."""
+    if _session is None and not _has_left and _waits_pid == os.getpid():
+        try:
+            found = identity.find(may_create=False)
+            if found is not None:
+                await_childrens_files(found.path, Settings().exit_timeout)
+        except ResourceError:
+            return  # the file at that place is none of ours
+
+
 def _after_fork_in_child() -> None:
     global _joining, _has_left, _next_search
     _joining = threading.RLock()
@@ -154,5 +190,5 @@ def _after_fork_in_child() -> None:
         _session.begin_life()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
 forking.wait_for_imports_before_forks()

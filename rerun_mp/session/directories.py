@@ -30,6 +30,7 @@ __all__ = [
     "ensure_private",
     "hold",
     "name_of",
+    "remove_base_of",
     "remove_tree",
     "replace_file",
     "rescue_base",
@@ -167,6 +168,11 @@ def session_names(base: str) -> list[str]:
 def remove_tree(path: str) -> None:
     """Remove a session's directory, and the base above it if it is empty then."""
     shutil.rmtree(path, ignore_errors=True)
+    _remove_if_empty(os.path.dirname(path))
+
+
+def remove_base_of(path: str) -> None:
+    """Remove the base above a session's directory, if it is empty."""
     _remove_if_empty(os.path.dirname(path))
 
 

@@ -1,33 +1,31 @@
-"""Founds a session or joins the one of this process tree: its key, its name in /dev/shm, the size of its ring.
+"""Founds a session or joins the one of this process tree: its name in /dev/shm, the size of its ring.
 
-A session is one process tree: one segment, one collector. Its key is derived from multiprocessing's authkey, or from
-random bytes in a process that has not loaded multiprocessing. RERUN_MP_SESSION overrides both; `current` exports it for
-children without the authkey. Any thread may call.
+A session is one process tree: one segment, one collector. `identity` decides which one it is. Any thread may call.
 """
 
 from __future__ import annotations
 
 import os
 import resource
-import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rerun_mp.encoding.ids import ENVIRONMENT_VARIABLE, parse_key, segment_name, session_key
+from rerun_mp.encoding.ids import ROOT_BYTES
 from rerun_mp.errors import SessionError
-from rerun_mp.session import directories, origin
+from rerun_mp.session import directories, heirs, kinship, origin
 from rerun_mp.session.refusals import as_resource_error
 from rerun_mp.session.session import Session
 from rerun_mp.session.waiting import pause_length
 from rerun_mp.shm import ordering, segment
-from rerun_mp.shm.layout import PRODUCER_BYTES, Geometry
+from rerun_mp.shm.layout import PRODUCER_BYTES, Geometry, Header
 
 if TYPE_CHECKING:
+    from rerun_mp.session.identity import Identity
     from rerun_mp.settings import Settings
     from rerun_mp.shm.segment import Segment
 
-__all__ = ["find_key", "found_or_join", "geometry_for", "join"]
+__all__ = ["found_or_join", "geometry_for", "join"]
 
 MIN_SLOT_BYTES = 64 * 1024
 """Bytes below which slots are not halved to make more of them."""
@@ -39,38 +37,29 @@ ENDING_TIMEOUT_SECS = 10
 """Seconds that founding waits for an ending session to give up its name."""
 
 
-def find_key(*, may_create: bool) -> bytes | None:
-    """Return the key of this process tree's session. `may_create`: draw one if there is none."""
-    text = os.environ.get(ENVIRONMENT_VARIABLE)
-    if text is not None:
-        key = parse_key(text)
-        if key is not None:
-            return key
-        if may_create:
-            sys.stderr.write(f"rerun_mp: {ENVIRONMENT_VARIABLE} is not a session's key (64 hex digits); ignored\n")
-    if "multiprocessing.process" not in sys.modules:
-        # multiprocessing did not start this process. Its children will find the key in the environment, and loading
-        # multiprocessing just for its authkey would double the time of `init`.
-        return session_key(os.urandom(32)) if may_create else None
-    from multiprocessing.process import current_process
-
-    return session_key(bytes(current_process().authkey))
-
-
-def join(key: bytes) -> Session | None:
-    """Join the session with this key. None if there is none.
+def join(identity: Identity, settings: Settings | None = None) -> Session | None:
+    """Join this session. None if it does not live.
 
     Raises
     ------
     ResourceError
         If the segment there cannot be used.
     """
-    joined = _attach(_path_of(key))
-    return None if joined is None else Session(key, joined)
+    joined = _attach(identity.path)
+    if joined is None:
+        return None
+    if identity.root and joined.root != identity.root:
+        # The session has ended since it was found, and another one has its name.
+        assert joined.participants is not None
+        joined.participants.release()
+        if joined.life is not None:
+            joined.life.release()
+        return None
+    return _enter(identity, joined, settings, is_founder=identity.leads is True)
 
 
-def found_or_join(key: bytes, settings: Settings) -> Session:
-    """Join the session with this key, or found it with these settings.
+def found_or_join(identity: Identity, settings: Settings) -> Session | None:
+    """Join this session, or found it with these settings. None: it had to be joined, and has ended.
 
     Raises
     ------
@@ -83,20 +72,23 @@ def found_or_join(key: bytes, settings: Settings) -> Session:
     SessionError
         If the session there neither lives nor ends.
     """
-    path = _path_of(key)
     deadline = time.monotonic() + ENDING_TIMEOUT_SECS
     attempt = 0
     with as_resource_error("the session cannot be founded or joined"):
         while True:
-            joined = _attach(path)
+            joined = join(identity, settings)
             if joined is not None:
-                return Session(key, joined, settings=settings)
-            created = _create(path, settings)
+                return joined
+            if not identity.may_found:
+                return None
+            created = _create(identity, settings)
             if created is not None:
-                return _found(key, created, settings)
+                return _found(identity, created, settings)
             # The session that has this name is ending, and gives up the name when its segment is renamed.
             if time.monotonic() > deadline:
-                raise SessionError(f"the session at {path} neither lives nor ends; remove that file if it is unused")
+                raise SessionError(
+                    f"the session at {identity.path} neither lives nor ends; remove that file if it is unused"
+                )
             time.sleep(pause_length(attempt))
             attempt += 1
 
@@ -109,7 +101,7 @@ def _attach(path: str) -> Segment | None:
     return joined
 
 
-def _create(path: str, settings: Settings) -> Segment | None:
+def _create(identity: Identity, settings: Settings) -> Segment | None:
     nonce = os.urandom(16)
     # The directories come first: a process that finds the segment must be able to start a collector. With the origin
     # and the life lock in them, a process with another /dev/shm knows that it must not recover the session.
@@ -119,7 +111,7 @@ def _create(path: str, settings: Settings) -> Segment | None:
         try:
             life = origin.begin(runtime, spool)
             created = segment.create(
-                path,
+                identity.path,
                 geometry_for(settings),
                 nonce,
                 runtime_directory=runtime,
@@ -129,6 +121,8 @@ def _create(path: str, settings: Settings) -> Segment | None:
                 flush_tick_ns=int(settings.flush_tick * 1e9),
                 spool_bytes=settings.spool_bytes,
                 ordering=ordering.choose(),
+                root=identity.root,
+                founder=kinship.program_mark(),
             )
         finally:
             if created is None:
@@ -139,11 +133,27 @@ def _create(path: str, settings: Settings) -> Segment | None:
     return created
 
 
-def _found(key: bytes, created: Segment, settings: Settings) -> Session:
-    founded = Session(key, created, is_founder=True, settings=settings)
+def _found(identity: Identity, created: Segment, settings: Settings) -> Session:
+    leads = identity.note is None if identity.leads is None else identity.leads
+    founded = _enter(identity, created, settings, is_founder=leads)
+    # The program that the others of an ended session wait for has ended, too.
+    founded.must_complete = identity.note is not None
     if settings.figures is not None:
         founded.config_editor.edit(lambda config: replace(config, figures=settings.figures))
     return founded
+
+
+def _enter(identity: Identity, joined: Segment, settings: Settings | None, *, is_founder: bool) -> Session:
+    """Return this process's session. A session that continues another one takes over its configuration first."""
+    entered = Session(
+        identity.key, joined, is_founder=is_founder, is_rank=identity.leads is not None, settings=settings
+    )
+    if joined.root != joined.nonce[:ROOT_BYTES] and not joined.ring.words[Header.CONFIG_REVISION]:
+        note = identity.note or heirs.find_note(os.path.basename(joined.living_path), joined.root)
+        if note is not None:
+            # Also if the session's founder was killed before it could do so.
+            entered.config_editor.edit(lambda config: config if config.revision else heirs.continued(note))
+    return entered
 
 
 def geometry_for(settings: Settings) -> Geometry:
@@ -162,7 +172,3 @@ def geometry_for(settings: Settings) -> Geometry:
     # A small /dev/shm, as in a container, also gets a small producers table.
     producers = min(settings.producers, max(MIN_PRODUCERS, room // 4 // PRODUCER_BYTES))
     return Geometry(slot_bytes, slots, producers)
-
-
-def _path_of(key: bytes) -> str:
-    return os.path.join(segment.DIRECTORY, segment_name(key))

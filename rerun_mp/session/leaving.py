@@ -6,6 +6,8 @@ the files are complete, so that `python train.py && rerun out.rrd` sees the whol
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import os
 import sys
 import time
@@ -19,11 +21,13 @@ from rerun_mp.session.sink_status import read_sinks
 from rerun_mp.session.waiting import Backlog, Patience, Progress, wait_until
 from rerun_mp.shm import leases
 from rerun_mp.shm.layout import Header, Lock, SessionState
+from rerun_mp.shm.segment import open_checked
+from rerun_mp.shm.survey import header_at
 
 if TYPE_CHECKING:
     from rerun_mp.session.session import Session
 
-__all__ = ["leave"]
+__all__ = ["await_childrens_files", "leave"]
 
 
 def leave(session: Session) -> None:
@@ -51,6 +55,30 @@ def leave(session: Session) -> None:
     if session.must_complete or session.is_founder:
         _report_moved_files(files, session.segment.nonce.hex()[:8])
         _report_losses(session)
+
+
+def await_childrens_files(path: str, timeout: float) -> None:
+    """Wait until the session at `path` has completed its files. Do not wait while a process takes part in it."""
+    patience = Patience("files are being completed; press Ctrl-C again to leave that to the collector")
+    with contextlib.suppress(KeyboardInterrupt):
+        wait_until(lambda: not _completes(path), timeout, patience=patience)
+
+
+def _completes(path: str) -> bool:
+    """Say whether a collector has files to complete in the session at `path`, or in one that had that path."""
+    for candidate in (path, *glob.glob(f"{glob.escape(path)}.*")):
+        try:
+            words, descriptor = header_at(candidate), open_checked(candidate)
+        except FileNotFoundError:
+            continue
+        try:
+            has_collector = any(leases.is_held(descriptor, lock) for lock in (Lock.STARTER, Lock.GUARD, Lock.WORKER))
+            is_used = leases.is_shared(descriptor, Lock.PARTICIPANTS)
+        finally:
+            os.close(descriptor)
+        if words is not None and words[Header.SESSION_STATE] < SessionState.FILES_COMPLETE:
+            return has_collector and not is_used
+    return False
 
 
 def _others_remain(session: Session) -> bool:

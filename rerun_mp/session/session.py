@@ -13,25 +13,22 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 from typing import TYPE_CHECKING
 
 from rerun_mp.encoding.frames import FrameKind, Rows, Shape
-from rerun_mp.encoding.ids import recording_id
+from rerun_mp.encoding.ids import SessionName, recording_id
 from rerun_mp.errors import (
-    CollectorError,
     FlushTimeoutError,
-    ResourceError,
     SessionError,
 )
-from rerun_mp.session import ancestry, collector_start
+from rerun_mp.session import ancestry
+from rerun_mp.session.collector_watch import CollectorWatch
 from rerun_mp.session.config_file import ConfigEditor, read_config
 from rerun_mp.session.producer_start import make_producer
 from rerun_mp.session.waiting import Backlog, Patience, Progress, wait_until
 from rerun_mp.settings import Settings
 from rerun_mp.shm import leases
 from rerun_mp.shm.doorbell import Ringer
-from rerun_mp.shm.interruptions import is_own
 from rerun_mp.shm.layout import Line
 from rerun_mp.shm.writer import ForkedError
 
@@ -51,9 +48,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Session"]
 
-NO_COLLECTOR_SECS = 5.0
-"""Seconds after which calls give up waiting for space if no collector could be started in that time."""
-
 _guard: leases.ForkGuard | None = None
 """The fork guard of all sessions of this process; its bytes are wiped in a forked child."""
 
@@ -62,7 +56,13 @@ class Session:
     """A session that this process has joined."""
 
     def __init__(
-        self, key: bytes, joined: Segment, *, is_founder: bool = False, settings: Settings | None = None
+        self,
+        key: bytes,
+        joined: Segment,
+        *,
+        is_founder: bool = False,
+        is_rank: bool = False,
+        settings: Settings | None = None,
     ) -> None:
         global _guard
         if _guard is None:
@@ -71,6 +71,8 @@ class Session:
         self.segment = joined
         self._guard = _guard
         self._founder_pid = os.getpid() if is_founder else -1
+        self.is_rank = is_rank
+        """Whether this process is a rank of a launcher's job. Its first rank on this host counts as the founder."""
         self._settings = settings
         self._words = joined.ring.words
         self._ringer = Ringer(joined.nonce)
@@ -94,14 +96,18 @@ class Session:
         self.config_editor = ConfigEditor(self.segment, self._ringer)
         self.token = int.from_bytes(os.urandom(7), "little") + 1
         """Identifies this process as the owner of sinks and of a scope."""
-        self._no_collector: tuple[float, CollectorError | OSError] | None = None
-        """Since when (monotonic clock) each attempt of this process to start a collector failed, and the last error."""
+        self._collector = CollectorWatch(self.segment)
         self.must_complete = False
         """Whether this process, when it leaves, waits for its rows and for complete files: it has set a sink."""
 
     @property
+    def name(self) -> SessionName:
+        """The name by which child processes find the session."""
+        return SessionName(self.key, self.segment.root)
+
+    @property
     def is_founder(self) -> bool:
-        """Whether this process founded the session."""
+        """Whether this process founded the session, or leads the job whose ranks share it."""
         return self._founder_pid == os.getpid()
 
     @property
@@ -267,19 +273,7 @@ class Session:
 
     def watch_collector(self) -> None:
         """Start a collector if there is none. Waits for the collector call this again and again."""
-        try:
-            collector_start.ensure_collector(self.segment)
-        except CollectorError as error:
-            # No process could be started. The next check tries again.
-            self._note_no_collector(error)
-            return
-        except OSError as error:
-            # Out of descriptors: likewise. A ResourceError says that the segment is gone, which the caller must know.
-            if isinstance(error, ResourceError) or not is_own(error):
-                raise
-            self._note_no_collector(error)
-            return
-        self._no_collector = None
+        self._collector.look()
 
     def watch_while_full(self) -> None:
         """Start a collector if there is none, for a call that waits for space. Another process may start it, too.
@@ -287,21 +281,10 @@ class Session:
         Raises
         ------
         CollectorError
-            If no collector could be started for `NO_COLLECTOR_SECS`: nothing would end the wait.
+            If no collector could be started for some seconds: nothing would end the wait.
         """
         self.watch_collector()
-        if self._no_collector is None:
-            return
-        begin, error = self._no_collector
-        if time.monotonic() - begin >= NO_COLLECTOR_SECS:
-            why = error.strerror if isinstance(error, OSError) else error
-            raise CollectorError(
-                f"the ring is full, and for {NO_COLLECTOR_SECS:g} s no collector could be started: {why}"
-            ) from error
-
-    def _note_no_collector(self, error: CollectorError | OSError) -> None:
-        begin = time.monotonic() if self._no_collector is None else self._no_collector[0]
-        self._no_collector = begin, error
+        self._collector.check()
 
     def ring_doorbell(self) -> None:
         """Wake the collector."""

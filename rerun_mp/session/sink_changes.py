@@ -42,7 +42,10 @@ def register_recording(session: Session, key: RecordingKey, *, make_default: boo
         default = key if make_default and (config.default is None or session.is_founder) else config.default
         if is_new:
             sinks = tuple(_claimed(session, sink, {}, frozenset(), taken) for sink in config.default_sinks_of(key))
-            spec = RecordingSpec(*key, sinks, start_time_ns=start_time_ns, founder=session.sink_owner)
+            # Any rank of a job may come first. The sinks of the job's first rank take the recording that all share.
+            is_common = session.is_rank and key.recording_id == session.default_recording_id(key.application_id)
+            founder = 0 if is_common else session.sink_owner
+            spec = RecordingSpec(*key, sinks, start_time_ns=start_time_ns, founder=founder)
             config = config.with_recording(spec)
         return replace(config, default=default)
 

@@ -67,6 +67,7 @@ __all__ = [
     "SessionState",
     "SlotState",
     "pack_owner",
+    "root_of",
     "unpack_owner",
 ]
 
@@ -105,6 +106,10 @@ class Header:
     SPOOL_BYTES = 12
     ORDERING = 13
     """How memory order is kept, see `ordering`."""
+    ROOT = 14
+    """Beginning of the nonce of the root session, whose recordings the session continues. 0: of its own nonce."""
+    FOUNDER = 15
+    """Mark of the program that the founder runs (`session.kinship.program_mark`), which forked children share; or 0."""
 
     SWEEP_DONE = 16
     """Number of the last sweep that is wholly in the store. Collector; this one store makes the sweep done."""
@@ -143,7 +148,7 @@ class Header:
     PATH_BYTES = 1500
     """Maximum length of such a path in bytes."""
 
-    IDENTITY = (slice(0, 8 * (ORDERING + 1)), slice(RUNTIME_DIRECTORY, SPOOL_DIRECTORY + 8 + PATH_BYTES))
+    IDENTITY = (slice(0, 8 * (FOUNDER + 1)), slice(RUNTIME_DIRECTORY, SPOOL_DIRECTORY + 8 + PATH_BYTES))
     """Slices of the header that only the creator writes."""
 
 
@@ -253,6 +258,11 @@ TAKEN_MASK = (1 << TAKEN_BITS) - 1
 MAX_SWEEPS = 1 << (64 - TAKEN_BITS - 1)
 """Bound of the sweep number; a greater one is damage. At a thousand sweeps a second it takes a year to get there."""
 MAX_WORD = (1 << 64) - 1
+
+
+def root_of(words: memoryview) -> bytes:
+    """Return the root in a header's words."""
+    return int(words[Header.ROOT] or words[Header.NONCE_LOW]).to_bytes(8, "little")
 
 
 def pack_owner(producer: int, generation: int) -> int:

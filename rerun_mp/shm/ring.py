@@ -66,6 +66,8 @@ class Ring:
         created_ns: int,
         spool_bytes: int = 0,
         ordering: int = STRONG,
+        root: bytes = b"",
+        founder: int = 0,
     ) -> None:
         """Write the header of a new segment. All other words stay zero: every slot UNTOUCHED, every producer FREE."""
         words, geometry = self.words, self.geometry
@@ -82,6 +84,8 @@ class Ring:
         words[Header.CREATED_NS] = created_ns
         words[Header.SPOOL_BYTES] = spool_bytes
         words[Header.ORDERING] = ordering
+        words[Header.ROOT] = int.from_bytes(root or nonce[:8], "little")
+        words[Header.FOUNDER] = founder
         words[Header.FREE_SLOTS] = geometry.slots
         words[Header.USABLE_SLOTS] = geometry.slots
         words[Header.MAGIC] = MAGIC

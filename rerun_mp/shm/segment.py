@@ -21,7 +21,7 @@ from io import FileIO
 from rerun_mp.errors import PrivacyError, SharedMemoryError
 from rerun_mp.shm import kernel, leases
 from rerun_mp.shm.interruptions import is_own, suppress_own
-from rerun_mp.shm.layout import MAGIC, PAGE, VERSION, Geometry, Header, Lock
+from rerun_mp.shm.layout import MAGIC, PAGE, VERSION, Geometry, Header, Lock, root_of
 from rerun_mp.shm.ordering import STRONG
 from rerun_mp.shm.ring import Ring
 from rerun_mp.shm.transient import close_in_children, no_forks
@@ -47,7 +47,7 @@ MIN_SLOTS = 4
 class Segment:
     """A mapped segment. It stays mapped until the process ends, so that no late read can crash."""
 
-    __slots__ = ("_address", "_identity", "_nonce", "_paths", "inode", "life", "participants", "path", "ring")
+    __slots__ = ("_address", "_identity", "_nonce", "_paths", "inode", "life", "participants", "path", "ring", "root")
 
     def __init__(
         self, path: str, inode: int, address: int, geometry: Geometry, participants: leases.Lease | None
@@ -56,7 +56,7 @@ class Segment:
         self.inode = inode
         self._address = address
         self.ring = Ring(kernel.view(address, geometry.total_bytes), geometry)
-        self._nonce = b""
+        self._nonce = self.root = b""
         self._paths: dict[int, str] = {}
         self._identity: list[tuple[slice, bytes]] = []
         """The slices of the header that only the creator writes, and their contents."""
@@ -101,7 +101,9 @@ class Segment:
         SharedMemoryError
             If the header names no directories.
         """
-        if not (self.nonce and self.runtime_directory and self.spool_directory):
+        # The beginning of the root session's nonce: of its own nonce, unless the session continues another one.
+        self.root = root_of(self.ring.words)
+        if not (self.nonce and self.root and self.runtime_directory and self.spool_directory):
             raise SharedMemoryError(f"{self.path} names no directories; its header is damaged")
         self._identity = [(part, bytes(self.ring.memory[part])) for part in Header.IDENTITY]
 
@@ -215,8 +217,12 @@ def create(
     flush_tick_ns: int = 0,
     spool_bytes: int = 0,
     ordering: int = STRONG,
+    root: bytes = b"",
+    founder: int = 0,
 ) -> Segment | None:
     """Make and publish a segment, with this process as its first participant. None: the name is taken.
+
+    `root` is given if the session continues another one. `founder` is the mark of this program.
 
     Raises
     ------
@@ -258,6 +264,8 @@ def create(
             spool_bytes=spool_bytes,
             ordering=ordering,
             created_ns=time.time_ns(),
+            root=root,
+            founder=founder,
         )
         made.participants = participants = _participate(descriptor)
         assert participants is not None, "no other process knows this file yet"

@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 from rerun_mp.errors import ResourceError, SharedMemoryError
 from rerun_mp.shm import leases
-from rerun_mp.shm.layout import MAGIC, PAGE, Header, Lock
+from rerun_mp.shm.layout import MAGIC, PAGE, Header, Lock, root_of
 from rerun_mp.shm.segment import DIRECTORY, directory_at, nonce_of, open_checked, read_header
 
-__all__ = ["Found", "survey"]
+__all__ = ["Found", "find_root", "header_at", "survey"]
 
 PREFIX = "rmp-"
 
@@ -52,6 +52,36 @@ def survey() -> tuple[list[Found], list[str]]:
             except ResourceError as error:
                 problems.append(str(error))
     return found, problems
+
+
+def find_root(path: str) -> bytes | None:
+    """Return the root of the segment at `path`. None: there is none.
+
+    Raises
+    ------
+    PrivacyError, SharedMemoryError
+        As `segment.attach`.
+    """
+    words = header_at(path)
+    return None if words is None else root_of(words)
+
+
+def header_at(path: str) -> memoryview | None:
+    """Return a copy of the header of the segment at `path`, as words. None: there is none.
+
+    Raises
+    ------
+    PrivacyError, SharedMemoryError
+        As `segment.attach`.
+    """
+    try:
+        descriptor = open_checked(path)
+    except FileNotFoundError:
+        return None
+    try:
+        return read_header(descriptor, path)[0]
+    finally:
+        os.close(descriptor)
 
 
 def _look_at(path: str, problems: list[str]) -> Found:

@@ -8,7 +8,16 @@ import uuid
 
 import pytest
 
-from rerun_mp.encoding.ids import BLOCK_ROWS, SET_ASIDE_ROWS, RowIds, parse_key, recording_id, segment_name, session_key
+from rerun_mp.encoding.ids import (
+    BLOCK_ROWS,
+    SET_ASIDE_ROWS,
+    RowIds,
+    SessionName,
+    parse_name,
+    recording_id,
+    segment_name,
+    session_key,
+)
 from tests.shm.steps import interrupt
 
 KEY = session_key(b"authkey")
@@ -17,17 +26,28 @@ KEY = session_key(b"authkey")
 def test_a_session_key_follows_from_the_authkey_alone() -> None:
     assert session_key(b"authkey") == KEY
     assert session_key(b"another") != KEY
-    assert parse_key(KEY.hex()) == KEY
 
 
-@pytest.mark.parametrize("text", ["", "xyz", "00" * 31, "00" * 33, "nö"])
-def test_a_text_that_is_no_key_is_refused(text: str) -> None:
-    assert parse_key(text) is None
+def test_a_name_is_read_back_from_its_text() -> None:
+    for name in (SessionName(KEY), SessionName(KEY, b"12345678")):
+        assert parse_name(name.text) == name
+
+
+@pytest.mark.parametrize(
+    "text", ["", "xyz", "00" * 31, "00" * 33, "nö", f"{'00' * 32}-", f"{'00' * 32}-12", "-", f"-{'00' * 8}"]
+)
+def test_a_text_that_is_no_name_is_refused(text: str) -> None:
+    assert parse_name(text) is None
 
 
 def test_visible_names_differ_between_sessions_and_show_no_key() -> None:
-    names = [segment_name(KEY), segment_name(session_key(b"another")), recording_id(KEY, "app").replace("-", "")]
-    assert len(set(names)) == 3
+    names = [
+        segment_name(KEY),
+        segment_name(KEY, b"12345678"),
+        segment_name(session_key(b"another")),
+        recording_id(KEY, "app").replace("-", ""),
+    ]
+    assert len(set(names)) == 4
     assert not [name for name in names if name.removeprefix("rmp-")[:12] in KEY.hex()]
 
 

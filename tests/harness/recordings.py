@@ -14,7 +14,7 @@ import pyarrow as pa
 import rerun_cli
 from rerun.chunk import RrdReader
 
-__all__ = ["RERUN_BINARY", "ChunkRows", "Row", "chunks_of", "count_rows", "rows_of", "verify"]
+__all__ = ["RERUN_BINARY", "ChunkRows", "Row", "chunks_of", "count_rows", "recordings_in", "rows_of", "verify"]
 
 RERUN_BINARY = Path(rerun_cli.__file__).with_name("rerun")
 """The native program. The console script of that name starts it, and would leave it running when killed."""
@@ -115,6 +115,11 @@ def count_rows(path: str | Path, *, timeline: str | None = None) -> Counter[str]
     for entity_path, parts in times.items():
         assert len(np.unique(np.concatenate(parts))) == counts[entity_path], f"a time of {entity_path} occurs twice"
     return counts
+
+
+def recordings_in(path: str | Path) -> list[tuple[str, str]]:
+    """Return application id and recording id of each recording in the .rrd at `path`."""
+    return [(entry.application_id, entry.recording_id) for entry in RrdReader(path).recordings()]
 
 
 def verify(path: str | Path, *, timeout_secs: float = 60.0) -> None:

@@ -103,7 +103,7 @@ REMOVALS = (
         (
             Edit(
                 "collector/ending.py",
-                "    return gone_for >= NEWCOMER_PATIENCE or not _is_expected(os.path.basename(segment.path))\n",
+                "    return gone_for >= NEWCOMER_PATIENCE or next(newcomers(segment), None) is None\n",
                 "    return gone_for >= 0\n",
             ),
         ),
@@ -222,9 +222,9 @@ REMOVALS = (
         "A process that waits for the collector, at the latest at its exit, starts one if none runs.",
         (
             Edit(
-                "session/session.py",
-                "            collector_start.ensure_collector(self.segment)\n        except CollectorError as error:\n",
-                "            pass\n        except CollectorError as error:\n",
+                "session/collector_watch.py",
+                "            collector_start.ensure_collector(self._segment)\n        except CollectorError",
+                "            pass\n        except CollectorError",
             ),
         ),
         (

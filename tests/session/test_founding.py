@@ -1,4 +1,4 @@
-"""A process tree has one key, from the environment or multiprocessing; the ring shrinks to the room that there is."""
+"""A session is founded once, and its ring shrinks to the room that there is."""
 
 from __future__ import annotations
 
@@ -8,20 +8,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from rerun_mp.encoding.ids import ENVIRONMENT_VARIABLE
 from rerun_mp.session import founding
+from rerun_mp.session.identity import Identity
 from rerun_mp.settings import Settings
 from rerun_mp.shm import segment
-from tests.conftest import RunPython
 
 pytestmark = pytest.mark.real_collectors
 
 GIB = 1 << 30
-
-
-@pytest.fixture(autouse=True)
-def _no_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(ENVIRONMENT_VARIABLE, raising=False)
 
 
 @pytest.fixture
@@ -33,34 +27,8 @@ def free_bytes(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     return machine
 
 
-def test_the_environment_names_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(ENVIRONMENT_VARIABLE, "ab" * 32)
-    assert founding.find_key(may_create=False) == b"\xab" * 32
-
-
-def test_a_key_that_is_none_is_named_and_ignored(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv(ENVIRONMENT_VARIABLE, "nonsense")
-    assert founding.find_key(may_create=True) is not None
-    assert "RERUN_MP_SESSION is not a session's key (64 hex digits); ignored" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("start", ["", "import multiprocessing"], ids=["alone", "with multiprocessing"])
-def test_only_multiprocessing_gives_a_key_without_founding(start: str, run_python: RunPython) -> None:
-    """Its authkey is common to the tree; random bytes are not, so they serve only the process that founds."""
-    program = f"""
-        {start}
-        from rerun_mp.session.founding import find_key
-        found = [find_key(may_create=may_create) for may_create in (False, True, True)]
-        print(found[0] is None, found[1] == found[2], all(key is None or len(key) == 32 for key in found))
-        """
-    printed = run_python(program, env={ENVIRONMENT_VARIABLE: None}, fresh=True).check().stdout.split()
-    assert printed == (["False", "True", "True"] if start else ["True", "False", "True"])
-
-
 def test_a_name_without_a_segment_is_no_session() -> None:
-    assert founding.join(os.urandom(32)) is None
+    assert founding.join(Identity(os.urandom(32), f"{segment.DIRECTORY}/rmp-none")) is None
 
 
 def test_with_room_the_settings_decide(free_bytes: dict[str, int]) -> None:

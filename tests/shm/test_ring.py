@@ -43,6 +43,7 @@ def test_a_header_says_everything_and_its_magic_last() -> None:
         Header.FLUSH_TICK_NS: 4,
         Header.CREATED_NS: 5,
         Header.SPOOL_BYTES: 6,
+        Header.ROOT: 0x08_07_06_05_04_03_02_01,
         Header.FREE_SLOTS: 8,
         Header.USABLE_SLOTS: 8,
     }

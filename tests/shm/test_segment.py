@@ -6,6 +6,7 @@ import os
 import threading
 from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -117,7 +118,7 @@ def test_a_half_made_segment_is_invisible(path: str, monkeypatch: pytest.MonkeyP
     seen: list[bool] = []
     write = Ring.format
 
-    def look_and_write(ring: Ring, nonce: bytes, **settings: int) -> None:
+    def look_and_write(ring: Ring, nonce: bytes, **settings: Any) -> None:
         seen.append(os.path.exists(path))
         write(ring, nonce, **settings)
         seen.append(os.path.exists(path))

@@ -17,7 +17,7 @@ import glob
 import os
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from rerun_mp.collector.store.part_writer import open_part
 from rerun_mp.collector.store.parts import Part
 from rerun_mp.collector.store.rerun_files import merge
 from rerun_mp.errors import CorruptionError, FlushTimeoutError, ResourceError
-from rerun_mp.session.config import SinkSpec
+from rerun_mp.session.config import SinkSpec, WholeFile
 from rerun_mp.session.file_claims import claim_of, is_claimed, move_or_copy
 
 __all__ = ["Completion"]
@@ -117,6 +117,7 @@ class Completion:
             if part.purpose == "diverted":
                 part.unlink()
         if is_final:
+            journal.completed = _completed(target, whole, journal.copies)
             journal.end_target()
         journal.save()
 
@@ -196,6 +197,16 @@ class Completion:
         except OSError as error:
             Path(fresh).unlink(missing_ok=True)
             raise ResourceError(f"{path} could not be written: {error}") from error
+
+
+def _completed(target: SinkSpec, whole: Part | None, copies: Iterable[SinkSpec]) -> list[WholeFile]:
+    """Return what lies now at the paths of a target and its copies, as far as it is the complete part."""
+    if whole is None:
+        return []
+    paths = [target.target] if whole.path == target.target and whole.exists() else []
+    paths += [spec.target for spec in copies if spec.claim is not None and is_claimed(spec.target, spec.claim)]
+    found = (WholeFile.at(path, whole.prelude, whole.digest) for path in paths)
+    return [one for one in found if one is not None]
 
 
 def _needs_no_copy(part: Part, target: SinkSpec) -> bool:

@@ -55,6 +55,14 @@ class FlushedChunks:
             self.end += len(chunks)
             self._marks.append((self.end, self._marks[-1][1] + sum(chunk.num_rows for chunk in chunks)))
 
+    def add_part(self, part: Part) -> None:
+        """Add a part that is complete, before any other chunk. Its chunks come first."""
+        with self.lock:
+            part.first = self.end
+            self._journal.parts.append(part)
+            self.end = part.stop
+            self._marks.append((self.end, self._marks[-1][1]))
+
     def forget_recent(self) -> None:
         """Free the chunks in memory: no live sink follows."""
         with self.lock:

@@ -19,7 +19,7 @@ from rerun_mp.collector.store.parts import NO_INODE, Part, inode_of
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.encoding.rrd_files import count_chunks
 from rerun_mp.errors import CorruptionError
-from rerun_mp.session.config import Blueprint, SinkSpec
+from rerun_mp.session.config import Blueprint, SinkSpec, WholeFile
 from rerun_mp.session.file_claims import aside_paths, hidden_name, hold_file, is_claimed, move_or_copy
 from rerun_mp.shm.leases import Lease
 
@@ -56,6 +56,8 @@ class Journal:
     next_number: int = 0
     blueprint: Blueprint | None = None
     """The last blueprint that was sent. Every file of the target holds it."""
+    completed: list[WholeFile] = field(default_factory=list)
+    """The files that were completed last, for good."""
     drops: Drops = field(default_factory=Drops)
     """Rows that the store has given up."""
     parts: list[Part] = field(default_factory=list)
@@ -88,6 +90,7 @@ class Journal:
             journal.moved = [(str(named), str(actual)) for named, actual in raw.get("moved", ())]
             journal.next_number = int(raw["next_number"])
             journal.blueprint = Blueprint(*raw["blueprint"]) if raw["blueprint"] else None
+            journal.completed = [WholeFile(*entry) for entry in raw["completed"]]
             journal.drops = Drops.from_json(raw["drops"])
             for entry in raw["parts"]:
                 inode = tuple(entry.pop("inode") or ()) or None
@@ -114,6 +117,7 @@ class Journal:
                 "failure": self.failure,
                 "next_number": self.next_number,
                 "blueprint": self.blueprint,
+                "completed": self.completed,
                 "drops": self.drops.to_json(),
                 "parts": [{name: getattr(part, name) for name in SAVED_OF_PART} for part in self.parts],
             }

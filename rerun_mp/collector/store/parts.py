@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 from rerun_mp.collector.store.drops import OWN_ENTITIES
 from rerun_mp.collector.store.rerun_files import read_file
-from rerun_mp.encoding.rrd_files import is_complete
+from rerun_mp.encoding.rrd_files import count_chunks, is_complete
+from rerun_mp.session.config import WholeFile
 
 __all__ = ["NO_INODE", "SPOOLED", "Part", "Purpose", "inode_of"]
 
@@ -59,6 +60,14 @@ class Part:
     """Number of flushed chunks. Chunks beyond them in the file do not count: another part repeats them."""
     repeated: int = 0
     """How many of `chunks` were left out of the file, because the parts that it was merged from held them twice."""
+
+    @classmethod
+    def of_whole_file(cls, whole: WholeFile, number: int) -> Part:
+        """Return the part that a complete file of an ended session is in the session that continues it."""
+        inode, chunks = (whole.device, whole.inode), count_chunks(whole.path, whole.prelude)
+        return cls(
+            number, whole.path, "file", whole.prelude, whole.digest, inode, True, is_inherited=True, chunks=chunks
+        )
 
     @property
     def stop(self) -> int:

@@ -30,12 +30,13 @@ from rerun_mp.collector.store.completion import Completion
 from rerun_mp.collector.store.flushed_chunks import FlushedChunks
 from rerun_mp.collector.store.journal import Journal
 from rerun_mp.collector.store.part_writer import FLUSH_SECS, PartWriter
+from rerun_mp.collector.store.parts import Part
 from rerun_mp.collector.store.rerun_files import merge
 from rerun_mp.collector.store.spool import Spool
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import FlushTimeoutError, ResourceError
 from rerun_mp.session.accounts import Reason
-from rerun_mp.session.config import Blueprint, SinkSpec
+from rerun_mp.session.config import Blueprint, SinkSpec, WholeFile
 from rerun_mp.session.sink_status import SinkStatus
 
 __all__ = ["RecordingStore"]
@@ -266,6 +267,10 @@ class RecordingStore:
         """End the part that is being written, which takes threads and a descriptor; the next chunk begins another."""
         self._appending.end_part(with_footer=True)
 
+    def completed_files(self) -> list[WholeFile]:
+        """Return the files that were completed last, for good."""
+        return self._journal.completed
+
     @property
     def is_complete(self) -> bool:
         """Whether the store is complete for good: in this life, or an earlier one that ended the session."""
@@ -299,8 +304,6 @@ class RecordingStore:
         """A number that grows whenever rows are given up."""
         return self._journal.drops.version
 
-    # Parts
-
     def _begin_file(self, spec: SinkSpec) -> None:
         self._appending.end_part(with_footer=False)
         self._writing.failure = None
@@ -309,7 +312,7 @@ class RecordingStore:
         for part in backlog:
             part.purpose = "diverted"  # they belong to the file; if copying fails, completing it merges them
         self._journal.save()
-        if not self._writing.open("file"):
+        if _continue_file(spec.continues, self._journal, self.chunks) or not self._writing.open("file"):
             return
         writer, fresh = self._writing.writer, self._writing.part
         assert writer is not None
@@ -338,3 +341,12 @@ class RecordingStore:
                 part.purpose = "buffer"
             os.makedirs(os.path.dirname(path), exist_ok=True)
             self._begin_file(SinkSpec("file", path))
+
+
+def _continue_file(whole: WholeFile | None, journal: Journal, chunks: FlushedChunks) -> bool:
+    """Make a complete file that an ended session has left the first part of the target. False: there is none."""
+    if whole is None or (whole.device, whole.inode) not in journal.owned:
+        return False
+    chunks.add_part(Part.of_whole_file(whole, journal.take_number()))
+    journal.save()
+    return True

@@ -1,0 +1,61 @@
+"""Rows that a process logs in no session, because it belongs to none while a process above it belongs to one.
+
+As in rerun, `log` before `init` does nothing and says nothing. But a child of a program that logs is meant to log, too.
+If it cannot find the session, it warns once, and says at its exit how many calls went nowhere. Any thread may call.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+
+from rerun_mp.encoding.ids import ENVIRONMENT_VARIABLE
+from rerun_mp.errors import ResourceError
+from rerun_mp.session import identity, kinship
+
+__all__ = ["note_call"]
+
+_is_adrift: bool | None = None
+"""Whether a session exists that this process should have found; None: not known yet. A forked child inherits it."""
+_calls = 0
+"""Calls that went nowhere, in a process that is adrift."""
+
+
+def note_call() -> None:
+    """Note a call that logs, in a process without a session. The first one may warn."""
+    global _is_adrift, _calls
+    if _is_adrift is None:
+        reason = _reason()
+        _is_adrift = reason is not None
+        if reason is not None:
+            sys.stderr.write(f"rerun_mp: {reason}\n")
+            atexit.register(_tell)
+    if _is_adrift:
+        _calls += 1
+
+
+def _reason() -> str | None:
+    """Return why this process has no session though others around it have one, and what to do."""
+    try:
+        if identity.is_named_session_over():
+            return (
+                f"{ENVIRONMENT_VARIABLE} names a session that had ended before this process was started. What this "
+                "process logs goes nowhere until it calls rerun_mp.init()."
+            )
+    except ResourceError:
+        return None  # a process that searches for its session has said so
+    inodes = kinship.segment_inodes()
+    for pid in kinship.ancestors(os.getpid()) if inodes else ():
+        if kinship.uses_segment(pid, inodes):
+            return (
+                f"process {pid} has started this one and logs in a session, which this process cannot find. What this "
+                f"process logs goes nowhere. Pass the variable {ENVIRONMENT_VARIABLE} on to it (see "
+                "rerun_mp.integrations.launchers.environment), or call rerun_mp.init()."
+            )
+    return None
+
+
+def _tell() -> None:
+    if _calls > 1:
+        sys.stderr.write(f"rerun_mp: {_calls} calls of this process logged in no session\n")

@@ -1,0 +1,67 @@
+"""A process's watch on its session's collector: starts one if there is none, and notes for how long that has failed.
+
+Any thread may call. A forked child makes its own.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rerun_mp.errors import CollectorError, ResourceError
+from rerun_mp.session import collector_start
+from rerun_mp.shm.interruptions import is_own
+
+if TYPE_CHECKING:
+    from rerun_mp.shm.segment import Segment
+
+__all__ = ["CollectorWatch"]
+
+NO_COLLECTOR_SECS = 5.0
+"""Seconds after which calls give up waiting for space if no collector could be started in that time."""
+
+
+class CollectorWatch:
+    """Looks after the collector of one session."""
+
+    def __init__(self, segment: Segment) -> None:
+        self._segment = segment
+        self._failing: tuple[float, CollectorError | OSError] | None = None
+        """Since when (monotonic clock) each attempt of this process to start a collector failed, and the last error."""
+
+    def look(self) -> None:
+        """Start a collector if there is none."""
+        try:
+            collector_start.ensure_collector(self._segment)
+        except CollectorError as error:
+            # No process could be started. The next look tries again.
+            self._note(error)
+            return
+        except OSError as error:
+            # Out of descriptors: likewise. A ResourceError says that the segment is gone, which the caller must know.
+            if isinstance(error, ResourceError) or not is_own(error):
+                raise
+            self._note(error)
+            return
+        self._failing = None
+
+    def check(self) -> None:
+        """Let a call that waits for space give up if nothing would end its wait.
+
+        Raises
+        ------
+        CollectorError
+            If no collector could be started for `NO_COLLECTOR_SECS`.
+        """
+        if self._failing is None:
+            return
+        begin, error = self._failing
+        if time.monotonic() - begin >= NO_COLLECTOR_SECS:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise CollectorError(
+                f"the ring is full, and for {NO_COLLECTOR_SECS:g} s no collector could be started: {why}"
+            ) from error
+
+    def _note(self, error: CollectorError | OSError) -> None:
+        begin = time.monotonic() if self._failing is None else self._failing[0]
+        self._failing = begin, error

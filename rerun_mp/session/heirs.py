@@ -1,0 +1,241 @@
+"""Heirs: processes that a session started, and that come after its end. They bring their rows into its recordings.
+
+At its end a session whose name living processes still carry leaves a *note* in `heirs` below the base of the runtime
+directories: its configuration, when it ended, and the files that it has completed. A process that was started before
+that moment is an heir. The first heir founds a session that *continues* the ended one: it has the same key, root and
+recordings. It adds its rows to a file that is still the one the ended session completed, and else writes to another
+file beside it. Viewers are connected again.
+
+A note lies in a private directory. The next session that ends removes notes whose sessions no process can still name.
+Any process and thread may call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from rerun_mp.encoding.ids import ENVIRONMENT_VARIABLE, segment_name
+from rerun_mp.errors import RerunMpError
+from rerun_mp.session import directories, jobs
+from rerun_mp.session.config import SessionConfig, SinkSpec, WholeFile
+from rerun_mp.session.file_claims import claim_file, hold_file, numbered_paths
+from rerun_mp.session.kinship import boot_id, environment_of, own_processes, start_ticks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from rerun_mp.shm.leases import Lease
+    from rerun_mp.shm.segment import Segment
+
+__all__ = ["Note", "continued", "find_note", "has_note", "remove_note", "write_note"]
+
+DIRECTORY = "heirs"
+MAX_NOTES = 64
+"""Maximum number of notes that are kept; older ones are removed."""
+MAX_AGE_SECS = 7 * 24 * 3600.0
+"""Age beyond which a note is removed."""
+
+
+_held: list[Lease | None] = []
+"""This process's locks on the files that it continues. A forked child has them too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What an ended session leaves for its heirs."""
+
+    segment: str
+    """File name of the session's segment while it lived."""
+    root: bytes
+    boot: str
+    """Id of the boot that `ended` counts from."""
+    ended: int
+    """When the session ended, in the unit of `kinship.start_ticks`."""
+    processes: str
+    """The namespace of process ids that the session saw, or ""."""
+    spool: str
+    """The session's spool directory, which is gone."""
+    config: SessionConfig
+    files: tuple[WholeFile, ...]
+    """Its complete files."""
+
+    def names_as_heir(self, *pids: int) -> bool:
+        """Say whether one of these processes was started before the session's end."""
+        return self.boot == boot_id() and any(0 < start_ticks(pid) <= self.ended for pid in pids)
+
+
+def write_note(segment: Segment, config: SessionConfig, files: Iterable[WholeFile], ended: int) -> None:
+    """Leave a note of a session that ends, in place of the one before. Parameters as the fields of `Note`.
+
+    Raises
+    ------
+    OSError, ResourceError
+        If it cannot be written.
+    """
+    directory = _directory_of(segment)
+    text = json.dumps(
+        {
+            "root": segment.root.hex(),
+            "boot": boot_id(),
+            "ended": ended,
+            "processes": _pid_namespace(),
+            "spool": segment.spool_directory,
+            "config": config.to_json(),
+            "files": list(files),
+        }
+    )
+    name = _name_of(os.path.basename(segment.living_path), segment.root)
+    directories.replace_file(directory, name, text)
+    _remove_old(directory, name)
+
+
+def has_note(segment: Segment) -> bool:
+    """Say whether a session has left a note."""
+    name = _name_of(os.path.basename(segment.living_path), segment.root)
+    return os.path.exists(os.path.join(_directory_of(segment), name))
+
+
+def remove_note(segment: Segment) -> None:
+    """Remove the note of a session, if there is one, and old notes of others. Nothing of them is left at the end."""
+    directory = _directory_of(segment)
+    name = _name_of(os.path.basename(segment.living_path), segment.root)
+    with contextlib.suppress(OSError):
+        os.unlink(os.path.join(directory, name))
+    _remove_old(directory, name)
+    with contextlib.suppress(OSError):
+        os.rmdir(directory)
+
+
+def find_note(name: str, root: bytes = b"") -> Note | None:
+    """Return the note of the session whose segment had this name, and with this root; without a root, the latest."""
+    found = [note for directory in _places() for note in _notes_in(directory, _name_of(name, root))]
+    return max(found, key=lambda note: note.ended, default=None)
+
+
+def continued(note: Note) -> SessionConfig:
+    """Return the configuration of a session that continues an ended one. Says which files it does not add to."""
+    files = {one.path: one for one in note.files}
+    taken: dict[str, SinkSpec | None] = {}
+
+    def sink_after(sink: SinkSpec) -> SinkSpec | None:
+        if sink.kind != "file":
+            return sink
+        if sink.target not in taken:
+            taken[sink.target] = _file_after(sink, files.get(sink.target), note.spool)
+        one = taken[sink.target]
+        return None if one is None else replace(sink, target=one.target, claim=one.claim, continues=one.continues)
+
+    recordings = tuple(
+        replace(spec, sinks=tuple(after for sink in spec.sinks if (after := sink_after(sink)) is not None))
+        for spec in note.config.recordings
+    )
+    return replace(note.config, recordings=recordings)
+
+
+def _file_after(sink: SinkSpec, whole: WholeFile | None, spool: str) -> SinkSpec | None:
+    """Return the sink of a session that continues one with this file sink. None: the file was for that one alone."""
+    if whole is not None and whole.is_unchanged():
+        # Programs that want the path must find its file locked, also before the collector has begun.
+        _held.append(hold_file(whole.path))
+        return replace(sink, claim=whole.claim, continues=whole, checkpoints=0)
+    if sink.target.startswith(spool + os.sep) or (os.path.exists(sink.target) and not os.path.isfile(sink.target)):
+        return None
+    path = _path_beside(sink.target) if os.path.lexists(sink.target) else sink.target
+    try:
+        claim = claim_file(path, os.urandom(4).hex())
+    except OSError as error:
+        _say(f"{path} cannot be written ({error.strerror}); rows that come after the end of its session are not there")
+        return None
+    _say(f"{sink.target} is not the file any more that its session completed; later rows of its recording go to {path}")
+    return replace(sink, target=path, claim=claim, continues=None, checkpoints=0)
+
+
+def _path_beside(path: str) -> str:
+    return next(one for one in numbered_paths(path) if not os.path.lexists(one))
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"rerun_mp: {text}.\n")
+
+
+def _name_of(name: str, root: bytes) -> str:
+    return f"{name}-{root.hex()}.json" if root else f"{name}-"
+
+
+def _directory_of(segment: Segment) -> str:
+    return os.path.join(os.path.dirname(segment.runtime_directory), DIRECTORY)
+
+
+def _places() -> list[str]:
+    """Return where notes may lie: an heir's environment may name other directories than its session's founder had."""
+    user = os.geteuid()
+    bases = (directories.runtime_base(), f"/run/user/{user}/rerun_mp", f"/tmp/rerun_mp-{user}")
+    return [os.path.join(base, DIRECTORY) for base in dict.fromkeys(bases)]
+
+
+def _notes_in(directory: str, beginning: str) -> Iterator[Note]:
+    names: list[str] = []
+    with contextlib.suppress(OSError):
+        status = os.stat(directory)
+        if status.st_uid == os.geteuid() and not status.st_mode & 0o077:
+            names = [name for name in os.listdir(directory) if name.startswith(beginning) and name.endswith(".json")]
+    for name in names:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RerunMpError):
+            with open(os.path.join(directory, name), encoding="utf-8") as file:
+                raw: dict[str, Any] = json.load(file)
+            yield Note(
+                name.rpartition("-")[0],
+                bytes.fromhex(raw["root"]),
+                str(raw["boot"]),
+                int(raw["ended"]),
+                str(raw["processes"]),
+                str(raw["spool"]),
+                SessionConfig.from_json(raw["config"]),
+                tuple(WholeFile(*entry) for entry in raw["files"]),
+            )
+
+
+def _remove_old(directory: str, own: str) -> None:
+    """Remove notes beyond the bounds of age and number, and those that no process can use any more, but not `own`."""
+    ages: list[tuple[float, str]] = []
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(directory):
+            with contextlib.suppress(OSError):
+                if entry.name != own:
+                    ages.append((time.time() - entry.stat().st_mtime, entry.path))
+    if not ages:
+        return
+    named = _named_sessions()
+    here = _pid_namespace()
+    for number, (age, path) in enumerate(sorted(ages)):
+        is_used = all(
+            note.boot == boot_id() and (note.processes != here or note.root.hex() in named or note.segment in named)
+            for note in _notes_in(directory, os.path.basename(path))
+        )
+        if number >= MAX_NOTES or age > MAX_AGE_SECS or not is_used:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
+
+def _named_sessions() -> set[str]:
+    """Return the roots that environments of living processes name, and the segments of the jobs of living ranks."""
+    found = set()
+    for pid in own_processes():
+        environment = environment_of(pid)
+        found.add(environment.get(ENVIRONMENT_VARIABLE, "").partition("-")[2])
+        job = jobs.job_of(environment, pid) if jobs.may_be_rank(environment) else None
+        if job is not None:
+            found.add(segment_name(jobs.key_of(job)))
+    return found
+
+
+def _pid_namespace() -> str:
+    with contextlib.suppress(OSError):
+        return os.readlink("/proc/self/ns/pid")
+    return ""

@@ -1,0 +1,135 @@
+"""Which job of a launcher this process is a rank of: torchrun, mpirun, srun, accelerate and the like.
+
+The ranks of a job on one host are started by one process, the launcher: mpirun, torchrun's agent, Slurm's step daemon.
+They share nothing else: no authkey, and no variable that one of them could set for the others. So each derives the
+session's key from the job's variables and from its launcher. A job with one rank on a host needs no key.
+
+The environment counts as it was at exec: a program that sets RANK for itself is no rank. Any thread may call.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from rerun_mp.encoding.ids import job_key
+from rerun_mp.session.kinship import ancestors, boot_id, environment_of, program_mark, start_ticks
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["JOB_VARIABLE", "Job", "job_of", "key_of", "may_be_rank", "this_job"]
+
+JOB_VARIABLE = "RERUN_MP_JOB"
+"""A name that the user gives the job; empty: this process is in no job."""
+
+
+class Launcher(NamedTuple):
+    """The variables of a kind of launcher."""
+
+    kind: str
+    marks: tuple[str, ...]
+    """Variables that each rank has, and the launcher has not. The first one is looked for in ancestors."""
+    ids: tuple[str, ...]
+    """Variables with the job's name, equal in all of its ranks."""
+    sizes: tuple[str, ...]
+    """Variables with the number of ranks on this host, or else of all ranks. The first that is set counts."""
+    local_rank: str
+
+
+LAUNCHERS = (
+    # torchrun, and accelerate, which calls it.
+    Launcher(
+        "torchrun",
+        ("TORCHELASTIC_RUN_ID", "RANK"),
+        ("TORCHELASTIC_RUN_ID", "MASTER_ADDR", "MASTER_PORT"),
+        ("LOCAL_WORLD_SIZE", "WORLD_SIZE"),
+        "LOCAL_RANK",
+    ),
+    Launcher(
+        "openmpi",
+        ("OMPI_COMM_WORLD_RANK",),
+        ("PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid"),
+        ("OMPI_COMM_WORLD_LOCAL_SIZE", "OMPI_COMM_WORLD_SIZE"),
+        "OMPI_COMM_WORLD_LOCAL_RANK",
+    ),
+    Launcher("pmi", ("PMI_RANK",), ("PMI_ID", "PMI_JOBID"), ("MPI_LOCALNRANKS", "PMI_SIZE"), "MPI_LOCALRANKID"),
+    Launcher(
+        "slurm",
+        ("SLURM_PROCID", "SLURM_STEP_ID"),
+        ("SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_RESTART_COUNT"),
+        ("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"),
+        "SLURM_LOCALID",
+    ),
+    # DeepSpeed, accelerate with DeepSpeed, and scripts that follow PyTorch's convention.
+    Launcher(
+        "torch",
+        ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR"),
+        ("MASTER_ADDR", "MASTER_PORT"),
+        ("LOCAL_WORLD_SIZE", "WORLD_SIZE"),
+        "LOCAL_RANK",
+    ),
+)
+"""In the order in which they count, if a process has the variables of several."""
+
+
+class Job(NamedTuple):
+    """A job that a process is a rank of."""
+
+    text: str
+    """Equal in all ranks of the job on this host, and different for any other job."""
+    local_rank: int | None
+    """The rank's number on this host; None if the launcher gives none."""
+
+
+def this_job() -> Job | None:
+    """Return the job of this process; None if it is no rank."""
+    named = os.environ.get(JOB_VARIABLE)
+    environment = environment_of("self") or dict(os.environ)
+    return job_of({**environment, **({} if named is None else {JOB_VARIABLE: named})}, os.getpid())
+
+
+def may_be_rank(environment: Mapping[str, str]) -> bool:
+    """Say whether a process with this environment may be a rank of a job. Looks at no other process."""
+    return JOB_VARIABLE in environment or _launcher_of(environment) is not None
+
+
+def job_of(environment: Mapping[str, str], pid: int) -> Job | None:
+    """Return the job of the process `pid`, which has this environment; None if it is no rank."""
+    launcher = _launcher_of(environment)
+    local_rank = None if launcher is None else _number(environment, launcher.local_rank)
+    named = environment.get(JOB_VARIABLE)
+    if named is not None:
+        return Job(f"name {os.geteuid()} {named}", local_rank) if named else None
+    if launcher is None:
+        return None
+    started_by = next((one for one in ancestors(pid) if launcher.marks[0] not in environment_of(one)), 0)
+    facts = [
+        launcher.kind,
+        *(environment.get(name, "") for name in launcher.ids),
+        str(os.geteuid()),
+        boot_id(),
+        # The process that started all ranks. Other users cannot read its mark, so they cannot guess the session's name.
+        f"{started_by} {start_ticks(started_by)} {program_mark(started_by)}",
+    ]
+    return Job("\0".join(facts), local_rank)
+
+
+def key_of(job: Job) -> bytes:
+    """Return the key of the session of a job's ranks."""
+    return job_key(job.text)
+
+
+def _launcher_of(environment: Mapping[str, str]) -> Launcher | None:
+    """Return the launcher whose rank has this environment. None: no rank, or the only rank on this host."""
+    for launcher in LAUNCHERS:
+        if all(name in environment for name in launcher.marks):
+            size = next((environment[name] for name in launcher.sizes if name in environment), "")
+            if size != "1":
+                return launcher
+    return None
+
+
+def _number(environment: Mapping[str, str], name: str) -> int | None:
+    text = environment.get(name, "")
+    return int(text) if text.isdecimal() else None

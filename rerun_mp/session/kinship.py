@@ -1,0 +1,126 @@
+"""Facts about processes, from /proc: when they were started, from which process, as which program, in what environment.
+
+A fact that cannot be read, because the process has ended or belongs to another user, is 0 or empty. Any thread may
+call.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import time
+from typing import TYPE_CHECKING
+
+from rerun_mp.shm.interruptions import suppress_own
+from rerun_mp.shm.segment import DIRECTORY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = [
+    "ancestors",
+    "boot_id",
+    "environment_of",
+    "own_processes",
+    "program_mark",
+    "segment_inodes",
+    "start_ticks",
+    "ticks_now",
+    "uses_segment",
+]
+
+MAX_ANCESTORS = 64
+MAX_LOOKS = 8
+"""Looks at the list of processes. While one look lasts, a process may have started another one and ended."""
+EXEC_READS = 5
+"""Attempts to read an environment that is empty for a moment, while the process calls exec."""
+TICKS_PER_SEC = os.sysconf("SC_CLK_TCK")
+
+
+def ticks_now() -> int:
+    """Return the time since the start of the machine in clock ticks, the unit of `start_ticks`."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) * TICKS_PER_SEC // 1_000_000_000
+
+
+def start_ticks(pid: int) -> int:
+    """Return when a process was started, in clock ticks since the start of the machine. exec does not change it."""
+    fields = _stat(pid)
+    return int(fields[19]) if len(fields) > 19 else 0
+
+
+def own_processes() -> Iterator[int]:
+    """Yield the ids of the processes of this user, also of those that are started meanwhile."""
+    seen: set[str] = set()
+    for _ in range(MAX_LOOKS):
+        fresh = [name for name in os.listdir("/proc") if name.isdecimal() and name not in seen]
+        if not fresh:
+            return
+        seen.update(fresh)
+        for name in fresh:
+            with suppress_own(OSError):
+                if os.stat(f"/proc/{name}").st_uid == os.geteuid():
+                    yield int(name)
+
+
+def ancestors(pid: int) -> Iterator[int]:
+    """Yield the ids of a process's parent, of that process's parent, and so on."""
+    for _ in range(MAX_ANCESTORS):
+        fields = _stat(pid)
+        pid = int(fields[1]) if len(fields) > 1 else 0
+        if pid <= 0:
+            return
+        yield pid
+
+
+def boot_id() -> str:
+    """Return the kernel's random id of this boot."""
+    with suppress_own(OSError), open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
+    return ""
+
+
+def program_mark(pid: int | str = "self") -> int:
+    """Return a number that a process shares with those that it was forked from or has forked, until one calls exec.
+
+    The kernel chooses new random addresses at each exec. Other users cannot read them.
+    """
+    raw = _read(pid, "auxv")
+    return int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest(), "little") if raw else 0
+
+
+def environment_of(pid: int | str) -> dict[str, str]:
+    """Return the environment with which a process called exec. What it has changed since then does not show."""
+    raw = b""
+    for _ in range(EXEC_READS):
+        raw = raw or _read(pid, "environ")
+    entries = (os.fsdecode(entry).partition("=") for entry in raw.split(b"\0"))
+    return {name: value for name, equals, value in entries if equals}
+
+
+def segment_inodes(path: str = "") -> frozenset[int]:
+    """Return the inodes of this user's segments in /dev/shm, or of the one at `path`."""
+    found = set()
+    for one in [path] if path else glob.glob(f"{DIRECTORY}/rmp-*"):
+        with suppress_own(OSError):
+            status = os.stat(one)
+            if status.st_uid == os.geteuid():
+                found.add(status.st_ino)
+    return frozenset(found)
+
+
+def uses_segment(pid: int, inodes: frozenset[int]) -> bool:
+    """Say whether a process has one of these segments mapped. Its founder has it mapped under another name."""
+    fields = (line.split(maxsplit=5) for line in _read(pid, "maps").splitlines() if DIRECTORY.encode() in line)
+    return any(int(field[4]) in inodes for field in fields)
+
+
+def _stat(pid: int) -> list[bytes]:
+    # The second field, the program's name, may contain blanks and parentheses.
+    return _read(pid, "stat").rpartition(b")")[2].split()
+
+
+def _read(pid: int | str, name: str) -> bytes:
+    with suppress_own(OSError), open(f"/proc/{pid}/{name}", "rb") as file:
+        return file.read()
+    return b""
