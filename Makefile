@@ -21,7 +21,7 @@ help:
 	@echo "make demo    run examples/pool.py and show its recording"
 	@echo "make test    run every test but the long ones"
 	@echo "make field   install the servers, launchers and freezers that tests start if they are there (needs a compiler)"
-	@echo "make test-aarch64  the tests of the shared memory on an emulated arm64 machine; an hour (needs qemu and Debian)"
+	@echo "make test-aarch64  shared memory and killed pools on an emulated arm64 machine; long (needs qemu and Debian)"
 	@echo "make check   formatting, lint and types"
 	@echo "make check-protocol  every model of the protocol, in 90 s (needs spin and gcc)"
 	@echo "make format  correct the formatting"

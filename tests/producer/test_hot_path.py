@@ -43,6 +43,17 @@ RECORDED: dict[tuple[int, int], dict[str, int]] = {
         "Transform3D": 229,
         "set_time": 40,
     },
+    (3, 14): {
+        "Scalars": 120,
+        "series": 104,
+        "TextLog": 163,
+        "TextLog with level": 187,
+        "TextLog after one with level": 188,
+        "Points3D": 190,
+        "Image": 1147,
+        "Transform3D": 249,
+        "set_time": 49,
+    },
 }
 """By the interpreter's minor version, as `python -m tests.harness.bytecodes` prints them."""
 
