@@ -3,7 +3,7 @@
     python examples/camera.py --out camera.rrd
 
 Two processes make moving pictures from a real one, as fast as they can. The ring is small and the policy is `drop`, so
-`log` never waits. At the end every frame is accounted for: logged = delivered + dropped.
+`log` never waits. At the end every frame is accounted for: logged = stored + dropped.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ def main() -> None:
     for chunk in RrdReader(arguments.out).stream():
         recorded[chunk.entity_path.rpartition("/")[2]] += chunk.num_rows
     is_exact = True
-    print(f"{'camera':<10}{'logged':>8}{'delivered':>11}{'dropped':>9}{'in recording':>14}")
+    print(f"{'camera':<10}{'logged':>8}{'stored':>11}{'dropped':>9}{'in recording':>14}")
     for account in rr.statistics().producers:
         if account.name in recorded:
             found = recorded[account.name]
-            print(f"{account.name:<10}{account.logged:>8}{account.delivered:>11}{account.dropped:>9}{found:>14}")
-            is_exact &= account.delivered == found
+            print(f"{account.name:<10}{account.logged:>8}{account.stored:>11}{account.dropped:>9}{found:>14}")
+            is_exact &= account.stored == found
     raise SystemExit(0 if is_exact else 1)
 
 

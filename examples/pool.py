@@ -280,7 +280,7 @@ def print_table(pool: Pool, recording: Path) -> bool:
     for index, end in endings.items():
         logged, in_flight = counts.returned[index], counts.begun[index] - counts.returned[index]
         recorded = found[name_of(index)]
-        # Rows logged = rows delivered + rows dropped, and the file holds every delivered row.
+        # Rows logged = rows stored + rows dropped, and the file holds every stored row.
         print(f"{name_of(index):<12}{logged:>12}{recorded:>14}{max(0, logged - recorded):>9}  {end}", end="")
         print(f" (inside a call of log(): {in_flight})" if in_flight else "")
         complete &= logged <= recorded <= logged + in_flight

@@ -1,4 +1,4 @@
-"""`python -m rerun_mp`: the command `rerun-mp`. Its part `recover` works without typer and rich."""
+"""`python -m rerun_mp`: the command `rerun-mp`. Its parts `recover` and `send` work without typer and rich."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from rerun_mp import cli
-from rerun_mp.cli import recover
+from rerun_mp.cli import recover, send
 from rerun_mp.hooks import when_loaded
 
 if TYPE_CHECKING:
@@ -16,12 +16,14 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line, and return the exit status of `recover`. Every other command exits by itself."""
+    """Run the command line, and return the exit status of `recover` or `send`. Every other command exits by itself."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if not arguments or arguments[0] != "recover":
+    alone = {"recover": recover.main, "send": send.main}
+    command = alone.get(arguments[0]) if arguments else None
+    if command is None:
         cli.main()
     when_loaded.leave_rerun_alone()
-    return recover.main(arguments[1:])
+    return command(arguments[1:])
 
 
 if __name__ == "__main__":

@@ -45,6 +45,8 @@ class Readback:
         self._directory = mkdtemp(prefix="readback-", dir=spool)
         self._mutex = threading.Lock()
         self._number = self._size = 0
+        self._last_blueprint = b""
+        """Identity of the last blueprint that was returned."""
         self._spec = self._next_spec()
         configure_sinks(self._state, (self._spec,))
 
@@ -63,11 +65,15 @@ class Readback:
         return has_grown
 
     def is_set(self) -> bool:
-        """Return whether this is still the recording's sink."""
+        """Return whether this is still the recording's sink. Waits while another thread takes the content."""
+        with self._mutex:
+            return self._is_set()
+
+    def _is_set(self) -> bool:
         return any(sink.target == self._spec.target for sink in self._state.sinks)
 
     def take(self) -> bytes:
-        """Return the stream of all rows and blueprints since the last call; empty bytes if there are none.
+        """Return the stream of all rows and new blueprints since the last call; empty bytes if there are none.
 
         Once the recording has another sink, new rows go there.
 
@@ -76,6 +82,8 @@ class Readback:
         FlushTimeoutError
             If the collector does not complete the file in time.
         """
+        from rerun_mp.encoding.log_messages import without_repeated_blueprints
+
         with self._mutex:
             taken, successor = self._spec.target, self._next_spec()
             # Another thread may give the recording another sink at this moment; that one then stays.
@@ -87,6 +95,8 @@ class Readback:
                 os.unlink(taken)
             except FileNotFoundError:
                 return b""
+            # Each file begins with the last blueprint.
+            content, self._last_blueprint = without_repeated_blueprints(content, self._last_blueprint)
             return content if _count(content) else b""
 
 

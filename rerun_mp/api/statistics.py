@@ -1,4 +1,4 @@
-"""`statistics`: rows logged, delivered and dropped by each process of the session, and the state of its sinks."""
+"""`statistics`: rows logged, stored and dropped by each process of the session, and the state of its sinks."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ def statistics() -> Statistics:
     Returns
     -------
     Statistics
-        `producers` has an `Account` for each process; `logged`, `delivered` and `dropped` are their sums. In each
-        account, `logged == delivered + dropped`. `sinks` has a `SinkStatus` for each sink: its state, when that
-        state began, and how many rows it is behind.
+        `producers` has an `Account` for each process; `logged`, `stored` and `dropped` are their sums. In each
+        account, `logged == stored + dropped`: stored rows are in a file or spool of this machine. `sinks` has a
+        `SinkStatus` for each sink: its state, when that state began, how many rows a viewer has acknowledged, and
+        how many it is behind.
 
     Examples
     --------
@@ -29,7 +30,7 @@ def statistics() -> Statistics:
     >>> for account in rr.statistics().producers:
     ...     print(account.name, account.logged, account.dropped, account.blocked_ns / 1e9)
     >>> for sink in rr.statistics().sinks:
-    ...     print(sink.target, sink.state, sink.behind_rows)
+    ...     print(sink.target, sink.state, sink.acknowledged_rows, sink.behind_rows)
     """
     joined = current.session()
     here, without = refused_rows.by_cause(), refused_rows.without_account()

@@ -1,4 +1,4 @@
-"""The command `rerun-mp`: run programs, watch sessions, recover killed ones. All but `recover` need typer and rich."""
+"""The command `rerun-mp`: run programs, watch sessions, recover killed ones. Most of it needs typer and rich."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def main() -> NoReturn:
             raise
         sys.stderr.write(
             f"rerun-mp: {error.name} is not installed; install it with: pip install 'rerun_mp[cli]'. "
-            "`python -m rerun_mp recover` works without it.\n"
+            "`python -m rerun_mp recover` and `send` work without it.\n"
         )
         sys.exit(2)
     app(prog_name="rerun-mp")

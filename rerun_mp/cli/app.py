@@ -109,6 +109,20 @@ def recover(
     raise typer.Exit(recover(sessions or (), only_list=only_list, into=directory, quiet=quiet))
 
 
+@app.command(
+    epilog="[bold]Example[/]\n\n  rerun-mp send run.rrd rerun+http://127.0.0.1:9876/proxy\n\n"
+    "Exit status: 0 if the server has acknowledged every row, 1 if not."
+)
+def send(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="The .rrd files.")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="The viewer or server.")],
+) -> None:
+    """Send recordings to a viewer or server. It shows no row twice that it has already."""
+    from rerun_mp.cli.send import send
+
+    raise typer.Exit(send(files, url))
+
+
 def _look(sessions: list[str] | None) -> tuple[list[overview.SessionView], list[str]]:
     """Return the views of the named sessions, or all views and the problems of reading them."""
     views, problems = overview.look()

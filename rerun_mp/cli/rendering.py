@@ -131,8 +131,8 @@ def _head(view: SessionView, rates: Rates) -> RenderableType:
     rows = Text.assemble(
         ("  rows ", "dim"),
         f"{view.logged:,}",
-        (" = delivered ", "dim"),
-        f"{view.delivered:,}",
+        (" = stored ", "dim"),
+        f"{view.stored:,}",
         (" + waiting ", "dim"),
         f"{view.waiting:,}",
         (" + dropped ", "dim"),
@@ -172,7 +172,7 @@ def _processes(view: SessionView, rates: Rates) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), expand=False)
     table.add_column("pid", justify="right")
     table.add_column("process")
-    for column in ("rows", "delivered", "waiting", "dropped", "rows/s", "blocked"):
+    for column in ("rows", "stored", "waiting", "dropped", "rows/s", "blocked"):
         table.add_column(column, justify="right")
     ended = [process for process in view.processes if not process.is_live]
     hidden, shown = ended[:-MAX_ENDED], ended[-MAX_ENDED:]
@@ -183,7 +183,7 @@ def _processes(view: SessionView, rates: Rates) -> RenderableType:
             str(process.pid),
             process.name if process.is_live else f"{process.name} (ended)",
             f"{process.logged:,}",
-            f"{process.delivered:,}",
+            f"{process.stored:,}",
             f"{process.waiting:,}",
             f"{process.dropped:,}",
             "" if rate is None else f"{rate:,.0f}",
@@ -195,7 +195,7 @@ def _processes(view: SessionView, rates: Rates) -> RenderableType:
             "",
             f"{len(hidden):,} more (ended)",
             f"{sum(process.logged for process in hidden):,}",
-            f"{sum(process.delivered for process in hidden):,}",
+            f"{sum(process.stored for process in hidden):,}",
             "0",
             f"{sum(process.dropped for process in hidden):,}",
             style="dim",
@@ -217,12 +217,14 @@ def _sinks(sinks: Sequence[SinkStatus]) -> RenderableType:
     table.add_column("sink", overflow="fold")
     table.add_column("recording")
     table.add_column("state", no_wrap=True)
+    table.add_column("acknowledged", justify="right")
     table.add_column("behind", justify="right")
     for sink in sinks:
         state = Text.assemble(
             (sink.state, STATES[sink.state]), (f" for {duration(time.time() - sink.since_ns / 1e9)}", "dim")
         )
         behind = f"{sink.behind_rows:,} rows" if sink.behind_rows else ""
-        table.add_row(sink.target, sink.application_id, state, behind)
+        acknowledged = "" if sink.acknowledged_rows is None else f"{sink.acknowledged_rows:,} rows"
+        table.add_row(sink.target, sink.application_id, state, acknowledged, behind)
     failures = [Text(f"  ! {sink.target}: {sink.failure}", style="red") for sink in sinks if sink.failure]
     return Group(table, *failures)

@@ -5,8 +5,9 @@ waits for it, at most three seconds: programs that never import rerun_mp (an edi
 
 A successor can repeat each step: lock the participants exclusively (no process can join), rename the segment aside (a
 newcomer founds a new session), drain, complete the files, store the state FILES_COMPLETE, let the live sinks finish,
-store the state REMOVING, remove everything, the segment last. A recording whose file is complete says so in its
-journal, which stays until all files are: without it, a successor would begin the user's file anew.
+keep rows that they could not bring to their servers, store the state REMOVING, remove everything, the segment last. A
+recording whose file is complete says so in its journal, which stays until all files are: without it, a successor would
+begin the user's file anew.
 
 The spool of a recording whose file could not be completed stays for `recovery`, and the program reports it.
 """
@@ -24,6 +25,7 @@ from rerun_mp.collector.store.spools import remove_complete
 from rerun_mp.errors import CorruptionError, RerunMpError
 from rerun_mp.session import directories, heirs, kinship
 from rerun_mp.session.config_file import read_config
+from rerun_mp.session.farewell import write_farewell
 from rerun_mp.shm import leases
 from rerun_mp.shm.doorbell import Bell
 from rerun_mp.shm.layout import Header, Lock, SessionState
@@ -37,8 +39,8 @@ DRAIN_PATIENCE = 10.0
 """Seconds that the end waits for the lease of a dead producer to go."""
 COMPLETION_PATIENCE = 5.0
 """Seconds that a full disk may take to get room for a file. Beyond them, the rows stay in the spool."""
-LIVE_PATIENCE = 2.0
-"""Seconds that a live sink may go without progress before it is closed."""
+LIVE_PATIENCE = 1.2
+"""Seconds that a live sink may go without progress before it is closed. Programs wait for that at their exit."""
 
 
 def is_over(segment: Segment, gone_for: float) -> bool:
@@ -61,18 +63,27 @@ def end_session(pipeline: Pipeline, bell: Bell) -> bool:
         if pipeline.state < SessionState.FILES_COMPLETE:
             _drain(pipeline)
             pipeline.loss_reports.report(is_final=True)
+            pipeline.outputs.stop_live()
             pipeline.words[Header.INCOMPLETE_FILES] = pipeline.outputs.complete_files(
                 COMPLETION_PATIENCE, _rescue_directory(segment)
             )
             pipeline.loss_reports.publish()
             _leave_note(pipeline, ended)
             pipeline.set_state(SessionState.FILES_COMPLETE)
+        pipeline.outputs.stop_live()
         pipeline.outputs.close_live(LIVE_PATIENCE)
+        _say_farewell(segment, pipeline.outputs.keep_unsent())
         pipeline.set_state(SessionState.REMOVING)
         remove_session(segment, bell)
         return True
     finally:
         os.close(exclusive)
+
+
+def _say_farewell(segment: Segment, lines: list[str]) -> None:
+    for line in lines:
+        say(f"rerun_mp: {line}")
+    write_farewell(segment, "".join(f"rerun_mp: {line}\n" for line in lines))
 
 
 def remove_session(segment: Segment, bell: Bell) -> None:

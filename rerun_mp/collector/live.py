@@ -2,69 +2,88 @@
 
 Each live sink has a thread that *pulls* from the store. It knows the ordinal of the next chunk, reads from there on
 (see `flushed_chunks`), and is woken when there is more, so no queue can overflow. A sink that is attached late begins
-with everything that the store holds. One that fell behind goes on where it was. A sink whose viewer was started anew
-begins again; a viewer that gets a chunk twice keeps it once.
+with everything that the store holds. One that fell behind goes on where it was.
 
-Bounded: at most `FLUSH_BYTES` and the 1 to 2 MB of a gRPC window are on their way. The thread then flushes, and sends
-nothing while the flush times out. It connects only to a port that answers.
+It sends in calls of at most `CALL_BYTES`, and a server answers each call when it has taken it. What is answered is
+*acknowledged*. When a connection breaks, the sink connects again. If the server is the same process, which the sink
+recognises (see `acknowledged_calls`), it goes on from what was acknowledged. A server that was started anew gets
+everything again; a viewer that gets a chunk twice keeps it once.
+
+Bounded: at most one call is on its way. The sink connects only to a port that answers.
 
 States::
 
-    connecting ──port answers──► following ◄──flush succeeds / times out──► stalled
-        ▲                            └──────────────┬──────────────────────────┘
-        └────────the viewer is gone─────────────────┤
-                                                    └──stop, delivered or no progress──► closed
+    connecting ──server answers──► following ◄──call answered / not in time──► stalled
+        ▲                              └──────────────┬──────────────────────────┘
+        └────────the server is gone───────────────────┤
+                                                      └──stop, all acknowledged or no progress──► closed
 
-A stopped sink delivers everything that the store held at that moment, as long as its viewer takes it.
+A stopped sink brings the server everything that the store held at that moment, as long as the server takes it.
 
-The worker's main thread makes, wakes, stops and closes a sink. Everything else happens in the sink's own daemon thread,
-which may sit in native code for as long as a viewer is frozen.
+The worker's main thread makes, wakes, stops and closes a sink. Everything else happens in the sink's own daemon thread.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import socket
 import threading
 import time
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from typing import Any, Literal, NamedTuple
 
-from rerun_mp.collector.drain.chunks import ChunkBatch
+from rerun_mp.collector.acknowledged_calls import AcknowledgedCalls, address_of
 from rerun_mp.collector.messages import say
+from rerun_mp.collector.store.flushed_chunks import Flushed
 from rerun_mp.collector.store.recording_store import RecordingStore
-from rerun_mp.collector.store.rerun_sinks import SinkWriter, open_grpc, open_server
+from rerun_mp.collector.store.rerun_sinks import SinkWriter, open_server
+from rerun_mp.encoding.log_messages import chunk_id_of
 from rerun_mp.errors import CorruptionError, FlushTimeoutError, ResourceError
 from rerun_mp.session.config import Blueprint, SinkSpec
 from rerun_mp.session.sink_status import SinkStatus
 from rerun_mp.viewers.http2 import speaks_http2
 
-__all__ = ["LiveSink"]
+__all__ = ["LiveSink", "Outcome"]
 
-FLUSH_BYTES = 4 << 20
-"""Bytes sent between two flushes."""
-FLUSH_SECS = 0.5
-"""Maximum seconds for one flush."""
+CALL_BYTES = 4 << 20
+"""Bytes of chunks after which a call ends."""
+ANSWER_SECS = 0.5
+"""Seconds to wait for an answer before the server counts as stalled, and between two looks at it."""
 IDLE_SECS = 1.0
 """Seconds between two checks of an idle connection."""
 RETRY_SECS = (0.1, 2.0)
 """Seconds between two attempts to connect: the first pause, and the longest."""
 CONNECT_SECS = 1.0
-"""Maximum seconds to find out whether a port answers."""
-UNANSWERED_SECS = 10.0
-"""A new stream that could not be flushed for so many seconds has its port checked again."""
+"""Maximum seconds to connect."""
+KNOW_SECS = 2.0
+"""Maximum seconds to find out whether a server is the one that acknowledged. One that keeps nothing never says so."""
+ABSENT_SECS = 1.0
+"""A stopped sink whose connection breaks gives up if no server has answered for so many seconds."""
 GRACE_SECS = 30.0
-"""Seconds without progress after which a stopped sink gives up. When a viewer was frozen and is awake again, the kernel
-may let its connection rest for as long again before it sends more."""
-PROBE_SECS = 0.5
-"""Maximum seconds in which an awake viewer answers, and seconds between two probes."""
+"""Seconds without progress after which a stopped sink gives up although its server answers others: it may be busy."""
+MAX_REPEATED = 20_000
+"""Chunks of a life of the collector that may repeat those of the life before: more than a sweep has."""
+PROBE_SECS = 0.25
+"""Maximum seconds in which an awake server answers, and seconds between two probes."""
 DISCARD_SECS = 2.0
-"""Maximum seconds to close the stream of a viewer that is gone."""
+"""Maximum seconds to close a server of the collector."""
 
 State = Literal["connecting", "following", "stalled", "closed"]
 
 
 class _OutOfTimeError(Exception):
-    """The sink was stopped, and its viewer does not take the rest."""
+    """The sink was stopped, and its server does not take the rest."""
+
+
+class Outcome(NamedTuple):
+    """What a sink that is closed has brought to its server."""
+
+    target: str
+    acknowledged_rows: int
+    missing_rows: int
+    """Rows that the server has not acknowledged."""
+    is_exact: bool
+    """Whether `missing_rows` is exact, and not only a minimum."""
 
 
 class LiveSink:
@@ -73,22 +92,35 @@ class LiveSink:
     def __init__(self, spec: SinkSpec, store: RecordingStore) -> None:
         self._spec = spec
         self._store = store
+        self._mark = os.urandom(16)
+        """Recognises the server that acknowledged: see `acknowledged_calls`."""
         self._state: State = "connecting"
         self._since_ns = time.time_ns()
         self._failure: str | None = None
-        self._connections = 0
-        self._next = 0
-        """Ordinal of the next chunk to send."""
+        self._acknowledged = 0
+        """Ordinal of the first chunk that the server has not acknowledged."""
+        self._acknowledged_rows = 0
+        self._has_acknowledged = False
+        """Whether the mark has reached a server."""
         self._missed_chunks = 0
+        self._sent_ids: set[bytes] = set()
+        """Ids of the chunks that an earlier life of the collector stored, and of the first ones of this life."""
         self._blueprint: Blueprint | None = None
-        """The last blueprint that was sent on this connection."""
+        """The last blueprint that the server has acknowledged."""
         self._wake = threading.Event()
         """Set when there may be more to send, or the sink was stopped."""
         self._stopped = threading.Event()
+        self._given_up = threading.Event()
+        """Set when nothing waits for the sink any more."""
         self._stop: int | None = None
         """Ordinal after the last chunk to deliver, once the sink was stopped."""
+        self._stop_rows: tuple[int, bool] | None = None
         self._progress_at = time.monotonic()
-        """When the viewer last took what it was sent, or the sink was stopped."""
+        """When the server last acknowledged, or the sink was stopped."""
+        self._seen_at = time.monotonic()
+        """When a server last answered, or the sink began."""
+        self._server: SinkWriter | None = None
+        """The collector's own server, of a sink of kind "serve"."""
         store.attach_live()
         self._thread = threading.Thread(target=self._run, name=f"rerun_mp-live {spec.target}", daemon=True)
         self._thread.start()
@@ -104,7 +136,7 @@ class LiveSink:
     def report(self) -> SinkStatus:
         """Return the state of the sink, for the user. Any thread may call."""
         names: dict[State, Any] = {"connecting": "retrying", "following": "connected"}
-        behind_chunks, behind_rows = self._store.chunks.behind(self._next)
+        behind_chunks, behind_rows = self._store.chunks.behind(self._acknowledged)
         return SinkStatus(
             *self._store.recording,
             self._spec.kind,
@@ -115,13 +147,24 @@ class LiveSink:
             behind_chunks,
             self._missed_chunks,
             self._failure,
+            self._acknowledged_rows,
         )
+
+    def outcome(self) -> Outcome:
+        """Return what a stopped sink has brought to its server until now."""
+        assert self._stop is not None
+        missing, is_exact = 0, True
+        if self._acknowledged < self._stop or self._missed_chunks:
+            if self._stop_rows is None:
+                self._stop_rows = self._store.chunks.rows_until_now()
+            rows, is_exact = self._stop_rows
+            missing = max(0, rows - self._acknowledged_rows)
+        return Outcome(self._url(), self._acknowledged_rows, missing, is_exact)
 
     def stop(self) -> None:
         """Deliver what the store holds now, and nothing after it, then disconnect. Never waits.
 
-        The thread gives up when its viewer has taken nothing for `GRACE_SECS`. It may sit in a native call for longer
-        if the viewer is frozen.
+        The thread gives up when its server has acknowledged nothing for `GRACE_SECS`.
         """
         if self._stop is None:
             self._stop = self._store.chunks.end
@@ -138,7 +181,7 @@ class LiveSink:
     def close(self, patience_secs: float) -> bool:
         """Stop, and wait until the sink is done or makes no more progress. Returns whether it is done.
 
-        A viewer that answers may go without progress for `GRACE_SECS`, one that does not for `patience_secs`. The
+        A server that answers may go without progress for `GRACE_SECS`, one that does not for `patience_secs`. The
         caller may remove the store afterwards. Called once.
         """
         self.stop()
@@ -147,6 +190,7 @@ class LiveSink:
             if left <= 0 and (self._is_out_of_time() or not self._is_awake()):
                 break
             self._thread.join(max(left, PROBE_SECS))
+        self._given_up.set()
         return self.is_done
 
     # In the sink's own thread
@@ -155,120 +199,144 @@ class LiveSink:
         pause_secs = RETRY_SECS[0]
         while not self._is_out_of_time():
             self._enter("connecting")
-            if self._answers():
-                connections = self._connections
-                try:
-                    self._serve()
-                    break
-                except _OutOfTimeError:
-                    break
-                except (ResourceError, CorruptionError, RuntimeError, OSError) as error:
-                    self._say(str(error))
-                if self._connections > connections:
-                    pause_secs = RETRY_SECS[0]
-            elif self._stop is not None:
+            had_acknowledged = self._acknowledged, self._has_acknowledged
+            try:
+                self._serve()
+                break
+            except _OutOfTimeError:
+                break
+            except (ResourceError, CorruptionError, RuntimeError, OSError) as error:
+                self._say(str(error))
+            if had_acknowledged != (self._acknowledged, self._has_acknowledged):
+                pause_secs = RETRY_SECS[0]
+            if self._stop is not None and time.monotonic() - self._seen_at > ABSENT_SECS:
                 break
             self._stopped.wait(pause_secs)
+            if self._stop is not None:
+                self._given_up.wait(RETRY_SECS[0])
             pause_secs = min(2 * pause_secs, RETRY_SECS[1])
+        if self._server is not None:
+            self._server.discard(DISCARD_SECS)
         self._enter("closed")
 
     def _serve(self) -> None:
-        """Connect, and follow the store until the sink is stopped or the viewer is gone."""
-        opener = open_server if self._spec.kind == "serve" else open_grpc
-        writer = opener(self._spec.target, self._store.recording, blueprint=self._spec.blueprint)
-        self._next = self._missed_chunks = 0
-        self._blueprint = None
+        """Connect, and follow the store until the sink is stopped or the server is gone."""
+        if self._spec.kind == "serve" and self._server is None:
+            self._server = open_server(self._spec.target, self._store.recording)
+        calls = AcknowledgedCalls(self._url(), self._store.recording, connect_secs=CONNECT_SECS)
         try:
-            self._drain(writer, is_new=True)
-            self._connections += 1
+            if not self._goes_on(calls):
+                self._begin(calls)
             while True:
                 self._wake.clear()  # before reading: a chunk that comes meanwhile wakes again
                 is_last = self._stop is not None
-                self._send_new(writer)
+                self._send_new(calls)
                 if is_last:
-                    break
+                    return
                 self._wake.wait(IDLE_SECS)
-            writer.close(max(0.1, self._progress_at + GRACE_SECS - time.monotonic()))
-        except _OutOfTimeError:
-            writer.abandon()
-            raise
-        except FlushTimeoutError as error:  # `close` has abandoned the writer
-            raise _OutOfTimeError from error
-        except BaseException:
-            writer.discard(DISCARD_SECS)
-            raise
+        finally:
+            calls.close()
 
-    def _send_new(self, writer: SinkWriter) -> None:
+    def _url(self) -> str:
+        if self._spec.kind == "grpc":
+            return self._spec.target
+        host, port, *_ = json.loads(self._spec.target)
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        return f"rerun+http://{f'[{host}]' if ':' in host else host}:{port}/proxy"
+
+    def _goes_on(self, calls: AcknowledgedCalls) -> bool:
+        """Whether the server is the one that has acknowledged what this sink knows."""
+        if not self._has_acknowledged:
+            return False
+        try:
+            return calls.knows(self._mark, KNOW_SECS)
+        except FlushTimeoutError:
+            return False
+
+    def _begin(self, calls: AcknowledgedCalls) -> None:
+        """Begin the recording in a server that has nothing of this sink."""
+        self._acknowledged = self._acknowledged_rows = self._missed_chunks = 0
+        self._has_acknowledged = False
+        self._sent_ids.clear()
+        self._blueprint = None
+        calls.send_mark(self._mark)
+        if self._spec.blueprint is not None:
+            calls.send_blueprint(Blueprint(self._spec.blueprint, make_active=False, make_default=True))
+        self._await_answer(calls)
+        self._has_acknowledged = True
+
+    def _send_new(self, calls: AcknowledgedCalls) -> None:
         blueprint = self._store.blueprint
         if blueprint is not None and blueprint is not self._blueprint:
-            writer.send_blueprint(self._store.recording, blueprint)
+            calls.send_blueprint(blueprint)
+            self._await_answer(calls)
             self._blueprint = blueprint
-        sent_bytes = 0
-        for ordinal, chunk in self._store.chunks.read(self._next):
-            if self._stop is not None and ordinal >= self._stop:
+        following, sent_bytes, rows, missed = self._acknowledged, 0, 0, 0
+        for chunk in self._store.chunks.read(following):
+            if self._stop is not None and chunk.ordinal >= self._stop:
                 break
-            self._missed_chunks += ordinal - self._next
-            self._next = ordinal + 1
-            try:
-                writer.send(chunk)
-            except CorruptionError:
-                continue  # the store has counted its rows
-            sent_bytes += chunk.num_bytes if isinstance(chunk, ChunkBatch) else chunk.to_record_batch().nbytes
-            if sent_bytes >= FLUSH_BYTES:
-                self._drain(writer)
-                sent_bytes = 0
-        self._drain(writer)
+            missed += max(0, chunk.ordinal - following)
+            following = max(following, chunk.ordinal + 1)
+            calls.send(chunk.payload)
+            rows += self._new_rows(chunk)
+            sent_bytes += len(chunk.payload)
+            if sent_bytes >= CALL_BYTES:
+                self._await_answer(calls)
+                self._note_acknowledged(following, rows, missed)
+                sent_bytes = rows = missed = 0
+        self._await_answer(calls)
+        self._note_acknowledged(following, rows, missed)
 
-    def _drain(self, writer: SinkWriter, *, is_new: bool = False) -> None:
-        """Wait until the viewer has taken nearly everything that was sent."""
-        next_probe = time.monotonic() + UNANSWERED_SECS
+    def _new_rows(self, chunk: Flushed) -> int:
+        """Return the rows of a chunk; 0 if a collector has sent it before and its successor has stored it again."""
+        if chunk.ordinal >= self._store.chunks.begin + MAX_REPEATED or not self._store.chunks.begin:
+            return chunk.rows
+        identity = chunk_id_of(chunk.payload)
+        if identity in self._sent_ids:
+            return 0
+        self._sent_ids.add(identity)
+        return chunk.rows
+
+    def _note_acknowledged(self, following: int, rows: int, missed: int) -> None:
+        self._missed_chunks += missed
+        self._acknowledged_rows += rows
+        self._acknowledged = following
+        self._store.chunks.note_seen(following)
+
+    def _await_answer(self, calls: AcknowledgedCalls) -> None:
+        """Wait until the server has answered for everything that was sent."""
         while True:
             try:
-                writer.flush(FLUSH_SECS)
+                calls.flush(ANSWER_SECS)
             except FlushTimeoutError as error:
                 self._enter("stalled")
                 if self._is_out_of_time():
                     raise _OutOfTimeError from error
-                if is_new and time.monotonic() > next_probe:
-                    # The kernel accepts connections for a frozen viewer, but not for one that is gone.
-                    next_probe += UNANSWERED_SECS
-                    if not self._answers():
-                        raise ResourceError(f"{self._spec.target} does not answer") from error
             else:
                 self._enter("following")
                 self._failure = None
-                self._progress_at = time.monotonic()
-                self._store.chunks.note_seen(self._next)
+                self._seen_at = self._progress_at = time.monotonic()
                 return
 
     def _is_out_of_time(self) -> bool:
+        if self._given_up.is_set():
+            return True
         return self._stop is not None and time.monotonic() > self._progress_at + GRACE_SECS
 
     def _is_awake(self) -> bool:
-        """Whether the viewer itself answers, and not the kernel for it."""
-        parts = urlsplit(self._spec.target)
-        if parts.scheme != "rerun+http" or parts.hostname is None or parts.port is None:
+        """Whether the server itself answers, and not the kernel for it."""
+        if self._spec.kind != "grpc":
+            return False
+        host, port, is_secure = address_of(self._spec.target)
+        if is_secure:
             return False
         try:
-            with socket.create_connection((parts.hostname, parts.port), PROBE_SECS) as connection:
+            with socket.create_connection((host, port), PROBE_SECS) as connection:
                 return speaks_http2(connection, PROBE_SECS)
         except OSError:
             return False
 
-    def _answers(self) -> bool:
-        """Whether a program listens on the viewer's port. rerun-sdk would wait for it for 5 s."""
-        if self._spec.kind == "serve":
-            return True
-        parts = urlsplit(self._spec.target)
-        if parts.hostname is None or parts.port is None:
-            return True  # rerun-sdk fills in its defaults
-        try:
-            with socket.create_connection((parts.hostname, parts.port), CONNECT_SECS):
-                return True
-        except OSError as error:
-            self._failure = f"nothing answers at {self._spec.target}: {error}"
-            return False
-
     def _say(self, reason: str) -> None:
+        if reason != self._failure:
+            say(f"rerun_mp: {self._store.recording.application_id}: {reason}")
         self._failure = reason
-        say(f"rerun_mp: {self._store.recording.application_id}: {reason}")

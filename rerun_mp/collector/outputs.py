@@ -23,14 +23,15 @@ from rerun_mp.collector.drain.frame_chunks import TakenFrames, build_chunks
 from rerun_mp.collector.drain.own_chunks import start_time_chunk
 from rerun_mp.collector.drain.table_chunks import build_table_chunks
 from rerun_mp.collector.drain.table_rows import TakenRows
-from rerun_mp.collector.live import LiveSink
+from rerun_mp.collector.live import LiveSink, Outcome
 from rerun_mp.collector.messages import say
 from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.collector.store.spools import stored_recordings
+from rerun_mp.collector.unsent import describe, drop_oldest, unsent_path
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import PrivacyError, ResourceError
 from rerun_mp.session import directories
-from rerun_mp.session.accounts import Reason, read_accounts
+from rerun_mp.session.accounts import Reason, read_first_rows
 from rerun_mp.session.config import RecordingSpec, SessionConfig, SinkSpec, WholeFile
 from rerun_mp.session.sink_status import SinkStatus
 from rerun_mp.shm.layout import Header
@@ -64,6 +65,8 @@ class RecordingOutput:
         self.owners: frozenset[int] = frozenset()
         """Processes that set the sink. A scoped output takes the rows logged in their scopes."""
         self.live: dict[SinkSpec, LiveSink] = {}
+        self.lacking: list[Outcome] = []
+        """Outcomes of ended live sinks that have not brought all rows to their server."""
         self.stopped: list[LiveSink] = []
         """Live sinks that were replaced and may still be delivering earlier rows."""
 
@@ -81,12 +84,26 @@ class RecordingOutput:
             sink = self.live.pop(unwanted)
             sink.stop()
             self.stopped.append(sink)
-        for sink in [sink for sink in self.stopped if sink.is_done]:
-            sink.close(0.0)
-            self.stopped.remove(sink)
+        self.close_live(0.0, [sink for sink in self.stopped if sink.is_done])
         for new in wanted:
             if new.kind != "file" and new not in self.live:
                 self.live[new] = LiveSink(new, self.store)
+
+    def stop_live(self) -> None:
+        """Let all live sinks deliver what is stored now, and nothing later. Never waits."""
+        self.stopped += self.live.values()
+        self.live.clear()
+        for sink in self.stopped:
+            sink.stop()
+
+    def close_live(self, patience_secs: float, sinks: Sequence[LiveSink]) -> None:
+        """Wait until stopped sinks are done, or make no progress for `patience_secs`, and note which lack rows."""
+        for sink in sinks:
+            sink.close(patience_secs)
+            self.stopped.remove(sink)
+            outcome = sink.outcome()
+            if outcome.missing_rows:
+                self.lacking.append(outcome)
 
 
 class Outputs:
@@ -246,8 +263,13 @@ class Outputs:
         """Complete every file, and return how many could not be completed within `patience_secs`.
 
         The rows of such a file stay where they are. With `rescue_directory`, rows that have no file get one there.
+        Rows that only live sinks take stay in the spool until `keep_unsent`.
         """
-        unfinished = list(self._outputs.items())
+        unfinished = [
+            (key, output)
+            for key, output in self._outputs.items()
+            if rescue_directory is not None or output.store.chunks.is_for_file or not (output.live or output.stopped)
+        ]
         deadline = time.monotonic() + patience_secs
         while True:
             failed = []
@@ -266,6 +288,26 @@ class Outputs:
         """Return the files that `complete_files` has completed."""
         return [one for output in self._outputs.values() for one in output.store.completed_files()]
 
+    def keep_unsent(self) -> list[str]:
+        """Keep the rows that live sinks have not brought to their servers, and return a line for the user about each.
+
+        Called after `close_live`. A store that cannot keep its rows stays incomplete, and its spool stays.
+        """
+        lines: list[str] = []
+        kept: list[str] = []
+        for key, output in self._outputs.items():
+            store = output.store
+            if not store.is_complete and not store.chunks.is_for_file:
+                rows, _ = store.chunks.rows_until_now()
+                path = unsent_path(key.recording, self._nonce, rows) if output.lacking else None
+                try:
+                    store.complete(path)
+                except OSError as error:
+                    say(f"worker {os.getpid()}: {key.recording}: {error}")
+                kept += store.chunks.completed_files
+            lines += [describe(key.recording, outcome, store.chunks.completed_files) for outcome in output.lacking]
+        return lines + (drop_oldest(kept) if kept else [])
+
     def _rescue_path(self, directory: str | None, key: OutputKey) -> str | None:
         if directory is None or key.scoped_to:
             return None
@@ -279,13 +321,15 @@ class Outputs:
             found += [sink.report() for sink in output.live.values()]
         return found
 
+    def stop_live(self) -> None:
+        """Let all live sinks deliver what is stored now, and nothing later. Never waits."""
+        for output in self._outputs.values():
+            output.stop_live()
+
     def close_live(self, patience: float) -> None:
-        """Wait until each live sink has delivered its rows, or made no progress for `patience` seconds."""
-        sinks = [sink for output in self._outputs.values() for sink in (*output.stopped, *output.live.values())]
-        for sink in sinks:
-            sink.stop()
-        for sink in sinks:
-            sink.close(patience)
+        """Wait until each stopped live sink has delivered its rows, or made no progress for `patience` seconds."""
+        for output in self._outputs.values():
+            output.close_live(patience, list(output.stopped))
 
     def _note_use(self, key: OutputKey, store: RecordingStore) -> None:
         """Close the files of the longest unused recordings if too many are being written."""
@@ -321,7 +365,7 @@ class Outputs:
 
     def _first_rows(self) -> list[int]:
         """Return the first row-id counter of each producer."""
-        return [account.first_row for account in read_accounts(self._segment, {})]
+        return read_first_rows(self._segment)
 
 
 def _recording_of(chunk: ChunkBatch) -> RecordingKey:

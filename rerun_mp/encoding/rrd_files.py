@@ -21,11 +21,22 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import islice
 from pathlib import Path
 
 from rerun_mp.errors import CorruptionError
 
-__all__ = ["MessageKind", "count_chunks", "end_of_prelude", "is_complete", "messages_in", "windows"]
+__all__ = [
+    "MessageKind",
+    "chunk_payloads",
+    "count_chunks",
+    "end_of_prelude",
+    "is_complete",
+    "messages_in",
+    "messages_in_file",
+    "messages_of",
+    "windows",
+]
 
 HEADER_SIZE = 12
 MAGIC = b"RRF2"
@@ -73,6 +84,53 @@ def count_chunks(path: str | Path, prelude: int) -> int:
     """Return the number of whole chunks after the prelude in the file at `path`."""
     with open(path, "rb") as file:
         return sum(1 for _ in _chunks(file.fileno(), prelude))
+
+
+def chunk_payloads(fd: int, prelude: int, *, skip: int = 0, limit: int | None = None) -> Iterator[bytes]:
+    """Yield the payload of each whole chunk after the prelude of the open file `fd`. Parameters as for `windows`.
+
+    Raises
+    ------
+    CorruptionError
+        If the file becomes shorter meanwhile.
+    """
+    for message in islice(_chunks(fd, prelude), skip, None if limit is None else skip + limit):
+        start = message.start + MESSAGE.size
+        payload = os.pread(fd, message.stop - start, start)
+        if len(payload) < message.stop - start:
+            raise CorruptionError(f"the .rrd file became shorter than {message.stop} bytes while it was read")
+        yield payload
+
+
+def messages_in_file(path: str | Path) -> Iterator[tuple[int, bytes]]:
+    """Yield kind and payload of each whole message of the .rrd file at `path`, without the END message.
+
+    Raises
+    ------
+    CorruptionError
+        If it is no .rrd file.
+    OSError
+        If it cannot be read.
+    """
+    with open(path, "rb") as file:
+        fd = file.fileno()
+        if os.pread(fd, len(MAGIC), 0) != MAGIC:
+            raise CorruptionError(f"{path} is not an .rrd file of the version that rerun_mp reads")
+        for message in _messages(fd, HEADER_SIZE):
+            if message.kind != MessageKind.END:
+                start = message.start + MESSAGE.size
+                yield message.kind, os.pread(fd, message.stop - start, start)
+
+
+def messages_of(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield kind and payload of each message of an .rrd stream."""
+    at = HEADER_SIZE
+    while at + MESSAGE.size <= len(content):
+        kind, length = MESSAGE.unpack_from(content, at)
+        if kind not in MessageKind.__members__.values() or kind == MessageKind.END:
+            return
+        at += MESSAGE.size + length
+        yield kind, content[at - length : at]
 
 
 def messages_in(content: bytes) -> int:

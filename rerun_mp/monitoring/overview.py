@@ -43,7 +43,7 @@ class Process:
     """Nanoseconds since the epoch."""
     logged: int
     """Rows of all calls that have returned, without refused rows."""
-    delivered: int
+    stored: int
     """Rows that are stored in a file or in the spool."""
     waiting: int
     """Rows that are in the ring and not stored yet."""
@@ -62,7 +62,7 @@ class Process:
             account.is_live,
             account.started_ns,
             account.logged + waiting,
-            account.delivered,
+            account.stored,
             waiting,
             account.dropped,
             account.refused,
@@ -118,9 +118,9 @@ class SessionView:
         return sum(process.logged for process in self.processes)
 
     @property
-    def delivered(self) -> int:
+    def stored(self) -> int:
         """Rows that are stored."""
-        return sum(process.delivered for process in self.processes)
+        return sum(process.stored for process in self.processes)
 
     @property
     def waiting(self) -> int:
@@ -131,7 +131,7 @@ class SessionView:
         """Return the object that `--json` prints."""
         found = asdict(self)
         found["sinks"] = [sink._asdict() for sink in self.sinks]
-        return {**found, "logged": self.logged, "delivered": self.delivered, "waiting": self.waiting}
+        return {**found, "logged": self.logged, "stored": self.stored, "waiting": self.waiting}
 
 
 def look() -> tuple[list[SessionView], list[str]]:

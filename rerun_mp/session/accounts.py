@@ -1,12 +1,13 @@
-"""The account of each producer: rows delivered, rows dropped and why, and the time that calls were blocked.
+"""The account of each producer: rows stored, rows dropped and why, and the time that calls were blocked.
 
-`rows logged = rows delivered + rows dropped` once the ring is drained, after any fault. An account has three sources:
+`rows logged = rows stored + rows dropped` once the ring is drained, after any fault. An account has three sources:
 
-- the entry of a living producer in the producers table: rows delivered, dropped by the policy, and damaged;
+- the entry of a living producer in the producers table: rows stored, dropped by the policy, and damaged;
 - the file of ended producers, in the runtime directory. The collector appends a producer's final account before it
   frees the entry. If it dies in between, its successor appends the account again; readers keep the last one of each
-  (index, generation);
-- the file of rows that stores dropped after delivery. The row ids identify the producers (`Account.first_row`), so
+  (index, generation). When the file has more than `MAX_ENDED_BYTES`, the collector replaces it by one in which the
+  oldest accounts are one sum, with the first rows of the last `MAX_FIRST_ROWS` of them;
+- the file of rows that stores dropped later. The row ids identify the producers (`Account.first_row`), so
   stores keep nothing else for it. It is replaced by rename.
 
 The collector's worker writes (`append_account`, `write_store_drops`, `publish_totals`); any participant reads.
@@ -19,7 +20,7 @@ import errno
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import IntEnum
 
@@ -46,6 +47,7 @@ __all__ = [
     "publish_totals",
     "published_totals",
     "read_accounts",
+    "read_first_rows",
     "totals",
     "write_store_drops",
 ]
@@ -53,6 +55,14 @@ __all__ = [
 
 STORE_DROPS_NAME = "dropped.json"
 ENDED_NAME = "accounts.jsonl"
+MAX_ENDED_BYTES = 1 << 20
+"""Size of the file of ended producers beyond which the oldest become one sum."""
+KEPT_ENDED = 500
+"""Number of ended producers that keep their accounts then."""
+MAX_FIRST_ROWS = 20_000
+"""Number of producers in the sum whose rows stores can still tell from others' when they drop them."""
+SUMMED = -1
+"""Index of the account that sums up ended producers."""
 
 
 class Reason(IntEnum):
@@ -76,6 +86,17 @@ EXPLANATIONS = {
     Reason.WRITE: "neither file nor spool could be written (make room on their disks)",
 }
 
+SUMS = (
+    "stored",
+    "dropped_by_policy",
+    "dropped_by_damage",
+    "dropped_by_spool_limit",
+    "dropped_by_write_failure",
+    "refused",
+    "blocked_ns",
+)
+"""Fields of an account that can be added up."""
+
 StoreDrops = Mapping[Reason, Mapping[int, int]]
 """Reason -> a producer's `Account.first_row` -> rows."""
 
@@ -92,8 +113,9 @@ class Account:
     """Nanoseconds since the epoch."""
     first_row: int
     """Counter half of its first row id, which identifies it in row ids."""
-    delivered: int
-    """Rows that are stored: in a file, or in the spool for viewers and later files."""
+    stored: int
+    """Rows on this machine's disks: in a file, or in the spool for viewers and later files. What a viewer has of them,
+    `SinkStatus.acknowledged_rows` says."""
     dropped_by_policy: int
     """Rows that the policy `drop` dropped because the ring was full."""
     dropped_by_damage: int
@@ -109,6 +131,11 @@ class Account:
     is_live: bool
 
     @property
+    def is_sum(self) -> bool:
+        """Whether it sums up the earliest processes of a long session; `generation` is their number then."""
+        return self.index == SUMMED
+
+    @property
     def dropped(self) -> int:
         """Rows dropped for any reason."""
         return (
@@ -120,8 +147,13 @@ class Account:
 
     @property
     def logged(self) -> int:
-        """Rows delivered and dropped: those of all calls that returned, once the ring is drained."""
-        return self.delivered + self.dropped
+        """Rows stored and dropped: those of all calls that returned, once the ring is drained."""
+        return self.stored + self.dropped
+
+    @property
+    def delivered(self) -> int:
+        """Another name of `stored`, as in version 0.1."""
+        return self.stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +170,14 @@ class Statistics:
     """Those of `refused_here` that stand in no producer's account, because the process had none."""
 
     @property
+    def stored(self) -> int:
+        """Rows stored, of all producers."""
+        return sum(account.stored for account in self.producers)
+
+    @property
     def delivered(self) -> int:
-        """Rows delivered, of all producers."""
-        return sum(account.delivered for account in self.producers)
+        """Another name of `stored`, as in version 0.1."""
+        return self.stored
 
     @property
     def dropped(self) -> int:
@@ -154,8 +191,8 @@ class Statistics:
 
     @property
     def logged(self) -> int:
-        """Rows delivered and dropped, of all producers."""
-        return self.delivered + self.dropped
+        """Rows stored and dropped, of all producers."""
+        return self.stored + self.dropped
 
 
 def live_account(segment: Segment, index: int) -> Account | None:
@@ -174,7 +211,7 @@ def live_account(segment: Segment, index: int) -> Account | None:
         name=name,
         started_ns=ring.words[entry + ProducerWord.STARTED_NS],
         first_row=ring.words[entry + ProducerWord.FIRST_ROW],
-        delivered=ring.total(index),
+        stored=ring.total(index),
         dropped_by_policy=ring.words[entry + ProducerWord.DROPPED],
         dropped_by_damage=ring.total(index, ProducerWord.DAMAGE),
         dropped_by_spool_limit=0,
@@ -199,6 +236,32 @@ def append_account(segment: Segment, account: Account) -> None:
     with open(_ended_path(segment), "ab", buffering=0) as file:
         if file.write(line) != len(line):
             raise OSError(errno.ENOSPC, f"no room for an account in {_ended_path(segment)}")
+        is_large = file.tell() > MAX_ENDED_BYTES
+    if is_large:
+        with contextlib.suppress(OSError):  # the disk is full: the file grows for now
+            _sum_up_oldest(segment)
+
+
+def _sum_up_oldest(segment: Segment) -> None:
+    ended, first_rows = _ended(segment)
+    accounts = sorted(ended.values(), key=lambda account: (not account.is_sum, account.started_ns))
+    oldest, kept = accounts[:-KEPT_ENDED], accounts[-KEPT_ENDED:]
+    if len(oldest) < 2:
+        return
+    first_rows += [account.first_row for account in oldest if not account.is_sum]
+    number = sum(account.generation if account.is_sum else 1 for account in oldest)
+    total = replace(
+        oldest[0],
+        index=SUMMED,
+        generation=number,
+        pid=0,
+        name=f"{number:,} earlier processes",
+        first_row=0,
+        **{name: sum(getattr(account, name) for account in oldest) for name in SUMS},
+    )
+    lines = [json.dumps({**asdict(total), "first_rows": first_rows[-MAX_FIRST_ROWS:]})]
+    lines += [json.dumps(asdict(account)) for account in kept]
+    directories.replace_file(segment.runtime_directory, ENDED_NAME, "\n".join(lines) + "\n")
 
 
 def read_accounts(segment: Segment, drops: StoreDrops | None = None) -> list[Account]:
@@ -209,12 +272,17 @@ def read_accounts(segment: Segment, drops: StoreDrops | None = None) -> list[Acc
     # Living producers first: one that ends meanwhile is in the file by then, and the file wins.
     living = (live_account(segment, index) for index in range(segment.ring.geometry.producers))
     found = {(account.index, account.generation): account for account in living if account is not None}
-    for account in _ended(segment):
-        found[account.index, account.generation] = account
+    ended, first_rows = _ended(segment)
+    found.update(ended)
     if drops is None:
         drops = read_store_drops(segment)
     ordered = sorted(found.values(), key=lambda account: account.started_ns)
-    return [_with_drops(account, drops) for account in ordered]
+    return [_with_drops(account, drops, first_rows) for account in ordered]
+
+
+def read_first_rows(segment: Segment) -> list[int]:
+    """Return the first row-id counter of each producer, also of those that are summed up."""
+    return [account.first_row for account in read_accounts(segment, {}) if not account.is_sum] + _ended(segment)[1]
 
 
 def read_store_drops(segment: Segment) -> StoreDrops:
@@ -230,7 +298,7 @@ def read_store_drops(segment: Segment) -> StoreDrops:
 
 
 def write_store_drops(segment: Segment, drops: StoreDrops) -> None:
-    """Replace the file of rows that stores dropped after delivery.
+    """Replace the file of rows that stores dropped later.
 
     Raises
     ------
@@ -264,34 +332,43 @@ def published_totals(segment: Segment) -> Counter[Reason]:
     return +Counter({reason: segment.ring.words[Header.DROPPED + reason] for reason in Reason})
 
 
-def _with_drops(account: Account, drops: StoreDrops) -> Account:
-    spool, write = (drops.get(reason, {}).get(account.first_row, 0) for reason in (Reason.SPOOL, Reason.WRITE))
-    refused_by_rerun = drops.get(Reason.DAMAGE, {}).get(account.first_row, 0)
+def _with_drops(account: Account, drops: StoreDrops, summed: Sequence[int]) -> Account:
+    first_rows = summed if account.is_sum else (account.first_row,)
+    spool, write, refused_by_rerun = (
+        sum(drops.get(reason, {}).get(first, 0) for first in first_rows)
+        for reason in (Reason.SPOOL, Reason.WRITE, Reason.DAMAGE)
+    )
     if not spool and not write and not refused_by_rerun:
         return account
     return replace(
         account,
-        delivered=account.delivered - spool - write - refused_by_rerun,
+        stored=account.stored - spool - write - refused_by_rerun,
         dropped_by_damage=account.dropped_by_damage + refused_by_rerun,
         dropped_by_spool_limit=spool,
         dropped_by_write_failure=write,
     )
 
 
-def _ended(segment: Segment) -> list[Account]:
+def _ended(segment: Segment) -> tuple[dict[tuple[int, int], Account], list[int]]:
+    """Return the accounts of ended producers, one of which may be a sum, and the first rows of those in the sum."""
+    found: dict[tuple[int, int], Account] = {}
+    first_rows: list[int] = []
     try:
         with open(_ended_path(segment), encoding="utf-8") as file:
             lines = list(file)
     except FileNotFoundError:
         # No producer has ended yet.
-        return []
-    found = []
+        return found, first_rows
     for line in lines:
         if line.strip():
-            # A line that was cut off is in the file again, whole.
-            with contextlib.suppress(ValueError):
-                found.append(Account(**json.loads(line)))
-    return found
+            # A line that was cut off is in the file again, whole. Another version may write other fields.
+            with contextlib.suppress(ValueError, TypeError):
+                raw = json.loads(line)
+                first_rows += raw.pop("first_rows", ())
+                raw["stored"] = raw.pop("delivered", raw.get("stored"))  # its name in version 0.1
+                account = Account(**raw)
+                found[account.index, account.generation] = account
+    return found, first_rows
 
 
 def _ended_path(segment: Segment) -> str:

@@ -7,7 +7,7 @@
 Processes make both at the first need, mode 0700; the collector removes them at the end of the session.
 
 - rescue directory: `$XDG_DATA_HOME/rerun_mp` or `~/.local/share/rerun_mp`: rows recovered from a killed program that
-  have no file of their own. It stays.
+  have no file of their own, and under `unsent` rows that no viewer has acknowledged. It stays.
 
 Any process and thread may call.
 """
@@ -39,6 +39,7 @@ __all__ = [
     "session_names",
     "spool_base",
     "temporary_directory",
+    "unsent_directory",
 ]
 
 MAX_ATTEMPTS = 100
@@ -78,6 +79,11 @@ def rescue_base() -> str:
     if not os.path.isabs(data) or not _may_be_made(os.path.join(data, "rerun_mp")):
         data = temporary_directory()
     return os.path.join(data, "rerun_mp")
+
+
+def unsent_directory() -> str:
+    """Return the directory for rows that no viewer has acknowledged, and that have no file of their own."""
+    return os.path.join(rescue_base(), "unsent")
 
 
 def rescue_path(directory: str, application_id: str, recording_id: str, nonce: bytes) -> str:

@@ -1,7 +1,8 @@
 """Leaves a session: what a process does on its normal way out. Any thread may call.
 
 A process that set a sink waits, bounded, until its rows are stored. If it is the last participant it also waits until
-the files are complete, so that `python train.py && rerun out.rrd` sees the whole file.
+the files are complete, so that `python train.py && rerun out.rrd` sees the whole file, and until viewers have all rows
+or make no progress. It says which rows a viewer has not acknowledged, and where they are.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from rerun_mp.errors import FlushTimeoutError, RerunMpError, SessionError
 from rerun_mp.session import accounts, ownership, refused_rows
+from rerun_mp.session.farewell import expect_farewell, read_farewell
 from rerun_mp.session.file_claims import aside_paths
 from rerun_mp.session.notices import say, take_notices
 from rerun_mp.session.sink_status import read_sinks
@@ -36,6 +38,7 @@ def leave(session: Session) -> None:
     begin = time.monotonic()
     patience = Patience("rows are being written; press Ctrl-C again to leave that to the collector")
     session.seal()
+    farewell = expect_farewell(session.segment) if session.must_complete or session.is_founder else None
     if session.must_complete:
         try:
             session.flush(timeout, patience)
@@ -55,6 +58,9 @@ def leave(session: Session) -> None:
     if session.must_complete or session.is_founder:
         _report_moved_files(files, session.segment.nonce.hex()[:8])
         _report_losses(session)
+    if farewell is not None:
+        for line in read_farewell(farewell).splitlines():
+            say(line.removeprefix("rerun_mp: "))
 
 
 def await_childrens_files(path: str, timeout: float) -> None:
@@ -106,7 +112,7 @@ def _await_files(session: Session, timeout: float, patience: Patience) -> None:
         progress.update(_what_remains(session))
 
     def is_over() -> bool:
-        return others_remain or words[Header.SESSION_STATE] >= SessionState.FILES_COMPLETE
+        return others_remain or words[Header.SESSION_STATE] >= SessionState.REMOVING
 
     try:
         if not wait_until(is_over, timeout, meanwhile=meanwhile, patience=patience):

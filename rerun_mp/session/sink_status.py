@@ -35,13 +35,15 @@ class SinkStatus(NamedTuple):
     since_ns: int
     """When that state began, nanoseconds since the epoch."""
     behind_rows: int
-    """Stored rows that it has not received yet. Chunks older than some minutes count as one row at least."""
+    """Stored rows that it has not acknowledged yet. Chunks older than some minutes count as one row at least."""
     behind_chunks: int
-    """Chunks that it has not received yet."""
+    """Chunks that it has not acknowledged yet."""
     missed_chunks: int
     """Chunks that it will never receive: the full spool dropped them before it was connected."""
     failure: str | None
     """The present failure; None if there is none."""
+    acknowledged_rows: int | None = None
+    """Rows that the server has answered for: it has them. Its own, if it was started anew. None for a file."""
 
 
 def write_sinks(segment: Segment, sinks: Sequence[SinkStatus]) -> None:

@@ -8,6 +8,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import RunPython
 from tests.harness.programs import ROOT, wait_until
 from tests.harness.recordings import RERUN_BINARY, rows_of, verify
@@ -54,6 +56,51 @@ def test_the_reads_of_a_binary_stream_form_one_stream(run_python: RunPython, tmp
     )
     assert done.returncode == 0, done.stderr
     assert [row.entity_path for row in rows_of(tmp_path / "whole.rrd")] == 4 * ["scalar"]
+
+
+def test_a_blueprint_is_read_once(run_python: RunPython) -> None:
+    """By reads and drains; another blueprint is read, too."""
+    run_python(
+        """
+        import rerun_mp as rr
+        import rerun_mp.blueprint as rrb
+
+        def activations(content):
+            at, found = 12, 0
+            while at + 16 <= len(content):
+                kind, length = (int.from_bytes(content[at + n : at + n + 8], "little") for n in (0, 8))
+                found += kind == 3
+                at += 16 + length
+            return found
+
+        recording = rr.RecordingStream("rerun_mp_stream", recording_id="r", send_properties=False)
+        memory = recording.memory_recording()
+        for blueprint in (rrb.Blueprint(rrb.TimeSeriesView()), rrb.Blueprint(rrb.Spatial3DView())):
+            recording.send_blueprint(blueprint)
+            for expected in (1, 0, 0):
+                recording.log("scalar", rr.Scalars(1.0))
+                recording.flush()
+                content = memory.drain_as_bytes()
+                assert b"scalar" in content
+                assert activations(content) == expected, (activations(content), expected)
+        """
+    ).check()
+
+
+STEPPED = Path(__file__).with_name("programs") / "stepped_callback.py"
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_a_sink_that_is_set_while_a_callback_goes_on_to_its_next_file_stays(
+    run_python: RunPython, tmp_path: Path, place: str
+) -> None:
+    """The callback's thread stands before or after it has set its next file."""
+    run_python(STEPPED, place, tmp_path / "other.rrd").check()
+    assert Counter(row.entity_path for row in rows_of(tmp_path / "other.rrd")) == {"late": 1}
+
+
+def test_a_callback_gets_the_last_rows_although_its_thread_is_between_two_files(run_python: RunPython) -> None:
+    run_python(STEPPED, "after").check()
 
 
 def test_a_callback_gets_everything_up_to_the_programs_end(run_python: RunPython, tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_counts_are_the_programs_with_a_collector_and_without(
     view = view_of(watch)
     assert view["state"] == "live"
     assert rows_by_pid(view) == counts
-    assert view["logged"] == view["delivered"] + view["waiting"] == sum(counts.values())
+    assert view["logged"] == view["stored"] + view["waiting"] == sum(counts.values())
     assert set(counts) <= set(view["participants"])
 
     shown = call("status", view["name"])
@@ -140,7 +140,7 @@ def test_dropped_rows_change_the_exit_status(start_python: StartPython, tmp_path
     view = view_of(watch)
     shown = call("status", view["name"])
     assert view["logged"] == 101
-    assert view["logged"] == view["delivered"] + view["waiting"] + sum(view["dropped"].values())
+    assert view["logged"] == view["stored"] + view["waiting"] + sum(view["dropped"].values())
     assert shown.returncode == 1
     assert f"{view['dropped']['policy']:,} policy" in shown.stdout
     open_gate(gate, 1)

@@ -10,18 +10,18 @@ REMOVALS = (
     Removal(
         6,
         "sends-without-flushing",
-        "A live sink flushes every 4 MB, and sends nothing while that times out.",
+        "A live sink awaits an answer every 4 MB, and sends nothing while none comes.",
         (
             Edit(
                 "collector/live.py",
-                "            if sent_bytes >= FLUSH_BYTES:\n",
-                "            if sent_bytes >= FLUSH_BYTES << 10:\n",
+                "            if sent_bytes >= CALL_BYTES:\n",
+                "            if sent_bytes >= CALL_BYTES << 10:\n",
             ),
         ),
         (
             "tests/collector/test_live.py::test_a_viewer_that_freezes_while_it_catches_up_is_sent_no_more_than_a_few_megabytes",
         ),
-        "behind_chunks",
+        "resident_megabytes",
     ),
     Removal(
         7,

@@ -113,7 +113,11 @@ class LossReports:
         )
 
     def _report_dropped(self, accounts: Iterable[Account]) -> None:
-        news = [account for account in accounts if account.dropped > self._reported_rows.get(account.first_row, 0)]
+        news = [
+            account
+            for account in accounts
+            if account.dropped > self._reported_rows.get(account.first_row, 0) and not account.is_sum
+        ]
         if news:
             texts = [_sentence(account) for account in news]
             self._outputs.add([text_chunk(key, DROPPED_ENTITY, "WARN", texts) for key in self._outputs.recordings()])

@@ -1,7 +1,8 @@
 """The flushed chunks of a store, in order: what its live sinks read.
 
 Each chunk has an ordinal, counted in the order of appending. A reader that knows the last ordinal it saw gets what
-follows. The latest chunks lie in memory, once for all live sinks; older ones are read back from the parts.
+follows, as the messages that lie in the parts: servers take the same. The latest chunks lie in memory too, once for all
+live sinks, for parts that cannot be read back: a pipe, or a file that the user has moved.
 
 The worker's main thread adds; any thread may read.
 """
@@ -9,20 +10,37 @@ The worker's main thread adds; any thread may read.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import NamedTuple
 
 from rerun_mp.collector.drain.chunks import ChunkBatch
+from rerun_mp.collector.store.drops import OWN_ENTITIES
 from rerun_mp.collector.store.journal import Journal
 from rerun_mp.collector.store.parts import Part
+from rerun_mp.encoding.log_messages import chunk_id_of, chunk_message, rows_in_chunk
 
-__all__ = ["FlushedChunks"]
+__all__ = ["Flushed", "FlushedChunks"]
 
 RECENT_BYTES = 32 << 20
 """Maximum bytes of chunks kept in memory while live sinks follow."""
 MAX_MARKS = 4096
 """Number of flushes for which `behind` counts rows exactly."""
+MAX_COUNTS = 1 << 17
+"""Number of chunks whose rows are remembered. Those of older chunks are counted by reading them."""
+COUNTING_SECS = 0.5
+"""Maximum seconds to count the rows that an earlier life of the collector has stored."""
+
+
+class Flushed(NamedTuple):
+    """A flushed chunk, as a reader gets it."""
+
+    ordinal: int
+    payload: bytes
+    """Its message in an .rrd file, see `encoding.log_messages`."""
+    rows: int
+    """Number of its rows that processes logged."""
 
 
 class FlushedChunks:
@@ -36,7 +54,14 @@ class FlushedChunks:
         self.followers = 0
         """Number of live sinks that follow."""
         self.seen = 0
-        """Ordinal up to which some viewer has everything."""
+        """Ordinal up to which some viewer has acknowledged everything."""
+        self.begin = self.end
+        """Ordinal of the first chunk of this life of the collector."""
+        self.rows = 0
+        """Rows that processes logged and that were flushed in this life."""
+        self._counts: deque[int] = deque(maxlen=MAX_COUNTS)
+        """Rows of each of the last chunks."""
+        self._inherited_rows: tuple[int, bool] | None = (0, True) if self.begin == 0 else None
         self._journal = journal
         self._recent: deque[tuple[int, ChunkBatch]] = deque()
         self._recent_bytes = 0
@@ -51,6 +76,9 @@ class FlushedChunks:
                 self._recent_bytes += num_bytes
                 while self._recent and self._recent_bytes > RECENT_BYTES:
                     self._recent_bytes -= self._recent.popleft()[1].num_bytes
+            counts = [0 if chunk.entity_path.startswith(OWN_ENTITIES) else chunk.num_rows for chunk in chunks]
+            self._counts.extend(counts)
+            self.rows += sum(counts)
             part.chunks += len(chunks)
             self.end += len(chunks)
             self._marks.append((self.end, self._marks[-1][1] + sum(chunk.num_rows for chunk in chunks)))
@@ -60,8 +88,19 @@ class FlushedChunks:
         with self.lock:
             part.first = self.end
             self._journal.parts.append(part)
-            self.end = part.stop
+            self.end = self.begin = part.stop
+            self._inherited_rows = None
             self._marks.append((self.end, self._marks[-1][1]))
+
+    @property
+    def is_for_file(self) -> bool:
+        """Whether they are written to the user's file."""
+        return self._journal.target is not None
+
+    @property
+    def completed_files(self) -> list[str]:
+        """The complete files with these chunks that still lie at their paths."""
+        return [part.path for part in self._journal.parts if part.purpose == "retired" and part.exists()]
 
     def forget_recent(self) -> None:
         """Free the chunks in memory: no live sink follows."""
@@ -82,8 +121,30 @@ class FlushedChunks:
         begin = next((mark for mark in marks if mark[0] >= ordinal), marks[-1])
         return chunks, min(chunks, begin[0] - ordinal if begin[0] > ordinal else 0) + marks[-1][1] - begin[1]
 
-    def read(self, since: int = 0) -> Iterator[tuple[int, Any]]:
-        """Yield (ordinal, chunk) from ordinal `since` to the last chunk that was flushed at the call.
+    def rows_until_now(self) -> tuple[int, bool]:
+        """Return how many rows all lives of the collector have stored, and whether that is exact.
+
+        The first call may read what an earlier life has stored, for at most `COUNTING_SECS`. Rows that a collector
+        stored again when it repeated its predecessor's last sweep count twice.
+        """
+        if self._inherited_rows is None:
+            self._inherited_rows = self._count_inherited()
+        rows, is_exact = self._inherited_rows
+        return rows + self.rows, is_exact
+
+    def _count_inherited(self) -> tuple[int, bool]:
+        deadline = time.monotonic() + COUNTING_SECS
+        found: dict[bytes, int] = {}
+        for chunk in self.read():
+            if chunk.ordinal >= self.begin:
+                break
+            if time.monotonic() > deadline:
+                return sum(found.values()), False
+            found[chunk_id_of(chunk.payload)] = chunk.rows
+        return sum(found.values()), True
+
+    def read(self, since: int = 0) -> Iterator[Flushed]:
+        """Yield the chunks from ordinal `since` to the last one that was flushed at the call.
 
         Ordinals ascend. There are gaps where parts are gone: dropped, or moved away by the user.
         """
@@ -91,24 +152,40 @@ class FlushedChunks:
         is_second_try = False
         while since < end:
             with self.lock:
-                recent = list(self._recent) if self._recent and self._recent[0][0] <= since else []
+                recent = list(self._recent)
                 part = min((part for part in self._journal.parts if part.stop > since), key=_first_of, default=None)
-            if recent:
-                yield from (entry for entry in recent if entry[0] >= since)
+            is_recent = bool(recent) and recent[0][0] <= since
+            if is_recent and (part is None or not part.is_readable()):
+                for ordinal, chunk in recent:
+                    if ordinal >= since:
+                        payload = chunk_message(chunk.recording, chunk.chunk_id, chunk.batch)
+                        yield Flushed(ordinal, payload, self._rows_of(ordinal, payload))
                 return
             if part is None:
                 return
             # One part at a time: meanwhile parts may be merged into another, which then holds the next chunk.
             begin = since
-            for ordinal, chunk in part.read(since):
+            for ordinal, payload in part.read_messages(since):
                 since = ordinal + 1
-                yield ordinal, chunk
+                yield Flushed(ordinal, payload, self._rows_of(ordinal, payload))
             if since >= part.stop or since > begin:
                 is_second_try = False
             elif is_second_try or self._has_lost(part):
-                since, is_second_try = part.stop, False
+                lost_until = recent[0][0] if recent and since < recent[0][0] < part.stop else part.stop
+                since, is_second_try = lost_until, False
             else:
                 is_second_try = True
+
+    def _rows_of(self, ordinal: int, payload: bytes) -> int:
+        with self.lock:
+            at = ordinal - self.end
+            if -len(self._counts) <= at < 0 and ordinal >= self.begin:
+                return self._counts[at]
+        try:
+            path, rows = rows_in_chunk(payload)
+        except (ValueError, KeyError, OSError):
+            return 0
+        return 0 if path.startswith(OWN_ENTITIES) else rows
 
     def _has_lost(self, part: Part) -> bool:
         with self.lock:

@@ -7,6 +7,7 @@ be called by any thread.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from typing import Any, Literal
 
 from rerun_mp.collector.store.drops import OWN_ENTITIES
 from rerun_mp.collector.store.rerun_files import read_file
-from rerun_mp.encoding.rrd_files import count_chunks, is_complete
+from rerun_mp.encoding.rrd_files import chunk_payloads, count_chunks, is_complete
 from rerun_mp.session.config import WholeFile
 
 __all__ = ["NO_INODE", "SPOOLED", "Part", "Purpose", "inode_of"]
@@ -106,6 +107,16 @@ class Part:
             yield from enumerate(
                 read_file(self.path, prelude=self.prelude, skip=skip, limit=chunks - skip), first + skip
             )
+
+    def read_messages(self, since: int = 0) -> Iterator[tuple[int, bytes]]:
+        """Yield its chunks from ordinal `since` on, as (ordinal, message). Ordinals as in `read`."""
+        first, chunks = self.first + self.repeated, self.chunks - self.repeated
+        skip = max(0, since - first)
+        if skip < chunks and self.is_readable():
+            with contextlib.suppress(FileNotFoundError), open(self.path, "rb") as file:
+                yield from enumerate(
+                    chunk_payloads(file.fileno(), self.prelude, skip=skip, limit=chunks - skip), first + skip
+                )
 
     def count_logged_rows(self) -> int:
         """Return the number of its rows that processes logged. Reads the file."""

@@ -19,7 +19,7 @@ from typing import Any
 
 import rerun_bindings as bindings
 from rerun_bindings import ChunkInternal as Chunk
-from rerun_bindings import FileSink, GrpcServerSink, GrpcSink, RrdReaderInternal
+from rerun_bindings import FileSink, GrpcServerSink, RrdReaderInternal
 
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.hooks import when_loaded as imports
@@ -28,7 +28,6 @@ __all__ = [
     "Chunk",
     "FileSink",
     "GrpcServerSink",
-    "GrpcSink",
     "Stream",
     "chunks_in",
     "chunks_of_batch",

@@ -1,4 +1,4 @@
-"""Writes .rrd files and streams to viewers with rerun-sdk's sinks.
+"""Writes .rrd files with rerun-sdk's sinks, and runs its servers. `acknowledged_calls` sends to viewers and servers.
 
 How rerun-sdk 0.41 behaves, and what the collector makes of it (measured, and tested with the installed version):
 
@@ -6,12 +6,8 @@ How rerun-sdk 0.41 behaves, and what the collector makes of it (measured, and te
 - `FileSink` truncates the file that it opens, and flushes within a millisecond. Once a write fails (disk full), its
   thread is gone for good: every later row vanishes silently, flushes time out, and disconnecting never returns. Such a
   writer is *abandoned*, not closed.
-- The flush of a gRPC stream waits until all but the last 1 to 2 MB have gone out. It times out if the viewer is frozen.
-  The stream's channels take 200 to 400 MB before `send` blocks, and flushing then hangs beyond its timeout. So a sender
-  flushes every few megabytes, and sends nothing while that times out.
-- Once a viewer is gone, flushing raises at once, and nothing ever reconnects: open another stream.
-- Opening a gRPC stream to a port where nothing listens blocks for 5 s. Closing a stream to a frozen viewer blocks until
-  the viewer moves again or is gone.
+- The flush of a gRPC stream returns when the last 1 to 2 MB have left for the kernel, whether or not a server takes
+  them, and closing a stream to a frozen viewer blocks. So the collector makes its own calls, which servers answer.
 - Several sinks of one stream wait for each other. So each stream has one sink.
 - A dropped stream keeps two threads until rerun-sdk flushes *all* streams, which a frozen viewer would hold up. So the
   streams of closed files are kept and used again for further files of their recording.
@@ -38,7 +34,7 @@ from rerun_mp.encoding.rrd_files import end_of_prelude
 from rerun_mp.errors import CorruptionError, FlushTimeoutError, ResourceError
 from rerun_mp.session.config import Blueprint
 
-__all__ = ["SinkWriter", "open_file", "open_grpc", "open_server"]
+__all__ = ["SinkWriter", "open_file", "open_server"]
 
 OPEN_FLUSH_SECS = 5.0
 """Maximum seconds until a new file has its prelude."""
@@ -48,7 +44,7 @@ _at_rest: dict[RecordingKey, list[sdk.Stream]] = {}
 
 
 class SinkWriter:
-    """A recording stream with one sink. Made by `open_file`, `open_grpc` and `open_server`; belongs to one thread."""
+    """A recording stream with one sink. Made by `open_file` and `open_server`; belongs to one thread."""
 
     def __init__(self, stream: sdk.Stream, target: str) -> None:
         self._stream: Any = stream
@@ -98,14 +94,14 @@ class SinkWriter:
             raise ResourceError(f"{self.target} takes no blueprint: {error}") from error
 
     def flush(self, timeout_secs: float) -> None:
-        """Wait until a file has everything, or a viewer all but the last 1 to 2 MB.
+        """Wait until a file has everything.
 
         Raises
         ------
         FlushTimeoutError
             If that took longer. Flushing again goes on.
         ResourceError
-            If the file or viewer takes no more. Later chunks would vanish: abandon this writer.
+            If the file takes no more. Later chunks would vanish: abandon this writer.
         """
         try:
             self._stream.flush(timeout_secs)
@@ -186,18 +182,7 @@ def open_file(
     return writer
 
 
-def open_grpc(url: str, recording: RecordingKey, *, blueprint: str | None = None) -> SinkWriter:
-    """Connect to the viewer or server at `url`. Blocks for up to 5 s if it does not answer.
-
-    Raises
-    ------
-    ResourceError
-        If `url` cannot be used.
-    """
-    return _open(sdk.GrpcSink(url), url, recording, blueprint)
-
-
-def open_server(options: str, recording: RecordingKey, *, blueprint: str | None = None) -> SinkWriter:
+def open_server(options: str, recording: RecordingKey) -> SinkWriter:
     """Start a gRPC server. `options` is the target of a sink of kind "serve": JSON with address, port and limits.
 
     Raises
@@ -216,11 +201,11 @@ def open_server(options: str, recording: RecordingKey, *, blueprint: str | None 
         )
     except (RuntimeError, ValueError, OSError) as error:
         raise ResourceError(f"no server can listen on port {port}: {error}") from error
-    return _open(sink, f"the server on port {port}", recording, blueprint)
+    return _open(sink, f"the server on port {port}", recording)
 
 
 def _open(
-    sink: Any, target: str, recording: RecordingKey, blueprint: str | None, stream: sdk.Stream | None = None
+    sink: Any, target: str, recording: RecordingKey, blueprint: str | None = None, stream: sdk.Stream | None = None
 ) -> SinkWriter:
     if stream is None:
         stream = sdk.Stream.begin(recording)

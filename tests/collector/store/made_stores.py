@@ -8,14 +8,15 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rerun_mp.collector.drain.chunks import ChunkBatch
 from rerun_mp.collector.drain.frame_chunks import TakenFrames, build_chunks
 from rerun_mp.collector.store.recording_store import RecordingStore
+from rerun_mp.collector.store.rerun_sinks import open_file
+from rerun_mp.encoding.log_messages import batch_of
 from rerun_mp.session.config import SinkSpec
 from rerun_mp.session.sink_status import SinkStatus
-from tests.collector.made_frames import NONCE, scalars_frame
+from tests.collector.made_frames import NONCE, RECORDING, scalars_frame
 from tests.harness.programs import ROOT
 from tests.harness.recordings import rows_of
 
@@ -30,6 +31,8 @@ __all__ = [
     "numbers_in",
     "numbers_read",
     "put",
+    "step_in",
+    "write_file",
 ]
 
 
@@ -54,11 +57,21 @@ def numbers_in(path: Path) -> list[int]:
 
 def numbers_read(store: RecordingStore, since: int = 0) -> list[int]:
     """Return n of every chunk that a reader of the store gets."""
-    batches: list[Any] = [
-        chunk.batch if isinstance(chunk, ChunkBatch) else chunk.to_record_batch()
-        for _, chunk in store.chunks.read(since)
-    ]
-    return [int(batch.column("step")[0].as_py()) for batch in batches]
+    return [step_in(chunk.payload) for chunk in store.chunks.read(since)]
+
+
+def step_in(payload: bytes) -> int:
+    """Return n of a chunk's message."""
+    return int(batch_of(payload).column("step")[0].as_py())
+
+
+def write_file(path: Path, some: Sequence[ChunkBatch]) -> Path:
+    """Write an .rrd file with these chunks, and return its path."""
+    writer = open_file(path, RECORDING)
+    for chunk in some:
+        writer.send(chunk)
+    writer.close(FLUSH_SECS)
+    return path
 
 
 def file_spec(path: Path, **settings: object) -> SinkSpec:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from rerun_mp.collector.drain.chunks import ChunkBatch
 from rerun_mp.collector.store import flushed_chunks
 from rerun_mp.collector.store.recording_store import RecordingStore
+from rerun_mp.encoding.log_messages import batch_of, chunk_id_of
 from tests.collector.endings import finish
 from tests.collector.made_frames import NONCE, RECORDING
 from tests.collector.store.made_stores import (
@@ -49,20 +49,34 @@ def test_a_reader_misses_nothing_when_parts_become_one(spool: Path, out: Path) -
         assert {*everything[:since], *numbers_read(one, since)} == {*everything}
     for reading, entries in zip(readings, seen, strict=True):
         entries.extend(reading)
-        chunk_ids = {chunk.id if hasattr(chunk, "id") else chunk.chunk_id for _, chunk in entries}
+        chunk_ids = {chunk_id_of(entry.payload) for entry in entries}
         assert len(chunk_ids) == len({*everything})
     finish(one)
 
 
-def test_recent_chunks_are_read_from_memory_and_older_ones_from_the_parts(
-    spool: Path, monkeypatch: pytest.MonkeyPatch
+def test_recent_chunks_of_a_file_that_the_user_has_moved_are_read_from_memory(
+    spool: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flushed_chunks, "RECENT_BYTES", sum(chunk.num_bytes for chunk in chunks(range(4))))
+    """The same rows as in the file. Older chunks are gone."""
+    monkeypatch.setattr(flushed_chunks, "RECENT_BYTES", sum(chunk.num_bytes for chunk in chunks(range(4), rows=2)))
     one = RecordingStore(RECORDING, spool, NONCE)
+    one.set_files([file_spec(out)])
     one.attach_live()
-    put(one, range(10))
-    assert [isinstance(chunk, ChunkBatch) for _, chunk in one.chunks.read(6)] == [True] * 4
-    assert numbers_read(one, 6) == [6, 7, 8, 9]
-    assert [isinstance(chunk, ChunkBatch) for _, chunk in one.chunks.read(5)] == [False] * 5
-    assert numbers_read(one, 5) == [5, 6, 7, 8, 9]
+    put(one, range(10), rows=2)
+    in_file = [batch_of(entry.payload) for entry in one.chunks.read(8)]
+    out.rename(out.with_suffix(".moved"))
+    in_memory = [batch_of(entry.payload) for entry in one.chunks.read(8)]
+    assert [batch.to_pydict() for batch in in_memory] == [batch.to_pydict() for batch in in_file]
+    assert numbers_read(one) == [6, 7, 8, 9]
+    finish(one)
+
+
+def test_rows_are_counted_in_this_life_and_in_earlier_ones(spool: Path, out: Path) -> None:
+    live_and_be_killed(spool, out, [0, 1, 2])
+    one = RecordingStore(RECORDING, spool, NONCE)
+    one.set_files([file_spec(out)])
+    put(one, [99, 3], rows=2)
+    assert one.chunks.rows_until_now() in [(3 + 4, True), (3 + 1 + 4, True)]  # 99 may or may not be in the file
+    assert [entry.rows for entry in one.chunks.read()][:3] == [1, 1, 1]
+    assert [entry.rows for entry in one.chunks.read()][-2:] == [2, 2]
     finish(one)

@@ -3,43 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from rerun.chunk import RrdReader
 
 from rerun_mp.collector.store.rerun_files import merge, read_file
-from rerun_mp.collector.store.rerun_sinks import SinkWriter, open_file, open_grpc
+from rerun_mp.collector.store.rerun_sinks import open_file
 from rerun_mp.encoding.frames import RecordingKey
-from rerun_mp.errors import FlushTimeoutError, ResourceError
-from tests.collector.made_frames import RECORDING, blob, row_ids
+from rerun_mp.errors import ResourceError
+from tests.collector.made_frames import RECORDING, row_ids
 from tests.collector.store.made_stores import chunks
-from tests.harness.programs import wait_until
 from tests.harness.recordings import verify
-from tests.harness.servers import Server
-from tests.harness.viewers import free_port
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[Server, SinkWriter]]:
-    """Return a server and a stream to it on which something has been flushed."""
-    port = free_port()
-    server = Server(tmp_path / "saved.rrd", port)
-    try:
-        wait_until(lambda: _has_opened(port))
-        writer = open_grpc(f"rerun+http://127.0.0.1:{port}/proxy", RECORDING)
-        writer.send(blob(0))
-        writer.flush(10.0)
-        yield server, writer
-    finally:
-        server.end()
-    writer.discard(10.0)
-
-
-def _has_opened(port: int) -> bool:
-    hexadecimal = f"0100007F:{port:04X} "
-    return any(hexadecimal in line and " 0A " in line for line in Path("/proc/net/tcp").read_text().splitlines())
 
 
 def test_chunk_and_row_ids_survive_in_a_file(tmp_path: Path) -> None:
@@ -91,43 +66,6 @@ def test_files_of_one_recording_take_no_more_threads_than_one(tmp_path: Path) ->
         reader = RrdReader(tmp_path / f"{number}.rrd")
         assert [(store.application_id, store.recording_id) for store in reader.recordings()] == [recording]
         assert [chunk.id for chunk in reader.stream()] == [chunk.chunk_id for chunk in chunks([number])]
-
-
-def test_a_flush_to_a_frozen_viewer_times_out_within_a_few_megabytes(server: tuple[Server, SinkWriter]) -> None:
-    frozen, writer = server
-    frozen.freeze()
-    for number in range(1, 6):
-        writer.send(blob(number))
-    with pytest.raises(FlushTimeoutError):
-        writer.flush(0.3)
-    frozen.thaw()
-    writer.flush(10.0)
-
-
-def test_a_flush_to_a_viewer_that_is_gone_raises_and_the_stream_can_be_discarded(
-    server: tuple[Server, SinkWriter],
-) -> None:
-    gone, writer = server
-    gone.end()
-
-    def is_noticed() -> bool:
-        try:
-            writer.flush(0.3)
-        except ResourceError:
-            return True
-        return False
-
-    wait_until(is_noticed)
-    assert writer.discard(10.0)
-
-
-def test_discarding_the_stream_to_a_frozen_viewer_does_not_hang(server: tuple[Server, SinkWriter]) -> None:
-    frozen, writer = server
-    frozen.freeze()
-    for number in range(1, 6):
-        writer.send(blob(number))
-    assert not writer.discard(0.3)
-    assert not writer.discard(0.3)
 
 
 def test_a_file_that_cannot_be_created_is_named(tmp_path: Path) -> None:

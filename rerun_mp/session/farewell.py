@@ -1,0 +1,57 @@
+"""The collector's last words to the programs that wait for the end of a session.
+
+A program that leaves opens the file `farewell.txt` in the runtime directory while it is still a participant. The
+collector writes into that file, not a new one, before the state REMOVING, and then removes the directory. The program
+reads through its descriptor, so it gets the text although the file is gone. Any thread may call.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from rerun_mp.session import directories
+
+if TYPE_CHECKING:
+    from rerun_mp.shm.segment import Segment
+
+__all__ = ["expect_farewell", "read_farewell", "write_farewell"]
+
+MAX_BYTES = 1 << 16
+
+
+def expect_farewell(segment: Segment) -> int | None:
+    """Return the descriptor through which this process will read; None if the file cannot be opened."""
+    try:
+        directories.ensure_private(segment.runtime_directory)
+        return os.open(_path(segment), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError:
+        return None
+
+
+def read_farewell(descriptor: int) -> str:
+    """Return what the collector has written until now, and close the descriptor."""
+    try:
+        return os.pread(descriptor, MAX_BYTES, 0).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    finally:
+        os.close(descriptor)
+
+
+def write_farewell(segment: Segment, text: str) -> None:
+    """Write the text for the programs that expect it, in place of an earlier one."""
+    try:
+        descriptor = os.open(_path(segment), os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return  # no program waits
+    try:
+        os.write(descriptor, text.encode()[:MAX_BYTES])
+    except OSError:
+        pass  # the disk is full; the collector's log has the text, too
+    finally:
+        os.close(descriptor)
+
+
+def _path(segment: Segment) -> str:
+    return os.path.join(segment.runtime_directory, "farewell.txt")
