@@ -1,4 +1,7 @@
-"""Episodes about files: shared homes, and restarts over one path. Of four episodes of a soak, one is of each kind."""
+"""Episodes about files: shared homes, restarts over one path, and receivers that are gone at the end.
+
+Of four episodes of a soak, one is of each kind, and one is ordinary.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +15,21 @@ from tests.harness.leftovers import Machine
 from tests.harness.programs import wait_until
 from tests.soak.episode import DIRECTORIES, END_SECS, Totals
 from tests.soak.homes import run_pair
+from tests.soak.receivers import run_receivers
 from tests.soak.restarts import run_restarts
 
 __all__ = ["Kind", "kind_of_files", "run_files"]
 
-Kind = Literal["homes", "restarts"]
+Kind = Literal["homes", "restarts", "receivers"]
+EPISODES = {"homes": run_pair, "restarts": run_restarts, "receivers": run_receivers}
 
 
 def kind_of_files(number: int) -> Kind | None:
     """Return what episode `number` of a soak does with files; None if it is an ordinary one."""
     if number % 4 == 2 and may_contain():
         return "homes"
+    if number % 4 == 1:
+        return "receivers"
     return "restarts" if number % 4 == 3 else None
 
 
@@ -40,7 +47,7 @@ def run_files(kind: Kind, name: str, totals: Totals) -> None:
             (own / directory).mkdir(mode=0o700)
         environment = {variable: str(own / directory) for directory, variable in DIRECTORIES.items()}
         machine = Machine.snapshot(own)
-        faults, returned, lost, twice = (run_pair if kind == "homes" else run_restarts)(own, environment, name)
+        faults, returned, lost, twice = EPISODES[kind](own, environment, name)
         totals.others += faults
         totals.episodes += 1
         totals.returned += returned

@@ -83,6 +83,14 @@ def test_a_script_that_is_restarted_over_its_path_loses_no_row() -> None:
     assert totals.others["script restarted over its path"] == 3
 
 
+def test_a_receiver_that_is_gone_at_the_end_costs_no_row_and_the_program_tells_the_truth() -> None:
+    totals, seed = Totals(), time.time_ns() % 1_000_000
+    print(seed)
+    run_files("receivers", f"{seed}:0", totals)
+    print(totals)
+    assert totals.is_clean
+
+
 @pytest.mark.soak
 @pytest.mark.skipif(not may_contain(), reason="this user may not create namespaces")
 def test_twenty_pairs_of_containers_with_shared_homes_lose_no_row() -> None:
