@@ -23,7 +23,7 @@ from rerun_mp.collector.newcomers import newcomers
 from rerun_mp.collector.pipeline import Pipeline
 from rerun_mp.collector.store.spools import remove_complete
 from rerun_mp.errors import CorruptionError, RerunMpError
-from rerun_mp.session import directories, heirs, kinship
+from rerun_mp.session import directories, heirs, kinship, recovery_notes
 from rerun_mp.session.config_file import read_config
 from rerun_mp.session.farewell import write_farewell
 from rerun_mp.shm import leases
@@ -64,9 +64,15 @@ def end_session(pipeline: Pipeline, bell: Bell) -> bool:
             _drain(pipeline)
             pipeline.loss_reports.report(is_final=True)
             pipeline.outputs.stop_live()
+            killed_files = pipeline.outputs.files() if recovery_notes.was_killed(segment.runtime_directory) else []
+            name = segment.nonce.hex()[:16]
+            for path in killed_files:
+                recovery_notes.write(path, name, is_done=False)
             pipeline.words[Header.INCOMPLETE_FILES] = pipeline.outputs.complete_files(
                 COMPLETION_PATIENCE, _rescue_directory(segment)
             )
+            for path in killed_files:
+                recovery_notes.write(path, name, is_done=True)
             pipeline.loss_reports.publish()
             _leave_note(pipeline, ended)
             pipeline.set_state(SessionState.FILES_COMPLETE)

@@ -163,7 +163,7 @@ class Outputs:
             # Several processes may have set the sink; it is opened once.
             checkpoints = sum(sink.checkpoints for sink in sinks)
             sinks = [replace(sink, owner=0, checkpoints=checkpoints) for sink in sinks[:1]]
-        taken = {path for path, recording in self._files.items() if recording != spec.key}
+        taken = {path for path in output.store.paths if self._files.get(path, spec.key) != spec.key}
         output.apply(replace(spec, sinks=tuple(sinks)), taken)
         self._note_use(key, output.store)
         if key not in self._begun and spec.start_time_ns is not None and not output.store.is_complete:
@@ -242,6 +242,12 @@ class Outputs:
     def recordings(self) -> list[RecordingKey]:
         """Return the recordings of the session."""
         return [key.recording for key in self._outputs if not key.scoped_to]
+
+    def files(self) -> list[str]:
+        """Return the paths of the user's files that are being written. The session's own files are not among them."""
+        spool = f"{self._spool}{os.sep}"
+        targets = {sink.target for output in self._outputs.values() for sink in output.store.reports()}
+        return sorted(path for path in targets if not path.startswith(spool))
 
     def drops(self) -> dict[Reason, Counter[int]]:
         """Return the rows that the stores have given up, by reason and producer."""

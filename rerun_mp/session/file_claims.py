@@ -67,6 +67,9 @@ def claim_file(path: str, session: str, *, force: bool = True) -> Claim:
     OSError
         If no file can be put there.
     """
+    former = _held.pop(path, None)
+    if former is not None:
+        former.release()
     existing = None if force else _open_free(path)
     directory, name = os.path.split(path)
     fresh = os.path.join(directory, hidden_name(name, f"{session}-claim-{os.urandom(6).hex()}"))
@@ -221,7 +224,7 @@ def _keep(path: str, descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         former, _held[path] = _held.get(path), leases.Lease.keep(descriptor, inherited=True)
         if former is not None:
-            former.release()
+            former.release()  # on the temporary file, if the path's own file is written in place
 
 
 def _identity(status: os.stat_result) -> Claim:

@@ -94,7 +94,7 @@ def take_path(segment: Segment, path: str) -> Taken:
             for owner in former:
                 if inode is not None and inode in owner.inodes:
                     _set_aside(candidate, inode, owner.name)
-            recovered = _set_recovered_aside(candidate) if inode is not None and not former else None
+            recovered = _set_recovered_aside(candidate) if inode is not None else None
             try:
                 claim = claim_file(candidate, own[:8], force=False)
             except HeldError:

@@ -1,8 +1,12 @@
-"""Notes on files that a recovery completes in their place without being asked.
+"""Notes on files of killed programs that a collector has completed in their place.
 
-The user knows nothing of such a recovery. So a program that takes the path later must not replace the file, but set it
-aside, as it does with a file that has not been recovered yet. A note names path and session; it is written before the
-recovery, and gets the file's identity after it. Notes lie in the rescue directory. Any process and thread may call.
+The user starts a killed program again, and cannot know how far its collector has come. So a program that takes the path
+later must not replace such a file, but set it aside, as it does with a file that is not complete yet. A note names path
+and session; it is written before the file is completed, and gets the file's identity after that. Notes lie in the
+rescue directory.
+
+A process that has founded the session or set a sink *bids farewell* when it leaves normally, by a file in the session's
+runtime directory. Without a farewell the program was killed. Any process and thread may call.
 """
 
 from __future__ import annotations
@@ -16,7 +20,9 @@ from rerun_mp.session import directories
 from rerun_mp.session.file_claims import claim_of
 from rerun_mp.shm.interruptions import suppress_own
 
-__all__ = ["take", "write"]
+__all__ = ["bid_farewell", "take", "was_killed", "write"]
+
+FAREWELL_NAME = "farewell"
 
 NOTES_NAME = ".recovered"
 MAX_NOTES = 200
@@ -26,6 +32,8 @@ MAX_NOTES = 200
 def write(path: str, name: str, *, is_done: bool) -> None:
     """Note that the session `name` is being recovered, or has been, into the file at `path`. Never raises OSError."""
     with suppress_own(OSError):
+        if not is_done and not os.path.isfile(path):
+            return
         os.makedirs(_base(), mode=0o700, exist_ok=True)
         text = json.dumps({"path": path, "name": name, "claim": claim_of(path) if is_done else None})
         note = _note_of(path)
@@ -48,6 +56,19 @@ def take(path: str) -> str | None:
         if raw["path"] == path and (claim is None or tuple(claim) == claim_of(path)):
             return str(raw["name"])
     return None
+
+
+def bid_farewell(runtime_directory: str) -> None:
+    """Note that the program of a session has ended normally."""
+    with suppress_own(OSError):
+        os.close(
+            os.open(os.path.join(runtime_directory, FAREWELL_NAME), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        )
+
+
+def was_killed(runtime_directory: str) -> bool:
+    """Say whether the program of a session, which has no participant any more, was killed."""
+    return not os.path.exists(os.path.join(runtime_directory, FAREWELL_NAME))
 
 
 def _prune() -> None:

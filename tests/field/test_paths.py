@@ -137,6 +137,27 @@ def test_a_file_that_was_recovered_unasked_is_set_aside_too(
     assert run_python(SCRIPT, path, "third").check().stderr == ""
 
 
+def test_a_run_whose_collector_survived_is_set_aside_too(
+    start_python: StartPython, run_python: RunPython, tmp_path: Path
+) -> None:
+    """Only the program was killed; its collector completes the file. The next run finds it complete, or not yet."""
+    path = tmp_path / "run.rrd"
+    for name in ("first", "second"):
+        events = [tmp_path / f"{name}-{number}" for number in range(2)]
+        for event in events:
+            os.mkfifo(event)
+        program = start_python(SCRIPT, path, name, *events)
+        program.wait_for_output("stored")
+        events[0].write_bytes(b"x")
+        program.wait_for_output("logged")
+        program.end()
+    last = run_python(SCRIPT, path, "last").check()
+    (of_first,) = named_files(program.stderr)
+    (of_second,) = named_files(last.stderr)
+    assert [entities(file) for file in (of_first, of_second, path)] == [{"first": 100}, {"second": 100}, {"last": 100}]
+    assert run_python(SCRIPT, path, "again").check().stderr == ""
+
+
 def test_an_unrelated_program_does_not_take_a_path_in_use(
     start_python: StartPython, run_python: RunPython, tmp_path: Path
 ) -> None:

@@ -48,5 +48,14 @@ def test_a_path_that_was_taken_meanwhile_gets_no_note(out: Path) -> None:
 def test_the_number_of_notes_is_bounded(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recovery_notes, "MAX_NOTES", 3)
     for number in range(6):
+        Path(f"{out}-{number}").touch()
         recovery_notes.write(f"{out}-{number}", "session", is_done=False)
     assert sum(recovery_notes.take(f"{out}-{number}") is not None for number in range(6)) <= 3
+
+
+def test_a_session_without_a_farewell_was_killed(tmp_path: Path) -> None:
+    assert recovery_notes.was_killed(str(tmp_path))
+    recovery_notes.bid_farewell(str(tmp_path))
+    assert not recovery_notes.was_killed(str(tmp_path))
+    recovery_notes.bid_farewell(str(tmp_path / "missing"))
+    assert recovery_notes.was_killed(str(tmp_path / "missing"))

@@ -164,6 +164,10 @@ class Journal:
         actual = dict(self.moved).get(spec.target)
         return spec if actual is None else replace(spec, target=actual, claim=None)
 
+    def paths(self) -> set[str]:
+        """Return the path of the target, and those that it has had."""
+        return {*([] if self.target is None else [self.target.target]), *(named for named, _ in self.moved)}
+
     def follow(self) -> None:
         """Find the target's file where another program has set it aside, and make that path the target."""
         if self.target is None or inode_of(self.target.target) in self.owned:

@@ -110,7 +110,8 @@ class RecordingStore:
         current = self._journal.target
         if current is not None and current.target not in targets:
             if current.target in taken:
-                self._give_file_up()
+                self._appending.give_file_up()
+                self._checkpoints = 0
             else:
                 self.close_file()
             current = None
@@ -169,10 +170,6 @@ class RecordingStore:
         self._checkpoints = 0
         self._writing.failure = None
 
-    def _give_file_up(self) -> None:
-        self._appending.give_file_up()
-        self._checkpoints = 0
-
     def _checkpoint(self) -> None:
         """Complete the file for readers. The next chunk begins another part; they are merged at the end."""
         if self._journal.target is not None and any(part.purpose == "file" for part in self._journal.parts):
@@ -183,7 +180,7 @@ class RecordingStore:
         self._appending.end_part(with_footer=True)
         if self._journal.target is not None and disks.is_thrown_away(self._journal.target.target):
             self._writing.say(f"{self._journal.target.target} was in a temporary directory, which is gone")
-            self._give_file_up()
+            self._appending.give_file_up()
             return
 
         def give_up(part: Any) -> None:
@@ -275,6 +272,11 @@ class RecordingStore:
     def is_complete(self) -> bool:
         """Whether the store is complete for good: in this life, or an earlier one that ended the session."""
         return self._journal.is_complete
+
+    @property
+    def paths(self) -> set[str]:
+        """Paths of the present file: where it lies, and where the program wanted it."""
+        return self._journal.paths()
 
     @property
     def is_open(self) -> bool:
