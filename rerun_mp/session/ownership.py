@@ -121,7 +121,8 @@ def await_former_owners(taken: Taken) -> None:
             leftovers.start_recovery()
     wait_until(lambda: all(owner.is_gone for owner in certain), RECOVERY_SECS)
     for owner in taken.former:
-        files = [path for path in aside_paths(taken.path, owner.name[:8]) if os.path.exists(path)]
+        aside = aside_paths(taken.path, owner.name[:8])
+        files = [path for path in aside if path != taken.recovered and os.path.exists(path)]
         if files:
             state = "its rows are" if owner.is_gone else "its rows so far are"
             advice = (

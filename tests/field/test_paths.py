@@ -152,6 +152,7 @@ def test_a_run_whose_collector_survived_is_set_aside_too(
         program.wait_for_output("logged")
         program.end()
     last = run_python(SCRIPT, path, "last").check()
+    assert program.stderr.count("\n") == 1, program.stderr
     (of_first,) = named_files(program.stderr)
     (of_second,) = named_files(last.stderr)
     assert [entities(file) for file in (of_first, of_second, path)] == [{"first": 100}, {"second": 100}, {"last": 100}]
