@@ -95,12 +95,11 @@ class RecordingStore:
     # Sinks
 
     def set_files(self, specs: Sequence[SinkSpec], taken: Collection[str] = ()) -> None:
-        """Write to these files from now on. A file no longer among them is completed.
+        """Write to these files from now on. A file no longer among them is completed, or given up if it is in `taken`.
 
-        A file at a path in `taken` belongs to another recording of the session now, and is given up without its rows.
-
-        Rows that came before any sink was set go into the first file. If there are several, one is written, and the
-        others become copies of it when it is completed. Ignored once the store is complete.
+        Paths in `taken` belong to other recordings of the session now. Rows that came before any sink was set go into
+        the first file. If there are several, one is written, and the others become copies of it when it is completed.
+        Ignored once the store is complete.
         """
         if self._journal.is_complete:
             return
