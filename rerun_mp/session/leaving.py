@@ -19,7 +19,7 @@ from rerun_mp.session import accounts, ownership, refused_rows
 from rerun_mp.session.farewell import expect_farewell, read_farewell
 from rerun_mp.session.file_claims import aside_paths
 from rerun_mp.session.notices import say, take_notices
-from rerun_mp.session.recovery_notes import bid_farewell
+from rerun_mp.session.recovery_notes import note_exit
 from rerun_mp.session.sink_status import read_sinks
 from rerun_mp.session.waiting import Backlog, Patience, Progress, wait_until
 from rerun_mp.shm import leases
@@ -52,7 +52,7 @@ def leave(session: Session) -> None:
         _report_refused(session)
         for text in take_notices(session.segment.runtime_directory):
             say(text)
-        bid_farewell(session.segment.runtime_directory)
+        note_exit(session.segment.runtime_directory)
     files = _files(session) if session.must_complete else []
     session.release()
     if session.must_complete and not _others_remain(session):

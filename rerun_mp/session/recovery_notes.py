@@ -5,8 +5,8 @@ later must not replace such a file, but set it aside, as it does with a file tha
 and session; it is written before the file is completed, and gets the file's identity after that. Notes lie in the
 rescue directory.
 
-A process that has founded the session or set a sink *bids farewell* when it leaves normally, by a file in the session's
-runtime directory. Without a farewell the program was killed. Any process and thread may call.
+A process that has founded the session or set a sink notes its exit when it leaves normally, by a file in the session's
+runtime directory. Without it the program was killed. Any process and thread may call.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from rerun_mp.session import directories
 from rerun_mp.session.file_claims import claim_of
 from rerun_mp.shm.interruptions import suppress_own
 
-__all__ = ["bid_farewell", "take", "was_killed", "write"]
+__all__ = ["note_exit", "take", "was_killed", "write"]
 
-FAREWELL_NAME = "farewell"
+EXIT_NAME = "left"
 
 NOTES_NAME = ".recovered"
 MAX_NOTES = 200
@@ -58,17 +58,15 @@ def take(path: str) -> str | None:
     return None
 
 
-def bid_farewell(runtime_directory: str) -> None:
+def note_exit(runtime_directory: str) -> None:
     """Note that the program of a session has ended normally."""
     with suppress_own(OSError):
-        os.close(
-            os.open(os.path.join(runtime_directory, FAREWELL_NAME), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        )
+        os.close(os.open(os.path.join(runtime_directory, EXIT_NAME), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def was_killed(runtime_directory: str) -> bool:
     """Say whether the program of a session, which has no participant any more, was killed."""
-    return not os.path.exists(os.path.join(runtime_directory, FAREWELL_NAME))
+    return not os.path.exists(os.path.join(runtime_directory, EXIT_NAME))
 
 
 def _prune() -> None:

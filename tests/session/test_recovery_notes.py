@@ -53,9 +53,9 @@ def test_the_number_of_notes_is_bounded(out: Path, monkeypatch: pytest.MonkeyPat
     assert sum(recovery_notes.take(f"{out}-{number}") is not None for number in range(6)) <= 3
 
 
-def test_a_session_without_a_farewell_was_killed(tmp_path: Path) -> None:
+def test_a_session_without_a_noted_exit_was_killed(tmp_path: Path) -> None:
     assert recovery_notes.was_killed(str(tmp_path))
-    recovery_notes.bid_farewell(str(tmp_path))
+    recovery_notes.note_exit(str(tmp_path))
     assert not recovery_notes.was_killed(str(tmp_path))
-    recovery_notes.bid_farewell(str(tmp_path / "missing"))
+    recovery_notes.note_exit(str(tmp_path / "missing"))
     assert recovery_notes.was_killed(str(tmp_path / "missing"))
