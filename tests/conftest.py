@@ -21,6 +21,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tests.harness.cpu_account import CpuAccount
 from tests.harness.isolation import interpreter, may_isolate
 from tests.harness.leftovers import Leftovers, Machine
 from tests.harness.programs import PROGRAM_SECS, ROOT, SLOWNESS, Finished, Program
@@ -43,6 +44,17 @@ hypothesis.settings.load_profile("rerun_mp")
 # Programs start in half the time from compiled modules.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of the account of processor time."""
+    parser.addoption("--cpu", type=int, default=0, metavar="N", help="print the N tests that cost most processor time")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the account of processor time, if asked to."""
+    if shown := config.getoption("--cpu"):
+        config.pluginmanager.register(CpuAccount(shown), "cpu_account")
 
 
 @pytest.hookimpl(optionalhook=True)

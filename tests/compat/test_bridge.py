@@ -174,4 +174,5 @@ def test_a_server_of_files_finds_all_rows_in_them(run_python: RunPython, tmp_pat
         server.shutdown()
         """,
         tmp_path / "recordings",
+        fresh=True,
     ).check()

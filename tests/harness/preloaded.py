@@ -1,16 +1,16 @@
 """An interpreter with common imports, which forks a process for each program.
 
-A program starts in 0.3 s of processor time instead of 0.8 s. The test sees the same as with an interpreter of its own:
+A program starts in 0.1 s of processor time instead of 0.8 s. The test sees the same as with an interpreter of its own:
 
 - The program runs in a new `__main__` by the C function that `python program.py` calls. Tracebacks, exit codes and a
   death by Ctrl-C are therefore the interpreter's.
 - Arguments, environment, working directory, standard streams and process group are the program's; `/proc` shows
   its command line and its environment. No other descriptor is open.
-- rerun, rerun_mp and multiprocessing are not imported. Only rerun's compiled code is kept. The program itself executes
-  rerun's modules, and starts its threads.
+- rerun, rerun_mp and multiprocessing are not imported. rerun's modules have been executed once; the program gets them
+  when it imports rerun (`preloaded_rerun`).
 
-Differences: the modules of `PRELOADED` are already imported, and the parent is this process. A test of start-up or of
-imports asks for an interpreter of its own (`fresh`).
+Differences: the modules of `PRELOADED` are imported already, rerun's threads do not run, and the parent is this
+process. A test of start-up, of imports, or of rerun's own servers asks for an interpreter of its own (`fresh`).
 
 As a program: `preloaded.py DESCRIPTOR` serves requests on a socket until the other end closes it, or ends at once where
 the kernel does not allow this. The module `preloading` is that other end.
@@ -23,30 +23,38 @@ import ctypes
 import gc
 import importlib
 import json
-import marshal
 import os
 import signal
 import socket
 import sys
-from importlib.machinery import SourceFileLoader
-from types import CodeType, ModuleType
+from types import ModuleType
 from typing import Any
 
+from tests.harness import preloaded_rerun
 from tests.harness.preloaded_collector import fork_collectors
 from tests.harness.process_titles import may_show, show
 
 MAX_MESSAGE_BYTES = 1 << 18
 
 PRELOADED = (
-    *("numpy", "numpy.random", "pyarrow", "attr", "attrs", "PIL.Image", "psutil", "typing_extensions"),
+    *(
+        "numpy",
+        "numpy.random",
+        "numpy.typing",
+        "pyarrow",
+        "colorsys",
+        "attr",
+        "attrs",
+        "PIL.Image",
+        "psutil",
+        "typing_extensions",
+    ),
     *("argparse", "asyncio", "dataclasses", "decimal", "logging", "pathlib", "secrets", "subprocess", "tempfile"),
 )
 """Modules that behave the same when they are imported before the program."""
 
 NOT_PRELOADED = ("rerun", "rerun_bindings", "rerun_mp", "multiprocessing")
-"""Packages that start threads, or whose presence changes the behaviour of rerun_mp."""
-
-Codes = dict[str, Any]
+"""Packages whose presence changes the behaviour of rerun_mp."""
 
 
 def serve(connection: socket.socket) -> list[str] | None:
@@ -130,67 +138,16 @@ def run(path: str) -> int:
 
 
 def preload() -> None:
-    """Import the modules of `PRELOADED`, and keep rerun's compiled code."""
+    """Import the modules of `PRELOADED`, and execute rerun's."""
     for name in PRELOADED:
         importlib.import_module(name)
-    _use(_codes_of_rerun())
+    preloaded_rerun.execute()
     for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
         del sys.modules[name]  # a program may have a package of that name
     loaded = [name for name in NOT_PRELOADED if name in sys.modules]
     assert not loaded, f"{', '.join(loaded)} must not be imported before the program does"
     gc.collect()
     gc.freeze()
-
-
-def _codes_of_rerun() -> Codes:
-    """Import rerun in a child and return the code objects: of files by path, of attrs' generated methods by source."""
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        codes: Codes = {}
-        _record(codes)
-        importlib.import_module("rerun")
-        with open(writer, "wb") as file:
-            marshal.dump(codes, file)
-        os._exit(0)
-    os.close(writer)
-    with open(reader, "rb") as file:
-        written = file.read()
-    os.waitpid(pid, 0)
-    found: Codes = marshal.loads(written)
-    return found
-
-
-def _record(codes: Codes) -> None:
-    load = SourceFileLoader.get_code
-
-    def load_and_keep(loader: SourceFileLoader, fullname: str) -> CodeType | None:
-        code = load(loader, fullname)
-        if fullname.startswith("rerun."):
-            codes[loader.path] = code
-        return code
-
-    def compile_and_keep(source: str, filename: str, mode: str) -> CodeType:
-        code: CodeType = compile(source, filename, mode)
-        codes[filename + "\0" + source] = code
-        return code
-
-    SourceFileLoader.get_code = load_and_keep  # type: ignore[assignment, method-assign]
-    sys.modules["attr._make"].compile = compile_and_keep  # type: ignore[attr-defined]
-
-
-def _use(codes: Codes) -> None:
-    load = SourceFileLoader.get_code
-
-    def load_or_take(loader: SourceFileLoader, fullname: str) -> CodeType | None:
-        return codes.get(loader.path) or load(loader, fullname)
-
-    def compile_or_take(source: str, filename: str, mode: str) -> CodeType:
-        code: CodeType = codes.get(filename + "\0" + source) or compile(source, filename, mode)
-        return code
-
-    SourceFileLoader.get_code = load_or_take  # type: ignore[assignment, method-assign]
-    sys.modules["attr._make"].compile = compile_or_take  # type: ignore[attr-defined]
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""A short run of a hundred kills, and a check that an episode notices lost and doubled rows."""
+"""A short run of some kills, and a check that an episode notices lost and doubled rows."""
 
 from __future__ import annotations
 
@@ -10,12 +10,18 @@ import pytest
 
 from tests.conftest import RunPython
 from tests.harness.containers import may_contain
-from tests.soak.episode import Episode, Totals, check_rows, run
+from tests.soak.episode import KILLS, Episode, Totals, check_rows, run
 from tests.soak.files import run_files
 from tests.soak.storm import COLUMNS, KINDS, kind_of
 
 
-@pytest.mark.parametrize(("method", "kills"), [("fork", 60), ("forkserver", 30), ("spawn", 10)])
+@pytest.mark.parametrize(
+    ("method", "kills"),
+    [
+        *[("fork", 20), ("forkserver", 6), ("spawn", 3)],
+        *[pytest.param(method, kills, marks=pytest.mark.soak) for method, kills in KILLS.items()],
+    ],
+)
 def test_workers_killed_at_random_cost_no_returned_row(method: str, kills: int) -> None:
     """Guard and worker are killed meanwhile, too."""
     totals, seed = Totals(), time.time_ns() % 1_000_000
