@@ -38,19 +38,19 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize(
-    ("ring_bytes", "producers"),
-    [(Settings().ring_bytes, Settings().producers), (4 * MIB, 64)],
+    ("ring_bytes", "producers", "workers"),
+    [(Settings().ring_bytes, Settings().producers, 400), (4 * MIB, 64, 200)],
     ids=["as set by default", "fewer slots and entries than workers"],
 )
 def test_hundreds_of_workers_of_one_task_each(
-    ring_bytes: int, producers: int, start_python: StartPython, tmp_path: Path
+    ring_bytes: int, producers: int, workers: int, start_python: StartPython, tmp_path: Path
 ) -> None:
     """Hazard 3: an entry of the producers table is used again and again; no slot is lost to a dead owner.
 
     Each worker takes a slot and an entry. There are 256 slots by default, and 64 with the small ring: a slot or an
     entry a worker that does not come back would soon leave none, and the program would wait for ever.
     """
-    path, workers, watch = tmp_path / "out.rrd", 600, SessionWatch()
+    path, watch = tmp_path / "out.rrd", SessionWatch()
     assert ring_bytes // Settings().slot_bytes < workers
     sizes = {"RERUN_MP_RING_BYTES": str(ring_bytes), "RERUN_MP_PRODUCERS": str(producers)}
     program = start_python(ONE_TASK_WORKERS, path, str(workers), env={**watch.environment, **sizes})

@@ -14,10 +14,10 @@ from tests.harness.recordings import Row, count_rows, rows_of, verify
 PROGRAMS = Path(__file__).with_name("programs")
 
 
-def test_a_fork_while_eight_threads_log_costs_no_row(run_python: RunPython, tmp_path: Path) -> None:
-    """The parent forks 200 times while its eight threads log. Every returned row is stored once."""
+@pytest.mark.parametrize("forks", [80, pytest.param(400, marks=pytest.mark.soak)])
+def test_a_fork_while_eight_threads_log_costs_no_row(forks: int, run_python: RunPython, tmp_path: Path) -> None:
+    """The parent forks so many times while its eight threads log. Every returned row is stored once."""
     path = tmp_path / "out.rrd"
-    forks = 200
     done = run_python(PROGRAMS / "threads_and_forks.py", path, str(forks), timeout=120.0).check()
     verify(path)
     expected = {f"child/{number}": 5 for number in range(forks)}
