@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
     from rerun_mp.api.state import RecordingState
 
-__all__ = ["ColumnRow", "combined", "is_frequent", "row_of_arrays"]
+__all__ = ["ColumnRow", "combined", "is_frequent", "row_of_arrays", "small_blob"]
 
 FRAMES_FIRST = 4
 """Rows of a layout that go into frames before a table is opened for it."""
+SMALL_BLOB = 32 * 1024
+"""Bytes of an image or tensor up to which it lies in a table."""
 MAX_REMEMBERED = 1024
 """Upper bound of remembered combinations, and of remembered kinds of arrays; all are forgotten beyond it."""
 
@@ -86,6 +88,16 @@ def combined(entity: Any, extra: Sequence[Any]) -> Any:
         return None
     layout, order = known
     return ColumnRow(layout, [blocks[index] for index in order])
+
+
+def small_blob(entity: Any) -> ColumnRow | None:
+    """Return the row of a small image or tensor; None for anything else."""
+    if type(type(entity)) is not FastMeta or not entity._fast_kind or not hasattr(type(entity), "_format"):
+        return None
+    if len(entity._buffer) > SMALL_BLOB:
+        return None
+    row = entity._as_columns()
+    return None if row is None else ColumnRow(*row)
 
 
 def _combine(layouts: list[ColumnsLayout]) -> tuple[ColumnsLayout, list[int]] | None:

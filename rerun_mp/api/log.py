@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rerun_mp.api import lanes
 from rerun_mp.api.active import active_state, is_adrift, is_foreign, is_left_to_rerun
-from rerun_mp.api.column_rows import combined, is_frequent, row_of_arrays
+from rerun_mp.api.column_rows import combined, is_frequent, row_of_arrays, small_blob
 from rerun_mp.api.lanes import active_lanes
 from rerun_mp.api.refusals import REFUSALS, refuse
 from rerun_mp.api.rows import append, append_arrays, full_path, new_encoder, stamp
@@ -128,6 +128,8 @@ def log(
         except REFUSALS as error:
             refuse(error, 1, strict=strict)
             return
+        if not extra and _log_again(entity_path, entity, extra, static, recording):
+            return
     elif (static or extra) and _log_again(entity_path, entity, extra, static, recording):
         return
     if strict is None:
@@ -139,12 +141,23 @@ def log(
 def _log_again(
     entity_path: str | list[object], entity: Any, extra: tuple[Any, ...], static: bool, recording: object
 ) -> bool:
-    """Log a static row, or a row of several archetypes, if the thread's lane has an append function for such rows."""
-    lane = active_lanes.lane
-    if lane.version != lanes.version or recording is not None or type(static) is not bool:
+    """Log a static row, a row of several archetypes, or a small blob, if the thread's lane has an append for it."""
+    if recording is not None or type(static) is not bool:
         return False
     try:
-        row = combined(entity, extra) if extra else entity
+        row = combined(entity, extra) if extra else small_blob(entity) or entity
+    except AttributeError as error:  # an object without its constructor's attributes; `_log` says so
+        if not is_own(error):
+            raise
+        return False
+    return row is not None and _log_by_lane(active_lanes.lane, entity_path, row, static=static)
+
+
+def _log_by_lane(lane: Lane, entity_path: str | list[object], row: Any, *, static: bool) -> bool:
+    """Log a row if a lane has an append function for such rows."""
+    if lane.version != lanes.version:
+        return False
+    try:
         tables = lane.static_tables if static else lane.tables
         return tables[row._find_row_layout()](entity_path, row, lane.times)  # type: ignore[arg-type]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -182,7 +195,7 @@ def _log(
     # A class given in place of an object has another metaclass.
     kind = entity._fast_kind if type(type(entity)) is FastMeta else 0  # type: ignore[union-attr]
     own_lanes = active_lanes if recording is None else state.lanes
-    row = combined(entity, extra) if extra else entity if kind in TABLED else None
+    row = combined(entity, extra) if extra else entity if kind in TABLED else small_blob(entity)
     if row is not None and _log_in_table(state, entity_path, row, own_lanes, version, static=static):
         return
     encoder = state.encoder or new_encoder(state)
@@ -199,7 +212,10 @@ def _log(
     descriptors, arrays = encoder.components(entity, *extra)
     if row is None and arrays:
         row = row_of_arrays(descriptors, arrays)
-        if row is not None and _log_in_table(state, entity_path, row, own_lanes, version, static=static):
+        if row is not None and (
+            _log_by_lane(own_lanes.lane, entity_path, row, static=static)
+            or _log_in_table(state, entity_path, row, own_lanes, version, static=static)
+        ):
             return
     append_arrays(state, entity_path, descriptors, arrays, now, tick, static=static, recording=recording)
 

@@ -75,7 +75,11 @@ def _arrow_type(given: ComponentType) -> pa.DataType:
     simple = SIMPLE_TYPES.get(given.kind)
     if simple is not None:
         return simple
+    if given.kind == "n":
+        return pa.null()
     fields = [pa.field(field.name, _arrow_type(field.type), nullable=field.is_nullable) for field in given.fields]
+    if given.kind == "union":
+        return pa.dense_union(fields, type_codes=[field.code for field in given.fields])
     if given.kind == "fixed":
         return pa.list_(fields[0], given.size)
     return pa.list_(fields[0]) if given.kind == "list" else pa.struct(fields)
@@ -88,6 +92,15 @@ def _notation(kind: pa.DataType) -> Any:
     if pa.types.is_struct(kind):
         fields = [kind.field(i) for i in range(kind.num_fields)]
         return ["struct", [[field.name, field.nullable, _notation(field.type)] for field in fields]]
+    if pa.types.is_union(kind) and kind.mode == "dense":
+        fields = [kind.field(i) for i in range(kind.num_fields)]
+        return [
+            "union",
+            [
+                [field.name, field.nullable, "n" if pa.types.is_null(field.type) else _notation(field.type), code]
+                for field, code in zip(fields, kind.type_codes, strict=True)
+            ],
+        ]
     if pa.types.is_fixed_size_list(kind) and kind.value_field.name == "item":
         return ["fixed", kind.list_size, kind.value_field.nullable, _notation(kind.value_type)]
     if pa.types.is_list(kind) and kind.value_field.name == "item":
@@ -121,11 +134,31 @@ def _build(given: ComponentType, blocks: Iterator[Block], instances: int, validi
     if kind == "fixed":
         items = _build(given.fields[0].type, blocks, instances * given.size, None)
         return pa.Array.from_buffers(_arrow_type(given), instances, [validity], children=[items])
+    if kind == "union":
+        return _build_union(given, blocks, instances)
     children = []
     for field in given.fields:
         own = _bits(np.frombuffer(_sized(next(blocks), instances), np.uint8)) if field.is_nullable else None
-        children.append(_build(field.type, blocks, instances, own))
+        # A union has no place for nulls of its own.
+        children.append(_build(field.type, blocks, instances, own if field.type.kind != "union" else None))
     return pa.Array.from_buffers(_arrow_type(given), instances, [validity], children=children)
+
+
+def _build_union(given: ComponentType, blocks: Iterator[Block], instances: int) -> pa.Array:
+    codes = np.frombuffer(_sized(next(blocks), instances), np.int8)
+    offsets = np.zeros(instances, np.int32)
+    children = []
+    known = 0
+    for field in given.fields:
+        own = codes == field.code
+        n = int(np.count_nonzero(own))
+        known += n
+        offsets[own] = np.arange(n, dtype=np.int32)
+        children.append(pa.nulls(n) if field.type.kind == "n" else _build(field.type, blocks, n, None))
+    if known != instances:
+        raise CorruptionError(f"a component has {instances - known} instances of an unknown type")
+    buffers = [None, pa.py_buffer(codes), pa.py_buffer(offsets)]
+    return pa.Array.from_buffers(_arrow_type(given), instances, buffers, children=children)
 
 
 def _sized(block: Block, size: int) -> Block:
@@ -155,7 +188,7 @@ def _offsets(lengths: Block, instances: int) -> tuple[pa.Buffer, int]:
 
 def _decompose(given: ComponentType, array: Any, blocks: list[Block], *, may_be_null: bool = False) -> bool:
     """Append the blocks of an array. False: a table cannot hold it."""
-    if array.offset or (array.null_count and not may_be_null):
+    if array.offset or (given.kind != "union" and array.null_count and not may_be_null):
         return False
     kind, n = given.kind, len(array)
     if kind in BYTES_OF_NUMBERS:
@@ -168,11 +201,13 @@ def _decompose(given: ComponentType, array: Any, blocks: list[Block], *, may_be_
     if kind == "struct":
         for field, child in zip(given.fields, (array.field(i) for i in range(len(given.fields))), strict=True):
             if field.is_nullable:
-                valid = child.is_valid() if child.null_count else None
+                valid = child.is_valid() if field.type.kind != "union" and child.null_count else None
                 blocks.append(b"\1" * n if valid is None else np.asarray(valid, np.uint8).tobytes())
             if not _decompose(field.type, child, blocks, may_be_null=field.is_nullable):
                 return False
         return True
+    if kind == "union":
+        return _decompose_union(given, array, blocks)
     if kind == "fixed":
         items = array.values
         return _decompose(given.fields[0].type, items[: n * given.size], blocks)
@@ -185,4 +220,20 @@ def _decompose(given: ComponentType, array: Any, blocks: list[Block], *, may_be_
     if kind == "list":
         return _decompose(given.fields[0].type, array.values[:end], blocks)
     blocks.append(memoryview(buffers[2]).cast("B")[:end] if end else b"")
+    return True
+
+
+def _decompose_union(given: ComponentType, array: Any, blocks: list[Block]) -> bool:
+    n = len(array)
+    buffers = array.buffers()
+    codes = np.frombuffer(buffers[1], np.int8, n) if n else np.empty(0, np.int8)
+    offsets = np.frombuffer(buffers[2], "<i4", n) if n else np.empty(0, np.int32)
+    blocks.append(codes.tobytes())
+    for i, field in enumerate(given.fields):
+        own = codes == field.code
+        count = int(np.count_nonzero(own))
+        if (offsets[own] != np.arange(count)).any():
+            return False
+        if field.type.kind != "n" and not _decompose(field.type, array.field(i)[:count], blocks):
+            return False
     return True

@@ -7,6 +7,7 @@ A type is written as a short JSON text, its *notation*, which a table's declarat
     ["fixed", 3, false, "f4"]               lists of three numbers that must not be null
     ["list", false, "u1"]                   lists of any length
     ["struct", [["axis", false, ...], ...]] structures: name, whether it may be null, and type of each field
+    ["union", [["F32", false, ..., 10], ...]]  one of several types: as above, and the number of each; "n" is none
 
 The instances of a component in one row are a few *blocks* of bytes, one for each column of the type:
 
@@ -17,6 +18,7 @@ text       the lengths as u32; then the bytes
 fixed list the blocks of the items
 list       the lengths as u32; then the blocks of the items
 structure  the blocks of each field; before those of a field that may be null, one byte for each instance: is it there?
+union      the number of the type of each instance, one byte; then the blocks of each type
 ========== =====================================================================
 
 Pure functions without Arrow; any thread of any process may call them.
@@ -46,17 +48,19 @@ class Field(NamedTuple):
     name: str
     is_nullable: bool
     type: ComponentType
+    code: int = -1
+    """Number of a type in a union."""
 
 
 class ComponentType(NamedTuple):
     """A parsed type."""
 
     kind: str
-    """A number's notation, "b1", "s", "z", "fixed", "list" or "struct"."""
+    """A number's notation, "b1", "s", "z", "n", "fixed", "list", "struct" or "union"."""
     size: int
     """Items of a fixed list; 0 for other kinds."""
     fields: tuple[Field, ...]
-    """Items of a list, or fields of a structure."""
+    """Items of a list, fields of a structure, or types of a union."""
     columns: int
     """Number of blocks in a row."""
     unit: int
@@ -110,7 +114,21 @@ def _parse(given: Any, depth: int) -> ComponentType:
             raise ValueError(given)
         columns = sum(field.type.columns + field.is_nullable for field in fields)
         return ComponentType(kind, 0, fields, columns, 1 if fields[0].is_nullable else fields[0].type.unit)
+    if kind == "union":
+        (named,) = rest
+        types = tuple(
+            Field(_checked_name(name), bool(null), NOTHING if items == "n" else _parse(items, depth - 1), int(code))
+            for name, null, items, code in named
+        )
+        codes = {field.code for field in types}
+        if not types or len(codes) != len(types) or not all(0 <= code < 128 for code in codes):
+            raise ValueError(given)
+        return ComponentType(kind, 0, types, 1 + sum(field.type.columns for field in types), 1)
     raise ValueError(given)
+
+
+NOTHING = ComponentType("n", 0, (), 0, 0)
+"""A type of a union that has no values. Elsewhere, it would carry any number of elements in no bytes."""
 
 
 def _checked_name(name: object) -> str:

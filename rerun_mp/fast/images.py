@@ -10,9 +10,13 @@ The numbers of formats are those of rerun's enumerations; a test compares them.
 
 from __future__ import annotations
 
+import struct
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
+from rerun_mp.encoding.row_layouts import ColumnsLayout, ListComponent, columns_layout
 from rerun_mp.fast.base import FastArchetype
+from rerun_mp.fast.catalogue import COMPONENTS
 from rerun_mp.hooks.when_loaded import when_loaded
 
 if TYPE_CHECKING:
@@ -60,6 +64,9 @@ NOTE = """
     The array is copied when the archetype is logged. Until then, do not write into it, or give a copy.
 """
 """Appended to the docstrings of rerun's classes."""
+
+_pack_length = struct.Struct("<I").pack
+_pack_meter = struct.Struct("<f").pack
 
 _ndarray: Any = None
 _uint8: Any = None
@@ -110,6 +117,13 @@ class Image(FastArchetype, fast_kind=IMAGE):
     def _find_row_layout(self) -> object:
         return IMAGE, self._format, len(self._buffer)
 
+    def _as_columns(self) -> tuple[ColumnsLayout, list[Any]]:
+        return layout_of(type(self).__name__, "ImageBuffer"), [
+            _pack_length(len(self._buffer)),
+            self._buffer,
+            *format_blocks(self._format),
+        ]
+
     def _to_rerun(self, rerun_class: Any) -> Any:
         return rerun_class.from_fields(buffer=bytes(self._buffer), format=_rerun_format(self._format))
 
@@ -155,6 +169,14 @@ class DepthImage(FastArchetype, fast_kind=DEPTH_IMAGE):
     def _find_row_layout(self) -> object:
         return DEPTH_IMAGE, self._format, len(self._buffer)
 
+    def _as_columns(self) -> tuple[ColumnsLayout, list[Any]]:
+        *image_format, meter = self._format
+        length = _pack_length(len(self._buffer))
+        blocks = [length, self._buffer, *format_blocks(tuple(image_format))]
+        if meter is None:
+            return layout_of("DepthImage", "ImageBuffer"), blocks
+        return layout_of("DepthImage", "ImageBuffer", "meter"), [*blocks, _pack_meter(meter)]
+
     def _to_rerun(self, rerun_class: Any) -> Any:
         *image_format, meter = self._format
         made_format = _rerun_format(tuple(image_format))
@@ -192,8 +214,42 @@ class SegmentationImage(FastArchetype, fast_kind=SEGMENTATION_IMAGE):
     def _find_row_layout(self) -> object:
         return SEGMENTATION_IMAGE, self._format, len(self._buffer)
 
+    def _as_columns(self) -> tuple[ColumnsLayout, list[Any]]:
+        return layout_of(type(self).__name__, "ImageBuffer"), [
+            _pack_length(len(self._buffer)),
+            self._buffer,
+            *format_blocks(self._format),
+        ]
+
     def _to_rerun(self, rerun_class: Any) -> Any:
         return rerun_class.from_fields(buffer=bytes(self._buffer), format=_rerun_format(self._format))
+
+
+@cache
+def layout_of(archetype: str, blob: str, further: str = "") -> ColumnsLayout:
+    """Return the layout of an image's components."""
+    facts = [("buffer", blob), ("format", "ImageFormat")] + ([("meter", "DepthMeter")] if further else [])
+    return columns_layout(
+        tuple(
+            ListComponent(
+                f"{archetype}:{field}",
+                f"rerun.archetypes.{archetype}",
+                f"rerun.components.{component}",
+                COMPONENTS[component][0],
+            )
+            for field, component in facts
+        )
+    )
+
+
+@lru_cache(maxsize=256)
+def format_blocks(image_format: tuple[Any, ...]) -> tuple[bytes, ...]:
+    """Return the blocks of an image's format: two numbers, and three that may be missing."""
+    width, height, *rest = image_format
+    blocks = [_pack_length(width), _pack_length(height)]
+    for number in rest:
+        blocks += [b"\0", b"\0"] if number is None else [b"\1", bytes([number])]
+    return tuple(blocks)
 
 
 def bytes_of(image: Any) -> memoryview:

@@ -40,6 +40,23 @@ def arrays(draw: Any) -> pa.Array:
     return pa.array(draw(st.lists(values, max_size=4)), kind)
 
 
+def test_unions_come_back() -> None:
+    kind = pa.dense_union([pa.field("n", pa.null()), pa.field("a", pa.list_(pa.int8())), pa.field("b", pa.string())])
+    children = [pa.nulls(1), pa.array([[1, 2], [3]], pa.list_(pa.int8())), pa.array(["x"])]
+    codes, offsets = pa.array([1, 0, 2, 1], pa.int8()), pa.array([0, 0, 0, 1], pa.int32())
+    array = pa.UnionArray.from_dense(codes, offsets, children, ["n", "a", "b"], [0, 1, 2])
+    notation = notation_of(kind)
+    assert notation is not None
+    blocks = blocks_of(notation, array)
+    assert blocks is not None
+    back = array_of(notation, [bytes(block) for block in blocks], 4)
+    back.validate(full=True)
+    assert back.type == kind
+    assert back.to_pylist() == array.to_pylist() == [[1, 2], None, "x", [3]]
+    with pytest.raises(CorruptionError, match="unknown type"):
+        array_of(notation, [b"\7", b"", b"", b"", b""], 1)
+
+
 @given(arrays())
 def test_an_array_comes_back(array: pa.Array) -> None:
     notation = notation_of(array.type)
@@ -62,7 +79,7 @@ def test_an_array_comes_back(array: pa.Array) -> None:
         pa.dictionary(pa.int8(), pa.string()),
         pa.large_string(),
         pa.timestamp("ns"),
-        pa.dense_union([pa.field("a", pa.int8())]),
+        pa.sparse_union([pa.field("a", pa.int8())]),
         pa.list_(pa.field("element", pa.int8())),
         pa.date32(),
         pa.struct([]),

@@ -25,6 +25,7 @@ AXIS_ANGLE = ["struct", [["axis", False, ["fixed", 3, False, "f4"]], ["angle", T
         (["list", True, ["list", False, "s"]], 4, 4),
         (AXIS_ANGLE, 3, 12),
         (["struct", [["a", True, "f8"]]], 2, 1),
+        (["union", [["none", True, "n", 0], ["a", False, ["list", False, "f4"], 5]]], 3, 1),
     ],
 )
 def test_a_type_has_blocks(given: object, columns: int, unit: int) -> None:
@@ -60,6 +61,11 @@ def nested(depth: int) -> object:
         ["struct", [[1, False, "f4"]]],
         ["struct", [["a", False, "s"]] * 40],
         nested(MAX_DEPTH + 1),
+        "n",
+        ["list", False, "n"],
+        ["union", []],
+        ["union", [["a", False, "f4", 1], ["b", False, "f4", 1]]],
+        ["union", [["a", False, "f4", 128]]],
     ],
 )
 def test_an_impossible_type_is_refused(given: object) -> None:

@@ -80,6 +80,9 @@ def describe() -> dict[str, Any]:
         archetype = getattr(rerun.archetypes, name)
         if isinstance(archetype, type) and hasattr(archetype, "archetype") and hasattr(rerun, name):
             archetypes[name] = _archetype(archetype, components)
+    for name in ("ImageBuffer", "ImageFormat", "DepthMeter", "Blob", "MediaType", "TensorData"):
+        batch = getattr(rerun.components, f"{name}Batch")
+        components.setdefault(name, (notation_of(batch._ARROW_DATATYPE), "", "", 0, {}))
     return {"ARCHETYPES": archetypes, "COMPONENTS": dict(sorted(components.items()))}
 
 
@@ -171,7 +174,7 @@ def _numbers(notation: Any) -> tuple[str, int]:
         return notation, 0
     if notation[0] == "list":
         return _numbers(notation[2])
-    return (notation[3], notation[1]) if notation[0] == "fixed" else ("", 0)
+    return (notation[3], notation[1]) if notation[0] == "fixed" and isinstance(notation[3], str) else ("", 0)
 
 
 def text() -> str:
