@@ -14,6 +14,7 @@ from rerun_mp.errors import CorruptionError, ResourceError
 from rerun_mp.shm.interruptions import is_own
 from rerun_mp.shm.layout import Header, Kind, Line, SlotState, unpack_owner
 from rerun_mp.shm.remedies import remedy
+from rerun_mp.shm.reserve import ReserveLocks
 from rerun_mp.shm.segment import ClaimLocks
 from rerun_mp.shm.transient import close_in_children, no_forks
 
@@ -103,6 +104,8 @@ class Claims:
                     self._mapped[slot] = 1
         except BaseException as error:
             self._writer.abandon(tried)
+            if isinstance(error, PermissionError) and is_own(error) and self._segment.reserve.descriptor() >= 0:
+                return self._claim_with_reserve(kinds)
             if (
                 isinstance(error, OSError)
                 and not isinstance(error, ResourceError)
@@ -119,6 +122,19 @@ class Claims:
                 return []
             raise
         return slots
+
+    def _claim_with_reserve(self, kinds: Sequence[int]) -> list[int]:
+        """Claim as `claim_all`, in a process that has changed its user and may not open the segment any more."""
+        with no_forks():
+            tried: list[int] = []
+            locks = ReserveLocks(self._segment.reserve, self._ring.geometry)
+            try:
+                return self._writer.claim(kinds, self._start, locks.lock, locks.reserve, tried)
+            except BaseException:
+                self._writer.abandon(tried)
+                raise
+            finally:
+                locks.release()
 
     def take_spares(self, slots: int, rows: int) -> list[int]:
         """Take `slots` slots, or fewer, for one message of `rows` rows from the slots claimed ahead.

@@ -24,12 +24,14 @@ from rerun_mp.shm.layout import (
     ProducerWord,
     pack_owner,
 )
+from rerun_mp.shm.reserve import open_or_duplicate
 from rerun_mp.shm.transient import close_in_children, no_forks, releases_in_children
 from rerun_mp.shm.writer import ForkedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rerun_mp.shm.reserve import Reserve
     from rerun_mp.shm.segment import Segment
 
 __all__ = ["Registration"]
@@ -47,12 +49,14 @@ COUNTERS = (
 class Registration:
     """An entry, held until it is released or the process ends."""
 
-    __slots__ = ("_lease", "generation", "index")
+    __slots__ = ("_lease", "_reserve", "generation", "index")
 
-    def __init__(self, index: int, generation: int, lease: leases.Lease) -> None:
+    def __init__(self, index: int, generation: int, lease: leases.Lease, reserve: Reserve | None = None) -> None:
         self.index = index
         self.generation = generation
         self._lease = lease
+        self._reserve = reserve
+        """The segment's reserve, if the lease's lock is on its description, which stays open."""
 
     @property
     def owner(self) -> int:
@@ -62,6 +66,8 @@ class Registration:
     def release(self) -> None:
         """Release the lease: from now on the collector takes this producer for dead."""
         self._lease.release()
+        if self._reserve is not None:
+            self._reserve.unlock(Lock.PRODUCERS + self.index)
 
     @classmethod
     def take(
@@ -113,16 +119,19 @@ def _try_all(segment: Segment, first_row: int, alive: memoryview, armed: int, sc
         entry = geometry.producer_word(index)
         with (
             no_forks(),
-            FileIO(segment.open(), "r+") as file,
+            FileIO((opened := open_or_duplicate(segment.open, segment.reserve))[0], "r+") as file,
             releases_in_children(segment.ring.words) as words,
             releases_in_children(segment.ring.memory) as memory,
         ):
             descriptor = close_in_children(file)
+            reserve = segment.reserve if opened[1] else None
             if not leases.try_lock(descriptor, Lock.PRODUCERS + index):
                 continue
             # Read again under the lock: another producer may have come and gone.
             found = words[entry + ProducerWord.STATE]
             if found & 0xFF != ProducerState.FREE:
+                if reserve is not None:
+                    reserve.unlock(Lock.PRODUCERS + index)
                 continue
             generation = ((found >> 8) + 1) & GENERATION_MASK or 1
             values = {
@@ -150,7 +159,7 @@ def _try_all(segment: Segment, first_row: int, alive: memoryview, armed: int, sc
             if not alive[armed]:
                 raise ForkedError
             words[at] = state
-        return Registration(index, generation, lease)
+        return Registration(index, generation, lease, reserve)
     return None
 
 

@@ -72,6 +72,11 @@ def ensure_collector(segment: Segment, *, need_guard: bool = False) -> None:
             directories.ensure_private(segment.runtime_directory)
             with FileIO(fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, STARTER_DESCRIPTOR + 1), "r+") as starter:
                 _start(segment, close_in_children(starter))
+    except PermissionError:
+        # This process has changed its user, and can look for a collector, but not start one.
+        descriptor = segment.reserve.descriptor()
+        if descriptor < 0 or not leases.is_held(descriptor, Lock.GUARD, 2):
+            raise
     except SharedMemoryError:
         # The end of a session removes its segment. Earlier than that, something else did.
         if segment.ring.words[Header.SESSION_STATE] < SessionState.REMOVING:

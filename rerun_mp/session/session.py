@@ -87,6 +87,9 @@ class Session:
         if self._producer is not None:
             self._producer.invalidate()
         self._producer = None
+        self.segment.reserve.renew(self.segment.open)
+        if os.geteuid() == 0:
+            self._ringer.prepare()
         self._life = object()
         """Another object after each fork."""
         self._creating = threading.RLock()
@@ -315,7 +318,10 @@ class Session:
 
     def _find_scope(self) -> int:
         if self.scope is None:
-            self.scope = ancestry.inherited_scope(self.config())
+            try:
+                self.scope = ancestry.inherited_scope(self.config())
+            except PermissionError:
+                self.scope = 0  # this process has changed its user, and may not read the configuration
         return self.scope
 
     def enter_scope(self) -> None:

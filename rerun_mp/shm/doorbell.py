@@ -51,8 +51,8 @@ class Ringer:
         self._name = name_of(nonce)
         self._semaphore: Any = None
 
-    def ring(self) -> None:
-        """Wake the collector, if it has a doorbell."""
+    def prepare(self) -> None:
+        """Open the semaphore, if it is there: this process may not be allowed to once it has changed its user."""
         if self._semaphore is None:
             try:
                 semaphore = posix_ipc.Semaphore(self._name)
@@ -64,6 +64,13 @@ class Ringer:
                 semaphore.close()
                 return
             self._semaphore = semaphore
+
+    def ring(self) -> None:
+        """Wake the collector, if it has a doorbell."""
+        if self._semaphore is None:
+            self.prepare()
+            if self._semaphore is None:
+                return
         with suppress_own(posix_ipc.Error, OSError):
             self._semaphore.release()
 

@@ -10,9 +10,9 @@ Each lease states whether a forked child holds it, too:
 - the *participants'* shared lease is inherited: there is no gap between fork and the child's first call;
 - a *producer's* lease is not (MADV_DONTFORK): the child is another producer.
 
-No code unlocks a byte, because an unlock through an inherited description would drop the parent's lock. A lease ends by
-`Lease.release` (unmapping), or with its process. To find out whether a lease is held, call `is_held` (F_OFD_GETLK). An
-attempt to take it could make the rightful owner's attempt fail.
+No code but `reserve` unlocks a byte, because an unlock through an inherited description would drop the parent's lock. A
+lease ends by `Lease.release` (unmapping), or with its process. To find out whether a lease is held, call `is_held`
+(F_OFD_GETLK). An attempt to take it could make the rightful owner's attempt fail.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import struct
 from rerun_mp.shm import kernel
 from rerun_mp.shm.layout import PAGE
 
-__all__ = ["ForkGuard", "Lease", "is_held", "is_shared", "try_lock"]
+__all__ = ["ForkGuard", "Lease", "is_held", "is_shared", "try_lock", "unlock"]
 
 _FLOCK = struct.Struct("hhqqi4x")
 
@@ -41,6 +41,11 @@ def try_lock(descriptor: int, byte: int, *, shared: bool = False) -> bool:
             raise
         return False
     return True
+
+
+def unlock(descriptor: int, byte: int) -> None:
+    """Unlock one byte. Only for a description that this process alone uses, see `reserve`."""
+    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, byte, 1, 0))
 
 
 def is_held(descriptor: int, byte: int, count: int = 1) -> bool:

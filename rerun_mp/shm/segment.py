@@ -20,9 +20,10 @@ from io import FileIO
 
 from rerun_mp.errors import PrivacyError, SharedMemoryError
 from rerun_mp.shm import kernel, leases
-from rerun_mp.shm.interruptions import is_own, suppress_own
+from rerun_mp.shm.interruptions import suppress_own
 from rerun_mp.shm.layout import MAGIC, PAGE, VERSION, Geometry, Header, Lock, root_of
 from rerun_mp.shm.ordering import STRONG
+from rerun_mp.shm.reserve import Reserve, reserve_pages
 from rerun_mp.shm.ring import Ring
 from rerun_mp.shm.transient import close_in_children, no_forks
 
@@ -47,7 +48,9 @@ MIN_SLOTS = 4
 class Segment:
     """A mapped segment. It stays mapped until the process ends, so that no late read can crash."""
 
-    __slots__ = ("_address", "_identity", "_nonce", "_paths", "inode", "life", "participants", "path", "ring", "root")
+    __slots__ = (
+        "_address", "_identity", "_nonce", "_paths", "inode", "life", "participants", "path", "reserve", "ring", "root",
+    )  # fmt: skip
 
     def __init__(
         self, path: str, inode: int, address: int, geometry: Geometry, participants: leases.Lease | None
@@ -60,6 +63,8 @@ class Segment:
         self._paths: dict[int, str] = {}
         self._identity: list[tuple[slice, bytes]] = []
         """The slices of the header that only the creator writes, and their contents."""
+        self.reserve = Reserve()
+        """The descriptor with which this process goes on after it has changed its user."""
         self.participants = participants
         """This process's share of the participants lock. None: it has no share, as in the collector."""
         self.life: leases.Lease | None = None
@@ -202,7 +207,7 @@ class ClaimLocks:
 
     def reserve(self, slot: int) -> bool:
         """Reserve a slot's pages, so that a store into them cannot raise SIGBUS. False: /dev/shm is full."""
-        return _reserve(self._descriptor, self._geometry.slot_offset(slot), self._geometry.slot_bytes)
+        return reserve_pages(self._descriptor, self._geometry.slot_offset(slot), self._geometry.slot_bytes)
 
 
 def create(
@@ -241,7 +246,7 @@ def create(
     try:
         os.ftruncate(descriptor, geometry.total_bytes)
         needed = geometry.slot_offset(min(MIN_SLOTS, geometry.slots))
-        if not _reserve(descriptor, 0, needed):
+        if not reserve_pages(descriptor, 0, needed):
             free = os.statvfs(DIRECTORY)
             raise SharedMemoryError(
                 f"no space for a session in {DIRECTORY}: {needed} bytes are needed at least, "
@@ -388,13 +393,3 @@ def read_header(descriptor: int, path: str) -> tuple[memoryview, Geometry]:
     if problem is not None or geometry.total_bytes != size:
         raise SharedMemoryError(f"{path} is damaged: {problem or f'{size} bytes, expected {geometry.total_bytes}'}")
     return words, geometry
-
-
-def _reserve(descriptor: int, offset: int, size: int) -> bool:
-    try:
-        os.posix_fallocate(descriptor, offset, size)
-    except OSError as error:
-        if not is_own(error):
-            raise
-        return False
-    return True

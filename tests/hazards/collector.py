@@ -248,12 +248,14 @@ REMOVALS = (
                 "            if not _is_ours(self._name):\n"
                 "                semaphore.close()\n"
                 "                return\n"
-                "            self._semaphore = semaphore\n"
-                "        with suppress_own(posix_ipc.Error, OSError):\n"
-                "            self._semaphore.release()\n",
+                "            self._semaphore = semaphore\n",
                 "                self._semaphore = os.open(fifo_of(self._name), os.O_WRONLY | os.O_NONBLOCK)\n"
                 "            except OSError:\n"
-                "                return\n"
+                "                return\n",
+            ),
+            Edit(
+                "shm/doorbell.py",
+                "        with suppress_own(posix_ipc.Error, OSError):\n            self._semaphore.release()\n",
                 '        os.write(self._semaphore, b"x")\n',
             ),
             Edit(

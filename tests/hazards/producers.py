@@ -22,7 +22,10 @@ REMOVALS = (
             ),
             Edit(
                 "producer/registration.py",
-                "            if found & 0xFF != ProducerState.FREE:\n                continue\n",
+                "            if found & 0xFF != ProducerState.FREE:\n"
+                "                if reserve is not None:\n"
+                "                    reserve.unlock(Lock.PRODUCERS + index)\n"
+                "                continue\n",
                 "",
             ),
         ),
@@ -51,8 +54,8 @@ REMOVALS = (
             Edit("producer/oversize.py", "                self._writer.abandon(chain)\n", "                pass\n"),
             Edit(
                 "producer/claims.py",
-                "            self._writer.abandon(tried)\n            if (\n",
-                "            if (\n",
+                "            self._writer.abandon(tried)\n            if isinstance(error, PermissionError)",
+                "            if isinstance(error, PermissionError)",
             ),
             Edit(
                 "producer/claims.py",
