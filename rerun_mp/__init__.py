@@ -11,6 +11,7 @@ from __future__ import annotations
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
+import rerun_mp.hooks.entry  # isort: split # noqa: F401 (runs a collector in a process that was started to be one)
 from rerun_mp.api.decorators import recording_stream_generator_ctx, shutdown_at_exit, thread_local_stream
 from rerun_mp.api.init import init, new_recording, version
 from rerun_mp.api.log import log

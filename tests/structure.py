@@ -17,7 +17,7 @@ from tests.harness.programs import ROOT
 __all__ = ["COVERED_BY", "ORDER", "Structure", "circles", "mirror_of", "tier_of"]
 
 ORDER = (
-    ("rerun_mp.errors",),
+    ("rerun_mp.errors", "rerun_mp.standard_error"),
     ("rerun_mp.settings", "rerun_mp.shm"),
     ("rerun_mp.encoding", "rerun_mp.hooks"),
     ("rerun_mp.fast", "rerun_mp.producer", "rerun_mp.viewers"),
@@ -62,6 +62,7 @@ COVERED_BY: dict[str, str] = {
     "rerun_mp.compat.old.warning": "tests/compat/test_legacy.py",
     "rerun_mp.viewers.web_server": "tests/viewer/test_web_viewer.py",
     "rerun_mp.collector.__main__": "tests/faults/test_collector_kills.py",
+    "rerun_mp.collector.adoption": "tests/field/test_adoption.py",
     "rerun_mp.collector.drain.arrow_envelope": "tests/collector/drain/test_trusted_ipc.py",
     "rerun_mp.collector.drain.chunks": "tests/collector/drain/test_frame_chunks.py",
     "rerun_mp.collector.drain.table_rows": "tests/collector/drain/test_table_chunks.py",
@@ -74,6 +75,9 @@ COVERED_BY: dict[str, str] = {
     "rerun_mp.fast": "tests/fast/test_base.py",
     "rerun_mp.fast.catalogue": "tests/fast/test_general.py",
     "rerun_mp.fast.encoders": "tests/fast/test_general.py",
+    "rerun_mp.hooks.entry": "tests/field/test_interpreters.py",
+    "rerun_mp.hooks.interpreters": "tests/field/test_interpreters.py",
+    "rerun_mp.session.collector_check": "tests/field/test_interpreters.py",
     "rerun_mp.__main__": "tests/cli/test_recover.py",
     "rerun_mp.monitoring.overview": "tests/cli/test_app.py",
     "rerun_mp.monitoring.recovery": "tests/faults/test_recovery.py",
@@ -98,6 +102,9 @@ COVERED_BY: dict[str, str] = {
     "rerun_mp.cli": "tests/cli/test_run.py",
     "rerun_mp.cli.startup.sitecustomize": "tests/cli/test_run.py",
     "rerun_mp.integrations.gunicorn": "tests/examples/test_integrations.py",
+    "rerun_mp.integrations.pyinstaller": "tests/field/test_frozen.py",
+    "rerun_mp.integrations.pyinstaller.hook-rerun_mp": "tests/field/test_frozen.py",
+    "rerun_mp.integrations.pyinstaller.rthooks.pyi_rth_rerun_mp": "tests/field/test_frozen.py",
     "rerun_mp.integrations.pools": "tests/integrations/test_workers.py",
     "rerun_mp.integrations.pytest_plugin": "tests/examples/test_integrations.py",
     "rerun_mp.integrations.torch": "tests/examples/test_integrations.py",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
@@ -10,6 +9,7 @@ from rerun_mp.api.active import active_recording_stream
 from rerun_mp.api.recording import RecordingStream
 from rerun_mp.errors import FlushTimeoutError
 from rerun_mp.session import current
+from rerun_mp.standard_error import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +53,7 @@ def _wait_for_collector() -> None:
     try:
         joined.flush(joined.settings.exit_timeout)
     except FlushTimeoutError as error:
-        sys.stderr.write(f"rerun_mp: {error}\n")
+        tell(f"rerun_mp: {error}\n")
 
 
 def thread_local_stream(application_id: str) -> Callable[[F], F]:

@@ -6,7 +6,6 @@ A further call for the same recording, in any process, changes nothing. Any thre
 from __future__ import annotations
 
 import os
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from rerun_mp.errors import InvalidArgumentError, WrongKindError
 from rerun_mp.hooks import forking
 from rerun_mp.session import current, leftovers, sink_changes
 from rerun_mp.settings import parse_switch
+from rerun_mp.standard_error import tell
 
 if TYPE_CHECKING:
     import uuid
@@ -101,5 +101,5 @@ def _is_enabled(default: bool) -> bool:
     value = parse_switch(text)
     if value is not None and text.lower() not in NOT_IN_RERUN:
         return value
-    sys.stderr.write(f"rerun_mp: RERUN={text!r} is neither 'on' nor 'off'; ignored\n")
+    tell(f"rerun_mp: RERUN={text!r} is neither 'on' nor 'off'; ignored\n")
     return default

@@ -11,8 +11,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from rerun_mp.compat import bridge
-from rerun_mp.errors import InvalidArgumentError, RerunMpError
-from rerun_mp.session import directories, leftovers
+from rerun_mp.errors import CollectorError, InvalidArgumentError, RerunMpError
+from rerun_mp.hooks.interpreters import VARIABLE, find_python
+from rerun_mp.session import collector_check, directories, leftovers
+from rerun_mp.session.collector_start import collector_paths
 from rerun_mp.settings import Settings
 from rerun_mp.shm import segment
 from rerun_mp.viewers import spawn as viewer
@@ -44,6 +46,7 @@ def examine() -> Iterator[Check]:
     """Yield checks of the machine, of the installation, and of sessions that killed programs have left."""
     yield _kernel()
     yield _python()
+    yield _collectors_python()
     yield _rerun()
     yield from _settings()
     yield _shared_memory()
@@ -80,6 +83,19 @@ def _python() -> Check:
     if platform.python_implementation() != "CPython":
         return Check("Python", "warning", found, "rerun_mp is tested with CPython only")
     return Check("Python", "ok", found)
+
+
+def _collectors_python() -> Check:
+    """Say which Python runs collectors, and whether its packages are where an installer puts them."""
+    try:
+        found = find_python()
+    except CollectorError as error:
+        return Check("collector", "problem", str(error), f"set {VARIABLE} to a Python of this version")
+    missing = collector_check.missing_packages(collector_paths())
+    if missing:
+        advice = f"install {', '.join(missing)} with pip; until then `init` waits for its first collector, to be sure"
+        return Check("collector", "warning", f"{found}; not found as installed packages: {', '.join(missing)}", advice)
+    return Check("collector", "ok", f"{found} ({VARIABLE} changes it)")
 
 
 def _rerun() -> Check:

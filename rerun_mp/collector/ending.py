@@ -22,7 +22,7 @@ from rerun_mp.collector.messages import say
 from rerun_mp.collector.newcomers import newcomers
 from rerun_mp.collector.pipeline import Pipeline
 from rerun_mp.collector.store.spools import remove_complete
-from rerun_mp.errors import CorruptionError, RerunMpError
+from rerun_mp.errors import CorruptionError, RerunMpError, SharedMemoryError
 from rerun_mp.session import directories, heirs, kinship, recovery_notes
 from rerun_mp.session.config_file import read_config
 from rerun_mp.session.farewell import write_farewell
@@ -51,14 +51,15 @@ def is_over(segment: Segment, gone_for: float) -> bool:
 def end_session(pipeline: Pipeline, bell: Bell) -> bool:
     """End the session. Returns False if a process has joined in the last moment."""
     segment = pipeline.segment
-    exclusive = segment.open()
+    exclusive = _open_anew(pipeline)
     try:
         if not leases.try_lock(exclusive, Lock.PARTICIPANTS):
             return False
         pipeline.set_state(max(pipeline.state, SessionState.ENDING))
         ended = kinship.ticks_now()
         if segment.path != segment.ending_path:
-            os.rename(segment.path, segment.ending_path)
+            if _has_name(segment):
+                os.rename(segment.path, segment.ending_path)
             segment.path = segment.ending_path
         if pipeline.state < SessionState.FILES_COMPLETE:
             _drain(pipeline)
@@ -99,7 +100,8 @@ def remove_session(segment: Segment, bell: Bell) -> None:
         directories.remove_tree(segment.spool_directory)
     if _may_be_ours(segment.runtime_directory, segment.nonce):
         directories.remove_tree(segment.runtime_directory)
-    os.unlink(segment.path)
+    if _has_name(segment):
+        os.unlink(segment.path)
     segment.ring.words[Header.SESSION_STATE] = SessionState.ENDED
 
 
@@ -113,6 +115,22 @@ def _leave_note(pipeline: Pipeline, ended: int) -> None:
             heirs.write_note(segment, read_config(segment), pipeline.outputs.completed_files(), ended)
     except (OSError, RerunMpError) as error:
         say(f"worker {os.getpid()}: no note could be left for processes that come later: {error}")
+
+
+def _has_name(segment: Segment) -> bool:
+    """Say whether the segment's path still shows this segment."""
+    try:
+        return os.stat(segment.path, follow_symlinks=False).st_ino == segment.inode
+    except FileNotFoundError:
+        return False
+
+
+def _open_anew(pipeline: Pipeline) -> int:
+    """Open the segment's file, also if another program has removed its name (systemd: RemoveIPC)."""
+    try:
+        return pipeline.segment.open()
+    except SharedMemoryError:
+        return os.open(f"/proc/self/fd/{pipeline.descriptor}", os.O_RDWR | os.O_CLOEXEC)
 
 
 def _may_be_ours(path: str, nonce: bytes) -> bool:

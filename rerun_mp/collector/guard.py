@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import subprocess
 import time
 
 from rerun_mp.collector.messages import say
-from rerun_mp.collector.starting import find_segment, outlive_signals
+from rerun_mp.collector.starting import ALREADY_RUNNING, find_segment, outlive_signals
 from rerun_mp.session.collector_start import STARTER_DESCRIPTOR, collector_command, collector_environment
 from rerun_mp.shm import introductions, leases
 from rerun_mp.shm.layout import Header, Lock, SessionState
@@ -28,6 +29,14 @@ MAX_DELAY = 1.0
 """Maximum seconds between the end of a worker and the next start."""
 STABLE_SECS = 5.0
 """Seconds of life after which a worker's death begins again with `FIRST_DELAY`."""
+MAX_FAILED_STARTS = 8
+"""Workers in a row that may fail. After each further one the guard pauses. A deadly row takes five (`quarantine`)."""
+FIRST_PAUSE = 15.0
+"""Seconds of the first pause; doubled at each further one. Meanwhile `ensure_collector` says why there is no worker."""
+MAX_PAUSE = 300.0
+"""Maximum seconds of a pause."""
+PAUSE_STEP = 0.1
+"""Seconds between two looks, in a pause, whether the session has ended or lost its participants."""
 
 
 def main(path: str, nonce: str) -> int:
@@ -55,17 +64,59 @@ def _keep_running(joined: Segment, descriptor: int) -> None:
     words = joined.ring.words
     delay = FIRST_DELAY
     while words[Header.SESSION_STATE] != SessionState.ENDED:
-        begin = time.monotonic()
+        begin, before = time.monotonic(), _progress(words)
         if leases.is_held(descriptor, Lock.WORKER):
             _watch_other(descriptor, words[Header.WORKER_PID])
+            if words[Header.IS_AWAY]:
+                return
         else:
             status = _run_worker(joined)
             if status == 0:
                 return
+            if words[Header.IS_AWAY]:
+                return
             say(f"guard {os.getpid()}: the worker ended with status {status}")
-        delay = FIRST_DELAY if time.monotonic() - begin > STABLE_SECS else min(delay * 2, MAX_DELAY)
+            words[Header.FAILED_STARTS] += _has_failed(status, before, _progress(words))
+        if time.monotonic() - begin > STABLE_SECS:
+            delay, words[Header.FAILED_STARTS] = FIRST_DELAY, 0
+        else:
+            delay = min(delay * 2, MAX_DELAY)
         if words[Header.SESSION_STATE] != SessionState.ENDED:
             time.sleep(delay)
+        surplus = words[Header.FAILED_STARTS] - MAX_FAILED_STARTS
+        if surplus >= 0 and not _pause(joined, descriptor, min(FIRST_PAUSE * 2 ** min(surplus, 10), MAX_PAUSE)):
+            return
+
+
+def _progress(words: memoryview) -> tuple[int, int]:
+    """Return how many workers were ready, and the number of the last sweep that is done."""
+    return words[Header.READY_WORKERS], words[Header.SWEEP_DONE]
+
+
+def _has_failed(status: int, before: tuple[int, int], after: tuple[int, int]) -> bool:
+    """Return whether a worker's end says that the next one will end in the same way.
+
+    A killed worker says nothing, and a signal of a ready one may come from a row: `quarantine` finds that.
+    """
+    if status in (ALREADY_RUNNING, -signal.SIGKILL):
+        return False
+    return before == after or (before[1] == after[1] and status > 0)
+
+
+def _pause(joined: Segment, descriptor: int, seconds: float) -> bool:
+    """Start no worker for a while, and say so in the header. False: no participant is left that needs one.
+
+    A recovery finds the segment then.
+    """
+    words = joined.ring.words
+    say(f"guard {os.getpid()}: {words[Header.FAILED_STARTS]} workers could not start; the next try is in {seconds:g} s")
+    end = time.monotonic() + seconds
+    words[Header.NO_START_BEFORE] = int(end * 1e9)
+    while time.monotonic() < end and words[Header.SESSION_STATE] != SessionState.ENDED:
+        if not leases.is_held(descriptor, Lock.PARTICIPANTS):
+            return False
+        time.sleep(PAUSE_STEP)
+    return True
 
 
 def _run_worker(joined: Segment) -> int:

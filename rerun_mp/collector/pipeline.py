@@ -38,6 +38,8 @@ class Pipeline:
 
     def __init__(self, segment: Segment, descriptor: int) -> None:
         self.segment = segment
+        self.descriptor = descriptor
+        """The descriptor with the worker's lock."""
         self.words = segment.ring.words
         self.sweeper = Sweeper(segment)
         self.outputs = Outputs(segment)

@@ -7,7 +7,10 @@ import signal
 from rerun_mp.shm import segment
 from rerun_mp.shm.segment import Segment
 
-__all__ = ["find_segment", "outlive_signals"]
+__all__ = ["ALREADY_RUNNING", "find_segment", "outlive_signals"]
+
+ALREADY_RUNNING = 3
+"""Exit status of a worker that finds another one running."""
 
 
 def outlive_signals() -> None:

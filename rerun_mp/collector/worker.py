@@ -13,9 +13,10 @@ import gc
 import os
 import time
 
-from rerun_mp.collector.ending import end_session, is_over, remove_session
+from rerun_mp.collector.adoption import is_awaited
+from rerun_mp.collector.ending import LIVE_PATIENCE, end_session, is_over, remove_session
 from rerun_mp.collector.pipeline import Pipeline, Prepared
-from rerun_mp.collector.starting import find_segment, outlive_signals
+from rerun_mp.collector.starting import ALREADY_RUNNING, find_segment, outlive_signals
 from rerun_mp.errors import RerunMpError
 from rerun_mp.session import collector_start
 from rerun_mp.shm import introductions, leases
@@ -41,10 +42,10 @@ REPORT_INTERVAL = 0.1
 """Seconds between two checks for dead producers, and between reports."""
 GUARD_INTERVAL = 1.0
 """Seconds between two checks that the guard runs."""
+LET_GO = 4
+"""Exit status of a worker whose session goes on."""
 RESERVE_INTERVAL = 5.0
 """Seconds after which producers may try again to reserve memory for slots that had none."""
-ALREADY_RUNNING = 3
-"""Exit status of a worker that finds another one running."""
 
 
 def main(path: str, nonce: str) -> int:
@@ -71,7 +72,7 @@ def main(path: str, nonce: str) -> int:
     gc.collect()
     gc.freeze()  # imported modules stay, so later collections need not visit them
     Worker(joined, descriptor).run(is_ending=joined.path == joined.ending_path)
-    return 0
+    return 0 if words[Header.SESSION_STATE] == SessionState.ENDED else LET_GO
 
 
 class Worker:
@@ -97,6 +98,7 @@ class Worker:
         found = self._words[Header.SESSION_STATE]
         pipeline.set_state(found if is_ending and found <= SessionState.ENDED else SessionState.LIVE)
         pipeline.apply_config(is_first=True)
+        self._segment.ring.count_up(Header.READY_WORKERS, 1)
         pipeline.forward(pipeline.collect(resume=True))
         self._freer.free_done()
         if is_ending:
@@ -104,8 +106,9 @@ class Worker:
             while not end_session(pipeline, self._bell):
                 time.sleep(MIN_NAP)
             return
-        next_report = next_guard = 0.0
-        next_reserve = time.monotonic() + RESERVE_INTERVAL
+        next_report = next_guard = next_look = 0.0
+        last_news = time.monotonic()
+        next_reserve = last_news + RESERVE_INTERVAL
         ahead: Prepared | None = None
         while True:
             pipeline.apply_config()
@@ -123,13 +126,28 @@ class Worker:
                 next_reserve = begin + RESERVE_INTERVAL
                 self._segment.ring.offer_again()
             if prepared is not None:
+                last_news = begin
                 if ahead is None:
                     self._rest(begin)
             elif self._is_over():
                 if end_session(pipeline, self._bell):
                     return
+            elif begin >= next_look and is_awaited(self._segment, self._words[Header.GUARD_PID], begin - last_news):
+                self._let_go()
+                return
             else:
+                next_look = max(next_look, begin + IDLE_POLL)
                 self._sleep()
+
+    def _let_go(self) -> None:
+        """Have the next row start a collector. One that has just been committed is found by the next worker at once."""
+        self._pipeline.report()
+        self._pipeline.outputs.close_live(LIVE_PATIENCE)
+        self._words[Header.IS_AWAY] = 1
+        self._attend(is_sleeping=True)
+        has_config = self._words[Header.CONFIG_REVISION] != self._words[Header.CONFIG_APPLIED]
+        if has_config or self._pipeline.sweeper.has_news():
+            self._words[Header.IS_AWAY] = 0
 
     def _sleep(self) -> None:
         self._attend(is_sleeping=True)

@@ -1,19 +1,32 @@
 """Starts a process that is not a child of this one: a collector, a recovery, a viewer. Any thread may call.
 
-An intermediate shell starts it in the background and ends at once. So the program's `os.wait()` never meets it, nor
-does a signal to the program's process group or terminal.
+An intermediate process starts it and ends at once. So the program's `os.wait()` never meets it, nor does a signal to
+the program's process group or terminal. The intermediate is a shell, which starts in a millisecond; on a machine
+without one it is a Python, which takes twenty.
+
+The calls come from the module `posix`: gevent replaces those of `os`, and its `waitpid` waits for ever for a child that
+gevent has not started.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import posix
 from collections.abc import Mapping, Sequence
 
-__all__ = ["FileAction", "start_detached"]
+from rerun_mp.hooks.interpreters import find_python, is_frozen, python_command
+
+__all__ = ["DETACH", "SHELL", "FileAction", "start_detached"]
 
 FileAction = tuple[int, int, int] | tuple[int, int, str, int, int]
 """One entry of `os.posix_spawn`'s `file_actions`."""
+
+SHELL = "/bin/sh"
+FORK_AND_RUN = "import os, sys; os.fork() and os._exit(0); os.execvp(sys.argv[1], sys.argv[1:])"
+"""What a Python does in place of the shell."""
+DETACH = "detach"
+"""What a frozen program does in its place: the role of `rerun_mp.collector` that runs a command."""
 
 
 def start_detached(command: Sequence[str], environment: Mapping[str, str], file_actions: Sequence[FileAction]) -> None:
@@ -23,15 +36,23 @@ def start_detached(command: Sequence[str], environment: Mapping[str, str], file_
     ------
     OSError
         If no process can be started.
+    CollectorError
+        If there is neither a shell nor a Python.
     """
-    intermediate = os.posix_spawn(
-        "/bin/sh",
-        ["sh", "-c", '"$@" &', "sh", *command],
-        environment,
-        file_actions=file_actions,
-        setsid=True,
-        setsigmask=[],
-    )
-    # A SIGCHLD handler of the program may have collected it first.
+    try:
+        _start(SHELL, ["sh", "-c", '"$@" &', "sh", *command], environment, file_actions)
+    except (FileNotFoundError, PermissionError):
+        if os.access(SHELL, os.X_OK):
+            raise  # the path in a file action is meant
+        if is_frozen():
+            forker = [*python_command("rerun_mp.collector"), DETACH]
+        else:
+            forker = [find_python(), "-I", "-S", "-c", FORK_AND_RUN]
+        _start(forker[0], [*forker, *command], environment, file_actions)
+
+
+def _start(path: str, command: list[str], environment: Mapping[str, str], file_actions: Sequence[FileAction]) -> None:
+    intermediate = os.posix_spawn(path, command, environment, file_actions=file_actions, setsid=True, setsigmask=[])
+    # The program's SIGCHLD handler, or another thread's loop of os.wait(), may have collected it first.
     with contextlib.suppress(ChildProcessError):
-        os.waitpid(intermediate, 0)
+        posix.waitpid(intermediate, 0)

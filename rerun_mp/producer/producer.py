@@ -337,9 +337,12 @@ class Producer:
             self.seal()
 
     def _check_collector(self) -> None:
-        """Check, once a second at most, that a collector lives: guard and worker may have been killed together."""
+        """Check, once a second at most, that a collector lives: guard and worker may have been killed together.
+
+        If they have let go of the program, the check is due at once.
+        """
         now = time.monotonic()
-        if now >= self._next_check:
+        if now >= self._next_check or self._words[Header.IS_AWAY]:
             self._next_check = now + CHECK_SECS
             self._watch_collector()
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import atexit
 import os
-import sys
 
 from rerun_mp.encoding.ids import ENVIRONMENT_VARIABLE
 from rerun_mp.errors import ResourceError
 from rerun_mp.session import identity, kinship
+from rerun_mp.standard_error import tell
 
 __all__ = ["note_call"]
 
@@ -29,7 +29,7 @@ def note_call() -> None:
         reason = _reason()
         _is_adrift = reason is not None
         if reason is not None:
-            sys.stderr.write(f"rerun_mp: {reason}\n")
+            tell(f"rerun_mp: {reason}\n")
             atexit.register(_tell)
     if _is_adrift:
         _calls += 1
@@ -58,4 +58,4 @@ def _reason() -> str | None:
 
 def _tell() -> None:
     if _calls > 1:
-        sys.stderr.write(f"rerun_mp: {_calls} calls of this process logged in no session\n")
+        tell(f"rerun_mp: {_calls} calls of this process logged in no session\n")

@@ -15,8 +15,10 @@ import sys
 from io import FileIO
 
 from rerun_mp.errors import CollectorError, SharedMemoryError
-from rerun_mp.hooks.detached import FileAction, start_detached
-from rerun_mp.session import directories
+from rerun_mp.hooks.detached import SHELL, FileAction, start_detached
+from rerun_mp.hooks.interpreters import find_python, is_frozen, is_plain_python, python_command
+from rerun_mp.session import collector_check, directories
+from rerun_mp.session.waiting import wait_until
 from rerun_mp.shm import introductions as births
 from rerun_mp.shm import leases
 from rerun_mp.shm.interruptions import is_own
@@ -28,12 +30,15 @@ __all__ = [
     "STARTER_DESCRIPTOR",
     "collector_command",
     "collector_environment",
+    "collector_paths",
     "ensure_collector",
     "output_to",
 ]
 
 STARTER_DESCRIPTOR = 9
 """The descriptor on which the guard inherits the starter's lock."""
+LETTING_GO_SECS = 1.0
+"""Seconds that guard and worker may take to end after they have let go of the program."""
 MMAP_THRESHOLD_BYTES = 32 << 20
 """Allocations up to this size come from a collector's heap, see `collector_environment`."""
 TRIM_THRESHOLD_BYTES = 64 << 20
@@ -56,14 +61,18 @@ def ensure_collector(segment: Segment, *, need_guard: bool = False) -> None:
     Raises
     ------
     CollectorError
-        If no process can be started.
+        If no process can be started, or the guard waits because workers cannot start.
     """
     state = segment.ring.words[Header.SESSION_STATE]
     if state == SessionState.ENDED:
         return
+    collector_check.check_pause(segment)
     try:
         with no_forks(), FileIO(segment.open(is_ending=state != SessionState.LIVE), "r+") as file:
             descriptor = close_in_children(file)
+            if segment.ring.words[Header.IS_AWAY]:
+                # Guard and worker are about to end.
+                wait_until(lambda: not leases.is_held(descriptor, Lock.GUARD, 2), LETTING_GO_SECS)
             if leases.is_held(descriptor, Lock.GUARD) or (not need_guard and leases.is_held(descriptor, Lock.WORKER)):
                 return
             if not leases.try_lock(descriptor, Lock.STARTER) or leases.is_held(descriptor, Lock.GUARD):
@@ -72,6 +81,7 @@ def ensure_collector(segment: Segment, *, need_guard: bool = False) -> None:
             directories.ensure_private(segment.runtime_directory)
             with FileIO(fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, STARTER_DESCRIPTOR + 1), "r+") as starter:
                 _start(segment, close_in_children(starter))
+                segment.ring.words[Header.IS_AWAY] = 0
     except PermissionError:
         # This process has changed its user, and can look for a collector, but not start one.
         descriptor = segment.reserve.descriptor()
@@ -85,19 +95,31 @@ def ensure_collector(segment: Segment, *, need_guard: bool = False) -> None:
 
 def collector_command(segment: Segment, role: str) -> list[str]:
     """Return the command line of a guard or worker."""
-    # -P: modules in the script's directory or the working directory must not shadow those that the collector imports.
-    return [sys.executable, "-P", "-m", "rerun_mp.collector", role, segment.living_path, segment.nonce.hex()]
+    return [*python_command("rerun_mp.collector"), role, segment.living_path, segment.nonce.hex()]
+
+
+def collector_paths() -> list[str]:
+    """Return the directories in which a collector finds every module that the program finds.
+
+    The program may have changed its `sys.path`, or have an interpreter that the collector has not.
+    """
+    own = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    if is_plain_python() and not sys.flags.safe_path:
+        # The path begins with the script's directory. A guard, which runs with -P and starts the worker, has none.
+        entries = sys.path[1:]
+    else:
+        entries = [path for path in sys.path if os.path.isabs(path)]
+    paths = [path for path in entries if path and os.path.isdir(path)]
+    return paths if own in paths else [*paths, own]
 
 
 def collector_environment() -> dict[str, str]:
     """Return the environment of a collector: the program's, without variables that configure rerun or rerun_mp."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RERUN")}
-    # The collector must find every module that the program finds, also along a sys.path that the program has changed.
-    own = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    # A program's path begins with the script's directory. A guard, which runs with -P and starts the worker, has none.
-    entries = sys.path if sys.flags.safe_path else sys.path[1:]
-    paths = [path for path in entries if path and os.path.isdir(path)]
-    environment["PYTHONPATH"] = os.pathsep.join(paths if own in paths else [*paths, own])
+    environment["PYTHONPATH"] = os.pathsep.join(collector_paths())
+    if is_frozen():
+        # A program in one file has unpacked itself for as long as it runs. The collector runs longer, and unpacks anew.
+        environment["PYINSTALLER_RESET_ENVIRONMENT"] = "1"
     # Each sweep copies into memory that the sweep before has freed. By default glibc returns such memory to the kernel,
     # which zeroes it again and again: most of the time that a collector spent on images.
     environment.setdefault("MALLOC_MMAP_THRESHOLD_", str(MMAP_THRESHOLD_BYTES))
@@ -118,7 +140,7 @@ def output_to(log: str) -> list[FileAction]:
 
 def _start(segment: Segment, starter: int) -> None:
     """Start a guard that inherits the descriptor `starter`, and with it the lock."""
-    actions = output_to(os.path.join(segment.runtime_directory, "collector.log"))
+    actions = output_to(os.path.join(segment.runtime_directory, collector_check.LOG))
     actions.append((os.POSIX_SPAWN_DUP2, starter, STARTER_DESCRIPTOR))
     try:
         mailbox = births.open_mailbox(segment.runtime_directory) if own_mailbox < 0 else own_mailbox
@@ -134,5 +156,5 @@ def _start(segment: Segment, starter: int) -> None:
             raise
         raise CollectorError(
             f"no collector could be started: {error.strerror}. Rows wait in shared memory. Check the process limit "
-            f"(ulimit -u) and that /bin/sh and {sys.executable} can be run."
+            f"(ulimit -u) and that {SHELL} and {find_python()} can be run."
         ) from error

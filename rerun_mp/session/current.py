@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 from rerun_mp.encoding.ids import ENVIRONMENT_VARIABLE
 from rerun_mp.errors import CollectorError, RerunMpError, ResourceError
 from rerun_mp.hooks import forking
-from rerun_mp.session import collector_start, founding, identity, refused_rows
+from rerun_mp.session import collector_check, collector_start, founding, identity, refused_rows
 from rerun_mp.session.leaving import await_childrens_files, leave
 from rerun_mp.settings import Settings
 from rerun_mp.shm.interruptions import is_own
+from rerun_mp.standard_error import tell
 
 if TYPE_CHECKING:
     from rerun_mp.session.session import Session
@@ -64,6 +65,8 @@ def found_or_join(settings: Settings | None = None) -> Session:
         If the system refuses something else, such as another open file.
     SessionError
         If the session at that name neither lives nor ends.
+    CollectorError
+        If this process founded the session, and no collector can run. Nothing of the session stays.
     """
     with _joining:
         if _session is not None:
@@ -92,7 +95,7 @@ def _join_existing() -> Session | None:
         except ResourceError as error:
             # The file at the session's name is not ours and will not become ours: say so once, and stop searching.
             _next_search = math.inf
-            sys.stderr.write(f"rerun_mp: {error} This process logs nowhere until it calls rerun_mp.init().\n")
+            tell(f"rerun_mp: {error} This process logs nowhere until it calls rerun_mp.init().\n")
             return None
         except OSError as error:
             # No descriptor is free, for example. The next search may find one.
@@ -108,14 +111,25 @@ def _join(found: identity.Identity) -> Session | None:
 
 def _enter(joined: Session) -> Session:
     global _session, _has_left
+    outer_variable = os.environ.get(ENVIRONMENT_VARIABLE)
     os.environ[ENVIRONMENT_VARIABLE] = joined.name.text
     _session, _has_left = joined, False
     register_exit()
+    must_wait = joined.is_founder and not collector_check.is_usual_start(collector_start.collector_paths())
     try:
         collector_start.ensure_collector(joined.segment)
+        if must_wait:
+            collector_check.await_first_worker(joined.segment)
     except (CollectorError, OSError) as error:
+        if must_wait and isinstance(error, CollectorError):
+            _session = None
+            founding.withdraw(joined)
+            os.environ.pop(ENVIRONMENT_VARIABLE)
+            if outer_variable is not None:
+                os.environ[ENVIRONMENT_VARIABLE] = outer_variable
+            raise
         # Rows wait in shared memory. Callers that wait for the collector, or log on, try again.
-        sys.stderr.write(f"rerun_mp: {error}\n")
+        tell(f"rerun_mp: {error}\n")
     return joined
 
 
@@ -155,7 +169,7 @@ def _leave_now() -> None:
     except (RerunMpError, OSError) as error:
         if not is_own(error):
             raise
-        sys.stderr.write(f"rerun_mp: this process could not wait for its rows at its exit: {error}\n")
+        tell(f"rerun_mp: this process could not wait for its rows at its exit: {error}\n")
     refused_rows.report()
 
 

@@ -5,6 +5,7 @@ A session is one process tree: one segment, one collector. `identity` decides wh
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import time
@@ -13,19 +14,20 @@ from typing import TYPE_CHECKING
 
 from rerun_mp.encoding.ids import ROOT_BYTES
 from rerun_mp.errors import SessionError
-from rerun_mp.session import directories, heirs, kinship, origin
+from rerun_mp.hooks.interpreters import find_python
+from rerun_mp.session import collector_check, directories, heirs, kinship, origin
 from rerun_mp.session.refusals import as_resource_error
-from rerun_mp.session.session import Session
-from rerun_mp.session.waiting import pause_length
-from rerun_mp.shm import ordering, segment
-from rerun_mp.shm.layout import PRODUCER_BYTES, Geometry, Header
+from rerun_mp.session.session import Session, fork_guard
+from rerun_mp.session.waiting import pause_length, wait_until
+from rerun_mp.shm import doorbell, ordering, segment
+from rerun_mp.shm.layout import PRODUCER_BYTES, Geometry, Header, SessionState
 
 if TYPE_CHECKING:
     from rerun_mp.session.identity import Identity
     from rerun_mp.settings import Settings
     from rerun_mp.shm.segment import Segment
 
-__all__ = ["found_or_join", "geometry_for", "join"]
+__all__ = ["found_or_join", "geometry_for", "join", "withdraw"]
 
 MIN_SLOT_BYTES = 64 * 1024
 """Bytes below which slots are not halved to make more of them."""
@@ -33,6 +35,8 @@ MIN_FULL_SIZE_SLOTS = 128
 """Slots are halved while the ring holds fewer than this."""
 MIN_PRODUCERS = 64
 """Entries of the producers table, however small /dev/shm is."""
+WITHDRAWAL_SECS = 5.0
+"""Seconds that the guard of a session that is withdrawn may take to end."""
 ENDING_TIMEOUT_SECS = 10
 """Seconds that founding waits for an ending session to give up its name."""
 
@@ -72,6 +76,8 @@ def found_or_join(identity: Identity, settings: Settings) -> Session | None:
     SessionError
         If the session there neither lives nor ends.
     """
+    # Before the segment has a name: where this fails, nothing stays.
+    fork_guard()
     deadline = time.monotonic() + ENDING_TIMEOUT_SECS
     attempt = 0
     with as_resource_error("the session cannot be founded or joined"):
@@ -102,6 +108,8 @@ def _attach(path: str) -> Segment | None:
 
 
 def _create(identity: Identity, settings: Settings) -> Segment | None:
+    # Before the segment has a name: the search may take a while, and where it fails, nothing stays.
+    find_python()
     nonce = os.urandom(16)
     # The directories come first: a process that finds the segment must be able to start a collector. With the origin
     # and the life lock in them, a process with another /dev/shm knows that it must not recover the session.
@@ -154,6 +162,21 @@ def _enter(identity: Identity, joined: Segment, settings: Settings | None, *, is
             # Also if the session's founder was killed before it could do so.
             entered.config_editor.edit(lambda config: config if config.revision else heirs.continued(note))
     return entered
+
+
+def withdraw(founded: Session) -> None:
+    """Remove everything of a session that its founder has just founded, because no collector can run."""
+    withdrawn = founded.segment
+    # The guard ends when it reads this. What it does until then must not make the directories anew.
+    withdrawn.ring.words[Header.SESSION_STATE] = SessionState.ENDED
+    wait_until(lambda: not collector_check.is_starting(withdrawn), WITHDRAWAL_SECS)
+    if withdrawn.participants is not None:
+        withdrawn.participants.release()
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(withdrawn.path)
+    doorbell.remove(withdrawn.nonce)
+    directories.remove_tree(withdrawn.runtime_directory)
+    directories.remove_tree(withdrawn.spool_directory)
 
 
 def geometry_for(settings: Settings) -> Geometry:

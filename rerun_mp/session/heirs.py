@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sys
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ from rerun_mp.session import directories, jobs
 from rerun_mp.session.config import SessionConfig, SinkSpec, WholeFile
 from rerun_mp.session.file_claims import claim_file, hold_file, numbered_paths
 from rerun_mp.session.kinship import boot_id, environment_of, own_processes, start_ticks
+from rerun_mp.standard_error import tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -161,7 +161,7 @@ def _path_beside(path: str) -> str:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"rerun_mp: {text}.\n")
+    tell(f"rerun_mp: {text}.\n")
 
 
 def _name_of(name: str, root: bytes) -> str:

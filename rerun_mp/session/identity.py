@@ -40,6 +40,7 @@ from rerun_mp.session.waiting import pause_length
 from rerun_mp.shm import segment
 from rerun_mp.shm.layout import Header
 from rerun_mp.shm.survey import find_root, header_at
+from rerun_mp.standard_error import tell
 
 __all__ = ["Identity", "find", "is_named_session_over", "prepare_fork"]
 
@@ -112,7 +113,7 @@ def _name_in_environment(*, says: bool) -> SessionName | None:
     text = os.environ.get(ENVIRONMENT_VARIABLE)
     name = None if text is None else parse_name(text)
     if text is not None and name is None and says:
-        sys.stderr.write(
+        tell(
             f"rerun_mp: {ENVIRONMENT_VARIABLE} is not a session's key (64 hex digits, perhaps a hyphen and 16 more); "
             "ignored\n"
         )
@@ -224,7 +225,7 @@ def _tell_of_stranger() -> None:
     global _has_told
     if not _has_told:
         _has_told = True
-        sys.stderr.write(
+        tell(
             "rerun_mp: another program with the same multiprocessing authkey has a session. The recordings of both "
             "programs have the same ids; this program has a session and files of its own. To join the other session, "
             f"start this program with that program's {ENVIRONMENT_VARIABLE}; else choose another authkey.\n"

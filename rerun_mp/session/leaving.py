@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -26,6 +25,7 @@ from rerun_mp.shm import leases
 from rerun_mp.shm.layout import Header, Lock, SessionState
 from rerun_mp.shm.segment import open_checked
 from rerun_mp.shm.survey import header_at
+from rerun_mp.standard_error import tell
 
 if TYPE_CHECKING:
     from rerun_mp.session.session import Session
@@ -44,10 +44,10 @@ def leave(session: Session) -> None:
         try:
             session.flush(timeout, patience)
         except FlushTimeoutError as error:
-            sys.stderr.write(f"rerun_mp: {error}\n")
+            tell(f"rerun_mp: {error}\n")
         except KeyboardInterrupt:
             session.must_complete = False
-            sys.stderr.write(f"rerun_mp: the collector goes on; its log is in {session.segment.runtime_directory}\n")
+            tell(f"rerun_mp: the collector goes on; its log is in {session.segment.runtime_directory}\n")
     if session.must_complete or session.is_founder:
         _report_refused(session)
         for text in take_notices(session.segment.runtime_directory):
@@ -113,17 +113,20 @@ def _await_files(session: Session, timeout: float, patience: Patience) -> None:
         session.watch_collector()
         progress.update(_what_remains(session))
 
+    # The end of process 1 ends its namespace, and with it a collector that has not yet removed the session.
+    last = SessionState.ENDED if os.getpid() == 1 else SessionState.REMOVING
+
     def is_over() -> bool:
-        return others_remain or words[Header.SESSION_STATE] >= SessionState.REMOVING
+        return others_remain or words[Header.SESSION_STATE] >= last
 
     try:
         if not wait_until(is_over, timeout, meanwhile=meanwhile, patience=patience):
-            sys.stderr.write(
+            tell(
                 f"rerun_mp: the collector is still completing files after {timeout:.0f} s; it goes on without us. "
                 f"Its log is in {session.segment.runtime_directory}.\n"
             )
     except KeyboardInterrupt:
-        sys.stderr.write(f"rerun_mp: the collector goes on; its log is in {session.segment.runtime_directory}\n")
+        tell(f"rerun_mp: the collector goes on; its log is in {session.segment.runtime_directory}\n")
     finally:
         progress.close()
 
@@ -174,7 +177,7 @@ def _report_losses(session: Session) -> None:
             pass  # the session has ended meanwhile, and the header holds the totals since before that
     if dropped:
         why = "; ".join(f"{rows} because {reason.explanation}" for reason, rows in sorted(dropped.items()))
-        sys.stderr.write(f"rerun_mp: {dropped.total()} rows were dropped: {why}.\n")
+        tell(f"rerun_mp: {dropped.total()} rows were dropped: {why}.\n")
     incomplete = words[Header.INCOMPLETE_FILES]
     if incomplete:
         reasons = sorted(set(ownership.failures(segment.spool_directory))) or ["their disks are full"]

@@ -15,12 +15,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import sys
 import time
 from typing import NamedTuple
 
 from rerun_mp.errors import RerunMpError
 from rerun_mp.hooks.detached import start_detached
+from rerun_mp.hooks.interpreters import python_command
 from rerun_mp.session import directories
 from rerun_mp.session.collector_start import collector_environment, output_to
 from rerun_mp.session.config_file import read_config_in
@@ -139,5 +139,5 @@ def start_recovery() -> None:
     OSError
         If no process can be started.
     """
-    command = [sys.executable, "-P", "-m", "rerun_mp", "recover", "--automatic"]
+    command = [*python_command("rerun_mp"), "recover", "--automatic"]
     start_detached(command, collector_environment(), output_to(os.devnull))

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from rerun_mp.errors import RerunMpError
+from rerun_mp.standard_error import tell
 
 __all__ = ["add", "by_cause", "report", "report_others", "without_account"]
 
@@ -62,14 +63,14 @@ def report() -> None:
     new = _counts - _reported
     _reported.update(new)
     if new and sys.stderr is not None:
-        sys.stderr.write(f"rerun_mp: {new.total()} rows were not logged: {_explain(new.items())}.\n")
+        tell(f"rerun_mp: {new.total()} rows were not logged: {_explain(new.items())}.\n")
 
 
 def report_others(refused: int) -> None:
     """Write one line if processes of the session have refused more rows than this one. `refused`: in all accounts."""
     others = refused - (_counts.total() - _without_account)
     if others > 0 and sys.stderr is not None:
-        sys.stderr.write(
+        tell(
             f"rerun_mp: other processes of the session could not log {others} rows; their warnings and "
             "statistics() say which.\n"
         )

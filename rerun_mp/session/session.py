@@ -46,10 +46,24 @@ if TYPE_CHECKING:
     from rerun_mp.session.config import SessionConfig
     from rerun_mp.shm.segment import Segment
 
-__all__ = ["Session"]
+__all__ = ["Session", "fork_guard"]
 
 _guard: leases.ForkGuard | None = None
 """The fork guard of all sessions of this process; its bytes are wiped in a forked child."""
+
+
+def fork_guard() -> leases.ForkGuard:
+    """Return this process's fork guard.
+
+    Raises
+    ------
+    ResourceError
+        If the kernel cannot offer one.
+    """
+    global _guard
+    if _guard is None:
+        _guard = leases.ForkGuard()
+    return _guard
 
 
 class Session:
@@ -64,12 +78,9 @@ class Session:
         is_rank: bool = False,
         settings: Settings | None = None,
     ) -> None:
-        global _guard
-        if _guard is None:
-            _guard = leases.ForkGuard()
         self.key = key
         self.segment = joined
-        self._guard = _guard
+        self._guard = fork_guard()
         self._founder_pid = os.getpid() if is_founder else -1
         self.is_rank = is_rank
         """Whether this process is a rank of a launcher's job. Its first rank on this host counts as the founder."""

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from rerun_mp.shm.layout import Kind, Line
 from rerun_mp.shm.ring import Ring
+from rerun_mp.standard_error import is_terminal, tell
 
 __all__ = ["Backlog", "Patience", "Progress", "pause_length", "wait_until"]
 
@@ -77,8 +78,8 @@ class Patience:
         if self._is_interrupted:
             raise KeyboardInterrupt
         self._is_interrupted = True
-        begin, end = ("\r", "\x1b[K\n") if sys.stderr.isatty() else ("", "\n")
-        sys.stderr.write(f"{begin}rerun_mp: {self._answer}{end}")
+        begin, end = ("\r", "\x1b[K\n") if is_terminal() else ("", "\n")
+        tell(f"{begin}rerun_mp: {self._answer}{end}")
 
 
 class Backlog(NamedTuple):
@@ -116,9 +117,9 @@ class Progress:
         waited = time.monotonic() - self._begin
         if isinstance(detail, Backlog):
             detail = self._describe(detail, waited)
-        if waited < 1 or not sys.stderr or not sys.stderr.isatty():
+        if waited < 1 or not is_terminal():
             return
-        sys.stderr.write(f"\rrerun_mp: {self._what}: {detail} ({waited:.0f} s)\x1b[K")
+        tell(f"\rrerun_mp: {self._what}: {detail} ({waited:.0f} s)\x1b[K")
         sys.stderr.flush()
         self._shown = True
 
@@ -134,5 +135,5 @@ class Progress:
     def close(self) -> None:
         """Remove the line."""
         if self._shown and sys.stderr:
-            sys.stderr.write("\r\x1b[K")
+            tell("\r\x1b[K")
             sys.stderr.flush()

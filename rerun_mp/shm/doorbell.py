@@ -17,13 +17,13 @@ import contextlib
 import errno
 import os
 import stat
-import sys
 import time
 from typing import Any
 
 import posix_ipc
 
 from rerun_mp.shm.interruptions import is_own, suppress_own
+from rerun_mp.standard_error import tell
 
 __all__ = ["Bell", "Ringer", "name_of", "remove"]
 
@@ -138,7 +138,7 @@ class Bell:
     def _complain(self) -> None:
         if not self._has_complained:
             self._has_complained = True
-            sys.stderr.write(
+            tell(
                 f"rerun_mp: {_path_of(self._name)} is not ours and is not used. Producers cannot wake the collector, "
                 f"which looks for rows every {DEAF_SECS} s instead. Remove that file.\n"
             )

@@ -13,6 +13,7 @@ import os
 from functools import cache
 
 __all__ = [
+    "MADV_DOFORK",
     "MADV_DONTFORK",
     "MADV_POPULATE_WRITE",
     "MADV_WIPEONFORK",
@@ -31,6 +32,7 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 """Bytes of a memory page of this machine: 4, 16 or 64 KiB."""
 
 MADV_DONTFORK = 10
+MADV_DOFORK = 11
 MADV_WIPEONFORK = 18
 MADV_POPULATE_WRITE = 23
 

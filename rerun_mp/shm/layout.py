@@ -137,6 +137,15 @@ class Header:
 
     GUARD_PID = 32
     """Process id of the guard, for display. Guard."""
+    FAILED_STARTS = 33
+    """Workers in a row that ended before they were ready, or by an error before they had stored a row. Guard."""
+    NO_START_BEFORE = 34
+    """Monotonic clock in nanoseconds until which the guard starts no worker, because the last ones failed. Guard."""
+    IS_AWAY = 36
+    """1: guard and worker have ended because the program waits for its children; see `adoption`. Collector; the
+    process that starts the next collector stores 0."""
+    READY_WORKERS = 35
+    """Workers that have read the configuration and opened their stores. Collector."""
 
     CONFIG_REVISION = 40
     """Revision of the newest configuration file. The process that holds the CONFIG lock."""

@@ -22,6 +22,7 @@ import fcntl
 import os
 import struct
 
+from rerun_mp.errors import ResourceError
 from rerun_mp.shm import kernel
 from rerun_mp.shm.layout import PAGE
 
@@ -86,6 +87,17 @@ class Lease:
             kernel.unmap(address, PAGE)
 
 
+def _advise(address: int, advice: int, name: str) -> None:
+    try:
+        kernel.advise(address, PAGE, advice)
+    except OSError as error:
+        kernel.unmap(address, PAGE)
+        raise ResourceError(
+            f"the kernel or a sandbox refuses madvise({name}): {error.strerror}. Without it a forked child cannot "
+            "be told from its parent. Linux has it since 4.14; allow the call in the sandbox."
+        ) from error
+
+
 class ForkGuard:
     """Bytes that read 0 in every forked child, forks made in C included.
 
@@ -96,8 +108,17 @@ class ForkGuard:
     __slots__ = ("_next", "page")
 
     def __init__(self) -> None:
+        """Map the page.
+
+        Raises
+        ------
+        ResourceError
+            If the kernel or a sandbox refuses the advice that forked children are told by. Leases need another one.
+        """
         address = kernel.map_private(PAGE)
-        kernel.advise(address, PAGE, kernel.MADV_WIPEONFORK)
+        for name, advice in (("MADV_DONTFORK", kernel.MADV_DONTFORK), ("MADV_DOFORK", kernel.MADV_DOFORK)):
+            _advise(address, advice, name)
+        _advise(address, kernel.MADV_WIPEONFORK, "MADV_WIPEONFORK")
         self.page = kernel.view(address, PAGE)
         self._next = 0
 

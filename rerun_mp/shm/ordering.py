@@ -32,11 +32,14 @@ STRONG_MACHINES = ("x86_64",)
 
 
 def choose() -> int:
-    """Return the way of a new session. RERUN_MP_MEMORY_ORDER (strong, barriers, fences) overrides the choice."""
+    """Return the way of a new session. RERUN_MP_MEMORY_ORDER (strong, barriers, fences) overrides the choice.
+
+    Barriers that the kernel refuses are not chosen in any case, because no collector could read a row.
+    """
     chosen = NAMES.get(os.environ.get("RERUN_MP_MEMORY_ORDER", "").lower())
-    if chosen is not None:
+    if chosen in (STRONG, FENCES):
         return chosen
-    if os.uname().machine in STRONG_MACHINES:
+    if chosen is None and os.uname().machine in STRONG_MACHINES:
         return STRONG
     return BARRIERS if kernel.register_for_barriers() and kernel.barrier() else FENCES
 

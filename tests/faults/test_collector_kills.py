@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rerun_mp.collector.worker import ALREADY_RUNNING
+from rerun_mp.collector.starting import ALREADY_RUNNING
 from rerun_mp.shm.layout import Header
 from tests.conftest import StartPython
 from tests.harness.programs import ROOT, Program, wait_until

@@ -8,6 +8,7 @@ that the test's own process forks without exec is not recognised: let `run_pytho
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing.resource_tracker
 import os
 import shutil
@@ -133,9 +134,11 @@ def _session_files(own: Path) -> Iterator[Path]:
     """Yield the directories of sessions under `own`, and their entries."""
     for name in ("runtime", "cache", "tmp"):
         for base in (own / name).glob("rerun_mp*"):
-            if base.is_dir():
+            # A collector may remove it at any moment.
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 yield from base.iterdir()
-            yield base
+            if base.exists():
+                yield base
 
 
 def _maps(process: psutil.Process, inode: int) -> bool:

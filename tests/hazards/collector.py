@@ -75,8 +75,8 @@ REMOVALS = (
             Edit("hooks/detached.py", '\'"$@" &\', "sh"', '\'exec "$@"\', "sh"'),
             Edit(
                 "hooks/detached.py",
-                "        os.waitpid(intermediate, 0)\n",
-                "        os.waitpid(intermediate, os.WNOHANG)\n",
+                "        posix.waitpid(intermediate, 0)\n",
+                "        posix.waitpid(intermediate, os.WNOHANG)\n",
             ),
         ),
         ("tests/faults/test_orphans.py::test_waiting_for_every_child_returns_no_process_of_rerun_mp",),
@@ -89,8 +89,8 @@ REMOVALS = (
         (
             Edit(
                 "hooks/detached.py",
-                "        setsid=True,\n        setsigmask=[],\n",
-                "        setsigmask=[],\n",
+                "setsid=True, setsigmask=[]",
+                "setsigmask=[]",
             ),
         ),
         ("tests/faults/test_orphans.py::test_a_signal_to_the_whole_process_group_costs_no_row[9]",),

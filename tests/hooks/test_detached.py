@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rerun_mp.hooks import detached
 from rerun_mp.hooks.detached import FileAction, start_detached
 from tests.harness.programs import wait_until
 
@@ -19,7 +20,12 @@ print(os.getppid(), os.getsid(0), os.environ["GIVEN"], *sys.argv[1:], flush=True
 """
 
 
-def test_a_detached_process_is_no_child_and_has_a_session_of_its_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shell", ["/bin/sh", "/nowhere/sh"])
+def test_a_detached_process_is_no_child_and_has_a_session_of_its_own(
+    shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also on a machine without a shell."""
+    monkeypatch.setattr(detached, "SHELL", shell)
     output = tmp_path / "output"
     actions: list[FileAction] = [(os.POSIX_SPAWN_OPEN, 1, str(output), os.O_WRONLY | os.O_CREAT, 0o600)]
     start_detached([sys.executable, "-c", PROGRAM, "an argument", "$HOME"], {"GIVEN": "x"}, actions)

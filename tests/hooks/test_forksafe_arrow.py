@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from tests.conftest import RunPython
+from tests.harness.programs import ROOT
 
 POOL = """
 import os
@@ -30,3 +34,41 @@ def test_the_pool_changes_even_if_pyarrow_is_loaded_already(run_python: RunPytho
     """
     done = run_python(program, env={"ARROW_DEFAULT_MEMORY_POOL": None}, fresh=True).check()
     assert done.stdout.strip() == "system"
+
+
+PANDAS = """
+    import os
+    import sys
+    import rerun_mp as rr
+    import pyarrow
+    pid = os.fork()
+    if pid == 0:
+        os._exit("pandas" in sys.modules)
+    print("pandas" in sys.modules, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+@pytest.fixture
+def pandas_path(tmp_path: Path) -> str:
+    """Install a package named pandas, and return the search path that has it."""
+    (tmp_path / "packages" / "pandas").mkdir(parents=True)
+    (tmp_path / "packages" / "pandas" / "__init__.py").write_text("__version__ = '2.2.0'\n")
+    return os.pathsep.join([str(tmp_path / "packages"), str(ROOT)])
+
+
+def test_pandas_is_not_loaded_because_pyarrow_is(run_python: RunPython, pandas_path: str) -> None:
+    """Its import would take longer than everything else that a worker loads."""
+    done = run_python(PANDAS, env={"PYTHONPATH": pandas_path}, fresh=True).check()
+    assert done.stdout.split() == ["False", "0"]
+
+
+def test_a_collector_never_loads_pandas(run_python: RunPython, pandas_path: str) -> None:
+    program = """
+        import sys
+        from rerun_mp.hooks.forksafe_arrow import hide_pandas
+        hide_pandas()
+        import pyarrow
+        assert pyarrow.array([[1.0], [2.0]]).to_pylist() == [[1.0], [2.0]]
+        print("pandas" in sys.modules)
+    """
+    assert run_python(program, env={"PYTHONPATH": pandas_path}, fresh=True).check().stdout.strip() == "False"

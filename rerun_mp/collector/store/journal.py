@@ -1,13 +1,14 @@
 """The journal of a store: what the next life of a collector must know if this one is killed.
 
-A small JSON file in the store's spool directory, replaced by rename. It names a part before the part's first chunk is
-written. Used by the store, in the worker's main thread.
+A small JSON file in the store's spool directory, replaced by rename, and a copy of it for the case that it is damaged.
+It names a part before the part's first chunk is written. Used by the store, in the worker's main thread.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.encoding.rrd_files import count_chunks
 from rerun_mp.errors import CorruptionError
 from rerun_mp.session.config import Blueprint, SinkSpec, WholeFile
+from rerun_mp.session.directories import rescue_base
 from rerun_mp.session.file_claims import aside_paths, hidden_name, hold_file, is_claimed, move_or_copy
 from rerun_mp.shm.leases import Lease
 
@@ -70,6 +72,28 @@ class Journal:
     def load(cls, path: Path, session: str, recording: RecordingKey, scoped_to: str = "") -> Journal:
         """Read the journal at `path`, if there is one, and look for the parts that it names.
 
+        Its copy stands in for a journal that is damaged or gone. If the copy is damaged, too, the store begins anew.
+        """
+        copy = _copy_of(path)
+        if path.exists() or not copy.exists():
+            try:
+                return cls._read(path, path, session, recording, scoped_to)
+            except CorruptionError as error:
+                say(f"worker {os.getpid()}: {error}; its copy is used")
+        try:
+            return cls._read(copy, path, session, recording, scoped_to)
+        except CorruptionError as error:
+            # Nothing tells what the files in the store's directory are.
+            aside = os.path.join(rescue_base(), f"damaged-{session}-{path.parent.name}")
+            say(f"worker {os.getpid()}: {error}; the store begins anew, and its files are set aside in {aside}")
+            os.makedirs(os.path.dirname(aside), exist_ok=True)
+            shutil.move(path.parent, aside)
+            return cls(path, session, recording, scoped_to)
+
+    @classmethod
+    def _read(cls, source: Path, path: Path, session: str, recording: RecordingKey, scoped_to: str) -> Journal:
+        """Read the journal that lies at `source`, to be saved at `path`.
+
         Raises
         ------
         CorruptionError
@@ -77,11 +101,11 @@ class Journal:
         """
         journal = cls(path, session, recording, scoped_to)
         try:
-            raw: dict[str, Any] = json.loads(path.read_bytes())
+            raw: dict[str, Any] = json.loads(source.read_bytes())
         except FileNotFoundError:
             return journal
         except ValueError as error:
-            raise CorruptionError(f"the journal {path} cannot be read: {error}") from error
+            raise CorruptionError(f"the journal {source} cannot be read: {error}") from error
         try:
             journal.is_complete = bool(raw["is_complete"])
             journal.target = SinkSpec(**raw["target"]) if raw["target"] else None
@@ -97,7 +121,7 @@ class Journal:
                 journal._adopt(Part(**entry, inode=inode, is_inherited=True))
             journal.follow()
         except (KeyError, TypeError, ValueError) as error:
-            raise CorruptionError(f"the journal {path} is damaged: {error!r}") from error
+            raise CorruptionError(f"the journal {source} is damaged: {error!r}") from error
         return journal
 
     def save(self) -> None:
@@ -124,8 +148,9 @@ class Journal:
         )
         fresh = self.path.with_suffix(".new")
         try:
-            fresh.write_text(text)
-            os.replace(fresh, self.path)
+            for path in (self.path, _copy_of(self.path)):
+                fresh.write_text(text)
+                os.replace(fresh, path)
         except OSError as error:
             if not self._is_behind:
                 say(f"rerun_mp: {self.path} cannot be written: {error.strerror}")
@@ -255,3 +280,7 @@ class Journal:
         part.first = self.next_ordinal()
         part.chunks = count_chunks(part.path, part.prelude) if part.is_readable() else 0
         self.parts.append(part)
+
+
+def _copy_of(path: Path) -> Path:
+    return path.with_suffix(".copy")

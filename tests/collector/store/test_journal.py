@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from rerun_mp.collector.store.recording_store import RecordingStore
 from tests.collector.endings import finish
 from tests.collector.made_frames import NONCE, RECORDING
@@ -56,3 +58,35 @@ def test_a_file_cut_inside_a_message_loses_only_that(spool: Path, out: Path) -> 
     finish(RecordingStore(RECORDING, spool, NONCE))
     verify(out)
     assert set(range(9)) <= set(numbers_in(out)) <= {*range(10), 99}
+
+
+@pytest.mark.parametrize("target", ["file", "none"])
+@pytest.mark.parametrize("damage", ["", "no JSON", "{}", None])
+def test_a_damaged_journal_costs_no_row(damage: str | None, target: str, spool: Path, out: Path) -> None:
+    """Its copy names every part."""
+    live_and_be_killed(spool, out, [0, 1, 2], target=target)
+    (journal,) = spool.glob("*/journal.json")
+    if damage is None:
+        journal.unlink()
+    else:
+        journal.write_text(damage)
+    one = RecordingStore(RECORDING, spool, NONCE)
+    one.set_files([file_spec(out)])
+    put(one, [3, 99, 4])
+    finish(one)
+    verify(out)
+    assert sorted(numbers_in(out)) == [0, 1, 2, 3, 4, 99]
+
+
+def test_a_store_without_a_readable_journal_begins_anew(spool: Path, out: Path, place: Path) -> None:
+    """What it had is set aside, and the next rows arrive."""
+    live_and_be_killed(spool, out, [0, 1, 2], target="none")
+    for journal in [*spool.glob("*/journal.json"), *spool.glob("*/journal.copy")]:
+        journal.write_text("damaged")
+    one = RecordingStore(RECORDING, spool, NONCE)
+    one.set_files([file_spec(out)])
+    put(one, [3, 99, 4])
+    finish(one)
+    verify(out)
+    assert sorted(numbers_in(out)) == [3, 4, 99]
+    assert list((place / "data").glob("rerun_mp/damaged-*/*.rrd"))

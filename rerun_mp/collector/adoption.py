@@ -1,0 +1,86 @@
+"""Lets go of a program that waits for the collector's end.
+
+The collector is nobody's child: its starter's intermediate process has ended, and the kernel gives it to the nearest
+subreaper, usually the init process. But in a container without an init, the program itself is process 1, and a
+supervisor may have made itself a subreaper. Then the kernel gives the collector to the program, and a loop of
+`os.wait()` until no child is left would never end, because the collector waits for the program's end.
+
+No kernel offers another parent: what a process starts stays below it. So the worker looks, while it has nothing else to
+do, whether the process that has adopted the collector is a participant that has no other children and waits for one.
+If so, worker and guard end. The next row of any participant, or its exit, starts a collector again.
+
+Used by the worker's main thread.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+
+from rerun_mp.shm.segment import Segment
+
+__all__ = ["is_awaited"]
+
+UNREADABLE = (OSError, ValueError, IndexError)
+"""What a look at another process raises that has ended, or that this process may not look at."""
+
+
+QUIET_SECS = 10.0
+"""Seconds without a row after which a program may be waiting, if the kernel does not tell what a process waits in."""
+
+
+def is_awaited(segment: Segment, guard: int, quiet_secs: float) -> bool:
+    """Return whether the program waits for the collector, and for no other child.
+
+    Parameters
+    ----------
+    segment
+        The session's segment.
+    guard
+        Process id of the guard, which the header names: it may be damaged, or that of a guard that has ended.
+    quiet_secs
+        Seconds since the last row.
+    """
+    with suppress(*UNREADABLE):
+        own = os.getpid()
+        adopter = os.getppid()
+        if adopter == guard:
+            adopter = _parent_of(guard)
+        waits = adopter > 0 and _waits(adopter, if_unknown=quiet_secs > QUIET_SECS)
+        return waits and _children_of(adopter) <= {own, guard} and _maps(adopter, segment)
+    return False
+
+
+def _parent_of(pid: int) -> int:
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        # The program's name stands in parentheses, and may itself have some.
+        return int(file.read().rpartition(b")")[2].split()[1])
+
+
+def _waits(pid: int, *, if_unknown: bool) -> bool:
+    """Return whether a thread of the process sits in one of the kernel's calls that wait for a child."""
+    is_known = False
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with suppress(OSError), open(f"/proc/{pid}/task/{thread}/wchan", "rb") as file:
+            place = file.read()
+            if b"do_wait" in place:
+                return True
+            is_known = is_known or place not in (b"", b"0")
+    return False if is_known else if_unknown
+
+
+def _children_of(pid: int) -> set[int]:
+    children = set()
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            with suppress(*UNREADABLE):
+                if _parent_of(int(name)) == pid:
+                    children.add(int(name))
+    return children
+
+
+def _maps(pid: int, segment: Segment) -> bool:
+    """Return whether the process has mapped the session's segment: it is a participant, and no foreign init."""
+    with open(f"/proc/{pid}/maps", "rb") as file:
+        # Address, rights, offset, device, inode, path.
+        return any(b"/dev/shm" in line and int(line.split(maxsplit=5)[4]) == segment.inode for line in file)

@@ -1,0 +1,17 @@
+"""PyInstaller runs this for a program that imports rerun_mp: what a collector loads by name, no import shows."""
+
+from __future__ import annotations
+
+from PyInstaller.utils.hooks import collect_submodules, copy_metadata
+
+
+def _is_needed(name: str) -> bool:
+    return not name.startswith(("rerun_mp.cli", "rerun_mp.integrations"))
+
+
+hiddenimports = [
+    *collect_submodules("rerun_mp", filter=_is_needed),
+    *("rerun_mp.__main__", "rerun_mp.cli.recover", "rerun_mp.collector.__main__"),
+    *("numpy", "posix_ipc", "psutil", "pyarrow", "rerun_bindings"),
+]
+datas = copy_metadata("rerun-sdk")
