@@ -15,11 +15,12 @@ PYTHON ?= $(shell for candidate in python3.14 python3.13 python3.12 python3.11 p
 	if $$candidate --version >/dev/null 2>&1 && $$candidate -c '$(SUITABLE)' >/dev/null 2>&1; then \
 	echo $$candidate; break; fi; done)
 
-.PHONY: help demo test field test-aarch64 check check-protocol format soak bench screenshots lock clean
+.PHONY: help demo test test-versions field test-aarch64 check check-protocol format soak bench screenshots lock clean
 
 help:
 	@echo "make demo    run examples/pool.py and show its recording"
 	@echo "make test    run every test but the long ones"
+	@echo "make test-versions  test with each minor release of rerun-sdk from 0.32 on, in environments of their own"
 	@echo "make field   install the servers, launchers and freezers that tests start if they are there (needs a compiler)"
 	@echo "make test-aarch64  shared memory and killed pools on an emulated arm64 machine; long (needs qemu and Debian)"
 	@echo "make check   formatting, lint and types"
@@ -54,6 +55,10 @@ field: $(FIELD_STAMP)
 
 test-aarch64: $(STAMP)
 	nice $(BIN)/python -m tests.aarch64 $(ARGS)
+
+# VERSIONS="0.32 0.41" tests these releases only.
+test-versions: $(STAMP)
+	$(BIN)/python -m tests.versions $(VERSIONS)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -96,4 +101,4 @@ lock:
 	rm -rf $(LOCK_VENV)
 
 clean:
-	rm -rf $(VENV) $(LOCK_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis $(ARTIFACTS)
+	rm -rf $(VENV) $(VENV)-versions $(LOCK_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis $(ARTIFACTS)

@@ -173,8 +173,9 @@ if not TYPE_CHECKING:
             return value
         import rerun
 
-        # In rerun-sdk 0.41, `rerun.datatypes` recurses for ever; `find` has another way.
-        value = getattr(rerun, name, _MISSING) if name != "datatypes" else _MISSING
+        # Since rerun-sdk 0.37, `rerun.datatypes` recurses for ever; `find` has another way.
+        is_old = name == "datatypes" and hasattr(rerun, "encodings")
+        value = _MISSING if is_old else getattr(rerun, name, _MISSING)
         if value is _MISSING:
             from rerun_mp.compat.legacy import find
 

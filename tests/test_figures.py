@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pytest
-from rerun.chunk import RrdReader
 
 from rerun_mp import figures
 from tests.conftest import RunPython, StartPython
 from tests.harness.programs import ROOT, wait_until
 from tests.harness.recordings import verify
+from tests.harness.rerun_names import RrdReader
 
 PROGRAM = ROOT / "tests" / "programs" / "session_figures.py"
 WAIT_SECS = 60.0

@@ -10,11 +10,17 @@ from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+<<<<<<< HEAD
 from rerun_mp.compat import bridge
 from rerun_mp.errors import CollectorError, InvalidArgumentError, RerunMpError
 from rerun_mp.hooks.interpreters import VARIABLE, find_python
 from rerun_mp.session import collector_check, directories, leftovers
 from rerun_mp.session.collector_start import collector_paths
+=======
+from rerun_mp.compat import versions
+from rerun_mp.errors import InvalidArgumentError, RerunMpError
+from rerun_mp.session import directories, leftovers
+>>>>>>> 7786e12 (Work with rerun-sdk 0.32 and newer, and test each minor release, because packages that pin it are where the users are)
 from rerun_mp.settings import Settings
 from rerun_mp.shm import segment
 from rerun_mp.viewers import spawn as viewer
@@ -102,11 +108,13 @@ def _rerun() -> Check:
     try:
         found = version("rerun-sdk")
     except PackageNotFoundError:
-        return Check("rerun-sdk", "problem", "not installed", "pip install 'rerun-sdk==0.41.*'")
-    if not found.startswith(bridge.VERSIONS):
-        known = ", ".join(f"{v}*" for v in bridge.VERSIONS)
-        advice = f"this rerun_mp works with {known}: pip install 'rerun-sdk==0.41.*', or a newer rerun_mp"
-        return Check("rerun-sdk", "problem", found, advice)
+        return Check("rerun-sdk", "problem", "not installed", f"pip install '{versions.REQUIREMENT}'")
+    if not versions.is_supported(found):
+        return Check("rerun-sdk", "problem", found, f"too old: pip install '{versions.REQUIREMENT}'")
+    if not versions.is_tested(found):
+        return Check(
+            "rerun-sdk", "warning", found, f"newer than this rerun_mp is tested with: rerun-sdk<{versions.NEXT}"
+        )
     return Check("rerun-sdk", "ok", found)
 
 
@@ -192,7 +200,7 @@ def _viewer_program() -> Check:
     try:
         return Check("viewer", "ok", viewer.program())
     except RerunMpError as error:
-        return Check("viewer", "problem", str(error), "pip install --force-reinstall 'rerun-sdk==0.41.*'")
+        return Check("viewer", "problem", str(error), f"pip install --force-reinstall '{versions.REQUIREMENT}'")
 
 
 def _left_sessions() -> Check:

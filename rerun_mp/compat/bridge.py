@@ -8,19 +8,22 @@ A call that names one of our recordings, or none while one of ours is active, th
 Rerun's own functions serve our recordings in the same way: `rr.send_property`, and every other function that `rerun_mp`
 takes from rerun, runs rerun's Python code (argument checks, components, warnings) and ends in our replacements.
 
-`VERSIONS` pins the releases of rerun-sdk; tests/compat/test_bridge.py compares every name and signature. Nothing here
-loads rerun. The collector writes through rerun's own recordings, so it installs no replacements.
+Releases of rerun-sdk differ (`versions`): a native function that a release lacks is not replaced, and one whose
+parameters are not ours is left to rerun, with a warning. Nothing here loads rerun. The collector writes through rerun's
+own recordings, so it installs no replacements.
 """
 
 from __future__ import annotations
 
 import functools
 import sys
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from rerun_mp.api import init as opening
 from rerun_mp.api import recording
 from rerun_mp.api.sinks import FileSink, GrpcServerSink, GrpcSink
+from rerun_mp.compat import versions
 from rerun_mp.compat.native import recordings, rows, sinks
 from rerun_mp.compat.native.registry import originals, replacements
 from rerun_mp.errors import RerunMpError
@@ -31,10 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-__all__ = ["VERSIONS", "capture", "install"]
-
-VERSIONS = ("0.41.",)
-"""Prefixes of the rerun-sdk versions whose native functions the replacements match."""
+__all__ = ["capture", "differing", "install"]
 
 
 def install() -> None:
@@ -43,7 +43,7 @@ def install() -> None:
     Raises
     ------
     RerunMpError
-        When rerun is loaded, if `VERSIONS` does not contain its version.
+        When rerun is loaded, if its version is older than `versions.OLDEST`.
     """
     when_loaded.when_loaded("rerun", _replace)
     when_loaded.when_loaded("rerun.server", _deliver_before_serving)
@@ -78,21 +78,34 @@ def _replace(rerun: ModuleType) -> None:
     if when_loaded.leaves_rerun_alone or originals:
         return
     found = str(rerun.__version__)
-    if not found.startswith(VERSIONS):
+    if not versions.is_supported(found):
         raise RerunMpError(
-            f"this version of rerun_mp works with rerun-sdk {', '.join(f'{v}*' for v in VERSIONS)}, not with {found}; "
-            "install a matching one (pip install 'rerun-sdk==0.41.*'), or a newer rerun_mp"
+            f"rerun_mp does not work with rerun-sdk {found}; install one that it works with: "
+            f"pip install '{versions.REQUIREMENT}'"
         )
     bindings = sys.modules["rerun_bindings"]
+    left_out = differing(bindings)
+    if left_out:
+        warnings.warn(
+            f"rerun-sdk {found} is newer than this rerun_mp knows, and has other parameters in {', '.join(left_out)}. "
+            "Code that says `import rerun` calls these as rerun has them: what they log stays out of the session. "
+            f"`import rerun_mp as rr` works. Install a newer rerun_mp, or rerun-sdk<{versions.NEXT}.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     originals["new_recording"] = bindings.new_recording
     for name, function in replacements.items():
-        originals[name] = getattr(bindings, name)
-        setattr(bindings, name, function)
+        if hasattr(bindings, name) and name not in left_out:
+            originals[name] = getattr(bindings, name)
+            setattr(bindings, name, function)
     # Three of rerun's Python functions do not end in its native ones as we need, and its sinks hide their arguments.
-    originals["_send_chunks"] = rerun.send_chunks
-    for module in (rerun, sys.modules["rerun._send_chunks"]):
-        module.send_chunks = rows.send_chunks  # type: ignore[attr-defined]
-    rerun.RecordingStream.send_chunks = lambda self, chunks: rows.send_chunks(chunks, recording=self)
+    senders = versions.send_chunks_modules()
+    if senders:
+        originals["_send_chunks"] = senders[0].send_chunks
+        for module in senders:
+            module.send_chunks = rows.send_chunks  # type: ignore[attr-defined]
+    if hasattr(rerun.RecordingStream, "send_chunks"):
+        rerun.RecordingStream.send_chunks = lambda self, chunks: rows.send_chunks(chunks, recording=self)
     originals["_spawn"] = rerun.spawn
     for module in (rerun, sys.modules["rerun.sinks"]):
         module.spawn = sinks.spawn  # type: ignore[attr-defined]
@@ -100,6 +113,23 @@ def _replace(rerun: ModuleType) -> None:
             setattr(module, kind.__name__, kind)
     rerun.RecordingStream.spawn = lambda self, **options: sinks.spawn(recording=self, **options)
     rerun.init = opening.init  # type: ignore[attr-defined]
+
+
+def differing(bindings: ModuleType) -> list[str]:
+    """Return the native functions whose parameters are not those of our replacements."""
+    left_out = []
+    for name, function in replacements.items():
+        theirs = versions.parameters_of(getattr(bindings, name, None))
+        # A release before ours may lack the last ones.
+        if theirs is not None and theirs != _parameters(function)[: len(theirs)]:
+            left_out.append(name)
+    return left_out
+
+
+def _parameters(function: Callable[..., Any]) -> list[str]:
+    """Return the names of a Python function's parameters in their order."""
+    code = getattr(function, "__wrapped__", function).__code__
+    return list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
 
 
 def _deliver_before_serving(server: ModuleType) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from rerun_mp.compat.versions import ENCODINGS
 from rerun_mp.hooks.when_loaded import when_loaded
 
 if TYPE_CHECKING:
@@ -338,4 +339,5 @@ def _remember_angles(encodings: ModuleType) -> None:
 
 
 when_loaded("numpy", _remember_numpy)
-when_loaded("rerun.encodings", _remember_angles)
+for _module in ENCODINGS:
+    when_loaded(_module, _remember_angles)

@@ -14,6 +14,7 @@ import struct
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
+from rerun_mp.compat.versions import ENCODINGS
 from rerun_mp.encoding.row_layouts import ColumnsLayout, ListComponent, columns_layout
 from rerun_mp.fast.base import FastArchetype
 from rerun_mp.fast.catalogue import COMPONENTS
@@ -284,4 +285,5 @@ for _name, (_number, _channels) in COLOR_MODELS.items():
     _models[_name, _channels] = _models[_name.lower(), _channels] = _number
 
 when_loaded("numpy", _remember_numpy)
-when_loaded("rerun.encodings", _remember_color_models)
+for _module in ENCODINGS:
+    when_loaded(_module, _remember_color_models)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any
 
+from rerun_mp.compat.versions import ENCODINGS
 from rerun_mp.encoding.row_layouts import (
     ColumnsLayout,
     ListComponent,
@@ -251,5 +252,6 @@ def _remember_relations(components: ModuleType) -> None:
 
 
 when_loaded("numpy", _remember_numpy)
-when_loaded("rerun.encodings", _remember_quaternion)
+for _module in ENCODINGS:
+    when_loaded(_module, _remember_quaternion)
 when_loaded("rerun.components", _remember_relations)

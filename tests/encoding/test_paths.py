@@ -7,11 +7,11 @@ import pytest
 import rerun_bindings
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rerun.chunk import Chunk
 
 from rerun_mp.encoding import paths
 from rerun_mp.encoding.paths import canonical_entity_path
 from rerun_mp.errors import InvalidArgumentError
+from tests.harness.rerun_names import Chunk
 
 ODD_PATHS = [
     "", "/", "//", "a//b", "/a/b", "a/b/", "my image", r"my\ image\!", "a\\", r"a\x", r"a\u{e9}", r"a\u{zz}",

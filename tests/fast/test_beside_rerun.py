@@ -11,9 +11,9 @@ import rerun as theirs
 import rerun.blueprint as rrb
 from rerun.archetypes import Scalars as TheirScalars
 from rerun.blueprint.api import create_in_memory_blueprint
-from rerun.chunk import RrdReader
 
 import rerun_mp as rr
+from tests.harness.rerun_names import RrdReader
 
 POSITIONS = np.zeros((3, 3), np.float32)
 

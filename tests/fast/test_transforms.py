@@ -16,6 +16,7 @@ import rerun_mp as rr
 from rerun_mp.fast.transforms import LAYOUTS
 from tests.fast.outcomes import LAYOUTS as MEMORY
 from tests.fast.outcomes import assert_same, components, laid_out
+from tests.harness.rerun_names import encodings
 
 NUMBERS = st.one_of(
     st.floats(width=32),
@@ -62,7 +63,7 @@ MATRICES = st.one_of(
     st.lists(ROWS, min_size=3, max_size=3),
     st.tuples(ROWS.map(tuple), ROWS, ROWS),
     st.lists(st.lists(NUMBERS, min_size=2, max_size=3), min_size=3, max_size=3),
-    st.builds(theirs.encodings.Mat3x3, ROWS.map(lambda row: [row] * 3)),
+    st.builds(encodings.Mat3x3, ROWS.map(lambda row: [row] * 3)),
 )
 RELATIONS = st.sampled_from(
     [*theirs.TransformRelation, "ChildFromParent", "parentfromchild", "CHILDFROMPARENT", 1, 2, 3, True, "no", b"x", 1.0]

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import rerun_cli
-from rerun.chunk import RrdReader
+
+from tests.harness.rerun_names import RrdReader
 
 __all__ = ["RERUN_BINARY", "ChunkRows", "Row", "chunks_of", "count_rows", "recordings_in", "rows_of", "verify"]
 

@@ -23,10 +23,10 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
-from rerun.chunk import RrdReader
 
 from tests.harness.programs import SLOWNESS, Program, wait_until
 from tests.harness.recordings import rows_of, verify
+from tests.harness.rerun_names import RrdReader
 from tests.harness.sessions import SessionWatch
 from tests.model.histories import check
 

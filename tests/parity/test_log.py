@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import rerun as rr
-from rerun.chunk import RrdReader
 
 from rerun_mp.encoding.encoder import EncodedRows, Encoder
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.encoding.timepoints import TimeKind, duration_nanos, sequence_number, timestamp_nanos
+from tests.harness.rerun_names import RrdReader
 
 KEY = RecordingKey("parity", "recording")
 

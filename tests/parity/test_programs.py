@@ -16,10 +16,10 @@ import pytest
 import rerun
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from rerun.chunk import RrdReader
 
 from tests.conftest import RunPython
 from tests.harness.recordings import RERUN_BINARY
+from tests.harness.rerun_names import RrdReader
 from tests.parity.archetypes import UNSERIALISABLE, ways
 from tests.parity.programs import catalogue
 

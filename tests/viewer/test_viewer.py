@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from rerun.experimental import RecordingSchema
 
 from tests.conftest import RunPython, StartPython
 from tests.harness.programs import wait_until
 from tests.harness.recordings import RECORDING_PROPERTIES, rows_of, verify
 from tests.harness.viewers import HeadlessViewer, find_headless_viewer, free_port
 from tests.viewer.programs.workers import APPLICATION, EARLY, IMAGES, STEPS, WORKERS
+
+if TYPE_CHECKING:
+    from rerun.experimental import RecordingSchema
 
 PROGRAM = Path(__file__).with_name("programs") / "workers.py"
 

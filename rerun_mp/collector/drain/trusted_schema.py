@@ -38,8 +38,9 @@ class TrustedSchema:
     """Whether some nested field must not be null."""
 
 
-UNKNOWN_TO_PYTHON = (pa.lib.Type_INTERVAL_MONTHS, pa.lib.Type_INTERVAL_DAY_TIME)
-"""Arrow types without an array class in pyarrow, which raises a KeyError for them."""
+UNKNOWN_TO_PYTHON = (21, 22)
+"""Ids of Arrow types without an array class in pyarrow, which raises a KeyError for them: intervals of months, and of
+days and milliseconds. pyarrow before 22 has no names for them."""
 
 
 def trust_schema(message: bytes) -> TrustedSchema:

@@ -1,7 +1,7 @@
 """What the collector uses of rerun-sdk, looked up in this module and nowhere else in the collector.
 
 It uses `rerun_bindings`, rerun-sdk's native part, which loads in 0.02 s. `import rerun` takes 0.5 s, which every new
-worker would pay before its first sweep. The names are those of rerun-sdk 0.41.
+worker would pay before its first sweep. `compat.versions` says how releases differ.
 
 Functions are looked up in `bindings` at each call. Any thread may call; a `Stream` belongs to one thread.
 """
@@ -19,8 +19,9 @@ from typing import Any
 
 import rerun_bindings as bindings
 from rerun_bindings import ChunkInternal as Chunk
-from rerun_bindings import FileSink, GrpcServerSink, RrdReaderInternal
+from rerun_bindings import FileSink, RrdReaderInternal
 
+from rerun_mp.compat import versions
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.hooks import when_loaded as imports
 
@@ -28,14 +29,44 @@ __all__ = [
     "Chunk",
     "FileSink",
     "GrpcServerSink",
+    "ServerOptions",
     "Stream",
     "chunks_in",
     "chunks_of_batch",
     "store_blueprint",
 ]
 
+_make_chunks = versions.chunk_maker(Chunk)
+
 _quiet_lock = threading.Lock()
 """Guards `sys.modules` and Python's warning filters while a reader opens a file: both are the whole process's."""
+
+
+class ServerOptions:
+    """Options of a gRPC server for releases before 0.36, which have no class `GrpcServerSink`.
+
+    The servers of these releases listen on every interface: they take no address.
+    """
+
+    def __init__(
+        self,
+        bind_ip: str,
+        port: int,
+        *,
+        server_memory_limit: str,
+        newest_first: bool,
+        cors_allow_origin: list[str],
+    ) -> None:
+        del bind_ip
+        self.options = (port, server_memory_limit, newest_first)
+        self.cors_allow_origin = cors_allow_origin
+
+    def serve(self, native: Any, blueprint: Any) -> None:
+        """Start the server as the sink of a native stream."""
+        bindings.serve_grpc(*self.options, blueprint, native, self.cors_allow_origin)
+
+
+GrpcServerSink: Any = getattr(bindings, "GrpcServerSink", ServerOptions)
 
 
 class Stream:
@@ -64,7 +95,10 @@ class Stream:
 
     def set_sink(self, sink: Any, blueprint: Any) -> None:
         """Write to `sink` from now on, beginning with `blueprint`, a result of `store_blueprint`, or None."""
-        bindings.set_sinks([sink], default_blueprint=blueprint, recording=self.native)
+        if isinstance(sink, ServerOptions):
+            sink.serve(self.native, blueprint)
+        else:
+            bindings.set_sinks([sink], default_blueprint=blueprint, recording=self.native)
 
     def send(self, chunks: Chunk | Iterable[Chunk]) -> None:
         """Queue chunks. Blocks while about 200 MB are queued."""
@@ -93,7 +127,7 @@ class Stream:
 
 def chunks_of_batch(batch: Any) -> list[Chunk]:
     """Return the chunks that rerun-sdk makes of a record batch with row ids and a chunk id: one, with the same ids."""
-    return Chunk.from_record_batch(batch, "auto", [], None)
+    return _make_chunks(batch)
 
 
 def chunks_in(path: str) -> Iterator[Chunk]:

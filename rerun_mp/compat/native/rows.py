@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rerun_mp.api import rows, sink_setting
 from rerun_mp.api.active import active_state, is_left_to_rerun
 from rerun_mp.api.log import log
+from rerun_mp.compat import versions
 from rerun_mp.compat.native.registry import enabled_state, originals, replaces
 
 if TYPE_CHECKING:
@@ -62,8 +63,7 @@ def send_chunks(chunks: Any, *, recording: Any = None) -> None:
     if is_left_to_rerun(recording):
         originals["_send_chunks"](chunks, recording=recording)
         return
-    from rerun.chunk import Chunk
-
+    Chunk = versions.chunk_module().Chunk  # noqa: N806 (rerun's class)
     state = active_state(recording)
     if state is None:
         return
@@ -122,8 +122,6 @@ def _import(recording: RecordingStream | None, how: str, *args: Any, **kwargs: A
     """Have rerun's importers read a file into a temporary recording of rerun's own, and log its chunks."""
     from tempfile import TemporaryDirectory
 
-    from rerun.chunk import RrdReader
-
     state = enabled_state(recording)
     native = originals["new_recording"](
         *state.key, make_default=False, make_thread_default=False, default_enabled=True, send_properties=False
@@ -137,7 +135,7 @@ def _import(recording: RecordingStream | None, how: str, *args: Any, **kwargs: A
             originals["flush"](recording=native)
         finally:
             originals["disconnect"](recording=native)
-        reader = RrdReader(path)
+        reader = versions.chunk_module().RrdReader(path)
         for store in reader.recordings():
             send_chunks(reader.stream(store=store), recording=recording)
 

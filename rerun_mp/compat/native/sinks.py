@@ -9,6 +9,7 @@ from rerun_mp.api.active import active_state, is_left_to_rerun
 from rerun_mp.api.readback import BinaryStorage, CallbackSink, MemoryStorage
 from rerun_mp.api.sinks import FileSink, GrpcServerSink, GrpcSink
 from rerun_mp.compat.native.registry import enabled_state, goes_to_rerun, originals, replacement, replaces
+from rerun_mp.errors import ResourceError
 from rerun_mp.viewers import web_server
 
 if TYPE_CHECKING:
@@ -101,7 +102,9 @@ def serve_web_viewer(
 ) -> None:
     """Serve the web viewer: by our server if a recording of ours is active, else by rerun's."""
     if active_state() is None:
-        originals["serve_web_viewer"](web_port, open_browser, connect_to, assets_archive_path)
+        # Releases before 0.36 take no archive.
+        archive = () if assets_archive_path is None else (assets_archive_path,)
+        originals["serve_web_viewer"](web_port, open_browser, connect_to, *archive)
     else:
         web_server.serve_web_viewer(web_port=web_port, open_browser=open_browser, connect_to=connect_to)
 
@@ -110,7 +113,7 @@ def serve_web_viewer(
 def start_web_viewer_server(port: int, assets_archive_path: str | None = None) -> None:
     """Divide calls as `serve_web_viewer` does."""
     if active_state() is None:
-        originals["start_web_viewer_server"](port, assets_archive_path)
+        originals["start_web_viewer_server"](port, *(() if assets_archive_path is None else (assets_archive_path,)))
     else:
         web_server.start_web_viewer_server(port)
 
@@ -145,6 +148,8 @@ def _native_sink(sink: Any) -> Any:
     if isinstance(sink, FileSink):
         return rerun_bindings.FileSink(sink.path, write_footer=sink.write_footer)
     if isinstance(sink, GrpcServerSink):
+        if not hasattr(rerun_bindings, "GrpcServerSink"):
+            raise ResourceError("rerun-sdk before 0.36 has no GrpcServerSink; use serve_grpc, or a newer rerun-sdk")
         return rerun_bindings.GrpcServerSink(
             sink.bind_ip,
             sink.port,

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rerun.chunk import Chunk
 
 from rerun_mp.collector.drain import frame_chunks as chunks
 from rerun_mp.collector.drain.chunks import MAX_CHUNK_BYTES, BuiltChunks
@@ -27,6 +26,7 @@ from tests.collector.made_frames import (
     shape_of,
     step,
 )
+from tests.harness.rerun_names import Chunk
 
 NONCE = b"0123456789abcdef"
 

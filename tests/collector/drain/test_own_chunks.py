@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from rerun.chunk import Chunk
-
 from rerun_mp.collector.drain.own_chunks import number_chunk, start_time_chunk, text_chunk
 from tests.collector.made_frames import RECORDING, row_ids
+from tests.harness.rerun_names import Chunk
 
 
 def test_rerun_takes_the_chunks() -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from rerun.blueprint import Blueprint, TimeSeriesView
 from rerun.blueprint.api import create_in_memory_blueprint
-from rerun.chunk import RrdReader
 
 from rerun_mp.collector.store.recording_store import RecordingStore
 from tests.collector.endings import finish
@@ -25,6 +24,7 @@ from tests.collector.store.made_stores import (
     put,
 )
 from tests.harness.recordings import verify
+from tests.harness.rerun_names import RrdReader
 
 
 def test_a_file_written_in_one_life_is_complete_and_was_not_copied(spool: Path, out: Path) -> None:

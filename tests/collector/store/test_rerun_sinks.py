@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import pytest
-from rerun.chunk import RrdReader
 
 from rerun_mp.collector.store.rerun_files import merge, read_file
 from rerun_mp.collector.store.rerun_sinks import open_file
@@ -15,6 +14,7 @@ from rerun_mp.errors import ResourceError
 from tests.collector.made_frames import RECORDING, row_ids
 from tests.collector.store.made_stores import chunks
 from tests.harness.recordings import verify
+from tests.harness.rerun_names import RrdReader
 
 
 def test_chunk_and_row_ids_survive_in_a_file(tmp_path: Path) -> None:

@@ -274,7 +274,7 @@ def record_batches_and_dataframes(rr: Any) -> None:
 
 @program
 def chunks_of_another_recording(rr: Any) -> None:
-    from rerun.chunk import Chunk
+    from tests.harness.rerun_names import Chunk
 
     rr.send_chunks(
         Chunk.from_columns("chunked", [rr.TimeColumn("t", sequence=[1, 2])], rr.Scalars.columns(scalars=[1.0, 2.0]))
