@@ -17,13 +17,8 @@ from tests.harness.programs import ROOT
 __all__ = ["COVERED_BY", "ORDER", "Structure", "circles", "mirror_of", "tier_of"]
 
 ORDER = (
-<<<<<<< HEAD
     ("rerun_mp.errors", "rerun_mp.standard_error"),
-    ("rerun_mp.settings", "rerun_mp.shm"),
-=======
-    ("rerun_mp.errors",),
     ("rerun_mp.settings", "rerun_mp.shm", "rerun_mp.compat.versions"),
->>>>>>> 7786e12 (Work with rerun-sdk 0.32 and newer, and test each minor release, because packages that pin it are where the users are)
     ("rerun_mp.encoding", "rerun_mp.hooks"),
     ("rerun_mp.fast", "rerun_mp.producer", "rerun_mp.viewers"),
     ("rerun_mp.session",),

@@ -10,17 +10,11 @@ from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-<<<<<<< HEAD
-from rerun_mp.compat import bridge
+from rerun_mp.compat import versions
 from rerun_mp.errors import CollectorError, InvalidArgumentError, RerunMpError
 from rerun_mp.hooks.interpreters import VARIABLE, find_python
 from rerun_mp.session import collector_check, directories, leftovers
 from rerun_mp.session.collector_start import collector_paths
-=======
-from rerun_mp.compat import versions
-from rerun_mp.errors import InvalidArgumentError, RerunMpError
-from rerun_mp.session import directories, leftovers
->>>>>>> 7786e12 (Work with rerun-sdk 0.32 and newer, and test each minor release, because packages that pin it are where the users are)
 from rerun_mp.settings import Settings
 from rerun_mp.shm import segment
 from rerun_mp.viewers import spawn as viewer

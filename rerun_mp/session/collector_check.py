@@ -26,7 +26,7 @@ __all__ = ["LOG", "await_first_worker", "check_pause", "is_starting", "is_usual_
 
 LOG = "collector.log"
 """Name of the collector's log in the runtime directory."""
-NEEDED = (("numpy", (1, 26)), ("pyarrow", (22,)), ("rerun_bindings", ()))
+NEEDED = (("numpy", (2,)), ("pyarrow", (18,)), ("rerun_bindings", ()))
 """Packages that a worker loads, and the lowest version of each that works."""
 FIRST_ATTEMPTS = 2
 """Failed starts of a session's first worker after which `init` gives up."""
