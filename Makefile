@@ -96,7 +96,7 @@ LOCK_VENV := $(VENV)-lock
 lock:
 	$(OLDEST_PYTHON) -m venv --clear $(LOCK_VENV)
 	$(LOCK_VENV)/bin/python $(PIP_INSTALL) --editable '.[test,dev,examples,bench,field]'
-	{ sed -n '/^#/p' $(LOCK); $(LOCK_VENV)/bin/python -m pip freeze --exclude-editable; } > $(LOCK).new
+	{ sed -n '/^#/p' $(LOCK); $(LOCK_VENV)/bin/python -m pip freeze --all --exclude pip --exclude-editable; } > $(LOCK).new
 	mv $(LOCK).new $(LOCK)
 	rm -rf $(LOCK_VENV)
 

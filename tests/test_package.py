@@ -42,7 +42,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 def test_the_wheel_holds_the_package_and_nothing_stale(wheel: zipfile.ZipFile) -> None:
     names = {name for name in wheel.namelist() if ".dist-info/" not in name}
     sources = {path for path in (ROOT / "rerun_mp").rglob("*.py*") if path.suffix != ".pyc"}
-    assert names == {path.relative_to(ROOT).as_posix() for path in sources} | {"rerun_mp/py.typed"}
+    others = {"rerun_mp/py.typed", "rerun_mp/integrations/pyinstaller/rthooks.dat"}
+    assert names == {path.relative_to(ROOT).as_posix() for path in sources} | others
     assert "rerun_mp/cli/startup/sitecustomize.py" in names
 
 
