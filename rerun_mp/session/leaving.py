@@ -35,6 +35,9 @@ __all__ = ["await_childrens_files", "leave"]
 
 def leave(session: Session) -> None:
     """End this process's part in `session`, at its exit or so that the session can end early."""
+    if session.has_left:
+        return  # the session may have ended, and its directory must not come back
+    session.has_left = True
     timeout = session.settings.exit_timeout
     begin = time.monotonic()
     patience = Patience("rows are being written; press Ctrl-C again to leave that to the collector")

@@ -113,6 +113,8 @@ class Session:
         self._collector = CollectorWatch(self.segment)
         self.must_complete = False
         """Whether this process, when it leaves, waits for its rows and for complete files: it has set a sink."""
+        self.has_left = False
+        """Whether this process has left. A second call of `leave` then does nothing."""
 
     @property
     def name(self) -> SessionName:
