@@ -73,7 +73,7 @@ class RecordingOutput:
     def apply(self, spec: RecordingSpec, taken: Collection[str] = ()) -> None:
         """Open and close sinks until they are those of `spec`, and give them its blueprint.
 
-        `taken`: paths of files of the session's other recordings.
+        `taken`: paths of files of the session's other outputs.
         """
         wanted = list(spec.sinks)
         self.store.set_files([sink for sink in wanted if sink.kind == "file"], taken)
@@ -126,8 +126,8 @@ class Outputs:
         self._outputs: dict[OutputKey, RecordingOutput] = {}
         self._scoped: dict[RecordingKey, list[OutputKey]] = {}
         self._config = SessionConfig()
-        self._files: dict[str, RecordingKey] = {}
-        """The files that the configuration names, and the recording of each."""
+        self._files: dict[str, OutputKey] = {}
+        """The files that the configuration names, and the output of each."""
         self._begun: set[OutputKey] = set()
         """Outputs that have logged their recording's start time in this life."""
         self._unflushed: list[RecordingStore] = []
@@ -143,7 +143,10 @@ class Outputs:
         """Bring every recording to the sinks that the configuration names."""
         self._config = config
         self._files = {
-            sink.target: spec.key for spec in config.recordings for sink in spec.sinks if sink.kind == "file"
+            sink.target: OutputKey(spec.key, "" if spec.is_whole(sink) else f"file {sink.target}")
+            for spec in config.recordings
+            for sink in spec.sinks
+            if sink.kind == "file"
         }
         for spec in config.recordings:
             self._unknown.discard(spec.key)
@@ -163,7 +166,7 @@ class Outputs:
             # Several processes may have set the sink; it is opened once.
             checkpoints = sum(sink.checkpoints for sink in sinks)
             sinks = [replace(sink, owner=0, checkpoints=checkpoints) for sink in sinks[:1]]
-        taken = {path for path in output.store.paths if self._files.get(path, spec.key) != spec.key}
+        taken = {path for path in output.store.paths if self._is_taken(path, key)}
         output.apply(replace(spec, sinks=tuple(sinks)), taken)
         self._note_use(key, output.store)
         if key not in self._begun and spec.start_time_ns is not None and not output.store.is_complete:
@@ -174,6 +177,11 @@ class Outputs:
             for live in output.live.values():
                 live.wake()
         self._begun.add(key)
+
+    def _is_taken(self, path: str, key: OutputKey) -> bool:
+        """Whether a file of this output belongs to another recording now, or to the whole of the same recording."""
+        owner = self._files.get(path, key)
+        return owner.recording != key.recording or (bool(key.scoped_to) and owner != key)
 
     def build(self, frames: Sequence[TakenFrames], rows: Sequence[TakenRows]) -> BuiltChunks:
         """Group the rows of a sweep into chunks."""

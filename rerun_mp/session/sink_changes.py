@@ -95,11 +95,16 @@ def set_sinks(session: Session, key: RecordingKey, sinks: Sequence[SinkSpec]) ->
         # A sink that already takes the whole recording takes our rows, too.
         wholes = {(sink.kind, sink.target) for sink in others if spec.is_whole(sink)}
         mine = [sink for sink in mine if (sink.kind, sink.target) not in wholes]
+        own_files: set[str] = set()
         if needs_scope:
             config = _with_scope(session, config)
         else:
-            taken_over = {(sink.kind, sink.target) for sink in mine}
-            others = [sink for sink in others if (sink.kind, sink.target) not in taken_over]
+            wanted = {(sink.kind, sink.target) for sink in mine}
+            taken_over = [sink for sink in others if (sink.kind, sink.target) in wanted]
+            others = [sink for sink in others if sink not in taken_over]
+            own_files = {sink.target for sink in taken_over if sink.kind == "file"}
+            for path in sorted(own_files):
+                say(f"{path} takes the rows of all processes now; it replaces the file of a child process")
         if config.default_sinks and any(sink.blueprint for sink in mine):
             # `rerun-mp run` has set sinks, too, and they may be the same file: the blueprint goes to all of them.
             data = next(sink.blueprint for sink in mine if sink.blueprint)
@@ -107,7 +112,7 @@ def set_sinks(session: Session, key: RecordingKey, sinks: Sequence[SinkSpec]) ->
             mine = [replace(sink, blueprint=None) for sink in mine]
         config, ours = _without_files(config, key, {sink.target for sink in mine if sink.kind == "file"})
         claims = {sink.target: sink for sink in (*others, *replaced) if sink.kind == "file"}
-        sinks_now = (*others, *(_claimed(session, sink, claims, ours, taken) for sink in mine))
+        sinks_now = (*others, *(_claimed(session, sink, claims, ours | own_files, taken) for sink in mine))
         return config.with_recording(replace(spec, sinks=sinks_now))
 
     revision = session.config_editor.edit(change)
@@ -221,7 +226,7 @@ def _claimed(
     claims
         The recording's other file sinks, and those that the new ones replace, by path.
     ours
-        Paths of files that other recordings of the session have had until now.
+        Paths of files that other sinks of the session have had until now.
     """
     if sink.kind != "file" or (os.path.exists(sink.target) and not os.path.isfile(sink.target)):
         return sink

@@ -30,7 +30,8 @@ def test_a_childs_file_has_the_rows_of_the_child_and_its_descendants(
 
 def test_siblings_share_a_file_and_the_founder_takes_one_over(run_python: RunPython, tmp_path: Path) -> None:
     whole, shared, other = (tmp_path / f"{name}.rrd" for name in ("whole", "shared", "other"))
-    run_python(PROGRAMS / "shared_file.py", whole, shared, other).check()
+    done = run_python(PROGRAMS / "shared_file.py", whole, shared, other).check()
+    assert f"{other} takes the rows of all processes now; it replaces the file of a child process" in done.stderr
     for path in (whole, shared, other):
         verify(path)
     assert count_rows(shared) == {f"worker/{number}": 100 for number in range(3)}

@@ -97,7 +97,7 @@ class RecordingStore:
     def set_files(self, specs: Sequence[SinkSpec], taken: Collection[str] = ()) -> None:
         """Write to these files from now on. A file no longer among them is completed, or given up if it is in `taken`.
 
-        Paths in `taken` belong to other recordings of the session now. Rows that came before any sink was set go into
+        Paths in `taken` belong to other outputs of the session now. Rows that came before any sink was set go into
         the first file. If there are several, one is written, and the others become copies of it when it is completed.
         Ignored once the store is complete.
         """
