@@ -117,12 +117,14 @@ def _vectors(item: str, size: int) -> Encoder:
     code, known = _CODES[item], FLOATS if item[0] == "f" else INTEGERS
     pack, sizes = struct.pack, {size}
     packers = [struct.Struct(f"<{n}{code}").pack for n in range(SMALL + 1)]
-    flatten = chain.from_iterable
+    flatten, strides = chain.from_iterable, (size * _BYTES[item], _BYTES[item])
 
     def encode(given: Any) -> Any:
         kind = type(given)
         if kind is _ndarray:
             shape = given.shape
+            if given.strides == strides and shape[1] == size and shape[0] and given.dtype is _dtypes[item]:
+                return given.data.cast("B")
             if (len(shape) == 2 and shape[1] == size) or (len(shape) == 1 and not shape[0] % size):
                 made = _array(given, item)
                 return made.data.cast("B") if made.size else b""

@@ -8,13 +8,19 @@ The constructor of each class is compiled from a text, because a loop over the p
 encoding. For `Points3D` it begins so::
 
     def __init__(self, positions=MISSING, *more, radii=None, colors=None, ..., keypoint_ids=None, **others):
-        if not others and not more and positions is not MISSING and positions is not None and keypoint_ids is None:
-            given, blocks = 0, []
-            try:
+        try:
+            if radii is None and colors is None and ... and keypoint_ids is None and not others and not more:
+                self._blocks = [encode_positions(positions)]
+                self._layout = needed_layout
+                return
+            if keypoint_ids is None and not others and not more:
+                given, blocks = 8, []
                 if class_ids is not None:
                     given += 1
                     blocks.append(encode_class_ids(class_ids))
                 ...
+
+Encoders refuse None and MISSING, so a parameter that the archetype needs is encoded unseen.
 """
 
 from __future__ import annotations
@@ -128,35 +134,40 @@ def _make_constructor(name: str, parameters: list[_Parameter]) -> Any:
     def declared(given: str) -> str:
         return f"{given}={'MISSING' if given in required else 'None'}"
 
-    conditions = [
-        "not others and not more",
-        *(f"{given} is not MISSING" for given in required),
-        *(f"{given} is not None" for given in needed),
-        *(f"{given} is None" for given in odd),
-    ]
+    conditions = [*(f"{given} is None" for given in odd), "not others", "not more"]
+    unneeded = [f"{p.name} is None" for p in parameters if p.name not in needed]
+    calls = {p.name: f"encode_{number}({p.name})" for number, p in enumerate(parameters)}
+    needs = sum(1 << number for number, p in enumerate(parameters) if p.name in needed)
     signature = ", ".join(["self", *map(declared, positional), "*more", *map(declared, keywords), "**others"])
-    lines = [
-        f"def __init__({signature}):",
-        f"    if {' and '.join(conditions)}:",
-        "        given, blocks = 0, []",
-        "        try:",
-    ]
-    for number, parameter in enumerate(parameters):
-        call = f"encode_{number}({parameter.name})"
+    lines = [f"def __init__({signature}):", "    try:"]
+    if needs:
+        blocks = ", ".join(f"{'*' * (p.columns > 1)}{calls[p.name]}" for p in parameters if p.name in needed)
         lines += [
-            f"            if {parameter.name} is not None:",
-            f"                given += {1 << number}",
-            f"                {f'blocks.append({call})' if parameter.columns == 1 else f'blocks += {call}'}",
+            f"        if {' and '.join([*unneeded, *conditions])}:",
+            f"            self._blocks = [{blocks}]",
+            "            self._layout = needed_layout",
+            "            return",
         ]
+    lines += [f"        if {' and '.join(conditions)}:", f"            given, blocks = {needs}, []"]
+    for number, p in enumerate(parameters):
+        call = calls[p.name]
+        add = f"blocks.append({call})" if p.columns == 1 else f"blocks += {call}"
+        if p.name in needed:
+            lines.append(f"            {add}")
+        else:
+            lines += [
+                f"            if {p.name} is not None:",
+                f"                given += {1 << number}",
+                f"                {add}",
+            ]
     lines += [
-        "        except CONVERSION_ERRORS as error:",
-        "            if not is_own(error):",
-        "                raise",
-        "            given = 0",
-        "        if given:",
-        "            self._layout = layouts[given] if given in layouts else find_layout(given)",
-        "            self._blocks = blocks",
-        "            return",
+        "            if given:",
+        "                self._layout = layouts[given] if given in layouts else find_layout(given)",
+        "                self._blocks = blocks",
+        "                return",
+        "    except CONVERSION_ERRORS as error:",
+        "        if not is_own(error):",
+        "            raise",
         "    named = dict(others)",
     ]
     for at, given in enumerate([*positional, *keywords]):
@@ -186,6 +197,7 @@ def _make_constructor(name: str, parameters: list[_Parameter]) -> Any:
         "is_own": is_own,
         "layouts": layouts,
         "find_layout": find_layout,
+        "needed_layout": find_layout(needs) if needs else None,
         **{f"encode_{number}": parameter.encoder for number, parameter in enumerate(parameters)},
     }
     source = "\n".join(lines) + "\n"

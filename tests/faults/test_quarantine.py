@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rerun_mp.api.column_rows import FRAMES_FIRST
 from tests.conftest import RunPython
 from tests.harness.programs import ROOT
 from tests.harness.recordings import rows_of, verify
@@ -38,9 +39,10 @@ def run(run_python: RunPython, tmp_path: Path, *victims: str) -> tuple[list[int]
 @pytest.mark.parametrize(
     "victims",
     [
-        ("killer/table",),
+        ("killer/columns",),
+        pytest.param(("killer/table",), marks=pytest.mark.soak),
         pytest.param(("killer/frame",), marks=pytest.mark.soak),
-        pytest.param(("killer/table", "killer/frame"), marks=pytest.mark.soak),
+        pytest.param(("killer/table", "killer/columns", "killer/frame"), marks=pytest.mark.soak),
     ],
 )
 def test_a_chunk_that_kills_workers_is_dropped_and_counted(
@@ -48,18 +50,23 @@ def test_a_chunk_that_kills_workers_is_dropped_and_counted(
 ) -> None:
     """Each deadly row counts as damaged. Every other row arrives once, also those logged afterwards."""
     (delivered, damaged, _, lives), rows = run(run_python, tmp_path, *victims)
-    assert rows == {"table": 50, "frame": 50, "after": 10}
-    assert (delivered, damaged) == (100, len(victims))
+    assert rows == {"table": 50, "columns": 50, "frame": 50, "after": 10}
+    assert (delivered, damaged) == (150, len(victims))
     assert lives > 3
 
 
-def test_a_slot_that_kills_workers_is_dropped_and_counted(run_python: RunPython, tmp_path: Path) -> None:
-    """A frame whose decoding kills costs the rest of its slot, and the slot is counted."""
-    (delivered, _, slots, lives), rows = run(run_python, tmp_path, "reader/frame")
-    # An earlier sweep may have taken the frames before the deadly one.
-    taken_before = rows.pop("frame", 0)
-    assert taken_before <= 26
-    assert rows == {"table": 50, "after": 10}
-    assert delivered == 50 + taken_before
+@pytest.mark.parametrize("kind", ["frame", "columns"])
+def test_a_slot_that_kills_workers_is_dropped_and_counted(kind: str, run_python: RunPython, tmp_path: Path) -> None:
+    """A frame or a table's row whose decoding kills costs the rest of its slot, and the slot is counted."""
+    (delivered, _, slots, lives), rows = run(run_python, tmp_path, f"reader/{kind}")
+    # An earlier sweep may have taken the rows before the deadly one.
+    assert rows[kind] <= 26
+    assert (rows["table"], rows["after"]) == (50, 10)
+    if kind == "frame":
+        # The first rows for a table of columns are frames, too.
+        assert 50 - FRAMES_FIRST <= rows["columns"] <= 50
+    else:
+        assert rows["frame"] == 50
+    assert delivered == rows.total() - rows["after"]
     assert slots >= 1
     assert lives > 3
