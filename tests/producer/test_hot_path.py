@@ -49,7 +49,7 @@ RECORDED: dict[tuple[int, int], dict[str, int]] = {
         "TextLog": 163,
         "TextLog with level": 187,
         "TextLog after one with level": 188,
-        "Points3D": 190,
+        "Points3D": 231,
         "Image": 1147,
         "Transform3D": 249,
         "set_time": 49,
