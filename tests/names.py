@@ -32,6 +32,11 @@ LIMITS = {
     "processes and recordings, and holds none back, because a row in the file survives a stop of the machine. So "
     "rerun's unit tests `test_flush_never` and `test_flush_custom` (test_batcher_config.py) fail: they expect rows not "
     "to be in the file yet",
+    "init": "ours. A further call with the same ids yields the same recording with its sinks, because other processes "
+    "log to it, and children call `init` again; `disconnect()` completes the file. The collector has the file "
+    "open, not the process that calls `save`. So rerun's unit test `test_cleanup_reinit` "
+    "(test_multi_stream.py) fails: it wants the file open in its own process after `save`, and closed after "
+    "the second `init`",
 }
 """Names that are served with a limit."""
 

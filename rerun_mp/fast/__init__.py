@@ -6,6 +6,7 @@
     transforms.py      `Transform3D`
     images.py          `Image`, `DepthImage`, `SegmentationImage`
     encoded_images.py  `EncodedImage`
+    compression.py     `Image.compress` and `DepthImage.compress`
     tensors.py         `Tensor`
     general.py         most other archetypes: one class each, derived from `catalogue.py`, rerun's description of them
     encoders.py        from arguments to bytes
@@ -16,6 +17,7 @@ All other archetypes are rerun's own. Importing this package loads neither rerun
 from __future__ import annotations
 
 from rerun_mp.fast.base import FastArchetype
+from rerun_mp.fast.compression import Compression
 from rerun_mp.fast.encoded_images import ENCODED_IMAGE, EncodedImage
 from rerun_mp.fast.images import DEPTH_IMAGE, IMAGE, SEGMENTATION_IMAGE, DepthImage, Image, SegmentationImage
 from rerun_mp.fast.scalars import SCALARS, Scalars
@@ -32,6 +34,7 @@ __all__ = [
     "TENSOR",
     "TEXT_LOG",
     "TRANSFORM_3D",
+    "Compression",
     "DepthImage",
     "EncodedImage",
     "FastArchetype",
