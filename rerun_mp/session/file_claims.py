@@ -28,6 +28,7 @@ from rerun_mp.shm.interruptions import is_own, suppress_own
 __all__ = [
     "Claim",
     "aside_paths",
+    "claim_beside",
     "claim_file",
     "claim_of",
     "hidden_name",
@@ -99,6 +100,27 @@ def claim_file(path: str, session: str, *, force: bool = True) -> Claim:
             os.unlink(fresh)
 
 
+def claim_beside(path: str) -> tuple[str, Claim]:
+    """Put an empty file at the first free of the `numbered_paths`, and return its path and identity.
+
+    The caller's process holds a lock on it from then on. A file that lies at a name is never replaced.
+
+    Raises
+    ------
+    OSError
+        If no file can be put there.
+    """
+    for candidate in numbered_paths(path):
+        with contextlib.suppress(FileExistsError):
+            descriptor = os.open(candidate, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o666)
+            try:
+                _keep(candidate, descriptor)
+                return candidate, _identity(os.fstat(descriptor))
+            finally:
+                os.close(descriptor)
+    raise AssertionError("there is no end of names")
+
+
 def claim_of(path: str) -> Claim | None:
     """Return the identity of the file at `path`; None if there is none."""
     try:
@@ -160,7 +182,7 @@ def hidden_name(name: str, addition: str) -> str:
 
 
 def numbered_paths(path: str) -> Iterator[str]:
-    """Yield the names for a file whose path another program holds: run-2.rrd, run-3.rrd, and so on."""
+    """Yield the names for a file whose path another file keeps: run-2.rrd, run-3.rrd, and so on."""
     return (_with_addition(path, f"-{number}") for number in count(2))
 
 

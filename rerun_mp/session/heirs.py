@@ -23,7 +23,7 @@ from rerun_mp.encoding.ids import ENVIRONMENT_VARIABLE, segment_name
 from rerun_mp.errors import RerunMpError
 from rerun_mp.session import directories, jobs
 from rerun_mp.session.config import SessionConfig, SinkSpec, WholeFile
-from rerun_mp.session.file_claims import claim_file, hold_file, numbered_paths
+from rerun_mp.session.file_claims import claim_beside, claim_file, hold_file
 from rerun_mp.session.kinship import boot_id, environment_of, own_processes, start_ticks
 from rerun_mp.standard_error import tell
 
@@ -146,18 +146,20 @@ def _file_after(sink: SinkSpec, whole: WholeFile | None, spool: str) -> SinkSpec
         return replace(sink, claim=whole.claim, continues=whole, checkpoints=0)
     if sink.target.startswith(spool + os.sep) or (os.path.exists(sink.target) and not os.path.isfile(sink.target)):
         return None
-    path = _path_beside(sink.target) if os.path.lexists(sink.target) else sink.target
+    path = sink.target
     try:
-        claim = claim_file(path, os.urandom(4).hex())
+        if os.path.lexists(path):
+            path, claim = claim_beside(path)
+        else:
+            claim = claim_file(path, os.urandom(4).hex())
     except OSError as error:
-        _say(f"{path} cannot be written ({error.strerror}); rows that come after the end of its session are not there")
+        _say(
+            f"no file can be put at or beside {path} ({error.strerror}); rows that come after the end of its session "
+            "are not there"
+        )
         return None
     _say(f"{sink.target} is not the file any more that its session completed; later rows of its recording go to {path}")
     return replace(sink, target=path, claim=claim, continues=None, checkpoints=0)
-
-
-def _path_beside(path: str) -> str:
-    return next(one for one in numbered_paths(path) if not os.path.lexists(one))
 
 
 def _say(text: str) -> None:

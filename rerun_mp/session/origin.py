@@ -21,7 +21,7 @@ import time
 from io import FileIO
 from typing import NamedTuple
 
-from rerun_mp.session import directories
+from rerun_mp.session import directories, kinship
 from rerun_mp.shm import leases, segment
 from rerun_mp.shm.interruptions import suppress_own
 from rerun_mp.shm.transient import close_in_children, no_forks
@@ -30,7 +30,6 @@ __all__ = ["LIFE_NAME", "ORIGIN_NAME", "Origin", "begin", "has_participants", "h
 
 ORIGIN_NAME = "origin.json"
 LIFE_NAME = "alive"
-BOOT_ID = "/proc/sys/kernel/random/boot_id"
 ATTEMPTS = 20
 """Attempts to lock or probe the life lock. Another probe, which takes microseconds, may be in the way."""
 PAUSE_SECS = 0.001
@@ -49,11 +48,8 @@ class Origin(NamedTuple):
     @classmethod
     def here(cls, spool_directory: str = "") -> Origin:
         """Return the origin of a session that is founded by this process."""
-        boot = ""
-        with suppress_own(OSError), open(BOOT_ID, encoding="utf-8") as file:
-            boot = file.read().strip()
         status = os.stat(segment.DIRECTORY)
-        return cls(boot, (status.st_dev, status.st_ino), spool_directory)
+        return cls(kinship.boot_id(), (status.st_dev, status.st_ino), spool_directory)
 
     @classmethod
     def read(cls, *session_directories: str) -> Origin | None:

@@ -13,16 +13,16 @@ directories this process cannot see are known by the lock on the file alone (`fi
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
-from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rerun_mp.errors import RerunMpError
 from rerun_mp.session import directories, leftovers, recovery_notes
 from rerun_mp.session.config_file import read_config_in
-from rerun_mp.session.file_claims import HeldError, aside_paths, claim_file, numbered_paths
+from rerun_mp.session.file_claims import HeldError, aside_paths, claim_beside, claim_file
 from rerun_mp.session.notices import leave_notice, say
 from rerun_mp.session.origin import has_participants
 from rerun_mp.session.waiting import wait_until
@@ -84,28 +84,20 @@ def take_path(segment: Segment, path: str) -> Taken:
         If no file can be put there.
     """
     own = segment.nonce.hex()[:16]
-    holder: Owner | None = None
-    for candidate in chain([path], numbered_paths(path)):
-        owners = [owner for owner in _owners_of(candidate) if owner.name != own]
-        inode = _inode(candidate)
-        living = next((owner for owner in owners if inode in owner.inodes and owner.is_living), None)
-        if living is None:
-            former = tuple(owner for owner in owners if not owner.is_living)
-            for owner in former:
-                if inode is not None and inode in owner.inodes:
-                    _set_aside(candidate, inode, owner.name)
-            recovered = _set_recovered_aside(candidate) if inode is not None else None
-            try:
-                claim = claim_file(candidate, own[:8], force=False)
-            except HeldError:
-                pass
-            else:
-                if candidate != path:
-                    _tell(path, candidate, holder)
-                return Taken(candidate, claim, former, recovered)
-        if candidate == path:
-            holder = living
-    raise AssertionError("there is no end of names")
+    owners = [owner for owner in _owners_of(path) if owner.name != own]
+    inode = _inode(path)
+    holder = next((owner for owner in owners if inode in owner.inodes and owner.is_living), None)
+    if holder is None:
+        former = tuple(owner for owner in owners if not owner.is_living)
+        for owner in former:
+            if inode is not None and inode in owner.inodes:
+                _set_aside(path, inode, owner.name)
+        recovered = _set_recovered_aside(path) if inode is not None else None
+        with contextlib.suppress(HeldError):
+            return Taken(path, claim_file(path, own[:8], force=False), former, recovered)
+    beside, claim = claim_beside(path)
+    _tell(path, beside, holder)
+    return Taken(beside, claim)
 
 
 def await_former_owners(taken: Taken) -> None:

@@ -169,16 +169,18 @@ def test_an_unrelated_program_does_not_take_a_path_in_use(
         os.mkfifo(event)
     first = start_python(SCRIPT, path, "first", *events)
     first.wait_for_output("stored")
-    second, third = (run_python(SCRIPT, path, name).check() for name in ("second", "third"))
-    other = tmp_path / "same-2.rrd"
-    wanted = f"rerun_mp: {path} is being written by another program; the rows of this one go to {other}\n"
-    assert second.stderr == third.stderr == wanted
+    others = {"second": tmp_path / "same-2.rrd", "third": tmp_path / "same-3.rrd"}
+    for name, other in others.items():
+        newcomer = run_python(SCRIPT, path, name).check()
+        wanted = f"rerun_mp: {path} is being written by another program; the rows of this one go to {other}\n"
+        assert newcomer.stderr == wanted
     for event in events:
         event.write_bytes(b"x")
     done = first.wait().check()
-    assert done.stderr.count(f"wanted {path} too; its rows go to {other}\n") == 2
-    assert entities(path) == {"first": 100}
-    assert entities(other) == {"third": 100}, "the second program had ended"
+    assert [f"wanted {path} too; its rows go to {other}\n" in done.stderr for other in others.values()] == [True, True]
+    assert {name: entities(file) for name, file in {"first": path, **others}.items()} == {
+        name: {name: 100} for name in ("first", "second", "third")
+    }
 
 
 RECORDINGS = """

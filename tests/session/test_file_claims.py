@@ -66,6 +66,19 @@ def test_a_held_path_is_claimed_only_by_force(out: Path) -> None:
     assert [path.name for path in out.parent.iterdir()] == ["out.rrd"]
 
 
+def test_a_claim_beside_a_path_replaces_no_file(out: Path) -> None:
+    """The user has not named that path, so a file there may be anything."""
+    kept = out.with_name("out-2.rrd")
+    kept.write_bytes(b"of the user")
+    out.with_name("out-3.rrd").symlink_to("nowhere")
+    path, claim = file_claims.claim_beside(str(out))
+    assert path == str(out.with_name("out-4.rrd"))
+    assert file_claims.is_claimed(path, claim)
+    assert claim_in_child(Path(path), force=False) == 1
+    assert kept.read_bytes() == b"of the user"
+    assert not out.exists()
+
+
 def test_only_regular_files_are_held(tmp_path: Path) -> None:
     assert file_claims.hold_file(str(tmp_path)) is None
     assert file_claims.hold_file(str(tmp_path / "missing")) is None
