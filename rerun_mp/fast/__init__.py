@@ -9,6 +9,7 @@
     compression.py     `Image.compress` and `DepthImage.compress`
     tensors.py         `Tensor`
     general.py         most other archetypes: one class each, derived from `catalogue.py`, rerun's description of them
+    adapters.py        from arguments that rerun converts to those that it hands on
     encoders.py        from arguments to bytes
 
 All other archetypes are rerun's own. Importing this package loads neither rerun nor numpy nor pyarrow.

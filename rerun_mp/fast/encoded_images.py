@@ -5,9 +5,12 @@ The contents are copied when the archetype is logged, as for images: see `rerun_
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Any
 
+from rerun_mp.encoding.row_layouts import ColumnsLayout, ListComponent, columns_layout
 from rerun_mp.fast.base import FastArchetype
+from rerun_mp.fast.catalogue import COMPONENTS
 from rerun_mp.fast.images import NOTE, bytes_of
 from rerun_mp.fast.text import plain_text
 from rerun_mp.hooks.when_loaded import when_loaded
@@ -18,6 +21,20 @@ if TYPE_CHECKING:
 __all__ = ["ENCODED_IMAGE", "EncodedImage"]
 
 ENCODED_IMAGE = 8
+
+COLUMNS = columns_layout(
+    tuple(
+        ListComponent(
+            f"EncodedImage:{field}",
+            "rerun.archetypes.EncodedImage",
+            f"rerun.components.{component}",
+            COMPONENTS[component][0],
+        )
+        for field, component in (("blob", "Blob"), ("media_type", "MediaType"))
+    )
+)
+
+_pack_length = struct.Struct("<I").pack
 
 _ndarray: Any = None
 _uint8: Any = None
@@ -54,6 +71,10 @@ class EncodedImage(FastArchetype, fast_kind=ENCODED_IMAGE):
         self._leave_to_rerun(contents=contents, media_type=media_type, **others)
 
     __init__.__qualname__ = "EncodedImageExt.__init__"  # appears in error messages, as rerun's does
+
+    def _as_columns(self) -> tuple[ColumnsLayout, list[Any]]:
+        name = self._format[0].encode()
+        return COLUMNS, [_pack_length(len(self._buffer)), self._buffer, _pack_length(len(name)), name]
 
     def _to_rerun(self, rerun_class: Any) -> Any:
         return rerun_class.from_fields(blob=bytes(self._buffer), media_type=self._format[0])

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 from rerun_mp.encoding.component_types import parse_type
 from rerun_mp.encoding.row_layouts import ColumnsLayout, ListComponent, columns_layout
+from rerun_mp.fast.adapters import ADAPTERS
 from rerun_mp.fast.base import FastArchetype, FastMeta
 from rerun_mp.fast.catalogue import ARCHETYPES, COMPONENTS
 from rerun_mp.fast.encoders import CONVERSION_ERRORS, encoder
@@ -176,6 +177,19 @@ def _make_constructor(name: str, parameters: list[_Parameter]) -> Any:
             lines += [f"    if not more and {given} is not {default}:", f"        named[{given!r}] = {given}"]
         else:
             lines += [f"    if {given} is not {default}:", f"        named[{given!r}] = {given}"]
+    adapter = ADAPTERS.get(name)
+    if adapter is not None:
+        lines += [
+            "    if not others and not more:",
+            "        try:",
+            "            plain = adapt(named)",
+            "        except CONVERSION_ERRORS as error:",
+            "            if not is_own(error):",
+            "                raise",
+            "            plain = None",
+            "        if plain is not None and plain.keys() != named.keys():",
+            "            return __init__(self, **plain)",
+        ]
     everything = "".join(f"{given}, " for given in positional)
     lines += [
         "    if more:",
@@ -197,6 +211,7 @@ def _make_constructor(name: str, parameters: list[_Parameter]) -> Any:
         "is_own": is_own,
         "layouts": layouts,
         "find_layout": find_layout,
+        "adapt": adapter,
         "needed_layout": find_layout(needs) if needs else None,
         **{f"encode_{number}": parameter.encoder for number, parameter in enumerate(parameters)},
     }

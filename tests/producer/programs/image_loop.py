@@ -29,7 +29,7 @@ def loop(who: str) -> None:
         rr.set_time("step", sequence=step)
         if step == 2:
             rr.set_time("elapsed", duration=0.5)
-        for size in (150, 500, 800):
+        for size in (200, 500, 800):
             for name, make in CLASSES.items():
                 pixels = np.random.default_rng(size + step).integers(0, 255, (size, size, 3), np.uint8)
                 rr.log(f"{who}/{name}/{size}", make(pixels))
