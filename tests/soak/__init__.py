@@ -4,8 +4,11 @@
     episode.py   one episode: a program in a session of its own, faults from outside, and checks at the end
     counting.py  another program, which logs numbers and tells how many
     homes.py     pairs of containers that share their homes, of which one is killed
+    receivers.py a receiver that is gone at the end
     restarts.py  a script that is killed with its collector and started again over its path
-    files.py     episodes of these two kinds
+    forking.py   a program that forks workers, some of which become another user
+    workers.py   that program as process 1, or with changed users, whose workers and collectors are killed
+    files.py     episodes of these kinds and of receivers.py
     __main__.py  one episode after another, and one line of totals
 
 (seed, number) determines an episode, but not the instant of a kill, which depends on the machine. `--only SEED:NUMBER`

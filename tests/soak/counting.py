@@ -15,7 +15,7 @@ from pathlib import Path
 import rerun_mp as rr
 from tests.harness.recordings import chunks_of
 
-__all__ = ["STOP", "Counts", "check_counts", "rows_in"]
+__all__ = ["STOP", "Counts", "check_counts", "count", "rows_in"]
 
 RETURNED, STORED, STOP = range(3)
 ROWS_PER_FLUSH = 50
@@ -65,13 +65,11 @@ def check_counts(found: Counter[str], entity: str, least: int, most: int) -> int
     return max(0, least - found[entity])
 
 
-def main(path: str, entity: str, counts: Counts) -> None:
-    """Log until the last word is set."""
+def count(entity: str, counts: Counts, until: int | None = None) -> None:
+    """Log until the last word is set, or until so many calls have returned."""
     words = counts.words
-    rr.init("rerun_mp_soak")
-    rr.save(path)
-    call = 0
-    while not words[STOP]:
+    call = words[RETURNED]
+    while not words[STOP] and call != until:
         rr.log(entity, rr.Scalars(float(call)))
         call += 1
         words[RETURNED] = call
@@ -79,6 +77,13 @@ def main(path: str, entity: str, counts: Counts) -> None:
             rr.flush()
             words[STORED] = call
             time.sleep(PAUSE_SECS)
+
+
+def main(path: str, entity: str, counts: Counts) -> None:
+    """Log until the last word is set."""
+    rr.init("rerun_mp_soak")
+    rr.save(path)
+    count(entity, counts)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Episodes about files: shared homes, restarts over one path, and receivers that are gone at the end.
+"""Episodes of other kinds: shared homes, restarts over one path, receivers that are gone, process 1, changed users.
 
-Of four episodes of a soak, one is of each kind, and one is ordinary.
+Of six episodes of a soak, one is of each kind, and one is ordinary.
 """
 
 from __future__ import annotations
@@ -17,20 +17,27 @@ from tests.soak.episode import DIRECTORIES, END_SECS, Totals
 from tests.soak.homes import run_pair
 from tests.soak.receivers import run_receivers
 from tests.soak.restarts import run_restarts
+from tests.soak.workers import may_change_users, run_process_1, run_users
 
 __all__ = ["Kind", "kind_of_files", "run_files"]
 
-Kind = Literal["homes", "restarts", "receivers"]
-EPISODES = {"homes": run_pair, "restarts": run_restarts, "receivers": run_receivers}
+Kind = Literal["homes", "restarts", "receivers", "process 1", "users"]
+EPISODES = {
+    "homes": run_pair,
+    "restarts": run_restarts,
+    "receivers": run_receivers,
+    "process 1": run_process_1,
+    "users": run_users,
+}
+ORDER: tuple[Kind | None, ...] = (None, "receivers", "homes", "restarts", "process 1", "users")
 
 
 def kind_of_files(number: int) -> Kind | None:
-    """Return what episode `number` of a soak does with files; None if it is an ordinary one."""
-    if number % 4 == 2 and may_contain():
-        return "homes"
-    if number % 4 == 1:
-        return "receivers"
-    return "restarts" if number % 4 == 3 else None
+    """Return the kind of episode `number` of a soak; None if it is an ordinary one."""
+    kind = ORDER[number % len(ORDER)]
+    if kind in ("homes", "process 1"):
+        return kind if may_contain() else None
+    return kind if kind != "users" or may_change_users() else None
 
 
 def run_files(kind: Kind, name: str, totals: Totals) -> None:

@@ -13,6 +13,7 @@ from tests.harness.containers import may_contain
 from tests.soak.episode import KILLS, Episode, Totals, check_rows, run
 from tests.soak.files import run_files
 from tests.soak.storm import COLUMNS, KINDS, kind_of
+from tests.soak.workers import may_change_users
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,7 @@ LOGS = """
 import sys
 import numpy as np
 import rerun_mp as rr
+from tests.soak.workers import may_change_users
 from tests.soak.storm import COLUMNS, KINDS, kind_of
 rr.init("rerun_mp_soak")
 rr.save(sys.argv[1])
@@ -95,6 +97,31 @@ def test_a_receiver_that_is_gone_at_the_end_costs_no_row_and_the_program_tells_t
     run_files("receivers", f"{seed}:0", totals)
     print(totals)
     assert totals.is_clean
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(not may_contain(), reason="this user may not create namespaces")
+def test_the_workers_of_process_1_lose_no_row() -> None:
+    """Workers, collectors and process 1 are killed; otherwise it sees its last child go."""
+    totals, seed = Totals(), time.time_ns() % 1_000_000
+    print(seed)
+    run_files("process 1", f"{seed}:0", totals)
+    print(totals)
+    assert totals.is_clean
+    assert totals.others["process 1 killed"] + totals.others["process 1 that waited for all children"] == 1
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(not may_change_users(), reason="only root can change its user")
+def test_workers_that_change_their_user_lose_no_row() -> None:
+    """Workers and collectors are killed meanwhile."""
+    totals, seed = Totals(), time.time_ns() % 1_000_000
+    print(seed)
+    run_files("users", f"{seed}:0", totals)
+    print(totals)
+    assert totals.is_clean
+    for when in ("before", "after"):
+        assert totals.others[f"worker that changed its user {when} its first rows"] >= 1
 
 
 @pytest.mark.soak
