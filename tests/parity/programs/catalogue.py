@@ -21,6 +21,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -274,10 +275,10 @@ def record_batches_and_dataframes(rr: Any) -> None:
 
 @program
 def chunks_of_another_recording(rr: Any) -> None:
-    from tests.harness.rerun_names import Chunk
-
+    # Found without rerun_mp, which would change what rerun does. Some releases have it in `rerun.experimental`.
+    chunk = import_module("rerun.chunk" if find_spec("rerun.chunk") else "rerun.experimental").Chunk
     rr.send_chunks(
-        Chunk.from_columns("chunked", [rr.TimeColumn("t", sequence=[1, 2])], rr.Scalars.columns(scalars=[1.0, 2.0]))
+        chunk.from_columns("chunked", [rr.TimeColumn("t", sequence=[1, 2])], rr.Scalars.columns(scalars=[1.0, 2.0]))
     )
 
 
@@ -308,6 +309,55 @@ def partial_updates(rr: Any) -> None:
         rr.log("radii", rr.Points3D.from_fields(radii=np.full(4, step)))
         rr.log("colors", rr.Points3D.from_fields(colors=[step]))
         rr.log("cleared", rr.Points3D.from_fields(colors=[step], clear_unset=True))
+
+
+@program
+def poses_beside_boxes(rr: Any) -> None:
+    """Log archetypes of equal Arrow types to one entity: rerun puts them into one chunk, if no flush comes between."""
+    rr.set_time("step", sequence=0)
+    rr.log("world/box", rr.Boxes3D(half_sizes=[[1.0, 2.0, 3.0]]))
+    for step in range(60):
+        rr.set_time("step", sequence=step)
+        rr.log("world/box", rr.Transform3D(rotation_axis_angle=rr.RotationAxisAngle([0, 0, 1], degrees=6 * step)))
+        rr.log("world/box", rr.InstancePoses3D(translations=[0.0, 0.0, 0.1 * step]))
+
+
+@program
+def images_row_by_row(rr: Any) -> None:
+    """Log so many images that `rerun rrd optimize` makes several chunks of them."""
+    for step in range(20):
+        rr.set_time("step", sequence=step)
+        rr.log("image", rr.Image(np.full((200, 300, 3), step, np.uint8)))
+
+
+@program
+def images_in_columns(rr: Any) -> None:
+    """Send the same images at once, beside a static format."""
+    images = np.repeat(np.arange(20, dtype=np.uint8), 200 * 300 * 3).reshape(20, -1)
+    image_format = rr.components.ImageFormat(width=300, height=200, color_model="RGB", channel_datatype="U8")
+    rr.log("image", rr.Image.from_fields(format=image_format), static=True)
+    rr.send_columns("image", [rr.TimeColumn("step", sequence=range(20))], rr.Image.columns(buffer=images))
+
+
+@program
+def meshes_clouds_and_transforms_in_parts(rr: Any) -> None:
+    """Log a whole first, and then some of its fields over time, by row and by column."""
+    triangle = [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    rr.set_time("step", sequence=0)
+    rr.log("mesh", rr.Mesh3D(vertex_positions=triangle, vertex_colors=[[255, 0, 0], [0, 255, 0], [0, 0, 255]]))
+    rr.log("cloud", rr.Points3D([[step, 0, 0] for step in range(10)]))
+    rr.log("body", rr.Transform3D(translation=[1, 2, 3], scale=2.0))
+    for step in range(1, 30):
+        rr.set_time("step", sequence=step)
+        rr.log("mesh", rr.Mesh3D.from_fields(vertex_positions=np.multiply(triangle, step)))
+        rr.log("cloud", rr.Points3D.from_fields(radii=[0.1 * step], colors=[[step, 0, 0]]))
+        rr.log("body", rr.Transform3D.from_fields(translation=[step, 0, 0]))
+    rr.log("cloud", rr.Points3D.from_fields(clear_unset=True, positions=[[1, 1, 1]]))
+    steps = rr.TimeColumn("step", sequence=range(30, 40))
+    rr.send_columns("body", [steps], rr.Transform3D.columns(translation=np.ones((10, 3))))
+    rr.send_columns("cloud", [steps], rr.Points3D.columns(radii=np.ones(10)))
+    vectors = rr.Arrows3D.columns(origins=np.zeros((20, 3)), vectors=np.ones((20, 3))).partition([2] * 10)
+    rr.send_columns("arrows", [steps], vectors)
 
 
 @program
@@ -464,6 +514,7 @@ def run(package: str, directory: Path, generated_steps: list[list[list[Any]]] | 
         rr.set_log_time_enabled(True)
         rr.set_log_tick_enabled(False)
         rr.disconnect()
+    assert package == "rerun_mp" or "rerun_mp" not in sys.modules, "rerun is no longer itself"
     return list(programs)
 
 
