@@ -191,11 +191,14 @@ def _decompose(given: ComponentType, array: Any, blocks: list[Block], *, may_be_
     if array.offset or (given.kind != "union" and array.null_count and not may_be_null):
         return False
     kind, n = given.kind, len(array)
+    if not n:
+        blocks += [b""] * given.columns
+        return True
     if kind in BYTES_OF_NUMBERS:
-        blocks.append(memoryview(array.buffers()[1]).cast("B")[: n * given.unit] if n else b"")
+        blocks.append(memoryview(array.buffers()[1]).cast("B")[: n * given.unit])
         return True
     if kind == "b1":
-        bits = np.frombuffer(array.buffers()[1], np.uint8) if n else np.empty(0, np.uint8)
+        bits = np.frombuffer(array.buffers()[1], np.uint8)
         blocks.append(np.unpackbits(bits, count=n, bitorder="little").tobytes())
         return True
     if kind == "struct":
@@ -212,11 +215,15 @@ def _decompose(given: ComponentType, array: Any, blocks: list[Block], *, may_be_
         items = array.values
         return _decompose(given.fields[0].type, items[: n * given.size], blocks)
     buffers = array.buffers()
-    offsets = np.frombuffer(buffers[1], "<i4", n + 1) if n else np.zeros(1, np.int32)
-    begin, end = int(offsets[0]), int(offsets[n])
+    if n == 1:
+        begin, end = struct.unpack_from("<2i", buffers[1])
+        blocks.append(struct.pack("<I", end))
+    else:
+        offsets = np.frombuffer(buffers[1], "<i4", n + 1)
+        begin, end = int(offsets[0]), int(offsets[n])
+        blocks.append((offsets[1:] - offsets[:-1]).astype("<u4").tobytes())
     if begin:
         return False
-    blocks.append((offsets[1:] - offsets[:-1]).astype("<u4").tobytes())
     if kind == "list":
         return _decompose(given.fields[0].type, array.values[:end], blocks)
     blocks.append(memoryview(buffers[2]).cast("B")[:end] if end else b"")
@@ -226,10 +233,14 @@ def _decompose(given: ComponentType, array: Any, blocks: list[Block], *, may_be_
 def _decompose_union(given: ComponentType, array: Any, blocks: list[Block]) -> bool:
     n = len(array)
     buffers = array.buffers()
-    codes = np.frombuffer(buffers[1], np.int8, n) if n else np.empty(0, np.int8)
-    offsets = np.frombuffer(buffers[2], "<i4", n) if n else np.empty(0, np.int32)
+    codes = np.frombuffer(buffers[1], np.int8, n)
+    offsets = np.frombuffer(buffers[2], "<i4", n)
     blocks.append(codes.tobytes())
+    present = set(blocks[-1])
     for i, field in enumerate(given.fields):
+        if field.code not in present:
+            blocks += [b""] * field.type.columns
+            continue
         own = codes == field.code
         count = int(np.count_nonzero(own))
         if (offsets[own] != np.arange(count)).any():
