@@ -214,6 +214,11 @@ def _decompose(given: ComponentType, array: Any, blocks: list[Block], *, may_be_
     if kind == "fixed":
         items = array.values
         return _decompose(given.fields[0].type, items[: n * given.size], blocks)
+    return _decompose_lists(given, array, blocks)
+
+
+def _decompose_lists(given: ComponentType, array: Any, blocks: list[Block]) -> bool:
+    n = len(array)
     buffers = array.buffers()
     if n == 1:
         begin, end = struct.unpack_from("<2i", buffers[1])
@@ -224,7 +229,7 @@ def _decompose(given: ComponentType, array: Any, blocks: list[Block], *, may_be_
         blocks.append((offsets[1:] - offsets[:-1]).astype("<u4").tobytes())
     if begin:
         return False
-    if kind == "list":
+    if given.kind == "list":
         return _decompose(given.fields[0].type, array.values[:end], blocks)
     blocks.append(memoryview(buffers[2]).cast("B")[:end] if end else b"")
     return True
