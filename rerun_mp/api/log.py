@@ -145,12 +145,15 @@ def _log_again(
     if recording is not None or type(static) is not bool:
         return False
     try:
-        row = combined(entity, extra) if extra else small_blob(entity) or entity
+        # `log` has looked for the append of a single row that is not static.
+        row = combined(entity, extra) if extra else small_blob(entity) or (entity if static else None)
     except AttributeError as error:  # an object without its constructor's attributes; `_log` says so
         if not is_own(error):
             raise
         return False
-    return row is not None and _log_by_lane(active_lanes.lane, entity_path, row, static=static)
+    if row is None or not hasattr(type(row), "_find_row_layout") or not getattr(row, "_fast_kind", 1):
+        return False
+    return _log_by_lane(active_lanes.lane, entity_path, row, static=static)
 
 
 def _log_by_lane(lane: Lane, entity_path: str | list[object], row: Any, *, static: bool) -> bool:
