@@ -42,6 +42,40 @@ def test_a_library_that_knows_only_rerun_logs_into_the_session(
             assert times == {}
 
 
+def test_a_with_block_of_reruns_own_recording_takes_the_rows_that_rerun_logs_in_it(
+    run_python: RunPython, tmp_path: Path
+) -> None:
+    """After the block, and in other threads, rows go to the global recording of ours again."""
+    ours, theirs = tmp_path / "ours.rrd", tmp_path / "theirs.rrd"
+    run_python(
+        """
+        import sys, threading
+        import rerun
+        import rerun_mp as rr
+        rr.init("rerun_mp_bridge", send_properties=False)
+        rr.save(sys.argv[1])
+        own = rerun.RecordingStream("rerun_mp_own", send_properties=False)
+        own.save(sys.argv[2])
+        with own:
+            for step in range(3):
+                rerun.set_time("step", sequence=step)
+                rerun.log("within", rerun.Scalars(step))
+                thread = threading.Thread(target=rerun.log, args=("thread", rerun.Scalars(step)))
+                thread.start()
+                thread.join()
+                with rr.RecordingStream.of_state(rr.get_global_data_recording().state):
+                    rerun.log("inner", rerun.Scalars(step))
+        for step in range(3):
+            rerun.log("after", rerun.Scalars(step))
+        """,
+        ours,
+        theirs,
+    ).check()
+    found = [Counter(row.entity_path for row in rows_of(path)) for path in (ours, theirs)]
+    assert found == [{"thread": 3, "inner": 3, "after": 3}, {"within": 3}]
+    assert [row.times["step"] for row in rows_of(theirs)] == [0, 1, 2]
+
+
 def test_names_and_properties_are_sent_from_a_forked_child(run_python: RunPython, tmp_path: Path) -> None:
     """Name, start time and properties, through our functions and rerun's."""
     path = tmp_path / "out.rrd"

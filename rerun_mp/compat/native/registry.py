@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from rerun_mp.api.active import active_state
+from rerun_mp.api.active import active_state, thread_recording
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,8 +47,16 @@ def replaces(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def goes_to_rerun(recording: object) -> bool:
-    """Return whether a native call is rerun's: it names rerun's own recording, or none and none of ours is active."""
-    return active_state() is None if recording is None else not hasattr(recording, "state")
+    """Return whether a native call is rerun's.
+
+    It is if it names rerun's own recording. A call that names none is rerun's if no recording of ours is active, or if
+    the calling thread is in a `with` block of rerun's own recording and has none of ours.
+    """
+    if recording is not None:
+        return not hasattr(recording, "state")
+    if active_state() is None:
+        return True
+    return thread_recording() is None and originals["get_thread_local_data_recording"]() is not None
 
 
 def enabled_state(recording: RecordingStream | None) -> RecordingState:
