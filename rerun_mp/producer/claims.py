@@ -104,35 +104,42 @@ class Claims:
                     self._mapped[slot] = 1
         except BaseException as error:
             self._writer.abandon(tried)
-            if isinstance(error, PermissionError) and is_own(error) and self._segment.reserve.descriptor() >= 0:
-                return self._claim_with_reserve(kinds)
-            if (
-                isinstance(error, OSError)
-                and not isinstance(error, ResourceError)
-                and is_own(error)
-                and self._writer.is_intact
-            ):
-                # Usually the process has no descriptor left.
-                self._full_ring.refuse(
-                    f"no slot of the ring can be claimed: {error.strerror}; this row was not logged. {remedy(error)}",
-                    f"no slot of the ring could be claimed ({error.strerror})",
-                    error,
-                    rows,
-                )
-                return []
-            raise
+            if not self._is_refusal(error):
+                raise
+            if isinstance(error, PermissionError) and self._segment.reserve.descriptor() >= 0:
+                return self._claim_with_reserve(kinds, rows)
+            # Usually the process has no descriptor left.
+            self._refuse(error, rows)
+            return []
         return slots
 
-    def _claim_with_reserve(self, kinds: Sequence[int]) -> list[int]:
+    def _is_refusal(self, error: BaseException) -> bool:
+        """Return whether the system has refused something that a claim needs."""
+        is_from_system = isinstance(error, OSError) and not isinstance(error, ResourceError)
+        return is_from_system and is_own(error) and self._writer.is_intact
+
+    def _refuse(self, error: BaseException, rows: int) -> None:
+        assert isinstance(error, OSError)
+        self._full_ring.refuse(
+            f"no slot of the ring can be claimed: {error.strerror}; this row was not logged. {remedy(error)}",
+            f"no slot of the ring could be claimed ({error.strerror})",
+            error,
+            rows,
+        )
+
+    def _claim_with_reserve(self, kinds: Sequence[int], rows: int) -> list[int]:
         """Claim as `claim_all`, in a process that has changed its user and may not open the segment any more."""
         with no_forks():
             tried: list[int] = []
             locks = ReserveLocks(self._segment.reserve, self._ring.geometry)
             try:
                 return self._writer.claim(kinds, self._start, locks.lock, locks.reserve, tried)
-            except BaseException:
+            except BaseException as error:
                 self._writer.abandon(tried)
-                raise
+                if not self._is_refusal(error):
+                    raise
+                self._refuse(error, rows)
+                return []
             finally:
                 locks.release()
 

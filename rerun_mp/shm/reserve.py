@@ -62,10 +62,13 @@ class Reserve:
             return False
         # In this order: a signal handler that claims in between passes over the byte.
         self._locked.add(byte)
-        if leases.try_lock(self._descriptor, byte):
-            return True
-        self._locked.discard(byte)
-        return False
+        has_it = False
+        try:
+            has_it = leases.try_lock(self._descriptor, byte)
+        finally:
+            if not has_it:
+                self._locked.discard(byte)
+        return has_it
 
     def unlock(self, byte: int) -> None:
         """Unlock a byte that this process has locked."""

@@ -24,6 +24,8 @@ from tests.harness.preloaded_collector import READ_LATE
 __all__ = ["PreloadedProcess", "may_preload", "server_pids", "start_preloaded"]
 
 SERVER = Path(__file__).with_name("preloaded.py")
+READ_BY_RERUN = ("RERUN_STRICT",)
+"""Variables that rerun reads while it is imported."""
 MAX_PATHS_BYTES = 1 << 16
 COLLECTORS = "from tests.harness.preloaded_collector import main; main()"
 
@@ -97,7 +99,7 @@ def may_preload(environment: Mapping[str, str]) -> bool:
     if _server is None:
         _server = Server({**os.environ, "PYTHONPATH": environment.get("PYTHONPATH", "")})
     different = {name for name, _ in _server.environment.items() ^ environment.items()}
-    return _server.is_ready and all(name.startswith(READ_LATE) for name in different)
+    return _server.is_ready and all(name.startswith(READ_LATE) and name not in READ_BY_RERUN for name in different)
 
 
 def start_preloaded(

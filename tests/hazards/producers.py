@@ -54,8 +54,8 @@ REMOVALS = (
             Edit("producer/oversize.py", "                self._writer.abandon(chain)\n", "                pass\n"),
             Edit(
                 "producer/claims.py",
-                "            self._writer.abandon(tried)\n            if isinstance(error, PermissionError)",
-                "            if isinstance(error, PermissionError)",
+                "            self._writer.abandon(tried)\n            if not self._is_refusal(error):",
+                "            if not self._is_refusal(error):",
             ),
             Edit(
                 "producer/claims.py",
