@@ -75,7 +75,9 @@ def test_the_demo_shows_a_viewer_without_a_display(
     headless_viewer.end()  # the fixture has shown that a viewer can draw here; the demo starts its own
     out = tmp_path / "pool.rrd"
     example = ROOT / "examples" / "pool.py"
-    done = run_python(example, "--workers", "2", "--out", out, "--show", "auto", timeout=80, env=NO_DISPLAY).check()
+    done = run_python(
+        example, "--workers", "2", "--out", out, "--show", "auto", timeout=80, env=NO_DISPLAY, fresh=True
+    ).check()
     assert "Nothing is missing" in done.stdout
     screenshot = out.with_suffix(".png").read_bytes()
     assert screenshot.startswith(b"\x89PNG")
@@ -105,7 +107,7 @@ def test_the_demo_succeeds_without_a_picture(failure: str, tmp_path: Path, run_p
     example = ROOT / "examples" / "pool.py"
     # A viewer that hangs is given as long as a picture may take.
     arguments = ("--workers", "2", "--out", out, "--show", "screenshot", "--picture-secs", "5")
-    done = run_python(example, *arguments, timeout=120, env=env).check()
+    done = run_python(example, *arguments, timeout=120, env=env, fresh=True).check()
     assert "Nothing is missing" in done.stdout
     assert len(re.findall("^No (?:viewer|picture)", done.stdout, re.MULTILINE)) == 1
     assert "Traceback" not in done.stderr
