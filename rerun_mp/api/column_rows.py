@@ -92,7 +92,7 @@ def combined(entity: Any, extra: Sequence[Any]) -> Any:
 
 def small_blob(entity: Any) -> ColumnRow | None:
     """Return the row of a small image or tensor; None for anything else."""
-    if type(type(entity)) is not FastMeta or not entity._fast_kind or not hasattr(type(entity), "_format"):
+    if type(type(entity)) is not FastMeta or not entity._fast_kind or not entity._is_blob:
         return None
     if len(entity._buffer) > SMALL_BLOB:
         return None

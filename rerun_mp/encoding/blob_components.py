@@ -53,7 +53,7 @@ _formats: dict[tuple[type, object], _FormatComponents] = {}
 
 def is_blob(archetype: Any) -> bool:
     """Return whether an archetype is a fast one that keeps its blob in `_buffer` and all else in `_format`."""
-    return bool(getattr(archetype, "_fast_kind", 0)) and hasattr(type(archetype), "_format")
+    return bool(getattr(archetype, "_fast_kind", 0)) and archetype._is_blob
 
 
 def blob_components(archetype: Any, ask: Callable[[Any], Components]) -> Components:

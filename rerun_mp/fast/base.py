@@ -148,6 +148,10 @@ class FastArchetype(metaclass=FastMeta):
     _doc_note: ClassVar[str] = ""
     """Text that is appended to the docstring of rerun's class."""
 
+    # Read from the object: the metaclass runs Python code when a class is asked, where a signal handler may raise.
+    _is_blob: ClassVar[bool] = False
+    """Whether the archetype keeps one large buffer in `_buffer`, and all else in `_format`."""
+
     # A method, not a property: an AttributeError that a signal handler raises in a property would end in `__getattr__`.
     _find_row_layout: ClassVar[Callable[[Any], object]]
     """Return the layout of the row, a key of the tables for such archetypes."""

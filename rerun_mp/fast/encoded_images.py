@@ -49,6 +49,8 @@ class EncodedImage(FastArchetype, fast_kind=ENCODED_IMAGE):
 
     __slots__ = ("_buffer", "_format")
 
+    _is_blob = True
+
     _doc_note = NOTE
 
     _fields = ("blob", "media_type", "opacity", "draw_order", "magnification_filter")

@@ -91,6 +91,8 @@ class Image(FastArchetype, fast_kind=IMAGE):
 
     __slots__ = ("_buffer", "_format")
 
+    _is_blob = True
+
     _doc_note = NOTE
 
     _fields = ("buffer", "format", "opacity", "draw_order", "magnification_filter")
@@ -136,6 +138,8 @@ class DepthImage(FastArchetype, fast_kind=DEPTH_IMAGE):
     """
 
     __slots__ = ("_buffer", "_format")
+
+    _is_blob = True
 
     _doc_note = NOTE
 
@@ -191,6 +195,8 @@ class SegmentationImage(FastArchetype, fast_kind=SEGMENTATION_IMAGE):
     """
 
     __slots__ = ("_buffer", "_format")
+
+    _is_blob = True
 
     _doc_note = NOTE
 

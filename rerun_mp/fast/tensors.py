@@ -35,6 +35,8 @@ class Tensor(FastArchetype, fast_kind=TENSOR):
 
     __slots__ = ("_buffer", "_format")
 
+    _is_blob = True
+
     _doc_note = NOTE
 
     _fields = ("data", "value_range")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from rerun_mp.encoding.tables import WIDE_ROW
 from rerun_mp.producer.open_table import OpenTable, has_gil, plan_for
 from rerun_mp.shm import kernel
-from rerun_mp.shm.interruptions import is_running
+from rerun_mp.shm.interruptions import is_own, is_running
 from rerun_mp.shm.layout import Kind
 
 if TYPE_CHECKING:
@@ -73,11 +73,16 @@ class _ThreadEnd:
     __slots__ = ("_ended", "owner")
 
     def __init__(self, owner: Owner, ended: deque[Owner]) -> None:
-        self.owner = owner
         self._ended = ended
+        self.owner = owner
 
     def __del__(self) -> None:
-        self._ended.append(self.owner)  # one step, because this may interrupt any code
+        try:
+            self._ended.append(self.owner)  # one step, because this may interrupt any code
+        except AttributeError as error:
+            if not is_own(error):
+                raise
+            # Otherwise a signal handler's exception has ended `__init__`, and no thread has this object.
 
 
 class TableSlots:

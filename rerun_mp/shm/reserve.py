@@ -81,7 +81,9 @@ class Reserve:
             return False
         try:
             found = os.fstat(self._descriptor)
-        except OSError:
+        except OSError as error:
+            if not is_own(error):
+                raise
             return False
         return (found.st_dev, found.st_ino) == self._identity
 

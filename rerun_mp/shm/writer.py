@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from rerun_mp.shm.interruptions import is_own
 from rerun_mp.shm.kernel import fence
 from rerun_mp.shm.layout import LINE_WORDS, Kind, Line, SlotState
 from rerun_mp.shm.ring import Ring
@@ -220,7 +221,9 @@ def positions(snapshot: list[int], wanted: int, start: int, most: int) -> Iterat
         while most > 0:
             try:
                 at = snapshot.index(wanted, at, end)
-            except ValueError:
+            except ValueError as error:
+                if not is_own(error):
+                    raise
                 break
             yield at
             most -= 1

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 __all__ = ["CALLS", "HOT", "LARGE", "SLOW", "Call", "number_of"]
 
@@ -66,9 +67,9 @@ def number(rr: Any, number: int) -> Any:
     return rr.Scalars(float(number))
 
 
-def boxes(rr: Any, number: int) -> Any:
-    """Make an archetype that rerun_mp has no fast class for."""
-    return rr.Boxes3D(half_sizes=[[float(number), 1.0, 2.0]], labels=[f"box {number}"])
+def untabled(rr: Any, number: int) -> Any:
+    """Make a row that no table can hold, because of its Arrow type."""
+    return rr.AnyValues(remark=pa.array([f"row {number}"], pa.large_string()))
 
 
 LONG = frozenset({"_log"})
@@ -83,7 +84,7 @@ HOT = {
         frozenset({"log", "append_levelled_text.<locals>.append"}),
         before=8,
     ),
-    "points": Call(points(10), frozenset({"log", "append_array.<locals>.append"}), LONG),
+    "points": Call(points(10), frozenset({"log", "append_columns.<locals>.append"}), LONG, before=8),
     "pose": Call(
         lambda rr, number: rr.Transform3D(translation=(float(number), 1.0, 2.0)),
         frozenset({"log", "append_packed.<locals>.append"}),
@@ -95,10 +96,10 @@ HOT = {
 }
 """Calls that append to an open table."""
 SLOW = {
-    "frame": Call(boxes, frozenset({"_log", "FrameSlot._append_at", "SlotWriter.commit"})),
+    "frame": Call(untabled, frozenset({"_log", "FrameSlot._append_at", "SlotWriter.commit"})),
     "image": Call(image(130), frozenset({"BlobAppend._append_frame", "SlotWriter.commit"}), LONG),
     "claim_table": Call(number, frozenset({"SlotWriter.claim", "OpenTable.__init__"}), seals_before=True),
-    "claim_frame": Call(boxes, frozenset({"SlotWriter.claim", "SlotWriter.commit"}), seals_before=True),
+    "claim_frame": Call(untabled, frozenset({"SlotWriter.claim", "SlotWriter.commit"}), seals_before=True),
     "seal_table": Call(points(1000), frozenset({"OpenTable.close", "SlotWriter.seal", "SlotWriter.claim"}), before=-1),
     "seal_frames": Call(image(140), frozenset({"SlotWriter.seal", "SlotWriter.claim", "SlotWriter.commit"}), before=-1),
     "first": Call(number, frozenset({"Registration.take", "Lease.keep", "SlotWriter.claim"}), before=0),
