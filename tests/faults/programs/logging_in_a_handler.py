@@ -9,12 +9,14 @@ import signal
 import sys
 from types import FrameType
 
+import pyarrow as pa
+
 import rerun_mp as rr
 
 rr.init("rerun_mp_signals")
 rr.save(sys.argv[1])
-# Most calls for numbers append to a table without a lock. Each call for boxes, which have no table, holds the mutex.
-row = rr.Scalars(1.0) if sys.argv[2] == "tables" else rr.Boxes2D(half_sizes=[[1.0, 2.0]])
+# Most calls for numbers append to a table without a lock. No table holds large strings: their calls hold the mutex.
+row = rr.Scalars(1.0) if sys.argv[2] == "tables" else rr.AnyValues(remark=pa.array(["one"], pa.large_string()))
 rr.log("warm", row)
 inner = 0
 
