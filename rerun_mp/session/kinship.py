@@ -75,8 +75,9 @@ def ancestors(pid: int) -> Iterator[int]:
 
 def boot_id() -> str:
     """Return the kernel's random id of this boot."""
-    with suppress_own(OSError), open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        return file.read().strip()
+    # Bytes, because a process that has changed its user may not be able to load a codec any more.
+    with suppress_own(OSError), open("/proc/sys/kernel/random/boot_id", "rb") as file:
+        return file.read().strip().decode()
     return ""
 
 

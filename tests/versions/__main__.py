@@ -1,7 +1,8 @@
-"""Tests rerun_mp with each minor release of rerun-sdk: `python -m tests.versions [MINOR ...]`, such as `0.32 0.41`.
+"""Tests rerun_mp with each minor release of rerun-sdk: `python -m tests.versions [--short] [MINOR ...]`.
 
 Each release has an environment of its own under `.venv-versions/`, which is built once. Prints a table: the release,
 the tests that passed and failed, and the seconds. `make test-versions` runs this; docs/platforms.md holds the table.
+`--short` leaves out the comparisons with the release's own recordings, which take most of the time.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from rerun_mp.compat import versions
@@ -24,6 +26,8 @@ TESTS = (
     "tests/parity/test_programs.py",
 )
 """Short losses, gRPC, the bridge, and the fast archetypes and whole programs beside the release's own."""
+SHORT = 3
+"""Number of entries at the beginning of `TESTS` that the short form runs."""
 DONE = re.compile(r"(\d+) (passed|failed|errors?|skipped)")
 
 
@@ -52,12 +56,12 @@ def environment(minor: str) -> Path:
     return python
 
 
-def run(minor: str) -> tuple[dict[str, int], float, str]:
+def run(minor: str, tests: Sequence[str]) -> tuple[dict[str, int], float, str]:
     """Run the tests with one release. Returns the number of tests by outcome, the seconds, and the output."""
     python = environment(minor)
     begin = time.monotonic()
     done = subprocess.run(
-        [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--numprocesses=3", *TESTS],
+        [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--numprocesses=3", *tests],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -71,8 +75,10 @@ def main(arguments: list[str]) -> int:
     """Test the named releases, or all."""
     failed = 0
     print("| rerun-sdk | passed | failed | skipped | seconds |\n|---|---|---|---|---|", flush=True)
-    for minor in arguments or minors():
-        outcomes, secs, output = run(minor)
+    is_short = "--short" in arguments
+    chosen = [one for one in arguments if one != "--short"] or minors()
+    for minor in chosen:
+        outcomes, secs, output = run(minor, TESTS[:SHORT] if is_short else TESTS)
         bad = outcomes.get("failed", 0) + outcomes.get("error", 0) + outcomes.get("errors", 0)
         print(
             f"| {minor} | {outcomes.get('passed', 0)} | {bad} | {outcomes.get('skipped', 0)} | {secs:.0f} |", flush=True
