@@ -53,6 +53,8 @@ _formats: dict[tuple[type, object], _FormatComponents] = {}
 
 def is_blob(archetype: Any) -> bool:
     """Return whether an archetype is a fast one that keeps its blob in `_buffer` and all else in `_format`."""
+    if issubclass(type(archetype), type):
+        return False  # the class, in place of an object
     return bool(getattr(archetype, "_fast_kind", 0)) and archetype._is_blob
 
 
