@@ -5,9 +5,9 @@ waits for it, at most three seconds: programs that never import rerun_mp (an edi
 
 A successor can repeat each step: lock the participants exclusively (no process can join), rename the segment aside (a
 newcomer founds a new session), drain, complete the files, store the state FILES_COMPLETE, let the live sinks finish,
-keep rows that they could not bring to their servers, store the state REMOVING, remove everything, the segment last. A
-recording whose file is complete says so in its journal, which stays until all files are: without it, a successor would
-begin the user's file anew.
+keep rows that they could not bring to their servers, store the state REMOVING, remove everything, the segment last. The
+journal of a recording says when its file is complete. All journals stay until all files are complete: without them, a
+successor would begin the user's files anew.
 
 The spool of a recording whose file could not be completed stays for `recovery`, and the program reports it.
 """

@@ -43,7 +43,7 @@ REPORT_INTERVAL = 0.1
 GUARD_INTERVAL = 1.0
 """Seconds between two checks that the guard runs."""
 LET_GO = 4
-"""Exit status of a worker whose session goes on."""
+"""Exit status of a worker that ends while its session goes on."""
 RESERVE_INTERVAL = 5.0
 """Seconds after which producers may try again to reserve memory for slots that had none."""
 

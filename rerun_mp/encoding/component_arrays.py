@@ -18,7 +18,7 @@ import pyarrow as pa
 from rerun_mp.encoding.component_types import BYTES_OF_NUMBERS, ComponentType, parse_type
 from rerun_mp.errors import CorruptionError
 
-__all__ = ["array_of", "arrow_type", "blocks_of", "notation_of"]
+__all__ = ["array_of", "arrow_type", "blocks_of", "component_field", "notation_of"]
 
 Block = Any
 """Bytes: `bytes`, a memoryview of bytes, or an array of uint8."""
@@ -253,3 +253,13 @@ def _decompose_union(given: ComponentType, array: Any, blocks: list[Block]) -> b
         if field.type.kind != "n" and not _decompose(field.type, array.field(i)[:count], blocks):
             return False
     return True
+
+
+def component_field(name: str, archetype: str | None, component_type: str | None, column_type: pa.DataType) -> pa.Field:
+    """Return the field of a component's column, with the metadata that rerun writes."""
+    metadata = {"rerun:kind": "data", "rerun:component": name}
+    if archetype is not None:
+        metadata["rerun:archetype"] = archetype
+    if component_type is not None:
+        metadata["rerun:component_type"] = component_type
+    return pa.field(name, column_type, metadata=metadata)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
+from rerun_mp.encoding.component_arrays import component_field
 from rerun_mp.encoding.frames import RecordingKey, Shape
 from rerun_mp.encoding.messages import RowTemplate
 from rerun_mp.encoding.timepoints import TimeKind, TimelineNames, checked_timeline_name
@@ -88,7 +89,8 @@ def call_schema(
         i = by_component[component]
         items = types[i].value_type if not is_row and pa.types.is_list(types[i]) else types[i]
         columns.append((i, pa.list_(items)))
-        fields.append(_component_field(descriptors[i], columns[-1][1]))
+        named = descriptors[i]
+        fields.append(component_field(named.component, named.archetype, named.component_type, columns[-1][1]))
     schema = pa.schema(fields)
     return CallSchema(
         types=types,
@@ -137,15 +139,6 @@ def time_kind(name: str, given: pa.DataType) -> TimeKind:
 
 def _index_field(name: str, kind: TimeKind) -> pa.Field:
     return pa.field(name, TIME_TYPES[kind], metadata={"rerun:kind": "index", "rerun:index_name": name})
-
-
-def _component_field(descriptor: ComponentDescriptor, column_type: pa.DataType) -> pa.Field:
-    metadata = {"rerun:kind": "data", "rerun:component": descriptor.component}
-    if descriptor.archetype is not None:
-        metadata["rerun:archetype"] = descriptor.archetype
-    if descriptor.component_type is not None:
-        metadata["rerun:component_type"] = descriptor.component_type
-    return pa.field(descriptor.component, column_type, metadata=metadata)
 
 
 def _has_dictionary(given: pa.DataType) -> bool:

@@ -39,7 +39,7 @@ MAX_TABLES = 128
 MIN_ROWS_FOR_OWN = 16
 """Rows of a shape after which a thread gets a table of its own."""
 MAX_SHAPES_COUNTED = 1024
-"""Upper bound of shapes whose rows are counted for one thread; the counts are cleared beyond it."""
+"""Maximum number of shapes for which one thread counts rows. Beyond it, the thread clears its counts."""
 
 
 STOP_SECS = 1.0

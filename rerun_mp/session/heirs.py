@@ -1,6 +1,6 @@
 """Heirs: processes that a session started, and that come after its end. They bring their rows into its recordings.
 
-At its end a session whose name living processes still carry leaves a *note* in `heirs` below the base of the runtime
+When a session ends while living processes still name it, it leaves a *note* in `heirs` below the base of the runtime
 directories: its configuration, when it ended, and the files that it has completed. A process that was started before
 that moment is an heir. The first heir founds a session that *continues* the ended one: it has the same key, root and
 recordings. It adds its rows to a file that is still the one the ended session completed, and else writes to another

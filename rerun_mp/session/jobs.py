@@ -121,7 +121,7 @@ def key_of(job: Job) -> bytes:
 
 
 def _launcher_of(environment: Mapping[str, str]) -> Launcher | None:
-    """Return the launcher whose rank has this environment. None: no rank, or the only rank on this host."""
+    """Return the launcher that set this environment for a rank. None: no rank, or the only one on this host."""
     for launcher in LAUNCHERS:
         if all(name in environment for name in launcher.marks):
             size = next((environment[name] for name in launcher.sizes if name in environment), "")

@@ -107,7 +107,7 @@ class Header:
     ORDERING = 13
     """How memory order is kept, see `ordering`."""
     ROOT = 14
-    """Beginning of the nonce of the root session, whose recordings the session continues. 0: of its own nonce."""
+    """The session continues the recordings of this root session: the beginning of its nonce. 0: its own nonce."""
     FOUNDER = 15
     """Mark of the program that the founder runs (`session.kinship.program_mark`), which forked children share; or 0."""
 

@@ -32,7 +32,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 class KilledProgram:
-    """A program whose processes are all killed at once, with rows that no collector has swept."""
+    """All processes of this program are killed at once. No collector has swept its last rows."""
 
     def __init__(self, start_python: StartPython, directory: Path, *paths: Path, lives_on: bool = False) -> None:
         self.watch = SessionWatch()

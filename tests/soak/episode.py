@@ -55,7 +55,7 @@ class Totals:
     returned: int = 0
     """Rows of returned calls."""
     unreturned: int = 0
-    """Rows in the file whose calls were interrupted after the commit."""
+    """Rows in the file that were committed by interrupted calls."""
     lost: int = 0
     twice: int = 0
     hangs: int = 0

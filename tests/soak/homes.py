@@ -18,6 +18,7 @@ import psutil
 from tests.harness.containers import in_container
 from tests.harness.programs import ROOT, Program, wait_until
 from tests.soak.counting import STOP, Counts, check_counts, rows_in
+from tests.soak.recovering import recover
 
 __all__ = ["run_pair"]
 
@@ -93,13 +94,7 @@ def run_pair(own: Path, environment: dict[str, str], seed: str) -> tuple[Counter
     finally:
         for one in pair:
             one.program.end()
-    recovery = Program(
-        "import sys; from rerun_mp.__main__ import main; sys.exit(main(['recover', '--quiet']))",
-        directory=own,
-        env=environment,
-        fresh=True,
-    )
-    recovery.wait(timeout_secs=LIMIT_SECS).check()
+    recover(own, environment, LIMIT_SECS)
     found, twice = rows_in(out)
     lost = 0
     for one in pair:

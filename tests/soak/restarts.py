@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.harness.programs import ROOT, Program, wait_until
 from tests.harness.sessions import SessionWatch
 from tests.soak.counting import STOP, Counts, check_counts, rows_in
+from tests.soak.recovering import recover
 
 __all__ = ["run_restarts"]
 
@@ -70,13 +71,7 @@ def run_restarts(own: Path, environment: dict[str, str], seed: str) -> tuple[Cou
                 program.wait(timeout_secs=LIMIT_SECS).check()
         finally:
             program.end()
-    recovery = Program(
-        "import sys; from rerun_mp.__main__ import main; sys.exit(main(['recover', '--quiet']))",
-        directory=own,
-        env=environment,
-        fresh=True,
-    )
-    recovery.wait(timeout_secs=LIMIT_SECS).check()
+    recover(own, environment, LIMIT_SECS)
     found, twice = rows_in(out)
     lost = sum(check_counts(found, f"run{number}", one.returned, one.returned + 1) for number, one in enumerate(counts))
     return faults, sum(one.returned for one in counts), lost, twice

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import RunPython
 from tests.harness.containers import may_contain
 from tests.soak.episode import KILLS, Episode, Totals, check_rows, run
-from tests.soak.files import run_files
+from tests.soak.files import Kind, run_files
 from tests.soak.storm import COLUMNS, KINDS, kind_of
 from tests.soak.workers import may_change_users
 
@@ -82,32 +82,31 @@ def expected(call: int) -> int:
     return COLUMNS if KINDS[kind_of(0, call)] == "columns" else 1
 
 
-def test_a_script_that_is_restarted_over_its_path_loses_no_row() -> None:
+def run_episodes(kind: Kind, episodes: int = 1) -> Totals:
+    """Run episodes of one kind from a seed that is printed. Return their totals, which are clean."""
     totals, seed = Totals(), time.time_ns() % 1_000_000
     print(seed)
-    run_files("restarts", f"{seed}:0", totals)
+    for number in range(episodes):
+        run_files(kind, f"{seed}:{number}", totals)
     print(totals)
     assert totals.is_clean
+    return totals
+
+
+def test_a_script_that_is_restarted_over_its_path_loses_no_row() -> None:
+    totals = run_episodes("restarts")
     assert totals.others["script restarted over its path"] == 3
 
 
 def test_a_receiver_that_is_gone_at_the_end_costs_no_row_and_the_program_tells_the_truth() -> None:
-    totals, seed = Totals(), time.time_ns() % 1_000_000
-    print(seed)
-    run_files("receivers", f"{seed}:0", totals)
-    print(totals)
-    assert totals.is_clean
+    run_episodes("receivers")
 
 
 @pytest.mark.soak
 @pytest.mark.skipif(not may_contain(), reason="this user may not create namespaces")
 def test_the_workers_of_process_1_lose_no_row() -> None:
     """Workers, collectors and process 1 are killed; otherwise it sees its last child go."""
-    totals, seed = Totals(), time.time_ns() % 1_000_000
-    print(seed)
-    run_files("process 1", f"{seed}:0", totals)
-    print(totals)
-    assert totals.is_clean
+    totals = run_episodes("process 1")
     assert totals.others["process 1 killed"] + totals.others["process 1 that waited for all children"] == 1
 
 
@@ -115,11 +114,7 @@ def test_the_workers_of_process_1_lose_no_row() -> None:
 @pytest.mark.skipif(not may_change_users(), reason="only root can change its user")
 def test_workers_that_change_their_user_lose_no_row() -> None:
     """Workers and collectors are killed meanwhile."""
-    totals, seed = Totals(), time.time_ns() % 1_000_000
-    print(seed)
-    run_files("users", f"{seed}:0", totals)
-    print(totals)
-    assert totals.is_clean
+    totals = run_episodes("users")
     for when in ("before", "after"):
         assert totals.others[f"worker that changed its user {when} its first rows"] >= 1
 
@@ -128,9 +123,4 @@ def test_workers_that_change_their_user_lose_no_row() -> None:
 @pytest.mark.skipif(not may_contain(), reason="this user may not create namespaces")
 def test_twenty_pairs_of_containers_with_shared_homes_lose_no_row() -> None:
     """Programs, collectors and whole containers are killed at random."""
-    totals, seed = Totals(), time.time_ns() % 1_000_000
-    print(seed)
-    for number in range(20):
-        run_files("homes", f"{seed}:{number}", totals)
-    print(totals)
-    assert totals.is_clean
+    run_episodes("homes", 20)

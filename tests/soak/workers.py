@@ -19,6 +19,7 @@ import psutil
 from tests.harness.programs import ROOT, Program, wait_until
 from tests.soak.counting import STOP, Counts, check_counts, rows_in
 from tests.soak.forking import LAST
+from tests.soak.recovering import recover
 
 __all__ = ["may_change_users", "run_process_1", "run_users"]
 
@@ -85,13 +86,7 @@ def _run(own: Path, environment: dict[str, str], seed: str, changes: list[str], 
     for change in ("before", "after"):
         if change in changes:
             faults[f"worker that changed its user {change} its first rows"] += changes.count(change)
-    recovery = Program(
-        "import sys; from rerun_mp.__main__ import main; sys.exit(main(['recover', '--quiet']))",
-        directory=own,
-        env=environment,
-        fresh=True,
-    )
-    recovery.wait(timeout_secs=LIMIT_SECS).check()
+    recover(own, environment, LIMIT_SECS)
     found, twice = rows_in(out)
     # A call of a killed worker may have committed its row without returning.
     lost = sum(check_counts(found, f"w{number}", one.returned, one.returned + 1) for number, one in enumerate(counts))

@@ -25,7 +25,7 @@ from rerun_mp.collector.drain.chunks import (
     ChunkBatch,
 )
 from rerun_mp.collector.drain.table_rows import ArrayValues, TakenRows
-from rerun_mp.encoding.component_arrays import array_of
+from rerun_mp.encoding.component_arrays import array_of, component_field
 from rerun_mp.encoding.component_types import parse_type
 from rerun_mp.encoding.row_layouts import TEXT_KINDS, ListComponent, NumericComponent, ValueKind
 from rerun_mp.encoding.tables import WIDE_ROW, TableShape
@@ -189,23 +189,13 @@ def _taken(arrays: list[Any], order: Any) -> Any:
 
 
 def _list_field(component: ListComponent, kind: Any) -> Any:
-    """Return the field of a component, with the metadata that rerun writes."""
-    metadata = {"rerun:kind": "data", "rerun:component": component.name}
-    if component.archetype is not None:
-        metadata["rerun:archetype"] = component.archetype
-    if component.component_type is not None:
-        metadata["rerun:component_type"] = component.component_type
-    return pa.field(component.name, kind, metadata=metadata)
+    return component_field(component.name, component.archetype, component.component_type, kind)
 
 
 def _field(archetype: str, name: str, component_type: str, item: Any) -> Any:
-    metadata = {
-        "rerun:kind": "data",
-        "rerun:component": f"{archetype}:{name}",
-        "rerun:archetype": f"rerun.archetypes.{archetype}",
-        "rerun:component_type": f"rerun.components.{component_type}",
-    }
-    return pa.field(f"{archetype}:{name}", pa.list_(item), metadata=metadata)
+    """Return the field of a component of one of rerun's own archetypes."""
+    types = f"rerun.archetypes.{archetype}", f"rerun.components.{component_type}"
+    return component_field(f"{archetype}:{name}", *types, pa.list_(item))
 
 
 def _lists(items: Any, length: int) -> Any:

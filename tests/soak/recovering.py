@@ -1,0 +1,15 @@
+"""Recovers what the killed programs of an episode have left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.harness.programs import Program
+
+__all__ = ["recover"]
+
+
+def recover(directory: Path, environment: dict[str, str], timeout_secs: float) -> None:
+    """Do what `rerun-mp recover` does, and wait for its end."""
+    code = "import sys; from rerun_mp.__main__ import main; sys.exit(main(['recover', '--quiet']))"
+    Program(code, directory=directory, env=environment, fresh=True).wait(timeout_secs=timeout_secs).check()
