@@ -1,0 +1,1 @@
+"""Programs on several hosts: real namespaces with links that the tests cut, and hosts that they kill whole."""
