@@ -20,7 +20,7 @@ from rerun_mp.api.handle import RecordingHandle, handle_of
 from rerun_mp.api.lanes import leave_lanes
 from rerun_mp.errors import WrongKindError
 from rerun_mp.session import current
-from rerun_mp.shm.interruptions import is_own
+from rerun_mp.shm.interruptions import is_from_handler, is_own
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,12 +81,15 @@ def active_state(recording: object = None) -> RecordingState | None:
     stream = recording_of_call(recording)
     try:
         return None if stream is None else stream.state  # type: ignore[attr-defined]
-    except AttributeError:
-        pass
+    except AttributeError as error:
+        if is_from_handler(error):
+            raise
     try:
         # Rerun's own functions wrap our recordings in rerun's handles.
         return stream.inner.state  # type: ignore[attr-defined, no-any-return]
-    except AttributeError:
+    except AttributeError as error:
+        if is_from_handler(error):
+            raise
         raise _not_a_recording(stream) from None
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rerun_mp.api import lanes
 from rerun_mp.api.active import active_state, is_adrift, is_foreign, is_left_to_rerun
-from rerun_mp.api.column_rows import combined, is_frequent, row_of_arrays, small_blob
+from rerun_mp.api.column_rows import ColumnRow, combined, is_frequent, row_of_arrays, small_blob
 from rerun_mp.api.lanes import active_lanes
 from rerun_mp.api.refusals import REFUSALS, refuse
 from rerun_mp.api.rows import append, append_arrays, full_path, new_encoder, stamp
@@ -151,7 +151,8 @@ def _log_again(
         if not is_own(error):
             raise
         return False
-    if row is None or not hasattr(type(row), "_find_row_layout") or not getattr(row, "_fast_kind", 1):
+    is_fast = type(row) is ColumnRow or (type(type(row)) is FastMeta and row._fast_kind)  # type: ignore[union-attr]
+    if not is_fast:
         return False
     return _log_by_lane(active_lanes.lane, entity_path, row, static=static)
 

@@ -15,6 +15,7 @@ from rerun_mp.api.lanes import Lanes
 from rerun_mp.api.times import Timepoint
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.settings import parse_switch
+from rerun_mp.shm.interruptions import is_own
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +53,9 @@ class RecordingState:
         """The calling thread's times."""
         try:
             timepoint: Timepoint = self._times.point
-        except AttributeError:
+        except AttributeError as error:
+            if not is_own(error):
+                raise
             timepoint = self._times.point = Timepoint()
         return timepoint
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 from rerun_mp.encoding.blob_components import blob_components, is_blob
 from rerun_mp.encoding.component_arrays import array_of
 from rerun_mp.encoding.component_types import parse_type
+from rerun_mp.shm.interruptions import attribute_of
 
 if TYPE_CHECKING:
     from rerun import ComponentDescriptor
@@ -58,7 +59,7 @@ def components_of(given: Any, descriptors: list[ComponentDescriptor], arrays: li
         descriptors.extend(blob_descriptors)
         arrays.extend(blob_arrays)
         return
-    layout = getattr(given, "_layout", None) if getattr(given, "_fast_kind", 0) else None
+    layout = getattr(given, "_layout", None) if attribute_of(given, "_fast_kind") else None
     if layout is not None:
         descriptors.extend(layout.descriptors or _describe_layout(layout))
         arrays.extend(arrays_of_blocks(layout, given._blocks))
@@ -111,11 +112,12 @@ def _component_fields(kind: type) -> ComponentFields | None:
     if kind in _fields_of_classes:
         return _fields_of_classes[kind]
     found: ComponentFields | None = None
-    if hasattr(kind, "as_component_batches"):
+    as_component_batches = attribute_of(kind, "as_component_batches")
+    if as_component_batches is not None:
         from attrs import fields
         from rerun._baseclasses import Archetype
 
-        if kind.as_component_batches is Archetype.as_component_batches:
+        if as_component_batches is Archetype.as_component_batches:
             found = tuple((field.name, {}) for field in fields(kind) if "component" in field.metadata)
     if len(_fields_of_classes) >= MAX_CLASSES:
         _fields_of_classes.clear()
@@ -136,7 +138,7 @@ def _describe(
 
 
 def _batches_of(given: Any) -> Iterable[Any]:
-    as_component_batches = getattr(given, "as_component_batches", None)
+    as_component_batches = attribute_of(given, "as_component_batches")
     if as_component_batches is not None:
         batches: Iterable[Any] = as_component_batches()
         return batches

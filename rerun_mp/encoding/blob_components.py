@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
+from rerun_mp.shm.interruptions import attribute_of
+
 if TYPE_CHECKING:
     from rerun import ComponentDescriptor
 
@@ -55,7 +57,7 @@ def is_blob(archetype: Any) -> bool:
     """Return whether an archetype is a fast one that keeps its blob in `_buffer` and all else in `_format`."""
     if issubclass(type(archetype), type):
         return False  # the class, in place of an object
-    return bool(getattr(archetype, "_fast_kind", 0)) and archetype._is_blob
+    return bool(attribute_of(archetype, "_fast_kind")) and archetype._is_blob
 
 
 def blob_components(archetype: Any, ask: Callable[[Any], Components]) -> Components:

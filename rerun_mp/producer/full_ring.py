@@ -6,6 +6,7 @@ Belongs to one producer. Any thread may call it, with or without the producer's 
 from __future__ import annotations
 
 import sys
+from collections import deque
 from typing import TYPE_CHECKING
 
 from rerun_mp.errors import RingFullError, SessionEndedError
@@ -23,7 +24,7 @@ __all__ = ["FullRing"]
 class FullRing:
     """Applies the policy and counts dropped rows, refused rows and the time spent waiting."""
 
-    __slots__ = ("_entry", "_mutex", "_policy", "_slots", "_words", "_writer", "is_closed")
+    __slots__ = ("_entry", "_is_counting", "_mutex", "_pending", "_policy", "_slots", "_words", "_writer", "is_closed")
 
     def __init__(self, writer: SlotWriter, mutex: threading.RLock) -> None:
         """Count in the producers-table entry of `writer`'s owner, under the producer's mutex."""
@@ -34,6 +35,10 @@ class FullRing:
         self._policy = Policy(writer.ring.words[Header.POLICY])
         self._entry = geometry.producer_word(unpack_owner(writer.owner)[0])
         self._mutex = mutex
+        self._pending: deque[tuple[int, int]] = deque()
+        """Counters and the numbers to add to them."""
+        self._is_counting = False
+        """Whether a call is adding the pending numbers. A call that interrupts it leaves its own number to it."""
         self.is_closed = False
         """Whether the producer is closed. Its entry may belong to another process then."""
 
@@ -97,5 +102,17 @@ class FullRing:
             self._count(word, number)
 
     def _count(self, word: int, number: int) -> None:
-        if not self.is_closed and self._writer.is_intact:
-            self._words[self._entry + word] += number
+        self._pending.append((word, number))
+        while self._pending and not self._is_counting:
+            self._is_counting = True
+            try:
+                self._add_pending()
+            finally:
+                self._is_counting = False
+
+    def _add_pending(self) -> None:
+        while self._pending:
+            word, number = self._pending.popleft()
+            if not self.is_closed and self._writer.is_intact:
+                # Two steps: a trace function may run in between, and what it logs may be dropped, too.
+                self._words[self._entry + word] += number

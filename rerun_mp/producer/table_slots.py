@@ -196,7 +196,9 @@ class TableSlots:
         """Return the calling thread as an owner."""
         try:
             owner: Owner = self._local.end.owner
-        except AttributeError:
+        except AttributeError as error:
+            if not is_own(error):
+                raise
             owner = Owner()
             self._owners.append(owner)
             self._local.end = _ThreadEnd(owner, self._ended)

@@ -5,7 +5,8 @@ anything. Two questions follow, and slow paths ask them here:
 
 - Does a function that has left a mark still run further out, or has an exception ended it? (`is_running`)
 - Does an exception come from our own code, or from code of the user's that ran in the middle? Ours may mean that a
-  table is closed or that the system has refused something; the user's goes to the user. (`is_own`, `is_from_handler`)
+  table is closed or that the system has refused something; the user's goes to the user. (`is_own`, `is_from_handler`,
+  `attribute_of`)
 
 Any thread may call.
 """
@@ -18,8 +19,9 @@ import signal
 import sys
 from collections.abc import Callable, Collection, Iterator
 from types import CodeType, FrameType, TracebackType
+from typing import Any
 
-__all__ = ["is_from_handler", "is_own", "is_running", "suppress_own"]
+__all__ = ["attribute_of", "is_from_handler", "is_own", "is_running", "suppress_own"]
 
 PACKAGE = __name__.partition(".")[0]
 
@@ -50,6 +52,20 @@ def is_from_handler(error: BaseException) -> bool:
     """Return whether a signal handler of the program raised an exception."""
     handlers = {_code_of(signal.getsignal(number)) for number in signal.valid_signals()} - {None}
     return any(code in handlers for code, _ in _codes(error))
+
+
+def attribute_of(holder: object, name: str) -> Any:
+    """Return an attribute of the user's object, or None if it has none, as `getattr(holder, name, None)` does.
+
+    The object may find its attributes by Python code, during which a signal handler runs. If that handler raises
+    AttributeError, the error goes to the user.
+    """
+    try:
+        return getattr(holder, name)
+    except AttributeError as error:
+        if not is_own(error) and is_from_handler(error):
+            raise
+        return None
 
 
 class suppress_own:  # noqa: N801 (stands beside contextlib.suppress)

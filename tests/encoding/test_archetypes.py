@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from types import FrameType
 from typing import Any
 
 import pyarrow as pa
@@ -65,3 +68,30 @@ def test_the_memory_of_classes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
         derived = type(f"Derived{number}", (rr.Scalars,), {})
         assert len(listed(derived(1.0))) == 1
     assert 0 < len(archetypes._fields_of_classes) <= 4
+
+
+class Interrupted:
+    """Finds its attributes by Python code, in which a signal arrives when a chosen one is looked up."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __getattr__(self, name: str) -> Any:
+        if name == self.__dict__["name"]:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        raise AttributeError(name)
+
+
+@pytest.mark.parametrize("name", ["_fast_kind", "as_component_batches"])
+def test_an_error_of_a_signal_handler_is_no_missing_attribute(name: str) -> None:
+    def handler(_number: int, _frame: FrameType | None) -> None:
+        raise AttributeError("the handler's")
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        with pytest.raises(AttributeError, match="the handler's"):
+            listed(Interrupted(name))
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    with pytest.raises(TypeError, match=r"Expected an object implementing rerun\.AsComponents"):
+        listed(Interrupted("another"))

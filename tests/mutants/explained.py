@@ -19,6 +19,9 @@ _FORMAT = (
     "words[Header.FLUSH_TICK_NS] = flush_tick_ns",
     "words[Header.CREATED_NS] = created_ns",
     "words[Header.SPOOL_BYTES] = spool_bytes",
+    "words[Header.ORDERING] = ordering",
+    "words[Header.ROOT] = int.from_bytes(root or nonce[:8], 'little')",
+    "words[Header.FOUNDER] = founder",
     "words[Header.FREE_SLOTS] = geometry.slots",
     "words[Header.USABLE_SLOTS] = geometry.slots",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import pytest
 
@@ -12,6 +13,7 @@ from rerun_mp.settings import Policy
 from rerun_mp.shm.layout import Header, ProducerWord
 from rerun_mp.shm.ring import Ring
 from tests.shm.bench_ring import make_ring, make_writer
+from tests.shm.steps import interrupt, raised_at_every_step
 
 PRODUCER = 2
 
@@ -74,3 +76,27 @@ def test_a_forked_child_does_not_count_in_its_parents_entry() -> None:
     alive[0] = 0
     full.count(ProducerWord.DROPPED, 5)
     assert counter(ring, ProducerWord.DROPPED) == 0
+
+
+def test_a_count_in_the_middle_of_another_one_is_not_lost() -> None:
+    """A trace function can log a row between any two instructions, and the policy may drop it, too."""
+    got_so_far, step = True, 0
+    while got_so_far:
+        full, ring, _ = full_ring(Policy.DROP)
+        got_so_far = interrupt(partial(full.may_wait, 0, 1), FullRing, step, partial(full.may_wait, 0, 10))
+        assert full.dropped == counter(ring, ProducerWord.DROPPED) == (11 if got_so_far else 1), f"step {step}"
+        step += 1
+    assert step > 50
+
+
+def test_a_count_that_an_exception_has_ended_does_not_stop_later_ones() -> None:
+    def count_and_go_on() -> None:
+        full, _, _ = full_ring(Policy.DROP)
+        try:
+            full.count(ProducerWord.DROPPED, 1)
+        finally:
+            before = full.dropped
+            full.count(ProducerWord.DROPPED, 10)
+            assert full.dropped in (before + 10, before + 11)
+
+    assert raised_at_every_step(count_and_go_on, FullRing._add_pending, KeyError) > 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from types import FunctionType
 
 import pytest
@@ -12,11 +13,11 @@ from rerun_mp.encoding.row_layouts import ValueKind
 from rerun_mp.encoding.tables import TableShape
 from rerun_mp.producer.open_table import TableRow
 from rerun_mp.producer.producer import Producer
-from rerun_mp.producer.table_slots import MAX_TABLES, MIN_ROWS_FOR_OWN, Outcome
+from rerun_mp.producer.table_slots import MAX_TABLES, MIN_ROWS_FOR_OWN, Outcome, Owner, TableSlots, _ThreadEnd
 from rerun_mp.shm.layout import SlotState
 from rerun_mp.shm.segment import Segment
 from tests.producer.conftest import register
-from tests.shm.steps import interrupt
+from tests.shm.steps import interrupt, raised_at_every_step
 
 
 class Number:
@@ -212,4 +213,23 @@ def test_a_close_that_an_exception_has_ended_is_done_again(made: Segment) -> Non
     table.close()
     assert producer.append_row(row()) is Outcome.COMMITTED
     assert state(made, table.slot) == SlotState.SEALED
+    producer.close()
+
+
+def test_an_exception_of_the_program_at_the_end_of_a_thread_reaches_the_program() -> None:
+    """It is of the class that Python raises when an exception has ended `__init__` before."""
+    end = _ThreadEnd(Owner(), deque())
+    assert raised_at_every_step(end.__del__, _ThreadEnd.__del__, AttributeError) > 3
+
+
+def test_a_thread_that_an_exception_has_kept_from_becoming_an_owner_ends_in_silence() -> None:
+    """Pytest reports exceptions in `__del__`."""
+    assert raised_at_every_step(lambda: _ThreadEnd(Owner(), deque()), _ThreadEnd.__init__, KeyError) > 3
+
+
+def test_an_exception_of_the_program_while_a_thread_becomes_an_owner_reaches_the_program(made: Segment) -> None:
+    """It is of the class that Python raises in a thread that is no owner yet."""
+    producer = register(made)
+    assert raised_at_every_step(lambda: producer.append_row(row()), TableSlots._mine, AttributeError) > 3
+    assert producer.append_row(row()) is Outcome.COMMITTED
     producer.close()

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import CodeType, FrameType, FunctionType
 from typing import Any
 
-__all__ = ["interrupt"]
+__all__ = ["interrupt", "raised_at_every_step"]
 
 TOOL = 4
 """A tool of `sys.monitoring` that no debugger, coverage or profiler uses."""
@@ -34,6 +34,28 @@ def interrupt(call: Callable[[], object], where: object, step: int, action: Call
     with (_monitored if hasattr(sys, "monitoring") else _traced)(_codes(where), before_each):
         call()
     return reached >= step
+
+
+def raised_at_every_step(call: Callable[[], object], where: object, kind: type[Exception]) -> int:
+    """Run `call` again and again; raise `kind` before another instruction in `where` each time. Returns how often.
+
+    An exception of the program, which a signal handler or trace function raises there, must come out as it is.
+    """
+
+    def fail() -> None:
+        raise kind("the program's")
+
+    step = 0
+    while True:
+        try:
+            if not interrupt(call, where, step, fail):
+                return step
+        except kind as error:
+            if error.args != ("the program's",):
+                raise
+        else:
+            raise AssertionError(f"the exception at step {step} did not come out")
+        step += 1
 
 
 @contextmanager

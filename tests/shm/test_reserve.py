@@ -11,6 +11,7 @@ import pytest
 from rerun_mp.shm import leases
 from rerun_mp.shm.layout import Lock
 from rerun_mp.shm.reserve import Reserve
+from tests.shm.steps import raised_at_every_step
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only a process of root has a reserve")
 
@@ -70,3 +71,10 @@ def test_a_forked_child_uses_a_description_of_its_own(reserve: Reserve, segment:
         os._exit(inherited == -1 and not reserve.lock(BYTE) and reserve.lock(BYTE + 1))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
     assert reserve.lock(BYTE + 1)
+
+
+def test_an_exception_of_the_program_in_the_comparison_of_files_reaches_the_program(reserve: Reserve) -> None:
+    """`fstat` raises one of the same class when the program has closed the descriptor."""
+    assert raised_at_every_step(reserve.descriptor, Reserve, OSError) > 10
+    os.close(reserve.descriptor())
+    assert reserve.descriptor() == -1

@@ -10,7 +10,7 @@ from rerun_mp.shm.layout import Geometry, Kind, Line, SlotState, unpack_owner
 from rerun_mp.shm.writer import ForkedError, SlotWriter, positions
 from tests.shm.bench_ring import GEOMETRY, always, claim_one, make_ring, make_writer, watch
 from tests.shm.bytecode import assert_stores_are_guarded
-from tests.shm.steps import interrupt
+from tests.shm.steps import interrupt, raised_at_every_step
 
 
 def test_a_claim_takes_used_slots_before_new_ones() -> None:
@@ -213,3 +213,9 @@ def test_nothing_can_run_between_guard_and_store(method: str) -> None:
     ForkedError is a call, but on the other branch.
     """
     assert_stores_are_guarded(getattr(SlotWriter, method))
+
+
+def test_an_exception_of_the_program_in_the_search_for_slots_reaches_the_program() -> None:
+    """`index` raises one of the same class when it finds no further slot."""
+    assert list(positions([0, 1, 0], 0, 0, 9)) == [0, 2]
+    assert raised_at_every_step(lambda: list(positions([0, 1, 0], 0, 0, 9)), positions, ValueError) > 30
