@@ -17,6 +17,7 @@ from rerun_mp.collector.outputs import Outputs
 from rerun_mp.collector.reporting.dead_producers import DeadProducers
 from rerun_mp.collector.reporting.figure_logger import FigureLogger
 from rerun_mp.collector.reporting.loss_reports import LossReports
+from rerun_mp.collector.reporting.process_rows import ProcessRows
 from rerun_mp.collector.reporting.sink_statuses import SinkStatuses
 from rerun_mp.errors import RerunMpError
 from rerun_mp.session.config_file import read_config
@@ -46,6 +47,7 @@ class Pipeline:
         self.dead_producers = DeadProducers(segment, descriptor, self.sweeper)
         self.loss_reports = LossReports(segment, self.outputs, self.dead_producers)
         self._figure_logger = FigureLogger(self.outputs, self.sweeper)
+        self._process_rows = ProcessRows(segment, self.outputs)
         self._sink_statuses = SinkStatuses(segment, self.outputs)
         self._quarantine = Quarantine(
             segment.runtime_directory, self.sweeper.progress.done, segment.ring.geometry.slots
@@ -74,6 +76,7 @@ class Pipeline:
             else:
                 self.outputs.apply(config)
                 self._figure_logger.apply(config)
+                self._process_rows.node = self.loss_reports.node = config.node
             self.words[Header.CONFIG_APPLIED] = revision
 
     def drain_once(self) -> bool:
@@ -81,12 +84,14 @@ class Pipeline:
         self.apply_config()
         prepared = self.collect()
         self.forward(prepared)
+        self._process_rows.log()
         self.dead_producers.clear_up()
         self.sweeper.freer.free_done()
         return prepared is not None
 
     def report(self) -> None:
         """Clear up after dead producers, and write all reports that are due."""
+        self._process_rows.log()
         self.dead_producers.clear_up()
         self.loss_reports.report()
         self._figure_logger.log_if_due()
@@ -99,6 +104,7 @@ class Pipeline:
         sweep = self.sweeper.collect(resume=resume, after=after)
         if self.sweeper.new_owners:
             self.dead_producers.watch(self.sweeper.new_owners)
+            self._process_rows.note(self.sweeper.new_owners)
         return None if sweep is None else Prepared(sweep, self.outputs.build(sweep.taken, sweep.rows))
 
     def forward(self, prepared: Prepared | None, *, looks_ahead: bool = False) -> Prepared | None:

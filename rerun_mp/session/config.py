@@ -16,7 +16,7 @@ from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import CorruptionError
 from rerun_mp.session import directories
 
-__all__ = ["Blueprint", "RecordingSpec", "Scope", "SessionConfig", "SinkSpec", "WholeFile"]
+__all__ = ["Blueprint", "NodeSpec", "RecordingSpec", "Scope", "SessionConfig", "SinkSpec", "WholeFile"]
 
 SinkKind = Literal["file", "grpc", "serve"]
 
@@ -119,6 +119,16 @@ class Blueprint(NamedTuple):
     make_default: bool
 
 
+class NodeSpec(NamedTuple):
+    """What makes a session a node: one of several hosts of a job, or a host with a head; see `node`."""
+
+    host: str
+    job: str = ""
+    """The job's name, for people."""
+    recording_key: str = ""
+    """The key from which the job's hosts derive recording ids, in hex; empty: the session's key."""
+
+
 @dataclass(frozen=True, slots=True)
 class RecordingSpec:
     """A recording of the session and its sinks. Rows of a recording without sinks wait in the spool."""
@@ -158,6 +168,8 @@ class SessionConfig:
     """Seconds between two rows of the session's own figures; None: no figures."""
     rescue_directory: str | None = None
     """Directory for rows without a file at the end. Only a recovery sets it; otherwise such rows are removed."""
+    node: NodeSpec | None = None
+    """None: all of the job is on this host."""
 
     def recording(self, key: RecordingKey) -> RecordingSpec | None:
         """Return the spec of `key`, if it is known."""
@@ -225,6 +237,7 @@ class SessionConfig:
                 default_sinks=tuple(SinkSpec(**sink) for sink in raw["default_sinks"]),
                 figures=float(raw["figures"]) if raw["figures"] is not None else None,
                 rescue_directory=str(raw["rescue_directory"]) if raw.get("rescue_directory") is not None else None,
+                node=NodeSpec(*raw["node"]) if raw.get("node") is not None else None,
             )
         except (ValueError, TypeError, KeyError) as error:
             raise CorruptionError(f"the session's configuration file cannot be read: {error!r}") from error

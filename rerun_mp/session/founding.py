@@ -16,6 +16,8 @@ from rerun_mp.encoding.ids import ROOT_BYTES
 from rerun_mp.errors import SessionError
 from rerun_mp.hooks.interpreters import find_python
 from rerun_mp.session import collector_check, directories, heirs, kinship, origin
+from rerun_mp.session.jobs import recording_key_of
+from rerun_mp.session.node import node_of
 from rerun_mp.session.refusals import as_resource_error
 from rerun_mp.session.session import Session, fork_guard
 from rerun_mp.session.waiting import pause_length, wait_until
@@ -146,15 +148,21 @@ def _found(identity: Identity, created: Segment, settings: Settings) -> Session:
     founded = _enter(identity, created, settings, is_founder=leads)
     # The program that the others of an ended session wait for has ended, too.
     founded.must_complete = identity.note is not None
-    if settings.figures is not None:
-        founded.config_editor.edit(lambda config: replace(config, figures=settings.figures))
+    node = node_of(identity.job, settings)
+    if settings.figures is not None or node is not None:
+        founded.config_editor.edit(lambda config: replace(config, figures=settings.figures, node=node))
     return founded
 
 
 def _enter(identity: Identity, joined: Segment, settings: Settings | None, *, is_founder: bool) -> Session:
     """Return this process's session. A session that continues another one takes over its configuration first."""
     entered = Session(
-        identity.key, joined, is_founder=is_founder, is_rank=identity.leads is not None, settings=settings
+        identity.key,
+        joined,
+        is_founder=is_founder,
+        is_rank=identity.leads is not None,
+        recording_key=None if identity.job is None else recording_key_of(identity.job),
+        settings=settings,
     )
     if joined.root != joined.nonce[:ROOT_BYTES] and not joined.ring.words[Header.CONFIG_REVISION]:
         note = identity.note or heirs.find_note(os.path.basename(joined.living_path), joined.root)

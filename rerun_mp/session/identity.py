@@ -67,6 +67,8 @@ class Identity(NamedTuple):
     """Whether this process may found the session if it does not exist."""
     leads: bool | None = None
     """Whether this process is the first rank of a job on this host, whose sinks take all rows. None: it is no rank."""
+    job: jobs.Job | None = None
+    """The launcher's job that this process belongs to, also as the child of a rank."""
 
 
 def find(*, may_create: bool) -> Identity | None:
@@ -78,6 +80,11 @@ def find(*, may_create: bool) -> Identity | None:
         If the file at the place of the named session cannot be used.
     """
     job = jobs.this_job()
+    found = _find(job, may_create=may_create)
+    return None if found is None else found._replace(job=job)
+
+
+def _find(job: jobs.Job | None, *, may_create: bool) -> Identity | None:
     is_named = job is not None and bool(os.environ.get(jobs.JOB_VARIABLE))
     name = _name_in_environment(says=may_create)
     # The children of a rank have the job's name, too. They find its session, and are no ranks.

@@ -4,6 +4,9 @@ The ranks of a job on one host are started by one process, the launcher: mpirun,
 They share nothing else: no authkey, and no variable that one of them could set for the others. So each derives the
 session's key from the job's variables and from its launcher. A job with one rank on a host needs no key.
 
+The hosts of a job share nothing at all. The job's variables are equal on them, so they give a job that spans hosts the
+same recording ids everywhere. Each host's session has a key of its own, with facts that other users cannot read.
+
 The environment counts as it was at exec: a program that sets RANK for itself is no rank. Any thread may call.
 """
 
@@ -18,7 +21,7 @@ from rerun_mp.session.kinship import ancestors, boot_id, environment_of, program
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["JOB_VARIABLE", "Job", "job_of", "key_of", "may_be_rank", "this_job"]
+__all__ = ["JOB_VARIABLE", "Job", "job_of", "key_of", "may_be_rank", "recording_key_of", "this_job"]
 
 JOB_VARIABLE = "RERUN_MP_JOB"
 """A name that the user gives the job; empty: this process is in no job."""
@@ -35,6 +38,13 @@ class Launcher(NamedTuple):
     sizes: tuple[str, ...]
     """Variables with the number of ranks on this host, or else of all ranks. The first that is set counts."""
     local_rank: str
+    rank: str
+    local_size: tuple[str, ...] = ()
+    """Variables with the number of ranks on this host."""
+    world_size: str = ""
+    """Variable with the number of all ranks: the job spans hosts if it is greater than `local_size`."""
+    nodes: tuple[str, ...] = ()
+    """Variables with the number of hosts. The first that is set counts."""
 
 
 LAUNCHERS = (
@@ -45,6 +55,10 @@ LAUNCHERS = (
         ("TORCHELASTIC_RUN_ID", "MASTER_ADDR", "MASTER_PORT"),
         ("LOCAL_WORLD_SIZE", "WORLD_SIZE"),
         "LOCAL_RANK",
+        "RANK",
+        ("LOCAL_WORLD_SIZE",),
+        "WORLD_SIZE",
+        ("GROUP_WORLD_SIZE",),
     ),
     Launcher(
         "openmpi",
@@ -52,14 +66,28 @@ LAUNCHERS = (
         ("PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid"),
         ("OMPI_COMM_WORLD_LOCAL_SIZE", "OMPI_COMM_WORLD_SIZE"),
         "OMPI_COMM_WORLD_LOCAL_RANK",
+        "OMPI_COMM_WORLD_RANK",
+        ("OMPI_COMM_WORLD_LOCAL_SIZE",),
+        "OMPI_COMM_WORLD_SIZE",
     ),
-    Launcher("pmi", ("PMI_RANK",), ("PMI_ID", "PMI_JOBID"), ("MPI_LOCALNRANKS", "PMI_SIZE"), "MPI_LOCALRANKID"),
+    Launcher(
+        "pmi",
+        ("PMI_RANK",),
+        ("PMI_ID", "PMI_JOBID"),
+        ("MPI_LOCALNRANKS", "PMI_SIZE"),
+        "MPI_LOCALRANKID",
+        "PMI_RANK",
+        ("MPI_LOCALNRANKS",),
+        "PMI_SIZE",
+    ),
     Launcher(
         "slurm",
         ("SLURM_PROCID", "SLURM_STEP_ID"),
         ("SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_RESTART_COUNT"),
         ("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"),
         "SLURM_LOCALID",
+        "SLURM_PROCID",
+        nodes=("SLURM_STEP_NUM_NODES", "SLURM_NNODES"),
     ),
     # DeepSpeed, accelerate with DeepSpeed, and scripts that follow PyTorch's convention.
     Launcher(
@@ -68,6 +96,10 @@ LAUNCHERS = (
         ("MASTER_ADDR", "MASTER_PORT"),
         ("LOCAL_WORLD_SIZE", "WORLD_SIZE"),
         "LOCAL_RANK",
+        "RANK",
+        ("LOCAL_WORLD_SIZE", "LOCAL_SIZE"),
+        "WORLD_SIZE",
+        ("CROSS_SIZE",),
     ),
 )
 """In the order in which they count, if a process has the variables of several."""
@@ -80,6 +112,14 @@ class Job(NamedTuple):
     """Equal in all ranks of the job on this host, and different for any other job."""
     local_rank: int | None
     """The rank's number on this host; None if the launcher gives none."""
+    rank: int | None = None
+    """The rank's number in the whole job; None if the launcher gives none."""
+    name: str = ""
+    """For people: the launcher and the job's variables, or the user's name. Equal in all ranks on all hosts."""
+    spans_hosts: bool = False
+    """Whether the launcher says that the job has ranks on other hosts."""
+    is_named: bool = False
+    """Whether the user has named the job."""
 
 
 def this_job() -> Job | None:
@@ -98,21 +138,25 @@ def job_of(environment: Mapping[str, str], pid: int) -> Job | None:
     """Return the job of the process `pid`, which has this environment; None if it is no rank."""
     launcher = _launcher_of(environment)
     local_rank = None if launcher is None else _number(environment, launcher.local_rank)
+    rank = None if launcher is None else _number(environment, launcher.rank)
+    spans_hosts = launcher is not None and _spans_hosts(launcher, environment)
     named = environment.get(JOB_VARIABLE)
     if named is not None:
-        return Job(f"name {os.geteuid()} {named}", local_rank) if named else None
+        text = f"name {os.geteuid()} {named}"
+        return Job(text, local_rank, rank, named, spans_hosts, is_named=True) if named else None
     if launcher is None:
         return None
     started_by = next((one for one in ancestors(pid) if launcher.marks[0] not in environment_of(one)), 0)
+    ids = [environment.get(name, "") for name in launcher.ids]
     facts = [
         launcher.kind,
-        *(environment.get(name, "") for name in launcher.ids),
+        *ids,
         str(os.geteuid()),
         boot_id(),
         # The process that started all ranks. Other users cannot read its mark, so they cannot guess the session's name.
         f"{started_by} {start_ticks(started_by)} {program_mark(started_by)}",
     ]
-    return Job("\0".join(facts), local_rank)
+    return Job("\0".join(facts), local_rank, rank, " ".join([launcher.kind, *filter(None, ids)]), spans_hosts)
 
 
 def key_of(job: Job) -> bytes:
@@ -120,14 +164,28 @@ def key_of(job: Job) -> bytes:
     return job_key(job.text)
 
 
+def recording_key_of(job: Job) -> bytes | None:
+    """Return the key from which all hosts of a job derive the ids of recordings; None if each host has its own."""
+    return job_key(f"recordings {job.name}") if job.spans_hosts or job.is_named else None
+
+
 def _launcher_of(environment: Mapping[str, str]) -> Launcher | None:
-    """Return the launcher that set this environment for a rank. None: no rank, or the only one on this host."""
+    """Return the launcher that set this environment for a rank. None: no rank, or the only one of its job."""
     for launcher in LAUNCHERS:
         if all(name in environment for name in launcher.marks):
             size = next((environment[name] for name in launcher.sizes if name in environment), "")
-            if size != "1":
+            if size != "1" or _spans_hosts(launcher, environment):
                 return launcher
     return None
+
+
+def _spans_hosts(launcher: Launcher, environment: Mapping[str, str]) -> bool:
+    nodes = next((environment[name] for name in launcher.nodes if name in environment), "")
+    if nodes.isdecimal() and int(nodes) > 1:
+        return True
+    local = next((environment[name] for name in launcher.local_size if name in environment), "")
+    world = _number(environment, launcher.world_size)
+    return local.isdecimal() and world is not None and world > int(local)
 
 
 def _number(environment: Mapping[str, str], name: str) -> int | None:

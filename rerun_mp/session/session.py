@@ -76,6 +76,7 @@ class Session:
         *,
         is_founder: bool = False,
         is_rank: bool = False,
+        recording_key: bytes | None = None,
         settings: Settings | None = None,
     ) -> None:
         self.key = key
@@ -84,6 +85,8 @@ class Session:
         self._founder_pid = os.getpid() if is_founder else -1
         self.is_rank = is_rank
         """Whether this process is a rank of a launcher's job. Its first rank on this host counts as the founder."""
+        self._recording_key = recording_key
+        """The key from which all hosts of this process's job derive recording ids; None: see `default_recording_id`."""
         self._settings = settings
         self._words = joined.ring.words
         self._ringer = Ringer(joined.nonce)
@@ -139,8 +142,12 @@ class Session:
         return self._settings
 
     def default_recording_id(self, application_id: str) -> str:
-        """Return the recording id that every process of the session derives for `application_id`."""
-        return recording_id(self.key, application_id)
+        """Return the recording id that every process of the session, and of its job, derives for `application_id`."""
+        if self._recording_key is None:
+            # A child of a rank may have lost the job's variables.
+            node = self.config().node
+            self._recording_key = bytes.fromhex(node.recording_key) if node and node.recording_key else self.key
+        return recording_id(self._recording_key, application_id)
 
     def config(self) -> SessionConfig:
         """Return the session's present configuration."""

@@ -216,4 +216,32 @@ def test_the_job_of_a_process_follows_from_its_environment_at_exec() -> None:
     assert job_of({**of_slurm(0), "SLURM_STEP_NUM_TASKS": "1"}, os.getpid()) is None
     assert job_of({}, os.getpid()) is None
     assert jobs.may_be_rank(of_slurm(0))
+    assert not found[0].spans_hosts
+    assert jobs.recording_key_of(found[0]) is None
     assert not jobs.may_be_rank({"RANK": "0"})
+
+
+@pytest.mark.parametrize(
+    ("alone", "changes"),
+    [
+        (of_slurm(0), {"SLURM_STEP_NUM_NODES": "2"}),
+        (of_accelerate(0), {"WORLD_SIZE": "6"}),
+        ({**of_accelerate(0), "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1"}, {"WORLD_SIZE": "2"}),
+        (
+            {"OMPI_COMM_WORLD_RANK": "0", "PMIX_NAMESPACE": "7", "OMPI_COMM_WORLD_LOCAL_SIZE": "2"},
+            {"OMPI_COMM_WORLD_SIZE": "4"},
+        ),
+        ({"PMI_RANK": "0", "PMI_ID": "7", "MPI_LOCALNRANKS": "2", "PMI_SIZE": "2"}, {"PMI_SIZE": "4"}),
+    ],
+)
+def test_hosts_of_one_job_derive_the_same_recordings(alone: dict[str, str], changes: dict[str, str]) -> None:
+    """The key of a host's session is of no use to others: it holds facts of that host."""
+    first = job_of({**alone, **changes}, os.getpid())
+    other = job_of({**alone, **changes, "RANK": "5", "LOCAL_RANK": "1", "SLURM_PROCID": "5"}, 1)
+    here = job_of(alone, os.getpid())
+    assert first is not None
+    assert other is not None
+    assert first.spans_hosts
+    assert jobs.recording_key_of(first) == jobs.recording_key_of(other) is not None
+    assert jobs.key_of(first) != jobs.key_of(other)
+    assert here is None or jobs.recording_key_of(here) is None

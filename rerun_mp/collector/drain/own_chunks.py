@@ -16,7 +16,7 @@ import pyarrow as pa
 from rerun_mp.collector.drain.chunks import ROW_ID_FIELD, SORBET_VERSION, ChunkBatch
 from rerun_mp.encoding.frames import RecordingKey
 
-__all__ = ["number_chunk", "start_time_chunk", "text_chunk"]
+__all__ = ["number_chunk", "properties_chunk", "start_time_chunk", "text_chunk"]
 
 PROPERTIES = "/__properties"
 
@@ -26,6 +26,21 @@ def start_time_chunk(recording: RecordingKey, start_time_ns: int) -> ChunkBatch:
     identity = hashlib.blake2b("\0".join((*recording, PROPERTIES)).encode(), digest_size=8).digest()
     field = _component("RecordingInfo", "start_time", "Timestamp", pa.int64())
     return _chunk(recording, PROPERTIES, {field: [start_time_ns]}, identity, start_time_ns, log_time_ns=None)
+
+
+def properties_chunk(
+    recording: RecordingKey, entity_path: str, values: dict[str, int | str], identity: bytes, time_ns: int
+) -> ChunkBatch:
+    """Return one row with named values, logged at `time_ns`. It is the same chunk whenever it is built."""
+    columns = {
+        pa.field(name, pa.list_(pa.int64() if isinstance(value, int) else pa.string()), metadata=_data(name)): [value]
+        for name, value in values.items()
+    }
+    return _chunk(recording, entity_path, columns, identity, time_ns, log_time_ns=time_ns)
+
+
+def _data(component: str) -> dict[str, str]:
+    return {"rerun:kind": "data", "rerun:component": component}
 
 
 def text_chunk(

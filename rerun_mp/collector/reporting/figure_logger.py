@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from rerun_mp.collector.drain.own_chunks import number_chunk
+from rerun_mp.collector.reporting.own_entities import own_entity
 
 if TYPE_CHECKING:
     from rerun_mp.collector.drain.chunks import BuiltChunks
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FIGURES_ENTITY", "FigureLogger"]
 
-FIGURES_ENTITY = "/__rerun_mp/figures"
+FIGURES_ENTITY = "figures"
 MAX_RECORDINGS = 16
 """Maximum recordings that get the figures."""
 MIN_INTERVAL = 0.05
@@ -35,6 +36,7 @@ class FigureLogger:
         self._outputs = outputs
         self._sweeper = sweeper
         self._interval: float | None = None
+        self._entity = ""
         self._recordings: list[RecordingKey] = []
         self._rows = 0
         """Rows delivered since the last figures."""
@@ -44,6 +46,7 @@ class FigureLogger:
         """Take interval and recordings from the configuration."""
         self._interval = None if config.figures is None else max(config.figures, MIN_INTERVAL)
         self._recordings = [spec.key for spec in config.recordings][:MAX_RECORDINGS]
+        self._entity = own_entity(config.node, FIGURES_ENTITY)
 
     def count(self, built: BuiltChunks) -> None:
         """Count the rows that a sweep delivers."""
@@ -66,7 +69,7 @@ class FigureLogger:
         self._rows, self._last = 0, now
         self._outputs.add(
             [
-                number_chunk(key, f"{FIGURES_ENTITY}/{name}", value)
+                number_chunk(key, f"{self._entity}/{name}", value)
                 for key in self._recordings
                 for name, value in values.items()
             ]

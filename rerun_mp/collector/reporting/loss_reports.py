@@ -5,7 +5,7 @@ says how many so far, and why. Every recording of the session gets it, because a
 no recording yet. The segment's header and a file of the session hold the numbers too.
 
 For a producer that a signal killed, a row on `/__rerun_mp/crashes` says so, in the recordings on which it had logged.
-Used by the worker's main thread only.
+In a job of several hosts both paths name the host, see `own_entity`. Used by the worker's main thread only.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 from rerun_mp.collector.drain.chunks import ChunkBatch
 from rerun_mp.collector.drain.own_chunks import text_chunk
 from rerun_mp.collector.messages import say
+from rerun_mp.collector.reporting.own_entities import own_entity
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.session.accounts import Account, Reason, publish_totals, read_accounts, totals, write_store_drops
 from rerun_mp.shm.layout import PAGE, PRODUCER_WORDS, ProducerWord
@@ -28,12 +29,13 @@ from rerun_mp.shm.layout import PAGE, PRODUCER_WORDS, ProducerWord
 if TYPE_CHECKING:
     from rerun_mp.collector.outputs import Outputs
     from rerun_mp.collector.reporting.dead_producers import DeadProducers, Killed
+    from rerun_mp.session.config import NodeSpec
     from rerun_mp.shm.segment import Segment
 
 __all__ = ["CRASHES_ENTITY", "DROPPED_ENTITY", "LossReports"]
 
-DROPPED_ENTITY = "/__rerun_mp/dropped"
-CRASHES_ENTITY = "/__rerun_mp/crashes"
+DROPPED_ENTITY = "dropped"
+CRASHES_ENTITY = "crashes"
 MIN_REPORT_SECS = 1.0
 """Minimum seconds between two reports of dropped rows."""
 REST_FACTOR = 20.0
@@ -53,6 +55,8 @@ class LossReports:
         count = segment.ring.geometry.producers * PRODUCER_WORDS
         entries = np.frombuffer(segment.ring.memory, np.uint64, count, PAGE).reshape(-1, PRODUCER_WORDS)
         self._entries: Any = entries
+        self.node: NodeSpec | None = None
+        """The node that the session is, from the configuration."""
         self._next_report = 0.0
         self._reported: object = None
         """All counters of dropped rows as they were at the last report."""
@@ -106,7 +110,7 @@ class LossReports:
         # If an earlier worker took a producer's rows, they may be of any recording.
         self._outputs.add(
             [
-                _crash_chunk(recording, one, self._segment.nonce)
+                _crash_chunk(recording, one, self._segment.nonce, self.node)
                 for one in killed
                 for recording in one.recordings or self._outputs.recordings()[:MAX_RECORDINGS]
             ]
@@ -120,7 +124,8 @@ class LossReports:
         ]
         if news:
             texts = [_sentence(account) for account in news]
-            self._outputs.add([text_chunk(key, DROPPED_ENTITY, "WARN", texts) for key in self._outputs.recordings()])
+            entity = own_entity(self.node, DROPPED_ENTITY)
+            self._outputs.add([text_chunk(key, entity, "WARN", texts) for key in self._outputs.recordings()])
             self._reported_rows.update((account.first_row, account.dropped) for account in news)
 
 
@@ -130,10 +135,13 @@ def _sentence(account: Account) -> str:
     return f"{account.name} (pid {account.pid}): {account.dropped} of {account.logged} rows dropped so far: {why}"
 
 
-def _crash_chunk(recording: RecordingKey, killed: Killed, nonce: bytes) -> ChunkBatch:
+def _crash_chunk(recording: RecordingKey, killed: Killed, nonce: bytes, node: NodeSpec | None) -> ChunkBatch:
     """Return a row that names the signal. A collector that reports the same death again makes the same chunk."""
     account = killed.account
     name = f"{account.index} {account.generation} {account.started_ns}".encode()
     digest = hashlib.blake2b(b"\0".join((nonce, *(part.encode() for part in recording), name)), digest_size=8)
-    text = f"{account.name} (pid {account.pid}) was killed by {killed.signal} after row {account.logged:,}"
-    return text_chunk(recording, CRASHES_ENTITY, "CRITICAL", [text], digest.digest(), account.started_ns)
+    where = "" if node is None else f" on {node.host}"
+    text = f"{account.name} (pid {account.pid}{where}) was killed by {killed.signal} after row {account.logged:,}"
+    return text_chunk(
+        recording, own_entity(node, CRASHES_ENTITY), "CRITICAL", [text], digest.digest(), account.started_ns
+    )
