@@ -6,7 +6,8 @@
 - `transient`: descriptors that must not survive into a forked child.
 - `segment`: create, publish, attach, rename. `survey`: all segments of this user.
 - `ring`, `writer`: claim, commit, seal, take and free slots, on any writable buffer.
-- `doorbell`: wakes a sleeping collector. `introductions`: tell the collector about new producers.
+- `doorbell`: wakes a sleeping collector, by one of `semaphores`.
+- `introductions`: tell the collector about new producers.
 
 Needs only the standard library and posix_ipc. Imports no other package of rerun_mp, except `errors`.
 """

@@ -20,8 +20,7 @@ import stat
 import time
 from typing import Any
 
-import posix_ipc
-
+from rerun_mp.shm import semaphores
 from rerun_mp.shm.interruptions import is_own, suppress_own
 from rerun_mp.standard_error import tell
 
@@ -38,8 +37,8 @@ def name_of(nonce: bytes) -> str:
 
 def remove(nonce: bytes) -> None:
     """Remove the semaphore of a session without processes, if it is there."""
-    with contextlib.suppress(posix_ipc.Error):
-        posix_ipc.unlink_semaphore(name_of(nonce))
+    with contextlib.suppress(semaphores.Error):
+        semaphores.unlink_semaphore(name_of(nonce))
 
 
 class Ringer:
@@ -55,8 +54,8 @@ class Ringer:
         """Open the semaphore, if it is there: this process may not be allowed to once it has changed its user."""
         if self._semaphore is None:
             try:
-                semaphore = posix_ipc.Semaphore(self._name)
-            except (posix_ipc.Error, OSError) as error:
+                semaphore = semaphores.Semaphore(self._name)
+            except (semaphores.Error, OSError) as error:
                 if not is_own(error):
                     raise
                 return
@@ -71,7 +70,7 @@ class Ringer:
             self.prepare()
             if self._semaphore is None:
                 return
-        with suppress_own(posix_ipc.Error, OSError):
+        with suppress_own(semaphores.Error, OSError):
             self._semaphore.release()
 
 
@@ -96,7 +95,7 @@ class Bell:
             return False
         try:
             self._semaphore.acquire(timeout)
-        except (posix_ipc.BusyError, posix_ipc.SignalError):
+        except (semaphores.BusyError, semaphores.SignalError):
             return False
         self.drain()
         return True
@@ -105,7 +104,7 @@ class Bell:
         """Discard the rings that have arrived."""
         if self._semaphore is None:
             return
-        with contextlib.suppress(posix_ipc.BusyError):
+        with contextlib.suppress(semaphores.BusyError):
             for _ in range(100_000):
                 self._semaphore.acquire(0)
 
@@ -113,14 +112,14 @@ class Bell:
         """Unlink and close the semaphore."""
         if self._semaphore is None:
             return
-        with contextlib.suppress(posix_ipc.Error):
+        with contextlib.suppress(semaphores.Error):
             self._semaphore.unlink()
         self._semaphore.close()
 
     def _make(self) -> bool:
         try:
-            semaphore = posix_ipc.Semaphore(self._name, posix_ipc.O_CREAT, mode=0o600, initial_value=0)
-        except posix_ipc.PermissionsError:
+            semaphore = semaphores.Semaphore(self._name, semaphores.O_CREAT, mode=0o600, initial_value=0)
+        except semaphores.PermissionsError:
             # Another user's semaphore, which this process may not even open.
             semaphore = None
         except OSError as error:

@@ -240,8 +240,8 @@ REMOVALS = (
         (
             Edit(
                 "shm/doorbell.py",
-                "                semaphore = posix_ipc.Semaphore(self._name)\n"
-                "            except (posix_ipc.Error, OSError) as error:\n"
+                "                semaphore = semaphores.Semaphore(self._name)\n"
+                "            except (semaphores.Error, OSError) as error:\n"
                 "                if not is_own(error):\n"
                 "                    raise\n"
                 "                return\n"
@@ -255,7 +255,7 @@ REMOVALS = (
             ),
             Edit(
                 "shm/doorbell.py",
-                "        with suppress_own(posix_ipc.Error, OSError):\n            self._semaphore.release()\n",
+                "        with suppress_own(semaphores.Error, OSError):\n            self._semaphore.release()\n",
                 '        os.write(self._semaphore, b"x")\n',
             ),
             Edit(
