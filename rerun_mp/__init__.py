@@ -3,7 +3,8 @@
 A row that `log` has accepted reaches the recording, however its process ends, under fork, forkserver and spawn.
 
 This module has our functions, and every other public name of rerun, which it loads when the name is used. Importing it
-loads neither rerun nor numpy nor pyarrow. ARCHITECTURE.md shows the packages and the way of a row through them.
+loads neither rerun nor numpy nor pyarrow. On a machine that lacks what a session needs it is plain rerun, and says so
+(`protection`, `plain`). ARCHITECTURE.md shows the packages and the way of a row through them.
 """
 
 from __future__ import annotations
@@ -11,52 +12,59 @@ from __future__ import annotations
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
-import rerun_mp.hooks.entry  # isort: split # noqa: F401 (runs a collector in a process that was started to be one)
-from rerun_mp.api.decorators import recording_stream_generator_ctx, shutdown_at_exit, thread_local_stream
-from rerun_mp.api.init import init, new_recording, version
-from rerun_mp.api.log import log
-from rerun_mp.api.recording import RecordingStream
-from rerun_mp.api.routing import connect_grpc, disconnect, flush, save, set_sinks, spawn
-from rerun_mp.api.selection import (
-    get_application_id,
-    get_data_recording,
-    get_global_data_recording,
-    get_recording_id,
-    get_thread_local_data_recording,
-    is_enabled,
-    set_global_data_recording,
-    set_thread_local_data_recording,
-)
-from rerun_mp.api.send_columns import send_columns
-from rerun_mp.api.series import series
-from rerun_mp.api.set_time import disable_timeline, reset_time, set_log_tick_enabled, set_log_time_enabled, set_time
-from rerun_mp.api.sinks import FileSink, GrpcServerSink, GrpcSink
-from rerun_mp.api.statistics import statistics
-from rerun_mp.compat import bridge as _bridge
-from rerun_mp.errors import (
-    CollectorError,
-    CorruptionError,
-    FlushTimeoutError,
-    InvalidArgumentError,
-    PrivacyError,
-    RerunMpError,
-    ResourceError,
-    RingFullError,
-    SessionEndedError,
-    SessionError,
-    SharedMemoryError,
-    ViewerError,
-)
-from rerun_mp.fast.general import GENERAL_NAMES as _GENERAL_NAMES
-from rerun_mp.fast.general import general_class as _general_class
-from rerun_mp.hooks import aliases as _aliases
-from rerun_mp.hooks import when_loaded as _when_loaded
-from rerun_mp.hooks.forksafe_arrow import make_arrow_fork_safe as _make_arrow_fork_safe
-from rerun_mp.hooks.strictness import set_strict_mode, strict_mode
-from rerun_mp.session.accounts import Account, Statistics
-from rerun_mp.session.sink_status import SinkStatus
-from rerun_mp.settings import Policy, Settings
-from rerun_mp.viewers.web_server import serve_web_viewer, start_web_viewer_server
+from rerun_mp import protection as _protection
+from rerun_mp.hooks.aliases import is_own as _is_own
+from rerun_mp.protection import is_protected
+
+_protection.ensure()
+
+if TYPE_CHECKING or is_protected():
+    import rerun_mp.hooks.entry  # isort: split # noqa: F401 (runs a collector in a process that was started to be one)
+    from rerun_mp.api.decorators import recording_stream_generator_ctx, shutdown_at_exit, thread_local_stream
+    from rerun_mp.api.init import init, new_recording, version
+    from rerun_mp.api.log import log
+    from rerun_mp.api.recording import RecordingStream
+    from rerun_mp.api.routing import connect_grpc, disconnect, flush, save, set_sinks, spawn
+    from rerun_mp.api.selection import (
+        get_application_id,
+        get_data_recording,
+        get_global_data_recording,
+        get_recording_id,
+        get_thread_local_data_recording,
+        is_enabled,
+        set_global_data_recording,
+        set_thread_local_data_recording,
+    )
+    from rerun_mp.api.send_columns import send_columns
+    from rerun_mp.api.series import series
+    from rerun_mp.api.set_time import disable_timeline, reset_time, set_log_tick_enabled, set_log_time_enabled, set_time
+    from rerun_mp.api.sinks import FileSink, GrpcServerSink, GrpcSink
+    from rerun_mp.api.statistics import statistics
+    from rerun_mp.compat import bridge as _bridge
+    from rerun_mp.errors import (
+        CollectorError,
+        CorruptionError,
+        FlushTimeoutError,
+        InvalidArgumentError,
+        PrivacyError,
+        RerunMpError,
+        ResourceError,
+        RingFullError,
+        SessionEndedError,
+        SessionError,
+        SharedMemoryError,
+        ViewerError,
+    )
+    from rerun_mp.fast.general import GENERAL_NAMES as _GENERAL_NAMES
+    from rerun_mp.fast.general import general_class as _general_class
+    from rerun_mp.hooks import aliases as _aliases
+    from rerun_mp.hooks import when_loaded as _when_loaded
+    from rerun_mp.hooks.forksafe_arrow import make_arrow_fork_safe as _make_arrow_fork_safe
+    from rerun_mp.hooks.strictness import set_strict_mode, strict_mode
+    from rerun_mp.session.accounts import Account, Statistics
+    from rerun_mp.session.sink_status import SinkStatus
+    from rerun_mp.settings import Policy, Settings
+    from rerun_mp.viewers.web_server import serve_web_viewer, start_web_viewer_server
 
 if TYPE_CHECKING:
     from typing import Any
@@ -81,7 +89,7 @@ if TYPE_CHECKING:
     time = _rerun.time
     urdf = _rerun.urdf
     web = _rerun.web
-else:
+elif is_protected():
     # These classes stand for rerun's, so type checkers see rerun's.
     from rerun_mp.fast import (  # noqa: F401
         DepthImage,
@@ -127,6 +135,7 @@ __all__ = [
     "get_thread_local_data_recording",
     "init",
     "is_enabled",
+    "is_protected",
     "log",
     "new_recording",
     "recording_stream_generator_ctx",
@@ -151,10 +160,15 @@ __all__ = [
     "version",
 ]
 
-_when_loaded.install_finder()
-_aliases.install_finder()
-_bridge.install()
-_make_arrow_fork_safe()
+if TYPE_CHECKING or is_protected():
+    _when_loaded.install_finder()
+    _aliases.install_finder()
+    _bridge.install()
+    _make_arrow_fork_safe()
+else:
+    from rerun_mp import plain as _plain
+
+    _plain.install()
 
 _MISSING = object()
 
@@ -165,9 +179,12 @@ if not TYPE_CHECKING:
         """Return what rerun has, or once had, under `name`. Loads rerun. Python finds our own names before it asks."""
         if name.startswith("__") and name not in ("__version__", "__version_info__"):
             raise AttributeError(f"module 'rerun_mp' has no attribute {name!r}")
-        if _aliases.is_own(f"{__name__}.{name}"):
+        if _is_own(f"{__name__}.{name}"):
             # `from rerun_mp import figures` asks here first; that must not load rerun.
             return _import_module(f"{__name__}.{name}")
+        if not is_protected():
+            value = globals()[name] = _plain.find(name)
+            return value
         if name in _GENERAL_NAMES:
             value = globals()[name] = _general_class(name)
             return value

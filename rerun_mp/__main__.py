@@ -6,8 +6,6 @@ import sys
 from typing import TYPE_CHECKING
 
 from rerun_mp import cli
-from rerun_mp.cli import recover, send
-from rerun_mp.hooks import when_loaded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +15,10 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line, and return the exit status of `recover` or `send`. Every other command exits by itself."""
+    cli.refuse_without_protection()
+    from rerun_mp.cli import recover, send
+    from rerun_mp.hooks import when_loaded
+
     arguments = sys.argv[1:] if arguments is None else arguments
     alone = {"recover": recover.main, "send": send.main}
     command = alone.get(arguments[0]) if arguments else None

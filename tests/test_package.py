@@ -55,7 +55,7 @@ def test_the_wheel_has_the_license_and_the_command(wheel: zipfile.ZipFile) -> No
 
 def test_the_base_requires_what_it_imports_and_nothing_else() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    required = {re.split(r"[<>=!~\[ ]", one, maxsplit=1)[0] for one in project["dependencies"]}
+    required = {re.split(r"[<>=!~\[; ]", one, maxsplit=1)[0] for one in project["dependencies"]}
     assert required == set(PACKAGES)
     imported = set()
     for path in (ROOT / "rerun_mp").rglob("*.py"):

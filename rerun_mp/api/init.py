@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rerun_mp.api import active, routing
 from rerun_mp.api.recording import RecordingStream
 from rerun_mp.api.start import begin
+from rerun_mp.compat import versions
 from rerun_mp.hooks.strictness import set_strict_mode, warn
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from rerun_mp.settings import Settings
 
 __all__ = ["init", "new_recording", "version"]
-
-VERSION = "0.1.0"
 
 
 def init(
@@ -159,11 +158,7 @@ def version() -> str:
     >>> rr.version().split()[0]
     'rerun_mp'
     """
-    import platform
-    from importlib.metadata import version as installed
-
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    return f"rerun_mp {VERSION} (rerun-sdk {installed('rerun-sdk')}, {python}, {platform.platform()})"
+    return versions.description()
 
 
 def _seed() -> None:

@@ -25,9 +25,11 @@ __all__ = [
     "NEWEST",
     "NEXT",
     "OLDEST",
+    "OWN",
     "REQUIREMENT",
     "chunk_maker",
     "chunk_module",
+    "description",
     "installed",
     "is_supported",
     "is_tested",
@@ -36,6 +38,8 @@ __all__ = [
     "send_chunks_modules",
 ]
 
+OWN = "0.2.0"
+"""The version of rerun_mp."""
 OLDEST = (0, 32)
 """The oldest minor release that works."""
 NEWEST = (0, 41)
@@ -67,6 +71,15 @@ def installed() -> str:
                 return name[len("rerun_sdk-") : -len(".dist-info")]
     rerun = sys.modules.get("rerun")
     return str(getattr(rerun, "__version__", ""))
+
+
+def description() -> str:
+    """Return the versions of rerun_mp, rerun-sdk and Python, and the platform, in one line for bug reports."""
+    import platform
+    from importlib.metadata import version
+
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"rerun_mp {OWN} (rerun-sdk {version('rerun-sdk')}, {python}, {platform.platform()})"
 
 
 def minor_release(version: str) -> tuple[int, ...]:

@@ -14,8 +14,7 @@ import threading
 import traceback
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from rerun_mp.api import log as rows
-from rerun_mp.fast import TextLog
+import rerun_mp as rr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +68,7 @@ def _log(kind: type[BaseException], error: BaseException | None, where: Tracebac
         return
     text = "".join(traceback.format_exception(kind, error, where))
     name = multiprocessing.process.current_process().name
-    rows.log(_entity_path or "exceptions", TextLog(f"{name}: {text}", level="ERROR"))
+    rr.log(_entity_path or "exceptions", rr.TextLog(f"{name}: {text}", level="ERROR"))
 
 
 def _replace() -> None:

@@ -14,15 +14,16 @@ from __future__ import annotations
 
 import os
 
-from rerun_mp.encoding.ids import ENVIRONMENT_VARIABLE
 from rerun_mp.errors import SessionError
-from rerun_mp.session import ancestry, current
+from rerun_mp.protection import is_protected
 
 __all__ = ["environment"]
 
 
 def environment() -> dict[str, str]:
     """Return the environment variables that make a child join this process's session.
+
+    Where rerun_mp is plain rerun there are none.
 
     Raises
     ------
@@ -34,6 +35,11 @@ def environment() -> dict[str, str]:
     >>> import subprocess
     >>> subprocess.run(["worker"], env={"PATH": "/usr/bin", **environment()})  # doctest: +SKIP
     """
+    if not is_protected():
+        return {}
+    from rerun_mp.encoding.ids import ENVIRONMENT_VARIABLE
+    from rerun_mp.session import ancestry, current
+
     joined = current.session()
     if joined is None:
         raise SessionError("this process is in no session that a child could join; call rerun_mp.init() first")

@@ -10,8 +10,7 @@ import logging
 import traceback
 from typing import TYPE_CHECKING
 
-from rerun_mp.api import log as rows
-from rerun_mp.fast import TextLog
+import rerun_mp as rr
 
 if TYPE_CHECKING:
     from rerun_mp.api.recording import RecordingStream
@@ -61,7 +60,7 @@ class Handler(logging.Handler):
                 text = f"[{record.processName}] {text}"
             path = "/".join([self._entity_path, *record.name.split(".")])
             level = LEVELS.get(record.levelno, record.levelname)
-            rows.log(path, TextLog(text, level=level), recording=self._recording)
+            rr.log(path, rr.TextLog(text, level=level), recording=self._recording)
         except Exception:  # noqa: BLE001 (logging must not end the program; handleError reports the failure)
             self.handleError(record)
 

@@ -19,8 +19,7 @@ from typing import Any
 
 import pytest
 
-from rerun_mp.api import selection
-from rerun_mp.api.recording import RecordingStream
+import rerun_mp as rr
 
 __all__ = ["pytest_addoption", "pytest_runtest_makereport", "rerun_recording"]
 
@@ -44,17 +43,17 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> 
 
 
 @pytest.fixture
-def rerun_recording(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[RecordingStream, None, None]:
+def rerun_recording(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[rr.RecordingStream, None, None]:
     """Capture the rows of this test and its processes, and keep the .rrd file if the test fails."""
     name = re.sub(r"[^\w.-]+", "_", request.node.nodeid).strip("_")
     path = tmp_path / f"{name[-150:]}.rrd"
-    before = selection.get_global_data_recording()
-    recording = RecordingStream(f"pytest {request.node.nodeid}", recording_id=uuid.uuid4(), make_default=True)
+    before = rr.get_global_data_recording()
+    recording = rr.RecordingStream(f"pytest {request.node.nodeid}", recording_id=uuid.uuid4(), make_default=True)
     recording.save(path)
     try:
         yield recording
     finally:
-        selection.set_global_data_recording(before)
+        rr.set_global_data_recording(before)
         recording.disconnect()
         if request.node.stash.get(_failed, False) or request.config.getoption("--rerun-keep"):
             kept = Path(request.config.rootpath, request.config.getoption("--rerun-dir"))

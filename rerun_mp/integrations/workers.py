@@ -11,12 +11,16 @@ import socket
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from rerun_mp.api import rows
-from rerun_mp.api.log import log as log_row
+import rerun_mp as rr
 from rerun_mp.errors import InvalidArgumentError
+from rerun_mp.protection import is_protected
 
 if TYPE_CHECKING:
     from rerun_mp.api.recording import RecordingStream
+if TYPE_CHECKING or is_protected():
+    from rerun_mp.api.rows import set_entity_prefix
+else:
+    from rerun_mp.plain import set_entity_prefix
 
 __all__ = ["Worker", "identify", "this_worker"]
 
@@ -90,8 +94,8 @@ def identify(
     if log:
         from rerun import AnyValues
 
-        rows.set_entity_prefix(None)
-        log_row(f"{PROCESSES_ENTITY}/{worker.pid}", AnyValues(**worker._asdict()), static=True, recording=recording)
+        set_entity_prefix(None)
+        rr.log(f"{PROCESSES_ENTITY}/{worker.pid}", AnyValues(**worker._asdict()), static=True, recording=recording)
     if prefix is not None:
         fields = {name: _as_part(str(value)) for name, value in worker._asdict().items()}
         try:
@@ -100,7 +104,7 @@ def identify(
             raise InvalidArgumentError(
                 f"prefix {prefix!r} has a name in braces that is none of {', '.join(fields)}"
             ) from error
-    rows.set_entity_prefix(prefix)
+    set_entity_prefix(prefix)
     return worker
 
 
