@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from pyarrow import _compute as pa_compute
 
 from rerun_mp.encoding.component_types import BYTES_OF_NUMBERS, ComponentType, parse_type
 from rerun_mp.errors import CorruptionError
 
-__all__ = ["array_of", "arrow_type", "blocks_of", "component_field", "notation_of"]
+__all__ = ["array_of", "arrow_type", "blocks_of", "component_field", "notation_of", "take"]
 
 Block = Any
 """Bytes: `bytes`, a memoryview of bytes, or an array of uint8."""
@@ -69,6 +70,11 @@ def blocks_of(notation: str, array: pa.Array) -> list[Block] | None:
     """Return the blocks of an array of this type; None if it has nulls where a table has no place for them."""
     blocks: list[Block] = []
     return blocks if _decompose(parse_type(notation), array, blocks) else None
+
+
+def take(values: Any, indices: pa.Array) -> Any:
+    """Return `values.take(indices)`; that method imports `pyarrow.compute`, which takes 0.08 s."""
+    return pa_compute.call_function("take", [values, indices], pa_compute.TakeOptions())
 
 
 def _arrow_type(given: ComponentType) -> pa.DataType:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 
 from rerun_mp.encoding.archetypes import components_of
+from rerun_mp.encoding.component_arrays import take
 from rerun_mp.encoding.frames import RecordingKey, Shape
 from rerun_mp.encoding.messages import message_pieces
 from rerun_mp.encoding.schemas import TIME_TYPES, CallSchema, call_schema, checked_times, time_kind
@@ -265,7 +266,7 @@ def _in_time_order(columns: list[pa.Array]) -> list[pa.Array]:
     if (times[1:] >= times[:-1]).all():
         return columns
     order = pa.array(times.argsort(kind="stable"))
-    return [column.take(order) for column in columns]
+    return [take(column, order) for column in columns]
 
 
 @lru_cache(maxsize=1024)

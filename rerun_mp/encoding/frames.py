@@ -191,9 +191,12 @@ def _unpack_one(
         raise CorruptionError(f"frame at offset {base + at} claims {size} bytes of {end - at}")
     body = data[at + HEADER.size : at + size - padding]
     if kind == FrameKind.SHAPE:
-        shape = _unpack_shape(body, base + at)
-        if known is not None:
-            shape = known.setdefault(bytes(body), shape)
+        declaration = bytes(body)
+        shape = known.get(declaration) if known is not None else None
+        if shape is None:
+            shape = _unpack_shape(body, base + at)
+            if known is not None:
+                known[declaration] = shape
         shapes[base + at] = shape
     elif kind in (FrameKind.ROWS, FrameKind.STREAM, FrameKind.FILE):
         frames.append(_unpack_rows(FrameKind(kind), body, base + at, shapes))

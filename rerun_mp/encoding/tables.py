@@ -235,8 +235,8 @@ def _plan_of(declaration: bytes, begin: int, slot_bytes: int) -> tuple[TableShap
     return shape, plan_table(shape, begin, slot_bytes, 0, 0)
 
 
-def unpack_texts(dictionary: memoryview, count: int) -> list[str]:
-    """Read the first `count` texts from a private copy of a dictionary.
+def unpack_texts(dictionary: memoryview, count: int) -> tuple[list[str], int]:
+    """Read the first `count` texts from a private copy of a dictionary. Returns them and the bytes that they take.
 
     Raises
     ------
@@ -255,7 +255,7 @@ def unpack_texts(dictionary: memoryview, count: int) -> list[str]:
             at += TEXT.size + n
     except (struct.error, UnicodeDecodeError) as error:
         raise CorruptionError(f"a table's dictionary is damaged: {error}") from error
-    return texts
+    return texts, at
 
 
 def _checked_component(

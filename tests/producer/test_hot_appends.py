@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rerun_mp.collector.drain.table_rows import copy_rows
+from rerun_mp.collector.drain.table_rows import Dictionary, copy_rows
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.encoding.row_layouts import ListComponent, NumericComponent, RowLayout, ValueKind, columns_layout
 from rerun_mp.encoding.tables import TableShape
@@ -225,7 +225,7 @@ class Victim:
             return []
         plan, at = table._plan, ring.geometry.slot_offset(table.slot)
         rows = (table.slot, 0, 0, committed)
-        taken = copy_rows(ring.memory, at, GEOMETRY.slot_bytes, table.shape, plan, rows, [])
+        taken = copy_rows(ring.memory, at, GEOMETRY.slot_bytes, table.shape, plan, rows, Dictionary())
         assert all((times == 7).all() for times in taken.timelines)
         if self.kind == ValueKind.SCALARS:
             return [int(value) for value in taken.values]

@@ -39,7 +39,7 @@ def dictionary(ring: Ring, table: OpenTable, texts: int) -> list[str]:
     """Return the first texts of the dictionary that lies in the table's slot."""
     begin = GEOMETRY.slot_offset(table.slot) + table._plan.dictionary
     end = GEOMETRY.slot_offset(table.slot) + GEOMETRY.slot_bytes
-    return list(unpack_texts(memoryview(bytes(ring.memory[begin:end])), texts))
+    return unpack_texts(memoryview(bytes(ring.memory[begin:end])), texts)[0]
 
 
 def test_the_dictionary_is_taken_over_by_the_next_table() -> None:

@@ -48,6 +48,8 @@ MAX_SCHEMAS = 1024
 """Maximum schemas cached between sweeps; the oldest is removed first."""
 MAX_CACHED_SCHEMA_BYTES = 1 << 16
 """Maximum bytes of a cached schema, so that hostile schemas cannot fill the memory."""
+ROW_ID = struct.Struct(">QQ")
+"""Time in ns, counter."""
 MIN_FRAME_ROW_BYTES = 4
 """Bytes of a list offset, which each row of a frame has: bounds the row ids made for a frame by its size."""
 
@@ -203,6 +205,9 @@ def _chunk(group: _Group, runs: list[_Run], chunk_id: str) -> ChunkBatch:
 
 
 def _row_ids(runs: list[_Run]) -> Any:
+    if all(run.rows == 1 for run in runs):
+        packed = b"".join([ROW_ID.pack(run.time, run.counter) for run in runs])
+        return pa.Array.from_buffers(ROW_ID_FIELD.type, len(runs), [None, pa.py_buffer(packed)])
     rows = np.array([run.rows for run in runs], np.int64)
     starts = np.cumsum(rows) - rows
     total = int(rows.sum())

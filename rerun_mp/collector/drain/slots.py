@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rerun_mp.collector.drain.table_rows import TakenRows, copy_rows
+from rerun_mp.collector.drain.table_rows import Dictionary, TakenRows, copy_rows
 from rerun_mp.encoding.chains import EPOCH_MASK, preamble_bytes, unpack_chain
 from rerun_mp.encoding.frames import (
     FILE_REFERENCE,
@@ -34,6 +34,9 @@ MAX_FILE_BYTES = 1 << 40
 MAX_CACHED_SHAPE_BYTES = 64 * 1024 * 1024
 """Maximum bytes of slots read into the cache of frame shapes; the cache is cleared beyond it."""
 
+MAX_DICTIONARIES = 256
+"""Maximum number of dictionaries kept for the next slots of their owners."""
+
 
 class SlotReader:
     """Reads the slots of one ring, and caches per slot what its later rows need: shapes, plan and dictionary."""
@@ -48,8 +51,10 @@ class SlotReader:
         self._cached_shapes: dict[bytes, Shape] = {}
         """Bytes of a declaration -> its shape, for all slots."""
         self._cached_bytes = 0
-        self._tables: dict[int, tuple[int, TableShape, TablePlan, list[str]]] = {}
-        """table slot -> (epoch, shape, plan, entity paths read from its dictionary so far)."""
+        self._tables: dict[int, tuple[int, TableShape, TablePlan, Dictionary]] = {}
+        """table slot -> (epoch, shape, plan, what has been read of its dictionary)."""
+        self._dictionaries: dict[tuple[int, TableShape], Dictionary] = {}
+        """(owner, shape) -> the dictionary of the owner's last table slot of that shape."""
 
     def forget(self, slot: int) -> None:
         """Forget a slot that begins another epoch."""
@@ -86,19 +91,24 @@ class SlotReader:
         frames, _, _ = unpack_frames(self._copy(offset, offset + stop), 0, {}, known=self._cached_shapes)
         return sum(frame.rows for frame in frames)
 
-    def read_table(self, slot: int, epoch: int, start: int, stop: int, scope: int) -> TakenRows:
-        """Return rows [start, stop) of a table slot."""
+    def read_table(self, slot: int, epoch: int, start: int, stop: int, *, owner: int, scope: int) -> TakenRows:
+        """Return rows [start, stop) of a table slot. `owner`: its state word without the state."""
         offset, slot_bytes = self._geometry.slot_offset(slot), self._geometry.slot_bytes
         cached = self._tables.get(slot)
         if cached is None or cached[0] != epoch:
             head = self._copy(offset, offset + PAGE)
             if head_bytes(head) > PAGE:
                 head = self._copy(offset, offset + slot_bytes // 4)
-            cached = (epoch, *unpack_head(head, slot_bytes), [])
-            self._tables[slot] = cached
-        _, shape, plan, paths = cached
+            shape, plan = unpack_head(head, slot_bytes)
+            known = self._dictionaries.pop((owner, shape), None)
+            dictionary = (known and known.begins(self._ring.memory, offset + plan.dictionary)) or Dictionary()
+            cached = self._tables[slot] = (epoch, shape, plan, dictionary)
+            if len(self._dictionaries) >= MAX_DICTIONARIES:
+                del self._dictionaries[next(iter(self._dictionaries))]
+            self._dictionaries[owner, shape] = dictionary
+        _, shape, plan, dictionary = cached
         rows = (slot, epoch, start, stop)
-        return copy_rows(self._ring.memory, offset, slot_bytes, shape, plan, rows, paths, scope)
+        return copy_rows(self._ring.memory, offset, slot_bytes, shape, plan, rows, dictionary, scope)
 
     def read_chain(self, slot: int, state: int) -> tuple[list[RowsFrame], CorruptionError | None]:
         """Return the frame of the chain whose head is `slot` with the state word `state`, or its damage."""

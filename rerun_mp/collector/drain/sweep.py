@@ -194,7 +194,9 @@ class Sweeper:
             elif kind == Kind.HEAD and stop == 1:
                 frames, error = self._reader.read_chain(slot, state)
             elif kind == Kind.TABLE:
-                rows = self._reader.read_table(slot, epoch, start, stop, self._reader.scope(producer))
+                rows = self._reader.read_table(
+                    slot, epoch, start, stop, owner=state & ~0xFF, scope=self._reader.scope(producer)
+                )
                 sweep.rows.append(rows)
                 sweep.owners[slot] = producer
                 sweep.num_bytes += rows.num_bytes

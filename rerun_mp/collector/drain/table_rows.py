@@ -6,20 +6,19 @@ memory until a chunk is built (`table_chunks`): any bytes are valid numbers. Cal
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from rerun_mp.encoding.component_arrays import array_of
+from rerun_mp.encoding.component_arrays import array_of, take
 from rerun_mp.encoding.component_types import BYTES_OF_NUMBERS, ComponentType, parse_type
 from rerun_mp.encoding.row_layouts import ListComponent, ValueKind
 from rerun_mp.encoding.tables import WORD, TablePlan, TableShape, unpack_texts
 from rerun_mp.errors import CorruptionError
 
-__all__ = ["ArrayValues", "TakenRows", "copy_rows"]
+__all__ = ["ArrayValues", "Dictionary", "TakenRows", "copy_rows", "gather"]
 
 LARGE_BLOCK = 256
 """Average bytes from which on blocks of different sizes are copied one by one; below, by an index of each byte."""
@@ -71,6 +70,48 @@ class TakenRows:
         return (self.slot, self.epoch, self.start, self.stop)
 
 
+class Dictionary:
+    """What has been read of a table slot's dictionary so far. Its texts never change; the producer adds more."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        """Entity paths, and levels of text."""
+        self._raw = b""
+
+    def begins(self, memory: memoryview, begin: int) -> Dictionary | None:
+        """Return a copy if the dictionary at byte `begin` of `memory` begins with these texts.
+
+        A producer's next slot of the same shape does; so its texts, perhaps thousands, are not read again.
+        """
+        if bytes(memory[begin : begin + len(self._raw)]) != self._raw:
+            return None
+        copied = Dictionary()
+        copied.texts, copied._raw = list(self.texts), self._raw
+        return copied
+
+    def read(self, memory: memoryview, begin: int, end: int, needed: int) -> None:
+        """Read on until there are `needed` texts. The dictionary lies in bytes [begin, end) of `memory`.
+
+        Raises
+        ------
+        CorruptionError
+            If it holds fewer, or one is damaged.
+        """
+        missing = needed - len(self.texts)
+        if missing <= 0:
+            return
+        begin += len(self._raw)
+        near = min(begin + NEAR_DICTIONARY, end)
+        raw = bytes(memory[begin:near])
+        try:
+            texts, size = unpack_texts(memoryview(raw), missing)
+        except CorruptionError:  # the texts may reach farther
+            raw = bytes(memory[begin:end])
+            texts, size = unpack_texts(memoryview(raw), missing)
+        self.texts += texts
+        self._raw += raw[:size]
+
+
 def copy_rows(
     memory: memoryview,
     at: int,
@@ -78,13 +119,13 @@ def copy_rows(
     shape: TableShape,
     plan: TablePlan,
     rows: tuple[int, int, int, int],
-    paths: list[str],
+    dictionary: Dictionary,
     scope: int = 0,
 ) -> TakenRows:
     """Copy rows (slot, epoch, start, stop) of the slot that begins at byte `at` of `memory`.
 
-    `paths` is the part of the slot's dictionary that earlier calls have read; it is extended in place. `scope` is that
-    of the producer.
+    `dictionary` is the part of the slot's dictionary that earlier calls have read; it is extended in place. `scope` is
+    that of the producer.
 
     Raises
     ------
@@ -125,12 +166,10 @@ def copy_rows(
             values = _components(shape, bounds, heap)
         else:
             values = (_texts(bounds, bytes(heap)), levels)
-    if needed > len(paths):
-        # Texts that have been read never change; the producer adds more.
-        paths[:] = _unpack_dictionary(memory, at + plan.dictionary, at + slot_bytes, needed)
+    dictionary.read(memory, at + plan.dictionary, at + slot_bytes, needed)
     if shape.value_kind == ValueKind.LEVELLED_TEXT:
-        names = pa.array(paths, pa.string())
-        values = (values[0], names.take(pa.array(values[1], pa.uint16())))
+        names = pa.array(dictionary.texts, pa.string())
+        values = (values[0], take(names, pa.array(values[1], pa.uint16())))
     return TakenRows(
         slot=slot,
         epoch=epoch,
@@ -141,7 +180,7 @@ def copy_rows(
         time_half=reached[start:],
         counter_half=np.arange(start, stop, dtype=np.uint64) + np.uint64(plan.first_counter),
         entity=entity,
-        paths=paths,
+        paths=dictionary.texts,
         timelines=[
             column(plan.timelines + number * 8 * plan.capacity, "<i8") for number in range(len(shape.timelines))
         ],
@@ -149,15 +188,6 @@ def copy_rows(
         num_bytes=heap_bytes + (stop - start) * (4 * WORD + max(shape.width, WORD)),
         scope=scope,
     )
-
-
-def _unpack_dictionary(memory: memoryview, begin: int, end: int, needed: int) -> list[str]:
-    """Read the first `needed` texts of a slot's dictionary. Most slots have few, so its beginning is tried first."""
-    near = min(begin + NEAR_DICTIONARY, end)
-    if near < end:
-        with contextlib.suppress(CorruptionError):  # the texts may reach beyond it
-            return unpack_texts(memoryview(bytes(memory[begin:near])), needed)
-    return unpack_texts(memoryview(bytes(memory[begin:end])), needed)
 
 
 def _heap(

@@ -13,11 +13,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rerun_mp.collector.drain.table_chunks import build_table_chunks
-from rerun_mp.collector.drain.table_rows import TakenRows, copy_rows, gather
+from rerun_mp.collector.drain.table_rows import Dictionary, TakenRows, copy_rows, gather
 from rerun_mp.encoding.component_arrays import arrow_type, blocks_of
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.encoding.row_layouts import ListComponent, NumericComponent, RowLayout, ValueKind, columns_layout
-from rerun_mp.encoding.tables import TableShape, pack_head, pack_plan, plan_table, unpack_head
+from rerun_mp.encoding.tables import TableShape, pack_head, pack_plan, pack_text, plan_table, unpack_head
 from rerun_mp.errors import CorruptionError
 from rerun_mp.producer.open_table import OpenTable, TableRow, plan_for
 from rerun_mp.shm.layout import Geometry, Kind
@@ -58,13 +58,13 @@ def table_of(
     return table, shape
 
 
-def take(ring: Ring, table: OpenTable, start: int, stop: int, paths: list[str]) -> TakenRows:
+def take(ring: Ring, table: OpenTable, start: int, stop: int, dictionary: Dictionary | None = None) -> TakenRows:
     """Copy rows as a sweep does."""
     at = GEOMETRY.slot_offset(table.slot)
     head = memoryview(bytes(ring.memory[at : at + 4096]))
     shape, plan = unpack_head(head, GEOMETRY.slot_bytes)
     rows = (table.slot, 1, start, stop)
-    return copy_rows(ring.memory, at, GEOMETRY.slot_bytes, shape, plan, rows, paths)
+    return copy_rows(ring.memory, at, GEOMETRY.slot_bytes, shape, plan, rows, dictionary or Dictionary())
 
 
 def read(chunks: list[Any], component: str) -> dict[str, list[tuple[int, Any]]]:
@@ -92,9 +92,9 @@ def test_numbers_come_back_whatever_the_sweeps(rows: list[tuple[str, float, int]
     ring = make_ring(GEOMETRY)
     table, _ = table_of(ring, ValueKind.SCALARS, [(name, Fast(_value=value), step) for name, value, step in rows])
     cuts = sorted(data.draw(st.sets(st.integers(1, len(rows)), max_size=4)) | {len(rows)})
-    chunks, start, paths = [], 0, []  # type: ignore[var-annotated]
+    chunks, start, dictionary = [], 0, Dictionary()
     for stop in cuts:
-        chunks += build_table_chunks([take(ring, table, start, stop, paths)], nonce=NONCE).chunks
+        chunks += build_table_chunks([take(ring, table, start, stop, dictionary)], nonce=NONCE).chunks
         start = stop
     expected: dict[str, list[tuple[int, Any]]] = {}
     for name, value, step in rows:
@@ -118,12 +118,12 @@ def test_texts_come_back(rows: list[tuple[str, str]], levelled: bool) -> None:
         ("a", Fast(_text=text, _level=level), n) for n, ((text, _), level) in enumerate(zip(rows, levels, strict=True))
     ]
     table, _ = table_of(ring, kind, logged)
-    paths: list[str] = []
+    dictionary = Dictionary()
     half = len(rows) // 2
     ranges = [(0, half), (half, len(rows))] if half else [(0, len(rows))]
     chunks = []
     for start, stop in ranges:
-        chunks += build_table_chunks([take(ring, table, start, stop, paths)], nonce=NONCE).chunks
+        chunks += build_table_chunks([take(ring, table, start, stop, dictionary)], nonce=NONCE).chunks
     assert read(chunks, "TextLog:text") == {"/a": [(n, [text]) for n, (text, _) in enumerate(rows)]}
     if levelled:
         assert read(chunks, "TextLog:level") == {"/a": [(n, [level]) for n, (_, level) in enumerate(rows)]}
@@ -146,7 +146,7 @@ def test_numbers_of_any_count_come_back(sizes: tuple[int, ...]) -> None:
     layout = columns_layout(components)
     rows = [("pq"[n % 2], Fast(_layout=layout, _blocks=[block.data.cast("B")]), n) for n, block in enumerate(blocks)]
     table, _ = table_of(ring, ValueKind.COLUMNS, rows, components)
-    built = build_table_chunks([take(ring, table, 0, 2, []), take(ring, table, 2, 5, [])], nonce=NONCE)
+    built = build_table_chunks([take(ring, table, 0, 2), take(ring, table, 2, 5)], nonce=NONCE)
     assert built.good_rows == {table.slot: 3}  # the last one's: a sweep takes a slot once
     assert read(built.chunks, "Points3D:positions") == {
         "/" + name: [(n, blocks[n].tolist()) for n in range(5) if "pq"[n % 2] == name] for name in "pq"
@@ -154,7 +154,7 @@ def test_numbers_of_any_count_come_back(sizes: tuple[int, ...]) -> None:
     broken = Fast(_layout=layout, _blocks=[memoryview(bytes(16))])
     table, _ = table_of(ring, ValueKind.COLUMNS, [("p", broken, 0)], components)
     with pytest.raises(CorruptionError, match="within an instance"):
-        take(ring, table, 0, 1, [])
+        take(ring, table, 0, 1)
 
 
 LISTS = st.lists(
@@ -183,7 +183,7 @@ def test_rows_of_several_components_come_back(values: list[tuple[Any, ...]], cut
             blocks += blocks_of(component.type, pa.array(items, arrow_type(component.type))) or []
         rows.append(("pq"[n % 2], Fast(_layout=layout, _blocks=blocks), n))
     table, _ = table_of(ring, ValueKind.COLUMNS, rows, components)
-    built = build_table_chunks([take(ring, table, 0, cut, []), take(ring, table, cut, len(rows), [])], nonce=NONCE)
+    built = build_table_chunks([take(ring, table, 0, cut), take(ring, table, cut, len(rows))], nonce=NONCE)
     for number, component in enumerate(components):
         expected = {
             "/" + name: [(n, _lists(row[number])) for n, row in enumerate(values) if "pq"[n % 2] == name]
@@ -220,7 +220,7 @@ def test_packed_parts_come_back() -> None:
     assert not table.append(
         "p", Fast(_row_layout=RowLayout(ValueKind.PACKED, COMPONENTS[:1]), _block=bytes(3)), {"step": 0}
     )
-    chunks = build_table_chunks([take(ring, table, 0, 2, []), take(ring, table, 2, 5, [])], nonce=NONCE).chunks
+    chunks = build_table_chunks([take(ring, table, 0, 2), take(ring, table, 2, 5)], nonce=NONCE).chunks
     assert read(chunks, "Anything:numbers") == {"/p": [(n, [n, 2, 3]) for n in range(5)]}
     assert read(chunks, "Anything:pairs") == {"/p": [(n, [[n, 0.5], [1, -1]]) for n in range(5)]}
     metadata = chunks[0].batch.schema.field("Anything:pairs").metadata
@@ -254,7 +254,7 @@ def test_a_repeated_sweep_makes_the_same_chunks() -> None:
     rows = [(name, Fast(_value=float(n)), n) for n, name in enumerate("abacab")]
     one, _ = table_of(ring, ValueKind.SCALARS, rows)
     other, _ = table_of(ring, ValueKind.SCALARS, rows)
-    taken = [take(ring, one, 0, 6, []), take(ring, other, 0, 6, [])]
+    taken = [take(ring, one, 0, 6), take(ring, other, 0, 6)]
     first = build_table_chunks(taken, nonce=NONCE).chunks
     again = build_table_chunks(taken[::-1], nonce=NONCE).chunks
     assert {chunk.chunk_id: chunk.batch for chunk in first} == {chunk.chunk_id: chunk.batch for chunk in again}
@@ -269,7 +269,7 @@ def test_the_chunk_id_depends_on_everything_that_identifies_the_rows() -> None:
     # Equal row ids and values, so that nothing but what identifies them differs.
     rows = [(name, Fast(_value=1.0), 1) for name in "ab"]
     (one, _), (other, _) = table_of(ring, ValueKind.SCALARS, rows), table_of(ring, ValueKind.SCALARS, rows)
-    first = take(ring, one, 0, 2, [])
+    first = take(ring, one, 0, 2)
     alike = replace(first, time_half=np.full(2, 7, np.uint64))
     variants = [
         build_table_chunks([taken], nonce=nonce).chunks
@@ -294,7 +294,7 @@ def test_row_ids_ascend_though_the_clock_steps_back(monkeypatch: pytest.MonkeyPa
     clocks = iter((100, 50, 200, 150))
     monkeypatch.setattr("time.time_ns", lambda: next(clocks))
     table, _ = table_of(ring, ValueKind.SCALARS, [("a", Fast(_value=float(n)), n) for n in range(4)])
-    taken = [take(ring, table, 0, 2, []), take(ring, table, 2, 4, [])]
+    taken = [take(ring, table, 0, 2), take(ring, table, 2, 4)]
     assert np.concatenate([part.time_half for part in taken]).tolist() == [100, 100, 200, 200]
     assert np.concatenate([part.counter_half for part in taken]).tolist() == [1000, 1001, 1002, 1003]
     chunk = build_table_chunks(taken[1:], nonce=NONCE).chunks[0]
@@ -318,9 +318,24 @@ def test_damage_is_noticed_or_harmless(kind: ValueKind, at: int, junk: bytes) ->
     end = min(begin + len(junk), GEOMETRY.slot_offset(table.slot + 1))
     ring.memory[begin:end] = junk[: end - begin]
     try:
-        built = build_table_chunks([take(ring, table, 0, 20, [])], nonce=NONCE)
+        built = build_table_chunks([take(ring, table, 0, 20)], nonce=NONCE)
     except CorruptionError:
         return
     assert sum(chunk.num_rows for chunk in built.chunks) == 20
     for chunk in built.chunks:
         chunk.batch.validate(full=True)
+
+
+def test_a_slot_that_begins_with_the_texts_of_another_one_is_read_on_from_there() -> None:
+    memory = memoryview(bytearray(b"".join(map(pack_text, [b"/a", b"/b", b"/c"]))))
+    known = Dictionary()
+    known.read(memory, 0, len(memory), 2)
+    assert known.texts == ["/a", "/b"]
+    later = known.begins(memory, 0)
+    assert later is not None
+    assert later.texts == ["/a", "/b"]
+    memory[: len(pack_text(b"/a"))] = bytes(len(pack_text(b"/a")))  # what is known is not read again
+    later.read(memory, 0, len(memory), 3)
+    assert later.texts == ["/a", "/b", "/c"]
+    assert known.texts == ["/a", "/b"]
+    assert known.begins(memory, 0) is None
