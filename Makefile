@@ -15,7 +15,7 @@ PYTHON ?= $(shell for candidate in python3.14 python3.13 python3.12 python3.11 p
 	if $$candidate --version >/dev/null 2>&1 && $$candidate -c '$(SUITABLE)' >/dev/null 2>&1; then \
 	echo $$candidate; break; fi; done)
 
-.PHONY: help demo test test-versions field test-aarch64 check check-protocol format soak bench screenshots lock clean
+.PHONY: help demo dist test test-versions field test-aarch64 check check-protocol format soak bench screenshots lock clean
 
 help:
 	@echo "make demo    run examples/pool.py and show its recording"
@@ -28,6 +28,7 @@ help:
 	@echo "make format  correct the formatting"
 	@echo "make soak    ten minutes of random faults, then the long tests; SOAK_SECONDS=... for longer or shorter"
 	@echo "make screenshots  make the documentation's pictures again, with the real viewer"
+	@echo "make dist    build sdist and wheel, check them, and run the wheel alone on each Python that is installed"
 	@echo "make lock    renew constraints.txt, the versions of all tools (needs $(OLDEST_PYTHON))"
 	@echo "make bench   measure, beside rerun-sdk and other transports; ARGS=--quick shows in 3 minutes that it runs"
 
@@ -93,9 +94,17 @@ bench: $(BENCH_STAMP)
 OLDEST_PYTHON ?= python3.11
 LOCK_VENV := $(VENV)-lock
 
+# PYTHONS="python3.11 /path/to/python3.14" chooses the interpreters.
+dist: $(STAMP)
+	$(BIN)/python $(PIP_INSTALL) --constraint $(LOCK) --editable '.[release]'
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python -m tests.release $(PYTHONS)
+
 lock:
 	$(OLDEST_PYTHON) -m venv --clear $(LOCK_VENV)
-	$(LOCK_VENV)/bin/python $(PIP_INSTALL) --editable '.[test,dev,examples,bench,field]'
+	$(LOCK_VENV)/bin/python $(PIP_INSTALL) --editable '.[test,dev,examples,bench,field,release]'
 	{ sed -n '/^#/p' $(LOCK); $(LOCK_VENV)/bin/python -m pip freeze --all --exclude pip --exclude-editable; } > $(LOCK).new
 	mv $(LOCK).new $(LOCK)
 	rm -rf $(LOCK_VENV)

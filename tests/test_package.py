@@ -1,4 +1,4 @@
-"""The wheel holds the package and nothing else; the package requires what it imports; the lock names every tool."""
+"""Wheel and sdist hold what they should; the package requires what it imports; the lock names every tool."""
 
 from __future__ import annotations
 
@@ -7,19 +7,27 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires
+from pathlib import Path
 
 import pytest
+from packaging.metadata import Metadata
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from rerun_mp.compat import versions
 from tests.harness.programs import ROOT
 
 PACKAGES = {"numpy": "numpy", "pyarrow": "pyarrow", "posix_ipc": "posix_ipc", "psutil": "psutil", "rerun-sdk": "rerun"}
 """A requirement of the base package -> the name that imports it."""
+
+TARGETS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]
+ADDED = ("LICENSE", "PKG-INFO", "pyproject.toml", ".gitignore")
+"""Files of an sdist that hatchling adds."""
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +59,49 @@ def test_the_wheel_has_the_license_and_the_command(wheel: zipfile.ZipFile) -> No
     metadata = {name.partition(".dist-info/")[2]: name for name in wheel.namelist() if ".dist-info/" in name}
     assert set(metadata) == {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
     assert "rerun-mp = rerun_mp.cli:main" in wheel.read(metadata["entry_points.txt"]).decode()
+
+
+def test_the_sdist_holds_what_a_packager_needs(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", str(tmp_path)]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    (path,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert path.name == f"rerun_mp-{versions.OWN}.tar.gz"
+    assert {name.partition("/")[0] for name in names} == {*TARGETS["sdist"]["only-include"], *ADDED}
+    for folder in ("rerun_mp", "tests", "examples", "docs"):
+        sources = {one.relative_to(ROOT).as_posix() for one in (ROOT / folder).rglob("*.py")}
+        assert {name for name in names if name.startswith(f"{folder}/") and name.endswith(".py")} == sources
+    assert not [name for name in names if name.endswith((".pyc", ".rrd", ".whl"))]
+
+
+def test_the_metadata_are_valid_and_name_the_version(wheel: zipfile.ZipFile) -> None:
+    (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+    metadata = Metadata.from_email(wheel.read(name), validate=True)
+    assert str(metadata.version) == versions.OWN
+    assert f"## [{versions.OWN}]" in (ROOT / "CHANGELOG.md").read_text()
+    assert metadata.description_content_type == "text/markdown"
+    assert metadata.license_expression == "MIT"
+    for extra in ("cli", "examples"):
+        assert f"rerun_mp[{extra}]" in (ROOT / "README.md").read_text() + (ROOT / "docs/platforms.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("system", "python", "expected"),
+    [
+        ("linux", "3.13", {"numpy", "pyarrow", "posix-ipc", "psutil", "rerun-sdk"}),
+        ("linux", "3.14", {"numpy", "pyarrow", "psutil", "rerun-sdk"}),
+        ("darwin", "3.13", {"numpy", "pyarrow", "rerun-sdk"}),
+        ("win32", "3.14", {"numpy", "pyarrow", "rerun-sdk"}),
+    ],
+)
+def test_each_system_gets_what_has_a_wheel_there(system: str, python: str, expected: set[str]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    environment = {"sys_platform": system, "python_version": python}
+    wanted = [Requirement(one) for one in project["dependencies"]]
+    chosen = {canonicalize_name(one.name) for one in wanted if one.marker is None or one.marker.evaluate(environment)}
+    assert chosen == expected
 
 
 def test_the_base_requires_what_it_imports_and_nothing_else() -> None:
