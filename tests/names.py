@@ -31,7 +31,7 @@ LIMITS = {
     "time between two writes of rows to the file. Its sizes delay nothing: one collector writes the rows of all "
     "processes and recordings, and holds none back, because a row in the file survives a stop of the machine. So "
     "rerun's unit tests `test_flush_never` and `test_flush_custom` (test_batcher_config.py) fail: they expect rows not "
-    "to be in the file yet",
+    "to be in the file yet. tests/api/test_recording.py shows that these rows survive",
     "init": "ours. A further call with the same ids yields the same recording with its sinks, because other processes "
     "log to it, and children call `init` again; `disconnect()` completes the file. The collector has the file "
     "open, not the process that calls `save`. So rerun's unit test `test_cleanup_reinit` "

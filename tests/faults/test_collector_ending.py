@@ -13,7 +13,7 @@ import pytest
 from rerun_mp.shm.layout import Header, SessionState
 from tests.conftest import StartPython
 from tests.harness.leftovers import Machine
-from tests.harness.programs import wait_until
+from tests.harness.programs import COMMAND, wait_until
 from tests.harness.recordings import rows_of, verify
 from tests.harness.sessions import SessionWatch
 
@@ -102,5 +102,5 @@ def test_a_program_that_waits_for_its_files_gets_another_collector(
     verify(path)
     assert Counter(row.entity_path for row in rows_of(path)) == {"image": 40}
     # If the file was complete at the kill, the program has started no other collector.
-    start_python("import sys; from rerun_mp.__main__ import main; sys.exit(main(['recover']))").wait().check()
+    start_python(COMMAND, "recover").wait().check()
     wait_until(lambda: not machine.leftovers(), timeout_secs=60.0, what="the session's end")

@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import RunPython, StartPython
 from tests.faults.programs.logging_when_killed import IMAGES, ROWS, WORKERS
 from tests.harness.leftovers import Machine
-from tests.harness.programs import Program, wait_until
+from tests.harness.programs import COMMAND, Program, wait_until
 from tests.harness.recordings import rows_of, verify
 from tests.harness.sessions import SessionWatch
 
@@ -23,12 +23,6 @@ PROGRAM = Path(__file__).with_name("programs") / "logging_when_killed.py"
 
 EXPECTED = {f"{kind}/{n}": rows for kind, rows in (("worker", ROWS), ("image", IMAGES)) for n in range(WORKERS)}
 UNDELIVERED = sum(EXPECTED.values()) - WORKERS
-
-RECOVER = """
-import sys
-from rerun_mp.__main__ import main
-sys.exit(main(sys.argv[1:]))
-"""
 
 
 class KilledProgram:
@@ -80,12 +74,12 @@ def test_recover_brings_every_row_into_the_file_and_removes_the_rest(
     """Rows are in the ring, in the spool and in the truncated file. The output says how many, and names the file."""
     path = tmp_path / "out.rrd"
     KilledProgram(start_python, tmp_path, path)
-    done = run_python(RECOVER, "recover").check()
+    done = run_python(COMMAND, "recover").check()
     assert f"{UNDELIVERED:,} rows, in {path}" in done.stdout
     check_file(path)
     wait_for_nothing(machine)
     assert list(tmp_path.glob("*.rrd*")) == [path]
-    assert run_python(RECOVER, "recover").check().stdout == "nothing is left to recover\n"
+    assert run_python(COMMAND, "recover").check().stdout == "nothing is left to recover\n"
 
 
 def test_rows_without_a_file_get_a_new_one(
@@ -94,7 +88,7 @@ def test_rows_without_a_file_get_a_new_one(
     """The program has set no sink. The new file is in the directory that the user names."""
     KilledProgram(start_python, tmp_path)
     into = tmp_path / "recovered"
-    done = run_python(RECOVER, "recover", "--into", into).check()
+    done = run_python(COMMAND, "recover", "--into", into).check()
     (path,) = into.iterdir()
     assert f"{sum(EXPECTED.values()):,} rows, in {path}" in done.stdout
     check_file(path)
@@ -108,7 +102,7 @@ def test_list_describes_leftover_sessions_and_changes_nothing(
     path = tmp_path / "out.rrd"
     killed = KilledProgram(start_python, tmp_path, path)
     before = killed.watch.segment.read_bytes(), sorted(sizes_of(machine)), path.read_bytes()
-    texts = [run_python(RECOVER, "recover", "--list").check().stdout for _ in range(2)]
+    texts = [run_python(COMMAND, "recover", "--list").check().stdout for _ in range(2)]
     assert before == (killed.watch.segment.read_bytes(), sorted(sizes_of(machine)), path.read_bytes())
     for text in texts:
         found = re.search(r"^session [0-9a-f]{16}: killed processes ([\d, ]+), [\d.]+ MB, begun \d+ seconds", text)
@@ -118,9 +112,9 @@ def test_list_describes_leftover_sessions_and_changes_nothing(
         assert re.search(
             rf"rerun_mp_worst \([0-9a-f-]+\): {UNDELIVERED:,} rows undelivered, {path}$", text, re.MULTILINE
         )
-    run_python(RECOVER, "recover").check()
+    run_python(COMMAND, "recover").check()
     check_file(path)
-    assert run_python(RECOVER, "recover", "--list").check().stdout == "nothing is left to recover\n"
+    assert run_python(COMMAND, "recover", "--list").check().stdout == "nothing is left to recover\n"
 
 
 def sizes_of(machine: Machine) -> list[tuple[str, int]]:
@@ -191,7 +185,7 @@ def test_a_session_with_a_living_process_is_not_changed(
 def assert_is_left_alone(watch: SessionWatch, run_python: RunPython, directory: Path) -> None:
     """Assert that neither `recover` nor `init` finds a leftover session."""
     before = watch.segment.read_bytes()
-    assert run_python(RECOVER, "recover").check().stdout == "nothing is left to recover\n"
+    assert run_python(COMMAND, "recover").check().stdout == "nothing is left to recover\n"
     assert run_python(NEXT, directory / "own.rrd").check().stderr == ""
     assert watch.segment.read_bytes() == before
 
@@ -204,7 +198,7 @@ def test_a_path_that_a_later_run_uses_stays_with_that_run(
     killed = KilledProgram(start_python, tmp_path, path)
     path.unlink()
     path.write_bytes(b"another program's")
-    done = run_python(RECOVER, "recover").check()
+    done = run_python(COMMAND, "recover").check()
     assert path.read_bytes() == b"another program's"
     (rescued,) = tmp_path.glob("out.recovered-*.rrd")
     assert f"rows, in {rescued}" in done.stdout
@@ -224,7 +218,7 @@ def test_a_path_that_is_no_longer_writable_costs_no_row(
     directory.mkdir()
     KilledProgram(start_python, tmp_path, directory / "out.rrd")
     directory.rename(tmp_path / "moved")
-    run_python(RECOVER, "recover", "--into", into).check()
+    run_python(COMMAND, "recover", "--into", into).check()
     (rescued,) = into.iterdir()
     delivered_before = {f"worker/{n}": 1 for n in range(WORKERS)}
     check_file(rescued, dict(Counter(EXPECTED) - Counter(delivered_before)))
@@ -243,10 +237,10 @@ def test_a_session_without_its_segment_is_recovered_from_disk(
     for killed in (saving, unsaved):
         killed.kill()
         killed.watch.segment.unlink()
-    listed = run_python(RECOVER, "recover", "--list").check().stdout
+    listed = run_python(COMMAND, "recover", "--list").check().stdout
     assert f"{WORKERS} rows undelivered, no file" in listed
     assert f"0 rows undelivered, {path}" in listed
-    run_python(RECOVER, "recover", "--into", into).check()
+    run_python(COMMAND, "recover", "--into", into).check()
     (rescued,) = into.iterdir()
     for file in (path, rescued):
         check_file(file, {f"worker/{n}": 1 for n in range(WORKERS)})
@@ -262,7 +256,7 @@ def test_a_lost_configuration_costs_no_row(
     KilledProgram(start_python, tmp_path, path)
     for name in (machine.own / "runtime" / "rerun_mp").rglob("*.*"):
         name.unlink()
-    done = run_python(RECOVER, "recover").check()
+    done = run_python(COMMAND, "recover").check()
     assert f"{UNDELIVERED:,} rows, in {path}" in done.stdout
     check_file(path)
     wait_for_nothing(machine)
@@ -276,13 +270,13 @@ def test_a_killed_recovery_is_completed_by_the_next(
     path = tmp_path / "out.rrd"
     killed = KilledProgram(start_python, tmp_path, path)
     for _ in range(3):
-        recovery = start_python(RECOVER, "recover", "--quiet")
+        recovery = start_python(COMMAND, "recover", "--quiet")
         wait_until(lambda: any(killed.watch.collectors().values()), timeout_secs=60.0, what="the collector")
         os.killpg(recovery.pid, signal.SIGKILL)
         killed.watch.kill_running()
         recovery.wait()
     # The last recovery may have been complete when it was killed.
-    run_python(RECOVER, "recover").check()
+    run_python(COMMAND, "recover").check()
     wait_for_nothing(machine)
     check_file(path)
 
@@ -293,7 +287,7 @@ def test_many_recoveries_at_once_start_one_collector(
     """One of them starts the collector. All wait for it, and print no error."""
     path = tmp_path / "out.rrd"
     KilledProgram(start_python, tmp_path, path)
-    recoveries = [start_python(RECOVER, "recover", "--quiet") for _ in range(6)]
+    recoveries = [start_python(COMMAND, "recover", "--quiet") for _ in range(6)]
     for recovery in recoveries:
         assert recovery.wait().check().stderr == ""
     wait_for_nothing(machine)
@@ -302,10 +296,10 @@ def test_many_recoveries_at_once_start_one_collector(
 
 def test_an_unknown_session_is_an_error_and_help_lists_the_exit_statuses(run_python: RunPython) -> None:
     """The exit status for an unknown session is 2."""
-    done = run_python(RECOVER, "recover", "0123456789abcdef")
+    done = run_python(COMMAND, "recover", "0123456789abcdef")
     assert done.returncode == 2
     assert "no leftover session is named 0123456789abcdef" in done.stderr
-    text = run_python(RECOVER, "recover", "--help").check().stdout
+    text = run_python(COMMAND, "recover", "--help").check().stdout
     assert "--list" in text
     assert "exit status" in text
 
@@ -340,8 +334,8 @@ def test_rows_that_could_not_be_written_at_the_end_are_kept_for_a_recovery(
     program.wait().check()
     cache = machine.own / "cache"
     wait_until(lambda: all(cache in path.parents for path in found_of(machine)), timeout_secs=60.0, what="the end")
-    assert "100 rows undelivered" in run_python(RECOVER, "recover", "--list").check().stdout
-    run_python(RECOVER, "recover", "--into", into).check()
+    assert "100 rows undelivered" in run_python(COMMAND, "recover", "--list").check().stdout
+    run_python(COMMAND, "recover", "--into", into).check()
     (rescued,) = into.iterdir()
     check_file(rescued, {"second": 100})
     wait_for_nothing(machine)

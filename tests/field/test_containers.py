@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import RunPython, StartPython
 from tests.harness.containers import in_container, may_contain
+from tests.harness.programs import COMMAND
 from tests.harness.recordings import rows_of, verify
 
 pytestmark = [
@@ -36,12 +37,6 @@ statistics = rr.statistics()
 print(statistics.logged, statistics.delivered, flush=True)
 """
 
-RECOVER = """
-import sys
-from rerun_mp.__main__ import main
-sys.exit(main(["recover", *sys.argv[1:]]))
-"""
-
 
 def program(directory: Path) -> Path:
     path = directory / "contained.py"
@@ -61,7 +56,7 @@ def test_an_init_in_one_container_does_not_recover_the_living_session_of_another
     for number in range(2):
         later, *arguments = in_container(source, "later", tmp_path / f"later-{number}.rrd")
         assert run_python(Path(later), *arguments).check().stderr == ""
-    assert run_python(RECOVER).check().stdout == "nothing is left to recover\n"
+    assert run_python(COMMAND, "recover").check().stdout == "nothing is left to recover\n"
     go_on.write_bytes(b"x")
     done = first.wait().check()
     assert done.stderr == ""
@@ -83,7 +78,7 @@ def test_what_a_killed_container_has_stored_is_recovered(
     killed.end()
     later, *arguments = in_container(source, "later", tmp_path / "later.rrd")
     assert run_python(Path(later), *arguments).check().stderr == ""
-    run_python(RECOVER).check()
+    run_python(COMMAND, "recover").check()
     verify(path)
     assert Counter(row.entity_path for row in rows_of(path)) == {"killed": 100}
-    assert run_python(RECOVER).check().stdout == "nothing is left to recover\n"
+    assert run_python(COMMAND, "recover").check().stdout == "nothing is left to recover\n"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import RunPython
-from tests.harness.programs import Finished, wait_until
+from tests.harness.programs import COMMAND, Finished, wait_until
 from tests.harness.recordings import rows_of, verify
 from tests.harness.servers import Server
 from tests.harness.viewers import free_port
@@ -57,7 +57,7 @@ def unsent_files() -> list[Path]:
 
 
 def send(run_python: RunPython, arguments: list[str]) -> Finished:
-    return run_python("import sys; from rerun_mp.__main__ import main; sys.exit(main())", *arguments)
+    return run_python(COMMAND, *arguments)
 
 
 def test_rows_of_a_receiver_that_died_are_kept_and_the_named_command_sends_them(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import RunPython, StartPython
-from tests.harness.programs import wait_until
+from tests.harness.programs import COMMAND, wait_until
 from tests.harness.recordings import rows_of, verify
 from tests.harness.sessions import SessionWatch
 from tests.harness.small_disks import may_unshare
@@ -36,12 +36,6 @@ for step in range(50):
 if events:
     print("logged", flush=True)
     open(events[1]).read()
-"""
-
-RECOVER = """
-import sys
-from rerun_mp.__main__ import main
-sys.exit(main(["recover", *sys.argv[1:]]))
 """
 
 
@@ -90,7 +84,7 @@ def test_a_killed_and_restarted_script_finds_each_run_in_a_named_file(
     assert entities(of_second) == {"second": 100}
     assert entities(path) == {"third": 100}
     assert sorted(tmp_path.glob("*.rrd")) == sorted([path, of_first, of_second])
-    assert run_python(RECOVER).check().stdout == "nothing is left to recover\n"
+    assert run_python(COMMAND, "recover").check().stdout == "nothing is left to recover\n"
 
 
 @pytest.mark.soak
@@ -114,7 +108,7 @@ def test_recoveries_that_are_killed_too_cost_no_row(
         program.wait_for_output("logged")
         watch.kill_everything(program)
         killed[-1].watch = watch
-    run_python(RECOVER).check()
+    run_python(COMMAND, "recover").check()
     found: Counter[str] = Counter()
     for file in tmp_path.glob("*.rrd"):
         found += entities(file)
@@ -127,7 +121,7 @@ def test_a_file_that_was_recovered_unasked_is_set_aside_too(
     """A recovery in the background was faster than the restarted script: the user has not heard of it."""
     path = tmp_path / "run.rrd"
     KilledRun(start_python, tmp_path, path, "first")
-    run_python(RECOVER, "--automatic").check()
+    run_python(COMMAND, "recover", "--automatic").check()
     assert entities(path) == {"first": 100}
     again = run_python(SCRIPT, path, "second").check()
     (of_first,) = named_files(again.stderr)

@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import RunPython
 from tests.harness.leftovers import Machine
+from tests.harness.programs import COMMAND
 
 pytestmark = pytest.mark.real_collectors
 
@@ -66,5 +67,5 @@ def test_a_directory_of_the_users_that_is_gone_is_the_reason_that_is_named(
     assert "full" not in done.stderr
     reason = f"{directory / 'out.rrd'} has no directory any more"
     assert f"1 files could not be completed: {reason}. What they lack lies in {place}" in done.stderr
-    run_python("import sys; from rerun_mp.__main__ import main; sys.exit(main(['recover', '--quiet']))").check()
+    run_python(COMMAND, "recover", "--quiet").check()
     assert len(list((place / "data").rglob("*.rrd"))) == 1

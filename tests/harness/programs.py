@@ -19,10 +19,13 @@ from typing import IO
 
 from tests.harness.preloading import PreloadedProcess, may_preload, start_preloaded
 
-__all__ = ["ROOT", "SLOWNESS", "Finished", "Program", "wait_until"]
+__all__ = ["COMMAND", "ROOT", "SLOWNESS", "Finished", "Program", "wait_until"]
 
 ROOT = Path(__file__).resolve().parents[2]
 """The root of the source tree."""
+
+COMMAND = "import sys; from rerun_mp.__main__ import main; sys.exit(main())"
+"""The command `rerun-mp`, as a program that a test runs with the command's arguments."""
 
 SLOWNESS = float(os.environ.get("TESTS_SLOWNESS", "1"))
 """How many times slower than usual this machine is, such as an emulated one. Limits of time are multiplied by it."""

@@ -50,6 +50,9 @@ SURVIVORS: dict[str, dict[str, str]] = {
         ),
         "Ring.owner_slots: 255 -> 256": "no state word is 256: it would have no `SlotState`",
         "Ring.owner_slots: state > 255 -> state >= 255": "no state word is 255: there is no such state",
+        "Ring._current: first < second <= sweep -> first <= second <= sweep": (
+            "the sweeps are equal only while both are 0; then both totals are 0"
+        ),
         "Ring.take: a <= b -> a < b": "the words are equal only while both are 0; then either may be written",
     },
     "writer": {},

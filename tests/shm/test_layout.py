@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from rerun_mp.shm.layout import Geometry, Header, SlotState, pack_owner, unpack_owner
-from tests.shm.bench_ring import GEOMETRY
+from rerun_mp.shm.layout import Geometry, Header, SlotState, pack_owner, root_of, unpack_owner
+from tests.shm.bench_ring import GEOMETRY, make_ring
 
 
 def test_tables_and_slots_do_not_overlap() -> None:
@@ -26,6 +26,7 @@ def test_slots_begin_on_the_first_page_behind_the_tables() -> None:
     geometry = Geometry(slot_bytes=8192, slots=100, producers=64)
     assert (geometry.slots_offset, geometry.total_bytes) == (65_536, 65_536 + 100 * 8192)
     assert Geometry(slot_bytes=4096, slots=160, producers=200).slots_offset == 65_536, "already a whole page"
+    assert Geometry(slot_bytes=4096, slots=161, producers=200).slots_offset == 131_072, "one control line more"
 
 
 @pytest.mark.parametrize(
@@ -57,3 +58,12 @@ def test_header_words_are_apart() -> None:
     names = [name for name in vars(Header) if name.isupper() and name not in ("PATH_BYTES", "IDENTITY")]
     words = [getattr(Header, name) for name in names]
     assert len(set(words)) == len(words)
+
+
+def test_the_root_is_the_beginning_of_the_nonce_unless_the_header_names_another() -> None:
+    ring = make_ring()
+    words = ring.words
+    words[Header.NONCE_LOW], words[Header.ROOT] = int.from_bytes(b"nonce of", "little"), 0
+    assert root_of(words) == b"nonce of"
+    words[Header.ROOT] = int.from_bytes(b"the root", "little")
+    assert root_of(words) == b"the root"

@@ -26,8 +26,15 @@ def test_a_header_says_everything_and_its_magic_last() -> None:
     ring = Ring(memoryview(bytearray(GEOMETRY.total_bytes)), GEOMETRY)
     made = watch(ring)
     ring.format(
-        bytes(range(1, 17)), policy=2, block_timeout_ns=3, flush_tick_ns=4, created_ns=5, spool_bytes=6
-    )  # fmt: skip
+        bytes(range(1, 17)),
+        policy=2,
+        block_timeout_ns=3,
+        flush_tick_ns=4,
+        created_ns=5,
+        spool_bytes=6,
+        ordering=7,
+        founder=8,
+    )
     assert made[-1] == Header.MAGIC
     assert {word: number for word, number in enumerate(ring.words.tolist()) if number} == {
         Header.MAGIC: MAGIC,
@@ -43,6 +50,8 @@ def test_a_header_says_everything_and_its_magic_last() -> None:
         Header.FLUSH_TICK_NS: 4,
         Header.CREATED_NS: 5,
         Header.SPOOL_BYTES: 6,
+        Header.ORDERING: 7,
+        Header.FOUNDER: 8,
         Header.ROOT: 0x08_07_06_05_04_03_02_01,
         Header.FREE_SLOTS: 8,
         Header.USABLE_SLOTS: 8,

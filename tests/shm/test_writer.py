@@ -141,7 +141,7 @@ def test_a_forked_child_stores_nothing() -> None:
     with pytest.raises(ForkedError):
         writer.scatter([slot], (b"x",))
     with pytest.raises(ForkedError):
-        writer.commit(slot, 8)
+        writer.commit(slot, 8, 3)
     with pytest.raises(ForkedError):
         writer.fill(slot, 0, b"x")
     with pytest.raises(ForkedError):

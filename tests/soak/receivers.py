@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.harness.programs import Program, wait_until
+from tests.harness.programs import COMMAND, Program, wait_until
 from tests.harness.recordings import rows_of
 from tests.harness.servers import Server
 from tests.harness.viewers import free_port
@@ -33,7 +33,6 @@ for number in range(int(sys.argv[2])):
     if number == 0:
         print("begun", flush=True)
 """
-SEND = "import sys; from rerun_mp.__main__ import main; sys.exit(main())"
 
 
 def run_receivers(own: Path, environment: dict[str, str], seed: str) -> tuple[Counter[str], int, int, int]:
@@ -75,7 +74,7 @@ def run_receivers(own: Path, environment: dict[str, str], seed: str) -> tuple[Co
         action, kept, _ = shlex.split(command[1])
         second = Server(own / "second.rrd", free_port())
         second.wait_until_listening()
-        sender = Program(SEND, action, kept, second.url, directory=own, env=environment, fresh=True)
+        sender = Program(COMMAND, action, kept, second.url, directory=own, env=environment, fresh=True)
         assert f"{rows:,} rows" in sender.wait(timeout_secs=LIMIT_SECS).check().stdout
         found = Counter(row.row_id for row in rows_of(Path(kept)))
         other = second

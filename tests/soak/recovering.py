@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.harness.programs import Program
+from tests.harness.programs import COMMAND, Program
 
 __all__ = ["recover"]
 
 
 def recover(directory: Path, environment: dict[str, str], timeout_secs: float) -> None:
     """Do what `rerun-mp recover` does, and wait for its end."""
-    code = "import sys; from rerun_mp.__main__ import main; sys.exit(main(['recover', '--quiet']))"
-    Program(code, directory=directory, env=environment, fresh=True).wait(timeout_secs=timeout_secs).check()
+    Program(COMMAND, "recover", "--quiet", directory=directory, env=environment, fresh=True).wait(
+        timeout_secs=timeout_secs
+    ).check()
