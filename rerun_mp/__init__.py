@@ -74,6 +74,8 @@ if TYPE_CHECKING:
     # The names that `__getattr__` finds. Our own names above take more arguments than rerun's.
     from rerun import *  # type: ignore[assignment]  # noqa: F403
 
+    from rerun_mp.api.long_runs import Rotation, next_episode, parts
+
     archetypes = _rerun.archetypes
     auth = _rerun.auth
     blueprint = _rerun.blueprint
@@ -117,6 +119,7 @@ __all__ = [
     "RerunMpError",
     "ResourceError",
     "RingFullError",
+    "Rotation",
     "SessionEndedError",
     "SessionError",
     "Settings",
@@ -138,6 +141,8 @@ __all__ = [
     "is_protected",
     "log",
     "new_recording",
+    "next_episode",
+    "parts",
     "recording_stream_generator_ctx",
     "reset_time",
     "save",
@@ -171,6 +176,8 @@ else:
     _plain.install()
 
 _MISSING = object()
+_LONG_RUN_NAMES = ("Rotation", "next_episode", "parts")
+"""Names that are loaded when they are first used."""
 
 if not TYPE_CHECKING:
     # Type checkers do not see this function, so they report a wrong name.
@@ -184,6 +191,9 @@ if not TYPE_CHECKING:
             return _import_module(f"{__name__}.{name}")
         if not is_protected():
             value = globals()[name] = _plain.find(name)
+            return value
+        if name in _LONG_RUN_NAMES:
+            value = globals()[name] = getattr(_import_module("rerun_mp.api.long_runs"), name)
             return value
         if name in _GENERAL_NAMES:
             value = globals()[name] = _general_class(name)

@@ -19,11 +19,13 @@ from rerun_mp.compat import versions
 from rerun_mp.errors import ResourceError
 from rerun_mp.hooks import aliases
 from rerun_mp.protection import REQUIRE, is_protected, what_is_missing
+from rerun_mp.session.rotation import Rotation, closed_parts
 from rerun_mp.session.statistics import Account, SinkStatus, Statistics
 
 if TYPE_CHECKING:
     import uuid
     from collections.abc import Callable
+    from pathlib import Path
 
 __all__ = ["find", "install", "set_entity_prefix"]
 
@@ -125,6 +127,22 @@ def series(entity_path: str | list[object], *, recording: rerun.RecordingStream 
     return log_number
 
 
+def save(
+    path: str | Path,
+    default_blueprint: Any = None,
+    recording: rerun.RecordingStream | None = None,
+    *,
+    rotate: Rotation | None = None,  # noqa: ARG001
+    **options: Any,
+) -> None:
+    """Call rerun's `save`, which writes one file without parts."""
+    rerun.save(path, default_blueprint, recording, **options)
+
+
+def next_episode(recording: rerun.RecordingStream | None = None) -> None:
+    """Do nothing: rerun's files have no parts."""
+
+
 def statistics() -> Statistics:
     """Return empty statistics: plain rerun counts nothing."""
     return Statistics()
@@ -156,6 +174,7 @@ _OWN: dict[str, Any] = {
     **{name: getattr(errors, name) for name in errors.__all__},
     "Account": Account,
     "Policy": settings.Policy,
+    "Rotation": Rotation,
     "Settings": settings.Settings,
     "SinkStatus": SinkStatus,
     "Statistics": Statistics,
@@ -163,6 +182,9 @@ _OWN: dict[str, Any] = {
     "init": init,
     "is_protected": is_protected,
     "new_recording": new_recording,
+    "next_episode": next_episode,
+    "parts": closed_parts,
+    "save": save,
     "series": series,
     "spawn": spawn,
     "statistics": statistics,

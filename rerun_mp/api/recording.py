@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from rerun_mp.api.sinks import Sink
     from rerun_mp.api.state import RecordingState
+    from rerun_mp.session.rotation import Rotation
 
 __all__ = ["RecordingStream", "find_old_methods_with"]
 
@@ -287,9 +288,10 @@ class RecordingStream(RecordingHandle, _Theirs):
         default_blueprint: BlueprintLike | None = None,
         *,
         write_footer: bool = True,
+        rotate: Rotation | None = None,
     ) -> None:
         """Write the recording to an .rrd file, in place of its current sinks. See `rerun_mp.save`."""
-        routing.save(path, default_blueprint, self, write_footer=write_footer)
+        routing.save(path, default_blueprint, self, write_footer=write_footer, rotate=rotate)
 
     def connect_grpc(self, url: str | None = None, *, default_blueprint: BlueprintLike | None = None) -> None:
         """Send the recording to a viewer or server, in place of its current sinks. See `rerun_mp.connect_grpc`."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rerun.blueprint import BlueprintLike
 
     from rerun_mp.api.state import RecordingState
+    from rerun_mp.session.rotation import Rotation
 
 __all__ = ["connect_grpc", "disconnect", "flush", "save", "set_sinks", "spawn"]
 
@@ -114,6 +115,7 @@ def save(
     recording: RecordingStream | None = None,
     *,
     write_footer: bool = True,
+    rotate: Rotation | None = None,
 ) -> None:
     """Write a recording to an .rrd file, in place of its current sinks.
 
@@ -129,13 +131,15 @@ def save(
         By default the active one.
     write_footer
         Whether the file ends with a list of its chunks, which readers need for random access.
+    rotate
+        When the file ends and the next part begins, see `FileSink`. Rerun lacks this.
 
     Raises
     ------
     ResourceError
         If the file cannot be written there.
     TypeError
-        In strict mode, if `path` is no path. Otherwise the call warns, and the sinks stay.
+        In strict mode, if `path` is no path, or `rotate` no `Rotation`. Otherwise the call warns, and the sinks stay.
 
     Examples
     --------
@@ -146,7 +150,7 @@ def save(
     if state is None:
         return
     try:
-        sink = FileSink(path, write_footer=write_footer)
+        sink = FileSink(path, write_footer=write_footer, rotate=rotate)
     except TypeError as error:
         refuse("save", error, recording)
         return

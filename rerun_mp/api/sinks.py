@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from rerun_mp.session.config import SinkSpec
+    from rerun_mp.session.rotation import Rotation
 
 __all__ = ["FileSink", "GrpcServerSink", "GrpcSink", "Sink", "StdoutSink"]
 
@@ -242,11 +243,14 @@ class FileSink(_Frozen):
         The path of the file. Setting the sink checks that the file can be written.
     write_footer
         Whether the file ends with a list of its chunks, which readers need for random access.
+    rotate
+        When the file ends and the next part begins, see `Rotation`. The parts of run.rrd are run.0001.rrd, run.0002.rrd
+        and so on; existing parts are kept. None: one file.
 
     Raises
     ------
     TypeError
-        If `path` is no path.
+        If `path` is no path, or `rotate` no `Rotation`.
 
     Examples
     --------
@@ -254,23 +258,37 @@ class FileSink(_Frozen):
     True
     """
 
-    __slots__ = ("path", "write_footer")
+    __slots__ = ("path", "rotate", "write_footer")
 
     path: str
     """The path as given. A relative one counts from the current directory at the time the sink is set."""
     write_footer: bool
+    rotate: Rotation | None
 
-    def __init__(self, path: str | os.PathLike[str], *, write_footer: bool = True) -> None:
-        self._set(path=os.fsdecode(path), write_footer=write_footer)
+    def __init__(
+        self, path: str | os.PathLike[str], *, write_footer: bool = True, rotate: Rotation | None = None
+    ) -> None:
+        if rotate is not None:
+            from rerun_mp.session.rotation import Rotation
+
+            if not isinstance(rotate, Rotation):
+                raise TypeError(
+                    f"argument 'rotate': {rotate!r} is no rerun_mp.Rotation, such as Rotation(seconds=3600)"
+                )
+        self._set(path=os.fsdecode(path), write_footer=write_footer, rotate=rotate)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, FileSink) and other.path == self.path and other.write_footer == self.write_footer
+        return isinstance(other, FileSink) and other._facts() == self._facts()
 
     def __hash__(self) -> int:
-        return hash((FileSink, self.path, self.write_footer))
+        return hash((FileSink, *self._facts()))
 
     def __repr__(self) -> str:
-        return f"FileSink({self.path!r}, write_footer={self.write_footer})"
+        rotate = "" if self.rotate is None else f", rotate={self.rotate}"
+        return f"FileSink({self.path!r}, write_footer={self.write_footer}{rotate})"
+
+    def _facts(self) -> tuple[object, ...]:
+        return self.path, self.write_footer, self.rotate
 
     def spec(self, blueprint: str | None) -> SinkSpec:
         """Return the sink as the session's configuration names it.
@@ -284,7 +302,8 @@ class FileSink(_Frozen):
 
         path = os.path.realpath(self.path)
         _check_writable(path)
-        return SinkSpec("file", path, write_footer=self.write_footer, blueprint=blueprint)
+        rotation = None if self.rotate is None else (self.rotate.bytes, self.rotate.seconds)
+        return SinkSpec("file", path, write_footer=self.write_footer, blueprint=blueprint, rotation=rotation)
 
 
 Sink = FileSink | GrpcServerSink | GrpcSink | StdoutSink

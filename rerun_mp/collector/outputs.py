@@ -131,6 +131,8 @@ class Outputs:
         self._begun: set[OutputKey] = set()
         """Outputs that have logged their recording's start time in this life."""
         self._unflushed: list[RecordingStore] = []
+        self._rotating: list[RecordingStore] = []
+        """Stores whose files rotate."""
         self._open: dict[OutputKey, RecordingStore] = {}
         """Stores that are being written, the longest unused first."""
         self._unknown: set[RecordingKey] = set()
@@ -148,6 +150,7 @@ class Outputs:
             for sink in spec.sinks
             if sink.kind == "file"
         }
+        self._rotating = []
         for spec in config.recordings:
             self._unknown.discard(spec.key)
             by_target: dict[str, list[SinkSpec]] = {key.scoped_to: [] for key in self._scoped.get(spec.key, ())}
@@ -169,6 +172,8 @@ class Outputs:
         taken = {path for path in output.store.paths if self._is_taken(path, key)}
         output.apply(replace(spec, sinks=tuple(sinks)), taken)
         self._note_use(key, output.store)
+        if any(sink.rotation is not None for sink in sinks):
+            self._rotating.append(output.store)
         if key not in self._begun and spec.start_time_ns is not None and not output.store.is_complete:
             # Each life of a collector does this, with the same chunk id each time.
             chunk = start_time_chunk(spec.key, spec.start_time_ns)
@@ -219,6 +224,11 @@ class Outputs:
                 self._unflushed.append(store)
             self._note_use(key, store)
         return refused
+
+    def rotate_if_due(self) -> None:
+        """Begin the next part of each file that rotates and is due. The sweep before must be done."""
+        for store in self._rotating:
+            store.rotate_if_due()
 
     def flush(self) -> None:
         """Wait until the stores have flushed what was handed to them."""

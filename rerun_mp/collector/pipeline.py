@@ -32,6 +32,8 @@ class Prepared(NamedTuple):
 
     sweep: Sweep
     chunks: BuiltChunks
+    is_repeated: bool = False
+    """Whether a dead collector has begun the sweep, and may have stored some of its chunks."""
 
 
 class Pipeline:
@@ -92,6 +94,7 @@ class Pipeline:
     def report(self) -> None:
         """Clear up after dead producers, and write all reports that are due."""
         self._process_rows.log()
+        self.outputs.rotate_if_due()
         self.dead_producers.clear_up()
         self.loss_reports.report()
         self._figure_logger.log_if_due()
@@ -105,7 +108,7 @@ class Pipeline:
         if self.sweeper.new_owners:
             self.dead_producers.watch(self.sweeper.new_owners)
             self._process_rows.note(self.sweeper.new_owners)
-        return None if sweep is None else Prepared(sweep, self.outputs.build(sweep.taken, sweep.rows))
+        return None if sweep is None else Prepared(sweep, self.outputs.build(sweep.taken, sweep.rows), resume)
 
     def forward(self, prepared: Prepared | None, *, looks_ahead: bool = False) -> Prepared | None:
         """Bring a sweep into the store, make it done, and then show it to the live sinks.
@@ -115,9 +118,11 @@ class Pipeline:
         """
         if prepared is None:
             return None
-        sweep, built = prepared
+        sweep, built, is_repeated = prepared
         # A sink that was set before a row was logged must get the row, even if it was set while the sweep was copied.
         self.apply_config()
+        if not is_repeated:
+            self.outputs.rotate_if_due()
         self.sweeper.begin(sweep)
         self.outputs.begin(sweep.number, built.chunks)
         is_careful = self._quarantine.is_careful(self.sweeper.progress.done)
@@ -150,7 +155,7 @@ class Pipeline:
             may_read(rows.slot, rows.epoch)
             self.outputs.build([], [rows])
         self._quarantine.clear_suspect()
-        return Prepared(sweep, self.outputs.build(sweep.taken, sweep.rows))
+        return Prepared(sweep, self.outputs.build(sweep.taken, sweep.rows), resume)
 
     def _store_carefully(self, built: BuiltChunks) -> list[ChunkBatch]:
         """Store chunk by chunk, each named in the quarantine's record, and return those that are left out."""

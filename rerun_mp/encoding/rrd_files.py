@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import islice
@@ -35,6 +35,7 @@ __all__ = [
     "messages_in",
     "messages_in_file",
     "messages_of",
+    "payloads_at",
     "windows",
 ]
 
@@ -100,6 +101,14 @@ def chunk_payloads(fd: int, prelude: int, *, skip: int = 0, limit: int | None = 
         if len(payload) < message.stop - start:
             raise CorruptionError(f"the .rrd file became shorter than {message.stop} bytes while it was read")
         yield payload
+
+
+def payloads_at(fd: int, prelude: int, numbers: Container[int]) -> Iterator[tuple[int, bytes]]:
+    """Yield (number, payload) of the whole chunks with these numbers, counted from 0 after the prelude."""
+    for number, message in enumerate(_chunks(fd, prelude)):
+        if number in numbers:
+            start = message.start + MESSAGE.size
+            yield number, os.pread(fd, message.stop - start, start)
 
 
 def messages_in_file(path: str | Path) -> Iterator[tuple[int, bytes]]:

@@ -71,13 +71,17 @@ class SinkSpec:
     """Identity of the empty file that was put at a file sink's path, see `file_claims.claim_file`. Another file at that
     path comes from a program that claimed the path later."""
     wanted: str | None = None
-    """The path that the user named, if another program holds it and `target` is another one."""
+    """The path that the user named, if `target` is another one: a program holds that path, or the file rotates."""
     is_in_place: bool = False
     """Whether the file can be written, but not replaced, as one that is mounted at its path."""
     checkpoints: int = 0
     """Number of requests to complete the file for readers. Later rows are added to the file."""
     continues: WholeFile | None = None
     """The complete file at the path that an ended session has left, and to which the rows of its heirs are added."""
+    rotation: tuple[int | None, float | None] | None = None
+    """Bytes and seconds of a file's `Rotation`; None: it does not rotate. `target` is its first part."""
+    episodes: int = 0
+    """Number of requests to end the present part of a file that rotates."""
 
     @property
     def shown_target(self) -> str:
@@ -93,6 +97,8 @@ class SinkSpec:
             object.__setattr__(self, "claim", tuple(self.claim))
         if self.continues is not None:
             object.__setattr__(self, "continues", WholeFile(*self.continues))
+        if self.rotation is not None:
+            object.__setattr__(self, "rotation", tuple(self.rotation))
 
 
 class Scope(NamedTuple):

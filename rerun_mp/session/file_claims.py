@@ -19,7 +19,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, count, islice
 
 from rerun_mp.shm import leases
@@ -30,6 +30,7 @@ __all__ = [
     "aside_paths",
     "claim_beside",
     "claim_file",
+    "claim_first",
     "claim_of",
     "hidden_name",
     "hold_file",
@@ -101,7 +102,12 @@ def claim_file(path: str, session: str, *, force: bool = True) -> Claim:
 
 
 def claim_beside(path: str) -> tuple[str, Claim]:
-    """Put an empty file at the first free of the `numbered_paths`, and return its path and identity.
+    """Put an empty file at the first free of the `numbered_paths`, as `claim_first`."""
+    return claim_first(numbered_paths(path))
+
+
+def claim_first(candidates: Iterable[str]) -> tuple[str, Claim]:
+    """Put an empty file at the first of these paths that is free, and return its path and identity.
 
     The caller's process holds a lock on it from then on. A file that lies at a name is never replaced.
 
@@ -110,7 +116,7 @@ def claim_beside(path: str) -> tuple[str, Claim]:
     OSError
         If no file can be put there.
     """
-    for candidate in numbered_paths(path):
+    for candidate in candidates:
         with contextlib.suppress(FileExistsError):
             descriptor = os.open(candidate, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o666)
             try:

@@ -23,8 +23,9 @@ from rerun_mp.encoding.ids import ENVIRONMENT_VARIABLE, segment_name
 from rerun_mp.errors import RerunMpError
 from rerun_mp.session import directories, jobs
 from rerun_mp.session.config import SessionConfig, SinkSpec, WholeFile
-from rerun_mp.session.file_claims import claim_beside, claim_file, hold_file
+from rerun_mp.session.file_claims import claim_beside, claim_file, claim_first, hold_file
 from rerun_mp.session.kinship import boot_id, environment_of, own_processes, start_ticks
+from rerun_mp.session.rotation import part_paths
 from rerun_mp.standard_error import tell
 
 if TYPE_CHECKING:
@@ -126,6 +127,8 @@ def continued(note: Note) -> SessionConfig:
     def sink_after(sink: SinkSpec) -> SinkSpec | None:
         if sink.kind != "file":
             return sink
+        if sink.rotation is not None:
+            return _rotating_after(sink)
         if sink.target not in taken:
             taken[sink.target] = _file_after(sink, files.get(sink.target), note.spool)
         one = taken[sink.target]
@@ -160,6 +163,20 @@ def _file_after(sink: SinkSpec, whole: WholeFile | None, spool: str) -> SinkSpec
         return None
     _say(f"{sink.target} is not the file any more that its session completed; later rows of its recording go to {path}")
     return replace(sink, target=path, claim=claim, continues=None, checkpoints=0)
+
+
+def _rotating_after(sink: SinkSpec) -> SinkSpec | None:
+    """Return the sink of a session that goes on with further parts of a file that rotates. None: it has no room."""
+    assert sink.wanted is not None
+    try:
+        path, claim = claim_first(path for _, path in part_paths(sink.wanted))
+    except OSError as error:
+        _say(
+            f"no part of {sink.wanted} can be written ({error.strerror}); rows that come after the end of its session "
+            "are not there"
+        )
+        return None
+    return replace(sink, target=path, claim=claim, episodes=0, checkpoints=0)
 
 
 def _say(text: str) -> None:

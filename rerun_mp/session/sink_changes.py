@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rerun_mp.errors import FlushTimeoutError
 from rerun_mp.session import ancestry
 from rerun_mp.session.config import Blueprint, RecordingSpec, Scope
-from rerun_mp.session.file_claims import claim_file, is_in_place
+from rerun_mp.session.file_claims import claim_file, claim_first, is_in_place
 from rerun_mp.session.notices import say
 from rerun_mp.session.ownership import Taken, await_former_owners, take_path
 from rerun_mp.session.waiting import wait_until
@@ -25,7 +25,15 @@ if TYPE_CHECKING:
     from rerun_mp.session.config import SessionConfig, SinkSpec
     from rerun_mp.session.session import Session
 
-__all__ = ["checkpoint", "deliver", "register_recording", "send_blueprint", "set_default_sinks", "set_sinks"]
+__all__ = [
+    "checkpoint",
+    "deliver",
+    "next_episode",
+    "register_recording",
+    "send_blueprint",
+    "set_default_sinks",
+    "set_sinks",
+]
 
 
 def register_recording(session: Session, key: RecordingKey, *, make_default: bool, start_time_ns: int | None) -> bool:
@@ -74,7 +82,7 @@ def set_sinks(session: Session, key: RecordingKey, sinks: Sequence[SinkSpec]) ->
     """
     owner, timeout = session.sink_owner, session.settings.exit_timeout
     replaced = _own_sinks(session, key)
-    sinks = [_at_taken_path(session.config(), sink) for sink in sinks]
+    sinks = [_at_taken_path(session.config(), key, sink) for sink in sinks]
     taken: list[Taken] = []
     targets = {sink.target for sink in sinks}
     if any(sink.checkpoints and sink.target in targets for sink in replaced):
@@ -89,7 +97,7 @@ def set_sinks(session: Session, key: RecordingKey, sinks: Sequence[SinkSpec]) ->
     def change(config: SessionConfig) -> SessionConfig:
         nonlocal needs_scope
         spec = config.recording(key) or RecordingSpec(*key, founder=owner)
-        mine = [_at_taken_path(config, replace(sink, owner=owner)) for sink in sinks]
+        mine = [_at_taken_path(config, key, replace(sink, owner=owner)) for sink in sinks]
         others = [sink for sink in spec.sinks if sink.owner != owner]
         needs_scope = any(not spec.is_whole(sink) for sink in mine)
         # A sink that already takes the whole recording takes our rows, too.
@@ -151,6 +159,31 @@ def checkpoint(session: Session, key: RecordingKey) -> None:
     _await_applied(session, session.config_editor.edit(change), timeout)
 
 
+def next_episode(session: Session, key: RecordingKey) -> bool:
+    """End the present part of each of a recording's files that rotate. False: none of its files does.
+
+    What any process has logged before is in the present part or an earlier one.
+
+    Raises
+    ------
+    FlushTimeoutError
+        If that takes longer than the session's exit timeout.
+    """
+    spec = session.config().recording(key)
+    if spec is None or not any(sink.rotation is not None for sink in spec.sinks):
+        return False
+    timeout = session.settings.exit_timeout
+    deliver(session, timeout)
+
+    def change(config: SessionConfig) -> SessionConfig:
+        spec = config.recording(key) or RecordingSpec(*key)
+        sinks = (sink if sink.rotation is None else replace(sink, episodes=sink.episodes + 1) for sink in spec.sinks)
+        return config.with_recording(replace(spec, sinks=tuple(sinks)))
+
+    _await_applied(session, session.config_editor.edit(change), timeout)
+    return True
+
+
 def send_blueprint(session: Session, key: RecordingKey, blueprint: Blueprint) -> None:
     """Send a blueprint to all sinks of a recording, present and future. It replaces the one before."""
 
@@ -187,9 +220,18 @@ def _own_sinks(session: Session, key: RecordingKey) -> list[SinkSpec]:
     return [sink for sink in spec.sinks if sink.owner == session.sink_owner] if spec is not None else []
 
 
-def _at_taken_path(config: SessionConfig, sink: SinkSpec) -> SinkSpec:
-    """Return a file sink with the path that the session has taken in place of the one that the user names."""
-    known = [one for spec in config.recordings for one in spec.sinks if one.kind == "file" == sink.kind]
+def _at_taken_path(config: SessionConfig, key: RecordingKey, sink: SinkSpec) -> SinkSpec:
+    """Return a file sink with the path that the session has taken in place of the one that the user names.
+
+    Each recording has parts of its own of a file that rotates.
+    """
+    known = [
+        one
+        for spec in config.recordings
+        for one in spec.sinks
+        if one.kind == "file" == sink.kind and (one.rotation is None) == (sink.rotation is None)
+        if sink.rotation is None or spec.key == key
+    ]
     found = next((one for one in known if one.wanted == sink.target), None)
     return sink if found is None else replace(sink, target=found.target, wanted=found.wanted)
 
@@ -232,8 +274,18 @@ def _claimed(
         return sink
     if sink.target in claims:
         known = claims[sink.target]
-        return replace(sink, claim=known.claim, wanted=known.wanted, is_in_place=known.is_in_place)
-    if sink.target in ours:
+        return replace(
+            sink,
+            claim=known.claim,
+            wanted=known.wanted,
+            is_in_place=known.is_in_place,
+            episodes=max(known.episodes, sink.episodes),
+        )
+    if sink.rotation is not None:
+        from rerun_mp.session.rotation import part_paths
+
+        found = Taken(*claim_first(path for _, path in part_paths(sink.target)))
+    elif sink.target in ours:
         found = Taken(sink.target, claim_file(sink.target, session.segment.nonce.hex()[:8]))
     else:
         found = take_path(session.segment, sink.target)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import rerun_mp as rr
 from tests.conftest import RunPython
 from tests.examples.test_integrations import EXAMPLES, compared
 from tests.harness.recordings import count_rows, verify
@@ -17,6 +18,18 @@ def test_a_pipeline_goes_on_without_the_stage_that_was_killed(run_python: RunPyt
     assert "26 of 27 pictures were measured" in done.stdout
     assert compared(done.stdout) == {"read": 54, "blur": 54, "edges": 54, "measure": 52}
     verify(out)
+
+
+def test_each_episode_of_a_long_run_has_a_file(run_python: RunPython, tmp_path: Path) -> None:
+    done = run_python(EXAMPLES / "long_run.py", "--out", tmp_path / "out.rrd").check()
+    parts = rr.parts(tmp_path / "out.rrd")
+    assert done.stdout.splitlines() == [f"{part.path}: 2001 rows" for part in parts[:1]] + [
+        f"{part.path}: 2000 rows" for part in parts[1:]
+    ]
+    assert len(parts) == 3
+    for part in parts:
+        verify(part.path)
+        assert count_rows(part.path) == {"world": 1, **{f"robots/{worker}": 500 for worker in range(4)}}
 
 
 def test_a_camera_drops_and_counts(run_python: RunPython, tmp_path: Path) -> None:

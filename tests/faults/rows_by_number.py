@@ -23,11 +23,13 @@ class Recorded:
     by_entity: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
 
     @classmethod
-    def read(cls, path: Path) -> Recorded:
-        """Read a file, and check that it is complete and has no row id twice."""
-        verify(path)
+    def read(cls, *paths: Path) -> Recorded:
+        """Read the parts of a file, and check that each is complete and that they have no row id twice."""
         found = cls()
-        rows = rows_of(path)
+        rows = []
+        for path in paths:
+            verify(path)
+            rows += rows_of(path)
         assert len({row.row_id for row in rows}) == len(rows), "a row id occurs twice"
         for row in rows:
             found.by_entity[row.entity_path].append(row)

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import rerun_mp as rr
 from tests.conftest import RunPython
 from tests.faults.programs.worker_steps import LOGGED, ROWS
 from tests.faults.rows_by_number import Recorded
@@ -27,6 +29,25 @@ def test_a_collector_killed_at_a_step_of_its_life_is_resumed(run_python: RunPyth
     kill(run_python, tmp_path, stride=8009)
 
 
+def test_a_collector_killed_at_a_step_while_files_rotate_stores_each_row_in_one_part(
+    run_python: RunPython, tmp_path: Path
+) -> None:
+    """As above; the rows of a session lie in several parts, each of which is complete."""
+    reports = kill(run_python, tmp_path, stride=150_011, rotates=True)
+    parts = [rr.parts(tmp_path / f"{report['at']}.rrd") for report in reports]
+    assert min(map(len, parts)) >= 3
+    assert all(sum(part.rows for part in some) == len(LOGGED) * ROWS for some in parts)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_a_collector_killed_at_any_of_hundreds_of_steps_while_files_rotate_is_resumed(
+    run_python: RunPython, tmp_path: Path
+) -> None:
+    """As above, with forty times as many steps."""
+    kill(run_python, tmp_path, stride=307, rotates=True)
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 def test_a_collector_killed_at_any_of_hundreds_of_steps_is_resumed(run_python: RunPython, tmp_path: Path) -> None:
@@ -34,10 +55,10 @@ def test_a_collector_killed_at_any_of_hundreds_of_steps_is_resumed(run_python: R
     kill(run_python, tmp_path, stride=199)
 
 
-def kill(run_python: RunPython, tmp_path: Path, *, stride: int) -> None:
-    """Run the program and check its files."""
+def kill(run_python: RunPython, tmp_path: Path, *, stride: int, rotates: bool = False) -> list[dict[str, Any]]:
+    """Run the program, check its files, and return its reports."""
     first = random.randrange(stride)
-    done = run_python(PROGRAM, tmp_path, str(first), str(stride), timeout=3000.0).check()
+    done = run_python(PROGRAM, tmp_path, str(first), str(stride), *["rotating"] * rotates, timeout=3000.0).check()
     reports = [json.loads(line) for line in done.stdout.splitlines()]
     assert [report["at"] for report in reports] == list(range(first, first + stride * len(reports), stride))
     assert len(reports) * stride > 32_000
@@ -46,7 +67,8 @@ def kill(run_python: RunPython, tmp_path: Path, *, stride: int) -> None:
     assert any(len(report["died"]) == 2 for report in reports)
     for report in reports:
         at = report["at"]
-        recorded = Recorded.read(tmp_path / f"{at}.rrd")
+        recorded = Recorded.read(*tmp_path.glob(f"{at}.*rrd"))
         for name in LOGGED:
             recorded.take(name, at, returned=range(ROWS))
         assert not recorded.by_entity, f"session {at}: rows that no process logged"
+    return reports

@@ -147,7 +147,7 @@ class Completion:
             raise ResourceError(f"{target.target} has no directory any more")
         if not disks.has_room(path, sum(part.size() for part in parts)):
             raise ResourceError(f"no space is left to complete {target.target}")
-        writer = open_part(whole, self._journal.recording, target, self._journal.blueprint)
+        writer = open_part(whole, self._journal, target)
         try:
             whole.repeated = merge([(chunk for _, chunk in part.read()) for part in parts], writer)
             writer.close(CLOSE_SECS)

@@ -19,6 +19,7 @@ from rerun_mp.collector.drain.chunks import ChunkBatch
 from rerun_mp.collector.store.drops import OWN_ENTITIES
 from rerun_mp.collector.store.journal import Journal
 from rerun_mp.collector.store.parts import Part
+from rerun_mp.collector.store.statics import Statics
 from rerun_mp.encoding.log_messages import chunk_id_of, chunk_message, rows_in_chunk
 
 __all__ = ["Flushed", "FlushedChunks"]
@@ -59,6 +60,8 @@ class FlushedChunks:
         """Ordinal of the first chunk of this life of the collector."""
         self.rows = 0
         """Rows that processes logged and that were flushed in this life."""
+        self.statics: Statics | None = None
+        """The static chunks of a file that rotates."""
         self._counts: deque[int] = deque(maxlen=MAX_COUNTS)
         """Rows of each of the last chunks."""
         self._inherited_rows: tuple[int, bool] | None = (0, True) if self.begin == 0 else None
@@ -76,6 +79,8 @@ class FlushedChunks:
                 self._recent_bytes += num_bytes
                 while self._recent and self._recent_bytes > RECENT_BYTES:
                     self._recent_bytes -= self._recent.popleft()[1].num_bytes
+            if self.statics is not None:
+                self.statics.note(self.end, chunks)
             counts = [0 if chunk.entity_path.startswith(OWN_ENTITIES) else chunk.num_rows for chunk in chunks]
             self._counts.extend(counts)
             self.rows += sum(counts)

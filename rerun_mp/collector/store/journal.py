@@ -25,10 +25,30 @@ from rerun_mp.session.directories import rescue_base
 from rerun_mp.session.file_claims import aside_paths, hidden_name, hold_file, is_claimed, move_or_copy
 from rerun_mp.shm.leases import Lease
 
-__all__ = ["Journal"]
+__all__ = ["Journal", "Series"]
 
-SAVED_OF_PART = ("number", "path", "purpose", "prelude", "digest", "inode", "is_ended")
+SAVED_OF_PART = ("number", "path", "purpose", "prelude", "digest", "inode", "is_ended", "carried")
 """Fields of a part that the journal holds. A new life counts the others anew."""
+
+
+@dataclass(slots=True)
+class Series:
+    """The parts of a file that rotates, one after the other."""
+
+    first: str
+    """Path of the first part, by which the configuration names the file."""
+    path: str
+    """The path that the user named."""
+    number: int
+    """Number of the present part."""
+    episodes: int = 0
+    """Number of the program's requests for a new part that have been met."""
+    began: float | None = None
+    """When the present part got its first row, in seconds since the machine's start; None: it has none."""
+    carried: str | None = None
+    """File in the spool with the static chunks that the present part begins with."""
+    next_carried: str | None = None
+    """The same for the next part, while the present one is completed."""
 
 
 @dataclass(slots=True)
@@ -63,6 +83,8 @@ class Journal:
     drops: Drops = field(default_factory=Drops)
     """Rows that the store has given up."""
     parts: list[Part] = field(default_factory=list)
+    series: Series | None = None
+    """The parts of a target that rotates."""
     _is_behind: bool = False
     """Whether the last `save` failed."""
     _lease: Lease | None = None
@@ -116,6 +138,7 @@ class Journal:
             journal.blueprint = Blueprint(*raw["blueprint"]) if raw["blueprint"] else None
             journal.completed = [WholeFile(*entry) for entry in raw["completed"]]
             journal.drops = Drops.from_json(raw["drops"])
+            journal.series = Series(**raw["series"]) if raw.get("series") else None
             for entry in raw["parts"]:
                 inode = tuple(entry.pop("inode") or ()) or None
                 journal._adopt(Part(**entry, inode=inode, is_inherited=True))
@@ -143,6 +166,7 @@ class Journal:
                 "blueprint": self.blueprint,
                 "completed": self.completed,
                 "drops": self.drops.to_json(),
+                "series": asdict(self.series) if self.series else None,
                 "parts": [{name: getattr(part, name) for name in SAVED_OF_PART} for part in self.parts],
             }
         )
@@ -278,7 +302,8 @@ class Journal:
         if part.purpose == "retired" and not part.exists():
             return
         part.first = self.next_ordinal()
-        part.chunks = count_chunks(part.path, part.prelude) if part.is_readable() else 0
+        chunks = count_chunks(part.path, part.prelude) if part.is_readable() else 0
+        part.chunks = max(0, chunks - part.carried)
         self.parts.append(part)
 
 

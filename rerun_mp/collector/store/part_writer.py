@@ -19,10 +19,10 @@ from rerun_mp.collector.store import disks
 from rerun_mp.collector.store.flushed_chunks import FlushedChunks
 from rerun_mp.collector.store.journal import Journal
 from rerun_mp.collector.store.parts import Part, Purpose
+from rerun_mp.collector.store.rerun_sdk import chunks_in
 from rerun_mp.collector.store.rerun_sinks import SinkWriter, open_file
-from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import FlushTimeoutError, ResourceError
-from rerun_mp.session.config import Blueprint, SinkSpec
+from rerun_mp.session.config import SinkSpec
 
 __all__ = ["FLUSH_SECS", "PartWriter", "open_part"]
 
@@ -77,7 +77,7 @@ class PartWriter:
             if target is None:
                 self.make_directory()
             self._journal.save()
-            writer = open_part(part, self._journal.recording, target, self._journal.blueprint)
+            writer = open_part(part, self._journal, target)
             self._journal.save()
             if target is not None and is_first and path != target.target and self._journal.owns_target():
                 self._journal.place(part)
@@ -190,27 +190,25 @@ class PartWriter:
         say(f"rerun_mp: {self._journal.recording.application_id}: {message}")
 
 
-def open_part(
-    part: Part, recording: RecordingKey, target: SinkSpec | None, blueprint: Blueprint | None = None
-) -> SinkWriter:
+def open_part(part: Part, journal: Journal, target: SinkSpec | None) -> SinkWriter:
     """Create the file of `part`.
 
     Parameters
     ----------
     part
-        Gets the file's prelude and inode.
-    recording
-        The recording that the file holds.
+        Gets the file's prelude, inode and number of carried chunks.
+    journal
+        Names the recording. In the user's file, the last blueprint that the user sent follows the default blueprint,
+        and then come the static chunks of earlier parts.
     target
         The user's file, whose footer and default blueprint the part gets; None for a part of the spool.
-    blueprint
-        The last blueprint that the user sent. In the user's file it follows the default blueprint.
 
     Raises
     ------
     OSError
         If the file cannot be created or written, or is a pipe without a reader.
     """
+    recording, blueprint = journal.recording, journal.blueprint
     if target is None:
         writer = open_file(part.path, recording)
     else:
@@ -226,5 +224,14 @@ def open_part(
             if pipe is not None:
                 os.close(pipe)
     part.prelude = writer.prelude
+    if target is not None and journal.series is not None and journal.series.carried is not None:
+        try:
+            for chunk in chunks_in(journal.series.carried):
+                writer.send(chunk)
+                part.carried += 1
+            writer.flush(FLUSH_SECS)
+        except (ResourceError, FlushTimeoutError):
+            writer.abandon()
+            raise
     part.identify()
     return writer

@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from rerun_mp.collector.store.drops import OWN_ENTITIES
 from rerun_mp.collector.store.rerun_files import read_file
-from rerun_mp.encoding.rrd_files import chunk_payloads, count_chunks, is_complete
+from rerun_mp.encoding.rrd_files import chunk_payloads, count_chunks, is_complete, payloads_at
 from rerun_mp.session.config import WholeFile
 
 __all__ = ["NO_INODE", "SPOOLED", "Part", "Purpose", "inode_of"]
@@ -59,6 +59,8 @@ class Part:
     """Ordinal of its first chunk. Each life of the collector counts anew."""
     chunks: int = 0
     """Number of flushed chunks. Chunks beyond them in the file do not count: another part repeats them."""
+    carried: int = 0
+    """Number of chunks with static data of earlier parts that the file begins with. They have no ordinals."""
     repeated: int = 0
     """How many of `chunks` were left out of the file, because the parts that it was merged from held them twice."""
 
@@ -105,7 +107,8 @@ class Part:
         skip = max(0, since - first)
         if skip < chunks and self.is_readable():
             yield from enumerate(
-                read_file(self.path, prelude=self.prelude, skip=skip, limit=chunks - skip), first + skip
+                read_file(self.path, prelude=self.prelude, skip=self.carried + skip, limit=chunks - skip),
+                first + skip,
             )
 
     def read_messages(self, since: int = 0) -> Iterator[tuple[int, bytes]]:
@@ -115,8 +118,19 @@ class Part:
         if skip < chunks and self.is_readable():
             with contextlib.suppress(FileNotFoundError), open(self.path, "rb") as file:
                 yield from enumerate(
-                    chunk_payloads(file.fileno(), self.prelude, skip=skip, limit=chunks - skip), first + skip
+                    chunk_payloads(file.fileno(), self.prelude, skip=self.carried + skip, limit=chunks - skip),
+                    first + skip,
                 )
+
+    def read_messages_at(self, ordinals: Collection[int]) -> Iterator[tuple[int, bytes]]:
+        """Yield its chunks with these ordinals, as `read_messages`. Reads no other chunk."""
+        first = self.first + self.repeated - self.carried
+        numbers = {ordinal - first for ordinal in ordinals if ordinal < self.stop}
+        if any(number >= self.carried for number in numbers) and self.is_readable():
+            with contextlib.suppress(FileNotFoundError), open(self.path, "rb") as file:
+                for number, payload in payloads_at(file.fileno(), self.prelude, numbers):
+                    if number >= self.carried:
+                        yield first + number, payload
 
     def count_logged_rows(self) -> int:
         """Return the number of its rows that processes logged. Reads the file."""

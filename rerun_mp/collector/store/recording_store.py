@@ -17,21 +17,22 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from rerun_mp.collector.drain.chunks import ChunkBatch
 from rerun_mp.collector.store import disks
 from rerun_mp.collector.store.appending import Appending
 from rerun_mp.collector.store.completion import Completion
+from rerun_mp.collector.store.file_statuses import FileStatuses
 from rerun_mp.collector.store.flushed_chunks import FlushedChunks
 from rerun_mp.collector.store.journal import Journal
 from rerun_mp.collector.store.part_writer import FLUSH_SECS, PartWriter
 from rerun_mp.collector.store.parts import Part
 from rerun_mp.collector.store.rerun_files import merge
+from rerun_mp.collector.store.rotating import Rotating
 from rerun_mp.collector.store.spool import Spool
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import FlushTimeoutError, ResourceError
@@ -85,11 +86,12 @@ class RecordingStore:
         self._appending = Appending(self._journal, self.chunks, self._writing, self._spool)
         with contextlib.suppress(OSError):
             self._writing.make_directory()
+        self._rotating = Rotating(
+            self._journal, self.chunks, self._writing, self._appending, nonce, self._complete_file, self._begin_file
+        )
         self._checkpoints = 0
         """How often the present files have been made complete for readers, in this life."""
-        self._since_ns = time.time_ns()
-        """When `reports` first returned the present state of the files."""
-        self._reported_state = ""
+        self._statuses = FileStatuses(self._journal, self._writing)
         self._spool.drop_beyond_bound()
 
     # Sinks
@@ -104,21 +106,23 @@ class RecordingStore:
         if self._journal.is_complete:
             return
         self._journal.moved = [(named, actual) for named, actual in self._journal.moved if named not in taken]
-        specs = [self._journal.actual(spec) for spec in specs]
+        specs = [self._rotating.present(self._journal.actual(spec)) for spec in specs]
         targets = [spec.target for spec in specs]
         current = self._journal.target
         if current is not None and current.target not in targets:
             if current.target in taken:
                 self._appending.give_file_up()
+                self._rotating.end()
                 self._checkpoints = 0
             else:
                 self.close_file()
             current = None
         if not specs:
             return
-        if current is None:
+        self._rotating.follow(specs[0])
+        if self._journal.target is None:
             self._begin_file(specs[0])
-            current = specs[0]
+        current = self._journal.target or specs[0]
         copies = tuple(spec for spec in specs if spec.target != current.target)
         if [spec.target for spec in copies] != [spec.target for spec in self._journal.copies]:
             self._journal.copies = copies
@@ -152,6 +156,10 @@ class RecordingStore:
         """The last blueprint that was set. Any thread may ask."""
         return self._journal.blueprint
 
+    def rotate_if_due(self) -> None:
+        """Begin the next part of a file that rotates, if the present one is due. The last sweep must be done."""
+        self._rotating.rotate_if_due()
+
     def close_file(self, otherwise: str | None = None) -> None:
         """Complete the file and let go of it. Later rows go to the spool.
 
@@ -165,7 +173,11 @@ class RecordingStore:
         """
         if self._journal.target is None:
             return
-        self._complete_file(otherwise=otherwise)
+        if self._rotating.is_empty():
+            self._appending.give_file_up()
+        else:
+            self._complete_file(otherwise=otherwise)
+        self._rotating.end()
         self._checkpoints = 0
         self._writing.failure = None
 
@@ -174,6 +186,7 @@ class RecordingStore:
         if self._journal.target is not None and any(part.purpose == "file" for part in self._journal.parts):
             with contextlib.suppress(ResourceError, FlushTimeoutError):  # `_complete_file` has reported it
                 self._complete_file(is_final=False)
+                self._rotating.note_merge()
 
     def _complete_file(self, *, otherwise: str | None = None, is_final: bool = True) -> None:
         self._appending.end_part(with_footer=True)
@@ -181,10 +194,7 @@ class RecordingStore:
             self._writing.say(f"{self._journal.target.target} was in a temporary directory, which is gone")
             self._appending.give_file_up()
             return
-
-        def give_up(part: Any) -> None:
-            self._spool.count_part(Reason.WRITE, part)
-
+        give_up = partial(self._spool.count_part, Reason.WRITE)
         try:
             Completion(self._journal, self.chunks.lock, give_up, otherwise).run(is_final=is_final)
         except (ResourceError, FlushTimeoutError) as error:
@@ -284,17 +294,7 @@ class RecordingStore:
 
     def reports(self) -> list[SinkStatus]:
         """Return the state of each file, for the user."""
-        target = self._journal.target
-        if target is None:
-            return []
-        purpose = self._writing.purpose
-        state: Any = "writing" if purpose == "file" else "resting" if purpose is None else "diverted"
-        if state != self._reported_state:
-            self._reported_state, self._since_ns = state, time.time_ns()
-        return [
-            SinkStatus(*self.recording, "file", spec.target, state, self._since_ns, 0, 0, 0, self._writing.failure)
-            for spec in (target, *self._journal.copies)
-        ]
+        return self._statuses.current()
 
     def drops(self) -> dict[Reason, Counter[int]]:
         """Return the rows that the store has given up, by reason and producer."""

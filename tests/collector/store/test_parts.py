@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from rerun_mp.collector.store.journal import Journal
 from rerun_mp.collector.store.part_writer import open_part
 from rerun_mp.collector.store.parts import Part
 from tests.collector.made_frames import RECORDING
@@ -13,7 +14,7 @@ from tests.collector.store.made_stores import chunks
 
 def written_part(path: Path, number: int) -> Part:
     part = Part(0, str(path), "file")
-    writer = open_part(part, RECORDING, None)
+    writer = open_part(part, Journal(path.with_name("journal.json"), "", RECORDING), None)
     for chunk in chunks(range(number)):
         writer.send(chunk)
     writer.close(10.0)

@@ -1,12 +1,13 @@
 """Collectors die before an instruction of their life, each session's before another one, and are resumed.
 
-Usage: worker_steps.py DIRECTORY FIRST STRIDE. For each session a child founds it, kills its collector, logs, and dies.
-Then this process, which is no participant, runs workers on the segment one after another, in forked children. The first
-is killed before instruction FIRST, FIRST + STRIDE and so on of the package's code, while it resumes, sweeps, stores,
-completes the file or removes the session. In every second session the next worker dies too. The last worker completes
-the session. The program ends when a first worker lives to the session's end.
+Usage: worker_steps.py DIRECTORY FIRST STRIDE [rotating]. For each session a child founds it, kills its collector, logs,
+and dies. Then this process, which is no participant, runs workers on the segment one after another, in forked children.
+The first is killed before instruction FIRST, FIRST + STRIDE and so on of the package's code, while it resumes, sweeps,
+stores, completes the file or removes the session. In every second session the next worker dies too. The last worker
+completes the session. The program ends when a first worker lives to the session's end.
 
-Writes DIRECTORY/AT.rrd for each session. Prints a JSON object for each: the instructions at which its workers died.
+Writes DIRECTORY/AT.rrd for each session; with `rotating` the file's parts, while each sweep takes one slot. Prints a
+JSON object for each: the instructions at which its workers died.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from types import FrameType
 
 import rerun_mp as rr
 from rerun_mp.collector import worker
+from rerun_mp.collector.drain import sweep
 from rerun_mp.session.waiting import wait_until
 from rerun_mp.shm import leases
 from rerun_mp.shm.layout import Header, Lock
@@ -38,10 +40,12 @@ ROWS = 3
 def main() -> None:
     """Make sessions until a first worker reaches the end."""
     os.environ.update(ENVIRONMENT)
-    directory, first, stride = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    directory, first, stride, rotates = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), len(sys.argv) > 4
+    if rotates:
+        sweep.MAX_SWEEP_BYTES = 1
     rng = random.Random(first)
     for at in count(first, stride):
-        path, nonce = found(directory / f"{at}.rrd", at)
+        path, nonce = found(directory / f"{at}.rrd", at, rotates=rotates)
         deaths: list[int | None] = [at, rng.randrange(at + 1), None] if at // stride % 2 else [at, None]
         died = []
         for number in deaths:
@@ -54,13 +58,13 @@ def main() -> None:
             break
 
 
-def found(file: Path, at: int) -> tuple[str, str]:
+def found(file: Path, at: int, *, rotates: bool) -> tuple[str, str]:
     """Let a child found a session, log and die. Returns the segment's path and nonce."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         rr.init("rerun_mp_worker_steps")
-        rr.save(file)
+        rr.save(file, rotate=rr.Rotation(bytes=4096) if rotates else None)
         segment = joined_session().segment
         end_collector()
         for name in LOGGED:

@@ -1,0 +1,222 @@
+"""The parts of a file that rotates: when the next one begins, and what it begins with.
+
+Each part is a target of the store, completed and published like any file, before the next one becomes the target. A
+part ends between two sweeps. So a collector that repeats its predecessor's sweep writes to the same part, and each row
+is in one part. The journal has the number of the present part. A successor of a collector that was killed
+
+- before the present part was complete: completes it when it is due again;
+- after that, and before the next part became the target: begins the next part.
+
+Used by the store, in the worker's main thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from rerun_mp.collector.messages import say
+from rerun_mp.collector.store.appending import Appending
+from rerun_mp.collector.store.flushed_chunks import FlushedChunks
+from rerun_mp.collector.store.journal import Journal, Series
+from rerun_mp.collector.store.part_writer import PartWriter
+from rerun_mp.collector.store.parts import Part
+from rerun_mp.collector.store.statics import Statics
+from rerun_mp.errors import FlushTimeoutError
+from rerun_mp.session.config import SinkSpec
+from rerun_mp.session.rotation import ClosedPart, add_to_part_list, number_of, part_path, part_paths
+
+__all__ = ["Rotating"]
+
+MAX_RETIRED = 256
+"""Maximum number of complete parts that live sinks can still read. A sink that is further behind leaves rows out; they
+are in the files."""
+RETRY_SECS = 5.0
+"""Seconds between two attempts to complete a part whose disk is full."""
+
+
+class Rotating:
+    """The rotation of one store's file. It does nothing if the file does not rotate."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        chunks: FlushedChunks,
+        writing: PartWriter,
+        appending: Appending,
+        nonce: bytes,
+        complete: Callable[[], None],
+        begin: Callable[[SinkSpec], None],
+    ) -> None:
+        """Take the store's parts. `complete` completes its target for good, and `begin` begins another one."""
+        self._journal = journal
+        self._chunks = chunks
+        self._writing = writing
+        self._appending = appending
+        self._session = nonce.hex()[:16]
+        self._complete = complete
+        self._begin = begin
+        self._spec: SinkSpec | None = None
+        """The file, with the path of the part that was the present one when the configuration was applied."""
+        self._rows_before = 0
+        """Rows that this life has stored before the present part began."""
+        self._is_inherited = journal.series is not None
+        """Whether an earlier life has begun the present part."""
+        self._next_attempt = 0.0
+        if journal.series is not None:
+            self._statics().read(journal.series.carried, self._parts())
+
+    def present(self, spec: SinkSpec) -> SinkSpec:
+        """Return a sink of the configuration with the path of its present part."""
+        series, target = self._journal.series, self._journal.target
+        if series is None or spec.rotation is None or spec.target != series.first:
+            return spec
+        path = part_path(series.path, series.number) if target is None else target.target
+        return replace(spec, target=path, claim=None)
+
+    def follow(self, spec: SinkSpec) -> None:
+        """Take the settings of the store's file, as `present` returns it. A file that is new begins its series.
+
+        If the last collector was killed between two parts, begin the next one.
+        """
+        self._spec = spec if spec.rotation is not None else None
+        if self._spec is None:
+            return
+        if self._journal.series is None:
+            assert spec.wanted is not None
+            self._journal.series = Series(spec.target, spec.wanted, number_of(spec.target), spec.episodes)
+            self._rows_before = self._chunks.rows
+            self._statics()
+        elif self._journal.target is None:
+            self._record()
+            self._begin_next()
+
+    def rotate_if_due(self) -> None:
+        """Begin the next part if the present one is large, old, or not wanted any longer."""
+        series, spec = self._journal.series, self._spec
+        if series is None or spec is None:
+            return
+        if self._has_no_chunk():
+            if series.episodes != spec.episodes:
+                series.episodes = spec.episodes
+                self._journal.save()
+            return
+        now = time.clock_gettime(time.CLOCK_BOOTTIME)
+        if series.began is None:
+            series.began = now
+            self._journal.save()
+        if self._is_due(spec, now - series.began, series.episodes) and now >= self._next_attempt:
+            self._next_attempt = now + RETRY_SECS
+            if self._writing.failure is None and self._rotate(series):
+                self._next_attempt = 0.0
+
+    def is_empty(self) -> bool:
+        """Whether the present part holds nothing but what the part before it holds, too."""
+        series = self._journal.series
+        return series is not None and series.number != number_of(series.first) and self._has_no_chunk()
+
+    def note_merge(self) -> None:
+        """Note that the parts of the present file have been merged."""
+        if self._journal.series is not None:
+            self._statics().read(self._journal.series.carried, self._parts())
+
+    def end(self) -> None:
+        """Note that the last part is complete, or given up."""
+        series = self._journal.series
+        if series is not None:
+            self._record()
+            self._journal.series = self._chunks.statics = self._spec = None
+            self._is_inherited = False
+            self._journal.save()
+            _remove(series.carried)
+
+    def _statics(self) -> Statics:
+        if self._chunks.statics is None:
+            self._chunks.statics = Statics(self._journal.recording)
+        return self._chunks.statics
+
+    def _parts(self) -> list[Part]:
+        return [part for part in self._journal.parts if part.purpose in ("file", "diverted")]
+
+    def _has_no_chunk(self) -> bool:
+        return not any(part.chunks for part in self._parts())
+
+    def _is_due(self, spec: SinkSpec, age: float, episodes: int) -> bool:
+        max_bytes, max_seconds = spec.rotation or (None, None)
+        return (
+            spec.episodes != episodes
+            or (max_seconds is not None and age >= max_seconds)
+            or (max_bytes is not None and sum(part.size() for part in self._parts()) >= max_bytes)
+        )
+
+    def _rotate(self, series: Series) -> bool:
+        """Complete the present part and begin the next one. False: the present part cannot be completed now."""
+        try:
+            self._appending.end_part(with_footer=True)
+            path = os.path.join(os.path.dirname(self._journal.path), f"carried-{series.number + 1:04}.rrd")
+            moved = self._statics().write(path, series.carried, self._parts())
+            series.next_carried = path if moved else None
+            self._complete()
+        except (OSError, FlushTimeoutError) as error:
+            say(f"rerun_mp: {part_path(series.path, series.number)} cannot be completed yet: {error}")
+            return False
+        self._record()
+        self._begin_next(moved or {})
+        return True
+
+    def _begin_next(self, moved: dict[int, int] | None = None) -> None:
+        """Make the next part the target. `moved`: result of `Statics.write`, if this life has called it."""
+        series, spec = self._journal.series, self._spec
+        assert series is not None
+        assert spec is not None
+        former = series.carried
+        series.number = max(next(part_paths(series.path))[0], series.number + 1)
+        series.episodes, series.began = spec.episodes, None
+        series.carried, series.next_carried = series.next_carried, None
+        if moved is None:
+            self._statics().read(series.carried, ())
+        else:
+            self._statics().move(moved)
+        self._is_inherited, self._rows_before = False, self._chunks.rows
+        self._begin(replace(spec, target=part_path(series.path, series.number), claim=None))
+        _remove(former)
+        self._forget_retired()
+
+    def _record(self) -> None:
+        """Name the part that has just been completed in the part list, if it is not there yet."""
+        series, recording = self._journal.series, self._journal.recording
+        assert series is not None
+        for whole in self._journal.completed[:1]:
+            part = next((one for one in reversed(self._journal.parts) if one.path == whole.path), None)
+            is_counted = part is not None and not self._is_inherited
+            rows = self._chunks.rows - self._rows_before if is_counted else part.count_logged_rows() if part else 0
+            closed = ClosedPart(
+                whole.path,
+                series.number,
+                *recording,
+                socket.gethostname(),
+                self._session,
+                rows,
+                whole.size,
+                time.time_ns(),
+            )
+            try:
+                add_to_part_list(series.path, closed)
+            except OSError as error:
+                say(f"rerun_mp: the part list of {series.path} cannot be written: {error.strerror}")
+
+    def _forget_retired(self) -> None:
+        retired = [part for part in self._journal.parts if part.purpose == "retired"]
+        with self._chunks.lock:
+            for part in retired[:-MAX_RETIRED]:
+                self._journal.parts.remove(part)
+
+
+def _remove(path: str | None) -> None:
+    if path is not None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)

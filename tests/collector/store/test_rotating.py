@@ -1,0 +1,128 @@
+"""The parts of a file that rotates: each is complete, has the static data, and no row is in two of them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rerun_mp.collector.drain.own_chunks import start_time_chunk
+from rerun_mp.collector.store.recording_store import RecordingStore
+from rerun_mp.session.config import SinkSpec
+from rerun_mp.session.rotation import closed_parts
+from tests.collector.endings import finish
+from tests.collector.made_frames import NONCE, RECORDING
+from tests.collector.store.made_stores import numbers_in, numbers_read, put
+from tests.harness.recordings import rows_of, verify
+
+
+def rotating(out: Path, **settings: object) -> SinkSpec:
+    """Return the sink of a file that rotates at 4096 bytes, which one row does not reach and 20 rows do."""
+    part = str(out.with_suffix(".0001.rrd"))
+    return SinkSpec("file", part, wanted=str(out), rotation=(4096, None), **settings)  # type: ignore[arg-type]
+
+
+def contents(out: Path) -> list[list[int]]:
+    """Return the numbers of the rows of each part."""
+    found = []
+    for path in sorted(out.parent.glob("*.rrd")):
+        verify(path)
+        found.append(numbers_in(path))
+    return found
+
+
+def start_time_in(path: Path) -> int:
+    """Return the start time in the properties of the recording."""
+    (row,) = [row for row in rows_of(path, properties=True) if row.entity_path == "__properties"]
+    return int(row.components["RecordingInfo:start_time"].as_py()[0])
+
+
+def test_a_part_that_is_large_is_complete_before_the_next_begins(spool: Path, out: Path) -> None:
+    one = RecordingStore(RECORDING, spool, NONCE)
+    one.set_files([rotating(out)])
+    put(one, range(20))
+    one.rotate_if_due()
+    assert numbers_in(out.with_suffix(".0001.rrd")) == list(range(20))
+    put(one, [20])
+    one.rotate_if_due()
+    finish(one)
+    assert contents(out) == [list(range(20)), [20]]
+    assert [(part.number, part.rows) for part in closed_parts(str(out))] == [(1, 20), (2, 1)]
+    assert not list(spool.iterdir())
+
+
+def test_the_last_part_is_removed_if_no_row_came(spool: Path, out: Path) -> None:
+    one = RecordingStore(RECORDING, spool, NONCE)
+    one.set_files([rotating(out)])
+    put(one, range(20))
+    one.rotate_if_due()
+    assert out.with_suffix(".0002.rrd").exists()
+    finish(one)
+    assert contents(out) == [list(range(20))]
+
+
+def test_each_part_begins_with_the_static_data_of_the_parts_before(spool: Path, out: Path) -> None:
+    """The properties of the recording are static data; a reader that follows all parts gets them once."""
+    one = RecordingStore(RECORDING, spool, NONCE)
+    one.set_files([rotating(out)])
+    one.append([start_time_chunk(RECORDING, 7)])
+    for first in (0, 20, 40):
+        put(one, range(first, first + 20))
+        one.rotate_if_due()
+    assert len(list(one.chunks.read())) == 61
+    finish(one)
+    paths = sorted(out.parent.glob("*.rrd"))
+    assert [start_time_in(path) for path in paths] == [7, 7, 7]
+    assert contents(out) == [list(range(20)), list(range(20, 40)), list(range(40, 60))]
+
+
+def test_a_request_for_the_next_part_is_met_once(spool: Path, out: Path) -> None:
+    one = RecordingStore(RECORDING, spool, NONCE)
+    one.set_files([rotating(out)])
+    put(one, [0])
+    one.set_files([rotating(out, episodes=1)])
+    one.rotate_if_due()
+    put(one, [1])
+    one.rotate_if_due()
+    again = RecordingStore(RECORDING, spool, NONCE)
+    again.set_files([rotating(out, episodes=1)])
+    again.rotate_if_due()
+    put(again, [2])
+    finish(again)
+    assert contents(out) == [[0], [1, 2]]
+
+
+def test_a_part_without_rows_does_not_end(spool: Path, out: Path) -> None:
+    one = RecordingStore(RECORDING, spool, NONCE)
+    one.set_files([rotating(out)])
+    one.set_files([rotating(out, episodes=1)])
+    one.rotate_if_due()
+    put(one, [0])
+    one.rotate_if_due()
+    finish(one)
+    assert contents(out) == [[0]]
+
+
+def test_numbers_go_on_after_those_that_lie_there(spool: Path, out: Path) -> None:
+    one = RecordingStore(RECORDING, spool, NONCE)
+    one.set_files([rotating(out)])
+    put(one, range(20))
+    out.with_suffix(".0007.rrd").write_bytes(b"another run's")
+    one.rotate_if_due()
+    put(one, [20])
+    finish(one)
+    assert numbers_in(out.with_suffix(".0008.rrd")) == [20]
+    assert out.with_suffix(".0007.rrd").read_bytes() == b"another run's"
+
+
+def test_a_part_that_was_moved_away_costs_neither_rows_nor_the_next_part(spool: Path, out: Path) -> None:
+    one = RecordingStore(RECORDING, spool, NONCE)
+    one.set_files([rotating(out)])
+    one.append([start_time_chunk(RECORDING, 7)])
+    put(one, range(20))
+    one.rotate_if_due()
+    os.rename(out.with_suffix(".0001.rrd"), out.with_name("a-moved.rrd"))
+    put(one, [20])
+    assert numbers_read(one, since=21) == [20]
+    finish(one)
+    assert start_time_in(out.with_suffix(".0002.rrd")) == 7
+    assert contents(out) == [list(range(20)), [20]]

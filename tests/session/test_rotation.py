@@ -1,0 +1,51 @@
+"""The names of the parts of a file that rotates, and the list of those that are complete."""
+
+from __future__ import annotations
+
+import pickle
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+import rerun_mp as rr
+from rerun_mp.session.rotation import ClosedPart, add_to_part_list, closed_parts, number_of, part_list_path, part_paths
+
+
+def closed(path: Path, number: int) -> ClosedPart:
+    part = path.with_suffix(f".{number:04}.rrd")
+    return ClosedPart(str(part), number, "app", "recording", "host", "0123456789abcdef", 7, 4096, number)
+
+
+@pytest.mark.parametrize("wrong", [{"bytes": 5}, {"bytes": 1e9}, {"seconds": 0}, {"seconds": "1h"}])
+def test_bounds_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(rr.InvalidArgumentError, match=next(iter(wrong))):
+        rr.Rotation(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_rotation_is_immutable_and_can_be_pickled() -> None:
+    one = rr.Rotation(bytes=1 << 20, seconds=60)
+    assert pickle.loads(pickle.dumps(one)) == one != rr.Rotation(bytes=1 << 20)
+    with pytest.raises(AttributeError, match="frozen"):
+        one.bytes = 5
+    with pytest.raises(TypeError, match="rotate"):
+        rr.FileSink("run.rrd", rotate=60)  # type: ignore[arg-type]
+
+
+def test_names_follow_the_highest_number_there(tmp_path: Path) -> None:
+    path = tmp_path / "run.rrd"
+    for name in ("run.0003.rrd", "run.12345.rrd", "run.7.rrd", "other.99999.rrd", "run.0004.txt"):
+        (tmp_path / name).touch()
+    names = [Path(name).name for _, name in islice(part_paths(str(path)), 2)]
+    assert names == ["run.12346.rrd", "run.12347.rrd"]
+    assert number_of(str(tmp_path / names[0])) == 12346
+
+
+def test_the_list_names_each_part_once_also_after_a_line_that_was_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "run.rrd"
+    for number in (1, 2, 2):
+        add_to_part_list(str(path), closed(path, number))
+    with open(part_list_path(str(path)), "ab") as file:
+        file.write(b'{"number": 3, "fi')
+    add_to_part_list(str(path), closed(path, 3))
+    assert rr.parts(path) == closed_parts(str(path)) == [closed(path, number) for number in (1, 2, 3)]
