@@ -5,11 +5,15 @@ A row of a fast archetype lies in a table as it is. This module brings other row
 - several fast archetypes in one call: their blocks, in the order of the components' names (`combined`);
 - arrays of rerun's own objects, or of any object with `as_component_batches()`: their bytes (`row_of_arrays`).
 
-A table takes a slot of the ring, so the first few rows of a layout are frames (`is_frequent`). Any thread may call.
+A table takes a slot of the ring, so the first few rows of a layout are frames (`is_frequent`). A frame needs pyarrow,
+which takes 0.1 s to load: the first layouts of a program that has not loaded it get tables at once.
+
+Any thread may call.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from rerun_mp.encoding.row_layouts import ColumnsLayout, ListComponent, columns_layout
@@ -26,6 +30,8 @@ __all__ = ["ColumnRow", "combined", "is_frequent", "row_of_arrays", "small_blob"
 
 FRAMES_FIRST = 4
 """Rows of a layout that go into frames before a table is opened for it."""
+MAX_EARLY = 16
+"""Layouts of a recording that get a table at their first row, while the process has not loaded pyarrow."""
 SMALL_BLOB = 32 * 1024
 """Bytes of an image or tensor up to which it lies in a table."""
 MAX_REMEMBERED = 1024
@@ -59,6 +65,9 @@ def is_frequent(state: RecordingState, layout: object, *, static: bool) -> bool:
     key = (layout, static)
     rows = state.rows_of_layouts.get(key, 0)
     if rows >= FRAMES_FIRST:
+        return True
+    if "pyarrow" not in sys.modules and len(state.rows_of_layouts) < MAX_EARLY:
+        state.rows_of_layouts[key] = FRAMES_FIRST
         return True
     if len(state.rows_of_layouts) >= MAX_REMEMBERED:
         state.rows_of_layouts.clear()

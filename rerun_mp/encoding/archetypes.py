@@ -91,7 +91,8 @@ def arrays_of_blocks(layout: ColumnsLayout, blocks: list[Any]) -> list[pa.Array]
 
 
 def _describe_layout(layout: ColumnsLayout) -> list[Any]:
-    from rerun import ComponentDescriptor
+    # Rerun's native part alone loads in 0.02 s, `rerun` in 0.5 s.
+    from rerun_bindings import ComponentDescriptor
 
     layout.descriptors = [
         ComponentDescriptor(component.name, archetype=component.archetype, component_type=component.component_type)

@@ -8,9 +8,10 @@ and arrays, so it never runs a program's own code. Pure functions; any thread ma
 from __future__ import annotations
 
 import math
+import sys
 from typing import TYPE_CHECKING, Any
 
-from rerun_mp.fast.encoders import FLOATS, LISTS, UnusualError
+from rerun_mp.fast.encoders import FLOATS, LISTS, UnusualError, is_axis_angle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,10 +27,14 @@ MAX_EXACT = 1 << 24
 
 
 def _boxes(given: Arguments) -> Arguments | None:
-    """Convert `sizes` and `mins` to `half_sizes` and `centers`."""
-    if not given.keys().isdisjoint(("array", "array_format", "rotations")):
+    """Convert `sizes` and `mins`, or `array`, to `half_sizes` and `centers`."""
+    if "rotations" in given:
         return None
     adapted = dict(given)
+    if "array" in adapted or "array_format" in adapted:
+        if not adapted.keys().isdisjoint(("sizes", "mins", "half_sizes", "centers")):
+            return None
+        return adapted | _box_array(adapted.pop("array", None), adapted.pop("array_format", None))
     sizes, mins = adapted.pop("sizes", None), adapted.pop("mins", None)
     if sizes is not None:
         if "half_sizes" in adapted:
@@ -40,6 +45,38 @@ def _boxes(given: Arguments) -> Arguments | None:
             return None
         adapted["half_sizes"] = _floats(adapted["half_sizes"])
         adapted["centers"] = _floats(mins) + adapted["half_sizes"]
+    return adapted
+
+
+def _box_array(array: Any, array_format: Any) -> Arguments:
+    """Return half sizes and centers of boxes in one of rerun's formats."""
+    numpy = sys.modules.get("numpy")  # a program that has an array has loaded numpy
+    if numpy is None or type(array) is not numpy.ndarray or array.ndim != 2 or array.shape[1] != 4 or not array.any():
+        raise UnusualError
+    kind = type(array_format)
+    if array.dtype.kind not in "iuf" or kind.__name__ != "Box2DFormat" or not kind.__module__.startswith("rerun."):
+        raise UnusualError
+    first, second, name = array[:, 0:2], array[:, 2:4], array_format.name
+    if name == "XYWH":
+        half_sizes = second / 2
+        return {"half_sizes": half_sizes, "centers": first + half_sizes}
+    if name == "XYXY":
+        centers = (first + second) / 2
+        return {"half_sizes": second - centers, "centers": centers}
+    if name == "XCYCWH":
+        return {"half_sizes": second / 2, "centers": first}
+    if name == "XCYCW2H2":
+        return {"half_sizes": second, "centers": first}
+    raise UnusualError
+
+
+def _transform(given: Arguments) -> Arguments | None:
+    """Convert `rotation` by an angle to `rotation_axis_angle`."""
+    adapted = dict(given)
+    rotation = adapted.pop("rotation", None)
+    if not is_axis_angle(rotation) or "quaternion" in adapted or "rotation_axis_angle" in adapted:
+        return None
+    adapted["rotation_axis_angle"] = rotation
     return adapted
 
 
@@ -113,5 +150,6 @@ ADAPTERS: dict[str, Callable[[Arguments], Arguments | None]] = {
     "Boxes2D": _boxes,
     "Boxes3D": _boxes,
     "Pinhole": _pinhole,
+    "Transform3D": _transform,
 }
 """By the name of the archetype."""

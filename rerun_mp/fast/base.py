@@ -1,7 +1,7 @@
 """What all fast archetypes share: the link between a fast class and rerun's class of the same name.
 
 A *fast* archetype does no Arrow work when it is made. Its constructor recognises the usual arguments and keeps them in
-its *fast attributes* (its `__slots__`), which `log` reads; rerun is not loaded. Any other argument or use makes rerun's
+its *fast attributes*, which `log` reads; rerun is not loaded. Any other argument or use makes rerun's
 own object, once, and passes everything on to it::
 
     rr.Scalars(0.5) ──► fast: _fast_kind > 0 ──────── any field, method, ==, repr ─────────┐
@@ -78,18 +78,23 @@ class FastMeta(type(Protocol)):  # type: ignore[misc]
             return types.new_class(name, rerun_bases, kwargs, lambda body: body.update(namespace))
         if fast_kind is not None:
             namespace["_fast_kind"] = fast_kind
+            namespace.setdefault("_attributes", tuple(namespace["__slots__"]))
             namespace["__doc__"] = Documentation()
             namespace["__module__"] = "rerun_mp"  # users, and pickle, find the class there
             namespace.update({field: Field(field) for field in namespace["_fields"]})
         cls = super().__new__(mcls, name, bases, namespace)
         if fast_kind is not None:
-            body = {"__slots__": (), "__module__": "rerun_mp", "__init__": reinitialise, "_fast_kind": 0}
-            cls._materialised = super().__new__(mcls, name, (cls,), body)
+            cls._materialised = cls.sibling({"__init__": reinitialise, "_fast_kind": 0})
             when_loaded("rerun.archetypes", cls._connect)
         return cls
 
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **_: Any) -> None:
         super().__init__(name, bases, namespace)
+
+    def sibling(cls, body: dict[str, Any]) -> Any:
+        """Return a class of other fast attributes, which an object of this class can change to."""
+        names = {"__slots__": (), "__module__": "rerun_mp"}
+        return super().__new__(type(cls), cls.__name__, (cls,), names | body)
 
     def _connect(cls, archetypes: ModuleType) -> None:
         rerun_class = getattr(archetypes, cls.__name__)
@@ -149,6 +154,9 @@ class FastArchetype(metaclass=FastMeta):
     """Text that is appended to the docstring of rerun's class."""
 
     # Read from the object: the metaclass runs Python code when a class is asked, where a signal handler may raise.
+    _attributes: ClassVar[tuple[str, ...]] = ()
+    """The names of the fast attributes."""
+
     _is_blob: ClassVar[bool] = False
     """Whether the archetype keeps one large buffer in `_buffer`, and all else in `_format`."""
 
@@ -191,21 +199,21 @@ class FastArchetype(metaclass=FastMeta):
 
     def _is_initialised(self) -> bool:
         try:
-            for name in type(self).__slots__:
+            for name in type(self)._attributes:
                 object.__getattribute__(self, name)
         except AttributeError:
             return False
         return True
 
     def _fast_values(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, name) for name in type(self).__slots__)
+        return tuple(getattr(self, name) for name in type(self)._attributes)
 
     def _owned_values(self) -> tuple[Any, ...]:
         """Return the fast attributes, with bytes in place of views of the user's memory: a view cannot be pickled."""
         return tuple(owned(value) for value in self._fast_values())
 
     def __getattr__(self, name: str) -> Any:
-        if name in type(self).__slots__:
+        if name in type(self)._attributes:
             raise AttributeError(f"{type(self).__name__!r} object was not initialised: it has no {name!r}")
         return getattr(self._materialise(), name)
 
@@ -286,7 +294,7 @@ def owned(value: Any) -> Any:
 def revive(cls: type[FastArchetype], *values: Any) -> FastArchetype:
     """Return a fast archetype with these fast attributes. `pickle` and `copy` call this."""
     self = cls.__new__(cls)
-    for name, value in zip(cls.__slots__, values, strict=True):
+    for name, value in zip(cls._attributes, values, strict=True):
         setattr(self, name, memoryview(value) if name == "_buffer" else value)
     return self
 

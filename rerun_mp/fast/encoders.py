@@ -22,7 +22,7 @@ from rerun_mp.hooks.when_loaded import when_loaded
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["CONVERSION_ERRORS", "Encoder", "UnusualError", "encoder"]
+__all__ = ["CONVERSION_ERRORS", "Encoder", "UnusualError", "encoder", "is_axis_angle"]
 
 Encoder = Callable[[Any], Any]
 """Returns the block of an argument; for types of several columns, the blocks."""
@@ -191,17 +191,7 @@ def _strips(vectors: Encoder, unit: int) -> Encoder:
 def _colors(given: Any) -> Any:
     kind = type(given)
     if kind is _ndarray:
-        shape = given.shape
-        if given.dtype is _dtypes["u4"] and len(shape) == 1:
-            return given.tobytes()
-        if len(shape) != 2 or shape[1] not in (3, 4) or not shape[0]:
-            raise UnusualError
-        if given.dtype.kind == "f":
-            with _numpy.errstate(all="raise"):
-                given = _numpy.asarray(_numpy.round(given * 255.0), _dtypes["u1"])
-        elif given.dtype is not _dtypes["u1"]:
-            raise UnusualError
-        return _reversed(given.tobytes(), shape[1], shape[0])
+        return _color_array(given)
     if kind in LISTS:
         n = len(given)
         if n and type(given[0]) in LISTS:
@@ -220,6 +210,22 @@ def _colors(given: Any) -> Any:
     if kind is int:
         return _pack_length(given)
     raise UnusualError
+
+
+def _color_array(given: Any) -> Any:
+    shape = given.shape
+    if given.dtype is _dtypes["u4"] and len(shape) == 1:
+        return given.tobytes()
+    if len(shape) != 2 or shape[1] not in (3, 4) or not shape[0]:
+        raise UnusualError
+    if given.dtype.kind == "f":
+        with _numpy.errstate(all="raise"):
+            given = _numpy.asarray(_numpy.round(given * 255.0), _dtypes["u1"])
+    elif given.dtype is not _dtypes["u1"]:
+        if given.dtype.kind not in "iu" or given.dtype == _dtypes["u4"]:
+            raise UnusualError
+        given = given.astype(_dtypes["u1"])
+    return _reversed(given.tobytes(), shape[1], shape[0])
 
 
 def _reversed(colors: bytes, channels: int, n: int) -> bytearray:
@@ -318,6 +324,11 @@ def _axis_angles(given: Any) -> Any:
         axes.append(_array(axis, "f4").tobytes())
         angles.append(_pack1(turned.radians))
     return b"".join(axes), b"".join(angles)
+
+
+def is_axis_angle(given: Any) -> bool:
+    """Return whether `given` is one of rerun's rotations by an angle around an axis."""
+    return type(given) is _angles.get("RotationAxisAngle")
 
 
 def _blob(given: Any) -> Any:

@@ -21,6 +21,9 @@ encoding. For `Points3D` it begins so::
                 ...
 
 Encoders refuse None and MISSING, so a parameter that the archetype needs is encoded unseen.
+
+The special classes, such as `Transform3D`, keep their most usual arguments in a shorter form. An object that is given
+others changes to a sibling class that encodes like a general one (`encode_in_columns`).
 """
 
 from __future__ import annotations
@@ -32,15 +35,16 @@ from typing import TYPE_CHECKING, Any
 from rerun_mp.encoding.component_types import parse_type
 from rerun_mp.encoding.row_layouts import ColumnsLayout, ListComponent, columns_layout
 from rerun_mp.fast.adapters import ADAPTERS
-from rerun_mp.fast.base import FastArchetype, FastMeta
+from rerun_mp.fast.base import FastArchetype, FastMeta, owned
 from rerun_mp.fast.catalogue import ARCHETYPES, COMPONENTS
 from rerun_mp.fast.encoders import CONVERSION_ERRORS, encoder
+from rerun_mp.hooks.strictness import at_users_line
 from rerun_mp.shm.interruptions import is_own
 
 if TYPE_CHECKING:
     from rerun_mp.fast.encoders import Encoder
 
-__all__ = ["GENERAL", "GENERAL_NAMES", "general_class"]
+__all__ = ["GENERAL", "GENERAL_NAMES", "encode_in_columns", "general_class"]
 
 GENERAL = 20
 """The number of the general fast classes."""
@@ -72,7 +76,11 @@ GENERAL_NAMES = frozenset(name for name, facts in ARCHETYPES.items() if facts[4]
 }
 """The archetypes that have a general fast class."""
 
+ATTRIBUTES = ("_blocks", "_layout")
+
 _classes: dict[str, Any] = {}
+_siblings: dict[Any, Any] = {}
+"""By the special class."""
 _encoders: dict[tuple[object, ...], Encoder] = {}
 
 
@@ -91,18 +99,79 @@ def _encoder(kind: str, item: str, size: int, values: dict[str, int]) -> Encoder
     return _encoders[key]
 
 
+def encode_in_columns(archetype: FastArchetype, *args: Any, **kwargs: Any) -> None:
+    """Initialise an object of a special fast class in the form of a general one; else leave it to rerun's class."""
+    archetype.__class__ = _sibling_of(type(archetype))
+    archetype.__init__(*args, **kwargs)  # type: ignore[misc]
+
+
+def _sibling_of(special: Any) -> Any:
+    made = _siblings.get(special)
+    if made is None:
+        body = _body(special.__name__) | {"_fast_kind": GENERAL, "_attributes": ATTRIBUTES, "__reduce__": _reduce}
+        made = _siblings.setdefault(special, special.sibling(body))
+    return made
+
+
 def _make_class(name: str) -> Any:
-    facts = ARCHETYPES[name]
-    parameters = sorted((_Parameter(fact, name) for fact in facts[5].split()), key=lambda p: p.component.name)
-    body: dict[str, Any] = {
-        "__slots__": ("_blocks", "_layout"),
-        "_fields": tuple(facts[6].split()),
+    body = _body(name) | {"__slots__": ATTRIBUTES, "_fields": tuple(ARCHETYPES[name][6].split())}
+    return FastMeta(name, (FastArchetype,), body, fast_kind=GENERAL)
+
+
+def _body(name: str) -> dict[str, Any]:
+    parameters = sorted(
+        (_Parameter(fact, name) for fact in ARCHETYPES[name][5].split()), key=lambda p: p.component.name
+    )
+    return {
         "__init__": _make_constructor(name, parameters),
         "_find_row_layout": _find_row_layout,
         "_as_columns": _as_columns,
         "_to_rerun": _to_rerun,
+        "from_fields": classmethod(_fields_constructor(parameters, ARCHETYPES[name][6].split())),
     }
-    return FastMeta(name, (FastArchetype,), body, fast_kind=GENERAL)
+
+
+def _fields_constructor(parameters: list[_Parameter], names: list[str]) -> Any:
+    """Return the class method `from_fields` of an archetype with fields of these names."""
+    by_field = {parameter.field: parameter for parameter in parameters}
+    may_clear = by_field.keys() == {*names}
+
+    def from_fields(cls: Any, *args: Any, clear_unset: Any = False, **fields: Any) -> Any:
+        """Update only some fields of the archetype. See rerun's method of this name."""
+        try:
+            given = {name: value for name, value in fields.items() if value is not None}
+            clears = clear_unset is True and may_clear
+            is_usual = by_field.keys() >= fields.keys() and not args and (clears or (clear_unset is False and given))
+            if is_usual:
+                own = [by_field[name] for name in sorted(by_field if clears else given)]
+                blocks: list[Any] = []
+                for parameter in own:
+                    if parameter.field in given:
+                        block = parameter.encoder(given[parameter.field])
+                        blocks += (block,) if parameter.columns == 1 else block
+                    else:
+                        blocks += [b""] * parameter.columns
+                made = cls.__new__(cls)
+                made._blocks, made._layout = blocks, columns_layout(tuple(parameter.component for parameter in own))
+                return made
+        except CONVERSION_ERRORS as error:
+            if not is_own(error):
+                raise
+        return at_users_line(cls.rerun_class().from_fields, *args, clear_unset=clear_unset, **fields)
+
+    return from_fields
+
+
+def _reduce(self: Any) -> Any:
+    return _revive_in_columns, (type(self).__bases__[0], self._layout, owned(self._blocks))
+
+
+def _revive_in_columns(special: Any, layout: ColumnsLayout, blocks: list[Any]) -> Any:
+    """Return an object of the sibling of a special fast class. `pickle` calls this."""
+    made = special.__new__(special)
+    made.__class__ = _sibling_of(special)
+    made._layout, made._blocks = layout, blocks
+    return made
 
 
 def _find_row_layout(self: Any) -> ColumnsLayout:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rerun_mp.encoding.row_layouts import ColumnsLayout, ListComponent, RowLayout, ValueKind, columns_layout
 from rerun_mp.fast.base import FastArchetype
+from rerun_mp.fast.general import encode_in_columns
 from rerun_mp.hooks.when_loaded import when_loaded
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _pack = struct.Struct("<d").pack
 
 
 class Scalars(FastArchetype, fast_kind=SCALARS):
-    """One float64 number. Any other argument, such as several numbers, goes to rerun's class.
+    """One float64 number. Several numbers are encoded as a general archetype; see `general`.
 
     Fast attribute: `_value`, a float.
     """
@@ -50,9 +51,9 @@ class Scalars(FastArchetype, fast_kind=SCALARS):
             try:
                 self._value = float(scalars)
             except OverflowError:
-                self._leave_to_rerun(scalars)
+                encode_in_columns(self, scalars)
         else:
-            self._leave_to_rerun(scalars)
+            encode_in_columns(self, scalars)
 
     def _as_columns(self) -> tuple[ColumnsLayout, list[Any]]:
         return COLUMNS, [_pack(self._value)]

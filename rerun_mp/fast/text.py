@@ -8,6 +8,7 @@ from typing import Any
 
 from rerun_mp.encoding.row_layouts import ColumnsLayout, ListComponent, RowLayout, ValueKind, columns_layout
 from rerun_mp.fast.base import FastArchetype
+from rerun_mp.fast.general import encode_in_columns
 
 __all__ = ["TEXT_LOG", "TextLog", "plain_text"]
 
@@ -24,7 +25,7 @@ _pack_length = struct.Struct("<I").pack
 
 
 class TextLog(FastArchetype, fast_kind=TEXT_LOG):
-    """A text, with or without a level. A text with a color goes to rerun's class.
+    """A text, with or without a level. A text with a color is encoded as a general archetype; see `general`.
 
     Fast attributes: `_text`, a str; `_level`, a str or None. Both can be encoded as UTF-8.
     """
@@ -48,7 +49,7 @@ class TextLog(FastArchetype, fast_kind=TEXT_LOG):
         elif type(level) is not str and color is None and (constant := plain_text(level, "TextLogLevel")) is not None:
             self.__init__(text, level=constant)  # type: ignore[misc]
         else:
-            self._leave_to_rerun(text, level=level, color=color)
+            encode_in_columns(self, text, level=level, color=color)
 
     def _find_row_layout(self) -> RowLayout:
         return WITHOUT_LEVEL if self._level is None else WITH_LEVEL

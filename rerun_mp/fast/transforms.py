@@ -19,6 +19,7 @@ from rerun_mp.encoding.row_layouts import (
     columns_layout,
 )
 from rerun_mp.fast.base import FastArchetype
+from rerun_mp.fast.general import encode_in_columns
 from rerun_mp.hooks.when_loaded import when_loaded
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ _relation: Any = None
 
 
 class Transform3D(FastArchetype, fast_kind=TRANSFORM_3D):
-    """At most one translation, quaternion, matrix, scale and relation. Any other argument goes to rerun's class.
+    """At most one translation, quaternion, matrix, scale and relation; else see `general.encode_in_columns`.
 
     Fast attributes: `_block`, the bytes of a row; `_row_layout`, one of `LAYOUTS`.
     """
@@ -144,7 +145,8 @@ class Transform3D(FastArchetype, fast_kind=TRANSFORM_3D):
                 self._block = block
                 self._row_layout = LAYOUTS[layout]
                 return
-        self._leave_to_rerun(
+        encode_in_columns(
+            self,
             translation=translation,
             rotation=rotation,
             quaternion=quaternion,

@@ -52,3 +52,26 @@ def test_arrays_that_a_table_cannot_hold_are_left_to_frames() -> None:
     assert row_of_arrays(descriptors, [pa.array([1, None]), pa.array([1])]) is None
     assert row_of_arrays(descriptors[:1] * 2, [pa.array([1]), pa.array([1])]) is None
     assert row_of_arrays(descriptors[:1], [pa.array([None])]) is None
+
+
+FEW_ROWS = """
+    import sys
+    import numpy as np
+    rr = __import__(sys.argv[1])
+    rr.init("app", recording_id="few")
+    rr.save(sys.argv[2])
+    rr.log("still", rr.Boxes3D(half_sizes=[[1, 2, 3]], labels=["a box"]), static=True)
+    for step in range(2):
+        rr.set_time("step", sequence=step)
+        rr.log("points", rr.Points3D(np.ones((3, 3)), colors=[[255, 0, 0]], radii=0.5))
+        rr.log("both", rr.Scalars([0.5, 1.5]), rr.TextLog("text"))
+    print([name for name in ("rerun", "rerun_bindings", "pyarrow") if name in sys.modules])
+"""
+
+
+def test_a_program_of_few_rows_loads_neither_rerun_nor_pyarrow(run_python: RunPython, place: Path) -> None:
+    for package in ("rerun", "rerun_mp"):
+        done = run_python(FEW_ROWS, package, place / f"{package}.rrd", fresh=True).check()
+    assert done.stdout.strip() == "[]"
+    ours, theirs = (comparable(rows_of(place / f"{package}.rrd")) for package in ("rerun_mp", "rerun"))
+    assert ours == theirs

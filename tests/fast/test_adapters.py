@@ -15,10 +15,15 @@ from tests.fast.arguments import argument
 from tests.fast.outcomes import outcome
 
 FLAT = np.arange(10, dtype=np.float32).reshape(5, 2)
+BOXES = np.arange(1, 13, dtype=np.float64).reshape(3, 4) / 3
+FORMATS = ("XYWH", "XYXY", "XCYCWH", "XCYCW2H2")
 USUAL: list[tuple[str, dict[str, Any]]] = [
     ("Boxes2D", {"mins": FLAT, "sizes": FLAT}),
     ("Boxes2D", {"mins": FLAT.tolist(), "half_sizes": FLAT.astype("f8"), "labels": "a"}),
     ("Boxes3D", {"sizes": [[1, 2, 3]], "centers": [[1, 2, 3]]}),
+    *(("Boxes2D", {"array": BOXES, "array_format": theirs.Box2DFormat[name]}) for name in FORMATS),
+    ("Boxes2D", {"array": BOXES.astype("i8"), "array_format": theirs.Box2DFormat.XYWH}),
+    ("Transform3D", {"rotation": theirs.RotationAxisAngle([0, 0, 1], radians=1.0), "translation": [1, 2, 3]}),
     ("Pinhole", {"focal_length": 500.0, "width": 641, "height": 480}),
     ("Pinhole", {"focal_length": [500.0, 3], "resolution": [640.3, 480], "image_plane_distance": 2.0}),
     ("Pinhole", {"focal_length": 3, "principal_point": (5, 6), "color": [1, 2, 3]}),

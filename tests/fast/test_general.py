@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+from copy import copy, deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +116,11 @@ USUAL: list[tuple[str, dict[str, Any]]] = [
     ("SeriesLines", {"colors": [255, 0, 0], "names": "loss", "widths": 2}),
     ("Boxes3D", {"half_sizes": [[1, 1, 1]], "rotation_axis_angles": theirs.RotationAxisAngle([0, 0, 1], degrees=45)}),
     ("VideoStream", {"codec": theirs.VideoCodec.H264, "sample": b"frame"}),
+    ("Points3D", {"positions": [[1, 2, 3]], "colors": np.arange(3).reshape(1, 3)}),
+    ("Scalars", {"scalars": [0.5, 1.5]}),
+    ("Scalars", {"scalars": np.arange(3)}),
+    ("TextLog", {"text": "red", "color": [255, 0, 0]}),
+    ("Transform3D", {"translation": [1, 2, 3], "child_frame": "hand", "parent_frame": "arm"}),
 ]
 
 
@@ -122,6 +129,47 @@ def test_usual_arguments_are_fast(name: str, arguments: dict[str, Any]) -> None:
     made = getattr(rr, name)(**arguments)
     assert made._fast_kind
     assert_blocks_equal(made, getattr(theirs, name)(**arguments))
+
+
+@st.composite
+def updates(draw: Any) -> tuple[str, dict[str, Any]]:
+    """Draw an archetype and the arguments of `from_fields`."""
+    name = draw(st.sampled_from(NAMES))
+    parts = [fact.partition("=")[2].partition(":") for fact in ARCHETYPES[name][5].split()]
+    component_of = {field: component for field, _, component in parts}
+    chosen = draw(st.sets(st.sampled_from([*component_of]), max_size=3))
+    fields = {field: draw(argument(component_of[field])) for field in sorted(chosen)}
+    return name, fields | draw(st.sampled_from([{}, {"clear_unset": True}]))
+
+
+@MANY
+@given(updates())
+@pytest.mark.filterwarnings("ignore")
+def test_updates_equal_reruns(call: tuple[str, dict[str, Any]]) -> None:
+    name, fields = call
+    for strict in (False, True):
+        mine = outcome(lambda: getattr(rr, name).from_fields(**fields), strict=strict)
+        its = outcome(lambda: getattr(theirs, name).from_fields(**fields), strict=strict)
+        assert mine[:2] == its[:2]
+
+
+def test_usual_updates_are_fast() -> None:
+    made: Any = rr.Points3D.from_fields(radii=[0.1, 0.2])
+    assert made._fast_kind
+    assert_blocks_equal(made, theirs.Points3D.from_fields(radii=[0.1, 0.2]))
+    cleared: Any = rr.Arrows3D.from_fields(clear_unset=True, radii=0.5)
+    assert cleared._fast_kind
+    assert_blocks_equal(cleared, theirs.Arrows3D.from_fields(clear_unset=True, radii=0.5))
+
+
+def test_special_classes_in_columns_are_copied_and_pickled() -> None:
+    made: Any = rr.Scalars([0.5, 1.5])
+    for again in (copy(made), deepcopy(made), pickle.loads(pickle.dumps(made))):
+        assert again._fast_kind
+        assert isinstance(again, rr.Scalars)
+        assert_blocks_equal(again, theirs.Scalars([0.5, 1.5]))
+    assert made == theirs.Scalars([0.5, 1.5])
+    assert repr(made) == repr(theirs.Scalars([0.5, 1.5]))
 
 
 @pytest.mark.parametrize(("ours", "reruns", "dimensions"), POINTS, ids=["3D", "2D"])

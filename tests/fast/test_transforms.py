@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import rerun_mp as rr
-from rerun_mp.fast.transforms import LAYOUTS
+from rerun_mp.fast.transforms import LAYOUTS, TRANSFORM_3D
 from tests.fast.outcomes import LAYOUTS as MEMORY
 from tests.fast.outcomes import assert_same, components, laid_out
 from tests.harness.rerun_names import encodings
@@ -118,7 +118,7 @@ def test_arrow_data_warnings_and_errors_equal_reruns(arguments: dict[str, Any]) 
 @pytest.mark.filterwarnings("ignore")
 def test_the_fast_attributes_are_the_arrow_data(arguments: dict[str, Any]) -> None:
     made: Any = rr.Transform3D(**arguments)
-    if not made._fast_kind:
+    if made._fast_kind != TRANSFORM_3D:
         return
     assert made._row_layout in LAYOUTS
     expected = {descriptor[0]: data for descriptor, data in components(theirs.Transform3D(**arguments))}  # type: ignore[index]
