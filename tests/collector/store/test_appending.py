@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,6 +59,25 @@ def test_a_file_that_fails_costs_no_row(
     assert numbers_in(out) == list(range(61))
     assert nothing_left(spool, out)
     assert failure in capfd.readouterr().err
+
+
+def test_a_file_that_stands_still_costs_no_row(
+    spool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its writer hangs in the system, as on a dead network disk: here in a pipe without a reader."""
+    monkeypatch.setattr(part_writer, "STALLED_SECS", 0.2)
+    pipe = tmp_path / "pipe.rrd"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    one = RecordingStore(RECORDING, spool, NONCE)
+    one.set_files([file_spec(pipe)])
+    put(one, range(500))
+    assert file_status(one).state == "diverted"
+    failure = file_status(one).failure
+    assert failure == f"{pipe} did not grow for 0.2 s"
+    assert numbers_read(one) == list(range(500))
+    assert failure in capfd.readouterr().err
+    os.close(reader)
 
 
 def test_a_disk_nearly_full_is_left_alone_and_the_rows_wait_in_the_spool(
