@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,10 @@ LABELS = ["one", "ü"]
 
 
 def ways(rr: Any) -> dict[str, list[dict[str, Any]]]:
-    """Return archetype name -> the arguments of calls that together give every argument a value."""
+    """Return archetype name -> the arguments of calls that together give every argument a value.
+
+    Only what the installed release of rerun-sdk has.
+    """
     rotation = rr.RotationAxisAngle([0, 0, 1], degrees=45)
     looks = {"colors": [RED, GREEN], "labels": LABELS, "show_labels": True, "class_ids": [1, 2]}
     radii = {"radii": [0.5, rr.Radius.ui_points(2.0)]}
@@ -36,7 +40,7 @@ def ways(rr: Any) -> dict[str, list[dict[str, Any]]]:
     styled = {"aggregation_policy": "Average", "interpolation_mode": "Linear"}
     placed = {"translation": [1, 2, 3], "rotation_axis_angle": rotation, "quaternion": QUATERNION}
     drawn = {"opacity": 0.5, "draw_order": 1.0}
-    return {
+    made: dict[str, list[dict[str, Any]]] = {
         "AnnotationContext": [{"context": [(1, "one", RED), rr.AnnotationInfo(2, "two")]}],
         "Arrows2D": [
             {"vectors": FLAT_POSITIONS},
@@ -268,3 +272,14 @@ def ways(rr: Any) -> dict[str, list[dict[str, Any]]]:
             }
         ],
     }
+    return {
+        name: [_those_that_exist(getattr(rr.archetypes, name), arguments) for arguments in calls]
+        for name, calls in made.items()
+        if hasattr(rr.archetypes, name)
+    }
+
+
+def _those_that_exist(archetype: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments that this release of rerun-sdk takes."""
+    known = inspect.signature(archetype).parameters
+    return {name: value for name, value in arguments.items() if name in known}

@@ -18,6 +18,7 @@ import rerun
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from rerun_mp.compat import versions
 from tests.conftest import RunPython
 from tests.harness.recordings import RERUN_BINARY
 from tests.harness.rerun_names import RrdReader
@@ -106,7 +107,8 @@ def test_every_archetype_is_made_with_every_argument() -> None:
 
 
 def test_programs_write_the_same_with_both(run_python: RunPython, tmp_path: Path) -> None:
-    assert compare(run_python, tmp_path) >= 80
+    is_newest = catalogue.RELEASE == versions.NEWEST
+    assert compare(run_python, tmp_path) >= (80 if is_newest else 75)
 
 
 REDONE = """

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from rerun_mp.compat import versions
 from tests.conftest import RunPython
 from tests.harness.programs import wait_until
-from tests.harness.recordings import rows_of, verify
+from tests.harness.recordings import RERUN_BINARY, rows_of, verify
+from tests.harness.requirements import need
 from tests.harness.servers import Server
-from tests.harness.viewers import free_port
+from tests.harness.viewers import START_SECS, free_port, listens, vulkan_missing
 from tests.versions.programs.losing_workers import STEPS, WORKERS
 
 PROGRAM = Path(__file__).with_name("programs") / "losing_workers.py"
@@ -32,6 +36,32 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield one
     finally:
         one.end()
+
+
+@pytest.fixture
+def viewer(tmp_path: Path) -> Iterator[str]:
+    """Run this release's own viewer without a window, and return its URL."""
+    if versions.minor_release(versions.installed()) < (0, 33):
+        pytest.skip("its viewer always opens a window")
+    need(vulkan_missing(), "RERUN_MP_REQUIRE_VIEWER")
+    port = free_port()
+    with (tmp_path / "viewer.log").open("wb") as log:
+        command: list[str | Path] = [
+            RERUN_BINARY,
+            "--headless",
+            "--bind=127.0.0.1",
+            f"--port={port}",
+            "--hide-welcome-screen",
+        ]
+        environment = {**os.environ, "RERUN_APP_ONLY": "true"}
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+    try:
+        wait_until(lambda: process.poll() is not None or listens(port), timeout_secs=START_SECS, what="the viewer")
+        assert process.poll() is None, (tmp_path / "viewer.log").read_text()
+        yield f"rerun+http://127.0.0.1:{port}/proxy"
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.parametrize(
@@ -55,6 +85,12 @@ def test_a_dying_worker_costs_no_row(method: str, death: str, run_python: RunPyt
 def test_the_releases_server_gets_every_row(server: Server, run_python: RunPython) -> None:
     run_python(PROGRAM, server.url, "fork", "killed").check()
     wait_until(lambda: sum(server.rows()[path] for path in EXPECTED) == EXPECTED.total(), what="the rows at the server")
+
+
+def test_the_releases_viewer_acknowledges_every_row(viewer: str, run_python: RunPython) -> None:
+    """It answers for a row once it has it. The program prints what its sink has acknowledged."""
+    done = run_python(PROGRAM, viewer, "fork", "killed").check()
+    assert int(done.stdout) >= EXPECTED.total()
 
 
 def test_a_server_of_the_collector_gives_every_row(run_python: RunPython, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib import import_module
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -35,12 +36,19 @@ __all__ = ["PROGRAMS", "run"]
 Program = Callable[[Any], None]
 
 PROGRAMS: dict[str, Program] = {}
+RELEASE = tuple(int(part) for part in version("rerun-sdk").split(".")[:2])
+"""The minor release of rerun-sdk that is installed."""
 
 
 def program(function: Program) -> Program:
     """Add a function to the programs. When it runs, the active recording goes to its file."""
     PROGRAMS[function.__name__] = function
     return function
+
+
+def program_since(*release: int) -> Callable[[Program], Program]:
+    """Add a function to the programs if rerun-sdk is at least of this release, which brought what it uses."""
+    return program if release <= RELEASE else lambda function: function
 
 
 def archetype_programs(rr: Any) -> dict[str, Program]:
@@ -85,7 +93,7 @@ def scalars_over_three_timelines(rr: Any) -> None:
             rr.log("loss/test", rr.Scalars([step, 2.0]))
 
 
-@program
+@program_since(0, 34)
 def log_tick_and_no_log_time(rr: Any) -> None:
     rr.set_log_tick_enabled(True)
     rr.log("a", rr.Scalars(1.0))
@@ -273,7 +281,7 @@ def record_batches_and_dataframes(rr: Any) -> None:
     rr.send_dataframe(pa.Table.from_batches([batch, batch]))
 
 
-@program
+@program_since(0, 38)
 def chunks_of_another_recording(rr: Any) -> None:
     # Found without rerun_mp, which would change what rerun does. Some releases have it in `rerun.experimental`.
     chunk = import_module("rerun.chunk" if find_spec("rerun.chunk") else "rerun.experimental").Chunk
@@ -511,8 +519,9 @@ def run(package: str, directory: Path, generated_steps: list[list[list[Any]]] | 
         rr.save(directory / f"{name}.rrd")
         function(rr)
         rr.reset_time()
-        rr.set_log_time_enabled(True)
-        rr.set_log_tick_enabled(False)
+        if RELEASE >= (0, 34):
+            rr.set_log_time_enabled(True)
+            rr.set_log_tick_enabled(False)
         rr.disconnect()
     assert package == "rerun_mp" or "rerun_mp" not in sys.modules, "rerun is no longer itself"
     return list(programs)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 import rerun_mp as rr
+from tests.harness.programs import wait_until
 
 WORKERS, STEPS = 2, 20
 
@@ -36,6 +37,11 @@ def work(number: int, death: str, connection: Any) -> None:
         os._exit(1)
 
 
+def acknowledged() -> int:
+    """Return the rows that the program's sink has answered for."""
+    return sum(sink.acknowledged_rows or 0 for sink in rr.statistics().sinks)
+
+
 if __name__ == "__main__":
     sink, method, death = sys.argv[1:]
     rr.init("rerun_mp_versions")
@@ -51,3 +57,7 @@ if __name__ == "__main__":
         theirs.close()
         assert ours.recv() == STEPS
         process.join()
+    if sink.startswith("rerun+http"):
+        logged = WORKERS * (7 * STEPS + 2)
+        wait_until(lambda: acknowledged() >= logged, what="the sink to acknowledge every row")
+        print(acknowledged())
