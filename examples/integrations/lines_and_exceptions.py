@@ -1,4 +1,4 @@
-"""The recording has the log lines and uncaught exceptions of all processes, also of a process that is killed.
+"""The recording has the log lines, output and exceptions of all processes, also of one that is killed.
 
 python examples/integrations/lines_and_exceptions.py --out lines.rrd
 """
@@ -17,7 +17,9 @@ from rerun.chunk import RrdReader
 
 import rerun_mp as rr
 from rerun_mp.integrations.exceptions import capture_exceptions
-from rerun_mp.integrations.logs import capture_logging
+from rerun_mp.integrations.logs import capture_logging, capture_warnings
+from rerun_mp.integrations.output import capture_output
+from rerun_mp.integrations.system import capture_system
 
 LINES = 500
 logger = logging.getLogger("my_app.worker")
@@ -25,6 +27,7 @@ logger = logging.getLogger("my_app.worker")
 
 def work(number: int) -> None:
     """Log lines; then return, raise, or be killed."""
+    os.system(f"echo a shell of worker {number}")
     for line in range(LINES):
         logger.info("line %d of worker %d", line, number)
     if number == 1:
@@ -40,14 +43,18 @@ def main() -> None:
     arguments = parser.parse_args()
     rr.init("rerun_mp_lines")
     rr.save(arguments.out)
-    capture_logging(level=logging.INFO)
+    capture_logging(level="INFO")
+    capture_warnings()
     capture_exceptions()
+    capture_system(interval=0.2)
+    output = capture_output()
     context = multiprocessing.get_context("fork")
     workers = [context.Process(target=work, args=(number,), name=f"worker_{number}") for number in range(3)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
+    output.stop()
     rr.disconnect()
     texts = [
         text[0]
@@ -59,7 +66,7 @@ def main() -> None:
     for worker in workers:
         print(f"{worker.name}: {lines[worker.name]} of {LINES} lines, ended with {worker.exitcode}")
     for text in texts:
-        if "ValueError" in text or "was killed by" in text:
+        if "ValueError" in text or text.startswith("a shell") or "was killed by" in text:
             print(f"the recording says: {text.splitlines()[-1]}")
     raise SystemExit(0 if all(lines[worker.name] == LINES for worker in workers) else 1)
 

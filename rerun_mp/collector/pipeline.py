@@ -19,6 +19,7 @@ from rerun_mp.collector.reporting.figure_logger import FigureLogger
 from rerun_mp.collector.reporting.loss_reports import LossReports
 from rerun_mp.collector.reporting.process_rows import ProcessRows
 from rerun_mp.collector.reporting.sink_statuses import SinkStatuses
+from rerun_mp.collector.reporting.system_logger import SystemLogger
 from rerun_mp.errors import RerunMpError
 from rerun_mp.session.config_file import read_config
 from rerun_mp.shm.layout import Header, SessionState
@@ -50,6 +51,7 @@ class Pipeline:
         self.loss_reports = LossReports(segment, self.outputs, self.dead_producers)
         self._figure_logger = FigureLogger(self.outputs, self.sweeper)
         self._process_rows = ProcessRows(segment, self.outputs)
+        self._system_logger = SystemLogger(self.outputs, segment)
         self._sink_statuses = SinkStatuses(segment, self.outputs)
         self._quarantine = Quarantine(
             segment.runtime_directory, self.sweeper.progress.done, segment.ring.geometry.slots
@@ -79,6 +81,7 @@ class Pipeline:
                 self.outputs.apply(config)
                 self._figure_logger.apply(config)
                 self._process_rows.node = self.loss_reports.node = config.node
+                self._system_logger.apply(config)
             self.words[Header.CONFIG_APPLIED] = revision
 
     def drain_once(self) -> bool:
@@ -98,6 +101,7 @@ class Pipeline:
         self.dead_producers.clear_up()
         self.loss_reports.report()
         self._figure_logger.log_if_due()
+        self._system_logger.log_if_due()
         self._sink_statuses.write_if_changed()
 
     def collect(self, *, resume: bool = False, after: Sweep | None = None) -> Prepared | None:

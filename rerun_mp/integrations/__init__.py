@@ -9,6 +9,8 @@ come from `log`::
     launchers.py      the environment of children, for subprocess, torchrun and similar launchers
     gunicorn.py       hooks for gunicorn's configuration file
     pytest_plugin.py  a fixture that captures a test's rows, and keeps the file if the test fails
-    logs.py           the standard library's logging of all processes, as TextLog
+    logs.py           the standard library's logging and warnings of all processes, as TextLog
+    output.py         standard output and standard error of all processes, as TextLog; output_reader/ reads them
+    system.py         CPU, memory, threads and descriptors of each process and of the machine, as time series
     exceptions.py     uncaught exceptions of processes and threads, as TextLog
 """

@@ -16,7 +16,7 @@ from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import CorruptionError
 from rerun_mp.session import directories
 
-__all__ = ["Blueprint", "NodeSpec", "RecordingSpec", "Scope", "SessionConfig", "SinkSpec", "WholeFile"]
+__all__ = ["Blueprint", "NodeSpec", "RecordingSpec", "Scope", "SessionConfig", "SinkSpec", "SystemFigures", "WholeFile"]
 
 SinkKind = Literal["file", "grpc", "serve"]
 
@@ -135,6 +135,15 @@ class NodeSpec(NamedTuple):
     """The key from which the job's hosts derive recording ids, in hex; empty: the session's key."""
 
 
+class SystemFigures(NamedTuple):
+    """How the collector logs the figures of processes and machine (`integrations.system`)."""
+
+    entity_path: str
+    """The part before the names of the figures."""
+    interval_secs: float
+    """Seconds between two rows."""
+
+
 @dataclass(frozen=True, slots=True)
 class RecordingSpec:
     """A recording of the session and its sinks. Rows of a recording without sinks wait in the spool."""
@@ -172,6 +181,8 @@ class SessionConfig:
     """Sinks of every recording that begins from now on, besides those that its program sets."""
     figures: float | None = None
     """Seconds between two rows of the session's own figures; None: no figures."""
+    system: SystemFigures | None = None
+    """How the figures of processes and machine are logged; None: not at all."""
     rescue_directory: str | None = None
     """Directory for rows without a file at the end. Only a recovery sets it; otherwise such rows are removed."""
     node: NodeSpec | None = None
@@ -242,6 +253,7 @@ class SessionConfig:
                 ),
                 default_sinks=tuple(SinkSpec(**sink) for sink in raw["default_sinks"]),
                 figures=float(raw["figures"]) if raw["figures"] is not None else None,
+                system=SystemFigures(str(raw["system"][0]), float(raw["system"][1])) if raw.get("system") else None,
                 rescue_directory=str(raw["rescue_directory"]) if raw.get("rescue_directory") is not None else None,
                 node=NodeSpec(*raw["node"]) if raw.get("node") is not None else None,
             )

@@ -59,6 +59,7 @@ def test_lines_and_exceptions_of_all_processes(run_python: RunPython, tmp_path: 
     done = run_python(EXAMPLES / "integrations" / "lines_and_exceptions.py", "--out", out).check()
     for number, code in enumerate((0, 1, -9)):
         assert f"worker_{number}: 500 of 500 lines, ended with {code}" in done.stdout
+        assert f"the recording says: a shell of worker {number}" in done.stdout
     assert "the recording says: ValueError: worker 1 has no idea what to do" in done.stdout
     verify(out)
 

@@ -1,25 +1,45 @@
-"""Lines of the standard library's logging carry their level and the name of their process."""
+"""Lines of the standard library's logging carry their level, their extra fields and the name of their process."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from tests.conftest import RunPython
-from tests.harness.recordings import rows_of
+from tests.harness.recordings import Row, rows_of
 
 PROGRAMS = Path(__file__).with_name("programs")
 
 
-def test_lines_say_their_level_and_process(run_python: RunPython, tmp_path: Path) -> None:
+def value(row: Row, name: str) -> Any:
+    """Return the first value of a component."""
+    return row.components[name].as_py()[0]
+
+
+def test_lines_and_warnings_say_what_they_carry(run_python: RunPython, tmp_path: Path) -> None:
     path = tmp_path / "run.rrd"
-    run_python(
-        PROGRAMS / "lines.py",
-        path,
-    ).check()
-    rows = [row for row in rows_of(path) if row.entity_path.strip("/") == "lines/my/app"]
-    assert len(rows) == len(rows_of(path)) == 3
-    said = [(row.components["TextLog:level"].as_py()[0], row.components["TextLog:text"].as_py()[0]) for row in rows]
+    done = run_python(PROGRAMS / "lines.py", path).check()
+    rows = sorted(rows_of(path), key=lambda row: row.times["log_time"])
+
+    def of(entity: str) -> list[Row]:
+        return [row for row in rows if row.entity_path.strip("/") == entity]
+
+    said = [(value(row, "TextLog:level"), value(row, "TextLog:text")) for row in of("lines/my/app")]
+    assert len(said) == 3
     assert said[0] == ("WARN", "one of 2")
     assert said[1][0] == "ERROR"
     assert "ZeroDivisionError" in said[1][1]
     assert said[2] == ("Level 25", "from a child")
+
+    first, second = of("lines/extra")
+    names = ("user", "attempt", "took_secs", "is_last", "where")
+    assert [value(first, name) for name in names] == ["ada", 3, 0.5, False, "['a', 'b']"]
+    assert [value(second, name) for name in ("user", "attempt_text", "took_secs")] == ["7", "four", 2.0]
+    assert value(of("lines/stack")[0], "TextLog:text").startswith("here\nStack (most recent call last):")
+    assert value(of("formatted/my/app")[0], "TextLog:text") == "ERROR/my.app: as formatted"
+
+    [warned] = of("said")
+    assert value(warned, "TextLog:level") == "WARN"
+    assert value(warned, "TextLog:text").endswith("UserWarning: from a child")
+    assert "from a child" in done.stderr, "warnings are shown as before"
+    assert len(rows) == 3 + 2 + 1 + 1 + 1

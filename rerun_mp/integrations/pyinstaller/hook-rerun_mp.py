@@ -12,6 +12,7 @@ def _is_needed(name: str) -> bool:
 hiddenimports = [
     *collect_submodules("rerun_mp", filter=_is_needed),
     *("rerun_mp.__main__", "rerun_mp.cli.recover", "rerun_mp.collector.__main__"),
+    *(f"rerun_mp.integrations.output_reader.{name}" for name in ("__main__", "reading")),
     *("numpy", "posix_ipc", "psutil", "pyarrow", "rerun_bindings"),
 ]
 datas = copy_metadata("rerun-sdk")

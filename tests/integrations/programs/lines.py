@@ -1,18 +1,19 @@
-"""Usage: lines.py FILE. Logs lines of the standard library's logging, from the program and from a forked child."""
+"""Usage: lines.py FILE. Logs lines of the standard library's logging, and warnings, also in forked children."""
 
 from __future__ import annotations
 
 import logging
 import os
 import sys
+import warnings
 
 import rerun_mp as rr
-from rerun_mp.integrations.logs import capture_logging
+from rerun_mp.integrations.logs import capture_logging, capture_warnings
 
 rr.init("rerun_mp_lines")
 rr.save(sys.argv[1])
 capture_logging("first")
-capture_logging("lines", level=logging.INFO)
+capture_logging("lines", level="INFO")
 logger = logging.getLogger("my.app")
 logger.debug("not logged")
 logger.warning("%s of %d", "one", 2)
@@ -26,3 +27,19 @@ if os.fork() == 0:
     logger.log(25, "from a child")
     os._exit(0)
 os.wait()
+
+extra = logging.getLogger("extra")
+extra.info("first", extra={"user": "ada", "attempt": 3, "took_secs": 0.5, "is_last": False, "where": ["a", "b"]})
+extra.info("second", extra={"user": 7, "attempt": "four", "took_secs": 2})
+logging.getLogger("stack").info("here", stack_info=True)
+capture_logging("formatted", level="INFO", formatter="%(levelname)s/%(name)s: %(message)s")
+logger.error("as formatted")
+
+capture_warnings()
+capture_warnings("said")
+if os.fork() == 0:
+    warnings.warn("from a child", stacklevel=1)
+    os._exit(0)
+os.wait()
+with warnings.catch_warnings(record=True):
+    warnings.warn("recorded, and not logged", stacklevel=1)
