@@ -21,7 +21,6 @@ import struct
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from itertools import islice
 from pathlib import Path
 
 from rerun_mp.errors import CorruptionError
@@ -45,6 +44,8 @@ MESSAGE = struct.Struct("<QQ")
 TRAILER = b"RRF2FOOT"
 """The last 12 bytes of a complete file are these eight and four more."""
 
+STRIDE = 64
+"""Chunks between two bookmarks in a file."""
 WINDOW_BYTES = 16 << 20
 """Maximum bytes of a window's chunks; a larger chunk gets a window of its own."""
 
@@ -87,15 +88,36 @@ def count_chunks(path: str | Path, prelude: int) -> int:
         return sum(1 for _ in _chunks(file.fileno(), prelude))
 
 
-def chunk_payloads(fd: int, prelude: int, *, skip: int = 0, limit: int | None = None) -> Iterator[bytes]:
-    """Yield the payload of each whole chunk after the prelude of the open file `fd`. Parameters as for `windows`.
+def chunk_payloads(
+    fd: int, prelude: int, *, skip: int = 0, limit: int | None = None, bookmarks: dict[int, int] | None = None
+) -> Iterator[bytes]:
+    """Yield the payload of each whole chunk after the prelude of the open file `fd`.
+
+    Parameters
+    ----------
+    fd, prelude, skip, limit
+        As for `windows`.
+    bookmarks
+        Number of a chunk -> its offset, for chunks of this file that earlier calls have passed. This call begins at one
+        and adds more. So a reader that follows a growing file does not walk over all of it each time. Threads may
+        share it.
 
     Raises
     ------
     CorruptionError
         If the file becomes shorter meanwhile.
     """
-    for message in islice(_chunks(fd, prelude), skip, None if limit is None else skip + limit):
+    bookmarks = {} if bookmarks is None else bookmarks
+    # The bookmarks lie at 0, STRIDE, 2 * STRIDE ... without a gap.
+    nearest = min(skip // STRIDE, len(bookmarks) - 1) * STRIDE if bookmarks else 0
+    stop = None if limit is None else skip + limit
+    for number, message in enumerate(_chunks(fd, bookmarks.get(nearest, prelude)), nearest):
+        if number % STRIDE == 0:
+            bookmarks[number] = message.start
+        if stop is not None and number >= stop:
+            return
+        if number < skip:
+            continue
         start = message.start + MESSAGE.size
         payload = os.pread(fd, message.stop - start, start)
         if len(payload) < message.stop - start:

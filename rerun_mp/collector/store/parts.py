@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from rerun_mp.collector.store.drops import OWN_ENTITIES
@@ -63,6 +63,8 @@ class Part:
     """Number of chunks with static data of earlier parts that the file begins with. They have no ordinals."""
     repeated: int = 0
     """How many of `chunks` were left out of the file, because the parts that it was merged from held them twice."""
+    _bookmarks: dict[int, int] = field(default_factory=dict, repr=False, compare=False)
+    """See `chunk_payloads`."""
 
     @classmethod
     def of_whole_file(cls, whole: WholeFile, number: int) -> Part:
@@ -118,7 +120,13 @@ class Part:
         if skip < chunks and self.is_readable():
             with contextlib.suppress(FileNotFoundError), open(self.path, "rb") as file:
                 yield from enumerate(
-                    chunk_payloads(file.fileno(), self.prelude, skip=self.carried + skip, limit=chunks - skip),
+                    chunk_payloads(
+                        file.fileno(),
+                        self.prelude,
+                        skip=self.carried + skip,
+                        limit=chunks - skip,
+                        bookmarks=self._bookmarks,
+                    ),
                     first + skip,
                 )
 
