@@ -11,7 +11,7 @@ from tests.harness.viewers import vulkan_missing
 def main(options: list[str]) -> int:
     """Run all benchmarks, also after one has failed. Return the number of failures."""
     receiver = "server" if vulkan_missing() else "viewer"
-    commands = [["start_up"], ["usual"], ["hot_path"], ["frozen_viewer", "--receiver", receiver]]
+    commands = [["start_up"], ["whole_programs"], ["usual"], ["hot_path"], ["frozen_viewer", "--receiver", receiver]]
     failed = 0
     for module, *arguments in [["hot_path", *options]] if options else commands:
         print(f"## {module}\n", flush=True)
