@@ -302,7 +302,7 @@ class FileSink(_Frozen):
 
         path = os.path.realpath(self.path)
         _check_writable(path)
-        rotation = None if self.rotate is None else (self.rotate.bytes, self.rotate.seconds)
+        rotation = None if self.rotate is None else self.rotate.values
         return SinkSpec("file", path, write_footer=self.write_footer, blueprint=blueprint, rotation=rotation)
 
 

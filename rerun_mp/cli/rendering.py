@@ -226,5 +226,10 @@ def _sinks(sinks: Sequence[SinkStatus]) -> RenderableType:
         behind = f"{sink.behind_rows:,} rows" if sink.behind_rows else ""
         acknowledged = "" if sink.acknowledged_rows is None else f"{sink.acknowledged_rows:,} rows"
         table.add_row(sink.target, sink.application_id, state, acknowledged, behind)
+    removed = [
+        Text(f"  {sink.target}: {sink.removed_rows:,} rows of old parts removed, as its rotation says", style="dim")
+        for sink in sinks
+        if sink.removed_rows
+    ]
     failures = [Text(f"  ! {sink.target}: {sink.failure}", style="red") for sink in sinks if sink.failure]
-    return Group(table, *failures)
+    return Group(table, *removed, *failures)

@@ -10,11 +10,14 @@ import json
 import os
 import stat
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import CorruptionError
 from rerun_mp.session import directories
+
+if TYPE_CHECKING:
+    from rerun_mp.session.rotation import Values
 
 __all__ = ["Blueprint", "NodeSpec", "RecordingSpec", "Scope", "SessionConfig", "SinkSpec", "SystemFigures", "WholeFile"]
 
@@ -78,8 +81,8 @@ class SinkSpec:
     """Number of requests to complete the file for readers. Later rows are added to the file."""
     continues: WholeFile | None = None
     """The complete file at the path that an ended session has left, and to which the rows of its heirs are added."""
-    rotation: tuple[int | None, float | None] | None = None
-    """Bytes and seconds of a file's `Rotation`; None: it does not rotate. `target` is its first part."""
+    rotation: Values | None = None
+    """Values of a file's `Rotation`; None: it does not rotate. `target` is its first part."""
     episodes: int = 0
     """Number of requests to end the present part of a file that rotates."""
 

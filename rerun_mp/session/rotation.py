@@ -2,7 +2,8 @@
 
 The parts of `run.rrd` are `run.0001.rrd`, `run.0002.rrd` and so on. Numbers go on after the highest number that lies
 there, so that no run overwrites a part of an earlier one. Beside the parts lies `run.parts.jsonl`, the *part list*: one
-line of JSON for each complete part. The collector alone appends to it. Any process and thread may read.
+line of JSON for each complete part, and one that counts the removed ones. The collector alone writes it. Any process
+and thread may read.
 """
 
 from __future__ import annotations
@@ -17,14 +18,31 @@ from rerun_mp.errors import InvalidArgumentError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ClosedPart", "Rotation", "add_to_part_list", "closed_parts", "number_of", "part_list_path", "part_paths"]
+__all__ = [
+    "ClosedPart",
+    "PartList",
+    "Rotation",
+    "Values",
+    "add_to_part_list",
+    "closed_parts",
+    "number_of",
+    "part_list_path",
+    "part_path",
+    "part_paths",
+    "read_part_list",
+    "write_part_list",
+]
 
-MIN_BYTES = 4096
-"""Minimum size of a part in bytes: an empty .rrd file with a footer takes about 1 kB."""
+FIELDS = ("bytes", "seconds", "keep_parts", "keep_bytes", "keep_seconds")
+LEAST = {"bytes": 4096, "keep_parts": 1, "keep_bytes": 4096}
+"""Minimum of each whole number. An empty .rrd file with a footer takes about 1 kB."""
+
+Values = tuple[int | None, float | None, int | None, int | None, float | None]
+"""The arguments of a `Rotation` in their order."""
 
 
 class Rotation:
-    """When a file ends and the next part begins: at a size, after a time, or when the program says so.
+    """When a file ends and the next part begins, and how many complete parts stay.
 
     Parameters
     ----------
@@ -33,51 +51,76 @@ class Rotation:
         so a part may be larger by that much. None: no bound.
     seconds
         A part ends so many seconds after its first row. None: no bound.
+    keep_parts, keep_bytes
+        Maximum number, and total size in bytes, of the complete parts of the path. The collector removes the oldest
+        ones beyond that and counts their rows: `SinkStatus.removed_rows`. None: no bound.
+    keep_seconds
+        The collector removes a part so many seconds after its completion. None: it stays.
 
-    Without any bound, a part ends only at `rerun_mp.next_episode()`, which ends the present part in each case.
+    Without `bytes` and `seconds`, a part ends only at `rerun_mp.next_episode()`, which ends it in each case.
 
     Raises
     ------
     InvalidArgumentError
-        If `bytes` is no whole number from 4096 on, or `seconds` no number above 0.
+        If a number of bytes is no whole number from 4096 on, of parts from 1 on, or of seconds above 0.
 
     Examples
     --------
-    >>> Rotation(bytes=1 << 30, seconds=3600)
-    Rotation(bytes=1073741824, seconds=3600)
+    >>> Rotation(bytes=1 << 30, seconds=3600, keep_parts=100)
+    Rotation(bytes=1073741824, seconds=3600, keep_parts=100)
     """
 
-    __slots__ = ("bytes", "seconds")
+    __slots__ = ("bytes", "keep_bytes", "keep_parts", "keep_seconds", "seconds")
 
     bytes: int | None
     seconds: float | None
+    keep_parts: int | None
+    keep_bytes: int | None
+    keep_seconds: float | None
 
-    def __init__(self, *, bytes: int | None = None, seconds: float | None = None) -> None:  # noqa: A002 (a unit)
-        if bytes is not None and (not isinstance(bytes, int) or bytes < MIN_BYTES):
-            raise InvalidArgumentError(f"argument 'bytes': {bytes!r} is no whole number of bytes from {MIN_BYTES} on")
-        if seconds is not None and (not isinstance(seconds, int | float) or not seconds > 0):
-            raise InvalidArgumentError(f"argument 'seconds': {seconds!r} is no number of seconds above 0")
-        object.__setattr__(self, "bytes", bytes)
-        object.__setattr__(self, "seconds", seconds)
+    def __init__(
+        self,
+        *,
+        bytes: int | None = None,  # noqa: A002 (a unit)
+        seconds: float | None = None,
+        keep_parts: int | None = None,
+        keep_bytes: int | None = None,
+        keep_seconds: float | None = None,
+    ) -> None:
+        given = (bytes, seconds, keep_parts, keep_bytes, keep_seconds)
+        for name, value in zip(FIELDS, given, strict=True):
+            least = LEAST.get(name)
+            if value is not None and least is not None and (not isinstance(value, int) or value < least):
+                raise InvalidArgumentError(f"argument {name!r}: {value!r} is no whole number from {least} on")
+            if value is not None and least is None and (not isinstance(value, int | float) or not value > 0):
+                raise InvalidArgumentError(f"argument {name!r}: {value!r} is no number of seconds above 0")
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def of_values(cls, values: Values) -> Rotation:
+        """Return the rotation whose `values` these are."""
+        return cls(**dict(zip(FIELDS, values, strict=True)))  # type: ignore[arg-type]
+
+    @property
+    def values(self) -> Values:
+        """The arguments in their order, as a sink's configuration holds them."""
+        return self.bytes, self.seconds, self.keep_parts, self.keep_bytes, self.keep_seconds
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__!r} object is frozen; make another one to have another {name}")
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Rotation) and (other.bytes, other.seconds) == (self.bytes, self.seconds)
+        return isinstance(other, Rotation) and other.values == self.values
 
     def __hash__(self) -> int:
-        return hash((Rotation, self.bytes, self.seconds))
+        return hash((Rotation, self.values))
 
     def __repr__(self) -> str:
-        return f"Rotation(bytes={self.bytes!r}, seconds={self.seconds!r})"
+        given = (f"{name}={value!r}" for name, value in zip(FIELDS, self.values, strict=True) if value is not None)
+        return f"Rotation({', '.join(given)})"
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rotation, (self.bytes, self.seconds)
-
-
-def _rotation(max_bytes: int | None, max_seconds: float | None) -> Rotation:
-    return Rotation(bytes=max_bytes, seconds=max_seconds)
+        return Rotation.of_values, (self.values,)
 
 
 class ClosedPart(NamedTuple):
@@ -99,6 +142,18 @@ class ClosedPart(NamedTuple):
     """Size of the file in bytes."""
     closed_ns: int
     """When it was complete, nanoseconds since the epoch."""
+
+
+class PartList(NamedTuple):
+    """The content of a part list."""
+
+    parts: list[ClosedPart]
+    removed_parts: int = 0
+    """Number of parts that the collector has removed, because they were beyond the bounds of a `Rotation`."""
+    removed_rows: int = 0
+    """Number of the rows in them that processes logged."""
+    removing: list[str] = []  # noqa: RUF012 (nothing changes it)
+    """Paths of those whose files may still lie there, because the collector was killed."""
 
 
 def part_paths(path: str) -> Iterator[tuple[int, str]]:
@@ -143,19 +198,46 @@ def closed_parts(path: str) -> list[ClosedPart]:
 
     A line that was cut off by a crash is left out.
     """
-    found: list[ClosedPart] = []
+    return read_part_list(path).parts
+
+
+def read_part_list(path: str) -> PartList:
+    """Return the content of the part list of `path`; nothing if there is no list."""
+    parts: list[ClosedPart] = []
+    removed_parts = removed_rows = 0
+    removing: list[str] = []
     directory = os.path.dirname(path)
     try:
         with open(part_list_path(path), encoding="utf-8") as file:
             for line in file:
                 try:
                     raw = json.loads(line)
-                    found.append(ClosedPart(os.path.join(directory, raw.pop("file")), **raw))
+                    if "removed_parts" in raw:
+                        removed_parts, removed_rows = int(raw["removed_parts"]), int(raw["removed_rows"])
+                        removing = [os.path.join(directory, str(name)) for name in raw["removing"]]
+                    else:
+                        parts.append(ClosedPart(os.path.join(directory, raw.pop("file")), **raw))
                 except (ValueError, TypeError, KeyError, AttributeError):
                     continue
     except OSError:
-        return []
-    return found
+        pass
+    return PartList(parts, removed_parts, removed_rows, removing)
+
+
+def write_part_list(path: str, content: PartList) -> None:
+    """Replace the part list of `path`.
+
+    Raises
+    ------
+    OSError
+        If the list cannot be written.
+    """
+    removing = [os.path.basename(one) for one in content.removing]
+    head = {"removed_parts": content.removed_parts, "removed_rows": content.removed_rows, "removing": removing}
+    listed = part_list_path(path)
+    with open(f"{listed}.new", "w", encoding="utf-8") as file:
+        file.writelines(json.dumps(line) + "\n" for line in (head, *map(_line, content.parts)))
+    os.replace(f"{listed}.new", listed)
 
 
 def add_to_part_list(path: str, part: ClosedPart) -> None:
@@ -169,10 +251,14 @@ def add_to_part_list(path: str, part: ClosedPart) -> None:
     known = closed_parts(path)
     if known and (known[-1].path, known[-1].session) == (part.path, part.session):
         return
-    raw = {**part._asdict(), "file": os.path.basename(part.path)}
-    del raw["path"]
     with open(part_list_path(path), "a+b") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 1))
         is_cut_off = size > 0 and file.read(1) != b"\n"
-        file.write(b"\n" * is_cut_off + json.dumps(raw).encode() + b"\n")
+        file.write(b"\n" * is_cut_off + json.dumps(_line(part)).encode() + b"\n")
+
+
+def _line(part: ClosedPart) -> dict[str, object]:
+    raw = {**part._asdict(), "file": os.path.basename(part.path)}
+    del raw["path"]
+    return raw

@@ -63,6 +63,8 @@ class SinkStatus(NamedTuple):
     """The present failure; None if there is none."""
     acknowledged_rows: int | None = None
     """Rows that the server has answered for: it has them. Its own, if it was started anew. None for a file."""
+    removed_rows: int = 0
+    """Rows in the parts of a file that the collector has removed, because a `Rotation` bounds them."""
 
 
 @dataclass(frozen=True, slots=True)

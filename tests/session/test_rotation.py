@@ -17,7 +17,7 @@ def closed(path: Path, number: int) -> ClosedPart:
     return ClosedPart(str(part), number, "app", "recording", "host", "0123456789abcdef", 7, 4096, number)
 
 
-@pytest.mark.parametrize("wrong", [{"bytes": 5}, {"bytes": 1e9}, {"seconds": 0}, {"seconds": "1h"}])
+@pytest.mark.parametrize("wrong", [{"bytes": 5}, {"bytes": 1e9}, {"seconds": 0}, {"seconds": "1h"}, {"keep_parts": 0}])
 def test_bounds_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(rr.InvalidArgumentError, match=next(iter(wrong))):
         rr.Rotation(**wrong)  # type: ignore[arg-type]

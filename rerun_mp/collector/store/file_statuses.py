@@ -7,6 +7,7 @@ from typing import Any
 
 from rerun_mp.collector.store.journal import Journal
 from rerun_mp.collector.store.part_writer import PartWriter
+from rerun_mp.collector.store.rotating import Rotating
 from rerun_mp.session.sink_status import SinkStatus
 
 __all__ = ["FileStatuses"]
@@ -15,7 +16,8 @@ __all__ = ["FileStatuses"]
 class FileStatuses:
     """States of the files of one store, and since when they have these."""
 
-    def __init__(self, journal: Journal, writing: PartWriter) -> None:
+    def __init__(self, journal: Journal, writing: PartWriter, rotating: Rotating) -> None:
+        self._rotating = rotating
         self._journal = journal
         self._writing = writing
         self._since_ns = time.time_ns()
@@ -30,8 +32,9 @@ class FileStatuses:
         state: Any = "writing" if purpose == "file" else "resting" if purpose is None else "diverted"
         if state != self._state:
             self._state, self._since_ns = state, time.time_ns()
+        removed = self._rotating.removed_rows
         recording, since_ns, failure = self._journal.recording, self._since_ns, self._writing.failure
         return [
-            SinkStatus(*recording, "file", spec.target, state, since_ns, 0, 0, 0, failure)
+            SinkStatus(*recording, "file", spec.target, state, since_ns, 0, 0, 0, failure, None, removed)
             for spec in (target, *self._journal.copies)
         ]

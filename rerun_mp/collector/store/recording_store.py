@@ -91,7 +91,7 @@ class RecordingStore:
         )
         self._checkpoints = 0
         """How often the present files have been made complete for readers, in this life."""
-        self._statuses = FileStatuses(self._journal, self._writing)
+        self._statuses = FileStatuses(self._journal, self._writing, self._rotating)
         self._spool.drop_beyond_bound()
 
     # Sinks

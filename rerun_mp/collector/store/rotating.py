@@ -25,16 +25,19 @@ from rerun_mp.collector.store.flushed_chunks import FlushedChunks
 from rerun_mp.collector.store.journal import Journal, Series
 from rerun_mp.collector.store.part_writer import PartWriter
 from rerun_mp.collector.store.parts import Part
+from rerun_mp.collector.store.retention import Retention
 from rerun_mp.collector.store.statics import Statics
 from rerun_mp.errors import FlushTimeoutError
 from rerun_mp.session.config import SinkSpec
-from rerun_mp.session.rotation import ClosedPart, add_to_part_list, number_of, part_path, part_paths
+from rerun_mp.session.rotation import ClosedPart, Rotation, number_of, part_path, part_paths
 
 __all__ = ["Rotating"]
 
 MAX_RETIRED = 256
 """Maximum number of complete parts that live sinks can still read. A sink that is further behind leaves rows out; they
 are in the files."""
+LOOK_SECS = 0.5
+"""Seconds between two looks for parts that are too old."""
 RETRY_SECS = 5.0
 """Seconds between two attempts to complete a part whose disk is full."""
 
@@ -62,11 +65,13 @@ class Rotating:
         self._begin = begin
         self._spec: SinkSpec | None = None
         """The file, with the path of the part that was the present one when the configuration was applied."""
+        self._rotation = Rotation()
         self._rows_before = 0
         """Rows that this life has stored before the present part began."""
         self._is_inherited = journal.series is not None
         """Whether an earlier life has begun the present part."""
-        self._next_attempt = 0.0
+        self._next_attempt = self._next_look = 0.0
+        self._retention: Retention | None = None
         if journal.series is not None:
             self._statics().read(journal.series.carried, self._parts())
 
@@ -86,8 +91,11 @@ class Rotating:
         self._spec = spec if spec.rotation is not None else None
         if self._spec is None:
             return
+        assert spec.rotation is not None
+        self._rotation = Rotation.of_values(spec.rotation)
         if self._journal.series is None:
             assert spec.wanted is not None
+            self._retention = None
             self._journal.series = Series(spec.target, spec.wanted, number_of(spec.target), spec.episodes)
             self._rows_before = self._chunks.rows
             self._statics()
@@ -100,12 +108,15 @@ class Rotating:
         series, spec = self._journal.series, self._spec
         if series is None or spec is None:
             return
+        now = time.clock_gettime(time.CLOCK_BOOTTIME)
+        if self._rotation.keep_seconds is not None and now >= self._next_look:
+            self._next_look = now + LOOK_SECS
+            self._kept(series).apply(self._rotation)
         if self._has_no_chunk():
             if series.episodes != spec.episodes:
                 series.episodes = spec.episodes
                 self._journal.save()
             return
-        now = time.clock_gettime(time.CLOCK_BOOTTIME)
         if series.began is None:
             series.began = now
             self._journal.save()
@@ -113,6 +124,12 @@ class Rotating:
             self._next_attempt = now + RETRY_SECS
             if self._writing.failure is None and self._rotate(series):
                 self._next_attempt = 0.0
+
+    @property
+    def removed_rows(self) -> int:
+        """Number of rows in the parts that the `Rotation`'s bounds have removed."""
+        series = self._journal.series
+        return 0 if series is None else self._kept(series).removed_rows
 
     def is_empty(self) -> bool:
         """Whether the present part holds nothing but what the part before it holds, too."""
@@ -129,10 +146,17 @@ class Rotating:
         series = self._journal.series
         if series is not None:
             self._record()
+            if self._spec is not None:
+                self._kept(series).apply(self._rotation)
             self._journal.series = self._chunks.statics = self._spec = None
             self._is_inherited = False
             self._journal.save()
             _remove(series.carried)
+
+    def _kept(self, series: Series) -> Retention:
+        if self._retention is None:
+            self._retention = Retention(series.path)
+        return self._retention
 
     def _statics(self) -> Statics:
         if self._chunks.statics is None:
@@ -146,7 +170,7 @@ class Rotating:
         return not any(part.chunks for part in self._parts())
 
     def _is_due(self, spec: SinkSpec, age: float, episodes: int) -> bool:
-        max_bytes, max_seconds = spec.rotation or (None, None)
+        max_bytes, max_seconds = self._rotation.bytes, self._rotation.seconds
         return (
             spec.episodes != episodes
             or (max_seconds is not None and age >= max_seconds)
@@ -166,6 +190,7 @@ class Rotating:
             return False
         self._record()
         self._begin_next(moved or {})
+        self._kept(series).apply(self._rotation)
         return True
 
     def _begin_next(self, moved: dict[int, int] | None = None) -> None:
@@ -204,10 +229,7 @@ class Rotating:
                 whole.size,
                 time.time_ns(),
             )
-            try:
-                add_to_part_list(series.path, closed)
-            except OSError as error:
-                say(f"rerun_mp: the part list of {series.path} cannot be written: {error.strerror}")
+            self._kept(series).add(closed)
 
     def _forget_retired(self) -> None:
         retired = [part for part in self._journal.parts if part.purpose == "retired"]

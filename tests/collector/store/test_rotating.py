@@ -8,7 +8,7 @@ from pathlib import Path
 from rerun_mp.collector.drain.own_chunks import start_time_chunk
 from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.session.config import SinkSpec
-from rerun_mp.session.rotation import closed_parts
+from rerun_mp.session.rotation import Rotation, closed_parts
 from tests.collector.endings import finish
 from tests.collector.made_frames import NONCE, RECORDING
 from tests.collector.store.made_stores import numbers_in, numbers_read, put
@@ -18,7 +18,7 @@ from tests.harness.recordings import rows_of, verify
 def rotating(out: Path, **settings: object) -> SinkSpec:
     """Return the sink of a file that rotates at 4096 bytes, which one row does not reach and 20 rows do."""
     part = str(out.with_suffix(".0001.rrd"))
-    return SinkSpec("file", part, wanted=str(out), rotation=(4096, None), **settings)  # type: ignore[arg-type]
+    return SinkSpec("file", part, wanted=str(out), rotation=Rotation(bytes=4096).values, **settings)  # type: ignore[arg-type]
 
 
 def contents(out: Path) -> list[list[int]]:

@@ -1,0 +1,82 @@
+"""Removes the oldest complete parts of a file that rotates, as its `Rotation` says, and counts their rows.
+
+The part list counts a part as removed before its file is removed. So a collector that was killed in between counts no
+part twice, and its successor removes the file. Used by the store, in the worker's main thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+
+from rerun_mp.collector.messages import say
+from rerun_mp.session.rotation import ClosedPart, PartList, Rotation, add_to_part_list, read_part_list, write_part_list
+
+__all__ = ["Retention"]
+
+
+class Retention:
+    """The complete parts of the files at one path, also those of earlier sessions."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._list = read_part_list(path)
+        self._unlink(self._list.removing)
+
+    @property
+    def removed_rows(self) -> int:
+        """Number of rows in the parts that have been removed."""
+        return self._list.removed_rows
+
+    def add(self, part: ClosedPart) -> None:
+        """Name a part that is complete in the part list, if it is not there yet."""
+        try:
+            add_to_part_list(self._path, part)
+        except OSError as error:
+            say(f"rerun_mp: the part list of {self._path} cannot be written: {error.strerror}")
+        self._list = read_part_list(self._path)
+
+    def apply(self, rotation: Rotation) -> None:
+        """Remove the parts that are beyond the bounds."""
+        parts = self._list.parts
+        number = self._beyond(parts, rotation)
+        if not number:
+            return
+        gone, kept = parts[:number], parts[number:]
+        rows = self._list.removed_rows + sum(part.rows for part in gone if _is_there(part))
+        removed = self._list.removed_parts + sum(map(_is_there, gone))
+        # A file that another program has put there, or has changed, is not the part any more.
+        paths = [part.path for part in gone if _is_there(part)]
+        self._list = PartList(kept, removed, rows, paths)
+        try:
+            write_part_list(self._path, self._list)
+        except OSError as error:
+            say(f"rerun_mp: the part list of {self._path} cannot be written: {error.strerror}")
+        self._unlink(paths)
+
+    def _beyond(self, parts: list[ClosedPart], rotation: Rotation) -> int:
+        """Return how many of the oldest parts are beyond the bounds."""
+        number = 0 if rotation.keep_parts is None else max(0, len(parts) - rotation.keep_parts)
+        if rotation.keep_bytes is not None:
+            size = sum(part.bytes for part in parts[number:])
+            while size > rotation.keep_bytes:
+                size -= parts[number].bytes
+                number += 1
+        if rotation.keep_seconds is not None:
+            oldest = time.time_ns() - int(rotation.keep_seconds * 1e9)
+            while number < len(parts) and parts[number].closed_ns < oldest:
+                number += 1
+        return number
+
+    def _unlink(self, paths: list[str]) -> None:
+        for path in paths:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
+
+def _is_there(part: ClosedPart) -> bool:
+    try:
+        return os.path.getsize(part.path) == part.bytes
+    except OSError:
+        return False
