@@ -332,6 +332,9 @@ class RecordingStore:
         self._journal.save()
         for part in backlog:
             part.unlink()
+        if any(part.is_inherited for part in backlog):
+            # The backlog may end with chunks that come again. They begin another part, and merging drops them.
+            self._appending.end_part(with_footer=False)
 
     def _begin_rescue(self, path: str) -> None:
         """Begin a file for all rows in the spool, also for those that a live sink may have got."""

@@ -99,13 +99,20 @@ if target == "file":
     store.set_files([file_spec(out)])
 put(store, [int(n) for n in numbers.split(",")])
 store.append(chunks([99]))
+if sys.argv[5] == "written":
+    store._writing.writer.flush(10.0)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def live_and_be_killed(spool: Path, out: Path, numbers: Sequence[int], target: str = "file") -> None:
-    """Run a collector that flushes these numbers, appends number 99, and is killed before it flushes that."""
-    arguments = [str(spool), str(out), ",".join(map(str, numbers)), target]
+def live_and_be_killed(
+    spool: Path, out: Path, numbers: Sequence[int], target: str = "file", *, is_written: bool = False
+) -> None:
+    """Run a collector that flushes these numbers, appends number 99, and is killed before it has noted that.
+
+    `is_written`: number 99 is in the file by then; otherwise it may be.
+    """
+    arguments = [str(spool), str(out), ",".join(map(str, numbers)), target, "written" if is_written else ""]
     done = subprocess.run([sys.executable, "-c", LIFE, *arguments], cwd=ROOT, check=False, timeout=60)
     assert done.returncode == -signal.SIGKILL
 

@@ -61,6 +61,18 @@ def test_a_file_cut_inside_a_message_loses_only_that(spool: Path, out: Path) -> 
 
 
 @pytest.mark.parametrize("target", ["file", "none"])
+def test_a_chunk_that_a_killed_worker_had_written_is_in_the_file_once(target: str, spool: Path, out: Path) -> None:
+    """Its successor stores it again, because it had not noted the flush."""
+    live_and_be_killed(spool, out, [0, 1], target=target, is_written=True)
+    store = RecordingStore(RECORDING, spool, NONCE)
+    store.set_files([file_spec(out)])
+    put(store, [99, 2])
+    finish(store)
+    verify(out)
+    assert sorted(numbers_in(out)) == [0, 1, 2, 99]
+
+
+@pytest.mark.parametrize("target", ["file", "none"])
 @pytest.mark.parametrize("damage", ["", "no JSON", "{}", None])
 def test_a_damaged_journal_costs_no_row(damage: str | None, target: str, spool: Path, out: Path) -> None:
     """Its copy names every part."""
