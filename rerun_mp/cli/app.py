@@ -14,6 +14,7 @@ from rich.live import Live
 
 from rerun_mp.api.init import version as versions
 from rerun_mp.cli import rendering as tables
+from rerun_mp.cli.scrolling import Keys, Scrolled
 from rerun_mp.errors import RerunMpError
 from rerun_mp.monitoring import overview
 
@@ -25,11 +26,20 @@ LOOK_SECS = 0.3
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
-    add_completion=False,
     help="Rerun for process trees: run programs, watch their sessions, recover killed ones.",
     epilog="Exit status: 0 all is well, 1 a problem, which is printed, 2 a wrong call.",
 )
-Sessions = Annotated[list[str] | None, typer.Argument(metavar="[SESSION]...", help="By default all; see `status`.")]
+
+
+def _names(incomplete: str) -> list[str]:
+    """Return the sessions that a shell completes."""
+    return [view.name for view in overview.look()[0] if view.name.startswith(incomplete)]
+
+
+Sessions = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[SESSION]...", help="By default all; see `status`.", autocompletion=_names),
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -67,7 +77,10 @@ def status(
     raise typer.Exit(0 if is_well else 1)
 
 
-@app.command(epilog="[bold]Examples[/]\n\n  rerun-mp top\n\n  rerun-mp top --every 0.2\n\nCtrl-C ends it.")
+@app.command(
+    epilog="[bold]Examples[/]\n\n  rerun-mp top\n\n  rerun-mp top --every 0.2\n\n"
+    "Arrows, space and b scroll; q or Ctrl-C ends it."
+)
 def top(
     sessions: Sessions = None,
     *,
@@ -76,19 +89,51 @@ def top(
 ) -> None:
     """Show the tables of `status`, live."""
     rates = tables.Rates()
-    looks = 0
+    looks, first = 0, 0
     try:
-        with Live(console=Console(), auto_refresh=False, screen=sys.stdout.isatty()) as live:
+        with Live(console=Console(), auto_refresh=False, screen=sys.stdout.isatty()) as live, Keys() as keys:
             while True:
                 views, problems = _look(sessions)
                 rates.note(views)
-                live.update(tables.overview(views, rates, problems), refresh=True)
+                shown = tables.overview(views, rates, problems)
                 looks += 1
-                if looks == times:
-                    return
-                time.sleep(every)
+                until = time.monotonic() + every
+                while True:
+                    part = Scrolled(shown, first) if sys.stdout.isatty() else None
+                    live.update(part or shown, refresh=True)
+                    if looks == times:
+                        return
+                    move = keys.wait(max(0.0, until - time.monotonic()))
+                    if move is None:
+                        return
+                    first = max(0, (part.first if part else 0) + move)
+                    if time.monotonic() >= until:
+                        break
     except KeyboardInterrupt:
         return
+
+
+@app.command(
+    epilog="[bold]Examples[/]\n\n  rerun-mp runs recordings\n\n  rerun-mp runs recordings --open\n\n"
+    "Exit status: 1 if a recording cannot be read; with --open, the viewer's."
+)
+def runs(
+    directory: Annotated[Path, typer.Argument(help="Where the .rrd files are.", exists=True, file_okay=False)] = Path(),
+    *,
+    opens: Annotated[bool, typer.Option("--open", help="Open them all in one viewer.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
+) -> None:
+    """List the recordings of a directory: application, start, duration, rows, and how they ended."""
+    from rerun_mp.cli.runs import find_runs, open_runs
+
+    found = find_runs(directory)
+    if as_json:
+        print(json.dumps([run._asdict() for run in found]))
+    else:
+        Console().print(tables.runs(found, directory))
+    if opens and found:
+        raise typer.Exit(open_runs(found))
+    raise typer.Exit(1 if any(run.failure for run in found) else 0)
 
 
 @app.command(
@@ -173,12 +218,15 @@ def run(
 
 
 @app.command(
-    epilog="[bold]Examples[/]\n\n  rerun-mp stop 446851b8a309f87f\n\n  rerun-mp stop --kill --timeout 30\n\n"
+    epilog="[bold]Examples[/]\n\n  rerun-mp stop 446851b8a309f87f\n\n  rerun-mp stop --all --kill --timeout 30\n\n"
     "Exit status: 1 if a process is still there after the timeout."
 )
 def stop(
-    sessions: Sessions = None,
+    sessions: Annotated[
+        list[str] | None, typer.Argument(metavar="SESSION...", help="See `status`.", autocompletion=_names)
+    ] = None,
     *,
+    every: Annotated[bool, typer.Option("--all", help="All sessions of this user.")] = False,
     kill: Annotated[bool, typer.Option("--kill", help="SIGKILL processes that live 3 s after SIGTERM.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds to wait.", min=0)] = 60.0,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -186,6 +234,8 @@ def stop(
     """End the processes of sessions, and wait until their rows are in their files."""
     from rerun_mp.cli.stop import stop
 
+    if bool(sessions) == every:
+        raise typer.BadParameter("name the sessions to stop (`rerun-mp status` lists them), or give --all")
     views, _ = _look(sessions)
     if not views:
         print("no sessions")

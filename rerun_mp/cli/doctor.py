@@ -6,6 +6,8 @@ import os
 import platform
 import resource
 import shutil
+import subprocess
+import sys
 from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -31,6 +33,10 @@ MIN_KERNEL = (3, 15)
 POPULATE_KERNEL = (5, 14)
 """The first Linux with MADV_POPULATE_WRITE."""
 
+VULKAN_SECS = 15.0
+"""Maximum seconds in which drivers name their adapters."""
+NO_VULKAN = "viewers need an adapter, with and without a window (Debian: apt install mesa-vulkan-drivers)"
+
 
 class Check(NamedTuple):
     """The result of one check."""
@@ -40,6 +46,8 @@ class Check(NamedTuple):
     found: str
     advice: str = ""
     """What to do; empty if all is well."""
+    is_setting: bool = False
+    """Whether it is the value of a setting, which is neither well nor wrong."""
 
 
 def examine() -> Iterator[Check]:
@@ -48,7 +56,6 @@ def examine() -> Iterator[Check]:
     yield _python()
     yield _collectors_python()
     yield _rerun()
-    yield from _settings()
     yield _shared_memory()
     yield from _places()
     yield from _limits()
@@ -56,6 +63,7 @@ def examine() -> Iterator[Check]:
     yield _display()
     yield _viewer_program()
     yield _left_sessions()
+    yield from _settings()
 
 
 def _kernel() -> Check:
@@ -117,13 +125,13 @@ def _settings() -> Iterator[Check]:
     try:
         settings = Settings()
     except InvalidArgumentError as error:
-        yield Check("settings", "problem", str(error), "correct the variable or unset it")
+        yield Check("settings", "problem", str(error), "correct the variable or unset it", is_setting=True)
         return
     for field in fields(settings):
         variable = f"RERUN_MP_{field.name.upper()}"
         value = getattr(settings, field.name)
         source = f"from {variable}" if variable in os.environ else f"default; {variable} changes it"
-        yield Check(field.name, "ok", f"{getattr(value, 'name', value)} ({source})")
+        yield Check(field.name, "ok", f"{getattr(value, 'name', value)} ({source})", is_setting=True)
 
 
 def _shared_memory() -> Check:
@@ -174,12 +182,16 @@ def _limits() -> Iterator[Check]:
 
 
 def _vulkan() -> Check:
-    places = ("/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d")
-    drivers = [name for place in places if os.path.isdir(place) for name in sorted(os.listdir(place))]
-    if not drivers and not os.environ.get("VK_ICD_FILENAMES") and not os.environ.get("VK_DRIVER_FILES"):
-        advice = "viewers need a driver, with and without a window (Debian: apt install mesa-vulkan-drivers)"
-        return Check("Vulkan", "warning", "no driver found", advice)
-    return Check("Vulkan", "ok", ", ".join(drivers) or "named by the environment")
+    """Ask the drivers for their adapters, in a process of its own."""
+    command = [sys.executable, "-m", "rerun_mp.cli.vulkan"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=VULKAN_SECS, check=False)
+    except subprocess.TimeoutExpired:
+        return Check("Vulkan", "warning", f"its drivers do not answer within {VULKAN_SECS:g} s", NO_VULKAN)
+    found = ", ".join(done.stdout.split("\n")).strip(", ")
+    if done.returncode == 0:
+        return Check("Vulkan", "ok", found)
+    return Check("Vulkan", "warning", found or f"a driver ended with {done.returncode}", NO_VULKAN)
 
 
 def _display() -> Check:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import time
 from typing import TYPE_CHECKING
 
@@ -13,17 +15,21 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from rich.console import RenderableType
 
     from rerun_mp.cli.doctor import Check
+    from rerun_mp.cli.runs import Run
     from rerun_mp.monitoring.overview import Process, SessionView
     from rerun_mp.session.sink_status import SinkStatus
 
-__all__ = ["Rates", "checks", "duration", "overview"]
+__all__ = ["Rates", "checks", "duration", "overview", "runs"]
 
 MAX_ENDED = 5
 """Maximum number of ended processes in a table, the latest; one line sums up the others."""
+MIN_BLOCKED_SECS = 0.05
+"""Shorter waits for space are not shown."""
 STATES = {
     "live": "green",
     "no collector": "bold red",
@@ -89,13 +95,21 @@ def overview(views: Sequence[SessionView], rates: Rates, problems: Sequence[str]
 
 
 def checks(found: Sequence[Check]) -> RenderableType:
-    """Return the doctor's checks as a table."""
+    """Return the doctor's checks as a table, and below it the settings as another one."""
+    settings = [check for check in found if check.is_setting]
+    parts: list[RenderableType] = [_check_table([check for check in found if not check.is_setting])]
+    if settings:
+        parts += [Text(), Text("settings", style="bold"), _check_table(settings)]
+    return Group(*parts)
+
+
+def _check_table(found: Sequence[Check]) -> Table:
     table = Table(box=None, padding=(0, 1), show_header=False)
     for column in ("verdict", "name"):
         table.add_column(column, no_wrap=True)
     table.add_column("found", overflow="fold")
     for check in found:
-        mark, style = VERDICTS[check.verdict]
+        mark, style = (" ", "") if check.is_setting and check.verdict == "ok" else VERDICTS[check.verdict]
         table.add_row(Text(mark, style=style), check.name, check.found)
         if check.advice:
             table.add_row("", "", Text(f"→ {check.advice}", style=style))
@@ -138,10 +152,18 @@ def _head(view: SessionView, rates: Rates) -> RenderableType:
         (" + dropped ", "dim"),
         _dropped(view),
     )
-    parts: list[RenderableType] = [line, ring, rows]
+    parts: list[RenderableType] = [line, *_program_line(view), ring, rows]
     if view.state in ADVICE:
         parts.append(Text(f"  {ADVICE[view.state]}", style="yellow"))
     return Group(*parts)
+
+
+def _program_line(view: SessionView) -> list[Text]:
+    """Return what the user started, where, and as whom."""
+    if view.program is None:
+        return []
+    command = Text(f"  {shlex.join(view.program.command)}", no_wrap=True, overflow="ellipsis")
+    return [command, Text.assemble(("  in ", "dim"), view.program.directory, (" as ", "dim"), view.program.user)]
 
 
 def _collector(view: SessionView) -> Text:
@@ -169,40 +191,43 @@ def _bar(part: int, whole: int) -> Text:
 
 
 def _processes(view: SessionView, rates: Rates) -> RenderableType:
+    is_blocked = any(process.blocked_secs >= MIN_BLOCKED_SECS for process in view.processes)
+    is_dropped = any(process.dropped for process in view.processes)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), expand=False)
-    table.add_column("pid", justify="right")
-    table.add_column("process")
-    for column in ("rows", "stored", "waiting", "dropped", "rows/s", "blocked"):
-        table.add_column(column, justify="right")
+    table.add_column("pid", justify="right", no_wrap=True)
+    table.add_column("process", overflow="ellipsis", no_wrap=True)
+    columns = ["rows", "stored", "waiting", *["dropped"] * is_dropped, "rows/s", *["blocked"] * is_blocked]
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+
+    def add(pid: str, name: str, cells: dict[str, str], style: str) -> None:
+        table.add_row(pid, name, *(cells.get(column, "") for column in columns), style=style)
+
     ended = [process for process in view.processes if not process.is_live]
     hidden, shown = ended[:-MAX_ENDED], ended[-MAX_ENDED:]
-    silent = set(view.participants) - {process.pid for process in view.processes if process.is_live}
     for process in [*(process for process in view.processes if process.is_live), *shown]:
         rate = rates.of(view, process) if process.is_live else None
-        table.add_row(
-            str(process.pid),
-            process.name if process.is_live else f"{process.name} (ended)",
-            f"{process.logged:,}",
-            f"{process.stored:,}",
-            f"{process.waiting:,}",
-            f"{process.dropped:,}",
-            "" if rate is None else f"{rate:,.0f}",
-            f"{process.blocked_secs:.1f} s" if process.blocked_secs >= 0.05 else "",
-            style="" if process.is_live else "dim",
-        )
+        cells = {
+            **_sums([process]),
+            "rows/s": "" if rate is None else f"{rate:,.0f}",
+            "blocked": f"{process.blocked_secs:.1f} s" if process.blocked_secs >= MIN_BLOCKED_SECS else "",
+        }
+        name = process.name if process.is_live else f"{process.name} (ended)"
+        add(str(process.pid), name, cells, "" if process.is_live else "dim")
     if hidden:
-        table.add_row(
-            "",
-            f"{len(hidden):,} more (ended)",
-            f"{sum(process.logged for process in hidden):,}",
-            f"{sum(process.stored for process in hidden):,}",
-            "0",
-            f"{sum(process.dropped for process in hidden):,}",
-            style="dim",
-        )
-    for pid in sorted(silent):
-        table.add_row(str(pid), f"{_program(pid)} (has not logged)", "0", style="dim")
+        add("", f"{len(hidden):,} more (ended)", _sums(hidden), "dim")
+    for pid in sorted(set(view.participants) - {process.pid for process in view.processes if process.is_live}):
+        add(str(pid), f"{_program(pid)} (has not logged)", {"rows": "0"}, "dim")
     return table
+
+
+def _sums(processes: Sequence[Process]) -> dict[str, str]:
+    return {
+        "rows": f"{sum(process.logged for process in processes):,}",
+        "stored": f"{sum(process.stored for process in processes):,}",
+        "waiting": f"{sum(process.waiting for process in processes):,}",
+        "dropped": f"{sum(process.dropped for process in processes):,}",
+    }
 
 
 def _program(pid: int) -> str:
@@ -213,19 +238,20 @@ def _program(pid: int) -> str:
 
 
 def _sinks(sinks: Sequence[SinkStatus]) -> RenderableType:
+    is_live = any(sink.acknowledged_rows is not None or sink.behind_rows for sink in sinks)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), expand=False)
     table.add_column("sink", overflow="fold")
-    table.add_column("recording")
+    table.add_column("recording", overflow="ellipsis", no_wrap=True)
     table.add_column("state", no_wrap=True)
-    table.add_column("acknowledged", justify="right")
-    table.add_column("behind", justify="right")
+    for column in ("acknowledged", "behind") if is_live else ():
+        table.add_column(column, justify="right", no_wrap=True)
     for sink in sinks:
         state = Text.assemble(
             (sink.state, STATES[sink.state]), (f" for {duration(time.time() - sink.since_ns / 1e9)}", "dim")
         )
         behind = f"{sink.behind_rows:,} rows" if sink.behind_rows else ""
         acknowledged = "" if sink.acknowledged_rows is None else f"{sink.acknowledged_rows:,} rows"
-        table.add_row(sink.target, sink.application_id, state, acknowledged, behind)
+        table.add_row(sink.target, sink.application_id, state, *((acknowledged, behind) if is_live else ()))
     removed = [
         Text(f"  {sink.target}: {sink.removed_rows:,} rows of old parts removed, as its rotation says", style="dim")
         for sink in sinks
@@ -233,3 +259,31 @@ def _sinks(sinks: Sequence[SinkStatus]) -> RenderableType:
     ]
     failures = [Text(f"  ! {sink.target}: {sink.failure}", style="red") for sink in sinks if sink.failure]
     return Group(table, *removed, *failures)
+
+
+def runs(found: Sequence[Run], directory: Path) -> RenderableType:
+    """Return recordings as a table, and below it what cannot be read and what was killed."""
+    if not found:
+        return Text(f"no .rrd files in {directory}", style="dim")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), expand=False)
+    table.add_column("file", overflow="fold")
+    table.add_column("application", overflow="ellipsis", no_wrap=True)
+    for column in ("started", "took", "rows", "entities", "ended"):
+        table.add_column(column, justify="right" if column in ("rows", "entities") else "left", no_wrap=True)
+    for run in found:
+        style = "red" if run.failure else "yellow" if run.ended != "complete" else "green"
+        table.add_row(
+            os.path.relpath(run.path, directory),
+            run.application,
+            "" if run.started_ns is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started_ns / 1e9)),
+            "" if run.duration_secs is None else duration(run.duration_secs),
+            f"{run.rows:,}",
+            f"{run.entities:,}",
+            Text(run.ended, style=style),
+        )
+    notes = [
+        Text(f"  ! {os.path.relpath(run.path, directory)}: {text}", style="red")
+        for run in found
+        for text in (*run.crashes, *([run.failure] if run.failure else []))
+    ]
+    return Group(table, *notes)

@@ -26,7 +26,7 @@ from rerun_mp.shm.survey import survey
 if TYPE_CHECKING:
     from rerun_mp.shm.segment import Segment
 
-__all__ = ["Collector", "Process", "SessionView", "look", "look_at"]
+__all__ = ["Collector", "Process", "Program", "SessionView", "look", "look_at"]
 
 MAX_READS = 20
 """Attempts to read accounts and ring between two sweeps."""
@@ -83,6 +83,17 @@ class Collector:
 
 
 @dataclass(frozen=True, slots=True)
+class Program:
+    """The oldest process that takes part in a session."""
+
+    pid: int
+    command: tuple[str, ...]
+    directory: str
+    """Its working directory; empty if it cannot be read."""
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
 class SessionView:
     """One session at one moment."""
 
@@ -106,6 +117,8 @@ class SessionView:
     """In the order of their start."""
     participants: tuple[int, ...]
     """Ids of all processes that have joined, with or without rows."""
+    program: Program | None
+    """None if no process takes part any more."""
     recordings: tuple[tuple[str, str], ...]
     """(application id, recording id) of each."""
     sinks: tuple[SinkStatus, ...]
@@ -135,7 +148,7 @@ class SessionView:
 
 
 def look() -> tuple[list[SessionView], list[str]]:
-    """Return all sessions of this user, the oldest first, and the reasons why others cannot be read."""
+    """Return all sessions of this user, the newest first, and the reasons why others cannot be read."""
     found, problems = survey()
     views = []
     for one in found:
@@ -146,7 +159,7 @@ def look() -> tuple[list[SessionView], list[str]]:
             continue
         if view is not None:
             views.append(view)
-    return sorted(views, key=lambda view: view.created_ns), problems
+    return sorted(views, key=lambda view: -view.created_ns), problems
 
 
 def look_at(path: str) -> SessionView | None:
@@ -174,6 +187,8 @@ def look_at(path: str) -> SessionView | None:
     accounts, waiting = _rows(joined)
     processes = tuple(Process.of(account, waiting[account.index] if account.is_live else 0) for account in accounts)
     geometry = joined.ring.geometry
+    # Without this process, which only reads.
+    participants = _participants(joined.inode, {collector.guard_pid, collector.worker_pid, os.getpid()})
     return SessionView(
         name=joined.nonce.hex()[:16],
         state=_state(joined, locks),
@@ -187,9 +202,8 @@ def look_at(path: str) -> SessionView | None:
         slot_bytes=geometry.slot_bytes,
         collector=collector,
         processes=processes,
-        participants=tuple(  # without this process, which only reads
-            _participants(joined.inode, {collector.guard_pid, collector.worker_pid, os.getpid()})
-        ),
+        participants=tuple(participants),
+        program=_program(participants),
         recordings=tuple(spec.key for spec in read_config(joined).recordings),
         sinks=read_sinks(joined),
         dropped={reason.name.lower(): rows for reason, rows in totals(accounts).items()},
@@ -249,3 +263,20 @@ def _participants(inode: int, others: set[int]) -> list[int]:
                 if any(segment.DIRECTORY in line and line.split()[4] == str(inode) for line in maps):
                     found.append(int(name))
     return sorted(found)
+
+
+def _program(participants: list[int]) -> Program | None:
+    import psutil
+
+    oldest: psutil.Process | None = None
+    for pid in participants:
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(pid)
+            if oldest is None or process.create_time() < oldest.create_time():
+                oldest = process
+    if oldest is None:
+        return None
+    try:
+        return Program(oldest.pid, tuple(oldest.cmdline()), oldest.cwd(), oldest.username())
+    except psutil.Error:
+        return None

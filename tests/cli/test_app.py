@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +154,26 @@ def test_wrong_calls_are_errors_and_every_help_text_has_an_example(place: Path) 
     unknown = call("status", "0123456789abcdef")
     assert unknown.returncode == 2
     assert "there is no session 0123456789abcdef" in unknown.stderr
-    for command in ("run", "status", "top", "doctor", "recover", "stop"):
+    for command in ("run", "status", "top", "runs", "doctor", "recover", "stop"):
         helped = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"})
         assert helped.exit_code == 0
         assert "Example" in helped.output, command
+
+
+def test_status_names_the_program_and_fits_into_80_columns(running: tuple[subprocess.Popen[str], Path]) -> None:
+    process, _ = running
+    shown = call("status", env={"COLUMNS": "80"}).stdout
+    assert max(map(len, shown.splitlines())) <= 80
+    [view] = [
+        one for one in json.loads(call("status", "--json").stdout)["sessions"] if process.pid in one["participants"]
+    ]
+    assert view["program"]["pid"] == process.pid
+    assert view["program"]["command"][0] == sys.executable
+    assert view["program"]["directory"] == os.getcwd()
+    assert view["program"]["user"] in shown
+    assert sys.executable[:60] in shown
+
+
+def test_a_shell_completes_commands() -> None:
+    environment = {"_RERUN_MP_COMPLETE": "complete_bash", "COMP_WORDS": "rerun-mp s", "COMP_CWORD": "1"}
+    assert call(env=environment).stdout.split() == ["status", "send", "stop"]

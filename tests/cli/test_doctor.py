@@ -29,6 +29,19 @@ def test_each_check_says_what_it_found(place: Path) -> None:
     assert all(one["advice"] for one in found.values() if one["verdict"] != "ok")
 
 
+def test_settings_stand_below_the_checks(place: Path) -> None:
+    above, below = call("doctor").stdout.split("\nsettings\n")
+    assert "kernel" in above
+    assert "ring_bytes" in below
+    assert "✓" not in below
+
+
+def test_a_broken_vulkan_driver_is_a_warning(place: Path) -> None:
+    broken = checks(VK_DRIVER_FILES="/nowhere.json", VK_ICD_FILENAMES="/nowhere.json")["Vulkan"]
+    assert broken["verdict"] == "warning"
+    assert "mesa-vulkan-drivers" in broken["advice"]
+
+
 def test_settings_say_where_they_come_from(place: Path) -> None:
     found = checks(RERUN_MP_RING_BYTES="1000000", RERUN_MP_POLICY="drop")
     assert found["ring_bytes"]["found"] == "1000000 (from RERUN_MP_RING_BYTES)"

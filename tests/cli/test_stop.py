@@ -23,6 +23,9 @@ def session_of(pid: int) -> str:
 def test_stop_ends_a_session_and_waits_for_its_files(running: tuple[subprocess.Popen[str], Path]) -> None:
     process, path = running
     name = session_of(process.pid)
+    unnamed = call("stop", "--yes")
+    assert unnamed.returncode == 2
+    assert "give --all" in unnamed.stderr
     unasked = call("stop", name)
     assert unasked.returncode == 1
     assert process.poll() is None
