@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from rerun_mp.collector.drain.chunks import ChunkBatch
@@ -19,6 +20,7 @@ from rerun_mp.collector.store import disks
 from rerun_mp.collector.store.flushed_chunks import FlushedChunks
 from rerun_mp.collector.store.journal import Journal
 from rerun_mp.collector.store.parts import Part, Purpose
+from rerun_mp.collector.store.rerun_files import merge
 from rerun_mp.collector.store.rerun_sdk import chunks_in
 from rerun_mp.collector.store.rerun_sinks import SinkWriter, open_file
 from rerun_mp.errors import FlushTimeoutError, ResourceError
@@ -90,6 +92,28 @@ class PartWriter:
             return False
         self.writer, self.part = writer, part
         return True
+
+    def begin_with(self, backlog: Sequence[Part]) -> None:
+        """Move the chunks of these parts, the last ones stored, into the part that `open` has just begun.
+
+        If that fails, the new part is abandoned, and the backlog stays.
+        """
+        assert self.writer is not None
+        assert self.part is not None
+        self.part.first = backlog[0].first if backlog else self._chunks.end
+        try:
+            repeated = merge([(chunk for _, chunk in part.read()) for part in backlog], self.writer)
+        except (ResourceError, FlushTimeoutError) as error:
+            self.fail(str(error))
+            self.abandon()
+            return
+        with self._chunks.lock:
+            self.part.chunks, self.part.repeated = self._chunks.end - self.part.first, repeated
+            for part in backlog:
+                self._journal.parts.remove(part)
+        self._journal.save()
+        for part in backlog:
+            part.unlink()
 
     def has_room(self, num_bytes: int) -> bool:
         """Whether the disk of the part takes `num_bytes` besides what has not been flushed."""

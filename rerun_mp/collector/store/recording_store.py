@@ -31,7 +31,6 @@ from rerun_mp.collector.store.flushed_chunks import FlushedChunks
 from rerun_mp.collector.store.journal import Journal
 from rerun_mp.collector.store.part_writer import FLUSH_SECS, PartWriter
 from rerun_mp.collector.store.parts import Part
-from rerun_mp.collector.store.rerun_files import merge
 from rerun_mp.collector.store.rotating import Rotating
 from rerun_mp.collector.store.spool import Spool
 from rerun_mp.encoding.frames import RecordingKey
@@ -315,23 +314,7 @@ class RecordingStore:
         self._journal.save()
         if _continue_file(spec.continues, self._journal, self.chunks) or not self._writing.open("file"):
             return
-        writer, fresh = self._writing.writer, self._writing.part
-        assert writer is not None
-        assert fresh is not None
-        fresh.first = backlog[0].first if backlog else self.chunks.end
-        try:
-            repeated = merge([(chunk for _, chunk in part.read()) for part in backlog], writer)
-        except (ResourceError, FlushTimeoutError) as error:
-            self._writing.fail(str(error))
-            self._writing.abandon()
-            return
-        with self.chunks.lock:
-            fresh.chunks, fresh.repeated = self.chunks.end - fresh.first, repeated
-            for part in backlog:
-                self._journal.parts.remove(part)
-        self._journal.save()
-        for part in backlog:
-            part.unlink()
+        self._writing.begin_with(backlog)
         if any(part.is_inherited for part in backlog):
             # The backlog may end with chunks that come again. They begin another part, and merging drops them.
             self._appending.end_part(with_footer=False)
