@@ -1,8 +1,9 @@
-"""`python -m rerun_mp`: the command `rerun-mp`. Its parts `recover` and `send` work without typer and rich."""
+"""`python -m rerun_mp`: the command `rerun-mp`. Without typer and rich, a part of its commands works."""
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from rerun_mp import cli
@@ -12,20 +13,22 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+ALONE = ("recover", "send", "head", "nodes", "ship")
+"""Commands that work without typer and rich: each is a module of `cli`, loaded only when it is called."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line, and return the exit status of `recover` or `send`. Every other command exits by itself."""
+    """Run the command line, and return the exit status. A command that needs typer exits by itself."""
     cli.refuse_without_protection()
-    from rerun_mp.cli import recover, send
     from rerun_mp.hooks import when_loaded
 
     arguments = sys.argv[1:] if arguments is None else arguments
-    alone = {"recover": recover.main, "send": send.main}
-    command = alone.get(arguments[0]) if arguments else None
-    if command is None:
+    name = arguments[0] if arguments else ""
+    if name not in ALONE:
         cli.main()
     when_loaded.leave_rerun_alone()
-    return command(arguments[1:])
+    status: int = import_module(f"rerun_mp.cli.{name}").main(arguments[1:])
+    return status
 
 
 if __name__ == "__main__":

@@ -65,6 +65,10 @@ def parse_switch(text: str) -> bool | None:
     return SWITCHES.get(text.lower())
 
 
+def _text(variable: str, default: str = "") -> str:
+    return os.environ.get(variable, default).strip()
+
+
 def _switch(variable: str, *, default: bool) -> bool:
     text = os.environ.get(variable)
     if text is None:
@@ -123,18 +127,45 @@ class Settings:
     figures: float | None = field(default_factory=lambda: _seconds("RERUN_MP_FIGURES", None))
     """Seconds between two rows of the session's own figures in its recordings (ring, rows per second, drops), which
     `rerun_mp.figures.blueprint` shows in a viewer; None: no figures. RERUN_MP_FIGURES."""
+    head: str = field(default_factory=lambda: _text("RERUN_MP_HEAD"))
+    """URL of a head's live view, such as `rerun+http://head:9876/proxy`: it gets every recording, and this host's parts
+    go to the same head. Empty: no head. RERUN_MP_HEAD."""
+    head_token: str = field(default_factory=lambda: _text("RERUN_MP_HEAD_TOKEN"), repr=False)
+    """The secret by which a head knows its nodes; `rerun-mp head` prints it. RERUN_MP_HEAD_TOKEN."""
+    ship_to: str = field(default_factory=lambda: _text("RERUN_MP_SHIP_TO"))
+    """Where this host's parts go: a directory, or the URL of a head's receiver; empty: the receiver of `head`, on the
+    port after that of the live view. RERUN_MP_SHIP_TO."""
+    parts_directory: str = field(default_factory=lambda: _text("RERUN_MP_PARTS_DIRECTORY"))
+    """Directory for this host's parts until they are shipped; empty: `parts` in the user's data directory.
+    RERUN_MP_PARTS_DIRECTORY."""
+    part_bytes: int = field(default_factory=lambda: _number("RERUN_MP_PART_BYTES", 256 << 20))
+    """Bytes of a part after which the next one begins and the part is shipped, at least 4096. RERUN_MP_PART_BYTES."""
+    part_seconds: float = field(default_factory=lambda: _seconds("RERUN_MP_PART_SECONDS", 60.0) or 60.0)
+    """Seconds after which a part ends. RERUN_MP_PART_SECONDS."""
+    parts_bytes: int = field(default_factory=lambda: _number("RERUN_MP_PARTS_BYTES", 64 << 30))
+    """Maximum bytes of closed parts that wait to be shipped. Beyond it the oldest are removed, and the program says so.
+    RERUN_MP_PARTS_BYTES."""
+    ship_timeout: float = field(default_factory=lambda: _seconds("RERUN_MP_SHIP_TIMEOUT", 600.0) or 0.0)
+    """Maximum seconds that a shipper outlives the program, if parts are left at its end. RERUN_MP_SHIP_TIMEOUT."""
 
     def __post_init__(self) -> None:
-        for name in ("ring_bytes", "slot_bytes", "spool_bytes", "producers"):
+        for name in ("ring_bytes", "slot_bytes", "spool_bytes", "producers", "part_bytes", "parts_bytes"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 0:
                 raise InvalidArgumentError(f"{name}={value!r} is not a whole number of at least 0")
-        for name in ("block_timeout", "flush_tick", "exit_timeout", "figures"):
+        for name in ("block_timeout", "flush_tick", "exit_timeout", "figures", "part_seconds", "ship_timeout"):
             value = getattr(self, name)
             if value is None and name in ("block_timeout", "figures"):
                 continue
             if not isinstance(value, int | float) or not 0 <= value < MAX_SECONDS:
                 raise InvalidArgumentError(f"{name}={value!r} is not a number of seconds from 0 on")
+        for name in ("head", "head_token", "ship_to", "parts_directory"):
+            if not isinstance(getattr(self, name), str):
+                raise InvalidArgumentError(f"{name} must be a text")
+        if self.head and not self.head.startswith(("rerun+http://", "rerun+https://", "rerun://")):
+            raise InvalidArgumentError(
+                f"head={self.head!r} is no URL of a live view; give one such as rerun+http://head:9876/proxy"
+            )
         if not isinstance(self.recover, bool):
             raise InvalidArgumentError(f"recover={self.recover!r} is neither True nor False")
         if not isinstance(self.policy, Policy):

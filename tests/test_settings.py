@@ -20,10 +20,20 @@ VARIABLES: list[tuple[str, str, str, Any]] = [
     ("exit_timeout", "RERUN_MP_EXIT_TIMEOUT", "3", 3.0),
     ("recover", "RERUN_MP_RECOVER", "off", False),
     ("figures", "RERUN_MP_FIGURES", "0.5", 0.5),
+    ("part_bytes", "RERUN_MP_PART_BYTES", "5000", 5000),
+    ("part_seconds", "RERUN_MP_PART_SECONDS", "5", 5.0),
+    ("parts_bytes", "RERUN_MP_PARTS_BYTES", "1000", 1000),
+    ("ship_timeout", "RERUN_MP_SHIP_TIMEOUT", "5", 5.0),
+]
+TEXTS: list[tuple[str, str, str, Any]] = [
+    ("head", "RERUN_MP_HEAD", "rerun+http://head:9876/proxy", "rerun+http://head:9876/proxy"),
+    ("head_token", "RERUN_MP_HEAD_TOKEN", "secret", "secret"),
+    ("ship_to", "RERUN_MP_SHIP_TO", "/mnt/runs", "/mnt/runs"),
+    ("parts_directory", "RERUN_MP_PARTS_DIRECTORY", "/scratch", "/scratch"),
 ]
 
 
-@pytest.mark.parametrize(("name", "variable", "text", "value"), VARIABLES)
+@pytest.mark.parametrize(("name", "variable", "text", "value"), VARIABLES + TEXTS)
 def test_the_environment_wins_over_the_default(
     name: str, variable: str, text: str, value: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -32,7 +42,7 @@ def test_the_environment_wins_over_the_default(
     assert getattr(Settings(), name) == value
 
 
-@pytest.mark.parametrize(("name", "variable", "text", "value"), VARIABLES)
+@pytest.mark.parametrize(("name", "variable", "text", "value"), VARIABLES + TEXTS)
 def test_an_argument_wins_over_the_environment(
     name: str, variable: str, text: str, value: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,3 +117,15 @@ def test_the_flush_tick_of_a_batcher_config_becomes_the_collectors(
         batcher,
         tick,
     ).check()
+
+
+@pytest.mark.parametrize("name", [name for name, *_ in TEXTS])
+def test_a_text_is_a_text(name: str) -> None:
+    given: dict[str, Any] = {name: 1}
+    with pytest.raises(InvalidArgumentError, match=f"{name} must be a text"):
+        Settings(**given)
+
+
+def test_a_head_is_the_url_of_a_live_view() -> None:
+    with pytest.raises(InvalidArgumentError, match="no URL of a live view"):
+        Settings(head="head:9876")

@@ -30,7 +30,7 @@ def main() -> NoReturn:
             raise
         sys.stderr.write(
             f"rerun-mp: {error.name} is not installed; install it with: pip install 'rerun_mp[cli]'. "
-            "`python -m rerun_mp recover` and `send` work without it.\n"
+            "`python -m rerun_mp recover`, `send`, `head`, `nodes` and `ship` work without it.\n"
         )
         sys.exit(2)
     app(prog_name="rerun-mp")

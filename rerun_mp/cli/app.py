@@ -168,6 +168,60 @@ def send(
     raise typer.Exit(send(files, url))
 
 
+@app.command(
+    epilog="[bold]Examples[/]\n\n  rerun-mp head --dir runs/\n\n  rerun-mp head --dir runs/ --bind 0.0.0.0\n\n"
+    "Ctrl-C ends it. Exit status: 1 if a server cannot be started."
+)
+def head(
+    directory: Annotated[Path, typer.Option("--dir", help="Directory for the parts.")],
+    *,
+    bind: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of the live view; parts come on the next one.")] = 9876,
+    web_viewer: Annotated[bool, typer.Option("--web-viewer", help="Serve the web viewer, too.")] = False,
+    memory_limit: Annotated[str, typer.Option(help="Memory of the live view.")] = "1GiB",
+    only_list: Annotated[bool, typer.Option("--list", help="Only print the nodes.")] = False,
+) -> None:
+    """Receive live rows and parts of all hosts of a job, into one directory."""
+    from rerun_mp.cli.head import main
+
+    arguments = [f"--dir={directory}", f"--bind={bind}", f"--port={port}", f"--memory-limit={memory_limit}"]
+    raise typer.Exit(main([*arguments, *["--web-viewer"] * web_viewer, *["--list"] * only_list]))
+
+
+@app.command(
+    epilog="[bold]Example[/]\n\n  rerun-mp nodes runs/\n\n"
+    "Exit status: 1 if a node has not ended, or some of its rows have not come."
+)
+def nodes(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The head's directory.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,
+) -> None:
+    """List a head's nodes: when each was last seen, and which of its rows have come."""
+    from rerun_mp.cli.nodes import main
+
+    raise typer.Exit(main([str(directory), *["--json"] * as_json]))
+
+
+@app.command(
+    epilog="[bold]Examples[/]\n\n  rerun-mp ship\n\n  rerun-mp ship ~/parts /mnt/shared/runs\n\n"
+    "Exit status: 1 if something is left."
+)
+def ship(
+    directory: Annotated[
+        str | None, typer.Argument(metavar="[DIR]", help="By default where programs put parts.")
+    ] = None,
+    target: Annotated[str | None, typer.Argument(metavar="[TO]", help="By default where each part goes.")] = None,
+    *,
+    seconds: Annotated[float, typer.Option("--for", help="Try again for so many seconds.", min=0)] = 0.0,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing.")] = False,
+) -> None:
+    """Bring the parts that this host still has to the head."""
+    from rerun_mp.cli.ship import ship
+
+    raise typer.Exit(ship(directory, target, seconds=seconds, quiet=quiet))
+
+
 def _look(sessions: list[str] | None) -> tuple[list[overview.SessionView], list[str]]:
     """Return the views of the named sessions, or all views and the problems of reading them."""
     views, problems = overview.look()

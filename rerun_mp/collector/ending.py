@@ -79,7 +79,10 @@ def end_session(pipeline: Pipeline, bell: Bell) -> bool:
             pipeline.set_state(SessionState.FILES_COMPLETE)
         pipeline.outputs.stop_live()
         pipeline.outputs.close_live(LIVE_PATIENCE)
-        _say_farewell(segment, pipeline.outputs.keep_unsent())
+        lines = pipeline.outputs.keep_unsent()
+        if pipeline.node_link is not None:
+            lines += pipeline.node_link.finish()
+        _say_farewell(segment, lines)
         pipeline.set_state(SessionState.REMOVING)
         remove_session(segment, bell)
         return True

@@ -39,7 +39,7 @@ from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.collector.store.rerun_sinks import SinkWriter, open_server
 from rerun_mp.encoding.log_messages import chunk_id_of
 from rerun_mp.errors import CorruptionError, FlushTimeoutError, ResourceError
-from rerun_mp.session.config import Blueprint, SinkSpec
+from rerun_mp.session.config import NODE_OWNER, Blueprint, SinkSpec
 from rerun_mp.session.sink_status import SinkStatus
 from rerun_mp.viewers.http2 import speaks_http2
 
@@ -124,6 +124,11 @@ class LiveSink:
         store.attach_live()
         self._thread = threading.Thread(target=self._run, name=f"rerun_mp-live {spec.target}", daemon=True)
         self._thread.start()
+
+    @property
+    def is_of_node(self) -> bool:
+        """Whether the sink is the live view of a node's head. Its rows are in the node's parts."""
+        return self._spec.owner == NODE_OWNER
 
     def wake(self) -> None:
         """Say that the store may have another chunk or blueprint. Never waits."""

@@ -32,7 +32,7 @@ from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import PrivacyError, ResourceError
 from rerun_mp.session import directories
 from rerun_mp.session.accounts import Reason, read_first_rows
-from rerun_mp.session.config import RecordingSpec, SessionConfig, SinkSpec, WholeFile
+from rerun_mp.session.config import NODE_OWNER, RecordingSpec, SessionConfig, SinkSpec, WholeFile
 from rerun_mp.session.sink_status import SinkStatus
 from rerun_mp.shm.layout import Header
 from rerun_mp.shm.segment import Segment
@@ -102,7 +102,7 @@ class RecordingOutput:
             sink.close(patience_secs)
             self.stopped.remove(sink)
             outcome = sink.outcome()
-            if outcome.missing_rows:
+            if outcome.missing_rows and not sink.is_of_node:
                 self.lacking.append(outcome)
 
 
@@ -145,7 +145,7 @@ class Outputs:
         """Bring every recording to the sinks that the configuration names."""
         self._config = config
         self._files = {
-            sink.target: OutputKey(spec.key, "" if spec.is_whole(sink) else f"file {sink.target}")
+            sink.target: OutputKey(spec.key, "" if config.is_main(spec, sink) else f"file {sink.target}")
             for spec in config.recordings
             for sink in spec.sinks
             if sink.kind == "file"
@@ -155,17 +155,17 @@ class Outputs:
             self._unknown.discard(spec.key)
             by_target: dict[str, list[SinkSpec]] = {key.scoped_to: [] for key in self._scoped.get(spec.key, ())}
             for sink in spec.sinks:
-                if not spec.is_whole(sink):
+                if not config.is_main(spec, sink):
                     by_target.setdefault(f"{sink.kind} {sink.target}", []).append(sink)
             # Scoped outputs first: a file that now belongs to the whole recording must be let go of before it is begun.
             for scoped_to, sinks in by_target.items():
                 self._apply(OutputKey(spec.key, scoped_to), spec, sinks)
-            self._apply(OutputKey(spec.key), spec, [sink for sink in spec.sinks if spec.is_whole(sink)])
+            self._apply(OutputKey(spec.key), spec, [sink for sink in spec.sinks if config.is_main(spec, sink)])
 
     def _apply(self, key: OutputKey, spec: RecordingSpec, sinks: Sequence[SinkSpec]) -> None:
         output = self._output(key)
         if key.scoped_to:
-            output.owners = frozenset(sink.owner for sink in sinks)
+            output.owners = frozenset(NODE_OWNER if spec.is_whole(sink) else sink.owner for sink in sinks)
             # Several processes may have set the sink; it is opened once.
             checkpoints = sum(sink.checkpoints for sink in sinks)
             sinks = [replace(sink, owner=0, checkpoints=checkpoints) for sink in sinks[:1]]
@@ -250,9 +250,8 @@ class Outputs:
             yield OutputKey(recording), all_chunks
             for key in self._scoped.get(recording, ()):
                 owners = self._outputs[key].owners
-                inside = {
-                    scope for scope in {chunk.scope for chunk in all_chunks} if self._config.around(scope) & owners
-                }
+                scopes = {chunk.scope for chunk in all_chunks}
+                inside = {scope for scope in scopes if NODE_OWNER in owners or self._config.around(scope) & owners}
                 some = [chunk for chunk in all_chunks if chunk.scope in inside]
                 if some:
                     yield key, some
@@ -260,6 +259,10 @@ class Outputs:
     def recordings(self) -> list[RecordingKey]:
         """Return the recordings of the session."""
         return [key.recording for key in self._outputs if not key.scoped_to]
+
+    def stores(self) -> list[tuple[RecordingKey, RecordingStore]]:
+        """Return the recordings of the session and their stores."""
+        return [(key.recording, output.store) for key, output in self._outputs.items() if not key.scoped_to]
 
     def files(self) -> list[str]:
         """Return the paths of the user's files that are being written. The session's own files are not among them."""

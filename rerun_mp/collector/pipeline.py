@@ -6,7 +6,7 @@ The worker and the end of the session both drain through one `Pipeline`. Used by
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rerun_mp.collector.drain.chunks import BuiltChunks, ChunkBatch
 from rerun_mp.collector.drain.quarantine import Quarantine
@@ -24,6 +24,9 @@ from rerun_mp.errors import RerunMpError
 from rerun_mp.session.config_file import read_config
 from rerun_mp.shm.layout import Header, SessionState
 from rerun_mp.shm.segment import Segment
+
+if TYPE_CHECKING:
+    from rerun_mp.collector.node_link import NodeLink
 
 __all__ = ["Pipeline", "Prepared"]
 
@@ -52,6 +55,8 @@ class Pipeline:
         self._figure_logger = FigureLogger(self.outputs, self.sweeper)
         self._process_rows = ProcessRows(segment, self.outputs)
         self._system_logger = SystemLogger(self.outputs, segment)
+        self.node_link: NodeLink | None = None
+        """The link to the head, if there is one."""
         self._sink_statuses = SinkStatuses(segment, self.outputs)
         self._quarantine = Quarantine(
             segment.runtime_directory, self.sweeper.progress.done, segment.ring.geometry.slots
@@ -82,6 +87,10 @@ class Pipeline:
                 self._figure_logger.apply(config)
                 self._process_rows.node = self.loss_reports.node = config.node
                 self._system_logger.apply(config)
+                if config.node is not None and config.node.parts and self.node_link is None:
+                    from rerun_mp.collector.node_link import NodeLink  # other sessions need not load it
+
+                    self.node_link = NodeLink(config.node, self.segment.nonce, self.outputs)
             self.words[Header.CONFIG_APPLIED] = revision
 
     def drain_once(self) -> bool:
@@ -102,6 +111,8 @@ class Pipeline:
         self.loss_reports.report()
         self._figure_logger.log_if_due()
         self._system_logger.log_if_due()
+        if self.node_link is not None:
+            self.node_link.report()
         self._sink_statuses.write_if_changed()
 
     def collect(self, *, resume: bool = False, after: Sweep | None = None) -> Prepared | None:

@@ -19,8 +19,20 @@ from rerun_mp.session import directories
 if TYPE_CHECKING:
     from rerun_mp.session.rotation import Values
 
-__all__ = ["Blueprint", "NodeSpec", "RecordingSpec", "Scope", "SessionConfig", "SinkSpec", "SystemFigures", "WholeFile"]
+__all__ = [
+    "NODE_OWNER",
+    "Blueprint",
+    "NodeSpec",
+    "RecordingSpec",
+    "Scope",
+    "SessionConfig",
+    "SinkSpec",
+    "SystemFigures",
+    "WholeFile",
+]
 
+NODE_OWNER = -1
+"""Owner of the sinks that a node has because of its head. No process replaces them."""
 SinkKind = Literal["file", "grpc", "serve"]
 
 
@@ -66,7 +78,7 @@ class SinkSpec:
     target: str
     """Absolute real path of a file, URL of a gRPC server, or options of a collector's server (`GrpcServerSink`)."""
     owner: int = 0
-    """Token of the process that set it; 0 for the session's founder, and in a store."""
+    """Token of the process that set it; 0 for the session's founder, and in a store; `NODE_OWNER` for a node's own."""
     write_footer: bool = True
     blueprint: str | None = None
     """Default blueprint: base64 of an .rrd with one blueprint store."""
@@ -136,6 +148,18 @@ class NodeSpec(NamedTuple):
     """The job's name, for people."""
     recording_key: str = ""
     """The key from which the job's hosts derive recording ids, in hex; empty: the session's key."""
+    head: str = ""
+    """URL of the head's live view; empty: none."""
+    ship_to: str = ""
+    """Where the parts go; empty: they stay on this host."""
+    token: str = ""
+    """The secret that the head knows."""
+    parts: str = ""
+    """Directory of this host's parts; empty: this node keeps none."""
+    part_bytes: int = 0
+    part_seconds: float = 0.0
+    parts_bytes: int = 0
+    ship_timeout: float = 0.0
 
 
 class SystemFigures(NamedTuple):
@@ -163,7 +187,7 @@ class RecordingSpec:
 
     def is_whole(self, sink: SinkSpec) -> bool:
         """Whether a sink takes the whole recording, not only the rows of one process and its descendants."""
-        return sink.owner in (0, self.founder)
+        return sink.owner in (0, NODE_OWNER, self.founder)
 
     @property
     def key(self) -> RecordingKey:
@@ -191,13 +215,22 @@ class SessionConfig:
     node: NodeSpec | None = None
     """None: all of the job is on this host."""
 
+    def is_main(self, spec: RecordingSpec, sink: SinkSpec) -> bool:
+        """Whether a sink reads from the recording's own store. Others have a store with copies.
+
+        The store of a node's recording writes parts that rotate. A file of the program does not rotate with them.
+        """
+        is_beside = self.node is not None and bool(self.node.parts) and sink.kind == "file"
+        return spec.is_whole(sink) and not (is_beside and sink.owner != NODE_OWNER)
+
     def recording(self, key: RecordingKey) -> RecordingSpec | None:
         """Return the spec of `key`, if it is known."""
         return next((spec for spec in self.recordings if spec.key == key), None)
 
     def default_sinks_of(self, key: RecordingKey) -> tuple[SinkSpec, ...]:
         """Return a new recording's default sinks, with another path for each file that another recording has."""
-        taken = {sink.target for spec in self.recordings for sink in spec.sinks if sink.kind == "file"}
+        files = [sink for spec in self.recordings for sink in spec.sinks if sink.kind == "file"]
+        taken = {sink.target if sink.rotation is None else sink.wanted for sink in files}
         return tuple(
             replace(sink, target=_another_path(sink.target, key)) if sink.target in taken else sink
             for sink in self.default_sinks

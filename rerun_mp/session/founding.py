@@ -17,7 +17,6 @@ from rerun_mp.errors import SessionError
 from rerun_mp.hooks.interpreters import find_python
 from rerun_mp.session import collector_check, directories, heirs, kinship, origin
 from rerun_mp.session.jobs import recording_key_of
-from rerun_mp.session.node import node_of
 from rerun_mp.session.refusals import as_resource_error
 from rerun_mp.session.session import Session, fork_guard
 from rerun_mp.session.waiting import pause_length, wait_until
@@ -148,9 +147,12 @@ def _found(identity: Identity, created: Segment, settings: Settings) -> Session:
     founded = _enter(identity, created, settings, is_founder=leads)
     # The program that the others of an ended session wait for has ended, too.
     founded.must_complete = identity.note is not None
-    node = node_of(identity.job, settings)
-    if settings.figures is not None or node is not None:
-        founded.config_editor.edit(lambda config: replace(config, figures=settings.figures, node=node))
+    if settings.figures is not None:
+        founded.config_editor.edit(lambda config: replace(config, figures=settings.figures))
+    if identity.job is not None or identity.note is not None or settings.head or settings.ship_to:
+        from rerun_mp.session import node  # other programs need not load it
+
+        node.set_node(founded, identity.job, settings)
     return founded
 
 

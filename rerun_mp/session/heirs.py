@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from rerun_mp.encoding.ids import ENVIRONMENT_VARIABLE, segment_name
 from rerun_mp.errors import RerunMpError
 from rerun_mp.session import directories, jobs
-from rerun_mp.session.config import SessionConfig, SinkSpec, WholeFile
+from rerun_mp.session.config import NODE_OWNER, SessionConfig, SinkSpec, WholeFile
 from rerun_mp.session.file_claims import claim_beside, claim_file, claim_first, hold_file
 from rerun_mp.session.kinship import boot_id, environment_of, own_processes, start_ticks
 from rerun_mp.session.rotation import part_paths
@@ -125,6 +125,8 @@ def continued(note: Note) -> SessionConfig:
     taken: dict[str, SinkSpec | None] = {}
 
     def sink_after(sink: SinkSpec) -> SinkSpec | None:
+        if sink.owner == NODE_OWNER:
+            return None  # the part is closed
         if sink.kind != "file":
             return sink
         if sink.rotation is not None:

@@ -1,33 +1,161 @@
 """This session as one node of a job: one of several hosts whose sessions have one recording, or a host with a head.
 
 The founder writes the node into the configuration. The collector reads it there, because it has none of the variables
-that name job and head. Any thread may call.
+that name job and head. Every recording of a node with a head has two sinks more: the head's live view, which may forget
+rows, and a part on this host's disk, which the collector ships. Any thread may call.
 """
 
 from __future__ import annotations
 
+import contextlib
+import glob
+import os
 import re
 import socket
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rerun_mp.session.config import NodeSpec
+from rerun_mp.encoding.frames import RecordingKey
+from rerun_mp.session import directories
+from rerun_mp.session.config import NODE_OWNER, NodeSpec, SinkSpec
 from rerun_mp.session.jobs import recording_key_of
+from rerun_mp.session.refusals import as_resource_error
+from rerun_mp.session.rotation import Rotation, closed_parts, part_path
+from rerun_mp.shipping.parts import OPEN, close_part, node_directory, parts_url, read_target, write_target
 
 if TYPE_CHECKING:
+    from rerun_mp.session.config import SessionConfig
     from rerun_mp.session.jobs import Job
+    from rerun_mp.session.session import Session
     from rerun_mp.settings import Settings
 
-__all__ = ["host_name", "node_of"]
+__all__ = [
+    "close_parts",
+    "host_name",
+    "node_name",
+    "node_of",
+    "open_directory",
+    "recording_name",
+    "remove_open_directory",
+    "set_node",
+]
+
+MIN_PART_BYTES = 4096
+"""Minimum of the bytes after which a part ends: `Rotation` takes no smaller number."""
+PART = "part.rrd"
+"""Name of the file whose parts are shipped."""
 
 
 def host_name() -> str:
     """Return this host's name, as it stands in entity paths and file names."""
-    return re.sub(r"[^\w.-]", "_", socket.gethostname()).strip(".") or "host"
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", socket.gethostname())[:64].strip(".") or "host"
 
 
-def node_of(job: Job | None, settings: Settings) -> NodeSpec | None:  # noqa: ARG001
+def node_of(job: Job | None, settings: Settings) -> NodeSpec | None:
     """Return the node that a new session of this job is; None if its job has this host alone, and no head."""
-    if job is None or not job.spans_hosts:
+    has_parts = bool(settings.head or settings.ship_to)
+    if not has_parts and (job is None or not job.spans_hosts):
         return None
-    key = recording_key_of(job)
-    return NodeSpec(host_name(), job.name, "" if key is None else key.hex())
+    key = None if job is None else recording_key_of(job)
+    node = NodeSpec(host_name(), "" if job is None else job.name, "" if key is None else key.hex())
+    if not has_parts:
+        return node
+    ship_to = settings.ship_to or parts_url(settings.head)
+    return node._replace(
+        head=settings.head,
+        ship_to=ship_to if "://" in ship_to else os.path.abspath(ship_to),
+        token=settings.head_token,
+        parts=os.path.abspath(settings.parts_directory or os.path.join(directories.rescue_base(), "parts")),
+        part_bytes=max(settings.part_bytes, MIN_PART_BYTES),
+        part_seconds=max(settings.part_seconds, 0.1),
+        parts_bytes=settings.parts_bytes,
+        ship_timeout=settings.ship_timeout,
+    )
+
+
+def recording_name(recording: RecordingKey) -> str:
+    """Return a recording's name in the paths of parts."""
+    return "-".join(directories.name_of(*recording))
+
+
+def close_parts(root: str) -> None:
+    """Give the complete parts of all sessions, living and ended, their final names. Any process may call.
+
+    Raises
+    ------
+    OSError
+        If a part cannot be renamed. It stays where it is.
+    """
+    for name in glob.glob(f"{glob.escape(os.path.join(root, OPEN))}/*/*.parts.jsonl"):
+        open_ = Path(name).parent
+        for part in closed_parts(name.removesuffix(".parts.jsonl") + ".rrd"):
+            if os.path.exists(part.path):
+                recording = recording_name(RecordingKey(part.application_id, part.recording_id))
+                directory = node_directory(root, recording, open_.name)
+                write_target(directory, read_target(open_) or "")
+                with contextlib.suppress(FileNotFoundError):  # another process has renamed it
+                    close_part(part.path, directory, part.rows, part.number)
+
+
+def remove_open_directory(path: str) -> None:
+    """Remove the directory of an ended session's parts, if all of them are closed."""
+    if not glob.glob(f"{glob.escape(path)}/*.rrd"):
+        directories.remove_tree(path)
+
+
+def set_node(founded: Session, job: Job | None, settings: Settings) -> None:
+    """Write the node that a new session is into its configuration, if it is one."""
+    here = node_of(job, settings)
+
+    def change(config: SessionConfig) -> SessionConfig:
+        node = here or config.node  # a session that continues an ended one may have lost the variables
+        return config if node is None else with_node(config, node, founded.segment.nonce)
+
+    if here is not None or founded.config().node is not None:
+        founded.config_editor.edit(change)
+        founded.must_complete = True
+
+
+def node_name(node: NodeSpec, nonce: bytes) -> str:
+    """Return the name of one session of a node, by which its parts differ from all others."""
+    return f"{node.host}-{nonce.hex()[:16]}"
+
+
+def open_directory(node: NodeSpec, nonce: bytes) -> str:
+    """Return the directory of the parts that the collector writes."""
+    return os.path.join(node.parts, OPEN, node_name(node, nonce))
+
+
+def with_node(config: SessionConfig, node: NodeSpec, nonce: bytes) -> SessionConfig:
+    """Return the configuration of a new session that is this node. Its recordings get the node's sinks.
+
+    Raises
+    ------
+    ResourceError
+        If the directory for the parts cannot be made.
+    """
+    sinks: list[SinkSpec] = []
+    if node.parts:
+        directory = open_directory(node, nonce)
+        with as_resource_error(f"the directory {node.parts} for this host's parts cannot be made"):
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+            write_target(Path(directory), node.ship_to)
+        rotation = Rotation(bytes=node.part_bytes, seconds=node.part_seconds).values
+        sinks.append(SinkSpec("file", os.path.join(directory, PART), NODE_OWNER, rotation=rotation))
+    if node.head:
+        sinks.append(SinkSpec("grpc", node.head, NODE_OWNER))
+    # A session that continues an ended one has that one's sinks, whose parts are closed.
+    others = tuple(sink for sink in config.default_sinks if sink.owner != NODE_OWNER)
+    config = replace(config, node=node, default_sinks=(*others, *sinks))
+    for spec in config.recordings:
+        kept = tuple(sink for sink in spec.sinks if sink.owner != NODE_OWNER)
+        config = config.with_recording(replace(spec, sinks=kept))
+        mine = tuple(_begun(sink) for sink in config.default_sinks_of(spec.key) if sink.owner == NODE_OWNER)
+        config = config.with_recording(replace(spec, sinks=(*kept, *mine)))
+    return config
+
+
+def _begun(sink: SinkSpec) -> SinkSpec:
+    """Return a sink with the path of its first part. Its directory belongs to this session alone."""
+    return sink if sink.kind != "file" else replace(sink, target=part_path(sink.target, 1), wanted=sink.target)

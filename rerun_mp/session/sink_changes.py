@@ -55,6 +55,8 @@ def register_recording(session: Session, key: RecordingKey, *, make_default: boo
             founder = 0 if is_common else session.sink_owner
             spec = RecordingSpec(*key, sinks, start_time_ns=start_time_ns, founder=founder)
             config = config.with_recording(spec)
+        # Each process of a node with a head waits for the parts, because none knows which of them ends last.
+        session.must_complete |= config.node is not None and bool(config.node.parts)
         return replace(config, default=default)
 
     session.config_editor.edit(change)

@@ -151,7 +151,7 @@ class Host:
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError, ValueError):
                 pid = int(entry.name)
-                if text in (entry / "cmdline").read_text() and os.readlink(entry / "ns/pid") == own:
+                if text in (entry / "cmdline").read_text().replace("\0", " ") and os.readlink(entry / "ns/pid") == own:
                     found.append(pid)
         return found
 

@@ -1,0 +1,101 @@
+"""`rerun-mp head`: what the head of a job needs.
+
+Three servers: Rerun's own for the live view, the receiver of parts on the next port, and, if asked for, Rerun's catalog
+over the directory. The directory is the truth: the live view may have forgotten rows, and the catalog knows only the
+parts that were registered since its start. All listen on the loopback interface unless told otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rerun_mp.cli import nodes
+from rerun_mp.errors import RerunMpError
+from rerun_mp.shipping.receiver import Receiver
+from rerun_mp.viewers import spawn as viewer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+CHECK_SECS = 0.5
+"""Seconds between two checks that the live view runs."""
+TOKEN = ".token"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Parse the arguments after `head`, serve until Ctrl-C or SIGTERM, and return the exit status."""
+    parser = argparse.ArgumentParser(
+        "python -m rerun_mp head",
+        description="Receive the live rows and the parts of every node of a job. Ctrl-C ends it.",
+        epilog="exit status: 0, or 1 if a server cannot be started",
+    )
+    parser.add_argument("--dir", required=True, type=Path, help="directory for the parts")
+    parser.add_argument("--bind", default=viewer.LOOPBACK, help="address to listen on; by default loopback")
+    parser.add_argument("--port", type=int, default=9876, help="port of the live view; parts come on the next one")
+    parser.add_argument("--web-viewer", action="store_true", help="serve the web viewer, too, on port 9090")
+    parser.add_argument("--memory-limit", default="1GiB", help="memory of the live view; it forgets the oldest rows")
+    parser.add_argument("--list", action="store_true", help="print the nodes and exit")
+    chosen = parser.parse_args(arguments)
+    if chosen.list:
+        return nodes.main([str(chosen.dir)])
+    try:
+        return _serve(chosen.dir, chosen.bind, chosen.port, chosen.memory_limit, has_web_viewer=chosen.web_viewer)
+    except (RerunMpError, OSError) as error:
+        sys.stderr.write(f"rerun-mp: the head cannot be started: {error}\n")
+        return 1
+
+
+def _serve(directory: Path, bind: str, port: int, memory_limit: str, *, has_web_viewer: bool) -> int:
+    directory.mkdir(parents=True, exist_ok=True)
+    token = os.environ.get("RERUN_MP_HEAD_TOKEN") or _kept_token(directory)
+    receiver = Receiver(directory, token, bind, port + 1)
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: stopped.set())
+    thread = threading.Thread(target=receiver.serve_forever, name="rerun_mp-receiver", daemon=True)
+    thread.start()
+    command = [viewer.program(), "--serve-web" if has_web_viewer else "--serve-grpc", f"--bind={bind}"]
+    command += [f"--port={port}", f"--server-memory-limit={memory_limit}"]
+    live = _start(command)
+    shown = viewer.LOOPBACK if bind in ("0.0.0.0", "::") else bind
+    print(f"export RERUN_MP_HEAD=rerun+http://{shown}:{port}/proxy RERUN_MP_HEAD_TOKEN={token}", flush=True)
+    print(f"parts come to {directory.resolve()}; live view: rerun rerun+http://{shown}:{port}/proxy", flush=True)
+    try:
+        while not stopped.wait(CHECK_SECS):
+            if live.poll() is not None:
+                sys.stderr.write(f"rerun-mp: the live view has ended with {live.returncode}; it is started again\n")
+                live = _start(command)
+    finally:
+        live.terminate()
+        live.wait()
+        receiver.shutdown()
+        receiver.server_close()
+    return 0
+
+
+def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RERUN_MP_")}
+    return subprocess.Popen(command, env=environment | {"RUST_LOG": "error"}, stdin=subprocess.DEVNULL)
+
+
+def _kept_token(directory: Path) -> str:
+    """Return the secret of this directory's job, a new one if there is none."""
+    path = directory / TOKEN
+    new = directory / f"{TOKEN}.{os.getpid()}"
+    new.touch(0o600)
+    new.write_text(secrets.token_hex(16), encoding="ascii")
+    with contextlib.suppress(FileExistsError):
+        os.link(new, path)
+    new.unlink()
+    return path.read_text(encoding="ascii").strip()

@@ -1,0 +1,76 @@
+"""`rerun-mp ship`: bring the parts that a host still has to the head, or to a directory.
+
+A part that the target has acknowledged is removed here. The standard library and the base package suffice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from rerun_mp.errors import RerunMpError
+from rerun_mp.session.directories import rescue_base
+from rerun_mp.session.node import close_parts
+from rerun_mp.shipping.shipper import Shipper, left_in
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main", "ship"]
+
+RETRY_SECS = (1.0, 10.0)
+"""Seconds between two attempts: the first pause, and the longest."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Parse the arguments after `ship`, ship, and return the exit status."""
+    parser = argparse.ArgumentParser(
+        "python -m rerun_mp ship",
+        description="Bring the parts that this host still has to the head. RERUN_MP_HEAD_TOKEN is the head's secret.",
+        epilog="exit status: 0 if nothing is left, 1 if something is",
+    )
+    parser.add_argument("directory", nargs="?", help="directory of the parts; by default where programs put them")
+    parser.add_argument("target", nargs="?", help="a head's receiver or a directory; by default where each part goes")
+    parser.add_argument("--for", dest="seconds", type=float, default=0.0, help="try again for so many seconds")
+    parser.add_argument("--quiet", action="store_true", help="print nothing")
+    chosen = parser.parse_args(arguments)
+    return ship(chosen.directory, chosen.target, seconds=chosen.seconds, quiet=chosen.quiet)
+
+
+def default_directory() -> str:
+    """Return where programs of this user put their parts."""
+    return os.environ.get("RERUN_MP_PARTS_DIRECTORY") or os.path.join(rescue_base(), "parts")
+
+
+def ship(directory: str | None = None, target: str | None = None, *, seconds: float = 0.0, quiet: bool = False) -> int:
+    """Ship for at most `seconds`, at least once, say what was shipped and what is left, and return the exit status."""
+    directory = directory or default_directory()
+    shipper = Shipper(directory, os.environ.get("RERUN_MP_HEAD_TOKEN", ""), target)
+    deadline = time.monotonic() + seconds
+    pause_secs = RETRY_SECS[0]
+    while True:
+        try:
+            close_parts(directory)
+            is_all = shipper.ship()
+        except (RerunMpError, OSError, ValueError) as error:
+            is_all, shipper.failure = False, str(error)
+        if is_all or time.monotonic() + pause_secs > deadline:
+            break
+        time.sleep(pause_secs)
+        pause_secs = min(2 * pause_secs, RETRY_SECS[1])
+    shipper.close()
+    if not quiet:
+        print(f"shipped {shipper.shipped.parts} parts with {shipper.shipped.rows:,} rows")
+    if is_all:
+        return 0
+    left = left_in(directory, target)
+    if not quiet:
+        why = f": {shipper.failure}" if shipper.failure else ""
+        sys.stderr.write(
+            f"rerun-mp: {left.parts} parts with {left.rows:,} rows are still in {directory}{why}. Try again later with "
+            f"`rerun-mp ship`, or copy the directory to the head's with rsync.\n"
+        )
+    return 1

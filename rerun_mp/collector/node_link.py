@@ -1,0 +1,191 @@
+"""A node's link to its head: says how the node is, ships closed parts, and samples the head's clock.
+
+A thread of its own does all that may wait: an absent head delays neither rows nor programs. At the end of the session
+the main thread closes the parts, ships them for a bounded time, and leaves the rest to a shipper that outlives it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from rerun_mp.collector.drain.own_chunks import number_chunk
+from rerun_mp.collector.messages import say
+from rerun_mp.collector.reporting.own_entities import own_entity
+from rerun_mp.errors import RerunMpError, ResourceError
+from rerun_mp.hooks.detached import start_detached
+from rerun_mp.hooks.interpreters import python_command
+from rerun_mp.session.collector_start import collector_environment, output_to
+from rerun_mp.session.node import close_parts, node_name, open_directory, recording_name, remove_open_directory
+from rerun_mp.shipping.shipper import Shipper, drop_oldest, left_in
+from rerun_mp.shipping.targets import open_target
+
+if TYPE_CHECKING:
+    from rerun_mp.collector.outputs import Outputs
+    from rerun_mp.session.config import NodeSpec
+    from rerun_mp.shipping.targets import ClockSample
+
+__all__ = ["NodeLink"]
+
+NOTE_SECS = 1.0
+"""Seconds between two words to the head."""
+MAX_RETRY_SECS = 10.0
+"""Maximum seconds between two attempts to reach a head that is away."""
+SAMPLE_SECS = 10.0
+"""Minimum seconds between two samples of the head's clock in the recordings, after the first."""
+SHIP_PATIENCE = 3.0
+"""Seconds without progress after which the end of the session leaves parts to a shipper of its own."""
+MAX_SHIP_SECS = 30.0
+"""Maximum seconds that the end of the session ships parts."""
+MAX_RECORDINGS = 16
+"""Maximum recordings that the head hears of."""
+
+
+class NodeLink:
+    """The link of one session. Used by the worker's main thread, but for `_run`."""
+
+    def __init__(self, node: NodeSpec, nonce: bytes, outputs: Outputs) -> None:
+        self._node = node
+        self._name = node_name(node, nonce)
+        self._nonce = nonce
+        self._outputs = outputs
+        self._samples: deque[ClockSample] = deque(maxlen=4)
+        self._next_sample = self._next_status = 0.0
+        self._status: dict[str, dict[str, Any]] = {}
+        """Recording -> what the head is told."""
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="rerun_mp-node", daemon=True)
+        self._say_dropped()
+        self._thread.start()
+
+    # In the main thread
+
+    def report(self) -> None:
+        """Bring what the head is told up to date, and log samples of its clock."""
+        now = time.monotonic()
+        if now >= self._next_status:
+            self._next_status = now + NOTE_SECS
+            self._status = self._statuses("running")
+        if self._samples and now >= self._next_sample:
+            self._next_sample = now + SAMPLE_SECS
+            sample = self._samples.pop()
+            values = {"offset_seconds": sample.offset_ns / 1e9, "delay_seconds": sample.delay_ns / 1e9}
+            entity = own_entity(self._node, "clock")
+            self._outputs.add(
+                [
+                    number_chunk(key, f"{entity}/{name}", value)
+                    for key, _ in self._outputs.stores()[:MAX_RECORDINGS]
+                    for name, value in values.items()
+                ]
+            )
+
+    def finish(self) -> list[str]:
+        """Close and ship the parts, once the files are complete, and return lines for the user about what is left."""
+        self._stopped.set()
+        try:
+            close_parts(self._node.parts)
+            remove_open_directory(open_directory(self._node, self._nonce))
+        except (OSError, RerunMpError) as error:
+            say(f"worker {os.getpid()}: {error}")
+            return [f"parts could not be closed: {error}; they are in {open_directory(self._node, self._nonce)}"]
+        lines = self._say_dropped()
+        shipper = Shipper(self._node.parts, self._node.token, self._node.ship_to)
+        begin = time.monotonic()
+        deadline = begin + SHIP_PATIENCE
+
+        def may_go_on() -> bool:
+            # It is asked after each block that the target has taken.
+            nonlocal deadline
+            now = time.monotonic()
+            deadline, is_in_time = now + SHIP_PATIENCE, now < deadline
+            return is_in_time and now < begin + MAX_SHIP_SECS
+
+        with closing(shipper):
+            is_all = shipper.ship(may_go_on)
+        if not is_all or self._tell_end() is False:
+            lines += self._leave_to_shipper(shipper.failure)
+        return lines
+
+    def _tell_end(self) -> bool:
+        """Tell the head that this node has ended. Returns whether it knows."""
+        try:
+            with closing(open_target(self._node.ship_to, self._node.token)) as target:
+                for recording, status in self._statuses("ended").items():
+                    target.note(recording, self._name, status)
+        except ResourceError as error:
+            say(f"worker {os.getpid()}: {error}")
+            return False
+        return True
+
+    def _leave_to_shipper(self, failure: str | None) -> list[str]:
+        left = left_in(self._node.parts, self._node.ship_to)
+        if not left.parts:
+            return []
+        command = [*python_command("rerun_mp"), "ship", "--quiet", f"--for={self._node.ship_timeout:g}"]
+        environment = {**collector_environment(), "RERUN_MP_HEAD_TOKEN": self._node.token}
+        try:
+            start_detached([*command, self._node.parts, self._node.ship_to], environment, output_to(os.devnull))
+        except (OSError, RerunMpError) as error:
+            say(f"worker {os.getpid()}: no shipper could be started: {error}")
+        reason = f" ({failure})" if failure else ""
+        line = (
+            f"{left.parts} parts with {left.rows:,} rows of this host are not at {self._node.ship_to} yet{reason}. "
+            f"They are in {self._node.parts}. A shipper goes on for {self._node.ship_timeout:g} s; the next run ships "
+            f"what it leaves, and so does: rerun-mp ship {self._node.parts} {self._node.ship_to}"
+        )
+        return [line]
+
+    def _say_dropped(self) -> list[str]:
+        dropped = drop_oldest(self._node.parts, self._node.parts_bytes)
+        if not dropped.parts:
+            return []
+        line = (
+            f"{dropped.parts} parts with {dropped.rows:,} rows were removed from {self._node.parts} before they were "
+            f"shipped: the oldest of more than {self._node.parts_bytes:,} bytes (enlarge RERUN_MP_PARTS_BYTES)."
+        )
+        say(f"rerun_mp: {line}")
+        return [line]
+
+    def _statuses(self, state: str) -> dict[str, dict[str, Any]]:
+        found = {}
+        for key, store in self._outputs.stores()[:MAX_RECORDINGS]:
+            rows, _ = store.chunks.rows_until_now()
+            found[recording_name(key)] = {
+                "application_id": key.application_id,
+                "recording_id": key.recording_id,
+                "host": self._node.host,
+                "job": self._node.job,
+                "state": state,
+                "stored": rows,
+                "time_ns": time.time_ns(),
+            }
+        return found
+
+    # In the thread
+
+    def _run(self) -> None:
+        pause_secs = NOTE_SECS
+        target = open_target(self._node.ship_to, self._node.token)
+        shipper = Shipper(self._node.parts, self._node.token, self._node.ship_to)
+        said = ""
+        while not self._stopped.wait(pause_secs if self._status else 0.05):
+            try:
+                for recording, status in list(self._status.items()):
+                    sample = target.note(recording, self._name, {**status, "time_ns": time.time_ns()})
+                    if sample is not None:
+                        self._samples.append(sample)
+                close_parts(self._node.parts)
+                shipper.ship(lambda: not self._stopped.is_set())
+                failure = shipper.failure
+            except (RerunMpError, OSError, ValueError, KeyError) as error:
+                failure = str(error)
+            pause_secs = NOTE_SECS if failure is None else min(2 * pause_secs, MAX_RETRY_SECS)
+            if failure and failure != said:
+                say(f"rerun_mp: {failure}")
+            said = failure or ""
+        target.close()
+        shipper.close()

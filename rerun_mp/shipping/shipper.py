@@ -1,0 +1,140 @@
+"""Ships the closed parts of a directory until the target has them, and removes them here.
+
+A part that the target has acknowledged is durable there. Several shippers may run over one directory, in any number of
+processes: each part is locked while it is shipped. Belongs to one thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from rerun_mp.errors import ResourceError
+from rerun_mp.shipping.parts import OPEN, PartName, parts_below, read_target
+from rerun_mp.shipping.targets import open_target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rerun_mp.shipping.targets import Target
+
+__all__ = ["Left", "Shipper", "drop_oldest", "left_in"]
+
+
+class Left(NamedTuple):
+    """Closed parts that are not at their target."""
+
+    parts: int
+    rows: int
+    num_bytes: int
+
+
+class Shipper:
+    """Ships the parts below `root` that go to `target`; with None, each to where its node's directory says."""
+
+    def __init__(self, root: str | Path, token: str, target: str | None = None) -> None:
+        self._root = Path(root)
+        self._token = token
+        self._only = target
+        self._targets: dict[str, Target] = {}
+        self.shipped = Left(0, 0, 0)
+        """What this shipper has brought to its targets."""
+        self.failure: str | None = None
+        """Why the last attempt failed; None if it did not."""
+
+    def ship(self, may_go_on: Callable[[], bool] = lambda: True) -> bool:
+        """Ship what is closed. Returns whether nothing is left.
+
+        A target that does not take a part gets no further one in this call.
+        """
+        away: set[str] = set()
+        is_all = True
+        self.failure = None
+        for part, path in parts_below(self._root):
+            target = read_target(path.parent) or self._only
+            if target is None or (self._only is not None and target != self._only):
+                continue
+            if target in away or not may_go_on():
+                is_all = False
+                continue
+            try:
+                is_all &= self._ship(part, path, self._target(target), may_go_on)
+            except ResourceError as error:
+                self.failure = str(error)
+                away.add(target)
+                is_all = False
+        return is_all
+
+    def close(self) -> None:
+        """Let go of the targets."""
+        for target in self._targets.values():
+            target.close()
+
+    def _target(self, name: str) -> Target:
+        if name not in self._targets:
+            self._targets[name] = open_target(name, self._token)
+        return self._targets[name]
+
+    def _ship(self, part: PartName, path: Path, target: Target, may_go_on: Callable[[], bool]) -> bool:
+        """Ship one part, and remove it. Returns False if another process ships it."""
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
+            return True  # another shipper has shipped it
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            if not path.exists():
+                return True
+            size = os.fstat(file.fileno()).st_size
+            target.store(part, path, may_go_on)
+            path.unlink()
+        _remove_empty(path.parent)
+        self.shipped = Left(self.shipped.parts + 1, self.shipped.rows + part.rows, self.shipped.num_bytes + size)
+        return True
+
+
+def left_in(root: str | Path, target: str | None = None) -> Left:
+    """Return what is not shipped below a directory, to one target or to any."""
+    parts = rows = num_bytes = 0
+    for part, path in parts_below(root):
+        if target is None or read_target(path.parent) == target:
+            with contextlib.suppress(FileNotFoundError):
+                num_bytes += path.stat().st_size
+                parts, rows = parts + 1, rows + part.rows
+    return Left(parts, rows, num_bytes)
+
+
+def drop_oldest(root: str | Path, max_bytes: int) -> Left:
+    """Remove the oldest parts beyond `max_bytes`, except the newest one, and return what was removed."""
+    found = []
+    for part, path in parts_below(root):
+        with contextlib.suppress(FileNotFoundError):
+            status = path.stat()
+            found.append((status.st_mtime_ns, part, path, status.st_size))
+    total = sum(size for *_, size in found)
+    parts = rows = num_bytes = 0
+    for _, part, path, size in sorted(found)[:-1]:
+        if total - num_bytes <= max_bytes:
+            break
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+            _remove_empty(path.parent)
+            parts, rows, num_bytes = parts + 1, rows + part.rows, num_bytes + size
+    return Left(parts, rows, num_bytes)
+
+
+def _remove_empty(directory: Path) -> None:
+    """Remove a node's directory when its last part is gone, and the node has ended."""
+    if (directory.parents[1] / OPEN / directory.name).exists():
+        return
+    if not any(name.endswith(".rrd") for name in os.listdir(directory)):
+        with contextlib.suppress(OSError):
+            (directory / ".to.json").unlink()
+            directory.rmdir()
+            directory.parent.rmdir()

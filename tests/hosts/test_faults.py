@@ -1,0 +1,74 @@
+"""Links are cut, heads and hosts are killed: each stored row comes to the head once, and what is not there is named."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.field.held import held
+from tests.harness.programs import wait_until
+from tests.hosts.conftest import MakeHosts
+from tests.hosts.test_head import Head, script, start_rank
+
+__all__ = ["script"]
+
+pytestmark = pytest.mark.usefixtures("make_hosts")
+
+
+def test_a_cut_link_at_the_end_loses_nothing(make_hosts: MakeHosts, script: Path, tmp_path: Path) -> None:
+    """The program names what is left. A shipper goes on without it, and is there when the link is."""
+    machines = make_hosts(2)
+    head, gate = Head(machines[0], tmp_path / "runs"), tmp_path / "gate"
+    with held(gate):
+        rank = start_rank(machines[1], script, 1, 1, "0", "1000", gate, env=head.environment)
+        wait_until(lambda: "stored" in rank.stdout and head.nodes(), what="the rows")
+        machines[1].cut()
+    rank.check()
+    assert "1 parts with" in rank.stderr
+    assert "rows of this host are not at http://host1:9877 yet" in rank.stderr
+    assert f"rerun-mp ship {machines[1].place}" in rank.stderr
+    assert [node.state for node in head.nodes()] == ["running"]
+    machines[1].restore()
+    wait_until(lambda: [node.parts for node in head.nodes()] == [1], what="the shipper")
+    assert head.rows(tmp_path / "merged.rrd") == {"rank/1": 1000}
+
+
+def test_the_next_run_ships_what_is_left(make_hosts: MakeHosts, script: Path, tmp_path: Path) -> None:
+    """The head is away for the whole first run, and no shipper outlives it."""
+    machines = make_hosts(2)
+    environment = {**Head.environment, "RERUN_MP_SHIP_TIMEOUT": "0"}
+    first = start_rank(machines[1], script, 1, 1, "0", "100", env=environment).check()
+    assert "1 parts with" in first.stderr
+    head = Head(machines[0], tmp_path / "runs")
+    assert start_rank(machines[1], script, 1, 1, "100", "100", env=environment).check().stderr == ""
+    assert [node.parts for node in head.nodes()] == [1, 1]
+    assert head.rows(tmp_path / "merged.rrd") == {"rank/1": 200}
+
+
+def test_a_head_that_was_killed_gets_all_rows(make_hosts: MakeHosts, script: Path, tmp_path: Path) -> None:
+    machines = make_hosts(2)
+    head, gate = Head(machines[0], tmp_path / "runs"), tmp_path / "gate"
+    with held(gate):
+        rank = start_rank(machines[1], script, 1, 1, "0", "1000", gate, env=head.environment)
+        wait_until(lambda: "stored" in rank.stdout, what="the rows")
+        head.end()
+        head.start()
+    assert rank.check().stderr == ""
+    assert head.rows(tmp_path / "merged.rrd") == {"rank/1": 1000}
+
+
+def test_a_host_that_was_killed_ships_its_rows_when_it_is_back(
+    make_hosts: MakeHosts, script: Path, tmp_path: Path
+) -> None:
+    machines = make_hosts(2)
+    head, gate = Head(machines[0], tmp_path / "runs"), tmp_path / "gate"
+    with held(gate):
+        rank = start_rank(machines[1], script, 1, 1, "0", "1000", gate, env=head.environment)
+        wait_until(lambda: "stored" in rank.stdout, what="the rows")
+        machines[1].kill()
+    machines[1].boot()
+    machines[1].start(sys.executable, "-m", "rerun_mp", "recover").check()
+    machines[1].start(sys.executable, "-m", "rerun_mp", "ship", env=head.environment).check()
+    assert head.rows(tmp_path / "merged.rrd") == {"rank/1": 1000}

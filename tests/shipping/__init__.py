@@ -1,0 +1,1 @@
+"""Parts on their way to a head or a directory."""

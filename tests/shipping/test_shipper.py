@@ -1,0 +1,160 @@
+"""A shipper brings each closed part to its target once, and removes it here only then."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rerun_mp.errors import ResourceError
+from rerun_mp.shipping.accounts import node_accounts
+from rerun_mp.shipping.parts import PartName, close_part, node_directory, parts_below, write_target
+from rerun_mp.shipping.shipper import Left, Shipper, drop_oldest, left_in
+from rerun_mp.shipping.targets import DirectoryTarget
+from tests.harness.programs import ROOT, wait_until
+
+
+def add_part(root: Path, target: Path, number: int, *, size: int = 1000, node: str = "host-0011") -> bytes:
+    """Close a part with ten rows, and return its content."""
+    content, open_ = os.urandom(size), root / "open.rrd"
+    root.mkdir(exist_ok=True)
+    open_.write_bytes(content)
+    directory = node_directory(root, "app-00", node)
+    write_target(directory, str(target))
+    close_part(open_, directory, 10, number)
+    return content
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """Return path and content of each part below a directory."""
+    return {part.path: path.read_bytes() for part, path in parts_below(root)}
+
+
+def test_parts_go_where_their_nodes_say(tmp_path: Path) -> None:
+    root, one, other = (tmp_path / name for name in ("parts", "one", "other"))
+    first = [add_part(root, one, number) for number in (1, 2)]
+    second = add_part(root, other, 1, node="host-0022")
+    shipper = Shipper(root, "")
+    assert shipper.ship()
+    assert shipper.shipped == Left(3, 30, 3000)
+    assert list(contents(one).values()) == first
+    assert list(contents(other).values()) == [second]
+    assert list(root.iterdir()) == []
+    assert shipper.ship()
+
+
+def test_a_shipper_of_one_target_leaves_the_parts_of_others(tmp_path: Path) -> None:
+    root, one, other = (tmp_path / name for name in ("parts", "one", "other"))
+    add_part(root, one, 1)
+    add_part(root, other, 1, node="host-0022")
+    assert Shipper(root, "", str(one)).ship()
+    assert left_in(root) == left_in(root, str(other)) == Left(1, 10, 1000)
+
+
+def test_a_target_that_is_away_keeps_no_part_from_another(tmp_path: Path) -> None:
+    root, one = tmp_path / "parts", tmp_path / "one"
+    (tmp_path / "file").touch()
+    add_part(root, tmp_path / "file", 1, node="host-0000")
+    add_part(root, one, 1)
+    shipper = Shipper(root, "")
+    assert not shipper.ship()
+    assert "takes no part" in (shipper.failure or "")
+    assert left_in(root).parts == 1
+    assert len(contents(one)) == 1
+
+
+def test_a_killed_shipper_leaves_no_half_part(tmp_path: Path) -> None:
+    """It is killed in the middle of a copy. The next one ships the part."""
+    root, one = tmp_path / "parts", tmp_path / "one"
+    content = add_part(root, one, 1, size=5 << 20)
+    code = """
+import sys, time
+from rerun_mp.shipping.shipper import Shipper
+def stop_in_the_middle():
+    global looks
+    looks += 1
+    if looks == 3:
+        print("in the middle", flush=True)
+        time.sleep(60)
+    return True
+looks = 0
+Shipper(sys.argv[1], "").ship(stop_in_the_middle)
+"""
+    with subprocess.Popen([sys.executable, "-c", code, str(root)], stdout=subprocess.PIPE, cwd=ROOT) as killed:
+        assert killed.stdout is not None
+        killed.stdout.readline()
+        assert not Shipper(root, "").ship(), "the part is locked"
+        killed.kill()
+    assert contents(one) == {}
+    assert len(list(one.glob("*/*/.*.partial"))) == 1
+    assert Shipper(root, "").ship()
+    assert list(contents(one).values()) == [content]
+    assert list(one.glob("*/*/.*.partial")) == []
+
+
+def test_a_part_that_is_there_is_not_copied_again(tmp_path: Path) -> None:
+    root, one = tmp_path / "parts", tmp_path / "one"
+    content = add_part(root, one, 1)
+    part, path = parts_below(root)[0]
+    DirectoryTarget(str(one)).store(part, path, lambda: True)
+    before = (one / part.path).stat().st_ino
+    assert Shipper(root, "").ship()
+    assert (one / part.path).stat().st_ino == before
+    add_part(root, one, 1, size=7)
+    with pytest.raises(ResourceError, match="is another file"):
+        DirectoryTarget(str(one)).store(*parts_below(root)[0], lambda: True)
+    assert contents(one) == {part.path: content}
+
+
+def test_the_oldest_parts_go_when_there_are_too_many_bytes(tmp_path: Path) -> None:
+    root = tmp_path / "parts"
+    for number in range(1, 5):
+        add_part(root, tmp_path / "away", number)
+        os.utime(parts_below(root)[-1][1], (number, number))
+    assert drop_oldest(root, 2500) == Left(2, 20, 2000)
+    assert [part.number for part, _ in parts_below(root)] == [3, 4]
+    assert drop_oldest(root, 0).parts == 1, "the newest one stays"
+
+
+def test_the_command_ships_and_says_what_is_left(tmp_path: Path) -> None:
+    root, one = tmp_path / "parts", tmp_path / "one"
+    add_part(root, one, 1)
+    command = [sys.executable, "-m", "rerun_mp", "ship", str(root)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout == "shipped 1 parts with 10 rows\n"
+    (tmp_path / "file").touch()
+    add_part(root, tmp_path / "file", 2)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 1
+    assert f"1 parts with 10 rows are still in {root}" in done.stderr
+
+
+def test_a_shipper_tries_again_until_the_target_is_back(tmp_path: Path) -> None:
+    root, away = tmp_path / "parts", tmp_path / "away"
+    away.touch()
+    add_part(root, away, 1)
+    command = [sys.executable, "-m", "rerun_mp", "ship", str(root), "--for=60", "--quiet"]
+    with subprocess.Popen(command, cwd=ROOT) as shipper:
+        away.unlink()
+        wait_until(lambda: shipper.poll() is not None, what="the shipper")
+    assert shipper.returncode == 0
+    assert len(contents(away)) == 1
+
+
+def test_accounts_tell_what_has_come(tmp_path: Path) -> None:
+    root, one = tmp_path / "parts", tmp_path / "one"
+    add_part(root, one, 1)
+    DirectoryTarget(str(one)).note("app-00", "host-0011", {"state": "ended", "stored": 10, "host": "host"})
+    DirectoryTarget(str(one)).note("app-00", "mute-0022", {"state": "running", "stored": 5, "host": "mute"})
+    Shipper(root, "").ship()
+    found = {account.host: (account.state, account.acknowledged, account.missing) for account in node_accounts(one)}
+    assert found == {"host": ("ended", 10, 0), "mute": ("running", 0, 5)}
+
+
+@pytest.mark.parametrize("path", ["", "a/b", "a/b/c/0001-1-rows.rrd", "a/b/1-1-rows.rrd", "a/b/0001-rows.rrd"])
+def test_other_paths_name_no_part(path: str) -> None:
+    with pytest.raises(ValueError, match="is not the path of a part"):
+        PartName.parse(path)
