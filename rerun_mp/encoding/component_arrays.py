@@ -19,7 +19,7 @@ from pyarrow import _compute as pa_compute
 from rerun_mp.encoding.component_types import BYTES_OF_NUMBERS, ComponentType, parse_type
 from rerun_mp.errors import CorruptionError
 
-__all__ = ["array_of", "arrow_type", "blocks_of", "component_field", "notation_of", "take"]
+__all__ = ["array_of", "arrow_type", "blocks_of", "component_field", "notation_of", "numbers", "take"]
 
 Block = Any
 """Bytes: `bytes`, a memoryview of bytes, or an array of uint8."""
@@ -72,9 +72,14 @@ def blocks_of(notation: str, array: pa.Array) -> list[Block] | None:
     return blocks if _decompose(parse_type(notation), array, blocks) else None
 
 
-def take(values: Any, indices: pa.Array) -> Any:
+def numbers(values: Any) -> pa.Array:
+    """Return `pa.array` of a contiguous array of numbers; that function imports `numpy.ma`, which takes 0.01 s."""
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(values)])
+
+
+def take(values: Any, indices: Any) -> Any:
     """Return `values.take(indices)`; that method imports `pyarrow.compute`, which takes 0.08 s."""
-    return pa_compute.call_function("take", [values, indices], pa_compute.TakeOptions())
+    return pa_compute.call_function("take", [values, numbers(indices)], pa_compute.TakeOptions())
 
 
 def _arrow_type(given: ComponentType) -> pa.DataType:

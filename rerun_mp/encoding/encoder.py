@@ -265,7 +265,7 @@ def _in_time_order(columns: list[pa.Array]) -> list[pa.Array]:
     times = columns[0].view(pa.int64()).to_numpy(zero_copy_only=False)
     if (times[1:] >= times[:-1]).all():
         return columns
-    order = pa.array(times.argsort(kind="stable"))
+    order = times.argsort(kind="stable")
     return [take(column, order) for column in columns]
 
 

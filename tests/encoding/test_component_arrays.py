@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rerun_mp.encoding.component_arrays import array_of, arrow_type, blocks_of, notation_of
 from rerun_mp.encoding.component_types import parse_type
 from rerun_mp.errors import CorruptionError
+from tests.conftest import RunPython
 
 LEAVES: dict[Any, Any] = {
     pa.float32(): st.floats(width=32, allow_nan=False),
@@ -113,3 +114,17 @@ def test_arrays_with_nulls_or_an_offset_are_left_to_arrow(array: pa.Array) -> No
 def test_blocks_that_contradict_each_other_are_noticed(notation: str, blocks: list[bytes], instances: int) -> None:
     with pytest.raises(CorruptionError):
         array_of(notation, blocks, instances)
+
+
+SLOW_IMPORTS = """
+import sys
+import numpy as np, pyarrow as pa
+from rerun_mp.encoding.component_arrays import take
+taken = take(pa.record_batch({"a": ["x", "y", "z"]}), np.array([2, 0]))
+assert taken.to_pydict() == {"a": ["z", "x"]}
+print(sorted({"numpy.ma", "pyarrow.compute", "pandas"} & set(sys.modules)))
+"""
+
+
+def test_rows_are_taken_without_slow_imports(run_python: RunPython) -> None:
+    assert run_python(SLOW_IMPORTS, fresh=True).check().stdout == "[]\n"

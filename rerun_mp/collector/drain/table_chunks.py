@@ -25,7 +25,7 @@ from rerun_mp.collector.drain.chunks import (
     ChunkBatch,
 )
 from rerun_mp.collector.drain.table_rows import ArrayValues, TakenRows
-from rerun_mp.encoding.component_arrays import array_of, component_field, take
+from rerun_mp.encoding.component_arrays import array_of, component_field, numbers, take
 from rerun_mp.encoding.component_types import parse_type
 from rerun_mp.encoding.row_layouts import TEXT_KINDS, ListComponent, NumericComponent, ValueKind
 from rerun_mp.encoding.tables import WIDE_ROW, TableShape
@@ -185,7 +185,7 @@ def _ordered(columns: list[Any], order: Any) -> Any:
 def _taken(arrays: list[Any], order: Any) -> Any:
     """Return the Arrow arrays of all pieces as one, in order."""
     whole = arrays[0] if len(arrays) == 1 else pa.concat_arrays(arrays)
-    return whole if order is None else take(whole, pa.array(order))
+    return whole if order is None else take(whole, order)
 
 
 def _list_field(component: ListComponent, kind: Any) -> Any:
@@ -201,7 +201,7 @@ def _field(archetype: str, name: str, component_type: str, item: Any) -> Any:
 def _lists(items: Any, length: int) -> Any:
     """Return an array of lists of `length` items each."""
     offsets = np.arange(0, len(items) + 1, length, dtype=np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), items)
+    return pa.ListArray.from_arrays(numbers(offsets), items)
 
 
 def _instances(numbers: Any, component: NumericComponent) -> Any:
@@ -218,7 +218,7 @@ def _list_columns(shape: TableShape, pieces: list[TakenRows], order: Any) -> lis
     """Return the instances of each component, with a list for each row."""
     if isinstance(pieces[0].values, ArrayValues):
         lists = _arrays([piece.values for piece in pieces], shape.components[0].type)  # type: ignore[union-attr]
-        return [lists if order is None else take(lists, pa.array(order))]
+        return [lists if order is None else take(lists, order)]
     return [_taken([piece.values[n] for piece in pieces], order) for n in range(len(shape.components))]
 
 

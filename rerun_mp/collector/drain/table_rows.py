@@ -169,7 +169,7 @@ def copy_rows(
     dictionary.read(memory, at + plan.dictionary, at + slot_bytes, needed)
     if shape.value_kind == ValueKind.LEVELLED_TEXT:
         names = pa.array(dictionary.texts, pa.string())
-        values = (values[0], take(names, pa.array(values[1], pa.uint16())))
+        values = (values[0], take(names, values[1]))
     return TakenRows(
         slot=slot,
         epoch=epoch,
