@@ -53,7 +53,8 @@ class GrpcSink(_Frozen):
     ----------
     url
         A URL of `rerun://`, `rerun+http://` or `rerun+https://`, a host, an optional port, and the path `/proxy`. By
-        default rerun+http://127.0.0.1:9876/proxy, the address of the viewer that `spawn` starts.
+        default rerun+http://127.0.0.1:9876/proxy, the address of the viewer that `spawn` starts. With `https` the
+        server's certificate must be one that the system trusts, or the environment variable SSL_CERT_FILE names.
 
     Raises
     ------

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from rerun_mp.shm.layout import Geometry, Kind, Line, SlotState, unpack_owner
+from rerun_mp.shm.layout import Geometry, Kind, Line, SlotState, pack_owner, unpack_owner
 from rerun_mp.shm.writer import ForkedError, SlotWriter, positions
 from tests.shm.bench_ring import GEOMETRY, always, claim_one, make_ring, make_writer, watch
 from tests.shm.bytecode import assert_stores_are_guarded
@@ -219,3 +219,20 @@ def test_an_exception_of_the_program_in_the_search_for_slots_reaches_the_program
     """`index` raises one of the same class when it finds no further slot."""
     assert list(positions([0, 1, 0], 0, 0, 9)) == [0, 2]
     assert raised_at_every_step(lambda: list(positions([0, 1, 0], 0, 0, 9)), positions, ValueError) > 30
+
+
+@pytest.mark.parametrize("fences", [True, False])
+def test_a_process_that_orders_its_stores_itself_fences_before_each_word_of_the_control_line(
+    fences: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the rows and their count, and between the count and the state: else a sweep loses or tears a row."""
+    ring, fence = make_ring(), -1
+    writer = SlotWriter(ring, pack_owner(0, 1), memoryview(b"\x01"), 0, fences=fences)
+    slot = claim_one(writer, Kind.FRAMES, 0, always, always)
+    assert slot is not None
+    made = watch(ring, writer)
+    monkeypatch.setattr("rerun_mp.shm.writer.fence", lambda: made.append(fence))
+    writer.commit(slot, 8, 3)
+    writer.seal(slot)
+    rows, count, state = ring.rows_word(slot), ring.count_word(slot), ring.geometry.line_word(slot) + Line.STATE
+    assert made == ([rows, fence, count, fence, state] if fences else [rows, count, state])
