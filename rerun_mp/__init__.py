@@ -55,6 +55,7 @@ if TYPE_CHECKING or is_protected():
         SharedMemoryError,
         ViewerError,
     )
+    from rerun_mp.fast.base import left_to_rerun as _left_to_rerun
     from rerun_mp.fast.general import GENERAL_NAMES as _GENERAL_NAMES
     from rerun_mp.fast.general import general_class as _general_class
     from rerun_mp.hooks import aliases as _aliases
@@ -170,6 +171,7 @@ if TYPE_CHECKING or is_protected():
     _aliases.install_finder()
     _bridge.install()
     _make_arrow_fork_safe()
+    _bridge.replace_unknown_archetypes(globals())
 else:
     from rerun_mp import plain as _plain
 
@@ -195,7 +197,7 @@ if not TYPE_CHECKING:
         if name in _LONG_RUN_NAMES:
             value = globals()[name] = getattr(_import_module("rerun_mp.api.long_runs"), name)
             return value
-        if name in _GENERAL_NAMES:
+        if name in _GENERAL_NAMES and name not in _left_to_rerun:
             value = globals()[name] = _general_class(name)
             return value
         import rerun

@@ -90,6 +90,7 @@ COVERED_BY: dict[str, str] = {
     "rerun_mp.collector.worker": "tests/faults/test_collector_kills.py",
     "rerun_mp.fast": "tests/fast/test_base.py",
     "rerun_mp.fast.catalogue": "tests/fast/test_general.py",
+    "rerun_mp.fast.verification": "tests/compat/test_next_release.py",
     "rerun_mp.fast.encoders": "tests/fast/test_general.py",
     "rerun_mp.hooks.entry": "tests/field/test_interpreters.py",
     "rerun_mp.hooks.interpreters": "tests/field/test_interpreters.py",

@@ -14,6 +14,7 @@ from rerun_mp.api.active import is_foreign
 from rerun_mp.api.lanes import Lanes, active_lanes
 from rerun_mp.api.log import log
 from rerun_mp.encoding.paths import canonical_entity_path
+from rerun_mp.fast.base import left_to_rerun
 from rerun_mp.fast.scalars import EXACT_TYPES, Scalars
 from rerun_mp.shm.interruptions import is_own
 
@@ -61,6 +62,10 @@ def series(
     ...     rr.set_time("step", sequence=step)
     ...     loss(0.5**step)
     """
+    if "Scalars" in left_to_rerun:
+        from rerun import Scalars as Theirs
+
+        return lambda number: log(entity_path, Theirs(number), recording=recording)
     path = entity_path if type(entity_path) is str else canonical_entity_path(entity_path).decode()
     own = active_lanes
     if recording is not None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from rerun_mp.api.lanes import Lanes
 from rerun_mp.api.times import Timepoint
+from rerun_mp.compat import versions
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.settings import parse_switch
 from rerun_mp.shm.interruptions import is_own
@@ -32,7 +33,7 @@ class RecordingState:
     def __init__(self, key: RecordingKey) -> None:
         self.key = key
         self.has_log_time = _switch("RERUN_LOG_TIME", default=True)
-        self.has_log_tick = _switch("RERUN_LOG_TICK", default=False)
+        self.has_log_tick = _switch("RERUN_LOG_TICK", default=versions.adds_log_tick())
         self.ticks = count()
         """Counts the `log` calls. `next` is atomic under the interpreter's lock."""
         self.encoder: Encoder | None = None

@@ -27,6 +27,7 @@ from rerun_mp.compat import versions
 from rerun_mp.compat.native import recordings, rows, sinks
 from rerun_mp.compat.native.registry import originals, replacements
 from rerun_mp.errors import RerunMpError
+from rerun_mp.fast.base import left_to_rerun
 from rerun_mp.hooks import aliases, when_loaded
 from rerun_mp.session import current, sink_changes
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-__all__ = ["capture", "differing", "install"]
+__all__ = ["capture", "differing", "install", "replace_unknown_archetypes"]
 
 
 def install() -> None:
@@ -74,6 +75,21 @@ def _old_module(name: str) -> ModuleType | None:
     return legacy.module_of(name)
 
 
+def replace_unknown_archetypes(names: dict[str, Any]) -> None:
+    """Put rerun's own classes into a module for archetypes that an unknown release of rerun-sdk has otherwise.
+
+    Loads rerun, if such a release is installed.
+    """
+    if not versions.is_unknown():
+        return
+    import rerun
+
+    for name in left_to_rerun:
+        names.pop(name, None)
+        if hasattr(rerun, name):
+            names[name] = getattr(rerun, name)
+
+
 def _replace(rerun: ModuleType) -> None:
     if when_loaded.leaves_rerun_alone or originals:
         return
@@ -84,21 +100,29 @@ def _replace(rerun: ModuleType) -> None:
             f"pip install '{versions.REQUIREMENT}'"
         )
     bindings = sys.modules["rerun_bindings"]
-    left_out = differing(bindings)
-    if left_out:
-        warnings.warn(
-            f"rerun-sdk {found} is newer than this rerun_mp knows, and has other parameters in {', '.join(left_out)}. "
-            "Code that says `import rerun` calls these as rerun has them: what they log stays out of the session. "
-            f"`import rerun_mp as rr` works. Install a newer rerun_mp, or rerun-sdk<{versions.NEXT}.",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+    left_out: list[str] = [] if versions.is_tested(found) else differing(bindings)
+    if not versions.is_tested(found):
+        from rerun_mp.fast import verification
+
+        left_to_rerun.update(verification.differing(rerun.archetypes))
     originals["new_recording"] = bindings.new_recording
     for name, function in replacements.items():
         if hasattr(bindings, name) and name not in left_out:
             originals[name] = getattr(bindings, name)
             setattr(bindings, name, function)
-    # Three of rerun's Python functions do not end in its native ones as we need, and its sinks hide their arguments.
+    for step in (_replace_senders, _replace_viewers, _replace_sinks, _replace_init):
+        try:
+            step(rerun)
+        except (AttributeError, KeyError):
+            if versions.is_tested(found):
+                raise
+            left_out.append(step.__name__.removeprefix("_replace_"))
+    if left_out or left_to_rerun:
+        _warn_of_unknown(found, left_out)
+
+
+def _replace_senders(rerun: ModuleType) -> None:
+    """Three of rerun's Python functions do not end in its native ones as we need."""
     senders = versions.send_chunks_modules()
     if senders:
         originals["_send_chunks"] = senders[0].send_chunks
@@ -106,22 +130,47 @@ def _replace(rerun: ModuleType) -> None:
             module.send_chunks = rows.send_chunks  # type: ignore[attr-defined]
     if hasattr(rerun.RecordingStream, "send_chunks"):
         rerun.RecordingStream.send_chunks = lambda self, chunks: rows.send_chunks(chunks, recording=self)
+
+
+def _replace_viewers(rerun: ModuleType) -> None:
     originals["_spawn"] = rerun.spawn
     for module in (rerun, sys.modules["rerun.sinks"]):
         module.spawn = sinks.spawn  # type: ignore[attr-defined]
+    rerun.RecordingStream.spawn = lambda self, **options: sinks.spawn(recording=self, **options)
+
+
+def _replace_sinks(rerun: ModuleType) -> None:
+    """Rerun's sinks hide their arguments."""
+    for module in (rerun, sys.modules["rerun.sinks"]):
         for kind in (FileSink, GrpcServerSink, GrpcSink):
             setattr(module, kind.__name__, kind)
-    rerun.RecordingStream.spawn = lambda self, **options: sinks.spawn(recording=self, **options)
+
+
+def _replace_init(rerun: ModuleType) -> None:
     rerun.init = opening.init  # type: ignore[attr-defined]
 
 
+def _warn_of_unknown(found: str, left_out: list[str]) -> None:
+    """Say in one warning what an unknown release of rerun-sdk has otherwise, and what that means."""
+    parts = [f"rerun-sdk {found} is newer than this rerun_mp knows."]
+    if left_out:
+        parts.append(
+            f"It has other parameters in {', '.join(sorted(left_out))}, or lacks them. Code that says `import rerun` "
+            "calls these as rerun has them: what they log stays out of the session. `import rerun_mp as rr` works."
+        )
+    if left_to_rerun:
+        names = ", ".join(sorted(left_to_rerun))
+        parts.append(f"It has other archetypes {names}: rerun's own, slower classes serve them.")
+    parts.append(f"Install a newer rerun_mp, or rerun-sdk<{versions.NEXT}.")
+    warnings.warn(" ".join(parts), RuntimeWarning, stacklevel=2)
+
+
 def differing(bindings: ModuleType) -> list[str]:
-    """Return the native functions whose parameters are not those of our replacements."""
+    """Return the native functions that are missing, or whose parameters are not those of our replacements."""
     left_out = []
     for name, function in replacements.items():
         theirs = versions.parameters_of(getattr(bindings, name, None))
-        # A release before ours may lack the last ones.
-        if theirs is not None and theirs != _parameters(function)[: len(theirs)]:
+        if not hasattr(bindings, name) or (theirs is not None and theirs != _parameters(function)):
             left_out.append(name)
     return left_out
 

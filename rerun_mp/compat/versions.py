@@ -2,8 +2,9 @@
 
 rerun-sdk 0.32 is the oldest: 0.31 has no `Chunk.from_record_batch`, which the collector needs to keep row ids. All
 releases from `OLDEST` to `NEWEST` are tested (`make test-versions`; docs/platforms.md has the table). A newer one works
-as far as it matches: `compat.bridge` compares the signatures of its native functions, `fast.base` the fields of its
-archetypes, and each steps back to rerun's own code, with one warning, where they differ.
+as far as it matches: when it is loaded, `compat.bridge` compares the signatures of its native functions,
+`fast.verification` its archetypes, and both step back to rerun's own code, with one warning, where they differ. The
+collector tries a chunk at its start (`collector.store.rerun_sdk`).
 
 Functions ask for a name or a signature rather than for a version. Nothing here loads rerun. Any thread may call.
 """
@@ -27,12 +28,14 @@ __all__ = [
     "OLDEST",
     "OWN",
     "REQUIREMENT",
+    "adds_log_tick",
     "chunk_maker",
     "chunk_module",
     "description",
     "installed",
     "is_supported",
     "is_tested",
+    "is_unknown",
     "minor_release",
     "parameters_of",
     "send_chunks_modules",
@@ -98,6 +101,16 @@ def is_supported(version: str) -> bool:
 def is_tested(version: str) -> bool:
     """Say whether this version's minor release has been tested."""
     return OLDEST <= minor_release(version) <= NEWEST
+
+
+def is_unknown() -> bool:
+    """Say whether a release of rerun-sdk is installed that is newer than those that are tested."""
+    return minor_release(installed()) > NEWEST
+
+
+def adds_log_tick() -> bool:
+    """Say whether rows have the timeline `log_tick` by default: until 0.33, which also cannot turn it off."""
+    return OLDEST <= minor_release(installed()) < (0, 34)
 
 
 def parameters_of(function: Any) -> list[str] | None:

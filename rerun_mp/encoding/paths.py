@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 
+from rerun_mp.compat import versions
 from rerun_mp.errors import InvalidArgumentError
 
 __all__ = ["canonical_entity_path"]
@@ -18,6 +19,8 @@ __all__ = ["canonical_entity_path"]
 MAX_PATH_BYTES = 0xFFFF
 """Maximum bytes of a path, because a frame holds its length in a u16."""
 
+TUID = {"ARROW:extension:name": "rerun.datatypes.TUID", "ARROW:extension:metadata": '{"namespace":"row"}'}
+"""Metadata of a column of row ids."""
 MAX_REMEMBERED = 1 << 16
 """Maximum number of remembered paths; all are forgotten beyond that."""
 
@@ -79,12 +82,15 @@ def _parse(entity_path: str) -> str:
     if all(_is_plain(part) for part in parts):
         return "/" + "/".join(parts)
     import pyarrow as pa
-    from rerun.chunk import Chunk
+    from rerun_bindings import ChunkInternal
 
+    # A chunk in the form of the collector's, which every release of rerun-sdk takes: it names its parsed path.
+    row_id = pa.field("rerun.controls.RowId", pa.binary(16), nullable=False, metadata={"rerun:kind": "control", **TUID})
     component = pa.field("x", pa.list_(pa.null()), metadata={"rerun:kind": "data", "rerun:component": "x"})
-    schema = pa.schema([component], metadata={"rerun:entity_path": entity_path})
-    batch = pa.record_batch([pa.array([None], component.type)], schema=schema)
-    return str(Chunk.from_record_batch(batch, index=None)[0].entity_path)
+    metadata = {"rerun:entity_path": entity_path, "rerun:id": "0" * 32, "sorbet:version": "0.1.3"}
+    columns = [pa.array([bytes(16)], row_id.type), pa.array([None], component.type)]
+    batch = pa.record_batch(columns, schema=pa.schema([row_id, component], metadata=metadata))
+    return str(versions.chunk_maker(ChunkInternal)(batch)[0].entity_path)
 
 
 def _is_plain(part: str) -> bool:

@@ -37,7 +37,10 @@ if TYPE_CHECKING:
 
     from rerun_mp.encoding.row_layouts import ColumnsLayout
 
-__all__ = ["FastArchetype", "FastMeta"]
+__all__ = ["FastArchetype", "FastMeta", "left_to_rerun"]
+
+left_to_rerun: set[str] = set()
+"""Names of archetypes that an unknown release of rerun-sdk has otherwise. `rerun_mp` has rerun's classes for them."""
 
 RERUN_OBJECT = "_rerun_object"
 """Key of rerun's object in an archetype's `__dict__`. `dict.setdefault` under this key is atomic."""
@@ -97,7 +100,9 @@ class FastMeta(type(Protocol)):  # type: ignore[misc]
         return super().__new__(type(cls), cls.__name__, (cls,), names | body)
 
     def _connect(cls, archetypes: ModuleType) -> None:
-        rerun_class = getattr(archetypes, cls.__name__)
+        rerun_class = getattr(archetypes, cls.__name__, None)
+        if rerun_class is None:
+            return  # an unknown release has dropped it: `verification` finds that out
         rerun_class.register(cls)  # must come before `cls._rerun_class` is set, or `register` finds a cycle
         cls._rerun_class = rerun_class
         cls.__doc__ = f"{rerun_class.__doc__ or ''}{cls._doc_note}"

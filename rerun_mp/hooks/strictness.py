@@ -75,7 +75,7 @@ def _adopt(error_utils: ModuleType) -> None:
     _error_utils = error_utils
     if _was_set:
         error_utils.set_strict_mode(_mode_before_rerun)
-    if not imports.leaves_rerun_alone:
+    if not imports.leaves_rerun_alone and hasattr(error_utils, "_send_warning_or_raise"):
         # Rerun's other modules are loaded later, and import the function from there.
         error_utils._send_warning_or_raise = partial(_warn_or_raise, error_utils._send_warning_or_raise)  # type: ignore[attr-defined]
 

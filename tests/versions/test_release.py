@@ -20,7 +20,7 @@ from tests.harness.viewers import START_SECS, free_port, listens, vulkan_missing
 from tests.versions.programs.losing_workers import STEPS, WORKERS
 
 PROGRAM = Path(__file__).with_name("programs") / "losing_workers.py"
-KINDS = ("scalar", "text", "points", "transform", "boxes", "image", "any")
+KINDS = ("scalar", "text", "points", "transform", "boxes", "image", "any\\ value")
 EXPECTED = Counter(
     {f"{kind}/{number}": STEPS for kind in KINDS for number in range(WORKERS)}
     | {f"column/{number}": 2 for number in range(WORKERS)}

@@ -125,6 +125,22 @@ class Stream:
             self._disconnect_orphans()
 
 
+def _try_a_chunk() -> None:
+    """Make a chunk as for every row.
+
+    Raises
+    ------
+    ImportError
+        If this release of rerun-sdk makes another one of it.
+    """
+    from rerun_mp.collector.drain.own_chunks import start_time_chunk
+
+    batch = start_time_chunk(RecordingKey("rerun_mp", "try"), 1).batch
+    (made,) = chunks_of_batch(batch)
+    if made.to_record_batch().column(0).to_pylist() != batch.column(0).to_pylist():
+        raise ImportError("rerun-sdk gives rows other ids than those that they had")
+
+
 def chunks_of_batch(batch: Any) -> list[Chunk]:
     """Return the chunks that rerun-sdk makes of a record batch with row ids and a chunk id: one, with the same ids."""
     return _make_chunks(batch)
@@ -196,3 +212,12 @@ def _unregister_shutdown(rerun: ModuleType) -> None:
 
 # At exit, rerun would wait for every stream, for ever if one hangs. The collector closes its streams one by one.
 imports.when_loaded("rerun", _unregister_shutdown)
+
+if versions.is_unknown():
+    try:
+        _try_a_chunk()
+    except Exception as error:
+        raise ImportError(
+            f"rerun-sdk {versions.installed()} is newer than this rerun_mp knows, and its chunks are others "
+            f"({error!r}); install a newer rerun_mp, or rerun-sdk<{versions.NEXT}"
+        ) from error

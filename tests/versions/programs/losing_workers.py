@@ -26,7 +26,7 @@ def work(number: int, death: str, connection: Any) -> None:
         rr.log(f"transform/{number}", rr.Transform3D(translation=[step, 0, 0]))
         rr.log(f"boxes/{number}", rr.Boxes3D(half_sizes=[[1, 2, step + 1]]))
         rr.log(f"image/{number}", rr.Image(np.full((8, 8, 3), step, np.uint8)))
-        rr.log(f"any/{number}", rr.AnyValues(value=step))
+        rr.log(f"any value/{number}", rr.AnyValues(value=step))
     rr.send_columns(
         f"column/{number}", [rr.TimeColumn("step", sequence=[1, 2])], rr.Scalars.columns(scalars=[1.0, 2.0])
     )
