@@ -90,8 +90,8 @@ def rows_of(path: str | Path, *, properties: bool = False, recording_id: str | N
     return rows
 
 
-def count_rows(path: str | Path, *, timeline: str | None = None) -> Counter[str]:
-    """Return the number of rows of each entity path. Fast enough for millions of rows.
+def count_rows(path: str | Path, *, timeline: str | None = None, below: str = "") -> Counter[str]:
+    """Return the number of rows of each entity path that begins with `below`. Fast enough for millions of rows.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def count_rows(path: str | Path, *, timeline: str | None = None) -> Counter[str]
     counts: Counter[str] = Counter()
     for chunk in RrdReader(path).stream():
         entity_path = chunk.entity_path.removeprefix("/")
-        if chunk.entity_path.startswith(RECORDING_PROPERTIES):
+        if chunk.entity_path.startswith(RECORDING_PROPERTIES) or not entity_path.startswith(below):
             continue
         batch = chunk.to_record_batch()
         counts[entity_path] += batch.num_rows

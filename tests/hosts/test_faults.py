@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.field.held import held
-from tests.harness.programs import wait_until
+from tests.harness.programs import SLOWNESS, wait_until
 from tests.hosts.conftest import MakeHosts
-from tests.hosts.test_head import Head, script, start_rank
+from tests.hosts.faults import run
+from tests.hosts.head import Head
+from tests.hosts.test_head import script, start_rank
 
 __all__ = ["script"]
 
@@ -72,3 +74,11 @@ def test_a_host_that_was_killed_ships_its_rows_when_it_is_back(
     machines[1].start(sys.executable, "-m", "rerun_mp", "recover").check()
     machines[1].start(sys.executable, "-m", "rerun_mp", "ship", env=head.environment).check()
     assert head.rows(tmp_path / "merged.rrd") == {"rank/1": 1000}
+
+
+def test_random_faults_lose_no_row(place: Path) -> None:
+    """The same few faults in each run; `make soak` makes more."""
+    result = run(place, faults=4, seed=3, max_secs=0.5)
+    assert result.lacking == {}
+    assert result.stored > 0
+    assert result.longest_secs < 0.5 * SLOWNESS

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from rerun_mp.shipping.accounts import NodeAccount, node_accounts
 from tests.harness.hosts import Host, HostProgram
-from tests.harness.programs import wait_until
-from tests.harness.recordings import RERUN_BINARY, count_rows
 from tests.hosts.conftest import MakeHosts
-from tests.hosts.test_live_head import of_torchrun
+from tests.hosts.head import Head
+from tests.hosts.launching import of_torchrun
 
 RANK = """
 import fcntl, os, sys
@@ -31,44 +28,6 @@ for gate in gates:
     with open(gate) as file:
         fcntl.flock(file, fcntl.LOCK_SH)
 """
-TOKEN = "secret of the test"
-
-
-class Head:
-    """A head on a host, over a directory that outlives it."""
-
-    environment: Mapping[str, str] = {"RERUN_MP_HEAD": "rerun+http://host1:9876/proxy", "RERUN_MP_HEAD_TOKEN": TOKEN}
-    """What the job's ranks have."""
-
-    def __init__(self, host: Host, directory: Path) -> None:
-        self.host = host
-        self.directory = directory
-        self.start()
-
-    def start(self) -> None:
-        """Start it, and wait until it listens."""
-        self.directory.mkdir(exist_ok=True)
-        command = [sys.executable, "-m", "rerun_mp", "head", "--dir", str(self.directory), "--bind", "0.0.0.0"]
-        self.program = self.host.start(*command, env={"RERUN_MP_HEAD_TOKEN": TOKEN})
-        wait_until(lambda: "export" in self.program.stdout, what="the head")
-
-    def end(self) -> None:
-        """Kill the head and its live view."""
-        for pid in self.host.processes("serve-grpc") + self.host.processes("rerun_mp head"):
-            subprocess.run(["kill", "-9", str(pid)], check=False)
-        self.program.wait()
-
-    def nodes(self) -> list[NodeAccount]:
-        """Return what the head knows of its nodes."""
-        return node_accounts(self.directory)
-
-    def rows(self, merged: Path) -> Counter[str]:
-        """Merge all parts of all nodes, and return the number of rows of each rank. Each row must be there once."""
-        parts = sorted(self.directory.glob("*/*/*.rrd"))
-        assert len({path.parents[1] for path in parts}) == 1, "one recording"
-        subprocess.run([RERUN_BINARY, "rrd", "merge", *parts, "-o", merged], check=True, capture_output=True)
-        found = count_rows(merged, timeline=None)
-        return Counter({path: rows for path, rows in found.items() if path.startswith("rank/")})
 
 
 def start_rank(

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.harness.recordings import RERUN_BINARY, recordings_in, rows_of
 from tests.hosts.conftest import MakeHosts
-from tests.hosts.test_live_head import of_torchrun
+from tests.hosts.launching import of_torchrun
 
 RANK = """
 import os, signal, subprocess, sys

@@ -8,6 +8,7 @@ from tests.harness.programs import wait_until
 from tests.harness.recordings import RERUN_BINARY
 from tests.harness.servers import saved_rows
 from tests.hosts.conftest import MakeHosts
+from tests.hosts.launching import of_torchrun
 
 RANK = """
 import os, sys
@@ -18,21 +19,6 @@ for step in range(1000):
     rr.set_time("step", sequence=step)
     rr.log(f"rank/{os.environ['RANK']}", rr.Scalars(float(step)))
 """
-
-
-def of_torchrun(node: int, local_rank: int, nodes: int = 2, local: int = 2) -> dict[str, str]:
-    """Return the variables that torchrun gives a rank."""
-    return {
-        "TORCHELASTIC_RUN_ID": "none",
-        "MASTER_ADDR": "host1",
-        "MASTER_PORT": "29500",
-        "WORLD_SIZE": str(nodes * local),
-        "LOCAL_WORLD_SIZE": str(local),
-        "GROUP_RANK": str(node),
-        "GROUP_WORLD_SIZE": str(nodes),
-        "RANK": str(node * local + local_rank),
-        "LOCAL_RANK": str(local_rank),
-    }
 
 
 def test_ranks_of_two_hosts_reach_one_server(make_hosts: MakeHosts, tmp_path: Path) -> None:
