@@ -49,7 +49,7 @@ test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses=$(TEST_WORKERS) --dist=worksteal --durations=20
 
 $(FIELD_STAMP): $(STAMP)
-	$(BIN)/python $(PIP_INSTALL) --constraint $(LOCK) --editable '.[field]'
+	$(BIN)/python $(PIP_INSTALL) --constraint $(LOCK) --editable '.[field,hosts]'
 	@touch $(FIELD_STAMP)
 
 field: $(FIELD_STAMP)
@@ -104,7 +104,7 @@ dist: $(STAMP)
 
 lock:
 	$(OLDEST_PYTHON) -m venv --clear $(LOCK_VENV)
-	$(LOCK_VENV)/bin/python $(PIP_INSTALL) --editable '.[test,dev,examples,bench,field,release]'
+	$(LOCK_VENV)/bin/python $(PIP_INSTALL) --editable '.[test,dev,examples,bench,field,hosts,release]'
 	{ sed -n '/^#/p' $(LOCK); $(LOCK_VENV)/bin/python -m pip freeze --all --exclude pip --exclude-editable; } > $(LOCK).new
 	mv $(LOCK).new $(LOCK)
 	rm -rf $(LOCK_VENV)

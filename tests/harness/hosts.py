@@ -119,11 +119,15 @@ class Host:
         """Start a program on the host. A first argument that ends with .py is run by the interpreter of the tests."""
         if str(command[0]).endswith(".py"):
             command = (sys.executable, "-X", "faulthandler", *command)
-        inside = ["nsenter", f"--target={self._first}", "--mount", "--uts", "--ipc", "--net", "--pid", "--wd=/"]
         environment = {**os.environ, **self._environment(), **(env or {})}
-        started = HostProgram([*inside, *map(str, command)], self.place / f"program{len(self._programs)}", environment)
+        started = HostProgram(
+            [*self._enter(), *map(str, command)], self.place / f"program{len(self._programs)}", environment
+        )
         self._programs.append(started)
         return started
+
+    def _enter(self) -> list[str]:
+        return ["nsenter", f"--target={self._first}", "--mount", "--uts", "--ipc", "--net", "--pid", "--wd=/"]
 
     def _environment(self) -> dict[str, str]:
         return {
@@ -160,6 +164,8 @@ class Host:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._first, signal.SIGKILL)
         self._process.wait()
+        with contextlib.suppress(subprocess.CalledProcessError):  # the kernel removes it, too, some time later
+            _in_network(self._switch, f"link delete link{self._number}")
         if self._process.stdout is not None:
             self._process.stdout.close()
         for program in self._programs:

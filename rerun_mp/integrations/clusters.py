@@ -1,0 +1,42 @@
+"""Schedulers whose workers are no children of the program, such as Ray's and Dask's: how workers find its recording.
+
+The program makes the *shared variables*, the scheduler brings them to each worker, and the worker calls `begin`. It
+works whichever was started first: scheduler, workers or program. The workers of one host share a session.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+
+import rerun_mp as rr
+from rerun_mp.encoding.ids import job_key, recording_id
+from rerun_mp.session.jobs import JOB_VARIABLE
+
+__all__ = ["begin", "shared_variables"]
+
+APPLICATION, RECORDING = "RERUN_MP_APPLICATION", "RERUN_MP_RECORDING"
+OWN = ("RERUN_MP_SESSION", "RERUN_MP_SCOPE", "RERUN_MP_CAPTURE", "RERUN_MP_PYTHON")
+"""Variables of this host alone."""
+
+
+def shared_variables(application_id: str) -> dict[str, str]:
+    """Return the variables that workers on any host need to log into this program's recording.
+
+    If the program has called `rerun_mp.init`, the recording is its active one. Otherwise this call names the job, and a
+    later `init` of the same application begins the same recording.
+
+    Examples
+    --------
+    >>> sorted(shared_variables("my_app"))  # doctest: +SKIP
+    ['RERUN_MP_APPLICATION', 'RERUN_MP_JOB', 'RERUN_MP_RECORDING']
+    """
+    job = os.environ.setdefault(JOB_VARIABLE, f"cluster-{secrets.token_hex(8)}")
+    recording = rr.get_recording_id() or recording_id(job_key(f"recordings {job}"), application_id)
+    settings = {name: os.environ[name] for name in os.environ if name.startswith("RERUN_MP_") and name not in OWN}
+    return {**settings, JOB_VARIABLE: job, APPLICATION: application_id, RECORDING: recording}
+
+
+def begin() -> None:
+    """Begin the program's recording in a worker that has the shared variables."""
+    rr.init(os.environ[APPLICATION], recording_id=os.environ[RECORDING])
