@@ -11,6 +11,7 @@
     general.py         most other archetypes: one class each, derived from `catalogue.py`, rerun's description of them
     adapters.py        from arguments that rerun converts to those that it hands on
     encoders.py        from arguments to bytes
+    structures.py      encoders of class annotations and bar charts
 
 All other archetypes are rerun's own. Importing this package loads neither rerun nor numpy nor pyarrow.
 """

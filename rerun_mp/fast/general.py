@@ -38,6 +38,7 @@ from rerun_mp.fast.adapters import ADAPTERS
 from rerun_mp.fast.base import FastArchetype, FastMeta, owned
 from rerun_mp.fast.catalogue import ARCHETYPES, COMPONENTS
 from rerun_mp.fast.encoders import CONVERSION_ERRORS, encoder
+from rerun_mp.fast.structures import STRUCTURES
 from rerun_mp.hooks.strictness import at_users_line
 from rerun_mp.shm.interruptions import is_own
 
@@ -65,6 +66,7 @@ class _Parameter:
         )
         self.columns = parse_type(notation).columns
         self.encoder = _encoder(kind, item, size, values)
+        self.may_be_empty = kind not in NEVER_EMPTY
 
 
 GENERAL_NAMES = frozenset(name for name, facts in ARCHETYPES.items() if facts[4] is not None and facts[5]) - {
@@ -77,6 +79,8 @@ GENERAL_NAMES = frozenset(name for name, facts in ARCHETYPES.items() if facts[4]
 """The archetypes that have a general fast class."""
 
 ATTRIBUTES = ("_blocks", "_layout")
+NEVER_EMPTY = frozenset({"blob", "matrix", *STRUCTURES})
+"""Kinds of components of which rerun makes an instance also from an empty list."""
 
 _classes: dict[str, Any] = {}
 _siblings: dict[Any, Any] = {}
@@ -95,7 +99,7 @@ def general_class(name: str) -> Any:
 def _encoder(kind: str, item: str, size: int, values: dict[str, int]) -> Encoder:
     key = (kind, item, size, *values.items())
     if key not in _encoders:
-        _encoders[key] = encoder(kind, item, size, values)
+        _encoders[key] = STRUCTURES.get(kind) or encoder(kind, item, size, values)
     return _encoders[key]
 
 
@@ -134,7 +138,7 @@ def _body(name: str) -> dict[str, Any]:
 def _fields_constructor(parameters: list[_Parameter], names: list[str]) -> Any:
     """Return the class method `from_fields` of an archetype with fields of these names."""
     by_field = {parameter.field: parameter for parameter in parameters}
-    may_clear = by_field.keys() == {*names}
+    may_clear = by_field.keys() == {*names} and all(parameter.may_be_empty for parameter in parameters)
 
     def from_fields(cls: Any, *args: Any, clear_unset: Any = False, **fields: Any) -> Any:
         """Update only some fields of the archetype. See rerun's method of this name."""

@@ -62,6 +62,11 @@ def argument(component: str) -> Any:
     elif kind == "axis_angles":
         rotation = st.builds(rr.RotationAxisAngle, _lists(st.integers(-3, 3), 3, 3), degrees=st.floats(-90, 90))
         usual = rotation | _lists(rotation)
+    elif kind == "annotations":
+        color = _lists(INTEGERS, 3, 4) | INTEGERS | st.none() | st.just(())
+        usual = _lists(st.tuples(INTEGERS, TEXTS) | st.tuples(INTEGERS, TEXTS, color) | st.just(rr.AnnotationInfo(3)))
+    elif kind == "bars":
+        usual = _lists(FLOATS) | _lists(INTEGERS) | arrays((SMALL,), (1,), (2, 2))
     else:
         assert kind == "blob", kind
         usual = st.binary(max_size=5) | arrays((SMALL,), (2, 2)) | st.just([b"one", b"two"])

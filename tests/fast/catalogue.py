@@ -48,9 +48,14 @@ CONVERTERS = {
     "geo_line_string:GeoLineStringBatch": "strips",
     "rotation_axis_angle:RotationAxisAngleBatch": "axis_angles",
     "blob:BlobBatch": "blob",
+    "annotation_context:AnnotationContextBatch": "annotations",
+    "tensor_data:TensorDataBatch": "bars",
 }
 """Module and class of rerun's converter -> the encoder that takes its usual arguments."""
 
+
+CHECKED = {"BarChart.values": rerun.components.TensorDataBatch}
+"""Field -> the converter that rerun calls before it warns of unusual shapes."""
 
 HEAD = '''"""Rerun's archetypes and components, as rerun-sdk describes them.
 
@@ -92,7 +97,7 @@ def _archetype(archetype: Any, components: dict[str, Any]) -> tuple[str | None, 
     needed, fields = _plain(archetype, [p.name for p in parameters if p.default is p.empty], parameters)
     plain = {}
     for parameter, field in fields.items():
-        batch = converters[field]
+        batch = converters[field] or CHECKED.get(f"{archetype.__name__}.{field}")
         if batch is not None and _component(batch, components):
             plain[parameter] = (field, batch._COMPONENT_TYPE.rpartition(".")[2])
     return (

@@ -43,6 +43,10 @@ def components(archetype: Any) -> list[tuple[object, bytes]]:
     found: list[tuple[object, bytes]] = []
     for batch in archetype.as_component_batches():
         array = batch.as_arrow_array()
+        items = array.type.value_type if pa.types.is_list(array.type) else array.type
+        if pa.types.is_struct(items):
+            # Arrow may leave out the buffers of children without rows. An array that Arrow has made anew has them all.
+            array = array.take(pa.array(range(len(array)), pa.int64())) if len(array) else pa.array([], array.type)
         record = pa.record_batch([array], names=["component"])
         descriptor = batch.component_descriptor()
         described = (descriptor.component, descriptor.archetype, descriptor.component_type)
