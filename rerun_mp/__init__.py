@@ -95,7 +95,9 @@ if TYPE_CHECKING:
 elif is_protected():
     # These classes stand for rerun's, so type checkers see rerun's.
     from rerun_mp.fast import (  # noqa: F401
+        AnyValues,
         DepthImage,
+        DynamicArchetype,
         EncodedImage,
         Image,
         Scalars,

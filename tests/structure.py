@@ -61,6 +61,7 @@ COVERED_BY: dict[str, str] = {
     "rerun_mp.compat.old.calls": "tests/compat/test_legacy.py",
     "rerun_mp.compat.old.times": "tests/compat/test_legacy.py",
     "rerun_mp.compat.old.warning": "tests/compat/test_legacy.py",
+    "rerun_mp.fast.constants": "tests/api/test_log_tables.py",
     "rerun_mp.fast.structures": "tests/fast/test_general.py",
     "rerun_mp.viewers.web_server": "tests/viewer/test_web_viewer.py",
     "rerun_mp.collector.__main__": "tests/faults/test_collector_kills.py",

@@ -77,7 +77,6 @@ def test_all_other_names_are_reruns_own_objects() -> None:
         "ViewCoordinates",
         "components",
         "archetypes",
-        "AnyValues",
         "TimeColumn",
         "experimental",
         "__version__",

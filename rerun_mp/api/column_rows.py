@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from rerun_mp.encoding.row_layouts import ColumnsLayout, ListComponent, columns_layout
 from rerun_mp.fast.base import FastMeta
+from rerun_mp.fast.constants import CONSTANTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,7 +101,10 @@ def combined(entity: Any, extra: Sequence[Any]) -> Any:
 
 
 def small_blob(entity: Any) -> ColumnRow | None:
-    """Return the row of a small image or tensor; None for anything else."""
+    """Return the row of a small image or tensor, or of one of rerun's constants; None for anything else."""
+    if type(entity) in CONSTANTS:
+        row = CONSTANTS[type(entity)](entity)
+        return None if row is None else ColumnRow(*row)
     if type(type(entity)) is not FastMeta or not entity._fast_kind or not entity._is_blob:
         return None
     if len(entity._buffer) > SMALL_BLOB:

@@ -11,6 +11,7 @@
     general.py         most other archetypes: one class each, derived from `catalogue.py`, rerun's description of them
     adapters.py        from arguments that rerun converts to those that it hands on
     encoders.py        from arguments to bytes
+    any_values.py      `AnyValues`, `DynamicArchetype`
     structures.py      encoders of class annotations and bar charts
 
 All other archetypes are rerun's own. Importing this package loads neither rerun nor numpy nor pyarrow.
@@ -18,6 +19,7 @@ All other archetypes are rerun's own. Importing this package loads neither rerun
 
 from __future__ import annotations
 
+from rerun_mp.fast.any_values import AnyValues, DynamicArchetype
 from rerun_mp.fast.base import FastArchetype
 from rerun_mp.fast.compression import Compression
 from rerun_mp.fast.encoded_images import ENCODED_IMAGE, EncodedImage
@@ -36,8 +38,10 @@ __all__ = [
     "TENSOR",
     "TEXT_LOG",
     "TRANSFORM_3D",
+    "AnyValues",
     "Compression",
     "DepthImage",
+    "DynamicArchetype",
     "EncodedImage",
     "FastArchetype",
     "Image",

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import types
 from copy import copy, deepcopy
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from rerun_mp.hooks.strictness import at_users_line
@@ -59,9 +60,12 @@ class FastMeta(type(Protocol)):  # type: ignore[misc]
         its docstring.
     fast_kind
         The number of this fast class. None: a user's class.
+    home
+        The module that has rerun's class.
     """
 
     _fast_kind: int
+    _home: str
     _doc_note: str
     _rerun_class: type | None
     _materialised: FastMeta
@@ -73,6 +77,7 @@ class FastMeta(type(Protocol)):  # type: ignore[misc]
         namespace: dict[str, Any],
         *,
         fast_kind: int | None = None,
+        home: str = "rerun.archetypes",
         **kwargs: Any,
     ) -> Any:
         """Make a fast class and its materialised sibling; for a user's subclass, a subclass of rerun's class."""
@@ -81,6 +86,7 @@ class FastMeta(type(Protocol)):  # type: ignore[misc]
             return types.new_class(name, rerun_bases, kwargs, lambda body: body.update(namespace))
         if fast_kind is not None:
             namespace["_fast_kind"] = fast_kind
+            namespace["_home"] = home
             namespace.setdefault("_attributes", tuple(namespace["__slots__"]))
             namespace["__doc__"] = Documentation()
             namespace["__module__"] = "rerun_mp"  # users, and pickle, find the class there
@@ -88,7 +94,7 @@ class FastMeta(type(Protocol)):  # type: ignore[misc]
         cls = super().__new__(mcls, name, bases, namespace)
         if fast_kind is not None:
             cls._materialised = cls.sibling({"__init__": reinitialise, "_fast_kind": 0})
-            when_loaded("rerun.archetypes", cls._connect)
+            when_loaded(home, cls._connect)
         return cls
 
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **_: Any) -> None:
@@ -99,8 +105,8 @@ class FastMeta(type(Protocol)):  # type: ignore[misc]
         names = {"__slots__": (), "__module__": "rerun_mp"}
         return super().__new__(type(cls), cls.__name__, (cls,), names | body)
 
-    def _connect(cls, archetypes: ModuleType) -> None:
-        rerun_class = getattr(archetypes, cls.__name__, None)
+    def _connect(cls, home: ModuleType) -> None:
+        rerun_class = getattr(home, cls.__name__, None)
         if rerun_class is None:
             return  # an unknown release has dropped it: `verification` finds that out
         rerun_class.register(cls)  # must come before `cls._rerun_class` is set, or `register` finds a cycle
@@ -110,10 +116,9 @@ class FastMeta(type(Protocol)):  # type: ignore[misc]
     def rerun_class(cls) -> Any:
         """Return the rerun class that this class stands for; load rerun if necessary."""
         if cls._rerun_class is None:
-            import rerun.archetypes
-
+            home = import_module(cls._home)
             if cls._rerun_class is None:  # another import hook came before ours
-                cls._connect(rerun.archetypes)
+                cls._connect(home)
         return cls._rerun_class
 
     def __instancecheck__(cls, instance: Any) -> bool:
@@ -151,6 +156,9 @@ class FastArchetype(metaclass=FastMeta):
 
     _fast_kind: ClassVar[int | None] = None
     """The number of the fast class; 0 in materialised objects."""
+
+    _home: ClassVar[str] = "rerun.archetypes"
+    """The module that has rerun's class."""
 
     _fields: ClassVar[tuple[str, ...]] = ()
     """Names of the fields of rerun's archetype."""

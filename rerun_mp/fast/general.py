@@ -45,7 +45,7 @@ from rerun_mp.shm.interruptions import is_own
 if TYPE_CHECKING:
     from rerun_mp.fast.encoders import Encoder
 
-__all__ = ["GENERAL", "GENERAL_NAMES", "encode_in_columns", "general_class"]
+__all__ = ["GENERAL", "GENERAL_NAMES", "as_columns", "encode_in_columns", "find_row_layout", "general_class"]
 
 GENERAL = 20
 """The number of the general fast classes."""
@@ -128,8 +128,8 @@ def _body(name: str) -> dict[str, Any]:
     )
     return {
         "__init__": _make_constructor(name, parameters),
-        "_find_row_layout": _find_row_layout,
-        "_as_columns": _as_columns,
+        "_find_row_layout": find_row_layout,
+        "_as_columns": as_columns,
         "_to_rerun": _to_rerun,
         "from_fields": classmethod(_fields_constructor(parameters, ARCHETYPES[name][6].split())),
     }
@@ -178,12 +178,14 @@ def _revive_in_columns(special: Any, layout: ColumnsLayout, blocks: list[Any]) -
     return made
 
 
-def _find_row_layout(self: Any) -> ColumnsLayout:
+def find_row_layout(self: Any) -> ColumnsLayout:
+    """Return the layout of the row: a method of classes that keep layout and blocks."""
     layout: ColumnsLayout = self._layout
     return layout
 
 
-def _as_columns(self: Any) -> tuple[ColumnsLayout, list[Any]]:
+def as_columns(self: Any) -> tuple[ColumnsLayout, list[Any]]:
+    """Return layout and blocks of the row: a method of classes that keep them."""
     return self._layout, self._blocks
 
 

@@ -75,3 +75,20 @@ def test_a_program_of_few_rows_loads_neither_rerun_nor_pyarrow(run_python: RunPy
     assert done.stdout.strip() == "[]"
     ours, theirs = (comparable(rows_of(place / f"{package}.rrd")) for package in ("rerun_mp", "rerun"))
     assert ours == theirs
+
+
+def test_constants_of_view_coordinates_are_rows(run_python: RunPython, place: Path) -> None:
+    program = """
+        import sys
+        rr = __import__(sys.argv[1])
+        rr.init("app", recording_id="constants")
+        rr.save(sys.argv[2])
+        for step in range(8):
+            rr.set_time("step", sequence=step)
+            rr.log("world", rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=step % 2 == 0)
+            rr.log("camera", rr.ViewCoordinates.RDF)
+    """
+    for package in ("rerun", "rerun_mp"):
+        run_python(program, package, place / f"{package}.rrd").check()
+    ours, theirs = (comparable(rows_of(place / f"{package}.rrd")) for package in ("rerun_mp", "rerun"))
+    assert ours == theirs
