@@ -77,6 +77,7 @@ SOAK_SECONDS ?= 600
 
 soak: $(STAMP)
 	$(BIN)/python -m tests.soak --seconds $(SOAK_SECONDS)
+	$(BIN)/python -m tests.hosts.faults --faults 50
 	$(BIN)/python -m pytest -m soak
 	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile=soak
 

@@ -179,12 +179,14 @@ def head(
     port: Annotated[int, typer.Option(help="Port of the live view; parts come on the next one.")] = 9876,
     web_viewer: Annotated[bool, typer.Option("--web-viewer", help="Serve the web viewer, too.")] = False,
     memory_limit: Annotated[str, typer.Option(help="Memory of the live view.")] = "1GiB",
+    catalog: Annotated[int | None, typer.Option(help="Start Rerun's catalog server on this port.")] = None,
     only_list: Annotated[bool, typer.Option("--list", help="Only print the nodes.")] = False,
 ) -> None:
     """Receive live rows and parts of all hosts of a job, into one directory."""
     from rerun_mp.cli.head import main
 
     arguments = [f"--dir={directory}", f"--bind={bind}", f"--port={port}", f"--memory-limit={memory_limit}"]
+    arguments += [] if catalog is None else [f"--catalog={catalog}"]
     raise typer.Exit(main([*arguments, *["--web-viewer"] * web_viewer, *["--list"] * only_list]))
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rerun_mp.cli import nodes
+from rerun_mp.cli.catalog import DATASET, Catalog
 from rerun_mp.errors import RerunMpError
 from rerun_mp.shipping.receiver import Receiver
 from rerun_mp.viewers import spawn as viewer
@@ -45,18 +46,26 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--port", type=int, default=9876, help="port of the live view; parts come on the next one")
     parser.add_argument("--web-viewer", action="store_true", help="serve the web viewer, too, on port 9090")
     parser.add_argument("--memory-limit", default="1GiB", help="memory of the live view; it forgets the oldest rows")
+    parser.add_argument("--catalog", type=int, metavar="PORT", help="start Rerun's catalog server over the parts")
     parser.add_argument("--list", action="store_true", help="print the nodes and exit")
     chosen = parser.parse_args(arguments)
     if chosen.list:
         return nodes.main([str(chosen.dir)])
     try:
-        return _serve(chosen.dir, chosen.bind, chosen.port, chosen.memory_limit, has_web_viewer=chosen.web_viewer)
+        with contextlib.ExitStack() as stack:
+            catalog = None
+            if chosen.catalog is not None:
+                chosen.dir.mkdir(parents=True, exist_ok=True)
+                catalog = stack.enter_context(contextlib.closing(Catalog(chosen.dir, chosen.catalog)))
+            live = ["--serve-web" if chosen.web_viewer else "--serve-grpc", f"--bind={chosen.bind}"]
+            live += [f"--port={chosen.port}", f"--server-memory-limit={chosen.memory_limit}"]
+            return _serve(chosen.dir, chosen.bind, chosen.port, live, catalog)
     except (RerunMpError, OSError) as error:
         sys.stderr.write(f"rerun-mp: the head cannot be started: {error}\n")
         return 1
 
 
-def _serve(directory: Path, bind: str, port: int, memory_limit: str, *, has_web_viewer: bool) -> int:
+def _serve(directory: Path, bind: str, port: int, options: Sequence[str], catalog: Catalog | None) -> int:
     directory.mkdir(parents=True, exist_ok=True)
     token = os.environ.get("RERUN_MP_HEAD_TOKEN") or _kept_token(directory)
     receiver = Receiver(directory, token, bind, port + 1)
@@ -65,17 +74,20 @@ def _serve(directory: Path, bind: str, port: int, memory_limit: str, *, has_web_
         signal.signal(number, lambda *_: stopped.set())
     thread = threading.Thread(target=receiver.serve_forever, name="rerun_mp-receiver", daemon=True)
     thread.start()
-    command = [viewer.program(), "--serve-web" if has_web_viewer else "--serve-grpc", f"--bind={bind}"]
-    command += [f"--port={port}", f"--server-memory-limit={memory_limit}"]
+    command = [viewer.program(), *options]
     live = _start(command)
     shown = viewer.LOOPBACK if bind in ("0.0.0.0", "::") else bind
     print(f"export RERUN_MP_HEAD=rerun+http://{shown}:{port}/proxy RERUN_MP_HEAD_TOKEN={token}", flush=True)
     print(f"parts come to {directory.resolve()}; live view: rerun rerun+http://{shown}:{port}/proxy", flush=True)
+    if catalog is not None:
+        print(f"catalog: {catalog.url}, dataset {DATASET!r}", flush=True)
     try:
         while not stopped.wait(CHECK_SECS):
             if live.poll() is not None:
                 sys.stderr.write(f"rerun-mp: the live view has ended with {live.returncode}; it is started again\n")
                 live = _start(command)
+            if catalog is not None:
+                catalog.update()
     finally:
         live.terminate()
         live.wait()

@@ -1,0 +1,159 @@
+"""Nodes that log to one head: rows and bytes a second, and the head's memory, beside plain rerun on the same hosts.
+
+Hosts are namespaces of this machine, see `tests.harness.hosts`, so all of them share its processors. The time is from
+the moment when all ranks begin until the head has every row: with rerun_mp in parts that are flushed to its disk, with
+rerun in the file of `rerun --serve-grpc --save`, which is not flushed and forgets what a cut link loses.
+
+Usage: `python -m benchmarks.hosts [--nodes 1 2 4] [--ranks N] [--rows N] [--images N]`. It needs root and iproute2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from rerun_mp.shipping.parts import parts_below
+from tests.field.held import held
+from tests.harness.hosts import Host, HostProgram, hosts, hosts_missing
+from tests.harness.programs import wait_until
+from tests.harness.recordings import RERUN_BINARY
+from tests.harness.servers import saved_rows
+from tests.hosts.head import Head
+from tests.hosts.launching import of_torchrun
+
+IMAGE_BYTES = 640 * 480 * 3
+ARRIVAL_SECS = 300.0
+"""Seconds that the rows may take to arrive."""
+RANK = """
+import fcntl, os, sys
+import numpy as np
+carrier, kind, rows, gate = sys.argv[1:]
+if carrier == "rerun":
+    import rerun as rr
+    rr.init("rerun_mp_benchmark", recording_id="benchmark")
+    rr.connect_grpc("rerun+http://host1:9876/proxy")
+else:
+    import rerun_mp as rr
+    rr.init("rerun_mp_benchmark")
+path = f"rank/{os.environ['RANK']}"
+image = np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)
+rr.log("warm", rr.Scalars(0.0))
+print("ready", flush=True)
+with open(gate) as file:
+    fcntl.flock(file, fcntl.LOCK_SH)
+for step in range(int(rows)):
+    rr.log(path, rr.Scalars(float(step)) if kind == "numbers" else rr.Image(image))
+if carrier == "rerun":
+    rr.disconnect()
+"""
+
+
+class Figures(NamedTuple):
+    """One run."""
+
+    carrier: str
+    kind: str
+    nodes: int
+    rows_per_second: float
+    megabytes_per_second: float
+    logged_secs: float
+    """Seconds until the last rank had ended."""
+    head_megabytes: float
+    """Maximum memory of the head's processes together."""
+
+
+def main() -> None:
+    """Run each carrier, workload and number of nodes once, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--nodes", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--ranks", type=int, default=1, help="ranks on each node")
+    parser.add_argument("--rows", type=int, default=100_000, help="numbers of each rank")
+    parser.add_argument("--images", type=int, default=200, help="images of each rank, of 0.9 MB")
+    parser.add_argument("--only", choices=["rerun", "rerun_mp"], help="one carrier only")
+    chosen = parser.parse_args()
+    if hosts_missing() is not None:
+        sys.exit(f"this benchmark needs {hosts_missing()}")
+    print("| carrier | rows | nodes | rows/s | MB/s | ranks ended after | memory of the head |\n" + "|---" * 7 + "|")
+    for kind, rows in (("numbers", chosen.rows), ("images", chosen.images)):
+        for nodes in chosen.nodes:
+            for carrier in ("rerun_mp", "rerun") if chosen.only is None else (chosen.only,):
+                if rows:
+                    with tempfile.TemporaryDirectory(prefix="rmp-hosts-") as place:
+                        one = measure(Path(place), carrier, kind, nodes, chosen.ranks, rows)
+                    print(
+                        f"| {one.carrier} | {one.kind} | {one.nodes} | {one.rows_per_second:,.0f} | "
+                        f"{one.megabytes_per_second:,.1f} | {one.logged_secs:.1f} s | {one.head_megabytes:,.0f} MB |",
+                        flush=True,
+                    )
+
+
+def measure(place: Path, carrier: str, kind: str, nodes: int, ranks: int, rows: int) -> Figures:
+    """Run one carrier once."""
+    gate, script, saved = place / "gate", place / "rank.py", place / "saved.rrd"
+    script.write_text(RANK)
+    with ExitStack() as stack:
+        first, *machines = stack.enter_context(hosts(nodes + 1, place))
+        start_line = stack.enter_context(ExitStack())
+        start_line.enter_context(held(gate))
+        if carrier == "rerun":
+            first.start(RERUN_BINARY, "--serve-grpc", "--save", saved, "--bind", "0.0.0.0", "--port", "9876")
+            wait_until(lambda: first.start("bash", "-c", "exec 3<>/dev/tcp/host1/9876").wait() == 0, what="the server")
+            environment: dict[str, str] = {}
+        else:
+            environment = dict(Head(first, place / "runs").environment)
+        programs = [
+            start(machine, script, (carrier, kind, str(rows), gate), environment, node, rank, nodes, ranks)
+            for node, machine in enumerate(machines)
+            for rank in range(ranks)
+        ]
+        wait_until(lambda: all("ready" in program.stdout for program in programs), what="the ranks")
+        begin = time.monotonic()
+        start_line.close()
+        for program in programs:
+            program.check()
+        logged_secs = time.monotonic() - begin
+        expected = nodes * ranks * rows
+
+        def has_all() -> bool:
+            if carrier == "rerun":
+                return sum(number for path, number in saved_rows(saved).items() if path.startswith("rank/")) >= expected
+            return sum(part.rows for part, _ in parts_below(place / "runs")) >= expected
+
+        wait_until(has_all, timeout_secs=ARRIVAL_SECS, what="the rows")
+        secs = time.monotonic() - begin
+        memory = peak_megabytes(first)
+    num_bytes = expected * (IMAGE_BYTES if kind == "images" else 8)
+    return Figures(carrier, kind, nodes, expected / secs, num_bytes / secs / 1e6, logged_secs, memory)
+
+
+def start(
+    host: Host,
+    script: Path,
+    arguments: tuple[str | Path, ...],
+    environment: dict[str, str],
+    node: int,
+    rank: int,
+    nodes: int,
+    ranks: int,
+) -> HostProgram:
+    """Start a rank, as torchrun does."""
+    return host.start(script, *arguments, env={**of_torchrun(node, rank, nodes, ranks), **environment})
+
+
+def peak_megabytes(host: Host) -> float:
+    """Return the maximum resident memory of the head's processes, added up."""
+    total = 0
+    for pid in {*host.processes("rerun_mp head"), *host.processes("serve-grpc")}:
+        with suppress(OSError):
+            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+            total += next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)
+    return total / 1000
+
+
+if __name__ == "__main__":
+    main()
