@@ -32,7 +32,7 @@ def test_a_library_that_knows_only_rerun_logs_into_the_session(
     expected = {f"{who}/{name}": number for who in ("parent", "child") for name, number in EXPECTED.items()}
     assert counts == expected | {"logs/library": 2}
     for row in rows:
-        times = {name: row.times[name] for name in row.times if name != "log_time"}
+        times = {name: row.times[name] for name in row.times if name not in ("log_time", "log_tick")}
         name = row.entity_path.partition("/")[2]
         if name in ("scalar", "any"):
             assert times == {"step": 7, "elapsed": 500_000_000, "stamp": 12_000_000_000}

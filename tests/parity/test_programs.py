@@ -76,7 +76,9 @@ def content(path: Path) -> list[str]:
         for field, column in zip(batch.schema, batch.columns, strict=True):
             columns[field.metadata[b"rerun:kind"]].append((field, column))
         times = {field.name: column.cast(pa.int64()).to_pylist() for field, column in columns[b"index"]}
-        times |= {name: [0] * batch.num_rows for name in times if name == "log_time"}
+        # Before 0.34 each row has a tick, also where several threads or a warning count.
+        measured = ("log_time", "log_tick") if catalogue.RELEASE < (0, 34) else ("log_time",)
+        times |= {name: [0] * batch.num_rows for name in times if name in measured}
         ((_, row_ids),) = columns[b"control"]
         entity = batch.schema.metadata[b"rerun:entity_path"]
         for field, column in columns[b"data"]:
