@@ -15,12 +15,13 @@ PYTHON ?= $(shell for candidate in python3.14 python3.13 python3.12 python3.11 p
 	if $$candidate --version >/dev/null 2>&1 && $$candidate -c '$(SUITABLE)' >/dev/null 2>&1; then \
 	echo $$candidate; break; fi; done)
 
-.PHONY: help demo dist test test-versions field test-aarch64 check check-protocol format soak bench screenshots lock clean
+.PHONY: help demo dist test test-versions test-environments field test-aarch64 check check-protocol format soak bench screenshots lock clean
 
 help:
 	@echo "make demo    run examples/pool.py and show its recording"
 	@echo "make test    run every test but the long ones"
 	@echo "make test-versions  test with each minor release of rerun-sdk from 0.32 on, in environments of their own"
+	@echo "make test-environments  run programs beside packages that pin rerun-sdk; downloads several GB"
 	@echo "make field   install the servers, launchers and freezers that tests start if they are there (needs a compiler)"
 	@echo "make test-aarch64  shared memory and killed pools on an emulated arm64 machine; long (needs qemu and Debian)"
 	@echo "make check   formatting, lint and types"
@@ -60,6 +61,10 @@ test-aarch64: $(STAMP)
 # VERSIONS="0.32 0.41" tests these releases only.
 test-versions: $(STAMP)
 	$(BIN)/python -m tests.versions $(VERSIONS)
+
+# ENVIRONMENTS="gradio dimos" tries these only.
+test-environments: $(STAMP)
+	$(BIN)/python -m tests.environments $(ENVIRONMENTS)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -111,4 +116,4 @@ lock:
 	rm -rf $(LOCK_VENV)
 
 clean:
-	rm -rf $(VENV) $(VENV)-versions $(LOCK_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis $(ARTIFACTS)
+	rm -rf $(VENV) $(VENV)-versions $(VENV)-environments $(LOCK_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis $(ARTIFACTS)
