@@ -25,8 +25,13 @@ SPECIAL = (
 )
 """The fast archetypes with a class of their own."""
 ARGUMENTS = {
-    **{"texts": "a", "blob": b"abc", "booleans": True, "numbers": 1, "colors": [1, 2, 3, 4]},
-    **{"annotations": [(1, "a")], "bars": [1.5, 2.5]},
+    "texts": "a",
+    "blob": b"abc",
+    "booleans": True,
+    "numbers": 1,
+    "colors": [1, 2, 3, 4],
+    "annotations": [(1, "a")],
+    "bars": [1.5, 2.5],
 }
 """Kind of an encoder -> an argument that it takes."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -42,18 +43,25 @@ NOT_NEEDED = (
 )
 
 
-def test_a_program_frozen_by_pyinstaller_logs(tmp_path: Path, place: Path, rows_of: RowsOf) -> None:
+# To pack and compress one file of 160 MB takes minutes.
+ONE_FILE = pytest.param("--onefile", marks=[pytest.mark.soak, pytest.mark.timeout(1200)])
+
+
+@pytest.mark.parametrize("form", ["--onedir", ONE_FILE])
+def test_a_program_frozen_by_pyinstaller_logs(form: str, tmp_path: Path, place: Path, rows_of: RowsOf) -> None:
+    """A program of one file unpacks itself into a temporary directory, and its collector does so once more."""
     source, path = tmp_path / "frozen.py", tmp_path / "run.rrd"
     source.write_text(PROGRAM)
-    program = _freeze(source, tmp_path)
+    program = _freeze(source, tmp_path, form)
     done = subprocess.run([program, path], capture_output=True, text=True, timeout=PROGRAM_SECS, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "user code\n", "")
     assert len(rows_of(path)) == ROWS
+    assert list(Path(tempfile.gettempdir()).glob("_MEI*")) == []
 
 
-def _freeze(source: Path, place: Path) -> Path:
+def _freeze(source: Path, place: Path, form: str) -> Path:
     command = [
-        *(need_field("pyinstaller"), "--onedir", "--noconfirm", "--log-level=ERROR", f"--paths={ROOT}"),
+        *(need_field("pyinstaller"), form, "--noconfirm", "--log-level=ERROR", f"--paths={ROOT}"),
         *(f"--distpath={place / 'dist'}", f"--workpath={place / 'build'}", f"--specpath={place}"),
         *(f"--additional-hooks-dir={directory}" for directory in pyinstaller.hook_directories()),
         *(f"--exclude-module={name}" for name in NOT_NEEDED),
@@ -61,7 +69,8 @@ def _freeze(source: Path, place: Path) -> Path:
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return place / "dist" / source.stem / source.stem
+    made = place / "dist" / source.stem
+    return made / source.stem if form == "--onedir" else made
 
 
 def test_pyinstaller_finds_the_hooks_by_the_packages_entry_point() -> None:
