@@ -80,8 +80,14 @@ def _refuse(name: str, *_: object, **__: object) -> NoReturn:
     raise ResourceError(f"rerun_mp.{name} needs a session: {what_is_missing()}.")
 
 
-def init(application_id: str, *args: Any, settings: settings.Settings | None = None, **options: Any) -> None:  # noqa: ARG001
-    """Call rerun's `init`. The settings of a session have no effect."""
+def init(
+    application_id: str,
+    *args: Any,
+    settings: settings.Settings | None = None,  # noqa: ARG001
+    session: str | None = None,  # noqa: ARG001
+    **options: Any,
+) -> None:
+    """Call rerun's `init`. Settings and name of a session have no effect."""
     rerun.init(application_id, *args, **options)
 
 

@@ -102,6 +102,8 @@ COVERED_BY: dict[str, str] = {
     "rerun_mp.monitoring.overview": "tests/cli/test_app.py",
     "rerun_mp.monitoring.recovery": "tests/faults/test_recovery.py",
     "rerun_mp.session.absence": "tests/field/test_adrift.py",
+    "rerun_mp.cli.serve": "tests/field/test_named_sessions.py",
+    "rerun_mp.session.named": "tests/field/test_named_sessions.py",
     "rerun_mp.session.heirs": "tests/field/test_heirs.py",
     "rerun_mp.session.jobs": "tests/field/test_ranks.py",
     "rerun_mp.collector.newcomers": "tests/field/test_heirs.py",

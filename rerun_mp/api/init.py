@@ -9,6 +9,7 @@ from rerun_mp.api.recording import RecordingStream
 from rerun_mp.api.start import begin
 from rerun_mp.compat import versions
 from rerun_mp.hooks.strictness import set_strict_mode, warn
+from rerun_mp.session import current
 
 if TYPE_CHECKING:
     import uuid
@@ -33,6 +34,7 @@ def init(
     send_properties: bool = True,
     *,
     settings: Settings | None = None,
+    session: str | None = None,
 ) -> None:
     """Begin a recording and make it this process's global one.
 
@@ -62,11 +64,15 @@ def init(
         Whether to log the start time, unless another process of the session has begun this recording before.
     settings
         Limits and policies of the session; by default as the environment says. Only the founder's settings count.
+    session
+        Name of a session that processes of this user share which no common process has started, such as robot-7. The
+        sinks that each of them sets take the rows of all. By default RERUN_MP_SESSION, else none: the session of this
+        process tree.
 
     Raises
     ------
     ValueError
-        If the application id is empty.
+        If the application id is empty, or `session` can be no name.
     SharedMemoryError, PrivacyError, SessionError
         If the session cannot be founded or joined.
 
@@ -81,6 +87,8 @@ def init(
         warn("init: exp_init_blueprint and exp_add_to_app_default_blueprint do nothing; use default_blueprint.", None)
     if strict is not None:
         set_strict_mode(strict)
+    if session is not None:
+        current.choose_session(session)
     if init_logging:
         stream = RecordingStream.of_state(
             begin(

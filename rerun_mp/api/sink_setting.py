@@ -84,7 +84,7 @@ def send_blueprint(recording: RecordingStream | None, storage: Any, *, make_acti
 def _open_sinks(state: RecordingState, sinks: Iterable[Sink], blueprint: str | None) -> None:
     given = list(sinks)
     specs = tuple(sink.spec(blueprint) for sink in given)
-    known = {spec.target for spec in state.sinks}
+    known = {spec.target for spec in (*state.sinks, *sink_changes.shared_sinks(session_of(state), state.key))}
     servers = [
         sink
         for sink, spec in zip(given, specs, strict=True)

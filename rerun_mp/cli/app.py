@@ -274,6 +274,43 @@ def run(
 
 
 @app.command(
+    epilog="[bold]Examples[/]\n\n  rerun-mp serve robot-7 --save robot.rrd --rotate-seconds 3600 --keep-parts 100\n\n"
+    "  rerun-mp serve robot-7 --viewer\n\nExit status: 1 if the session or a sink cannot be created."
+)
+def serve(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As in rr.init(..., session=NAME).")],
+    *,
+    save: Annotated[Path | None, typer.Option(help="Save to this .rrd file.")] = None,
+    rotate_seconds: Annotated[float | None, typer.Option(help="With --save: a part ends after so long.")] = None,
+    rotate_bytes: Annotated[int | None, typer.Option(help="With --save: a part ends at this size.")] = None,
+    keep_parts: Annotated[int | None, typer.Option(help="With --save: so many complete parts stay.")] = None,
+    viewer: Annotated[bool, typer.Option("--viewer", help="Show in a viewer; start one if none listens.")] = False,
+    headless: Annotated[bool, typer.Option("--headless", help="With --viewer: without a window.")] = False,
+    connect: Annotated[str | None, typer.Option(metavar="URL", help="Send to this viewer or server.")] = None,
+) -> None:
+    """Hold a session with a name open, for processes that are started by themselves."""
+    from rerun_mp.api.sinks import FileSink, GrpcSink
+    from rerun_mp.cli.run import viewer_sink
+    from rerun_mp.cli.serve import serve
+    from rerun_mp.session.rotation import Rotation
+
+    try:
+        sinks = []
+        if save is not None:
+            given = (rotate_seconds, rotate_bytes, keep_parts)
+            rotation = Rotation(bytes=rotate_bytes, seconds=rotate_seconds, keep_parts=keep_parts)
+            sinks.append(FileSink(save, rotate=rotation if any(given) else None).spec(None))
+        if viewer:
+            sinks.append(viewer_sink(headless=headless))
+        if connect is not None:
+            sinks.append(GrpcSink(connect).spec(None))
+        raise typer.Exit(serve(name, sinks))
+    except RerunMpError as error:
+        sys.stderr.write(f"rerun-mp: {error}\n")
+        raise typer.Exit(1) from error
+
+
+@app.command(
     epilog="[bold]Examples[/]\n\n  rerun-mp stop 446851b8a309f87f\n\n  rerun-mp stop --all --kill --timeout 30\n\n"
     "Exit status: 1 if a process is still there after the timeout."
 )

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from rerun_mp.session.config import SinkSpec
     from rerun_mp.session.session import Session
 
-__all__ = ["Destination", "run"]
+__all__ = ["Destination", "run", "viewer_sink"]
 
 STARTUP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "startup")
 CANNOT_RUN = 126
@@ -83,7 +83,7 @@ def run(command: Sequence[str], destination: Destination) -> int:
         if destination.save is not None:
             sinks.append(FileSink(destination.save).spec(None))
         if destination.viewer:
-            sinks.append(_viewer(headless=destination.headless))
+            sinks.append(viewer_sink(headless=destination.headless))
         if destination.serve:
             sinks.append(stack.enter_context(_server()))
         for problem in _problems(command, has_sinks=bool(sinks)):
@@ -191,7 +191,8 @@ def _leave(joined: Session) -> None:
         sys.stderr.write(f"rerun-mp: processes {pids} are still in the session; its files are complete when they end\n")
 
 
-def _viewer(*, headless: bool) -> SinkSpec:
+def viewer_sink(*, headless: bool) -> SinkSpec:
+    """Return a sink for the viewer on this machine. Starts a viewer if none listens."""
     port = 9876
     if not viewer.is_there(port):
         arguments = ["--hide-welcome-screen"] + ["--headless"] * headless

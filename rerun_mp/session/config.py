@@ -184,10 +184,12 @@ class RecordingSpec:
     """The last blueprint that was sent."""
     founder: int = 0
     """Token of the process that began it."""
+    is_shared: bool = False
+    """Whether every process's sinks take the whole recording: it belongs to a session with a name."""
 
     def is_whole(self, sink: SinkSpec) -> bool:
         """Whether a sink takes the whole recording, not only the rows of one process and its descendants."""
-        return sink.owner in (0, NODE_OWNER, self.founder)
+        return self.is_shared or sink.owner in (0, NODE_OWNER, self.founder)
 
     @property
     def key(self) -> RecordingKey:
@@ -280,6 +282,7 @@ class SessionConfig:
                         int(spec["start_time_ns"]) if spec["start_time_ns"] is not None else None,
                         Blueprint(*spec["blueprint"]) if spec.get("blueprint") is not None else None,
                         int(spec["founder"]),
+                        bool(spec.get("is_shared", False)),
                     )
                     for spec in raw["recordings"]
                 ),

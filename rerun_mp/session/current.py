@@ -15,9 +15,9 @@ import time
 from typing import TYPE_CHECKING
 
 from rerun_mp.encoding.ids import ENVIRONMENT_VARIABLE
-from rerun_mp.errors import CollectorError, RerunMpError, ResourceError
+from rerun_mp.errors import CollectorError, RerunMpError, ResourceError, SessionError
 from rerun_mp.hooks import forking
-from rerun_mp.session import collector_check, collector_start, founding, identity, refused_rows
+from rerun_mp.session import collector_check, collector_start, founding, identity, named, refused_rows
 from rerun_mp.session.leaving import await_childrens_files, leave
 from rerun_mp.settings import Settings
 from rerun_mp.shm.interruptions import is_own
@@ -26,7 +26,7 @@ from rerun_mp.standard_error import tell
 if TYPE_CHECKING:
     from rerun_mp.session.session import Session
 
-__all__ = ["found_or_join", "register_exit", "session"]
+__all__ = ["choose_session", "found_or_join", "register_exit", "session"]
 
 RETRY_SECS = 0.05
 """Seconds between two searches for a session to join, in a process that has none."""
@@ -50,6 +50,24 @@ def session() -> Session | None:
     if _session is not None:
         return _session
     return _join_existing()
+
+
+def choose_session(name: str) -> None:
+    """Make this process and its children members of the session with this name, unless it is a member already.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the text can name no session.
+    SessionError
+        If the process is in another session.
+    """
+    named.check_name(name)
+    if os.environ.get(ENVIRONMENT_VARIABLE) != name and _session is not None:
+        raise SessionError(
+            f"this process is in another session already; call init(session={name!r}) before anything else of rerun_mp"
+        )
+    os.environ[ENVIRONMENT_VARIABLE] = name
 
 
 def found_or_join(settings: Settings | None = None) -> Session:
@@ -112,7 +130,8 @@ def _join(found: identity.Identity) -> Session | None:
 def _enter(joined: Session) -> Session:
     global _session, _has_left
     outer_variable = os.environ.get(ENVIRONMENT_VARIABLE)
-    os.environ[ENVIRONMENT_VARIABLE] = joined.name.text
+    if not joined.is_shared:
+        os.environ[ENVIRONMENT_VARIABLE] = joined.name.text
     _session, _has_left = joined, False
     register_exit()
     must_wait = joined.is_founder and not collector_check.is_usual_start(collector_start.collector_paths())
@@ -124,7 +143,7 @@ def _enter(joined: Session) -> Session:
         if must_wait and isinstance(error, CollectorError):
             _session = None
             founding.withdraw(joined)
-            os.environ.pop(ENVIRONMENT_VARIABLE)
+            os.environ.pop(ENVIRONMENT_VARIABLE, None)
             if outer_variable is not None:
                 os.environ[ENVIRONMENT_VARIABLE] = outer_variable
             raise

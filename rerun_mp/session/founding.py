@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from rerun_mp.encoding.ids import ROOT_BYTES
 from rerun_mp.errors import SessionError
 from rerun_mp.hooks.interpreters import find_python
-from rerun_mp.session import collector_check, directories, heirs, kinship, origin
+from rerun_mp.session import collector_check, directories, heirs, kinship, named, origin
 from rerun_mp.session.jobs import recording_key_of
 from rerun_mp.session.refusals import as_resource_error
 from rerun_mp.session.session import Session, fork_guard
@@ -163,7 +163,8 @@ def _enter(identity: Identity, joined: Segment, settings: Settings | None, *, is
         joined,
         is_founder=is_founder,
         is_rank=identity.leads is not None,
-        recording_key=None if identity.job is None else recording_key_of(identity.job),
+        is_shared=identity.is_shared,
+        recording_key=_recording_key(identity, joined),
         settings=settings,
     )
     if joined.root != joined.nonce[:ROOT_BYTES] and not joined.ring.words[Header.CONFIG_REVISION]:
@@ -172,6 +173,12 @@ def _enter(identity: Identity, joined: Segment, settings: Settings | None, *, is
             # Also if the session's founder was killed before it could do so.
             entered.config_editor.edit(lambda config: config if config.revision else heirs.continued(note))
     return entered
+
+
+def _recording_key(identity: Identity, joined: Segment) -> bytes | None:
+    if identity.is_shared:
+        return named.recording_key(identity.key, joined.root)
+    return None if identity.job is None else recording_key_of(identity.job)
 
 
 def withdraw(founded: Session) -> None:

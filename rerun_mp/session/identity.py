@@ -2,6 +2,7 @@
 
 In this order:
 
+0. RERUN_MP_SESSION names a session by a name that the user has chosen (`named`).
 1. RERUN_MP_JOB names a job, and its processes on this host share a session.
 2. RERUN_MP_SESSION names a session by its key and root: it lives, or a session that continues it does, or it has ended
    and this process is an heir (`heirs`).
@@ -35,7 +36,7 @@ from rerun_mp.encoding.ids import (
     segment_name,
     session_key,
 )
-from rerun_mp.session import heirs, jobs, kinship
+from rerun_mp.session import heirs, jobs, kinship, named
 from rerun_mp.session.waiting import pause_length
 from rerun_mp.shm import segment
 from rerun_mp.shm.layout import Header
@@ -67,6 +68,8 @@ class Identity(NamedTuple):
     """Whether this process may found the session if it does not exist."""
     leads: bool | None = None
     """Whether this process is the first rank of a job on this host, whose sinks take all rows. None: it is no rank."""
+    is_shared: bool = False
+    """Whether the session has a name that the user has chosen."""
     job: jobs.Job | None = None
     """The launcher's job that this process belongs to, also as the child of a rank."""
 
@@ -79,6 +82,10 @@ def find(*, may_create: bool) -> Identity | None:
     ResourceError
         If the file at the place of the named session cannot be used.
     """
+    chosen = named.name_in_environment()
+    if chosen is not None:
+        key = named.key_of(chosen, may_create=may_create)
+        return None if key is None else _of_key(key)._replace(is_shared=True)
     job = jobs.this_job()
     found = _find(job, may_create=may_create)
     return None if found is None else found._replace(job=job)
@@ -89,9 +96,9 @@ def _find(job: jobs.Job | None, *, may_create: bool) -> Identity | None:
     name = _name_in_environment(says=may_create)
     # The children of a rank have the job's name, too. They find its session, and are no ranks.
     if name is not None and (job is None or not is_named or name.key == jobs.key_of(job)):
-        named = _named(name)
-        if named is not None:
-            return named
+        session = _named(name)
+        if session is not None:
+            return session
     if job is not None:
         return _of_job(job)
     if "multiprocessing.process" in sys.modules:
@@ -121,8 +128,8 @@ def _name_in_environment(*, says: bool) -> SessionName | None:
     name = None if text is None else parse_name(text)
     if text is not None and name is None and says:
         tell(
-            f"rerun_mp: {ENVIRONMENT_VARIABLE} is not a session's key (64 hex digits, perhaps a hyphen and 16 more); "
-            "ignored\n"
+            f"rerun_mp: {ENVIRONMENT_VARIABLE} is neither a name such as robot-7 nor a session's key (64 hex digits, "
+            "perhaps a hyphen and 16 more); ignored\n"
         )
     return name
 

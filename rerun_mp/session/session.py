@@ -76,6 +76,7 @@ class Session:
         *,
         is_founder: bool = False,
         is_rank: bool = False,
+        is_shared: bool = False,
         recording_key: bytes | None = None,
         settings: Settings | None = None,
     ) -> None:
@@ -85,6 +86,8 @@ class Session:
         self._founder_pid = os.getpid() if is_founder else -1
         self.is_rank = is_rank
         """Whether this process is a rank of a launcher's job. Its first rank on this host counts as the founder."""
+        self.is_shared = is_shared
+        """Whether the session has a name, and the sinks of each of its processes take the rows of all."""
         self._recording_key = recording_key
         """The key from which all hosts of this process's job derive recording ids; None: see `default_recording_id`."""
         self._settings = settings
@@ -128,11 +131,6 @@ class Session:
     def is_founder(self) -> bool:
         """Whether this process founded the session, or leads the job whose ranks share it."""
         return self._founder_pid == os.getpid()
-
-    @property
-    def sink_owner(self) -> int:
-        """Owner of the sinks that this process sets; see `SinkSpec.owner`."""
-        return 0 if self.is_founder else self.token
 
     @property
     def settings(self) -> Settings:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rerun_mp.session.session import Session
 
 __all__ = [
+    "add_default_sinks",
     "checkpoint",
     "deliver",
     "next_episode",
@@ -33,6 +34,7 @@ __all__ = [
     "send_blueprint",
     "set_default_sinks",
     "set_sinks",
+    "shared_sinks",
 ]
 
 
@@ -52,8 +54,8 @@ def register_recording(session: Session, key: RecordingKey, *, make_default: boo
             sinks = tuple(_claimed(session, sink, {}, frozenset(), taken) for sink in config.default_sinks_of(key))
             # Any rank of a job may come first. The sinks of the job's first rank take the recording that all share.
             is_common = session.is_rank and key.recording_id == session.default_recording_id(key.application_id)
-            founder = 0 if is_common else session.sink_owner
-            spec = RecordingSpec(*key, sinks, start_time_ns=start_time_ns, founder=founder)
+            founder = 0 if is_common else _owner(session)
+            spec = RecordingSpec(*key, sinks, start_time_ns=start_time_ns, founder=founder, is_shared=session.is_shared)
             config = config.with_recording(spec)
         # Each process of a node with a head waits for the parts, because none knows which of them ends last.
         session.must_complete |= config.node is not None and bool(config.node.parts)
@@ -71,6 +73,30 @@ def set_default_sinks(session: Session, sinks: Sequence[SinkSpec]) -> None:
     session.must_complete = True
 
 
+def add_default_sinks(session: Session, sinks: Sequence[SinkSpec]) -> None:
+    """Give these sinks to every recording of the session, those that have begun and those that will, for all rows."""
+    taken: list[Taken] = []
+
+    def change(config: SessionConfig) -> SessionConfig:
+        known = {(one.kind, one.wanted or one.target) for one in config.default_sinks}
+        fresh = tuple(sink for sink in sinks if (sink.kind, sink.target) not in known)
+        config = replace(config, default_sinks=(*config.default_sinks, *fresh))
+        for spec in config.recordings:
+            has = {(one.kind, path) for one in spec.sinks for path in (one.target, one.wanted)}
+            new = [sink for sink in config.default_sinks if (sink.kind, sink.target) not in has]
+            if new:
+                given = replace(config, default_sinks=tuple(new)).default_sinks_of(spec.key)
+                claimed = tuple(_claimed(session, sink, {}, frozenset(), taken) for sink in given)
+                config = config.with_recording(replace(spec, sinks=(*spec.sinks, *claimed)))
+        return config
+
+    revision = session.config_editor.edit(change)
+    for one in taken:
+        await_former_owners(one)
+    session.must_complete = True
+    _await_applied(session, revision, session.settings.exit_timeout)
+
+
 def set_sinks(session: Session, key: RecordingKey, sinks: Sequence[SinkSpec]) -> None:
     """Replace the sinks of a recording that this process set. Returns when its replaced files are complete.
 
@@ -82,7 +108,7 @@ def set_sinks(session: Session, key: RecordingKey, sinks: Sequence[SinkSpec]) ->
     FlushTimeoutError
         If the old sinks take longer than the session's exit timeout.
     """
-    owner, timeout = session.sink_owner, session.settings.exit_timeout
+    owner, timeout = _owner(session), session.settings.exit_timeout
     replaced = _own_sinks(session, key)
     sinks = [_at_taken_path(session.config(), key, sink) for sink in sinks]
     taken: list[Taken] = []
@@ -135,6 +161,12 @@ def set_sinks(session: Session, key: RecordingKey, sinks: Sequence[SinkSpec]) ->
         _await_applied(session, revision, timeout)
 
 
+def shared_sinks(session: Session, key: RecordingKey) -> tuple[SinkSpec, ...]:
+    """Return a recording's sinks that other processes have set and that take the rows of this one; see `named`."""
+    spec = session.config().recording(key) if session.is_shared else None
+    return () if spec is None else spec.sinks
+
+
 def checkpoint(session: Session, key: RecordingKey) -> None:
     """Make the files of a recording that this process set complete for readers. Later rows are added to them.
 
@@ -152,7 +184,7 @@ def checkpoint(session: Session, key: RecordingKey) -> None:
         spec = config.recording(key) or RecordingSpec(*key)
         sinks = (
             replace(sink, checkpoints=sink.checkpoints + 1)
-            if sink.kind == "file" and sink.owner == session.sink_owner
+            if sink.kind == "file" and sink.owner == _owner(session)
             else sink
             for sink in spec.sinks
         )
@@ -217,9 +249,14 @@ def _with_scope(session: Session, config: SessionConfig) -> SessionConfig:
     return replace(config, scopes=(*config.scopes, Scope(session.token, parent, ancestry.this_process())))
 
 
+def _owner(session: Session) -> int:
+    """Return the owner of the sinks that this process sets; see `SinkSpec.owner`."""
+    return 0 if session.is_founder and not session.is_shared else session.token
+
+
 def _own_sinks(session: Session, key: RecordingKey) -> list[SinkSpec]:
     spec = session.config().recording(key)
-    return [sink for sink in spec.sinks if sink.owner == session.sink_owner] if spec is not None else []
+    return [sink for sink in spec.sinks if sink.owner == _owner(session)] if spec is not None else []
 
 
 def _at_taken_path(config: SessionConfig, key: RecordingKey, sink: SinkSpec) -> SinkSpec:
