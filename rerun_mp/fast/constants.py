@@ -1,6 +1,6 @@
 """Rerun's own objects that programs log as they are: the constants of `ViewCoordinates`.
 
-Rerun converts such an object at each call. These functions read its numbers, as a program may have changed them, and
+Rerun converts such an object at each call. These functions read its values, as a program may have changed them, and
 return layout and blocks of the row; None if rerun must judge the object. Any thread may call them.
 """
 
@@ -34,16 +34,20 @@ _LAYOUT = columns_layout(
 )
 
 
-def _view_coordinates(given: Any) -> Row | None:
-    import numpy as np
+_direction: Any = None
+"""Rerun's enumeration of directions, once it is loaded."""
 
+
+def _view_coordinates(given: Any) -> Row | None:
     directions = given.coordinates
-    if type(directions) is not np.ndarray or directions.shape != (3,) or directions.dtype != np.uint8:
+    if type(directions) is not list or len(directions) != 3 or set(map(type, directions)) != {_direction}:
         return None
-    return _LAYOUT, [directions.tobytes()]
+    return _LAYOUT, [bytes([direction.value for direction in directions])]
 
 
 def _remember(components: ModuleType) -> None:
+    global _direction
+    _direction = components.ViewCoordinates.ViewDir
     CONSTANTS[components.ViewCoordinates] = _view_coordinates
 
 
