@@ -225,6 +225,8 @@ def _color_array(given: Any) -> Any:
         if given.dtype.kind not in "iu" or given.dtype == _dtypes["u4"]:
             raise UnusualError
         given = given.astype(_dtypes["u1"])
+    if shape[1] == 4 and given.flags.c_contiguous:
+        return given.view(_dtypes["u4"]).byteswap().tobytes()
     return _reversed(given.tobytes(), shape[1], shape[0])
 
 

@@ -15,7 +15,7 @@ from rerun_mp.fast.encoders import LISTS, UnusualError, encoder
 if TYPE_CHECKING:
     from rerun_mp.fast.encoders import Encoder
 
-__all__ = ["STRUCTURES"]
+__all__ = ["STRUCTURES", "tensor_blocks"]
 
 BUFFERS = ("u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8")
 """The number types of a tensor, in the order of rerun's union."""
@@ -67,12 +67,18 @@ def _bars(given: Any) -> tuple[Any, ...]:
         if item not in BUFFERS or not given.dtype.isnative:
             raise UnusualError
         data = given.tobytes()
-    n = len(given)
-    at = BUFFERS.index(item)
+    return tensor_blocks((len(given),), None, item, data)
+
+
+def tensor_blocks(shape: tuple[int, ...], names: tuple[str, ...] | None, item: str, data: Any) -> tuple[Any, ...]:
+    """Return the blocks of a tensor: its shape, the names of its dimensions or None, and its numbers as bytes."""
+    at, n = BUFFERS.index(item), len(shape)
     before, after = 2 * at, 2 * (len(BUFFERS) - at - 1)
-    buffer = (*[b""] * before, struct.pack("<I", n), data, *[b""] * after)
-    # The shape, no names, and the buffer: it is there, and has the type with this number.
-    return b"\1\0\0\0", struct.pack("<Q", n), b"\0", bytes(4), b"", b"", b"\1", bytes((at + 1,)), *buffer
+    sizes = struct.pack("<I", n), struct.pack(f"<{n}Q", *shape)
+    named = (b"\0", bytes(4), b"", b"") if names is None else (b"\1", struct.pack("<I", n), *_encode_texts([*names]))
+    numbers = struct.pack("<I", len(data) // int(item[1])), data
+    # The buffer is there, and has the type with this number.
+    return *sizes, *named, b"\1", bytes((at + 1,)), *[b""] * before, *numbers, *[b""] * after
 
 
 STRUCTURES: dict[str, Encoder] = {"annotations": _annotations, "bars": _bars}
