@@ -2,7 +2,7 @@
 
     python -m tests.aarch64                     the tests that `guest.py` names, on a kernel with pages of 4 KiB
     python -m tests.aarch64 --pages 16k         the same with pages of 16 KiB
-    python -m tests.aarch64 --clock instructions  on a host with other work: see `machine.CLOCKS`
+    python -m tests.aarch64 --clock host        on an idle host: see `machine.CLOCKS`
     python -m tests.aarch64 tests/shm -k claim  pytest's arguments of your choice
 
 `debian.py` downloads Debian's packages for arm64 through apt, in a configuration of its own, and unpacks them.
