@@ -29,6 +29,8 @@ from tests.hosts.launching import of_torchrun
 IMAGE_BYTES = 640 * 480 * 3
 ARRIVAL_SECS = 300.0
 """Seconds that the rows may take to arrive."""
+QUIET_SECS = 2.0
+"""Seconds after which rerun's server has written all that it has got."""
 RANK = """
 import fcntl, os, sys
 import numpy as np
@@ -119,13 +121,18 @@ def measure(place: Path, carrier: str, kind: str, nodes: int, ranks: int, rows: 
         logged_secs = time.monotonic() - begin
         expected = nodes * ranks * rows
 
-        def has_all() -> bool:
-            if carrier == "rerun":
-                return sum(number for path, number in saved_rows(saved).items() if path.startswith("rank/")) >= expected
-            return sum(part.rows for part, _ in parts_below(place / "runs")) >= expected
-
-        wait_until(has_all, timeout_secs=ARRIVAL_SECS, what="the rows")
-        secs = time.monotonic() - begin
+        if carrier == "rerun":
+            secs = await_quiet(saved) - begin
+            found = sum(number for path, number in saved_rows(saved).items() if path.startswith("rank/"))
+            assert found == expected, f"the server has {found} of {expected} rows"
+        else:
+            runs = place / "runs"
+            wait_until(
+                lambda: sum(part.rows for part, _ in parts_below(runs)) >= expected,
+                timeout_secs=ARRIVAL_SECS,
+                what="the rows",
+            )
+            secs = time.monotonic() - begin
         memory = peak_megabytes(first)
     num_bytes = expected * (IMAGE_BYTES if kind == "images" else 8)
     return Figures(carrier, kind, nodes, expected / secs, num_bytes / secs / 1e6, logged_secs, memory)
@@ -143,6 +150,16 @@ def start(
 ) -> HostProgram:
     """Start a rank, as torchrun does."""
     return host.start(script, *arguments, env={**of_torchrun(node, rank, nodes, ranks), **environment})
+
+
+def await_quiet(path: Path) -> float:
+    """Wait until a file has not grown for `QUIET_SECS`, and return when it last grew, by the monotonic clock."""
+    size, grew = -1, time.monotonic()
+    while time.monotonic() < grew + QUIET_SECS:
+        if path.stat().st_size != size:
+            size, grew = path.stat().st_size, time.monotonic()
+        time.sleep(0.01)
+    return grew
 
 
 def peak_megabytes(host: Host) -> float:

@@ -169,6 +169,7 @@ class Host:
         if self._process.stdout is not None:
             self._process.stdout.close()
         for program in self._programs:
+            program.process.send_signal(signal.SIGCONT)  # `nsenter` stops itself when its child is stopped
             program.wait()
 
 
