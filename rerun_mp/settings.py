@@ -124,6 +124,9 @@ class Settings:
     """Maximum seconds that a process waits for its rows and files at its exit. RERUN_MP_EXIT_TIMEOUT."""
     recover: bool = field(default_factory=lambda: _switch("RERUN_MP_RECOVER", default=True))
     """Whether `init` recovers the rows of this user's killed programs in the background. RERUN_MP_RECOVER: on, off."""
+    exit_line: bool = field(default_factory=lambda: _switch("RERUN_MP_EXIT_LINE", default=True))
+    """Whether the last process of a session says at its exit, on a terminal, where its rows are.
+    RERUN_MP_EXIT_LINE: on, off."""
     figures: float | None = field(default_factory=lambda: _seconds("RERUN_MP_FIGURES", None))
     """Seconds between two rows of the session's own figures in its recordings (ring, rows per second, drops), which
     `rerun_mp.figures.blueprint` shows in a viewer; None: no figures. RERUN_MP_FIGURES."""

@@ -24,8 +24,9 @@ from rerun_mp.collector.pipeline import Pipeline
 from rerun_mp.collector.store.spools import remove_complete
 from rerun_mp.errors import CorruptionError, RerunMpError, SharedMemoryError
 from rerun_mp.session import directories, heirs, kinship, recovery_notes
+from rerun_mp.session.config import WholeFile
 from rerun_mp.session.config_file import read_config
-from rerun_mp.session.farewell import write_farewell
+from rerun_mp.session.farewell import file_line, write_farewell
 from rerun_mp.shm import leases
 from rerun_mp.shm.doorbell import Bell
 from rerun_mp.shm.layout import Header, Lock, SessionState
@@ -82,7 +83,7 @@ def end_session(pipeline: Pipeline, bell: Bell) -> bool:
         lines = pipeline.outputs.keep_unsent()
         if pipeline.node_link is not None:
             lines += pipeline.node_link.finish()
-        _say_farewell(segment, lines)
+        _say_farewell(segment, lines, pipeline.outputs.completed_files())
         pipeline.set_state(SessionState.REMOVING)
         remove_session(segment, bell)
         return True
@@ -90,10 +91,11 @@ def end_session(pipeline: Pipeline, bell: Bell) -> bool:
         os.close(exclusive)
 
 
-def _say_farewell(segment: Segment, lines: list[str]) -> None:
+def _say_farewell(segment: Segment, lines: list[str], files: list[tuple[WholeFile, int | None]]) -> None:
     for line in lines:
         say(f"rerun_mp: {line}")
-    write_farewell(segment, "".join(f"rerun_mp: {line}\n" for line in lines))
+    where = [file_line(one.path, rows) for one, rows in files if not one.path.startswith(segment.spool_directory)]
+    write_farewell(segment, "".join((*where, *(f"rerun_mp: {line}\n" for line in lines))))
 
 
 def remove_session(segment: Segment, bell: Bell) -> None:
@@ -115,7 +117,9 @@ def _leave_note(pipeline: Pipeline, ended: int) -> None:
         if next(newcomers(segment), None) is None:
             heirs.remove_note(segment)
         else:
-            heirs.write_note(segment, read_config(segment), pipeline.outputs.completed_files(), ended)
+            heirs.write_note(
+                segment, read_config(segment), [one for one, _ in pipeline.outputs.completed_files()], ended
+            )
     except (OSError, RerunMpError) as error:
         say(f"worker {os.getpid()}: no note could be left for processes that come later: {error}")
 

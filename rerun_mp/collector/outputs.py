@@ -12,9 +12,10 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,6 +48,9 @@ RETRY_SECS = 0.5
 """Seconds between two attempts to complete a file that found no room."""
 FLUSH_TIMEOUT = 30.0
 """Seconds after which a file that does not take its rows has failed."""
+
+
+_recording_of: Callable[[ChunkBatch], RecordingKey] = attrgetter("recording")
 
 
 class OutputKey(NamedTuple):
@@ -311,9 +315,10 @@ class Outputs:
                 return len(unfinished)
             time.sleep(RETRY_SECS)
 
-    def completed_files(self) -> list[WholeFile]:
-        """Return the files that `complete_files` has completed."""
-        return [one for output in self._outputs.values() for one in output.store.completed_files()]
+    def completed_files(self) -> list[tuple[WholeFile, int | None]]:
+        """Return the files that `complete_files` has completed, and their rows; None: unknown without reading them."""
+        stores = [output.store for output in self._outputs.values()]
+        return [(one, store.chunks.known_rows()) for store in stores for one in store.completed_files()]
 
     def keep_unsent(self) -> list[str]:
         """Keep the rows that live sinks have not brought to their servers, and return a line for the user about each.
@@ -393,7 +398,3 @@ class Outputs:
     def _first_rows(self) -> list[int]:
         """Return the first row-id counter of each producer."""
         return read_first_rows(self._segment)
-
-
-def _recording_of(chunk: ChunkBatch) -> RecordingKey:
-    return chunk.recording

@@ -15,9 +15,11 @@ from rerun_mp.session import directories
 if TYPE_CHECKING:
     from rerun_mp.shm.segment import Segment
 
-__all__ = ["expect_farewell", "read_farewell", "write_farewell"]
+__all__ = ["FILE_MARK", "expect_farewell", "file_line", "read_farewell", "where_is_it", "write_farewell"]
 
 MAX_BYTES = 1 << 16
+FILE_MARK = "file "
+"""Beginning of a line that names a complete file: its rows, or a hyphen, and its path."""
 
 
 def expect_farewell(segment: Segment) -> int | None:
@@ -37,6 +39,23 @@ def read_farewell(descriptor: int) -> str:
         return ""
     finally:
         os.close(descriptor)
+
+
+def file_line(path: str, rows: int | None) -> str:
+    """Return the line that names a complete file. `rows`: None if their number is unknown."""
+    return f"{FILE_MARK}{'-' if rows is None else rows} {path}\n"
+
+
+def where_is_it(text: str) -> str:
+    """Return what a program's user reads of the files that a farewell names: "12,000 rows in run.rrd"."""
+    found = []
+    for line in text.splitlines():
+        if line.startswith(FILE_MARK):
+            rows, _, path = line.removeprefix(FILE_MARK).partition(" ")
+            beside = os.path.relpath(path)
+            shown = path if beside.startswith("..") else beside
+            found.append(f"{int(rows):,} rows in {shown}" if rows.isdecimal() else f"rows in {shown}")
+    return ", ".join(found)
 
 
 def write_farewell(segment: Segment, text: str) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from rerun_mp.errors import FlushTimeoutError, RerunMpError, SessionError
 from rerun_mp.session import accounts, ownership, refused_rows
-from rerun_mp.session.farewell import expect_farewell, read_farewell
+from rerun_mp.session.farewell import FILE_MARK, expect_farewell, read_farewell, where_is_it
 from rerun_mp.session.file_claims import aside_paths
 from rerun_mp.session.notices import say, take_notices
 from rerun_mp.session.recovery_notes import note_exit
@@ -25,7 +25,7 @@ from rerun_mp.shm import leases
 from rerun_mp.shm.layout import Header, Lock, SessionState
 from rerun_mp.shm.segment import open_checked
 from rerun_mp.shm.survey import header_at
-from rerun_mp.standard_error import tell
+from rerun_mp.standard_error import is_terminal, tell
 
 if TYPE_CHECKING:
     from rerun_mp.session.session import Session
@@ -64,8 +64,12 @@ def leave(session: Session) -> None:
         _report_moved_files(files, session.segment.nonce.hex()[:8])
         _report_losses(session)
     if farewell is not None:
-        for line in read_farewell(farewell).splitlines():
-            say(line.removeprefix("rerun_mp: "))
+        text = read_farewell(farewell)
+        for line in text.splitlines():
+            if not line.startswith(FILE_MARK):
+                say(line.removeprefix("rerun_mp: "))
+        if text.startswith(FILE_MARK) and is_terminal() and session.settings.exit_line:
+            say(where_is_it(text))
 
 
 def await_childrens_files(path: str, timeout: float) -> None:

@@ -170,7 +170,7 @@ def test_supervisord_runs_the_example_and_restarts_a_part(place: Path, tmp_path:
     process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
     try:
         for number in (1, 2):
-            wait_until(partial(has_writers, 1 + number), what="a planner, and cameras that log")
+            wait_until(partial(has_writers, process.pid, 1 + number), what="a planner, and cameras that log")
             if number == 1:
                 children = psutil.Process(process.pid).children()
                 next(child for child in children if "camera" in child.cmdline()).kill()
@@ -185,6 +185,8 @@ def test_supervisord_runs_the_example_and_restarts_a_part(place: Path, tmp_path:
     assert min(rows.values()) >= 2
 
 
-def has_writers(number: int) -> bool:
-    """Say whether so many processes have logged."""
-    return len({one.pid for view in look()[0] for one in view.processes if one.logged}) == number
+def has_writers(supervisor: int, number: int) -> bool:
+    """Say whether so many processes have logged in the session of a supervisor's children."""
+    children = {child.pid for child in psutil.Process(supervisor).children()}
+    views = [view for view in look()[0] if children.intersection(view.participants)]
+    return len({one.pid for view in views for one in view.processes if one.logged}) == number

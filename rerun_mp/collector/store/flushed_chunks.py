@@ -126,6 +126,10 @@ class FlushedChunks:
         begin = next((mark for mark in marks if mark[0] >= ordinal), marks[-1])
         return chunks, min(chunks, begin[0] - ordinal if begin[0] > ordinal else 0) + marks[-1][1] - begin[1]
 
+    def known_rows(self) -> int | None:
+        """Return how many rows are stored; None if an earlier life has stored some, so that files must be read."""
+        return self.rows if self._inherited_rows == (0, True) else None
+
     def rows_until_now(self) -> tuple[int, bool]:
         """Return how many rows all lives of the collector have stored, and whether that is exact.
 

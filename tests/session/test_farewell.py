@@ -1,0 +1,43 @@
+"""A program says at its exit where its rows are: on a terminal, and unless it shall be quiet."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.harness.programs import ROOT
+
+PROGRAM = """
+import rerun_mp as rr
+rr.init("rerun_mp_farewell")
+rr.save("run.rrd")
+for step in range(1200):
+    rr.log("x", rr.Scalars(float(step)))
+"""
+
+
+@pytest.mark.real_collectors
+@pytest.mark.parametrize("switch", ["on", "off"])
+def test_a_terminal_shows_the_file_and_its_rows(switch: str, place: Path, tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "RERUN_MP_EXIT_LINE": switch}
+    try:
+        command = [sys.executable, "-c", PROGRAM]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, stderr=theirs, timeout=60, check=False)
+        os.close(theirs)
+        shown = b""
+        try:
+            while block := os.read(ours, 4096):
+                shown += block
+        except OSError:  # a pty whose other end is closed
+            pass
+    finally:
+        os.close(ours)
+    assert done.returncode == 0
+    assert (b"rerun_mp: 1,200 rows in run.rrd" in shown) == (switch == "on")
+    assert (b"run.rrd" in shown) == (switch == "on")
