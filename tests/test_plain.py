@@ -30,7 +30,7 @@ loaded = {name for name in sys.modules if name.partition(".")[0] == "rerun_mp"}
 assert loaded - {"rerun_mp.api"} <= set(PORTABLE), loaded
 for name in sorted({*rr.__all__, *(name for name in dir(rerun) if not name.startswith("_"))} - {"datatypes"}):
     assert getattr(rr, name) is not None, name
-for name in ("log", "set_time", "save", "RecordingStream", "Scalars", "Points3D", "GrpcSink", "shutdown_at_exit"):
+for name in ("log", "set_time", "disconnect", "RecordingStream", "Scalars", "Points3D", "GrpcSink", "shutdown_at_exit"):
     assert getattr(rr, name) is getattr(rerun, name), name
 import rerun_mp.blueprint as rrb
 assert rrb is rerun.blueprint
