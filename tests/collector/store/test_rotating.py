@@ -12,7 +12,8 @@ from rerun_mp.session.rotation import Rotation, closed_parts
 from tests.collector.endings import finish
 from tests.collector.made_frames import NONCE, RECORDING
 from tests.collector.store.made_stores import numbers_in, numbers_read, put
-from tests.harness.recordings import rows_of, verify
+from tests.conftest import RunPython
+from tests.harness.recordings import count_rows, recordings_in, rows_of, verify
 
 
 def rotating(out: Path, **settings: object) -> SinkSpec:
@@ -73,6 +74,28 @@ def test_each_part_begins_with_the_static_data_of_the_parts_before(spool: Path, 
     paths = sorted(out.parent.glob("*.rrd"))
     assert [start_time_in(path) for path in paths] == [7, 7, 7]
     assert contents(out) == [list(range(20)), list(range(20, 40)), list(range(40, 60))]
+
+
+def test_a_second_run_with_the_same_recording_id_adds_parts_to_the_recording(
+    run_python: RunPython, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.rrd"
+    for step in range(2):
+        run_python(
+            """
+            import sys
+            import rerun_mp as rr
+            rr.init("robot", recording_id="field-test-3")
+            rr.save(sys.argv[1], rotate=rr.Rotation())
+            rr.log(f"step/{sys.argv[2]}", rr.Scalars(1.0))
+            """,
+            path,
+            str(step),
+        ).check()
+    parts = [Path(part.path) for part in closed_parts(str(path))]
+    assert [part.name for part in parts] == ["run.0001.rrd", "run.0002.rrd"]
+    assert [count_rows(part) for part in parts] == [{"step/0": 1}, {"step/1": 1}]
+    assert {one for part in parts for one in recordings_in(part)} == {("robot", "field-test-3")}
 
 
 def test_a_request_for_the_next_part_is_met_once(spool: Path, out: Path) -> None:
