@@ -161,6 +161,8 @@ class Host:
 
     def kill(self) -> None:
         """Kill the host: all of its processes at once. Harmless if it is dead."""
+        for program in self._programs:
+            program.process.send_signal(signal.SIGCONT)  # `nsenter` stops itself when its child is stopped
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._first, signal.SIGKILL)
         self._process.wait()
@@ -169,7 +171,6 @@ class Host:
         if self._process.stdout is not None:
             self._process.stdout.close()
         for program in self._programs:
-            program.process.send_signal(signal.SIGCONT)  # `nsenter` stops itself when its child is stopped
             program.wait()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -38,9 +40,20 @@ class Head:
 
     def end(self) -> None:
         """Kill the head and its live view."""
-        for pid in self.host.processes("serve-grpc") + self.host.processes("rerun_mp head"):
-            subprocess.run(["kill", "-9", str(pid)], check=False)
+        self._signal(signal.SIGKILL)
         self.program.wait()
+
+    def freeze(self) -> None:
+        """Stop the receiver and the live view, as a machine that swaps."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Continue them."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for pid in self.host.processes("serve-grpc") + self.host.processes("rerun_mp head"):
+            os.kill(pid, number)
 
     def nodes(self) -> list[NodeAccount]:
         """Return what the head knows of its nodes."""

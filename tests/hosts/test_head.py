@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.field.held import held
 from tests.harness.hosts import Host, HostProgram
+from tests.harness.programs import wait_until
+from tests.harness.recordings import RERUN_BINARY
+from tests.harness.servers import saved_rows
 from tests.hosts.conftest import MakeHosts
 from tests.hosts.head import Head
 from tests.hosts.launching import of_torchrun
@@ -62,3 +66,25 @@ def test_parts_of_all_hosts_come_to_the_head(make_hosts: MakeHosts, script: Path
     )
     assert listed.stdout.count("ended, seen") == 2
     assert listed.stdout.count("stored 1,000  acknowledged 1,000 in 1 parts") == 2
+
+
+def test_the_live_view_follows_and_a_frozen_head_costs_nothing(
+    make_hosts: MakeHosts, script: Path, tmp_path: Path
+) -> None:
+    """Rows are at the live view while the program runs. Then the head is stopped, and the program logs and ends."""
+    machines = make_hosts(2)
+    head, gate, seen = Head(machines[0], tmp_path / "runs"), tmp_path / "gate", tmp_path / "seen.rrd"
+    machines[0].start(
+        RERUN_BINARY, Head.environment["RERUN_MP_HEAD"], "--save", seen, "--bind", "127.0.0.1", "--port", "9999"
+    )
+    with held(gate):
+        rank = start_rank(machines[1], script, 1, 1, "0", "1000", gate, env=head.environment)
+        wait_until(lambda: saved_rows(seen)["rank/1"] == 1000, what="the rows at the live view")
+        assert rank.process.poll() is None
+        head.freeze()
+        late = start_rank(machines[1], script, 1, 1, "1000", "1000", env=head.environment)
+        wait_until(lambda: "stored" in late.stdout, what="rows that are stored although the head is frozen")
+    assert rank.wait() == late.wait() == 0
+    head.thaw()
+    wait_until(lambda: sum(node.acknowledged for node in head.nodes()) == 2000, what="the shippers")
+    assert head.rows(tmp_path / "merged.rrd") == {"rank/1": 2000}
