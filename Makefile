@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
+DOCS_STAMP := $(VENV)/.installed-docs
 FIELD_STAMP := $(VENV)/.installed-field
 LOCK := constraints.txt
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
@@ -15,7 +16,7 @@ PYTHON ?= $(shell for candidate in python3.14 python3.13 python3.12 python3.11 p
 	if $$candidate --version >/dev/null 2>&1 && $$candidate -c '$(SUITABLE)' >/dev/null 2>&1; then \
 	echo $$candidate; break; fi; done)
 
-.PHONY: help demo dist test test-versions test-environments field test-aarch64 check check-protocol format soak bench screenshots lock clean
+.PHONY: help demo dist test test-versions test-environments field test-aarch64 check check-protocol format soak bench screenshots docs lock clean
 
 help:
 	@echo "make demo    run examples/pool.py and show its recording"
@@ -30,6 +31,7 @@ help:
 	@echo "make soak    ten minutes of random faults, then the long tests; SOAK_SECONDS=... for longer or shorter"
 	@echo "make screenshots  make the documentation's pictures again, with the real viewer"
 	@echo "make dist    build sdist and wheel, check them, and run the wheel alone on each Python that is installed"
+	@echo "make docs    build the documentation as a site in artifacts/site, and check its links"
 	@echo "make lock    renew constraints.txt, the versions of all tools (needs $(OLDEST_PYTHON))"
 	@echo "make bench   measure, beside rerun-sdk and other transports; ARGS=--quick shows in 3 minutes that it runs"
 
@@ -89,6 +91,13 @@ soak: $(STAMP)
 screenshots: $(STAMP)
 	RUST_LOG=error $(BIN)/python examples/screenshots.py
 
+$(DOCS_STAMP): $(STAMP)
+	$(BIN)/python $(PIP_INSTALL) --constraint $(LOCK) --editable '.[docs]'
+	@touch $(DOCS_STAMP)
+
+docs: $(DOCS_STAMP)
+	$(BIN)/python -m tests.docs.site
+
 $(BENCH_STAMP): $(STAMP)
 	$(BIN)/python $(PIP_INSTALL) --constraint $(LOCK) --editable '.[bench]'
 	@touch $(BENCH_STAMP)
@@ -110,7 +119,7 @@ dist: $(STAMP)
 
 lock:
 	$(OLDEST_PYTHON) -m venv --clear $(LOCK_VENV)
-	$(LOCK_VENV)/bin/python $(PIP_INSTALL) --editable '.[test,dev,examples,bench,field,hosts,release]'
+	$(LOCK_VENV)/bin/python $(PIP_INSTALL) --editable '.[test,dev,examples,bench,docs,field,hosts,release]'
 	{ sed -n '/^#/p' $(LOCK); $(LOCK_VENV)/bin/python -m pip freeze --all --exclude pip --exclude-editable; } > $(LOCK).new
 	mv $(LOCK).new $(LOCK)
 	rm -rf $(LOCK_VENV)

@@ -5,6 +5,7 @@ A viewer without a window needs a Vulkan adapter. Without PyTorch the data loade
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import os
 import re
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import rerun_cli
+from PIL import Image
 from rerun.experimental import ViewerClient
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
@@ -36,6 +38,12 @@ SVG = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 """Rich's picture of a terminal, without its links to fonts on other servers."""
 
 
+WIDTH, HEIGHT = 1200, 675
+"""Size of a viewer in points. A page shows a picture with some 900, so that texts stay legible."""
+TOP_BAR = 37
+"""Height of the viewer's menu, in points. It tells of this machine, and pictures do not have it."""
+
+
 class Viewer:
     """A viewer without a window."""
 
@@ -43,21 +51,56 @@ class Viewer:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        self.client = ViewerClient.spawn(headless=True, port=port, executable_path=RERUN)
-        return self.client
+        size = f"{WIDTH}x{HEIGHT}"
+        command = [RERUN, "--headless", f"--port={port}", "--bind=127.0.0.1", f"--window-size={size}"]
+        self.process = subprocess.Popen(
+            [*command, "--hide-welcome-screen"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1.0).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        return ViewerClient.connect(f"rerun+http://127.0.0.1:{port}/proxy")
 
     def __exit__(self, *_: object) -> None:
-        self.client.quit()
+        self.process.terminate()
+        self.process.wait()
 
 
-def picture(client: ViewerClient, name: str) -> None:
+def picture(client: ViewerClient, name: str, timeline: str | None = "log_time") -> None:
     """Save a picture of a viewer at the end of its data, once two pictures in a row are equal."""
-    client.set_time("log_time", play_state="following")
+    for attempt in range(60 if timeline is not None else 0):  # a recording without rows has no timeline
+        try:
+            client.set_time(timeline, play_state="following")
+            break
+        except ConnectionError:
+            if attempt == 59:
+                raise
+            time.sleep(0.5)  # the viewer has not shown the recording yet
     before, shown = b"", client.take_screenshot()
     while shown != before:
         time.sleep(1.0)
         before, shown = shown, client.take_screenshot()
-    (IMAGES / f"{name}.png").write_bytes(shown)
+    save(shown, name)
+
+
+def save(shown: bytes, name: str) -> None:
+    """Save a picture without the viewer's menu."""
+    whole = Image.open(io.BytesIO(shown)).convert("RGB")
+    bar = round(TOP_BAR * whole.width / WIDTH)
+    whole.crop((0, bar, whole.width, whole.height)).save(IMAGES / f"{name}.png", optimize=True)
+
+
+def scene(_: Path) -> None:
+    """Log the same scene from a forked pool with rerun and with rerun_mp."""
+    for sdk in ("rerun", "rerun_mp"):
+        with Viewer() as client:
+            command = [sys.executable, str(EXAMPLES / "scene.py"), "--sdk", sdk, "--url", client.url]
+            subprocess.run(command, check=True)
+            time.sleep(2.0)
+            picture(client, f"scene_{sdk}", "step" if sdk == "rerun_mp" else None)
 
 
 def pool(directory: Path) -> None:
@@ -149,7 +192,7 @@ def command_and_figures(directory: Path) -> None:
         picture(client, "figures")
 
 
-PARTS = {"pool": pool, "data_loader": data_loader, "figures": command_and_figures}
+PARTS = {"scene": scene, "pool": pool, "data_loader": data_loader, "figures": command_and_figures}
 
 
 def main() -> None:

@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from rerun import *  # type: ignore[assignment]  # noqa: F403
 
     from rerun_mp.api.long_runs import Rotation, next_episode, parts
+    from rerun_mp.session.rules import Rule, load_rules
 
     archetypes = _rerun.archetypes
     auth = _rerun.auth
@@ -123,6 +124,7 @@ __all__ = [
     "ResourceError",
     "RingFullError",
     "Rotation",
+    "Rule",
     "SessionEndedError",
     "SessionError",
     "Settings",
@@ -142,6 +144,7 @@ __all__ = [
     "init",
     "is_enabled",
     "is_protected",
+    "load_rules",
     "log",
     "new_recording",
     "next_episode",
@@ -180,8 +183,11 @@ else:
     _plain.install()
 
 _MISSING = object()
-_LONG_RUN_NAMES = ("Rotation", "next_episode", "parts")
-"""Names that are loaded when they are first used."""
+_LATE_NAMES = {
+    **dict.fromkeys(("Rotation", "next_episode", "parts"), "rerun_mp.api.long_runs"),
+    **dict.fromkeys(("Rule", "load_rules"), "rerun_mp.session.rules"),
+}
+"""Names that are loaded when they are first used -> their modules."""
 
 if not TYPE_CHECKING:
     # Type checkers do not see this function, so they report a wrong name.
@@ -196,8 +202,8 @@ if not TYPE_CHECKING:
         if not is_protected():
             value = globals()[name] = _plain.find(name)
             return value
-        if name in _LONG_RUN_NAMES:
-            value = globals()[name] = getattr(_import_module("rerun_mp.api.long_runs"), name)
+        if name in _LATE_NAMES:
+            value = globals()[name] = getattr(_import_module(_LATE_NAMES[name]), name)
             return value
         if name in _GENERAL_NAMES and name not in _left_to_rerun:
             value = globals()[name] = _general_class(name)

@@ -20,6 +20,7 @@ from rerun_mp.errors import ResourceError
 from rerun_mp.hooks import aliases
 from rerun_mp.protection import REQUIRE, is_protected, what_is_missing
 from rerun_mp.session.rotation import Rotation, closed_parts
+from rerun_mp.session.rules import Rule, load_rules
 from rerun_mp.session.statistics import Account, SinkStatus, Statistics
 
 if TYPE_CHECKING:
@@ -181,12 +182,14 @@ _OWN: dict[str, Any] = {
     "Account": Account,
     "Policy": settings.Policy,
     "Rotation": Rotation,
+    "Rule": Rule,
     "Settings": settings.Settings,
     "SinkStatus": SinkStatus,
     "Statistics": Statistics,
     "flush": flush,
     "init": init,
     "is_protected": is_protected,
+    "load_rules": load_rules,
     "new_recording": new_recording,
     "next_episode": next_episode,
     "parts": closed_parts,

@@ -16,7 +16,7 @@ ELSEWHERE = ROOT / "tests" / "harness" / "elsewhere"
 PORTABLE = {
     *("rerun_mp", "rerun_mp.compat", "rerun_mp.compat.versions", "rerun_mp.errors", "rerun_mp.hooks", "rerun_mp.plain"),
     *("rerun_mp.hooks.aliases", "rerun_mp.protection", "rerun_mp.session", "rerun_mp.session.statistics"),
-    *("rerun_mp.session.rotation", "rerun_mp.settings"),
+    *("rerun_mp.settings", "rerun_mp.session.rotation", "rerun_mp.session.rules"),
 }
 """Our modules that may be loaded on every system."""
 OPENING = "So `rerun_mp` is plain rerun here."

@@ -13,10 +13,12 @@ from rerun_mp.errors import InvalidArgumentError, ResourceError
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Iterable
     from typing import Any
 
     from rerun_mp.session.config import SinkSpec
     from rerun_mp.session.rotation import Rotation
+    from rerun_mp.session.rules import Rule, RuleValues
 
 __all__ = ["FileSink", "GrpcServerSink", "GrpcSink", "Sink", "StdoutSink"]
 
@@ -46,6 +48,16 @@ def _restore(kind: type[_Frozen], values: dict[str, object]) -> _Frozen:
     return sink
 
 
+def _frozen_rules(rules: Iterable[Rule] | None) -> tuple[Rule, ...] | None:
+    return None if rules is None else tuple(rules)
+
+
+def _rule_values(rules: tuple[Rule, ...] | None) -> tuple[RuleValues, ...]:
+    from rerun_mp.session.rules import values_of
+
+    return values_of(rules)
+
+
 class GrpcSink(_Frozen):
     """A viewer or server elsewhere that listens for gRPC.
 
@@ -55,6 +67,9 @@ class GrpcSink(_Frozen):
         A URL of `rerun://`, `rerun+http://` or `rerun+https://`, a host, an optional port, and the path `/proxy`. By
         default rerun+http://127.0.0.1:9876/proxy, the address of the viewer that `spawn` starts. With `https` the
         server's certificate must be one that the system trusts, or the environment variable SSL_CERT_FILE names.
+    rules
+        `Rule`s that hold rows back or make images smaller; the first that matches counts. By default those of the file
+        that RERUN_MP_RULES names.
 
     Raises
     ------
@@ -67,12 +82,13 @@ class GrpcSink(_Frozen):
     GrpcSink('rerun+http://localhost:9876/proxy')
     """
 
-    __slots__ = ("url",)
+    __slots__ = ("rules", "url")
 
     url: str
+    rules: tuple[Rule, ...] | None
 
-    def __init__(self, url: str | None = None) -> None:
-        self._set(url=_checked_url(DEFAULT_URL if url is None else url))
+    def __init__(self, url: str | None = None, *, rules: Iterable[Rule] | None = None) -> None:
+        self._set(url=_checked_url(DEFAULT_URL if url is None else url), rules=_frozen_rules(rules))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, GrpcSink) and other.url == self.url
@@ -87,7 +103,7 @@ class GrpcSink(_Frozen):
         """Return the sink as the session's configuration names it."""
         from rerun_mp.session.config import SinkSpec
 
-        return SinkSpec("grpc", self.url, blueprint=blueprint)
+        return SinkSpec("grpc", self.url, blueprint=blueprint, rules=_rule_values(self.rules))
 
 
 class GrpcServerSink(_Frozen):
@@ -105,6 +121,8 @@ class GrpcServerSink(_Frozen):
         Whether late viewers get the newest data first.
     cors_allow_origin
         Origins beyond localhost and rerun.io from which browsers may connect; `*` matches anything.
+    rules
+        As for a `GrpcSink`.
 
     Raises
     ------
@@ -119,13 +137,14 @@ class GrpcServerSink(_Frozen):
     'rerun+http://127.0.0.1:9877/proxy'
     """
 
-    __slots__ = ("bind_ip", "cors_allow_origin", "newest_first", "port", "server_memory_limit")
+    __slots__ = ("bind_ip", "cors_allow_origin", "newest_first", "port", "rules", "server_memory_limit")
 
     bind_ip: str
     port: int
     server_memory_limit: str
     newest_first: bool
     cors_allow_origin: list[str]
+    rules: tuple[Rule, ...] | None
 
     def __init__(
         self,
@@ -135,6 +154,7 @@ class GrpcServerSink(_Frozen):
         server_memory_limit: str = "1GiB",
         newest_first: bool = False,
         cors_allow_origin: list[str] | None = None,
+        rules: Iterable[Rule] | None = None,
     ) -> None:
         if not isinstance(port, int) or not 0 <= port < 1 << 16:
             raise InvalidArgumentError(f"argument 'port': {port!r} is no port; give a number from 0 to 65535")
@@ -148,6 +168,7 @@ class GrpcServerSink(_Frozen):
             server_memory_limit=server_memory_limit,
             newest_first=newest_first,
             cors_allow_origin=list(cors_allow_origin or ()),
+            rules=_frozen_rules(rules),
         )
 
     def is_port_free(self) -> bool:
@@ -199,7 +220,7 @@ class GrpcServerSink(_Frozen):
         from rerun_mp.session.config import SinkSpec
 
         options = [self.bind_ip, self.port, self.server_memory_limit, self.newest_first, self.cors_allow_origin]
-        return SinkSpec("serve", json.dumps(options), blueprint=blueprint)
+        return SinkSpec("serve", json.dumps(options), blueprint=blueprint, rules=_rule_values(self.rules))
 
 
 class StdoutSink(_Frozen):

@@ -257,6 +257,11 @@ def _sinks(sinks: Sequence[SinkStatus]) -> RenderableType:
         for sink in sinks
         if sink.removed_rows
     ]
+    removed += [
+        Text(f"  {sink.target}: {sink.held_rows:,} rows held back by its rules", style="dim")
+        for sink in sinks
+        if sink.held_rows
+    ]
     failures = [Text(f"  ! {sink.target}: {sink.failure}", style="red") for sink in sinks if sink.failure]
     return Group(table, *removed, *failures)
 
@@ -266,7 +271,7 @@ def runs(found: Sequence[Run], directory: Path) -> RenderableType:
     if not found:
         return Text(f"no .rrd files in {directory}", style="dim")
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), expand=False)
-    table.add_column("file", overflow="fold")
+    table.add_column("file", overflow="fold", min_width=16)
     table.add_column("application", overflow="ellipsis", no_wrap=True)
     for column in ("started", "took", "rows", "entities", "ended"):
         table.add_column(column, justify="right" if column in ("rows", "entities") else "left", no_wrap=True)

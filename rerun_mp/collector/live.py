@@ -34,6 +34,7 @@ from typing import Any, Literal, NamedTuple
 
 from rerun_mp.collector.acknowledged_calls import AcknowledgedCalls, address_of
 from rerun_mp.collector.messages import say
+from rerun_mp.collector.rules import RuleBook
 from rerun_mp.collector.store.flushed_chunks import Flushed
 from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.collector.store.rerun_sinks import SinkWriter, open_server
@@ -100,6 +101,9 @@ class LiveSink:
         self._acknowledged = 0
         """Ordinal of the first chunk that the server has not acknowledged."""
         self._acknowledged_rows = 0
+        self._rules = RuleBook(spec.rules, store.recording)
+        self._held_rows = 0
+        """Rows up to `_acknowledged` that the rules hold back."""
         self._has_acknowledged = False
         """Whether the mark has reached a server."""
         self._missed_chunks = 0
@@ -153,6 +157,7 @@ class LiveSink:
             self._missed_chunks,
             self._failure,
             self._acknowledged_rows,
+            held_rows=self._held_rows,
         )
 
     def outcome(self) -> Outcome:
@@ -163,7 +168,7 @@ class LiveSink:
             if self._stop_rows is None:
                 self._stop_rows = self._store.chunks.rows_until_now()
             rows, is_exact = self._stop_rows
-            missing = max(0, rows - self._acknowledged_rows)
+            missing = max(0, rows - self._acknowledged_rows - self._held_rows)
         return Outcome(self._url(), self._acknowledged_rows, missing, is_exact)
 
     def stop(self) -> None:
@@ -260,7 +265,8 @@ class LiveSink:
 
     def _begin(self, calls: AcknowledgedCalls) -> None:
         """Begin the recording in a server that has nothing of this sink."""
-        self._acknowledged = self._acknowledged_rows = self._missed_chunks = 0
+        self._acknowledged = self._acknowledged_rows = self._held_rows = self._missed_chunks = 0
+        self._rules.forget()
         self._has_acknowledged = False
         self._sent_ids.clear()
         self._blueprint = None
@@ -276,21 +282,26 @@ class LiveSink:
             calls.send_blueprint(blueprint)
             self._await_answer(calls)
             self._blueprint = blueprint
-        following, sent_bytes, rows, missed = self._acknowledged, 0, 0, 0
+        following, sent_bytes, rows, held, missed = self._acknowledged, 0, 0, 0, 0
         for chunk in self._store.chunks.read(following):
             if self._stop is not None and chunk.ordinal >= self._stop:
                 break
             missed += max(0, chunk.ordinal - following)
             following = max(following, chunk.ordinal + 1)
-            calls.send(chunk.payload)
-            rows += self._new_rows(chunk)
-            sent_bytes += len(chunk.payload)
+            allowed = self._rules.allowed(chunk.payload)
+            new_rows = self._new_rows(chunk)
+            held_rows = min(new_rows, allowed.held_rows)
+            held += held_rows
+            rows += new_rows - held_rows
+            if allowed.payload is not None:
+                calls.send(allowed.payload)
+                sent_bytes += len(allowed.payload)
             if sent_bytes >= CALL_BYTES:
                 self._await_answer(calls)
-                self._note_acknowledged(following, rows, missed)
-                sent_bytes = rows = missed = 0
+                self._note_acknowledged(following, rows, held, missed)
+                sent_bytes = rows = held = missed = 0
         self._await_answer(calls)
-        self._note_acknowledged(following, rows, missed)
+        self._note_acknowledged(following, rows, held, missed)
 
     def _new_rows(self, chunk: Flushed) -> int:
         """Return the rows of a chunk; 0 if a collector has sent it before and its successor has stored it again."""
@@ -302,8 +313,9 @@ class LiveSink:
         self._sent_ids.add(identity)
         return chunk.rows
 
-    def _note_acknowledged(self, following: int, rows: int, missed: int) -> None:
+    def _note_acknowledged(self, following: int, rows: int, held: int, missed: int) -> None:
         self._missed_chunks += missed
+        self._held_rows += held
         self._acknowledged_rows += rows
         self._acknowledged = following
         self._store.chunks.note_seen(following)

@@ -18,6 +18,7 @@ from rerun_mp.session import directories
 
 if TYPE_CHECKING:
     from rerun_mp.session.rotation import Values
+    from rerun_mp.session.rules import RuleValues
 
 __all__ = [
     "NODE_OWNER",
@@ -95,6 +96,8 @@ class SinkSpec:
     """The complete file at the path that an ended session has left, and to which the rows of its heirs are added."""
     rotation: Values | None = None
     """Values of a file's `Rotation`; None: it does not rotate. `target` is its first part."""
+    rules: tuple[RuleValues, ...] = ()
+    """Values of the rules of a live sink (`rules.Rule`)."""
     episodes: int = 0
     """Number of requests to end the present part of a file that rotates."""
 
@@ -114,6 +117,7 @@ class SinkSpec:
             object.__setattr__(self, "continues", WholeFile(*self.continues))
         if self.rotation is not None:
             object.__setattr__(self, "rotation", tuple(self.rotation))
+        object.__setattr__(self, "rules", tuple(tuple(one) for one in self.rules))
 
 
 class Scope(NamedTuple):

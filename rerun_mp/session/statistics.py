@@ -65,6 +65,8 @@ class SinkStatus(NamedTuple):
     """Rows that the server has answered for: it has them. Its own, if it was started anew. None for a file."""
     removed_rows: int = 0
     """Rows in the parts of a file that the collector has removed, because a `Rotation` bounds them."""
+    held_rows: int = 0
+    """Rows that the rules of a live sink hold back. They are stored, and count as neither acknowledged nor behind."""
 
 
 @dataclass(frozen=True, slots=True)

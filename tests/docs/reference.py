@@ -23,9 +23,14 @@ MODULES = (
     "rerun_mp.integrations.gunicorn",
     "rerun_mp.integrations.logs",
     "rerun_mp.integrations.exceptions",
+    "rerun_mp.integrations.output",
+    "rerun_mp.integrations.system",
     "rerun_mp.integrations.pytest_plugin",
 )
-OWN = ("init", "new_recording", "series", "statistics", "Settings", "Policy", "Account", "Statistics", "SinkStatus")
+OWN = (
+    *("init", "new_recording", "series", "statistics", "Settings", "Policy", "Account", "Statistics", "SinkStatus"),
+    *("Rule", "load_rules"),
+)
 HEAD = """\
 # API
 

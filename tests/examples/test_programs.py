@@ -8,7 +8,7 @@ from pathlib import Path
 import rerun_mp as rr
 from tests.conftest import RunPython
 from tests.examples.test_integrations import EXAMPLES, compared
-from tests.harness.recordings import count_rows, verify
+from tests.harness.recordings import count_rows, rows_of, verify
 
 
 def test_a_pipeline_goes_on_without_the_stage_that_was_killed(run_python: RunPython, tmp_path: Path) -> None:
@@ -54,3 +54,22 @@ def test_a_killed_program_is_recovered(run_python: RunPython, tmp_path: Path) ->
     assert "killed the program" in done.stdout
     verify(out)
     assert count_rows(out) == {"number/program": 5000}
+
+
+def test_a_viewer_gets_what_the_rules_allow(run_python: RunPython, tmp_path: Path) -> None:
+    out = tmp_path / "out.rrd"
+    done = run_python(EXAMPLES / "rules.py", "--out", out).check()
+    assert done.stdout == "stored 220, sent 24, held back 196\n"
+    assert sum(count_rows(out).values()) == 220
+
+
+def test_the_scene_is_there_with_rerun_mp_and_not_with_rerun(run_python: RunPython, tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours.rrd", tmp_path / "theirs.rrd"
+    run_python(EXAMPLES / "scene.py", "--out", ours).check()
+    counts = count_rows(ours)
+    assert counts["world/cloud"] == 30
+    assert counts["augmented/0"] == counts["augmented/1"] == 20
+    assert counts["world/arm/trail"] == 120
+    assert counts["loss/train"] == 120 + 1
+    run_python(EXAMPLES / "scene.py", "--out", theirs, "--sdk", "rerun", fresh=True).check()
+    assert not [row for row in rows_of(theirs) if row.entity_path.startswith(("world", "augmented", "loss"))]

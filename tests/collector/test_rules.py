@@ -1,0 +1,72 @@
+"""A live sink gets what its rules allow, the file has every row, and the account says how many rows are held back."""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+from collections import Counter
+from pathlib import Path
+
+from PIL import Image
+
+from tests.conftest import RunPython
+from tests.harness.programs import wait_until
+from tests.harness.recordings import Row, rows_of
+from tests.harness.servers import Server
+from tests.harness.viewers import free_port
+
+PROGRAM = Path(__file__).with_name("programs") / "ruled.py"
+
+
+def test_rules_hold_rows_back_from_the_server_and_not_from_the_file(run_python: RunPython, tmp_path: Path) -> None:
+    path, port = tmp_path / "run.rrd", free_port()
+    server = Server(tmp_path / "saved.rrd", port)
+    try:
+        done = run_python(PROGRAM, path, f"rerun+http://127.0.0.1:{port}/proxy").check()
+        account = json.loads(done.stdout)
+        assert account["held"] + account["acknowledged"] == account["stored"]
+        in_file = {row.row_id: row for row in rows_of(path)}
+        assert len(in_file) == account["stored"]
+        wait_until(lambda: len(saved(server)) == account["acknowledged"], what="rows in the server's file")
+        sent = saved(server)
+    finally:
+        server.end()
+    counts = Counter(row.entity_path.strip("/") for row in sent)
+    assert counts["free"] == 200
+    assert counts["every"] == 20 + 1, "and the static row"
+    assert 50 < counts["sampled"] < 150
+    assert counts["rated"] in (1, 2)
+    assert not [name for name in counts if name.startswith("debug")]
+    assert {row.row_id for row in sent} <= set(in_file), "rows keep their ids"
+
+    jpeg = one(sent, "camera/left").components
+    assert jpeg["EncodedImage:media_type"].as_py() == ["image/jpeg"]
+    picture = Image.open(io.BytesIO(bytes(jpeg["EncodedImage:blob"].as_py()[0])))
+    assert picture.size == (32, 24)
+    red, green, _ = picture.getpixel((5, 5))  # type: ignore[misc]
+    assert red > 190
+    assert green < 20
+    small = one(sent, "small").components
+    assert (small["Image:format"].as_py()[0]["width"], small["Image:format"].as_py()[0]["height"]) == (32, 24)
+    assert len(small["Image:buffer"].as_py()[0]) == 32 * 24 * 3
+    depth = one(sent, "camera/depth")
+    assert depth.components.keys() == in_file[depth.row_id].components.keys()
+    original = one(list(in_file.values()), "camera/left").components
+    assert len(original["Image:buffer"].as_py()[0]) == 48 * 64 * 3
+
+
+def one(rows: list[Row], path: str) -> Row:
+    """Return the only row of an entity."""
+    [row] = [row for row in rows if row.entity_path.strip("/") == path]
+    return row
+
+
+def saved(server: Server) -> list[Row]:
+    """Return the rows that the server has saved; none while its file cannot be read."""
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="RRD file has no footer")
+            return rows_of(server.saved)
+    except (RuntimeError, ValueError, OSError):
+        return []
