@@ -50,6 +50,11 @@ SURVIVORS: dict[str, dict[str, str]] = {
         ),
         "Ring.owner_slots: 255 -> 256": "no state word is 256: it would have no `SlotState`",
         "Ring.owner_slots: state > 255 -> state >= 255": "no state word is 255: there is no such state",
+        "Ring.add_total: self.words[older + 1] = sweep before self.words[older] = min(self.words[current] + rows, "
+        "MAX_WORD)": (
+            "a reader takes neither word before the header says that the sweep is done, and a sweep that was cut off "
+            "writes both again"
+        ),
         "Ring._current: first < second <= sweep -> first <= second <= sweep": (
             "the sweeps are equal only while both are 0; then both totals are 0"
         ),
