@@ -28,7 +28,7 @@ from tests.parity.programs import catalogue
 
 RUNNER = Path(catalogue.__file__)
 PACKAGES = ("rerun", "rerun_mp")
-OWN_FRAME = re.compile(r'\\n(?:\\n)?File "[^"]*/rerun_sdk/rerun/[^"]*", line \d+, in \w+')
+OWN_FRAME = re.compile(r'\\n(?:\\n)?File "[^"]*/(?:rerun_sdk|site-packages)/rerun/[^"]*", line \d+, in \w+')
 """A frame in rerun's code, in a stack of a value that is shown as text."""
 
 
@@ -96,10 +96,8 @@ def content(path: Path) -> list[str]:
                 elif name not in latest or latest[name][0] < row_ids[number].as_py():
                     latest[name] = (row_ids[number].as_py(), str(value))
     values = [*found, *(f"{name} static {value}" for name, (_, value) in latest.items())]
-    if catalogue.RELEASE < versions.NEWEST:
-        # The stack of a logged warning begins in rerun's own code before 0.34, and at the user's line with rerun_mp.
-        values = [OWN_FRAME.sub("", value) for value in values]
-    return sorted(values)
+    # The stack of a logged warning may begin in rerun's own code, and with rerun_mp it begins at the user's line.
+    return sorted(OWN_FRAME.sub("", value) for value in values)
 
 
 def rerun_rrd(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
