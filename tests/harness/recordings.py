@@ -112,7 +112,7 @@ def count_rows(path: str | Path, *, timeline: str | None = None, below: str = ""
         if timeline is not None:
             moments = batch.column(batch.schema.get_field_index(timeline)).view(pa.int64())
             times[entity_path].append(moments.to_numpy(zero_copy_only=False))
-    assert len(np.unique(np.concatenate(ids))) == counts.total(), "a row id occurs twice"
+    assert len(np.unique(np.concatenate(ids)) if ids else ids) == counts.total(), "a row id occurs twice"
     for entity_path, parts in times.items():
         assert len(np.unique(np.concatenate(parts))) == counts[entity_path], f"a time of {entity_path} occurs twice"
     return counts
