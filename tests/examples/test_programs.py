@@ -32,6 +32,14 @@ def test_each_episode_of_a_long_run_has_a_file(run_python: RunPython, tmp_path: 
         assert count_rows(part.path) == {"world": 1, **{f"robots/{worker}": 500 for worker in range(4)}}
 
 
+def test_a_head_has_every_row_of_a_program(run_python: RunPython, tmp_path: Path) -> None:
+    done = run_python(EXAMPLES / "head.py", "--dir", tmp_path / "runs").check()
+    assert "stored 800  acknowledged 800 in 1 parts" in done.stdout
+    (part,) = tmp_path.glob("runs/*/*/*.rrd")
+    verify(part)
+    assert count_rows(part, below="tasks/") == {f"tasks/{task}": 100 for task in range(8)}
+
+
 def test_a_camera_drops_and_counts(run_python: RunPython, tmp_path: Path) -> None:
     out = tmp_path / "out.rrd"
     done = run_python(EXAMPLES / "camera.py", "--out", out, "--seconds", "1").check()
