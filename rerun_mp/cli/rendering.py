@@ -271,10 +271,11 @@ def runs(found: Sequence[Run], directory: Path) -> RenderableType:
     if not found:
         return Text(f"no .rrd files in {directory}", style="dim")
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), expand=False)
-    table.add_column("file", overflow="fold", min_width=16)
+    table.add_column("file", overflow="fold", min_width=10)
     table.add_column("application", overflow="ellipsis", no_wrap=True)
-    for column in ("started", "took", "rows", "entities", "ended"):
+    for column in ("started", "took", "rows", "entities"):
         table.add_column(column, justify="right" if column in ("rows", "entities") else "left", no_wrap=True)
+    table.add_column("ended", no_wrap=True, min_width=len("unreadable"))
     for run in found:
         style = "red" if run.failure else "yellow" if run.ended != "complete" else "green"
         table.add_row(

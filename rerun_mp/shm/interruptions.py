@@ -24,6 +24,8 @@ from typing import Any
 __all__ = ["attribute_of", "is_from_handler", "is_own", "is_running", "suppress_own"]
 
 PACKAGE = __name__.partition(".")[0]
+REPLACES_C = {"gevent"}
+"""Packages whose code takes the place of functions of the standard library that are written in C."""
 
 
 def is_running(codes: Collection[CodeType], belongs: Callable[[FrameType], bool]) -> bool:
@@ -44,8 +46,10 @@ def is_running(codes: Collection[CodeType], belongs: Callable[[FrameType], bool]
 
 def is_own(error: BaseException) -> bool:
     """Return whether this package's own code raised an exception, or had a function written in C raise it."""
-    codes = list(_codes(error))
-    return bool(codes) and codes[-1][1].partition(".")[0] == PACKAGE
+    packages = [module.partition(".")[0] for _, module in _codes(error)]
+    while packages and packages[-1] in REPLACES_C:
+        packages.pop()
+    return bool(packages) and packages[-1] == PACKAGE
 
 
 def is_from_handler(error: BaseException) -> bool:

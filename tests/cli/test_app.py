@@ -175,5 +175,5 @@ def test_status_names_the_program_and_fits_into_80_columns(running: tuple[subpro
 
 
 def test_a_shell_completes_commands() -> None:
-    environment = {"_RERUN_MP_COMPLETE": "complete_bash", "COMP_WORDS": "rerun-mp s", "COMP_CWORD": "1"}
-    assert call(env=environment).stdout.split() == ["status", "send", "stop"]
+    environment = {"_RERUN_MP_COMPLETE": "complete_bash", "COMP_WORDS": "rerun-mp st", "COMP_CWORD": "1"}
+    assert call(env=environment).stdout.split() == ["status", "stop"]

@@ -119,6 +119,8 @@ def test_blocks_that_contradict_each_other_are_noticed(notation: str, blocks: li
 SLOW_IMPORTS = """
 import sys
 import numpy as np, pyarrow as pa
+from rerun_mp.hooks.forksafe_arrow import hide_pandas
+hide_pandas()  # as the collector does
 from rerun_mp.encoding.component_arrays import take
 taken = take(pa.record_batch({"a": ["x", "y", "z"]}), np.array([2, 0]))
 assert taken.to_pydict() == {"a": ["z", "x"]}

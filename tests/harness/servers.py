@@ -16,6 +16,9 @@ from tests.harness.viewers import START_SECS, free_port, listens
 
 __all__ = ["Server", "follower", "saved_rows"]
 
+STOPPED = "T"
+"""State of a stopped thread in /proc."""
+
 
 class Server:
     """A server on a port of the loopback interface. It may not listen yet when the constructor returns."""
@@ -36,8 +39,10 @@ class Server:
         wait_until(lambda: listens(self.port), timeout_secs=START_SECS, what="the server's start")
 
     def freeze(self) -> None:
-        """Stop it with SIGSTOP."""
+        """Stop it with SIGSTOP, and wait until all of its threads stand still."""
         self.process.send_signal(signal.SIGSTOP)
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        wait_until(lambda: all(_state(task) == STOPPED for task in tasks.iterdir()), what="the server's stop")
 
     def thaw(self) -> None:
         """Continue it with SIGCONT."""
@@ -78,3 +83,8 @@ def saved_rows(path: Path) -> Counter[str]:
         except (RuntimeError, ValueError, OSError):
             return Counter()  # no file yet, or one that is cut inside a message
     return Counter(path for path, _ in rows)
+
+
+def _state(task: Path) -> str:
+    """Return the letter of a thread's state; its directory lies below /proc."""
+    return (task / "stat").read_text().rpartition(")")[2].split()[0]

@@ -87,10 +87,10 @@ def test_a_name_finds_a_session_that_continues_the_named_one(
 def test_a_key_that_is_none_is_named_and_ignored(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv(ENVIRONMENT_VARIABLE, "nonsense")
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, "no name")
     assert identity.find(may_create=True) is not None
     assert (
-        "RERUN_MP_SESSION is not a session's key (64 hex digits, perhaps a hyphen and 16 more); ignored"
+        "RERUN_MP_SESSION is neither a name such as robot-7 nor a session's key (64 hex digits"
         in capsys.readouterr().err
     )
 
