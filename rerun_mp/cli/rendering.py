@@ -270,7 +270,7 @@ def runs(found: Sequence[Run], directory: Path) -> RenderableType:
     """Return recordings as a table, and below it what cannot be read and what was killed."""
     if not found:
         return Text(f"no .rrd files in {directory}", style="dim")
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), expand=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)
     table.add_column("file", overflow="fold", min_width=10)
     table.add_column("application", overflow="ellipsis", no_wrap=True)
     for column in ("started", "took", "rows", "entities"):
