@@ -40,7 +40,7 @@ def test_a_head_has_every_row_of_a_program(run_python: RunPython, tmp_path: Path
     assert count_rows(part, below="tasks/") == {f"tasks/{task}": 100 for task in range(8)}
 
 
-def test_a_camera_drops_and_counts(run_python: RunPython, tmp_path: Path) -> None:
+def test_each_frame_of_a_camera_is_stored_or_counted_as_dropped(run_python: RunPython, tmp_path: Path) -> None:
     out = tmp_path / "out.rrd"
     done = run_python(EXAMPLES / "camera.py", "--out", out, "--seconds", "1").check()
     filmed = {name: int(frames) for name, frames in re.findall(r"^(\w+): (\d+) frames", done.stdout, re.MULTILINE)}
@@ -50,7 +50,6 @@ def test_a_camera_drops_and_counts(run_python: RunPython, tmp_path: Path) -> Non
     for name, *numbers in table:
         logged, delivered, dropped, recorded = map(int, numbers)
         assert logged == filmed[name] == delivered + dropped
-        assert dropped > 0
         assert recorded == delivered == counts[f"cameras/{name}"]
     verify(out)
 
