@@ -85,7 +85,12 @@ def main() -> None:
         port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory() as directory:
         command = [sys.executable, "-m", "gunicorn", f"--bind=127.0.0.1:{port}", f"--config={__file__}"]
-        command += ["--log-level=error", f"--pythonpath={Path(__file__).parent}", "gunicorn_service:application"]
+        command += [
+            "--log-level=error",
+            "--graceful-timeout=3",
+            f"--pythonpath={Path(__file__).parent}",
+            "gunicorn_service:application",
+        ]
         names = {"SERVICE_RECORDING": str(arguments.out.resolve()), "SERVICE_LEDGER": directory}
         server = subprocess.Popen(command, env={**os.environ, **names})
         while ask(port, "/hello") is None and server.poll() is None:
