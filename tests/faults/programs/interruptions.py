@@ -252,7 +252,7 @@ def raising_handlers(calls: int) -> None:
     signal.signal(signal.SIGALRM, handler)
     for number in range(calls):
         try:
-            signal.setitimer(signal.ITIMER_REAL, 0.0001 + 0.000005 * (number % 97))
+            signal.setitimer(signal.ITIMER_REAL, 0.0003 + 0.000013 * (number % 97))
             log_until_interrupted(number)
             raised.append("swallowed")
         except tuple(KINDS) as error:
