@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from rerun_mp.encoding.rrd_files import is_complete
 from tests.conftest import RunPython
-from tests.harness.programs import ROOT
+from tests.harness.programs import ROOT, wait_until
 from tests.harness.recordings import count_rows, verify
 from tests.harness.requirements import need
 
@@ -36,6 +37,7 @@ def test_every_row_is_there_although_a_worker_is_killed(name: str, run_python: R
     out = tmp_path / "out.rrd"
     done = run_python(EXAMPLES / "integrations" / f"{name}.py", "--out", out).check()
     rows = compared(done.stdout)
+    wait_until(lambda: is_complete(out), what="the end of the last worker's session")
     verify(out)
     counted = count_rows(out)
     for worker, logged in rows.items():

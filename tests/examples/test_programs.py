@@ -42,7 +42,7 @@ def test_a_head_has_every_row_of_a_program(run_python: RunPython, tmp_path: Path
 
 def test_each_frame_of_a_camera_is_stored_or_counted_as_dropped(run_python: RunPython, tmp_path: Path) -> None:
     out = tmp_path / "out.rrd"
-    done = run_python(EXAMPLES / "camera.py", "--out", out, "--seconds", "1").check()
+    done = run_python(EXAMPLES / "camera.py", "--out", out, "--seconds", "3").check()
     filmed = {name: int(frames) for name, frames in re.findall(r"^(\w+): (\d+) frames", done.stdout, re.MULTILINE)}
     table = re.findall(r"^(\w+) +(\d+) +(\d+) +(\d+) +(\d+)$", done.stdout, re.MULTILINE)
     assert {name for name, *_ in table} == set(filmed) == {"left", "right"}
