@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from rerun_mp.encoding.chains import chain_slots
 from rerun_mp.encoding.frames import FrameKind, Rows, pack_rows_head, pack_shape
 from rerun_mp.errors import SessionEndedError
+from rerun_mp.shm.interruptions import is_own
 from rerun_mp.shm.writer import ForkedError
 
 if TYPE_CHECKING:
@@ -121,8 +122,8 @@ class BlobAppend:
             if isinstance(message, bytes):
                 return self._append_frame(message, times, view)
             return self._producer.append_known(message, times, view)
-        except (ForkedError, OSError, ValueError):
-            if self._producer.is_intact and not self._producer.is_closed:
+        except (ForkedError, OSError, ValueError) as error:
+            if not is_own(error) or (self._producer.is_intact and not self._producer.is_closed):
                 raise
             return False
         except SessionEndedError:

@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from rerun_mp.errors import FlushTimeoutError, ResourceError
+from rerun_mp.shm.interruptions import is_from_handler
 from rerun_mp.shm.remedies import remedy
 
 if TYPE_CHECKING:
@@ -22,5 +23,7 @@ def as_resource_error(failure: str) -> Iterator[None]:
     except (ResourceError, FlushTimeoutError):
         raise
     except OSError as error:
+        if is_from_handler(error):
+            raise
         where = f" ({error.filename})" if error.filename else ""
         raise ResourceError(f"{failure}: {error.strerror}{where}. {remedy(error)}") from error

@@ -29,6 +29,7 @@ from rerun_mp.session.waiting import Backlog, Patience, Progress, wait_until
 from rerun_mp.settings import Settings
 from rerun_mp.shm import leases
 from rerun_mp.shm.doorbell import Ringer
+from rerun_mp.shm.interruptions import is_own
 from rerun_mp.shm.layout import Line
 from rerun_mp.shm.writer import ForkedError
 
@@ -179,8 +180,8 @@ class Session:
                 if producer is None or not producer.is_intact:
                     producer = self._new_producer(producer)
                 return producer.append(row)
-            except (ForkedError, OSError, SessionError, ValueError):
-                if not self._is_replaced(producer, life):
+            except (ForkedError, OSError, SessionError, ValueError) as error:
+                if not is_own(error) or not self._is_replaced(producer, life):
                     raise
 
     def append_row(self, row: TableRow) -> tuple[Outcome, OpenTable | None]:
@@ -197,8 +198,8 @@ class Session:
                 if producer is None or not producer.is_intact:
                     producer = self._new_producer(producer)
                 return producer.append_row(row), producer.table_of(row.shape)
-            except (ForkedError, OSError, SessionError, ValueError):
-                if not self._is_replaced(producer, life):
+            except (ForkedError, OSError, SessionError, ValueError) as error:
+                if not is_own(error) or not self._is_replaced(producer, life):
                     raise
 
     def _is_replaced(self, producer: Producer | None, life: object) -> bool:

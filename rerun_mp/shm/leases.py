@@ -24,6 +24,7 @@ import struct
 
 from rerun_mp.errors import ResourceError
 from rerun_mp.shm import kernel
+from rerun_mp.shm.interruptions import is_own
 from rerun_mp.shm.layout import PAGE
 
 __all__ = ["ForkGuard", "Lease", "is_held", "is_shared", "try_lock", "unlock"]
@@ -38,7 +39,7 @@ def try_lock(descriptor: int, byte: int, *, shared: bool = False) -> bool:
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, byte, 1, 0))
     except OSError as error:
         # A sandbox that refuses the call (EPERM) must not look like a lock that another process holds.
-        if error.errno not in (errno.EAGAIN, errno.EACCES):
+        if not is_own(error) or error.errno not in (errno.EAGAIN, errno.EACCES):
             raise
         return False
     return True

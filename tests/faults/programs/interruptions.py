@@ -223,6 +223,55 @@ def exception_at_every_step(calls: int) -> None:
             log_next(how)
 
 
+class RefusedError(OSError):
+    """Raised by a trace function; a kind of error that a fork in the middle of a call causes, too."""
+
+
+def first_call_at_every_step(calls: int) -> None:
+    """In children, raise at each instruction of the session in their first call, and log again afterwards."""
+    for at in range(calls):
+        number = [next(numbers), next(numbers)]
+        reader, writer = os.pipe()
+        if os.fork() == 0:
+            told = interrupt_first_call(number, at)
+            os.write(writer, json.dumps(told).encode())
+            os._exit(0)
+        os.close(writer)
+        with open(reader, encoding="ascii") as pipe:
+            told = json.loads(pipe.read())
+        os.wait()
+        sent.extend(told["sent"])
+        raised.extend(told["raised"])
+        returned.extend(told["returned"])
+
+
+def interrupt_first_call(number: list[int], at: int) -> dict[str, list[Any]]:
+    """Log two numbers, the first one interrupted. Returns what was raised and whose call has returned."""
+    told: dict[str, list[Any]] = {"sent": [], "raised": [], "returned": []}
+    steps = count()
+
+    def trace(frame: FrameType, event: str, _: object) -> Callable[..., Any] | None:
+        if frame.f_globals.get("__name__") != "rerun_mp.session.session":
+            return trace
+        frame.f_trace_opcodes = True
+        if event == "opcode" and next(steps) == at:
+            told["sent"].append("RefusedError")
+            raise RefusedError
+        return trace
+
+    sys.settrace(trace)
+    try:
+        rr.log("number", rr.Scalars(float(number[0])), strict=True)
+        told["returned"].append(number[0])
+    except RefusedError:
+        told["raised"].append("RefusedError")
+    finally:
+        sys.settrace(None)
+    say(number[1])
+    told["returned"].append(number[1])
+    return told
+
+
 # ---- signal handlers -------------------------------------------------------------------------------------------------
 
 
@@ -320,6 +369,7 @@ SCENES: dict[str, Callable[[int], None]] = {
         "tracer_that_logs",
         "tracer_that_forks",
         "exception_at_every_step",
+        "first_call_at_every_step",
         "raising_handlers",
         "logging_handlers",
         "greenlets",
