@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +31,16 @@ app = typer.Typer(
     help="Rerun for process trees: run programs, watch their sessions, recover killed ones.",
     epilog="Exit status: 0 all is well, 1 a problem, which is printed, 2 a wrong call.",
 )
+
+
+@contextlib.contextmanager
+def _errors_as_lines() -> Iterator[None]:
+    """Print an error of this package as a line, and exit with 1."""
+    try:
+        yield
+    except RerunMpError as error:
+        sys.stderr.write(f"rerun-mp: {error}\n")
+        raise typer.Exit(1) from error
 
 
 def _names(incomplete: str) -> list[str]:
@@ -266,11 +278,8 @@ def run(
     from rerun_mp.cli.run import Destination, run
 
     destination = Destination(None if save is None else str(save), viewer, serve, headless)
-    try:
+    with _errors_as_lines():
         raise typer.Exit(run(command, destination))
-    except RerunMpError as error:
-        sys.stderr.write(f"rerun-mp: {error}\n")
-        raise typer.Exit(1) from error
 
 
 @app.command(
@@ -294,7 +303,7 @@ def serve(
     from rerun_mp.cli.serve import serve
     from rerun_mp.session.rotation import Rotation
 
-    try:
+    with _errors_as_lines():
         sinks = []
         if save is not None:
             given = (rotate_seconds, rotate_bytes, keep_parts)
@@ -305,9 +314,6 @@ def serve(
         if connect is not None:
             sinks.append(GrpcSink(connect).spec(None))
         raise typer.Exit(serve(name, sinks))
-    except RerunMpError as error:
-        sys.stderr.write(f"rerun-mp: {error}\n")
-        raise typer.Exit(1) from error
 
 
 @app.command(

@@ -143,6 +143,18 @@ def _arrays_of(made: Any) -> dict[str, Any]:
     return {name: by_name[name] for name in made._names}
 
 
+def _keep(made: Any, archetype: str | None, values: dict[str, Any]) -> bool:
+    """Keep values in an object, encoded. Returns whether they are as usual; rerun's class takes the others."""
+    try:
+        made._layout, made._blocks = _encode(archetype, values)
+    except CONVERSION_ERRORS as error:
+        if not is_own(error):
+            raise
+        return False
+    made._names = tuple(values)
+    return True
+
+
 class AnyValues(FastArchetype, fast_kind=GENERAL, home="rerun.any_value"):
     """Components of any names. Values of a type that rerun has not registered go to rerun's class.
 
@@ -162,15 +174,9 @@ class AnyValues(FastArchetype, fast_kind=GENERAL, home="rerun.any_value"):
     __eq__, __hash__ = object.__eq__, object.__hash__  # type: ignore[assignment]  # as rerun's class
 
     def __init__(self, *args: Any, **values: Any) -> None:
-        try:
-            if values and not args and "drop_untyped_nones" not in values:
-                self._layout, self._blocks = _encode(None, values)
-                self._names = tuple(values)
-                return
-        except CONVERSION_ERRORS as error:
-            if not is_own(error):
-                raise
-        self._leave_to_rerun(*args, **values)
+        is_usual = values and not args and "drop_untyped_nones" not in values
+        if not (is_usual and _keep(self, None, values)):
+            self._leave_to_rerun(*args, **values)
 
     def _to_rerun(self, rerun_class: Any) -> Any:
         return rerun_class(**_arrays_of(self))
@@ -197,16 +203,10 @@ class DynamicArchetype(FastArchetype, fast_kind=GENERAL, home="rerun.dynamic_arc
     _archetype_name: str
 
     def __init__(self, archetype: Any, *args: Any, components: Any = None, **others: Any) -> None:
-        try:
-            if type(archetype) is str and type(components) is dict and components and not args and not others:
-                if not {str}.issuperset(map(type, components)):
-                    raise UnusualError
-                self._layout, self._blocks = _encode(archetype, components)
-                self._archetype_name, self._names = archetype, tuple(components)
-                return
-        except CONVERSION_ERRORS as error:
-            if not is_own(error):
-                raise
+        is_usual = type(archetype) is str and type(components) is dict and components and not args and not others
+        if is_usual and {str}.issuperset(map(type, components)) and _keep(self, archetype, components):
+            self._archetype_name = archetype
+            return
         if components is not None:
             others["components"] = components
         self._leave_to_rerun(archetype, *args, **others)

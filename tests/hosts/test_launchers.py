@@ -112,6 +112,14 @@ print(len(set(ray.get([task.remote(number) for number in range(8)]))), flush=Tru
 """
 
 
+def check_driver(host: Host, script: Path, head: Head) -> None:
+    """Run a program that gives eight tasks to two hosts, and see that the head has the 50 rows of each."""
+    driver = host.start(script, env={**head.environment, "RERUN_MP_PART_SECONDS": "0.5"}).check()
+    assert driver.stdout.split()[-1] == "2", "tasks ran on both hosts"
+    wait_for_rows(head, 400)
+    assert head.rows(script.with_name("merged.rrd")) == {f"rank/{number}": 50 for number in range(8)}
+
+
 def ray_node(host: Host, *options: str) -> None:
     """Start Ray on a host, before any program."""
     command = [need_field("ray"), "start", f"--node-ip-address={host.address}", "--num-cpus=2", "--disable-usage-stats"]
@@ -126,10 +134,7 @@ def test_ray(make_hosts: MakeHosts, tmp_path: Path) -> None:
     ray_node(machines[1], "--address=host1:6379")
     script = tmp_path / "driver.py"
     script.write_text(RAY)
-    driver = machines[0].start(script, env={**head.environment, "RERUN_MP_PART_SECONDS": "0.5"}).check()
-    assert driver.stdout.split()[-1] == "2", "tasks ran on both hosts"
-    wait_for_rows(head, 400)
-    assert head.rows(tmp_path / "merged.rrd") == {f"rank/{number}": 50 for number in range(8)}
+    check_driver(machines[0], script, head)
 
 
 DASK = """
@@ -168,7 +173,4 @@ def test_dask(make_hosts: MakeHosts, tmp_path: Path) -> None:
         host.start(sys.executable, "-m", "distributed.cli.dask_worker", *options)
     script = tmp_path / "client.py"
     script.write_text(DASK)
-    client = machines[0].start(script, env={**head.environment, "RERUN_MP_PART_SECONDS": "0.5"}).check()
-    assert client.stdout.split()[-1] == "2", "tasks ran on both hosts"
-    wait_for_rows(head, 400)
-    assert head.rows(tmp_path / "merged.rrd") == {f"rank/{number}": 50 for number in range(8)}
+    check_driver(machines[0], script, head)
