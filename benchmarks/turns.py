@@ -1,8 +1,8 @@
 """Turns of whole programs: each runs in a fresh interpreter, with rerun and with rerun_mp by turns.
 
 Wall time is what a user waits for: from the start of the interpreter to its end. Processor time is that of all
-processes, the collector too. The collector is nobody's child, so this process makes itself the subreaper and waits for
-it. Linux only.
+processes, the collector too. The collector is no child of the program, so this process makes itself the subreaper and
+waits for it. Linux only.
 """
 
 from __future__ import annotations

@@ -267,7 +267,7 @@ def _sinks(sinks: Sequence[SinkStatus]) -> RenderableType:
 
 
 def runs(found: Sequence[Run], directory: Path) -> RenderableType:
-    """Return recordings as a table, and below it what cannot be read and what was killed."""
+    """Return recordings as a table. Lines below it name unreadable files and killed processes."""
     if not found:
         return Text(f"no .rrd files in {directory}", style="dim")
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)

@@ -46,7 +46,7 @@ def default_directory() -> str:
 
 
 def ship(directory: str | None = None, target: str | None = None, *, seconds: float = 0.0, quiet: bool = False) -> int:
-    """Ship for at most `seconds`, at least once, say what was shipped and what is left, and return the exit status."""
+    """Ship for at most `seconds`, at least once, and print what is at the head and here. Returns the exit status."""
     directory = directory or default_directory()
     shipper = Shipper(directory, os.environ.get("RERUN_MP_HEAD_TOKEN", ""), target)
     deadline = time.monotonic() + seconds

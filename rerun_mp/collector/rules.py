@@ -32,7 +32,7 @@ __all__ = ["Allowed", "RuleBook"]
 RESERVED = "/__"
 """The beginning of entity paths under which a recording describes itself."""
 MAX_ENTITIES = 100_000
-"""Maximum entities whose counts are remembered. Beyond it, all counts begin anew."""
+"""Maximum number of entities with a count. Beyond it, all counts begin anew."""
 MAX_MOMENTS = 4096
 """Maximum moments of an entity, each `1 / max_hz` long, of which a row has been sent and which are remembered."""
 NANOS = 1_000_000_000

@@ -166,7 +166,7 @@ def _warn_of_unknown(found: str, left_out: list[str]) -> None:
 
 
 def differing(bindings: ModuleType) -> list[str]:
-    """Return the native functions that are missing, or whose parameters are not those of our replacements."""
+    """Return the native functions that are missing or take other parameters than our replacements."""
     left_out = []
     for name, function in replacements.items():
         theirs = versions.parameters_of(getattr(bindings, name, None))

@@ -1,4 +1,4 @@
-"""Schedulers whose workers are no children of the program, such as Ray's and Dask's: how workers find its recording.
+"""Brings a recording to workers of Ray, Dask and the like, which are no children of the program.
 
 The program makes the *shared variables*, the scheduler brings them to each worker, and the worker calls `begin`. It
 works whichever was started first: scheduler, workers or program. The workers of one host share a session.

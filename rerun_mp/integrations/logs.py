@@ -34,7 +34,7 @@ OWN_FIELDS = frozenset((*vars(logging.makeLogRecord({})), "message", "asctime", 
 MAX_FIELDS = 64
 """Maximum number of a line's extra fields that are logged."""
 MAX_KINDS = 1024
-"""Maximum number of extra fields whose kinds are remembered."""
+"""Maximum number of extra fields with a known kind."""
 ARROW_KINDS = {bool: "bool_", int: "int64", float: "float64"}
 """Kinds of extra fields that keep their type. All others become text."""
 

@@ -1,4 +1,4 @@
-"""This session as one node of a job: one of several hosts whose sessions have one recording, or a host with a head.
+"""This session as one node of a job. A job has several hosts and one recording, or it has a head.
 
 The founder writes the node into the configuration. The collector reads it there, because it has none of the variables
 that name job and head. Every recording of a node with a head has two sinks more: the head's live view, which may forget
@@ -44,7 +44,7 @@ __all__ = [
 MIN_PART_BYTES = 4096
 """Minimum of the bytes after which a part ends: `Rotation` takes no smaller number."""
 PART = "part.rrd"
-"""Name of the file whose parts are shipped."""
+"""Name of the file that rotates and is shipped."""
 
 
 def host_name() -> str:
@@ -145,7 +145,7 @@ def with_node(config: SessionConfig, node: NodeSpec, nonce: bytes) -> SessionCon
         sinks.append(SinkSpec("file", os.path.join(directory, PART), NODE_OWNER, rotation=rotation))
     if node.head:
         sinks.append(SinkSpec("grpc", node.head, NODE_OWNER))
-    # A session that continues an ended one has that one's sinks, whose parts are closed.
+    # A session that continues an ended one takes over its sinks. Their parts are closed.
     others = tuple(sink for sink in config.default_sinks if sink.owner != NODE_OWNER)
     config = replace(config, node=node, default_sinks=(*others, *sinks))
     for spec in config.recordings:

@@ -98,7 +98,7 @@ class Rotation:
 
     @classmethod
     def of_values(cls, values: Values) -> Rotation:
-        """Return the rotation whose `values` these are."""
+        """Return the rotation that `values` came from."""
         return cls(**dict(zip(FIELDS, values, strict=True)))  # type: ignore[arg-type]
 
     @property
@@ -133,7 +133,7 @@ class ClosedPart(NamedTuple):
     application_id: str
     recording_id: str
     host: str
-    """Name of the host whose collector wrote it."""
+    """Name of the host that wrote it."""
     session: str
     """The beginning of the session's nonce, 16 hex digits. Host, session, recording and number name a part."""
     rows: int
@@ -153,7 +153,7 @@ class PartList(NamedTuple):
     removed_rows: int = 0
     """Number of the rows in them that processes logged."""
     removing: list[str] = []  # noqa: RUF012 (nothing changes it)
-    """Paths of those whose files may still lie there, because the collector was killed."""
+    """Paths of removed parts. A collector that was killed may have left their files."""
 
 
 def part_paths(path: str) -> Iterator[tuple[int, str]]:

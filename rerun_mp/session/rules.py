@@ -106,7 +106,7 @@ class Rule:
 
 
 def load_rules(path: str | os.PathLike[str]) -> list[Rule]:
-    """Return the rules of a TOML file: its tables `[[rule]]`, whose keys are the arguments of `Rule`.
+    """Return the rules of a TOML file. Each is a table `[[rule]]` with the arguments of `Rule` as keys.
 
     Raises
     ------
@@ -143,6 +143,6 @@ def values_of(rules: Iterable[Rule] | None) -> tuple[RuleValues, ...]:
 
 
 def rules_of(values: Iterable[RuleValues]) -> tuple[Rule, ...]:
-    """Return the rules whose `values_of` these are."""
+    """Return the rules that `values_of` was called with."""
     names = [field.name for field in fields(Rule)]
     return tuple(Rule(**dict(zip(names, one, strict=True))) for one in values)

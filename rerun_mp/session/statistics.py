@@ -87,7 +87,7 @@ class Account:
     dropped_by_policy: int
     """Rows that the policy `drop` dropped because the ring was full."""
     dropped_by_damage: int
-    """Rows whose bytes in shared memory were damaged."""
+    """Rows that were damaged in shared memory."""
     dropped_by_spool_limit: int
     """Rows that the full spool dropped for later ones."""
     dropped_by_write_failure: int

@@ -25,7 +25,7 @@ __all__ = ["attribute_of", "is_from_handler", "is_own", "is_running", "suppress_
 
 PACKAGE = __name__.partition(".")[0]
 REPLACES_C = {"gevent"}
-"""Packages whose code takes the place of functions of the standard library that are written in C."""
+"""Packages that replace functions of the standard library. The replaced functions are written in C."""
 
 
 def is_running(codes: Collection[CodeType], belongs: Callable[[FrameType], bool]) -> bool:

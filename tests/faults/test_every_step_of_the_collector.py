@@ -22,7 +22,7 @@ from tests.faults.rows_by_number import Recorded
 pytestmark = pytest.mark.real_collectors
 
 MIN_SESSIONS_FOR_TWO_DEATHS = 5
-"""Of so many sessions, one at least must have its second collector killed, too. Half of them try to."""
+"""The program kills a second collector in half of the sessions. Among so many, it must succeed once at least."""
 PROGRAM = Path(__file__).parent / "programs" / "worker_steps.py"
 
 

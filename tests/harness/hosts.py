@@ -149,7 +149,7 @@ class Host:
         _in_network(self._switch, f"link set link{self._number} up")
 
     def processes(self, text: str) -> list[int]:
-        """Return the ids, on this machine, of the host's processes whose command line contains `text`."""
+        """Return the ids, on this machine, of the host's processes with `text` in their command line."""
         found = []
         own = os.readlink(f"/proc/{self._first}/ns/pid")
         for entry in Path("/proc").iterdir():

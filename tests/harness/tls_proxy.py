@@ -20,7 +20,7 @@ NAMES = "subjectAltName=DNS:localhost,IP:127.0.0.1"
 class TlsProxy:
     """Accepts TLS on a port of the loopback interface, and forwards what it decrypts to `server_port`.
 
-    Programs whose environment has `environment` trust the certificate, which lies in `directory`.
+    A program with these variables in its `environment` trusts the certificate, which lies in `directory`.
     """
 
     def __init__(self, server_port: int, directory: Path) -> None:

@@ -169,7 +169,7 @@ def _judge(place: Path, head: Head, counts: Counter[str]) -> Result:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run once, print what was found, and return 1 if rows are lacking."""
+    """Run once and print the result. Returns 1 if rows are lacking."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faults", type=int, default=50)
     parser.add_argument("--seed", type=int, default=int(time.time()))

@@ -37,7 +37,7 @@ TESTS = (
     ),
     ("tests/model/test_ring_model.py::test_every_history_delivers_each_returned_row_once",),
 )
-"""Quick tests first. None starts a session, whose processes would outlive a mutant that never ends."""
+"""Quick tests first. None starts a session: its processes would outlive a mutant that never ends."""
 TIMEOUT_SECS = 120.0
 SHARED_MEMORY = Path("/dev/shm")
 

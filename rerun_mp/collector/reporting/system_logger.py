@@ -29,7 +29,7 @@ __all__ = ["SystemLogger"]
 MIN_INTERVAL = 0.1
 """Minimum seconds between two rows, whatever the configuration says."""
 MAX_PROCESSES = 256
-"""Maximum processes whose figures are logged."""
+"""Maximum number of processes in the log."""
 
 
 class SystemLogger:
@@ -41,7 +41,7 @@ class SystemLogger:
         self._config: SessionConfig | None = None
         self._last = 0.0
         self._processes: dict[int, psutil.Process] = {}
-        """Processes whose processor time is being measured: the first look has none."""
+        """Processes that an earlier look has seen. Their processor time is known since then."""
         self._nvml: Any = None
         """The module pynvml; None if it is not installed, or no GPU answers."""
 

@@ -39,7 +39,7 @@ are in the files."""
 LOOK_SECS = 0.5
 """Seconds between two looks for parts that are too old."""
 RETRY_SECS = 5.0
-"""Seconds between two attempts to complete a part whose disk is full."""
+"""Seconds between two attempts to complete a part while its disk is full."""
 
 
 class Rotating:

@@ -19,7 +19,7 @@ __all__ = ["Lines", "Reader"]
 PIECE_BYTES = 64 << 10
 """Maximum bytes that are read at once, and of a line. A longer line becomes several rows."""
 MAX_UNFINISHED = 1024
-"""Maximum processes whose unfinished lines are kept. Beyond it, the oldest becomes a row."""
+"""Maximum number of unfinished lines, one for each process. Beyond it, the oldest line becomes a row."""
 CREDENTIALS = struct.Struct("3i")
 """The kernel's `struct ucred`: process, user and group of the writer."""
 NAMES = {1: "stdout", 2: "stderr"}

@@ -1,4 +1,4 @@
-"""A data set whose loader's workers show their frames with LeRobot's visualisation, which says `import rerun`."""
+"""A data loader. Its workers show their frames with LeRobot's visualisation, which says `import rerun`."""
 
 from __future__ import annotations
 

@@ -246,7 +246,7 @@ def first_call_at_every_step(calls: int) -> None:
 
 
 def interrupt_first_call(number: list[int], at: int) -> dict[str, list[Any]]:
-    """Log two numbers, the first one interrupted. Returns what was raised and whose call has returned."""
+    """Log two numbers, and interrupt the first call. Returns the exceptions and the numbers that were logged."""
     told: dict[str, list[Any]] = {"sent": [], "raised": [], "returned": []}
     steps = count()
 
