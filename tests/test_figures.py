@@ -51,20 +51,21 @@ def test_figures_are_those_of_the_session(start_python: StartPython, tmp_path: P
     program = start_python(PROGRAM, path, "0.1", *gates)
     program.wait_for_output("logging")
 
-    def is_full_at_times() -> bool:
+    def values(name: str) -> list[float]:
         try:
-            fills = series_of(path).get("ring_fill", Series([], [])).values
+            return series_of(path).get(name, Series([], [])).values
         except RuntimeError:
-            return False  # the file ends in the middle of a message that is being written
+            return []  # the file ends in the middle of a message that is being written
+
+    def is_full_at_times() -> bool:
+        fills = values("ring_fill")
         return len(fills) >= 5 and max(fills) > 0.5
 
     wait_until(is_full_at_times, timeout_secs=WAIT_SECS, what="five figures, one of a ring that is half full")
     gates[0].touch()
     program.wait_for_output("flushed")
     began_ns, delivered, dropped = map(int, program.stdout.split()[-4:-1])
-    wait_until(
-        lambda: series_of(path)["dropped"].values[-1] == dropped, timeout_secs=WAIT_SECS, what="all drops in a figure"
-    )
+    wait_until(lambda: values("dropped")[-1:] == [dropped], timeout_secs=WAIT_SECS, what="all drops in a figure")
     gates[1].touch()
     program.wait().check()
 
