@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import ModuleType
 
-__all__ = ["AnyValues", "DynamicArchetype"]
+__all__ = ["AnyValues", "DynamicArchetype", "registered_types"]
 
 MAX_KNOWN = 1024
 """Upper bound of remembered components, and of remembered layouts; all are forgotten beyond it."""
@@ -54,6 +54,11 @@ _LISTS: dict[type, tuple[str, Any]] = {
 }
 """Type of the items of a list -> notation and encoder."""
 _NUMBERS = frozenset({"f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"})
+
+
+def registered_types() -> dict[Any, Any]:
+    """Return rerun's registry itself, descriptor -> type; an empty one if this release has another kind."""
+    return {} if _registry is None else _registry
 
 
 def _encode(archetype: str | None, values: Mapping[str, Any]) -> tuple[ColumnsLayout, list[Any]]:

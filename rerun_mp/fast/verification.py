@@ -11,6 +11,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from rerun_mp import fast
+from rerun_mp.fast import any_values
 from rerun_mp.fast.catalogue import ARCHETYPES, COMPONENTS
 from rerun_mp.fast.general import GENERAL_NAMES, general_class
 
@@ -18,12 +19,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
-__all__ = ["SPECIAL", "differing"]
+__all__ = ["ANY_NAMES", "SPECIAL", "differing"]
 
 SPECIAL = (
     *("DepthImage", "EncodedImage", "Image", "Scalars", "SegmentationImage", "Tensor", "TextLog", "Transform3D"),
 )
 """The fast archetypes with a class of their own."""
+ANY_NAMES = {"AnyValues": ["drop_untyped_nones"], "DynamicArchetype": ["archetype", "drop_untyped_nones", "components"]}
+"""The fast archetypes of components of any names -> the parameters of rerun's constructor."""
+ANY_SAMPLE = {
+    "rerun_mp:number": 1.5,
+    "rerun_mp:integers": [1, 2],
+    "rerun_mp:truth": True,
+    "rerun_mp:texts": ["a", "b"],
+}
+"""Component -> value of the compared row."""
 ARGUMENTS = {
     "texts": "a",
     "blob": b"abc",
@@ -38,7 +48,8 @@ ARGUMENTS = {
 
 def differing(archetypes: ModuleType) -> list[str]:
     """Return the names of the fast archetypes that differ from those in rerun's module, sorted."""
-    return sorted(name for name in (*SPECIAL, *GENERAL_NAMES) if _differs(name, getattr(archetypes, name, None)))
+    found = [name for name in (*SPECIAL, *GENERAL_NAMES) if _differs(name, getattr(archetypes, name, None))]
+    return sorted(found + [name for name in ANY_NAMES if _any_differs(name)])
 
 
 def _differs(name: str, theirs: Any) -> bool:
@@ -53,6 +64,26 @@ def _differs(name: str, theirs: Any) -> bool:
         )
     except Exception:  # noqa: BLE001 (an unknown release may raise anything)
         return True
+
+
+def _any_differs(name: str) -> bool:
+    """Return whether an archetype of components of any names differs. Rerun forgets the types of the compared row."""
+    import rerun
+
+    registered = any_values.registered_types()
+    before = dict(registered)
+    theirs = getattr(rerun, name, None)
+    arguments = dict(ANY_SAMPLE) if name == "AnyValues" else {"archetype": "rerun_mp", "components": dict(ANY_SAMPLE)}
+    try:
+        if theirs is None or _parameters(theirs) != (ANY_NAMES[name], []):
+            return True
+        theirs(**arguments)  # registers the types, without which the fast class leaves the row to rerun
+        return _row_differs(getattr(fast, name), theirs, arguments)
+    except Exception:  # noqa: BLE001 (an unknown release may raise anything)
+        return True
+    finally:
+        for descriptor in registered.keys() - before.keys():
+            del registered[descriptor]
 
 
 def _fast_class(name: str) -> Any:

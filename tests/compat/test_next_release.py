@@ -82,13 +82,41 @@ def test_archetypes_that_differ_are_reruns_own(run_python: RunPython, directory:
 
 
 @pytest.mark.real_collectors
+def test_components_of_any_names_that_differ_are_reruns_own(
+    run_python: RunPython, directory: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "out.rrd"
+    code = """
+        import sys
+        import rerun
+        import rerun_mp as rr
+        assert (rr.AnyValues, rr.DynamicArchetype) == (rerun.AnyValues, rerun.DynamicArchetype)
+        rr.init("next", send_properties=False)
+        rr.save(sys.argv[1])
+        rr.set_log_time_enabled(False)
+        for number in range(2):
+            rr.log("any", rr.AnyValues(loss=0.5))
+            rr.log("dynamic", rr.DynamicArchetype("Mine", values={"loss": 0.5}))
+    """
+    done = run(run_python, directory, "change_any_values change_dynamic_archetype", code, path).check()
+    (line,) = (line for line in done.stderr.splitlines() if OPENING in line)
+    assert "It has other archetypes AnyValues, DynamicArchetype: rerun's own" in line
+    verify(path)
+    rows = [(row.entity_path, *row.components) for row in rows_of(path)]
+    assert sorted(rows) == [("any", "AnyValues:loss")] * 2 + [("dynamic", "Mine:loss")] * 2
+
+
+@pytest.mark.real_collectors
 def test_a_release_that_matches_is_used_without_a_word(run_python: RunPython, directory: Path, tmp_path: Path) -> None:
     path = tmp_path / "out.rrd"
     code = (
         LOGS
         + """
-    assert rr.Scalars is not rerun.Scalars
+    for name in ("Scalars", "AnyValues", "DynamicArchetype"):
+        assert getattr(rr, name) is not getattr(rerun, name), name
     assert rerun.__version__ == "0.42.0"
+    from rerun.any_batch_value import ANY_VALUE_TYPE_REGISTRY
+    assert not ANY_VALUE_TYPE_REGISTRY._entries, "the check has left types in rerun's registry"
     """
     )
     done = run(run_python, directory, "keep_everything", code, path).check()

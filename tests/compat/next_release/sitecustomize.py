@@ -66,6 +66,34 @@ def rename_component() -> None:
     replace("TextLog", TextLog)
 
 
+def change_any_values() -> None:
+    """Give the components of `AnyValues` an archetype."""
+
+    class AnyValues(rerun.AnyValues):
+        """Is an archetype."""
+
+        def as_component_batches(self) -> list[Any]:
+            """Return rerun's components under the name of the archetype."""
+            return [
+                DescribedComponentBatch(batch, batch.component_descriptor().with_builtin_archetype("AnyValues"))
+                for batch in super().as_component_batches()
+            ]
+
+    rerun.any_value.AnyValues = rerun.AnyValues = AnyValues  # type: ignore[misc]
+
+
+def change_dynamic_archetype() -> None:
+    """Rename a parameter of `DynamicArchetype`."""
+
+    class DynamicArchetype(rerun.DynamicArchetype):
+        """Takes `values` for `components`."""
+
+        def __init__(self, archetype: str, *, values: Any = None) -> None:
+            super().__init__(archetype, components=values)
+
+    rerun.dynamic_archetype.DynamicArchetype = rerun.DynamicArchetype = DynamicArchetype  # type: ignore[assignment, misc]
+
+
 def drop_archetype() -> None:
     """Drop `Capsules3D`."""
     del rerun.archetypes.Capsules3D
