@@ -47,12 +47,10 @@ def test_the_workers_of_gunicorn_log_as_their_user(place: Path, tmp_path: Path) 
     server = subprocess.Popen(
         [
             gunicorn,
-            "--preload",
+            f"--config={PROGRAMS / 'gunicorn_settings.py'}",
             "--user=nobody",
-            "--workers=2",
             f"--bind=127.0.0.1:{port}",
             f"--worker-tmp-dir={place}",
-            "--no-control-socket",
             "served:application",
         ],
         env=environment,
@@ -61,7 +59,7 @@ def test_the_workers_of_gunicorn_log_as_their_user(place: Path, tmp_path: Path) 
     )
     try:
         url = f"http://127.0.0.1:{port}/"
-        wait_until(lambda: b"Listening" in (tmp_path / "log").read_bytes(), what="the server")
+        wait_until(lambda: (tmp_path / "log").read_text().count("handles signals") == 2, what="gunicorn's workers")
         answers = Counter(urllib.request.urlopen(f"{url}{number}").read().decode() for number in range(50))
     finally:
         server.send_signal(signal.SIGTERM)

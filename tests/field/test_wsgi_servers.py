@@ -26,7 +26,11 @@ CONFIGURATIONS = {
     "uwsgi, each worker loads": [*UWSGI, "--master", "--processes=2", "--enable-threads", "--lazy-apps"],
     "uwsgi, without threads": [*UWSGI, "--master", "--processes=2"],
     "uwsgi, one process": UWSGI,
-    "gunicorn, gevent": ["--worker-class=gevent", "--workers=2", "--preload", "wsgi_app:application"],
+    "gunicorn, gevent": [
+        f"--config={PROGRAMS / 'gunicorn_settings.py'}",
+        "--worker-class=gevent",
+        "wsgi_app:application",
+    ],
 }
 
 
@@ -42,7 +46,7 @@ def test_the_rows_of_every_request_arrive(
         options = [f"--http-socket=127.0.0.1:{port}", f"--home={sys.prefix}", f"--pythonpath={ROOT}"]
     else:
         need_field("gevent")
-        options = [f"--bind=127.0.0.1:{port}", f"--chdir={PROGRAMS}", f"--pythonpath={ROOT}", "--no-control-socket"]
+        options = [f"--bind=127.0.0.1:{port}", f"--chdir={PROGRAMS}", f"--pythonpath={ROOT}"]
     command = [need_field(server_name), *options, *CONFIGURATIONS[configuration]]
     log, environment = tmp_path / "server.log", {**os.environ, **watch.environment, "RUN": str(path)}
     with log.open("wb") as output:
@@ -51,6 +55,8 @@ def test_the_rows_of_every_request_arrive(
         wait_until(lambda: _answers(port) or server.poll() is not None, timeout_secs=PROGRAM_SECS, what=server_name)
         for number in range(1, REQUESTS):
             _ask(port, number)
+        if server_name == "gunicorn":
+            wait_until(lambda: log.read_text().count("handles signals") == 2, what="gunicorn's workers")
         # A server that is ended before its collector runs is a killed program: the next one recovers its rows.
         watch.collector("worker")
     finally:

@@ -1,0 +1,18 @@
+"""gunicorn's configuration: two workers, each of which says when it handles signals.
+
+Until then a worker has the handlers of the master that forked it, and loses a SIGTERM. gunicorn would wait 30 s for
+such a worker, and then kill it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+workers = 2
+preload_app = True
+control_socket_disable = True
+
+
+def post_worker_init(worker: Any) -> None:
+    """Say that this worker handles signals."""
+    worker.log.info("handles signals")
