@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rerun_mp.collector.reporting.own_entities import own_entity
+from rerun_mp.protection import is_protected
+from rerun_mp.session.config import NodeSpec
+from rerun_mp.session.node import host_name
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rerun.blueprint import Blueprint
 
 __all__ = ["blueprint"]
@@ -20,8 +27,14 @@ TITLES = {
 """Titles of the views, by the names of the figures."""
 
 
-def blueprint() -> Blueprint:
+def blueprint(hosts: Sequence[str] = ()) -> Blueprint:
     """Return a blueprint that shows the session's figures, killed producers and dropped rows.
+
+    Parameters
+    ----------
+    hosts
+        Names of the hosts of a job, as `socket.gethostname` returns them: each figure has a line for each host. Empty:
+        this session alone. A job of several hosts needs the names, because its figures are logged by host.
 
     Examples
     --------
@@ -32,12 +45,27 @@ def blueprint() -> Blueprint:
     """
     import rerun.blueprint as rrb
 
+    nodes = [*map(NodeSpec, map(host_name, hosts))] if hosts else [_own_node()]
     # A view shows paths that begin with two underscores only if it names them.
     series = [
-        rrb.TimeSeriesView(origin=f"{ORIGIN}/figures/{name}", contents=[f"{ORIGIN}/figures/{name}"], name=title)
+        rrb.TimeSeriesView(
+            origin=own_entity(nodes[0], f"figures/{name}") if len(nodes) == 1 else ORIGIN,
+            contents=[own_entity(node, f"figures/{name}") for node in nodes],
+            name=title,
+        )
         for name, title in TITLES.items()
     ]
     texts = rrb.TextLogView(
-        origin=ORIGIN, contents=[f"{ORIGIN}/crashes", f"{ORIGIN}/dropped"], name="Killed producers, dropped rows"
+        origin=ORIGIN,
+        contents=[own_entity(node, name) for node in nodes for name in ("crashes", "dropped")],
+        name="Killed producers, dropped rows",
     )
     return rrb.Blueprint(rrb.Vertical(rrb.Grid(*series), texts, row_shares=[3, 1]), collapse_panels=True)
+
+
+def _own_node() -> NodeSpec | None:
+    if not is_protected():
+        return None
+    from rerun_mp.session import current
+
+    return current.node()

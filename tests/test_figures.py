@@ -97,3 +97,14 @@ def test_the_blueprint_names_each_of_them() -> None:
     grid, texts = views.contents
     assert [view.origin for view in grid.contents] == [f"/__rerun_mp/figures/{name}" for name in figures.TITLES]
     assert texts.contents == ["/__rerun_mp/crashes", "/__rerun_mp/dropped"]
+
+
+def test_the_blueprint_has_a_line_for_each_host_of_a_job() -> None:
+    views: Any = figures.blueprint(["node-1", "node 2"]).root_container
+    grid, texts = views.contents
+    assert [view.contents for view in grid.contents] == [
+        [f"/__rerun_mp/node-1/figures/{name}", f"/__rerun_mp/node_2/figures/{name}"] for name in figures.TITLES
+    ]
+    assert texts.contents == [
+        f"/__rerun_mp/{host}/{name}" for host in ("node-1", "node_2") for name in ("crashes", "dropped")
+    ]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rerun_mp.collector.drain.own_chunks import number_chunk
 from rerun_mp.collector.messages import say
-from rerun_mp.collector.reporting.own_entities import own_entity
+from rerun_mp.collector.reporting.own_entities import MAX_RECORDINGS, own_entity
 from rerun_mp.errors import RerunMpError, ResourceError
 from rerun_mp.hooks.detached import start_detached
 from rerun_mp.hooks.interpreters import python_command
@@ -41,8 +41,6 @@ SHIP_PATIENCE = 3.0
 """Seconds without progress after which the end of the session leaves parts to a shipper of its own."""
 MAX_SHIP_SECS = 30.0
 """Maximum seconds that the end of the session ships parts."""
-MAX_RECORDINGS = 16
-"""Maximum recordings that the head hears of."""
 
 
 class NodeLink:
@@ -74,10 +72,10 @@ class NodeLink:
             self._next_sample = now + SAMPLE_SECS
             sample = self._samples.pop()
             values = {"offset_seconds": sample.offset_ns / 1e9, "delay_seconds": sample.delay_ns / 1e9}
-            entity = own_entity(self._node, "clock")
+            entity, now_ns = own_entity(self._node, "clock"), time.time_ns()
             self._outputs.add(
                 [
-                    number_chunk(key, f"{entity}/{name}", value)
+                    number_chunk(key, f"{entity}/{name}", value, now_ns)
                     for key, _ in self._outputs.stores()[:MAX_RECORDINGS]
                     for name, value in values.items()
                 ]

@@ -17,8 +17,9 @@ def capture_system(interval: float | None = 1.0, entity_path: str = "system") ->
     `system/processes/<pid>/` has `cpu_percent` (100: one core), `rss_bytes`, `threads` and `descriptors` of each
     process that logs, `system/machine/` has `cpu_percent` (100: all cores), `memory_used_bytes` and
     `memory_total_bytes`. If pynvml is installed, `system/gpus/<number>/` has `utilization_percent` and
-    `memory_used_bytes`. The rows go to the session's default recording; they count in no process's statistics.
-    Where rerun_mp is plain rerun, the call does nothing.
+    `memory_used_bytes`. In a job of several hosts, or with a head, the host's name follows `system/`. The rows go to
+    the session's default recording; they count in no process's statistics. Where rerun_mp is plain rerun, the call does
+    nothing.
 
     Parameters
     ----------

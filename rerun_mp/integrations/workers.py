@@ -73,7 +73,8 @@ def identify(
         An entity path that stands before all entity paths of this process from now on. It may contain `{rank}`,
         `{pid}`, `{host}` and `{name}`, as in `"workers/{rank}"`. None: no prefix.
     log
-        Whether to log rank, pid, host and name once, as components of a static row on `processes/<pid>`.
+        Whether to log rank, pid, host and name once, as components of a static row on `processes/<pid>`; in a job of
+        several hosts, or with a head, on `processes/<host>/<pid>`.
     rank
         This worker's rank, if neither the launcher nor multiprocessing knows it.
     recording
@@ -95,7 +96,8 @@ def identify(
         from rerun import AnyValues
 
         set_entity_prefix(None)
-        rr.log(f"{PROCESSES_ENTITY}/{worker.pid}", AnyValues(**worker._asdict()), static=True, recording=recording)
+        path = f"{_processes_entity()}/{worker.pid}"
+        rr.log(path, AnyValues(**worker._asdict()), static=True, recording=recording)
     if prefix is not None:
         fields = {name: _as_part(str(value)) for name, value in worker._asdict().items()}
         try:
@@ -106,6 +108,15 @@ def identify(
             ) from error
     set_entity_prefix(prefix)
     return worker
+
+
+def _processes_entity() -> str:
+    if not is_protected():
+        return PROCESSES_ENTITY
+    from rerun_mp.session import current
+    from rerun_mp.session.node import host_entity
+
+    return host_entity(current.node(), PROCESSES_ENTITY)
 
 
 def _as_part(text: str) -> str:

@@ -24,9 +24,10 @@ from rerun_mp.shm.interruptions import is_own
 from rerun_mp.standard_error import tell
 
 if TYPE_CHECKING:
+    from rerun_mp.session.config import NodeSpec
     from rerun_mp.session.session import Session
 
-__all__ = ["choose_session", "found_or_join", "register_exit", "session"]
+__all__ = ["choose_session", "found_or_join", "node", "register_exit", "session"]
 
 RETRY_SECS = 0.05
 """Seconds between two searches for a session to join, in a process that has none."""
@@ -50,6 +51,12 @@ def session() -> Session | None:
     if _session is not None:
         return _session
     return _join_existing()
+
+
+def node() -> NodeSpec | None:
+    """Return the node that this process's session is. None: the session is no node, or there is none."""
+    joined = session()
+    return None if joined is None else joined.config().node
 
 
 def choose_session(name: str) -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "close_parts",
+    "host_entity",
     "host_name",
     "node_name",
     "node_of",
@@ -47,9 +48,14 @@ PART = "part.rrd"
 """Name of the file that rotates and is shipped."""
 
 
-def host_name() -> str:
-    """Return this host's name, as it stands in entity paths and file names."""
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", socket.gethostname())[:64].strip(".") or "host"
+def host_name(name: str | None = None) -> str:
+    """Return a host's name, by default this host's, as it stands in entity paths and file names."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name or socket.gethostname())[:64].strip(".") or "host"
+
+
+def host_entity(node: NodeSpec | None, path: str) -> str:
+    """Return this entity path on a single host, and a path below it that names the host if the session is a node."""
+    return path if node is None else f"{path}/{node.host}"
 
 
 def node_of(job: Job | None, settings: Settings) -> NodeSpec | None:

@@ -92,6 +92,8 @@ class _Handler(BaseHTTPRequestHandler):
     server: Receiver
     protocol_version = "HTTP/1.1"
     timeout = REQUEST_SECS
+    wbufsize = -1
+    """An answer is one packet: a second one would wait until the node acknowledges the first, for up to 40 ms."""
 
     def do_GET(self) -> None:
         self._answer(self._ask)

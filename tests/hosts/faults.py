@@ -1,4 +1,4 @@
-"""Random faults on hosts that log to a head: `python -m tests.hosts.faults --faults 50 --seed 1`.
+"""Random faults on hosts that log to a head: `python -m tests.hosts.faults --faults 50 --seconds 1 60 --seed 1`.
 
 Two nodes log without a pause, and a third host is the head. Links are cut, the head, whole hosts and collectors are
 killed, and programs end while the head is away. After that everything is up again, and each row that a program has
@@ -103,8 +103,9 @@ class Node:
         self.host.start(*command, env=Head.environment).check()
 
 
-def run(place: Path, *, faults: int, seed: int, max_secs: float) -> Result:
-    """Run with so many faults, of which each lasts at most `max_secs`, and return what was found."""
+def run(place: Path, *, faults: int, seed: int, secs_range: tuple[float, float]) -> Result:
+    """Run with so many faults, and return what was found. Short ones are more frequent than long ones."""
+    min_secs, max_secs = secs_range
     chance = random.Random(seed)
     counts: Counter[str] = Counter()
     with hosts(3, place) as machines:
@@ -112,7 +113,7 @@ def run(place: Path, *, faults: int, seed: int, max_secs: float) -> Result:
         nodes = [Node(machine, number, place) for number, machine in enumerate(machines[1:])]
         for _ in range(faults):
             fault = chance.choice(["cut", "cut", "head", "host", "collector", "shipper", "end"])
-            node, secs = chance.choice(nodes), chance.uniform(0.05, 1) ** 2 * max_secs
+            node, secs = chance.choice(nodes), min_secs + chance.random() ** 2 * (max_secs - min_secs)
             counts[fault] += 1
             if fault == "cut":
                 node.host.cut()
@@ -173,10 +174,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faults", type=int, default=50)
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--seconds", type=float, default=10.0, help="maximum duration of a cut")
+    parser.add_argument(
+        "--seconds", type=float, nargs=2, default=(0.1, 10.0), help="minimum and maximum duration of a cut"
+    )
     chosen = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="rmp-faults-") as place:
-        result = run(Path(place), faults=chosen.faults, seed=chosen.seed, max_secs=chosen.seconds)
+        result = run(Path(place), faults=chosen.faults, seed=chosen.seed, secs_range=tuple(chosen.seconds))
     print(f"seed {chosen.seed}: {result}")
     return 1 if result.lacking else 0
 

@@ -26,16 +26,17 @@ class Head:
     environment: Mapping[str, str] = {"RERUN_MP_HEAD": "rerun+http://host1:9876/proxy", "RERUN_MP_HEAD_TOKEN": TOKEN}
     """What the job's ranks have."""
 
-    def __init__(self, host: Host, directory: Path) -> None:
+    def __init__(self, host: Host, directory: Path, env: Mapping[str, str] | None = None) -> None:
         self.host = host
         self.directory = directory
+        self._environment = {"RERUN_MP_HEAD_TOKEN": TOKEN, **(env or {})}
         self.start()
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
         self.directory.mkdir(exist_ok=True)
         command = [sys.executable, "-m", "rerun_mp", "head", "--dir", str(self.directory), "--bind", "0.0.0.0"]
-        self.program = self.host.start(*command, env={"RERUN_MP_HEAD_TOKEN": TOKEN})
+        self.program = self.host.start(*command, env=self._environment)
         wait_until(lambda: "export" in self.program.stdout, what="the head")
 
     def end(self) -> None:

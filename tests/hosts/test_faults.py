@@ -78,7 +78,7 @@ def test_a_host_that_was_killed_ships_its_rows_when_it_is_back(
 
 def test_random_faults_lose_no_row(place: Path) -> None:
     """The same few faults in each run; `make soak` makes more."""
-    result = run(place, faults=2, seed=5, max_secs=0.5)
+    result = run(place, faults=2, seed=5, secs_range=(0.0, 0.5))
     assert result.lacking == {}
     assert result.stored > 0
     assert result.longest_secs < 0.5 * SLOWNESS

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from rerun_mp.shipping.targets import CONNECT_SECS
 from tests.field.held import held
 from tests.harness.hosts import Host, HostProgram
-from tests.harness.programs import wait_until
-from tests.harness.recordings import RERUN_BINARY
+from tests.harness.programs import ROOT, SLOWNESS, wait_until
+from tests.harness.recordings import RERUN_BINARY, rows_of
 from tests.harness.servers import saved_rows
 from tests.hosts.conftest import MakeHosts
 from tests.hosts.head import Head
@@ -90,3 +91,40 @@ def test_the_live_view_follows_and_a_frozen_head_costs_nothing(
     head.thaw()
     wait_until(lambda: sum(node.acknowledged for node in head.nodes()) == 2000, what="the shippers")
     assert head.rows(tmp_path / "merged.rrd") == {"rank/1": 2000}
+
+
+CLOCK = "__rerun_mp/host2/clock"
+AHEAD = """
+import time
+real = time.time_ns
+time.time_ns = lambda: real() + 100 * 10**9
+"""
+
+
+def test_the_recording_says_how_far_the_heads_clock_is_ahead(
+    make_hosts: MakeHosts, script: Path, tmp_path: Path
+) -> None:
+    """The head's clock is 100 seconds ahead. Each sample is right to half of its delay."""
+    machines = make_hosts(2)
+    (tmp_path / "sitecustomize.py").write_text(AHEAD)
+    head = Head(machines[0], tmp_path / "runs", {"PYTHONPATH": f"{tmp_path}:{ROOT}"})
+    gate = tmp_path / "gate"
+
+    def samples(name: str) -> dict[int, float]:
+        rows = (row for path in head.directory.glob("*/*/*.rrd") for row in rows_of(path))
+        return {
+            row.times["log_time"]: row.components["Scalars:scalars"].as_py()[0]
+            for row in rows
+            if row.entity_path == f"{CLOCK}/{name}"
+        }
+
+    with held(gate):
+        environment = {**head.environment, "RERUN_MP_PART_SECONDS": "0.2"}
+        rank = start_rank(machines[1], script, 1, 1, "0", "1", gate, env=environment)
+        wait_until(lambda: samples("delay_seconds"), what="a sample")
+    rank.check()
+    offsets, delays = samples("offset_seconds"), samples("delay_seconds")
+    assert offsets.keys() == delays.keys() != set()
+    for time_ns, offset in offsets.items():
+        assert 0 < delays[time_ns] < CONNECT_SECS * SLOWNESS
+        assert abs(offset - 100) <= delays[time_ns] / 2 + 1e-6

@@ -8,7 +8,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from tests.field.held import held
+from tests.harness.hosts import HostProgram
+from tests.harness.programs import wait_until
 from tests.harness.recordings import RERUN_BINARY, recordings_in, rows_of
+from tests.harness.servers import saved_rows
 from tests.hosts.conftest import MakeHosts
 from tests.hosts.launching import of_torchrun
 
@@ -76,3 +80,52 @@ def test_hosts_of_a_job_have_one_recording_which_names_host_and_rank_of_each_row
     (crash,) = [row for row in rows if row.entity_path.endswith("/crashes")]
     assert crash.entity_path == "__rerun_mp/host2/crashes"
     assert " on host2) was killed by SIGKILL" in crash.components["TextLog:text"].as_py()[0]
+
+
+SERIES = """
+import fcntl, os, sys
+import rerun_mp as rr
+from rerun_mp import figures
+from rerun_mp.integrations.system import capture_system
+from rerun_mp.integrations.workers import identify
+path, gate = sys.argv[1:]
+rr.init("rerun_mp_hosts", settings=rr.Settings(figures=0.1))
+rr.save(path)
+identify()
+capture_system(0.1)
+print(os.getpid(), *figures.blueprint().root_container.contents[1].contents, flush=True)
+with open(gate) as file:
+    fcntl.flock(file, fcntl.LOCK_SH)
+"""
+
+
+def wait_for_series(name: str, rank: HostProgram, path: Path) -> None:
+    """Wait until the recording of a rank on the host `name` has the series of process, machine and session."""
+    wait_until(lambda: rank.stdout.endswith("\n") or rank.process.poll() is not None, what="the rank")
+    pid, *texts = rank.stdout.split()
+    assert texts == [f"/__rerun_mp/{name}/crashes", f"/__rerun_mp/{name}/dropped"]
+    expected = {
+        f"processes/{name}/{pid}",
+        f"system/{name}/processes/{pid}/cpu_percent",
+        f"system/{name}/machine/cpu_percent",
+        f"__rerun_mp/{name}/figures/ring_fill",
+    }
+    wait_until(lambda: expected <= set(saved_rows(path)), what=f"the series of {name}")
+
+
+def test_series_of_each_host_stand_apart(make_hosts: MakeHosts, tmp_path: Path) -> None:
+    """Processes of two hosts may have the same id. What they and their machines use are series of their own."""
+    script, gate = tmp_path / "series.py", tmp_path / "gate"
+    script.write_text(SERIES)
+    machines = make_hosts(2)
+    files = {host.name: tmp_path / f"{host.name}.rrd" for host in machines}
+    with held(gate):
+        ranks = {
+            host.name: host.start(script, files[host.name], gate, env=of_torchrun(node, 0, local=1))
+            for node, host in enumerate(machines)
+        }
+        for name, rank in ranks.items():
+            wait_for_series(name, rank, files[name])
+    for name, rank in ranks.items():
+        rank.check()
+        assert {path.split("/")[1] for path in saved_rows(files[name]) if not path.startswith("__properties")} == {name}

@@ -63,9 +63,9 @@ def text_chunk(
     return _chunk(recording, entity_path, columns, identity or os.urandom(8), time_ns or now, log_time_ns=now)
 
 
-def number_chunk(recording: RecordingKey, entity_path: str, value: float) -> ChunkBatch:
-    """Return a row with one number, logged now."""
-    now = time.time_ns()
+def number_chunk(recording: RecordingKey, entity_path: str, value: float, time_ns: int | None = None) -> ChunkBatch:
+    """Return a row with one number, logged at `time_ns`, by default now."""
+    now = time_ns or time.time_ns()
     field = _component("Scalars", "scalars", "Scalar", pa.float64())
     return _chunk(recording, entity_path, {field: [value]}, os.urandom(8), now, log_time_ns=now)
 

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from rerun_mp.collector.drain.own_chunks import number_chunk
-from rerun_mp.collector.reporting.own_entities import own_entity
+from rerun_mp.collector.reporting.own_entities import MAX_RECORDINGS, own_entity
 
 if TYPE_CHECKING:
     from rerun_mp.collector.drain.chunks import BuiltChunks
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["FIGURES_ENTITY", "FigureLogger"]
 
 FIGURES_ENTITY = "figures"
-MAX_RECORDINGS = 16
-"""Maximum recordings that get the figures."""
 MIN_INTERVAL = 0.05
 """Minimum seconds between two rows of figures, whatever the configuration says."""
 

@@ -21,7 +21,7 @@ import numpy as np
 from rerun_mp.collector.drain.chunks import ChunkBatch
 from rerun_mp.collector.drain.own_chunks import text_chunk
 from rerun_mp.collector.messages import say
-from rerun_mp.collector.reporting.own_entities import own_entity
+from rerun_mp.collector.reporting.own_entities import MAX_RECORDINGS, own_entity
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.session.accounts import Account, Reason, publish_totals, read_accounts, totals, write_store_drops
 from rerun_mp.shm.layout import PAGE, PRODUCER_WORDS, ProducerWord
@@ -40,8 +40,6 @@ MIN_REPORT_SECS = 1.0
 """Minimum seconds between two reports of dropped rows."""
 REST_FACTOR = 20.0
 """Minimum time between two reports, as a multiple of the time that one took: it is long with thousands of producers."""
-MAX_RECORDINGS = 16
-"""Maximum recordings that say that a producer was killed if it is not known on which it had logged."""
 COUNTERS = [ProducerWord.DROPPED, ProducerWord.DAMAGE, ProducerWord.DAMAGE + 2]
 
 

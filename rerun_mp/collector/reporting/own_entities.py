@@ -1,15 +1,20 @@
-"""Entity paths of the rows that the collector logs itself."""
+"""Entity paths and recordings of the rows that the collector logs itself."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rerun_mp.session.node import host_entity
+
 if TYPE_CHECKING:
     from rerun_mp.session.config import NodeSpec
 
-__all__ = ["own_entity"]
+__all__ = ["MAX_RECORDINGS", "own_entity"]
+
+MAX_RECORDINGS = 16
+"""Maximum recordings that get a row which belongs to all recordings of the session."""
 
 
 def own_entity(node: NodeSpec | None, name: str) -> str:
     """Return the entity path of this name. In a job of several hosts it names the host."""
-    return f"/__rerun_mp/{name}" if node is None else f"/__rerun_mp/{node.host}/{name}"
+    return f"{host_entity(node, '/__rerun_mp')}/{name}"

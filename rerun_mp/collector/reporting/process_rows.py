@@ -11,7 +11,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from rerun_mp.collector.drain.own_chunks import properties_chunk
-from rerun_mp.collector.reporting.own_entities import own_entity
+from rerun_mp.collector.reporting.own_entities import MAX_RECORDINGS, own_entity
 from rerun_mp.session.accounts import live_account
 from rerun_mp.session.jobs import job_of
 from rerun_mp.session.kinship import environment_of
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from rerun_mp.shm.segment import Segment
 
 __all__ = ["ProcessRows"]
-
-MAX_RECORDINGS = 16
-"""Maximum recordings that get the rows."""
 
 
 class ProcessRows:
