@@ -27,7 +27,7 @@ import rerun
 import rerun_mp as rr
 assert not rr.is_protected()
 loaded = {name for name in sys.modules if name.partition(".")[0] == "rerun_mp"}
-assert loaded - {"rerun_mp.api"} <= set(PORTABLE), loaded
+assert loaded - {"rerun_mp.api"} <= PORTABLE, loaded
 for name in sorted({*rr.__all__, *(name for name in dir(rerun) if not name.startswith("_"))} - {"datatypes"}):
     assert getattr(rr, name) is not None, name
 for name in ("log", "set_time", "disconnect", "RecordingStream", "Scalars", "Points3D", "GrpcSink", "shutdown_at_exit"):
@@ -35,52 +35,17 @@ for name in ("log", "set_time", "disconnect", "RecordingStream", "Scalars", "Poi
 import rerun_mp.blueprint as rrb
 assert rrb is rerun.blueprint
 from rerun_mp import *
-"""
-USES = """
-import logging, sys
-import rerun_mp as rr
-from rerun_mp import figures
-from rerun_mp.integrations import exceptions, gunicorn, launchers, logs, pools, torch, workers
-
-rr.init("elsewhere", settings=rr.Settings(policy=rr.Policy.DROP), send_properties=False)
-rr.save(sys.argv[1])
-rr.set_time("step", sequence=1)
-loss = rr.series("loss")
-loss(1)
-loss(0.5)
-rr.log("text", rr.TextLog("one"))
-recording = rr.new_recording("another")
-rr.log("nowhere", rr.Scalars(1.0), recording=recording)
-rr.flush(recording=recording)
-rr.set_log_time_enabled(True)
-rr.set_log_tick_enabled(True)
-
-@rr.shutdown_at_exit
-def work():
-    rr.log("decorated", rr.Scalars(1.0))
-
-assert rr.statistics() == rr.Statistics()
-assert rr.version().startswith("rerun_mp ") and rr.version().endswith("plain rerun")
-assert launchers.environment() == {}
-assert issubclass(rr.ResourceError, rr.RerunMpError)
-figures.blueprint()
-torch.worker_init_fn(3)
-rr.log("batch", rr.Scalars(1.0))
-rr.log(["a", 1], rr.Scalars(1.0))
-workers.identify(log=False)
-exceptions.capture_exceptions()
-logs.capture_logging(level=logging.INFO)
-logging.getLogger("net").info("hello")
-rr.flush()
-work()  # rerun ends its recordings at the end of such a function
-"""
+""".replace("PORTABLE", repr(PORTABLE))
+USES = Path(__file__).with_name("programs") / "elsewhere.py"
 USED = {"loss": 2, "text": 1, "decorated": 1, "loader/3/batch": 1, "loader/3/a/1": 1, "logs/net": 1}
 
 
-def run(run_python: RunPython, system: str, code: str, *args: Path, env: dict[str, str] | None = None) -> Finished:
+def run(
+    run_python: RunPython, system: str, program: str | Path, *args: Path, env: dict[str, str] | None = None
+) -> Finished:
     """Run a program in an interpreter that looks like one of another system."""
     environment = {"PYTHONPATH": str(ELSEWHERE), "ELSEWHERE": system, **(env or {})}
-    return run_python(code.replace("PORTABLE", repr(PORTABLE)), *args, fresh=True, env=environment)
+    return run_python(program, *args, fresh=True, env=environment)
 
 
 def told(done: Finished) -> list[str]:

@@ -17,6 +17,7 @@ from tests.structure import COVERED_BY, Structure, circles, mirror_of
 
 MAX_MODULE_LINES = 400
 MAX_CLASS_LINES = 300
+MAX_PROGRAM_LINES = 20
 
 STRUCTURE = Structure()
 
@@ -56,6 +57,24 @@ def test_the_ring_needs_the_standard_library_and_posix_ipc_only() -> None:
             names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
             foreign = {name.partition(".")[0] for name in names} - sys.stdlib_module_names
             assert foreign <= {"rerun_mp", "posix_ipc"}, module
+
+
+def test_long_programs_are_files_that_are_linted_and_checked() -> None:
+    """A program that a test holds in a string has 20 lines at most, blank lines left out."""
+    long = []
+    for path in sorted((STRUCTURE.root / "tests").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant | ast.JoinedStr):
+                lines = [line.strip() for line in text_of(node).splitlines() if line.strip()]
+                if len(lines) > MAX_PROGRAM_LINES and any(line.startswith(("import ", "from ")) for line in lines):
+                    long.append(f"{path.relative_to(STRUCTURE.root)}:{node.lineno}: {len(lines)} lines")
+    assert long == []
+
+
+def text_of(node: ast.Constant | ast.JoinedStr) -> str:
+    """Return the text of a string; of an f-string, the parts that are fixed."""
+    parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+    return "".join(part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str))
 
 
 HEAVY = ("rerun", "rerun_bindings", "numpy", "pyarrow", "psutil")

@@ -18,6 +18,7 @@ from tests.harness.recordings import rows_of, verify
 from tests.harness.sessions import SHARED_MEMORY, SessionWatch
 from tests.harness.small_disks import may_unshare, on_small_disks
 
+PROGRAMS = Path(__file__).parent / "programs"
 WRONG_CALLS = {
     "an int for an archetype": ("rr.log('bad', 42)", "AsComponents"),
     "nothing for an archetype": ("rr.log('bad', None)", "AsComponents"),
@@ -46,34 +47,6 @@ WRONG_CALLS = {
 }
 """Source of a call, and what its message names."""
 
-ALL_WRONG_CALLS = """
-import json, sys, warnings
-import rerun_mp as rr
-rr.init("rerun_mp_bad")
-rr.save(sys.argv[1])
-rr.set_time("good", sequence=1)
-messages = {}
-for number, (call, source) in enumerate(json.loads(sys.argv[2])):
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            eval(source)
-        except Exception as error:
-            raised = [str(error)]
-        else:
-            raised = []
-    lax = [str(warning.message) for warning in caught]
-    rr.set_strict_mode(True)
-    try:
-        strict = repr(eval(source))
-    except Exception as error:
-        strict = f"raised {error}"
-    rr.set_strict_mode(False)
-    messages[call] = (lax, raised, strict)
-    rr.log("good", rr.Scalars(float(number)))
-print(json.dumps(messages))
-"""
-
 
 def test_a_wrong_call_warns_or_raises_and_costs_only_itself(run_python: RunPython, tmp_path: Path) -> None:
     """One warning by default, an exception in strict mode; the rows and times around it stay as they are.
@@ -81,7 +54,7 @@ def test_a_wrong_call_warns_or_raises_and_costs_only_itself(run_python: RunPytho
     A time that is none raises in either mode, as in rerun.
     """
     path, sources = tmp_path / "out.rrd", [(call, source) for call, (source, _) in WRONG_CALLS.items()]
-    messages = json.loads(run_python(ALL_WRONG_CALLS, path, json.dumps(sources)).check().stdout)
+    messages = json.loads(run_python(PROGRAMS / "wrong_calls_one_by_one.py", path, json.dumps(sources)).check().stdout)
     for call, (source, named) in WRONG_CALLS.items():
         lax, raised, strict = messages[call]
         assert bool(raised) == source.startswith("rr.set_time"), call
@@ -218,44 +191,12 @@ def other_server(answer: bytes) -> Iterator[int]:
 
 needs_namespace = pytest.mark.skipif(not may_unshare(), reason="unshare -rm is forbidden to this user here")
 
-LITTLE_MEMORY = """
-import multiprocessing, os, sys
-import numpy as np
-import rerun_mp as rr
-
-def work(number):
-    image = np.full((480, 640, 3), number, dtype=np.uint8)
-    for step in range(int(sys.argv[2])):
-        rr.set_time("step", sequence=step)
-        rr.log(f"scalar/{number}", rr.Scalars(float(step)))
-        rr.log(f"image/{number}", rr.Image(image))
-
-if __name__ == "__main__":
-    rr.init("rerun_mp_little")
-    rr.save(sys.argv[1])
-    if sys.argv[3] == "filled":
-        # Another program takes all that the session has not reserved.
-        with open("/dev/shm/other", "wb", buffering=0) as file:
-            try:
-                while file.write(bytes(65536)) == 65536:
-                    pass
-            except OSError:
-                pass
-    workers = [multiprocessing.get_context("fork").Process(target=work, args=(number,)) for number in range(2)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert [worker.exitcode for worker in workers] == [0, 0]
-"""
-
 
 @needs_namespace
 @pytest.mark.parametrize(("size", "filled"), [("1m", ""), ("64m", ""), ("64m", "filled")])
 def test_little_shared_memory_costs_no_row(size: str, filled: str, run_python: RunPython, tmp_path: Path) -> None:
     """As in containers, and with somebody else who fills it: images by larger ways, and never a SIGBUS."""
-    path, program, images = tmp_path / "out.rrd", tmp_path / "little.py", 30
-    program.write_text(LITTLE_MEMORY)
+    path, program, images = tmp_path / "out.rrd", PROGRAMS / "little_memory.py", 30
     run_python(*on_small_disks({SHARED_MEMORY: size}, program, path, str(images), filled), timeout=60.0).check()
     verify(path)
     counts = Counter(row.entity_path for row in rows_of(path))

@@ -16,6 +16,7 @@ from tests.conftest import StartPython
 from tests.harness.recordings import rows_of, verify
 from tests.harness.sessions import SessionWatch, Usage
 
+PROGRAMS = Path(__file__).parent / "programs"
 MIB = 1024 * 1024
 TABLES = 1 * MIB
 """More than header, producers and control tables take."""
@@ -65,46 +66,6 @@ def test_hundreds_of_workers_of_one_task_each(
     assert_constant(seen)
 
 
-IDLE_CROWD = """
-import os, sys
-import rerun_mp as rr
-from rerun_mp.session.accounts import read_accounts
-from rerun_mp.session import current
-from rerun_mp.session.waiting import wait_until
-
-PROCESSES = int(sys.argv[2])
-rr.init("rerun_mp_idle")
-rr.save(sys.argv[1])
-ready, is_ready = os.pipe()
-hold, release = os.pipe()
-for number in range(PROCESSES):
-    if os.fork() == 0:
-        os.close(release)
-        rr.set_time("process", sequence=number)
-        rr.log("scalar", rr.Scalars(1.0))
-        rr.log("text", rr.TextLog("here"))
-        rr.log("points", rr.Points2D([[1.0, 2.0]]))
-        os.write(is_ready, b"x")
-        os.read(hold, 1)
-        os._exit(0)
-here = 0
-while here < PROCESSES:
-    here += len(os.read(ready, PROCESSES))
-print("all are idle", flush=True)
-for step in range(2000):
-    rr.set_time("step", sequence=step)
-    rr.log("another", rr.Scalars(float(step)))
-def all_is_delivered():
-    return sum(account.delivered for account in read_accounts(current.session().segment)) == 3 * PROCESSES + 2000
-assert wait_until(all_is_delivered, 60), read_accounts(current.session().segment)
-print("all is delivered", flush=True)
-open(sys.argv[3]).read()
-os.close(release)
-for _ in range(PROCESSES):
-    os.wait()
-"""
-
-
 @pytest.mark.parametrize(
     "ring_bytes", [Settings().ring_bytes, 4 * MIB], ids=["as set by default", "more processes than slots"]
 )
@@ -115,7 +76,7 @@ def test_three_hundred_idle_processes_and_one_that_logs(
     path, fifo, processes, watch = tmp_path / "out.rrd", tmp_path / "fifo", 300, SessionWatch()
     os.mkfifo(fifo)
     environment = {**watch.environment, "RERUN_MP_RING_BYTES": str(ring_bytes)}
-    program = start_python(IDLE_CROWD, path, str(processes), fifo, env=environment)
+    program = start_python(PROGRAMS / "idle_crowd.py", path, str(processes), fifo, env=environment)
     program.wait_for_output("all are idle", timeout_secs=200.0)
     idle = watch.usage()
     # While everybody still lives.
@@ -132,41 +93,11 @@ def test_three_hundred_idle_processes_and_one_that_logs(
     assert_constant(seen)
 
 
-MANY_OPEN = """
-import os, sys
-import rerun_mp as rr
-
-rr.init("rerun_mp_open")
-rr.save(sys.argv[1])
-ready, is_ready = os.pipe()
-hold, release = os.pipe()
-for number in range(4):
-    if os.fork() == 0:
-        os.close(release)
-        for timeline in range(30):
-            # Each timeline is a table of its own, and each table a slot that stays open.
-            rr.reset_time()
-            rr.set_time(f"time_{timeline}", sequence=number)
-            rr.log("scalar", rr.Scalars(1.0))
-        os.write(is_ready, b"x")
-        os.read(hold, 1)
-        os._exit(0)
-here = 0
-while here < 4:
-    here += len(os.read(ready, 4))
-print("tables are open", flush=True)
-open(sys.argv[2]).read()
-os.close(release)
-for _ in range(4):
-    os.wait()
-"""
-
-
 def test_a_segment_has_locks_for_processes_not_for_slots(start_python: StartPython, tmp_path: Path) -> None:
     """Hazard 29: a lock attempt looks at every lock of the file, so that open slots must not hold one each."""
     path, fifo, watch = tmp_path / "out.rrd", tmp_path / "fifo", SessionWatch()
     os.mkfifo(fifo)
-    program = start_python(MANY_OPEN, path, fifo, env=watch.environment)
+    program = start_python(PROGRAMS / "open_tables.py", path, fifo, env=watch.environment)
     program.wait_for_output("tables are open")
     open_slots = watch.slot_states().count(SlotState.OPEN)
     locks = locks_of(watch.segment)

@@ -21,39 +21,12 @@ RowsOf = Callable[..., list[Row]]
 
 ROWS = 10
 CHILDREN = 2
-PROGRAM = f"""
-import ctypes, os, sys
-import rerun_mp as rr
-
-def main():
-    rr.init("rerun_mp_adoption")
-    rr.save(sys.argv[1])
-    for child in range({CHILDREN}):
-        if os.fork() == 0:
-            for number in range({ROWS}):
-                rr.log(f"child/{{child}}", rr.Scalars(number))
-            rr.flush()
-            os._exit(0)
-    wait_for_all()
-    rr.log("after", rr.Scalars(1.0))
-    wait_for_all()
-    rr.log("after", rr.Scalars(2.0))
-
-def wait_for_all():
-    try:
-        while True:
-            os.wait()
-    except ChildProcessError:
-        print("no child is left", flush=True)
-
-"""
-SUBREAPER = PROGRAM + "assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0\nmain()\n"
-"""PR_SET_CHILD_SUBREAPER."""
+PROGRAM = Path(__file__).parent / "programs" / "waiting_for_all_children.py"
 
 
 def test_a_subreaper_sees_the_last_child_go(run_python: RunPython, tmp_path: Path, rows_of: RowsOf) -> None:
     """The rows that the program logs after its loop start a collector again, and are in the same file."""
-    done = run_python(SUBREAPER, tmp_path / "run.rrd", fresh=True).check()
+    done = run_python(PROGRAM, "subreaper", tmp_path / "run.rrd", fresh=True).check()
     assert (done.stdout, done.stderr) == ("no child is left\n" * 2, "")
     assert len(rows_of(tmp_path / "run.rrd")) == CHILDREN * ROWS + 2
 
@@ -70,9 +43,8 @@ def _succeeds(command: list[str]) -> bool:
 def test_process_1_sees_the_last_child_go(tmp_path: Path, place: Path, rows_of: RowsOf) -> None:
     """As in a container without an init. The session is removed before the end of process 1 ends every other one."""
     need(None if _may_make_namespaces() else "the right to make a pid namespace", "RERUN_MP_REQUIRE_FIELD")
-    program, path = tmp_path / "program.py", tmp_path / "run.rrd"
-    program.write_text(PROGRAM + "assert os.getpid() == 1\nmain()\n")
-    command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, str(program), str(path)]
+    path = tmp_path / "run.rrd"
+    command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, str(PROGRAM), "process 1", str(path)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PROGRAM_SECS, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "no child is left\n" * 2, "")

@@ -8,48 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import RunPython, StartPython
-from tests.field.held import WAIT, held
+from tests.field.held import held
 from tests.harness.recordings import count_rows, recordings_in, verify
 
 pytestmark = pytest.mark.real_collectors
 
-PROGRAM = """
-import multiprocessing, os, sys
-multiprocessing.current_process().authkey = b"the same in both programs"
-
-def work(name):
-    import rerun_mp as rr
-    rr.log(name, rr.Scalars(1.0))
-
-def main():
-    name, method = sys.argv[3:5]
-    context = multiprocessing.get_context(method)
-    # A fork server that starts before `init` has no variable that names the session.
-    before = context.Process(target=print, args=("",))
-    before.start()
-    before.join()
-    import rerun_mp as rr
-    rr.init("rerun_mp_authkey")
-    rr.save(sys.argv[2])
-    rr.log(f"{name}/parent", rr.Scalars(1.0))
-    child = context.Process(target=work, args=(f"{name}/child",))
-    child.start()
-    child.join()
-    if not os.fork():
-        # A detached child, which outlives its parent's look at it.
-        os.setsid()
-        rr.log(f"{name}/detached", rr.Scalars(1.0))
-        os._exit(0)
-    os.wait()
-    print("has logged", flush=True)
-    wait()
-
-def wait():
-    {WAIT}
-
-if __name__ == "__main__":
-    main()
-""".replace("{WAIT}", WAIT.strip().replace("\n", "\n    "))
+PROGRAM = Path(__file__).parent / "programs" / "sharing_an_authkey.py"
 
 
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
