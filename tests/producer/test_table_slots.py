@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FunctionType
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.encoding.row_layouts import ValueKind
 from rerun_mp.encoding.tables import TableShape
-from rerun_mp.producer.open_table import TableRow
+from rerun_mp.producer.open_table import OpenTable, TableRow
 from rerun_mp.producer.producer import Producer
 from rerun_mp.producer.table_slots import MAX_TABLES, MIN_ROWS_FOR_OWN, Outcome, Owner, TableSlots, _ThreadEnd
 from rerun_mp.shm.layout import SlotState
@@ -36,6 +38,14 @@ def state(made: Segment, slot: int) -> int:
     return made.ring.states[slot] & 0xFF
 
 
+def first_table(producer: Producer) -> OpenTable:
+    """Append a row of entity "a". Return its table."""
+    assert producer.append_row(row()) is Outcome.COMMITTED
+    table = producer.table_of(row().shape)
+    assert table is not None
+    return table
+
+
 def test_rows_of_one_shape_share_a_table(made: Segment) -> None:
     producer = register(made)
     assert [producer.append_row(row(entity=entity)) for entity in "aba"] == [Outcome.COMMITTED] * 3
@@ -50,9 +60,7 @@ def test_rows_of_one_shape_share_a_table(made: Segment) -> None:
 
 def test_a_full_table_is_sealed_and_its_dictionary_goes_on(made: Segment) -> None:
     producer = register(made)
-    assert producer.append_row(row(entity="a")) is Outcome.COMMITTED
-    first = producer.table_of(row().shape)
-    assert first is not None
+    first = first_table(producer)
     while first.append("a", Number(), {}):
         pass
     assert producer.append_row(row(entity="b")) is Outcome.COMMITTED
@@ -92,9 +100,7 @@ def test_a_producer_keeps_a_bounded_number_of_tables(crowd: Segment) -> None:
 
 def test_a_forked_child_cannot_append_to_its_parents_tables(made: Segment) -> None:
     producer = register(made)
-    assert producer.append_row(row()) is Outcome.COMMITTED
-    table = producer.table_of(row().shape)
-    assert table is not None
+    table = first_table(producer)
     producer.invalidate()
     with pytest.raises(ValueError, match="released"):
         table.append("a", Number(), {})
@@ -119,7 +125,20 @@ def rows_of_thread(producer: Producer, rows: int, *, stays: threading.Event | No
     return thread
 
 
-def open_tables(made: Segment, producer: Producer) -> list[int]:
+@contextmanager
+def thread_with_a_table(producer: Producer) -> Iterator[None]:
+    """Append a row. During the block, another thread lives that has a table of its own with 3 rows."""
+    stays = threading.Event()
+    assert producer.append_row(row()) is Outcome.COMMITTED
+    thread = rows_of_thread(producer, MIN_ROWS_FOR_OWN + 3, stays=stays)
+    try:
+        yield
+    finally:
+        stays.set()
+        thread.join()
+
+
+def open_tables(made: Segment) -> list[int]:
     """Return how many rows each open table has."""
     words, ring = made.ring.words, made.ring
     return [words[ring.count_word(slot)] for slot in range(8) if state(made, slot) == SlotState.OPEN]
@@ -131,17 +150,14 @@ def test_a_thread_of_few_rows_shares_a_table_under_the_mutex(made: Segment) -> N
     assert producer.append_row(row()) is Outcome.COMMITTED
     for _ in range(20):
         rows_of_thread(producer, 2)
-    assert sorted(open_tables(made, producer)) == [1, 40]
+    assert sorted(open_tables(made)) == [1, 40]
     producer.close()
 
 
 def test_a_thread_of_many_rows_gets_a_table_of_its_own(made: Segment) -> None:
-    producer, stays = register(made), threading.Event()
-    assert producer.append_row(row()) is Outcome.COMMITTED
-    thread = rows_of_thread(producer, MIN_ROWS_FOR_OWN + 3, stays=stays)
-    assert sorted(open_tables(made, producer)) == [1, 3, MIN_ROWS_FOR_OWN]
-    stays.set()
-    thread.join()
+    producer = register(made)
+    with thread_with_a_table(producer):
+        assert sorted(open_tables(made)) == [1, 3, MIN_ROWS_FOR_OWN]
     producer.close()
 
 
@@ -150,21 +166,18 @@ def test_the_tables_of_a_thread_that_has_ended_are_used_further(made: Segment) -
     producer = register(made)
     rows_of_thread(producer, 1)
     assert producer.append_row(row()) is Outcome.COMMITTED
-    assert open_tables(made, producer) == [2]
+    assert open_tables(made) == [2]
     rows_of_thread(producer, MIN_ROWS_FOR_OWN + 5)
     assert producer.append_row(row("another")) is Outcome.COMMITTED
-    assert sorted(open_tables(made, producer)) == [1, 2 + MIN_ROWS_FOR_OWN]
+    assert sorted(open_tables(made)) == [1, 2 + MIN_ROWS_FOR_OWN]
     producer.close()
 
 
 def test_sealing_gives_the_tables_of_every_thread_to_the_collector(made: Segment) -> None:
-    producer, stays = register(made), threading.Event()
-    assert producer.append_row(row()) is Outcome.COMMITTED
-    thread = rows_of_thread(producer, MIN_ROWS_FOR_OWN + 3, stays=stays)
-    producer.seal()
-    assert open_tables(made, producer) == []
-    stays.set()
-    thread.join()
+    producer = register(made)
+    with thread_with_a_table(producer):
+        producer.seal()
+        assert open_tables(made) == []
     producer.close()
 
 
@@ -172,24 +185,19 @@ def test_without_a_global_lock_only_the_owner_closes_a_table(made: Segment, monk
     """A release on another thread could overlap a store. So `close` stops the others by the fork guard, and waits."""
     monkeypatch.setattr("rerun_mp.producer.table_slots.has_gil", lambda: False)
     monkeypatch.setattr("rerun_mp.producer.producer.has_gil", lambda: False)
-    producer, stays = register(made), threading.Event()
-    assert producer.append_row(row()) is Outcome.COMMITTED
-    thread = rows_of_thread(producer, MIN_ROWS_FOR_OWN + 3, stays=stays)
-    producer.seal()
-    assert open_tables(made, producer) == [3]
-    producer.close()
-    assert producer.is_closed
-    assert not producer.is_intact
-    stays.set()
-    thread.join()
+    producer = register(made)
+    with thread_with_a_table(producer):
+        producer.seal()
+        assert open_tables(made) == [3]
+        producer.close()
+        assert producer.is_closed
+        assert not producer.is_intact
 
 
 def test_a_row_that_interrupts_an_append_in_progress_is_no_table_row(made: Segment) -> None:
     """The mark says so; without a running append it is stale, and the table goes on."""
     producer = register(made)
-    assert producer.append_row(row()) is Outcome.COMMITTED
-    table = producer.table_of(row().shape)
-    assert table is not None
+    table = first_table(producer)
     assert isinstance(table.append, FunctionType)
     outcomes: list[Outcome] = []
     step = 0
@@ -207,9 +215,7 @@ def test_a_row_that_interrupts_an_append_in_progress_is_no_table_row(made: Segme
 
 def test_a_close_that_an_exception_has_ended_is_done_again(made: Segment) -> None:
     producer = register(made)
-    assert producer.append_row(row()) is Outcome.COMMITTED
-    table = producer.table_of(row().shape)
-    assert table is not None
+    table = first_table(producer)
     table.close()
     assert producer.append_row(row()) is Outcome.COMMITTED
     assert state(made, table.slot) == SlotState.SEALED
