@@ -17,14 +17,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rerun_mp.encoding.ids import job_key
 from rerun_mp.session.kinship import ancestors, boot_id, environment_of, program_mark, start_ticks
+from rerun_mp.standard_error import tell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["JOB_VARIABLE", "Job", "job_of", "key_of", "may_be_rank", "recording_key_of", "this_job"]
+__all__ = ["JOB_VARIABLE", "Job", "job_of", "key_of", "may_be_rank", "recording_key_of", "tell_if_repeated", "this_job"]
 
 JOB_VARIABLE = "RERUN_MP_JOB"
 """A name that the user gives the job; empty: this process is in no job."""
+
+_has_told = False
+"""Whether `tell_if_repeated` has looked. A forked child inherits it."""
 
 
 class Launcher(NamedTuple):
@@ -120,6 +124,8 @@ class Job(NamedTuple):
     """Whether the launcher says that the job has ranks on other hosts."""
     is_named: bool = False
     """Whether the user has named the job."""
+    repeats: str = ""
+    """The address that is all that the hosts know of this run, if the launcher has no id for it; else empty."""
 
 
 def this_job() -> Job | None:
@@ -156,7 +162,8 @@ def job_of(environment: Mapping[str, str], pid: int) -> Job | None:
         # The process that started all ranks. Other users cannot read its mark, so they cannot guess the session's name.
         f"{started_by} {start_ticks(started_by)} {program_mark(started_by)}",
     ]
-    return Job("\0".join(facts), local_rank, rank, " ".join([launcher.kind, *filter(None, ids)]), spans_hosts)
+    name = " ".join([launcher.kind, *filter(None, ids)])
+    return Job("\0".join(facts), local_rank, rank, name, spans_hosts, repeats=_repeats(launcher, environment))
 
 
 def key_of(job: Job) -> bytes:
@@ -167,6 +174,29 @@ def key_of(job: Job) -> bytes:
 def recording_key_of(job: Job) -> bytes | None:
     """Return the key from which all hosts of a job derive the ids of recordings; None if each host has its own."""
     return job_key(f"recordings {job.name}") if job.spans_hosts or job.is_named else None
+
+
+def tell_if_repeated() -> None:
+    """Let rank 0 of a job of several hosts say once that a later run may get the same recording id.
+
+    torchrun gives each run that has no `--rdzv-id` the id "none". Hosts that cannot talk to each other then agree on
+    nothing but the master's address and port.
+    """
+    global _has_told
+    if _has_told:
+        return
+    _has_told = True
+    job = this_job()
+    if job is not None and job.spans_hosts and job.rank == 0 and job.repeats:
+        tell(
+            f"rerun_mp: the launcher gave this run no id, so a later run with the same master, {job.repeats}, logs "
+            f"into the same recording. Give each run an id: torchrun --rdzv-id, or {JOB_VARIABLE}.\n"
+        )
+
+
+def _repeats(launcher: Launcher, environment: Mapping[str, str]) -> str:
+    has_id = launcher.kind != "torch" and environment.get("TORCHELASTIC_RUN_ID") != "none"
+    return "" if has_id else ":".join(environment.get(name, "") for name in ("MASTER_ADDR", "MASTER_PORT"))
 
 
 def _launcher_of(environment: Mapping[str, str]) -> Launcher | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from rerun_mp.session import jobs
-from rerun_mp.session.jobs import JOB_VARIABLE, job_of
+from rerun_mp.session.jobs import JOB_VARIABLE, Job, job_of
 from tests.conftest import StartPython
 from tests.examples.test_integrations import python_with_torch
 from tests.field.held import WAIT, held
@@ -21,6 +21,7 @@ from tests.harness.leftovers import Machine
 from tests.harness.programs import ROOT, Program, wait_until
 from tests.harness.recordings import count_rows, recordings_in, verify
 from tests.harness.requirements import need_field
+from tests.hosts.launching import of_torchrun
 
 pytestmark = pytest.mark.real_collectors
 
@@ -245,3 +246,17 @@ def test_hosts_of_one_job_derive_the_same_recordings(alone: dict[str, str], chan
     assert jobs.recording_key_of(first) == jobs.recording_key_of(other) is not None
     assert jobs.key_of(first) != jobs.key_of(other)
     assert here is None or jobs.recording_key_of(here) is None
+
+
+def test_a_run_of_torchrun_without_an_id_may_be_repeated() -> None:
+    """The id is then the word none, in each run, and the master's address is all that the hosts know."""
+
+    def job(run_id: str) -> Job:
+        found = job_of(of_torchrun(1, 0) | {"TORCHELASTIC_RUN_ID": run_id}, os.getpid())
+        assert found is not None
+        return found
+
+    first, second = job("run-1"), job("run-2")
+    assert first.repeats == second.repeats == ""
+    assert jobs.recording_key_of(first) != jobs.recording_key_of(second)
+    assert job("none").repeats == "host1:29500"

@@ -33,9 +33,8 @@ def wait_for_rows(head: Head, rows: int) -> None:
     wait_until(lambda: sum(node.acknowledged for node in head.nodes()) >= rows, what="the rows")
 
 
-def test_torchrun(make_hosts: MakeHosts, program: Path, tmp_path: Path) -> None:
-    machines = make_hosts(2)
-    head = Head(machines[0], tmp_path / "runs")
+def torchrun(machines: list[Host], head: Head, program: Path) -> str:
+    """Run a program with two ranks on each host, and return what they have written to standard error."""
     options = ["--nnodes=2", "--nproc_per_node=2", "--master_addr=host1", "--master_port=29500"]
     options += ["--redirects=0:1,1:1", "--tee=0:2,1:2"]
     places = os.pathsep.join((str(ROOT), sysconfig.get_path("purelib")))
@@ -54,10 +53,22 @@ def test_torchrun(make_hosts: MakeHosts, program: Path, tmp_path: Path) -> None:
         )
         for node, host in enumerate(machines)
     ]
-    for agent in agents:
-        agent.check()
+    return "".join(agent.check().stderr for agent in agents)
+
+
+def test_torchrun(make_hosts: MakeHosts, program: Path, tmp_path: Path) -> None:
+    """Without an id, a second run is the same recording. Rank 0 says so."""
+    machines = make_hosts(2)
+    head = Head(machines[0], tmp_path / "runs")
+    said = torchrun(machines, head, program)
+    assert said.count("the launcher gave this run no id") == said.count(", host1:29500, logs") == 1
     wait_for_rows(head, 2000)
     assert head.rows(tmp_path / "merged.rrd") == {f"rank/{rank}": 500 for rank in range(4)}
+    torchrun(machines, head, program)
+    wait_for_rows(head, 4000)
+    parts = list(head.directory.glob("*/*/*.rrd"))
+    assert len({path.parents[1] for path in parts}) == 1, "one recording"
+    assert len({path.parents[0] for path in parts}) == 4, "two hosts, two runs"
 
 
 REMOTE_SHELL = """
