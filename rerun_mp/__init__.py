@@ -75,7 +75,7 @@ if TYPE_CHECKING:
     # The names that `__getattr__` finds. Our own names above take more arguments than rerun's.
     from rerun import *  # type: ignore[assignment]  # noqa: F403
 
-    from rerun_mp.api.long_runs import Rotation, next_episode, parts
+    from rerun_mp.api.long_runs import Rotation, next_episode, parts, snapshot
     from rerun_mp.session.rules import Rule, load_rules
 
     archetypes = _rerun.archetypes
@@ -163,6 +163,7 @@ __all__ = [
     "set_thread_local_data_recording",
     "set_time",
     "shutdown_at_exit",
+    "snapshot",
     "spawn",
     "start_web_viewer_server",
     "statistics",
@@ -184,7 +185,7 @@ else:
 
 _MISSING = object()
 _LATE_NAMES = {
-    **dict.fromkeys(("Rotation", "next_episode", "parts"), "rerun_mp.api.long_runs"),
+    **dict.fromkeys(("Rotation", "next_episode", "parts", "snapshot"), "rerun_mp.api.long_runs"),
     **dict.fromkeys(("Rule", "load_rules"), "rerun_mp.session.rules"),
 }
 """Names that are loaded when they are first used -> their modules."""

@@ -150,6 +150,11 @@ def next_episode(recording: rerun.RecordingStream | None = None) -> None:
     """Do nothing: rerun's files have no parts."""
 
 
+def snapshot(path: str | Path, **_: Any) -> None:
+    """Warn that plain rerun keeps no window."""
+    warnings.warn(f"snapshot: plain rerun keeps no rows, so {path} is not written", UserWarning, stacklevel=2)
+
+
 def statistics() -> Statistics:
     """Return empty statistics: plain rerun counts nothing."""
     return Statistics()
@@ -195,6 +200,7 @@ _OWN: dict[str, Any] = {
     "parts": closed_parts,
     "save": save,
     "series": series,
+    "snapshot": snapshot,
     "spawn": spawn,
     "statistics": statistics,
     "version": version,

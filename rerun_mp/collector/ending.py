@@ -66,6 +66,7 @@ def end_session(pipeline: Pipeline, bell: Bell) -> bool:
             _drain(pipeline)
             pipeline.loss_reports.report(is_final=True)
             pipeline.outputs.stop_live()
+            pipeline.snapshots.finish()
             killed_files = pipeline.outputs.files() if recovery_notes.was_killed(segment.runtime_directory) else []
             name = segment.nonce.hex()[:16]
             for path in killed_files:

@@ -264,9 +264,9 @@ class Outputs:
         """Return the recordings of the session."""
         return [key.recording for key in self._outputs if not key.scoped_to]
 
-    def stores(self) -> list[tuple[RecordingKey, RecordingStore]]:
-        """Return the recordings of the session and their stores."""
-        return [(key.recording, output.store) for key, output in self._outputs.items() if not key.scoped_to]
+    def stores(self, *, all_scopes: bool = False) -> list[tuple[RecordingKey, RecordingStore]]:
+        """Return recordings and their stores, with `all_scopes` also the stores of single sinks."""
+        return [(key.recording, one.store) for key, one in self._outputs.items() if all_scopes or not key.scoped_to]
 
     def files(self) -> list[str]:
         """Return the paths of the user's files that are being written. The session's own files are not among them."""

@@ -20,6 +20,7 @@ from rerun_mp.collector.reporting.loss_reports import LossReports
 from rerun_mp.collector.reporting.process_rows import ProcessRows
 from rerun_mp.collector.reporting.sink_statuses import SinkStatuses
 from rerun_mp.collector.reporting.system_logger import SystemLogger
+from rerun_mp.collector.snapshots import Snapshots
 from rerun_mp.errors import RerunMpError
 from rerun_mp.session.config_file import read_config
 from rerun_mp.shm.layout import Header, SessionState
@@ -55,6 +56,7 @@ class Pipeline:
         self._figure_logger = FigureLogger(self.outputs, self.sweeper)
         self._process_rows = ProcessRows(segment, self.outputs)
         self._system_logger = SystemLogger(self.outputs, segment)
+        self.snapshots = Snapshots(segment, self.outputs)
         self.node_link: NodeLink | None = None
         """The link to the head, if there is one."""
         self._sink_statuses = SinkStatuses(segment, self.outputs)
@@ -87,6 +89,7 @@ class Pipeline:
                 self._figure_logger.apply(config)
                 self._process_rows.node = self.loss_reports.node = config.node
                 self._system_logger.apply(config)
+                self.snapshots.apply(config)
                 if config.node is not None and config.node.parts and self.node_link is None:
                     from rerun_mp.collector.node_link import NodeLink  # other sessions need not load it
 
@@ -113,6 +116,7 @@ class Pipeline:
         self._system_logger.log_if_due()
         if self.node_link is not None:
             self.node_link.report()
+        self.snapshots.report()
         self._sink_statuses.write_if_changed()
 
     def collect(self, *, resume: bool = False, after: Sweep | None = None) -> Prepared | None:

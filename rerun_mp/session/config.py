@@ -28,6 +28,7 @@ __all__ = [
     "Scope",
     "SessionConfig",
     "SinkSpec",
+    "SnapshotSpec",
     "SystemFigures",
     "WholeFile",
 ]
@@ -166,6 +167,17 @@ class NodeSpec(NamedTuple):
     ship_timeout: float = 0.0
 
 
+class SnapshotSpec(NamedTuple):
+    """A process's request to write what the collector still has of a recording into one file."""
+
+    token: str
+    """Identifies the request."""
+    application_id: str
+    recording_id: str
+    path: str
+    """Absolute real path of the file."""
+
+
 class SystemFigures(NamedTuple):
     """How the collector logs the figures of processes and machine (`integrations.system`)."""
 
@@ -220,6 +232,8 @@ class SessionConfig:
     """Directory for rows without a file at the end. Only a recovery sets it; otherwise such rows are removed."""
     node: NodeSpec | None = None
     """None: all of the job is on this host."""
+    snapshots: tuple[SnapshotSpec, ...] = ()
+    """Requests for snapshots. The process that made one removes it, or, if that was killed, a later request does."""
 
     def is_main(self, spec: RecordingSpec, sink: SinkSpec) -> bool:
         """Whether a sink reads from the recording's own store. Others have a store with copies.
@@ -299,6 +313,7 @@ class SessionConfig:
                 system=SystemFigures(str(raw["system"][0]), float(raw["system"][1])) if raw.get("system") else None,
                 rescue_directory=str(raw["rescue_directory"]) if raw.get("rescue_directory") is not None else None,
                 node=NodeSpec(*raw["node"]) if raw.get("node") is not None else None,
+                snapshots=tuple(SnapshotSpec(*map(str, one)) for one in raw.get("snapshots", ())),
             )
         except (ValueError, TypeError, KeyError) as error:
             raise CorruptionError(f"the session's configuration file cannot be read: {error!r}") from error

@@ -8,6 +8,7 @@ and thread may read.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -25,6 +26,7 @@ __all__ = [
     "Values",
     "add_to_part_list",
     "closed_parts",
+    "lock_part_list",
     "number_of",
     "part_list_path",
     "part_path",
@@ -33,11 +35,14 @@ __all__ = [
     "write_part_list",
 ]
 
-FIELDS = ("bytes", "seconds", "keep_parts", "keep_bytes", "keep_seconds")
+FIELDS = ("bytes", "seconds", "keep_parts", "keep_bytes", "keep_seconds", "keep_last")
 LEAST = {"bytes": 4096, "keep_parts": 1, "keep_bytes": 4096}
 """Minimum of each whole number. An empty .rrd file with a footer takes about 1 kB."""
 
-Values = tuple[int | None, float | None, int | None, int | None, float | None]
+PARTS_OF_WINDOW = 6
+"""Parts into which `keep_last` divides its window, if nothing else says when a part ends."""
+
+Values = tuple[int | None, float | None, int | None, int | None, float | None, float | None]
 """The arguments of a `Rotation` in their order."""
 
 
@@ -56,8 +61,14 @@ class Rotation:
         ones beyond that and counts their rows: `SinkStatus.removed_rows`. None: no bound.
     keep_seconds
         The collector removes a part so many seconds after its completion. None: it stays.
+    keep_last
+        The file is a window: the last so many seconds of the run stay, counted back from the newest row, so that they
+        outlast a program that hangs or is killed. Without `bytes` and `seconds`, a part then ends after a sixth of the
+        window, and at most that much more stays. Windows of the last ten runs at the path stay. `rerun_mp.snapshot`
+        writes the window into one file. None: no window.
 
-    Without `bytes` and `seconds`, a part ends only at `rerun_mp.next_episode()`, which ends it in each case.
+    Without `bytes`, `seconds` and `keep_last`, a part ends only at `rerun_mp.next_episode()`, which ends it in each
+    case.
 
     Raises
     ------
@@ -68,15 +79,18 @@ class Rotation:
     --------
     >>> Rotation(bytes=1 << 30, seconds=3600, keep_parts=100)
     Rotation(bytes=1073741824, seconds=3600, keep_parts=100)
+    >>> Rotation(keep_last=60)
+    Rotation(seconds=10.0, keep_last=60)
     """
 
-    __slots__ = ("bytes", "keep_bytes", "keep_parts", "keep_seconds", "seconds")
+    __slots__ = ("bytes", "keep_bytes", "keep_last", "keep_parts", "keep_seconds", "seconds")
 
     bytes: int | None
     seconds: float | None
     keep_parts: int | None
     keep_bytes: int | None
     keep_seconds: float | None
+    keep_last: float | None
 
     def __init__(
         self,
@@ -86,8 +100,9 @@ class Rotation:
         keep_parts: int | None = None,
         keep_bytes: int | None = None,
         keep_seconds: float | None = None,
+        keep_last: float | None = None,
     ) -> None:
-        given = (bytes, seconds, keep_parts, keep_bytes, keep_seconds)
+        given = (bytes, seconds, keep_parts, keep_bytes, keep_seconds, keep_last)
         for name, value in zip(FIELDS, given, strict=True):
             least = LEAST.get(name)
             if value is not None and least is not None and (not isinstance(value, int) or value < least):
@@ -95,16 +110,18 @@ class Rotation:
             if value is not None and least is None and (not isinstance(value, int | float) or not value > 0):
                 raise InvalidArgumentError(f"argument {name!r}: {value!r} is no number of seconds above 0")
             object.__setattr__(self, name, value)
+        if keep_last is not None and bytes is None and seconds is None:
+            object.__setattr__(self, "seconds", keep_last / PARTS_OF_WINDOW)
 
     @classmethod
     def of_values(cls, values: Values) -> Rotation:
         """Return the rotation that `values` came from."""
-        return cls(**dict(zip(FIELDS, values, strict=True)))  # type: ignore[arg-type]
+        return cls(**dict(zip(FIELDS, values, strict=False)))  # type: ignore[arg-type]
 
     @property
     def values(self) -> Values:
         """The arguments in their order, as a sink's configuration holds them."""
-        return self.bytes, self.seconds, self.keep_parts, self.keep_bytes, self.keep_seconds
+        return self.bytes, self.seconds, self.keep_parts, self.keep_bytes, self.keep_seconds, self.keep_last
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__!r} object is frozen; make another one to have another {name}")
@@ -222,6 +239,27 @@ def read_part_list(path: str) -> PartList:
     except OSError:
         pass
     return PartList(parts, removed_parts, removed_rows, removing)
+
+
+@contextlib.contextmanager
+def lock_part_list(path: str) -> Iterator[None]:
+    """Hold the part list of `path` while it is changed: a recovery may complete another run's parts at the same path.
+
+    The lock is on the directory, so that no file lies beside the list. A file system without locks has none.
+    """
+    import fcntl  # `Rotation` is loaded on every system
+
+    try:
+        directory = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        yield
+        return
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(directory, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(directory)
 
 
 def write_part_list(path: str, content: PartList) -> None:

@@ -32,6 +32,20 @@ def test_each_episode_of_a_long_run_has_a_file(run_python: RunPython, tmp_path: 
         assert count_rows(part.path) == {"world": 1, **{f"robots/{worker}": 500 for worker in range(4)}}
 
 
+def test_a_black_box_keeps_the_last_rows_and_writes_them_on_demand(run_python: RunPython, tmp_path: Path) -> None:
+    box, incident = tmp_path / "box.rrd", tmp_path / "incident.rrd"
+    given = ("--out", box, "--incident", incident, "--seconds", "2", "--window", "0.6")
+    done = run_python(EXAMPLES / "black_box.py", *given).check()
+    found = re.fullmatch(r"(\d+) torques were logged; the last 0.6 s are (\d+) rows; see .*\n", done.stdout)
+    assert found is not None
+    logged, kept = map(int, found.groups())
+    verify(incident)
+    seen = count_rows(incident)
+    assert (seen["faults"], seen["robot"]) == (1, 1)
+    assert 3 < seen.total() < logged
+    assert 0 < kept < logged
+
+
 def test_a_head_has_every_row_of_a_program(run_python: RunPython, tmp_path: Path) -> None:
     done = run_python(EXAMPLES / "head.py", "--dir", tmp_path / "runs").check()
     assert "stored 800  acknowledged 800 in 1 parts" in done.stdout

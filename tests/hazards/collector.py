@@ -320,8 +320,8 @@ REMOVALS = (
         (
             Edit(
                 "collector/store/rerun_sinks.py",
-                "    stream = _at_rest[recording].pop() if _at_rest.get(recording) else None\n",
-                "    stream = None\n",
+                "        stream = _at_rest[recording].pop()\n",
+                "        stream = None\n",
             ),
         ),
         ("tests/collector/store/test_rerun_sinks.py::test_files_of_one_recording_take_no_more_threads_than_one",),

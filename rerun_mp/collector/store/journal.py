@@ -49,6 +49,11 @@ class Series:
     """File in the spool with the static chunks that the present part begins with."""
     next_carried: str | None = None
     """The same for the next part, while the present one is completed."""
+    closed: dict[str, float] = field(default_factory=dict)
+    """Number of a complete part that is in the window of `Rotation.keep_last` -> when it was complete, in seconds since
+    the machine's start less `paused_secs`."""
+    paused_secs: float = 0.0
+    """Seconds in which no collector lived, and seconds before the first one."""
 
 
 @dataclass(slots=True)

@@ -25,6 +25,7 @@ from pathlib import Path
 from rerun_mp.collector.drain.chunks import ChunkBatch
 from rerun_mp.collector.store import disks
 from rerun_mp.collector.store.appending import Appending
+from rerun_mp.collector.store.clock import SYSTEM_CLOCK, Clock
 from rerun_mp.collector.store.completion import Completion
 from rerun_mp.collector.store.file_statuses import FileStatuses
 from rerun_mp.collector.store.flushed_chunks import FlushedChunks
@@ -54,6 +55,7 @@ class RecordingStore:
         scoped_to: str = "",
         max_bytes: int = 1 << 30,
         first_rows: Callable[[], Iterable[int]] = tuple,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         """Take over what an earlier life of the collector left, or begin.
 
@@ -71,6 +73,8 @@ class RecordingStore:
             Bound of the store's spool, in bytes.
         first_rows
             Returns the first row-id counter of each producer, to count given-up rows by producer.
+        clock
+            The clock by which files rotate and old parts are removed.
         """
         self.recording = recording
         names = (*recording, scoped_to) if scoped_to else recording
@@ -85,12 +89,20 @@ class RecordingStore:
         self._appending = Appending(self._journal, self.chunks, self._writing, self._spool)
         with contextlib.suppress(OSError):
             self._writing.make_directory()
-        self._rotating = Rotating(
-            self._journal, self.chunks, self._writing, self._appending, nonce, self._complete_file, self._begin_file
+        self.rotating = Rotating(
+            self._journal,
+            self.chunks,
+            self._writing,
+            self._appending,
+            nonce,
+            self._complete_file,
+            self._begin_file,
+            clock,
         )
+        """The parts of a file that rotates, and their readers."""
         self._checkpoints = 0
         """How often the present files have been made complete for readers, in this life."""
-        self._statuses = FileStatuses(self._journal, self._writing, self._rotating)
+        self._statuses = FileStatuses(self._journal, self._writing, self.rotating)
         self._spool.drop_beyond_bound()
 
     # Sinks
@@ -105,20 +117,20 @@ class RecordingStore:
         if self._journal.is_complete:
             return
         self._journal.moved = [(named, actual) for named, actual in self._journal.moved if named not in taken]
-        specs = [self._rotating.present(self._journal.actual(spec)) for spec in specs]
+        specs = [self.rotating.present(self._journal.actual(spec)) for spec in specs]
         targets = [spec.target for spec in specs]
         current = self._journal.target
         if current is not None and current.target not in targets:
             if current.target in taken:
                 self._appending.give_file_up()
-                self._rotating.end()
+                self.rotating.end()
                 self._checkpoints = 0
             else:
                 self.close_file()
             current = None
         if not specs:
             return
-        self._rotating.follow(specs[0])
+        self.rotating.follow(specs[0])
         if self._journal.target is None:
             self._begin_file(specs[0])
         current = self._journal.target or specs[0]
@@ -157,7 +169,7 @@ class RecordingStore:
 
     def rotate_if_due(self) -> None:
         """Begin the next part of a file that rotates, if the present one is due. The last sweep must be done."""
-        self._rotating.rotate_if_due()
+        self.rotating.rotate_if_due()
 
     def close_file(self, otherwise: str | None = None) -> None:
         """Complete the file and let go of it. Later rows go to the spool.
@@ -172,11 +184,11 @@ class RecordingStore:
         """
         if self._journal.target is None:
             return
-        if self._rotating.is_empty():
+        if self.rotating.is_empty():
             self._appending.give_file_up()
         else:
             self._complete_file(otherwise=otherwise)
-        self._rotating.end()
+        self.rotating.end()
         self._checkpoints = 0
         self._writing.failure = None
 
@@ -185,7 +197,7 @@ class RecordingStore:
         if self._journal.target is not None and any(part.purpose == "file" for part in self._journal.parts):
             with contextlib.suppress(ResourceError, FlushTimeoutError):  # `_complete_file` has reported it
                 self._complete_file(is_final=False)
-                self._rotating.note_merge()
+                self.rotating.note_merge()
 
     def _complete_file(self, *, otherwise: str | None = None, is_final: bool = True) -> None:
         self._appending.end_part(with_footer=True)

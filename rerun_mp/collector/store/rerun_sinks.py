@@ -19,6 +19,7 @@ one thread.
 from __future__ import annotations
 
 import base64
+import contextlib
 import ctypes
 import json
 import os
@@ -170,7 +171,9 @@ def open_file(
     ResourceError
         If the file cannot be created or written.
     """
-    stream = _at_rest[recording].pop() if _at_rest.get(recording) else None
+    stream = None
+    with contextlib.suppress(KeyError, IndexError):  # another thread may take the last one
+        stream = _at_rest[recording].pop()
     writer = _open(sdk.FileSink(os.fspath(path), write_footer=write_footer), str(path), recording, blueprint, stream)
     writer.recording = recording
     try:

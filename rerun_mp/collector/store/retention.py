@@ -8,10 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 
 from rerun_mp.collector.messages import say
-from rerun_mp.session.rotation import ClosedPart, PartList, Rotation, add_to_part_list, read_part_list, write_part_list
+from rerun_mp.collector.store.clock import SYSTEM_CLOCK, Clock
+from rerun_mp.collector.store.window import Window
+from rerun_mp.session.rotation import (
+    ClosedPart,
+    PartList,
+    Rotation,
+    add_to_part_list,
+    lock_part_list,
+    read_part_list,
+    write_part_list,
+)
 
 __all__ = ["Retention"]
 
@@ -19,10 +28,16 @@ __all__ = ["Retention"]
 class Retention:
     """The complete parts of the files at one path, also those of earlier sessions."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, clock: Clock = SYSTEM_CLOCK) -> None:
         self._path = path
+        self._clock = clock
         self._list = read_part_list(path)
         self._unlink(self._list.removing)
+
+    @property
+    def parts(self) -> list[ClosedPart]:
+        """The complete parts that stay, the oldest first."""
+        return self._list.parts
 
     @property
     def removed_rows(self) -> int:
@@ -31,32 +46,48 @@ class Retention:
 
     def add(self, part: ClosedPart) -> None:
         """Name a part that is complete in the part list, if it is not there yet."""
-        try:
-            add_to_part_list(self._path, part)
-        except OSError as error:
-            say(f"rerun_mp: the part list of {self._path} cannot be written: {error.strerror}")
-        self._list = read_part_list(self._path)
+        with lock_part_list(self._path):
+            try:
+                add_to_part_list(self._path, part)
+            except OSError as error:
+                say(f"rerun_mp: the part list of {self._path} cannot be written: {error.strerror}")
+            self._list = read_part_list(self._path)
 
-    def apply(self, rotation: Rotation) -> None:
-        """Remove the parts that are beyond the bounds."""
-        parts = self._list.parts
-        number = self._beyond(parts, rotation)
-        if not number:
+    def apply(self, rotation: Rotation, window: Window | None = None, session: str = "") -> None:
+        """Remove the parts that are beyond the bounds.
+
+        Parameters
+        ----------
+        rotation
+            The bounds.
+        window
+            The window of `keep_last`, if the rotation has one.
+        session
+            The name of the present session in the parts.
+        """
+        if not self._beyond(self._list.parts, rotation, window, session):
             return
-        gone, kept = parts[:number], parts[number:]
-        rows = self._list.removed_rows + sum(part.rows for part in gone if _is_there(part))
-        removed = self._list.removed_parts + sum(map(_is_there, gone))
-        # A file that another program has put there, or has changed, is not the part any more.
-        paths = [part.path for part in gone if _is_there(part)]
-        self._list = PartList(kept, removed, rows, paths)
-        try:
-            write_part_list(self._path, self._list)
-        except OSError as error:
-            say(f"rerun_mp: the part list of {self._path} cannot be written: {error.strerror}")
+        with lock_part_list(self._path):
+            self._list = read_part_list(self._path)
+            gone = self._beyond(self._list.parts, rotation, window, session)
+            kept = [part for part in self._list.parts if part not in gone]
+            # A file that another program has put there, or has changed, is not the part any more.
+            there = [part for part in gone if _is_there(part)]
+            rows = self._list.removed_rows + sum(part.rows for part in there)
+            paths = [part.path for part in there]
+            self._list = PartList(kept, self._list.removed_parts + len(there), rows, paths)
+            try:
+                write_part_list(self._path, self._list)
+            except OSError as error:
+                say(f"rerun_mp: the part list of {self._path} cannot be written: {error.strerror}")
         self._unlink(paths)
+        if window is not None:
+            window.forget(gone)
 
-    def _beyond(self, parts: list[ClosedPart], rotation: Rotation) -> int:
-        """Return how many of the oldest parts are beyond the bounds."""
+    def _beyond(
+        self, parts: list[ClosedPart], rotation: Rotation, window: Window | None, session: str
+    ) -> list[ClosedPart]:
+        """Return the parts that are beyond the bounds."""
         number = 0 if rotation.keep_parts is None else max(0, len(parts) - rotation.keep_parts)
         if rotation.keep_bytes is not None:
             size = sum(part.bytes for part in parts[number:])
@@ -64,10 +95,13 @@ class Retention:
                 size -= parts[number].bytes
                 number += 1
         if rotation.keep_seconds is not None:
-            oldest = time.time_ns() - int(rotation.keep_seconds * 1e9)
+            oldest = self._clock.wall_ns() - int(rotation.keep_seconds * 1e9)
             while number < len(parts) and parts[number].closed_ns < oldest:
                 number += 1
-        return number
+        gone = parts[:number]
+        if window is not None and rotation.keep_last is not None:
+            gone += [part for part in window.beyond(parts, rotation.keep_last, session) if part not in gone]
+        return gone
 
     def _unlink(self, paths: list[str]) -> None:
         for path in paths:

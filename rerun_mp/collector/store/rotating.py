@@ -15,18 +15,20 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
 from rerun_mp.collector.messages import say
 from rerun_mp.collector.store.appending import Appending
+from rerun_mp.collector.store.clock import Clock
 from rerun_mp.collector.store.flushed_chunks import FlushedChunks
 from rerun_mp.collector.store.journal import Journal, Series
 from rerun_mp.collector.store.part_writer import PartWriter
 from rerun_mp.collector.store.parts import Part
 from rerun_mp.collector.store.retention import Retention
+from rerun_mp.collector.store.sources import Sources
 from rerun_mp.collector.store.statics import Statics
+from rerun_mp.collector.store.window import Window
 from rerun_mp.errors import FlushTimeoutError
 from rerun_mp.session.config import SinkSpec
 from rerun_mp.session.rotation import ClosedPart, Rotation, number_of, part_path, part_paths
@@ -54,8 +56,10 @@ class Rotating:
         nonce: bytes,
         complete: Callable[[], None],
         begin: Callable[[SinkSpec], None],
+        clock: Clock,
     ) -> None:
         """Take the store's parts. `complete` completes its target for good, and `begin` begins another one."""
+        self._clock = clock
         self._journal = journal
         self._chunks = chunks
         self._writing = writing
@@ -66,12 +70,15 @@ class Rotating:
         self._spec: SinkSpec | None = None
         """The file, with the path of the part that was the present one when the configuration was applied."""
         self._rotation = Rotation()
+        self.readers = 0
+        """Number of readers for which the old parts stay."""
         self._rows_before = 0
         """Rows that this life has stored before the present part began."""
         self._is_inherited = journal.series is not None
         """Whether an earlier life has begun the present part."""
         self._next_attempt = self._next_look = 0.0
         self._retention: Retention | None = None
+        self._window: Window | None = None
         if journal.series is not None:
             self._statics().read(journal.series.carried, self._parts())
 
@@ -93,13 +100,17 @@ class Rotating:
             return
         assert spec.rotation is not None
         self._rotation = Rotation.of_values(spec.rotation)
+        is_new = self._journal.series is None
         if self._journal.series is None:
             assert spec.wanted is not None
             self._retention = None
             self._journal.series = Series(spec.target, spec.wanted, number_of(spec.target), spec.episodes)
             self._rows_before = self._chunks.rows
             self._statics()
-        elif self._journal.target is None:
+            self._window = None
+        if self._window is None and self._rotation.keep_last is not None:
+            self._window = Window(self._journal.series, self._clock)
+        if not is_new and self._journal.target is None:
             self._record()
             self._begin_next()
 
@@ -108,10 +119,12 @@ class Rotating:
         series, spec = self._journal.series, self._spec
         if series is None or spec is None:
             return
-        now = time.clock_gettime(time.CLOCK_BOOTTIME)
-        if self._rotation.keep_seconds is not None and now >= self._next_look:
+        now = self._clock.boot_secs()
+        if self._window is not None:
+            self._window.note_rows(self._chunks.rows)
+        if (self._window is not None or self._rotation.keep_seconds is not None) and now >= self._next_look:
             self._next_look = now + LOOK_SECS
-            self._kept(series).apply(self._rotation)
+            self._remove_old(series)
         if self._has_no_chunk():
             if series.episodes != spec.episodes:
                 series.episodes = spec.episodes
@@ -131,6 +144,24 @@ class Rotating:
         series = self._journal.series
         return 0 if series is None else self._kept(series).removed_rows
 
+    @property
+    def is_on(self) -> bool:
+        """Whether the store's file rotates."""
+        return self._journal.series is not None
+
+    def sources(self) -> Sources | None:
+        """Return the files that hold what the store still has; None if there are none."""
+        series = self._journal.series
+        complete = [] if series is None else [one for one in self._kept(series).parts if self._is_of(series, one)]
+        with self._chunks.lock:
+            found = Sources(self._journal, [part.path for part in complete])
+        return found if found.files else None
+
+    def _is_of(self, series: Series, part: ClosedPart) -> bool:
+        recording = part.application_id, part.recording_id
+        is_of_session = part.session == self._session and recording == self._journal.recording
+        return is_of_session and part.number >= number_of(series.first)
+
     def is_empty(self) -> bool:
         """Whether the present part holds nothing but what the part before it holds, too."""
         series = self._journal.series
@@ -147,16 +178,21 @@ class Rotating:
         if series is not None:
             self._record()
             if self._spec is not None:
-                self._kept(series).apply(self._rotation)
+                self._remove_old(series)
             self._journal.series = self._chunks.statics = self._spec = None
             self._is_inherited = False
+            self._window = None
             self._journal.save()
             _remove(series.carried)
 
     def _kept(self, series: Series) -> Retention:
         if self._retention is None:
-            self._retention = Retention(series.path)
+            self._retention = Retention(series.path, self._clock)
         return self._retention
+
+    def _remove_old(self, series: Series) -> None:
+        if not self.readers:
+            self._kept(series).apply(self._rotation, self._window, self._session)
 
     def _statics(self) -> Statics:
         if self._chunks.statics is None:
@@ -190,7 +226,7 @@ class Rotating:
             return False
         self._record()
         self._begin_next(moved or {})
-        self._kept(series).apply(self._rotation)
+        self._remove_old(series)
         return True
 
     def _begin_next(self, moved: dict[int, int] | None = None) -> None:
@@ -227,8 +263,10 @@ class Rotating:
                 self._session,
                 rows,
                 whole.size,
-                time.time_ns(),
+                self._clock.wall_ns(),
             )
+            if self._window is not None:
+                self._window.note_closed(series.number)
             self._kept(series).add(closed)
 
     def _forget_retired(self) -> None:

@@ -1,0 +1,82 @@
+"""A window survives the kill of every process, and any process gets all rows of the window in one complete file."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+import rerun_mp as rr
+from tests.conftest import RunPython, StartPython
+from tests.harness.programs import COMMAND, wait_until
+from tests.harness.recordings import count_rows, rows_of, verify
+from tests.harness.sessions import SessionWatch
+from tests.session.programs.black_box import ROWS
+
+PROGRAM = Path(__file__).with_name("programs") / "black_box.py"
+ALL = {"robot": 1, "worker/0": ROWS, "worker/1": ROWS}
+
+
+def test_a_snapshot_of_any_process_has_the_rows_of_all(run_python: RunPython, tmp_path: Path) -> None:
+    """A forked and a spawned worker ask at the same time."""
+    run_python(PROGRAM, "ask", "60", tmp_path / "box.rrd", tmp_path / "seen.rrd").check()
+    for number in range(2):
+        path = tmp_path / f"seen.rrd.{number}"
+        verify(path)
+        assert count_rows(path) == ALL
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_request_outlives_the_program_that_made_it(start_python: StartPython, tmp_path: Path) -> None:
+    program = start_python(PROGRAM, "die", "60", tmp_path / "box.rrd", tmp_path / "seen.rrd")
+    assert program.wait().returncode == -signal.SIGKILL
+    wait_until((tmp_path / "seen.rrd").exists, what="the snapshot")
+    verify(tmp_path / "seen.rrd")
+    assert count_rows(tmp_path / "seen.rrd") == ALL
+
+
+@pytest.mark.real_collectors
+@pytest.mark.filterwarnings("ignore:RRD file has no footer")
+def test_the_window_of_a_tree_that_was_killed_with_its_collector_is_readable(
+    start_python: StartPython, run_python: RunPython, tmp_path: Path
+) -> None:
+    """The parts are readable at once; after the recovery they are complete, and none is removed for its age."""
+    watch, path = SessionWatch(), tmp_path / "box.rrd"
+    program = start_python(PROGRAM, "run", "0.6", path, tmp_path / "-", env=watch.environment)
+    program.wait_for_output("begun")
+    wait_until(lambda: rr.parts(path) and rr.parts(path)[0].number > 1, what="a window that moves")
+    watch.kill_everything(program)
+    before = [rows for part in sorted(tmp_path.glob("box.*.rrd")) for rows in rows_of(part) if rows.times]
+    assert before
+    run_python(COMMAND, "recover").check()
+    parts = sorted(tmp_path.glob("box.*.rrd"))
+    after = [row for part in parts for row in rows_of(part) if row.entity_path.startswith("worker/")]
+    assert {row.row_id for row in before} <= {row.row_id for row in after}
+    for worker in range(2):
+        steps = sorted(row.times["step"] for row in after if row.entity_path == f"worker/{worker}")
+        assert steps == list(range(steps[0], steps[-1] + 1)), "a row is missing, or there twice"
+    for part in parts:
+        verify(part)
+        assert count_rows(part)["robot"] == 1, "each part begins with the static data"
+
+
+def test_a_path_that_cannot_be_written_is_refused_at_once(run_python: RunPython, tmp_path: Path) -> None:
+    done = run_python(
+        """
+        import sys
+        import rerun_mp as rr
+        rr.init("box")
+        path = sys.argv[1]
+        for wrong in (path, "missing/incident.rrd"):
+            rr.save(path, rotate=rr.Rotation(keep_last=60))
+            try:
+                rr.snapshot(wrong)
+            except rr.RerunMpError as error:
+                print(f"{type(error).__name__}: {error}")
+        """,
+        tmp_path / "box.rrd",
+    ).check()
+    first, second = done.stdout.splitlines()
+    assert first.startswith("InvalidArgumentError: argument 'path': ")
+    assert second.startswith("ResourceError: cannot write ")
