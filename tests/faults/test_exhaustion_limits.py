@@ -80,6 +80,7 @@ def test_a_collector_without_descriptors_delivers_when_it_has_some(start_python:
         env={**watch.environment, "RERUN_MP_RING_BYTES": str(4 << 20)},
     )
     program.wait_for_output("ready")
+    watch.wait_for_sweeps(3)  # the worker's modules are loaded and its file is open
     guard, worker = (watch.collector(role) for role in ("guard", "worker"))
     before = resource.prlimit(guard.pid, resource.RLIMIT_NOFILE)
     for process in (guard, worker):

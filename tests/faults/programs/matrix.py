@@ -1,7 +1,7 @@
 """A user's program: workers of one start method log, and end in one way; see tests/faults/test_endings.py.
 
-Usage: matrix.py METHOD ENDING FILE. There are four groups of workers: with and without `init` in the worker, with and
-without the decorator. Each worker logs `ROWS` rows on an entity of its own.
+Usage: matrix.py METHOD ENDING FILE [WORKERS]. There are four groups of WORKERS workers (default: `WORKERS`): with and
+without `init` in the worker, with and without the decorator. Each worker logs `ROWS` rows on an entity of its own.
 """
 
 from __future__ import annotations
@@ -72,6 +72,7 @@ def both(worker: int, ending: str) -> None:
 
 FUNCTIONS = (plain, initialised, decorated, both)
 TASKS = [(function, worker) for function in FUNCTIONS for worker in range(WORKERS)]
+"""For the pools, which have `WORKERS` workers."""
 
 
 def call(task: int) -> int:
@@ -82,8 +83,9 @@ def call(task: int) -> int:
 
 
 def main() -> None:
-    """Run all workers of all groups, `WORKERS` at a time."""
+    """Run all workers of all groups, one group at a time."""
     method, ending, path = sys.argv[1:4]
+    workers = int(sys.argv[4]) if len(sys.argv) > 4 else WORKERS
     context: Any = multiprocessing.get_context(method)
     rr.init(APPLICATION)
     rr.save(path)
@@ -101,7 +103,7 @@ def main() -> None:
             assert list(executor.map(call, numbers)) == list(numbers)
     else:
         for function in FUNCTIONS:
-            processes = [context.Process(target=function, args=(worker, ending)) for worker in range(WORKERS)]
+            processes = [context.Process(target=function, args=(worker, ending)) for worker in range(workers)]
             for process in processes:
                 process.start()
             for process in processes:
