@@ -10,10 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.debug_client import DebugClient
 from tests.harness.programs import ROOT
 from tests.harness.recordings import rows_of
+from tests.harness.viewers import free_port
 
 PROGRAM = Path(__file__).parent / "programs" / "pool_of_numbers.py"
+LINE = '        rr.log(f"worker/{worker}", rr.Scalars(float(number)))'
+"""The call of the program at which the debugger stops."""
 WORKERS, ROWS = 3, 200
 
 STEPS = """\
@@ -48,18 +52,34 @@ def assert_every_row_is_there_once(path: Path, workers: int, rows: int) -> None:
     assert found == expected
 
 
-@pytest.mark.parametrize("tool", ["trace", "coverage", "debugpy"])
+@pytest.mark.parametrize("tool", ["trace", "coverage"])
 def test_a_traced_pool_loses_no_row(tool: str, tmp_path: Path) -> None:
     path, arguments = tmp_path / "rows.rrd", [str(WORKERS), str(ROWS)]
     commands = {
         "trace": ["-m", "trace", "--count", "--missing", "-C", str(tmp_path / "counts")],
         "coverage": ["-m", "coverage", "run", "--branch", "--source", "rerun_mp"],
-        "debugpy": ["-m", "debugpy", "--listen", "127.0.0.1:0"],
     }
     if tool != "trace":
         pytest.importorskip(tool)
     run([sys.executable, *commands[tool], str(PROGRAM), str(path), *arguments], tmp_path)
     assert_every_row_is_there_once(path, WORKERS, ROWS)
+
+
+def test_an_editor_that_is_attached_to_a_pool_loses_no_row(tmp_path: Path) -> None:
+    """The editor's client stops each forked worker in its first call of `log`, and steps into what that calls."""
+    pytest.importorskip("debugpy")
+    path, port = tmp_path / "rows.rrd", free_port()
+    line = PROGRAM.read_text().splitlines().index(LINE) + 1
+    client = DebugClient(port, PROGRAM, line, steps=25)
+    options = ["--listen", f"127.0.0.1:{port}", "--wait-for-client"]
+    run([sys.executable, "-m", "debugpy", *options, str(PROGRAM), str(path), str(WORKERS), str(ROWS)], tmp_path)
+    client.wait()
+    assert_every_row_is_there_once(path, WORKERS, ROWS)
+    children = [session.files for session in client.sessions if session.is_child]
+    assert len(children) == WORKERS, "it has not attached to every worker"
+    for files in children:
+        assert files[0] == str(PROGRAM), "it has not stopped at the breakpoint"
+        assert [one for one in files if one.endswith("rerun_mp/api/log.py")], "it has not stepped into the call"
 
 
 def test_a_program_that_is_stepped_through_in_pdb_loses_no_row(tmp_path: Path) -> None:
