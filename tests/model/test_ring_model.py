@@ -474,6 +474,8 @@ def forked_copy(producer: Producer) -> Producer:
     memo: dict[int, object] = {id(one): one for one in shared} | {id(producer._mutex): threading.RLock()}
     # Views cannot be copied; what a child's tables do is tested in tests/producer.
     memo[id(producer._tables)] = TableSlots(producer._writer, producer._claims, RowIds(), lambda: None)
+    # Nor can the counter of row ids, from Python 3.14 on.
+    memo[id(producer._row_ids)] = RowIds()
     return copy.deepcopy(producer, memo)
 
 
