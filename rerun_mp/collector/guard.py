@@ -1,8 +1,8 @@
 """The guard: a bare interpreter that keeps a worker running until the session has ended.
 
-It holds the GUARD byte. The worker starts a guard when that byte is free, and the guard a worker: so either may be
-killed. The guard reads and writes only a few words of the header, never the ring, and imports neither numpy nor pyarrow
-nor rerun.
+It holds the GUARD byte. The worker starts a guard when that byte is free, and the guard starts a worker when the last
+one has ended. So each replaces the other when it is killed. The guard reads and writes only a few words of the header,
+never the ring, and imports neither numpy nor pyarrow nor rerun.
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ from rerun_mp.shm.segment import Segment
 __all__ = ["main"]
 
 FIRST_DELAY = 0.02
-"""Seconds between the end of a worker and the next start; doubled at each further death."""
+"""Seconds between a worker's end and the next start. Each further death doubles the delay."""
 MAX_DELAY = 1.0
-"""Maximum seconds between the end of a worker and the next start."""
+"""Maximum seconds between a worker's end and the next start."""
 STABLE_SECS = 5.0
-"""Seconds of life after which a worker's death begins again with `FIRST_DELAY`."""
+"""A worker that has lived for so many seconds resets the delay to `FIRST_DELAY`."""
 MAX_FAILED_STARTS = 8
-"""Workers in a row that may fail. After each further one the guard pauses. A deadly row takes five (`quarantine`)."""
+"""The guard pauses when so many workers in a row have failed, and after each further one. A row that kills workers is
+found after five of them (`quarantine`)."""
 FIRST_PAUSE = 15.0
-"""Seconds of the first pause; doubled at each further one. Meanwhile `ensure_collector` says why there is no worker."""
+"""Seconds of the first pause. Each further one takes twice as long. `ensure_collector` names the reason meanwhile."""
 MAX_PAUSE = 300.0
 """Maximum seconds of a pause."""
 PAUSE_STEP = 0.1
-"""Seconds between two looks, in a pause, whether the session has ended or lost its participants."""
+"""During a pause, the guard checks every so many seconds whether the session has ended or lost its participants."""
 
 
 def main(path: str, nonce: str) -> int:
@@ -49,11 +50,11 @@ def main(path: str, nonce: str) -> int:
     if not leases.try_lock(descriptor, Lock.GUARD):
         return 0
     joined.ring.words[Header.GUARD_PID] = os.getpid()
-    # The guard holds its own lease now, so the starter's may go.
+    # The GUARD byte now tells other processes that a guard runs. The starter's lock has done that until here.
     with contextlib.suppress(OSError):
         os.close(STARTER_DESCRIPTOR)
     _keep_running(joined, descriptor)
-    # Needed only now; a guard starts with few modules.
+    # Imported here, so that a guard starts with few modules.
     from rerun_mp.collector.newcomers import watch_note
 
     watch_note(joined)
@@ -94,9 +95,10 @@ def _progress(words: memoryview) -> tuple[int, int]:
 
 
 def _has_failed(status: int, before: tuple[int, int], after: tuple[int, int]) -> bool:
-    """Return whether a worker's end says that the next one will end in the same way.
+    """Return whether the next worker will probably end in the same way.
 
-    A killed worker says nothing, and a signal of a ready one may come from a row: `quarantine` finds that.
+    SIGKILL tells nothing about that. Another signal that ends a ready worker may come from a row: `quarantine` finds
+    that row.
     """
     if status in (ALREADY_RUNNING, -signal.SIGKILL):
         return False
@@ -104,9 +106,9 @@ def _has_failed(status: int, before: tuple[int, int], after: tuple[int, int]) ->
 
 
 def _pause(joined: Segment, descriptor: int, seconds: float) -> bool:
-    """Start no worker for a while, and say so in the header. False: no participant is left that needs one.
+    """Start no worker for `seconds`, and publish that in the header.
 
-    A recovery finds the segment then.
+    Returns False if no participant is left that needs a worker. A recovery will find the segment.
     """
     words = joined.ring.words
     say(f"guard {os.getpid()}: {words[Header.FAILED_STARTS]} workers could not start; the next try is in {seconds:g} s")
@@ -143,7 +145,10 @@ def _is_open(descriptor: int) -> bool:
 
 
 def _watch_other(descriptor: int, pid: int) -> None:
-    """Wait for the end of a worker that an earlier guard started. Its lease proves the end; its pid only wakes us."""
+    """Wait for the end of a worker that an earlier guard started.
+
+    The free lease proves the end. The end of process `pid` only wakes the guard: the pid may be in use again.
+    """
     try:
         watched = os.pidfd_open(pid)
     except (OSError, OverflowError):

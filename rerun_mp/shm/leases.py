@@ -100,7 +100,7 @@ def _advise(address: int, advice: int, name: str) -> None:
 
 
 class ForkGuard:
-    """Bytes that read 0 in every forked child, forks made in C included.
+    """Bytes that read 0 in every forked child, also after a fork made in C.
 
     Each producer of a process arms a byte of its own. A call that a fork interrupts still reads the byte of the
     producer it began with, and finds 0.
@@ -114,7 +114,8 @@ class ForkGuard:
         Raises
         ------
         ResourceError
-            If the kernel or a sandbox refuses the advice that forked children are told by. Leases need another one.
+            If the kernel or a sandbox refuses MADV_WIPEONFORK, by which a child is told from its parent, or
+            MADV_DONTFORK, which leases need.
         """
         address = kernel.map_private(PAGE)
         for name, advice in (("MADV_DONTFORK", kernel.MADV_DONTFORK), ("MADV_DOFORK", kernel.MADV_DOFORK)):

@@ -113,7 +113,7 @@ REMOVALS = (
     Removal(
         9,
         "frees-parts-one-by-one",
-        "A chain is taken in one sweep and freed with its head, when that sweep is done.",
+        "One sweep takes a whole chain. When that sweep is done, all slots of the chain are freed with its head.",
         (
             Edit(
                 "collector/drain/slots.py",
@@ -131,7 +131,7 @@ REMOVALS = (
     Removal(
         9,
         "frees-what-has-a-new-owner",
-        "A head names its parts with their epochs: a part that has been freed since is not freed again.",
+        "A head names its parts with their epochs. So a part that has been freed since is not freed again.",
         (
             Edit(
                 "collector/drain/slots.py",
@@ -149,7 +149,7 @@ REMOVALS = (
     Removal(
         10,
         "trusts-the-snapshot",
-        "Before a slot is freed its count is read again: the count of a sealed slot is final.",
+        "The collector reads a slot's count again before it frees the slot. The count of a sealed slot is final.",
         (
             Edit(
                 "collector/drain/freeing.py",
@@ -177,7 +177,7 @@ REMOVALS = (
     Removal(
         18,
         "never-condemns",
-        "A slot or chunk that two workers were touching when they died is left out from then on.",
+        "Workers leave out a slot or chunk that two workers before them were reading when they died.",
         (
             Edit(
                 "collector/drain/quarantine.py",
@@ -302,7 +302,7 @@ REMOVALS = (
     Removal(
         27,
         "keeps-all-recordings-open",
-        "If more than 64 recordings are being written, the part of the longest unused one is ended.",
+        "Beyond 64 recordings, the collector ends the part of the recording that has been unused for longest.",
         (
             Edit(
                 "collector/outputs.py",

@@ -85,7 +85,7 @@ REMOVALS = (
     Removal(
         16,
         "keeps-always",
-        "A producer keeps a slot open between calls only while a quarter of all slots is not held open.",
+        "A producer keeps a slot open between calls only while at least a quarter of all slots is not kept open.",
         (
             Edit(
                 "shm/ring.py",
@@ -99,7 +99,7 @@ REMOVALS = (
     Removal(
         21,
         "commits-for-the-parent",
-        "Each store checks the fork guard's byte first, with nothing in between that could fork.",
+        "Before each store the writer checks the fork guard's byte. No fork can happen between check and store.",
         (
             Edit(
                 "shm/writer.py",
@@ -116,7 +116,7 @@ REMOVALS = (
     Removal(
         21,
         "nested-appends-meet",
-        "An append sets the table's mark before its first store, and a nested one of the same thread stores nothing.",
+        "An append marks its table before its first store. A nested append of the same thread then stores nothing.",
         (Edit("producer/hot_appends.py", "        if mark[0]:\n            return False\n", ""),),
         ("tests/producer/test_hot_appends.py::test_a_nested_append_is_whole_or_refused[text]",),
         "",
@@ -124,7 +124,7 @@ REMOVALS = (
     Removal(
         21,
         "closes-without-releasing",
-        "A closed table releases the views that an interrupted append stores through; in a forked child, too.",
+        "Closing a table releases the views that an interrupted append stores through, also in a forked child.",
         (Edit("producer/open_table.py", "        for view in self._views:\n            view.release()\n", ""),),
         (
             "tests/producer/test_hot_appends.py::test_an_append_whose_table_is_closed_in_the_middle_stores_nothing_more[text]",
@@ -148,7 +148,7 @@ REMOVALS = (
     Removal(
         21,
         "stores-by-the-parents-views",
-        "A writer's stores go through views of its own, which a forked child releases.",
+        "A writer stores through views of its own. A forked child releases them.",
         (
             Edit(
                 "shm/writer.py",
@@ -170,7 +170,7 @@ REMOVALS = (
     Removal(
         21,
         "appends-to-the-parents-table",
-        "An append checks the fork guard's byte, which a fork in C wipes, too.",
+        "An append checks the fork guard's byte. A fork made in C wipes that byte, too.",
         (
             Edit(
                 "producer/hot_appends.py",
@@ -198,7 +198,7 @@ REMOVALS = (
     Removal(
         22,
         "enters-a-busy-call",
-        "A call in the middle of another of its thread uses a slot of its own.",
+        "A call that interrupts another call of its thread uses a slot of its own.",
         (
             Edit(
                 "producer/producer.py",
@@ -231,7 +231,7 @@ REMOVALS = (
     Removal(
         22,
         "claims-with-the-frozen",
-        "While the interpreter finalises, no claim takes the mutex against forks, either.",
+        "While the interpreter finalises, no claim takes the mutex that keeps forks out.",
         (
             Edit(
                 "shm/transient.py",

@@ -28,7 +28,7 @@ REMOVALS = (
     Removal(
         2,
         "kept-descriptor",
-        "Each claim opens the segment anew and closes it; no descriptor is kept.",
+        "Each claim opens the segment anew and closes it, so no descriptor number is kept.",
         (
             Edit(
                 "producer/claims.py",
@@ -47,7 +47,7 @@ REMOVALS = (
     Removal(
         4,
         "one-taken-word",
-        "A sweep overwrites the older of two (sweep, taken) words, so that the other still states what is done.",
+        "A sweep overwrites the older of two (sweep, taken) words. The other word still has the sweep before.",
         (
             Edit(
                 "shm/ring.py",
@@ -62,7 +62,7 @@ REMOVALS = (
     Removal(
         4,
         "two-stores",
-        "One word, stored at once, holds the number of a sweep and how far it takes a slot.",
+        "One word, written by one store, holds a sweep's number and how far that sweep takes the slot.",
         (
             Edit(
                 "shm/ring.py",
@@ -93,7 +93,7 @@ REMOVALS = (
     Removal(
         11,
         "joins-what-has-ended",
-        "A process that has the participants lock compares the inode with the one that the name shows then.",
+        "After a process has taken the participants lock, it checks that the name still leads to the same inode.",
         (
             Edit(
                 "shm/segment.py",
@@ -154,7 +154,7 @@ REMOVALS = (
     Removal(
         13,
         "unlocks",
-        "No code unlocks: a lease ends by unmapping, and the parent keeps a lease that its child unmaps.",
+        "A lease ends when its process unmaps it, not by an unlock. The parent keeps a lease that its child unmaps.",
         (
             Edit(
                 "shm/leases.py",
@@ -218,15 +218,12 @@ REMOVALS = (
     Removal(
         25,
         "socket-by-path",
-        "Avoided: nothing is a socket, so that no path is too long for one.",
+        "The session's only socket is optional: where its path would be too long, the session does without it.",
         (
             Edit(
-                "collector/pipeline.py",
-                "        self.outputs = Outputs(segment)\n",
-                "        self.outputs = Outputs(segment)\n"
-                "        import socket\n\n"
-                "        self.control = socket.socket(socket.AF_UNIX)\n"
-                '        self.control.bind(os.path.join(segment.runtime_directory, "control"))\n',
+                "shm/introductions.py",
+                "    except (OSError, AttributeError):  # the path is too long; not Linux\n",
+                "    except AttributeError:\n",
             ),
         ),
         ("tests/faults/test_bad_input.py::test_long_paths_of_our_directories_are_no_matter",),
@@ -235,7 +232,7 @@ REMOVALS = (
     Removal(
         28,
         "shared-fork-guard",
-        "The fork guard's page is a private mapping; MADV_WIPEONFORK wipes no other kind.",
+        "The fork guard's page is a private mapping, because MADV_WIPEONFORK wipes no other kind.",
         (
             Edit(
                 "shm/kernel.py",
@@ -257,7 +254,7 @@ REMOVALS = (
     Removal(
         29,
         "holds-slot-locks",
-        "A slot's lock is held only during a claim, so the file's locks grow with processes, not with slots.",
+        "A process locks a slot only during a claim. So the number of locks grows with processes, not with slots.",
         (
             Edit(
                 "producer/claims.py",

@@ -10,7 +10,7 @@ REMOVALS = (
     Removal(
         6,
         "sends-without-flushing",
-        "A live sink awaits an answer every 4 MB, and sends nothing while none comes.",
+        "A live sink waits for an answer after every 4 MB, and sends nothing until it comes.",
         (
             Edit(
                 "collector/live.py",
@@ -42,7 +42,7 @@ REMOVALS = (
     Removal(
         7,
         "fills-the-disk",
-        "The store leaves a disk before it is full, because rerun's writer does not survive a full disk.",
+        "The store leaves a disk before the disk is full, because rerun's writer does not survive a full one.",
         (
             Edit(
                 "collector/store/appending.py",
@@ -58,7 +58,7 @@ REMOVALS = (
     Removal(
         8,
         "reads-beyond-the-last-whole-message",
-        "Only whole messages of a file are read.",
+        "A reader takes only the whole messages of a file.",
         (
             Edit(
                 "encoding/rrd_files.py",
