@@ -81,6 +81,7 @@ def send_chunks(chunks: Any, *, recording: Any = None) -> None:
 def send_recording_name(name: str, recording: RecordingStream | None = None) -> None:
     if not isinstance(name, str):
         raise TypeError(f"argument 'name': '{type(name).__name__}' object is not an instance of 'str'")
+    name.encode()  # as in rerun, a lone surrogate is an error, also outside strict mode
     _send_info(recording, name=name)
 
 
