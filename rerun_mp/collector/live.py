@@ -286,9 +286,9 @@ class LiveSink:
         for chunk in self._store.chunks.read(following):
             if self._stop is not None and chunk.ordinal >= self._stop:
                 break
-            missed += max(0, chunk.ordinal - following)
-            following = max(following, chunk.ordinal + 1)
             allowed = self._rules.allowed(chunk.payload)
+            missed += max(0, chunk.ordinal - following)
+            following = max(following, chunk.ordinal + (not chunk.is_carried))
             new_rows = self._new_rows(chunk)
             held_rows = min(new_rows, allowed.held_rows)
             held += held_rows

@@ -17,6 +17,8 @@ from rerun_mp.errors import CorruptionError
 from rerun_mp.session import directories
 
 if TYPE_CHECKING:
+    from collections.abc import Container, Iterable
+
     from rerun_mp.session.rotation import Values
     from rerun_mp.session.rules import RuleValues
 
@@ -101,6 +103,9 @@ class SinkSpec:
     """Values of the rules of a live sink (`rules.Rule`)."""
     episodes: int = 0
     """Number of requests to end the present part of a file that rotates."""
+    has_own_store: bool = False
+    """Whether a file that takes the whole recording has a store of its own: the recording's store writes files of
+    another rotation. It stays so, because a file never changes its store."""
 
     @property
     def shown_target(self) -> str:
@@ -207,6 +212,22 @@ class RecordingSpec:
         """Whether a sink takes the whole recording, not only the rows of one process and its descendants."""
         return self.is_shared or sink.owner in (0, NODE_OWNER, self.founder)
 
+    def with_sinks(self, sinks: Iterable[SinkSpec], known: Container[str] = ()) -> RecordingSpec:
+        """Return the recording with these sinks. Files whose rotation differs from the first file's have own stores.
+
+        `known`: targets of files that are there already. They come first.
+        """
+        given = tuple(sinks)
+        files = [sink for sink in given if sink.kind == "file" and self.is_whole(sink) and sink.owner != NODE_OWNER]
+        mains = sorted((sink for sink in files if not sink.has_own_store), key=lambda sink: sink.target not in known)
+        others: list[SinkSpec] = []
+        if mains:
+            main = mains[0]
+            others = [one for one in mains if (one.rotation or main.rotation) and one.target != main.target]
+        return replace(
+            self, sinks=tuple(replace(sink, has_own_store=True) if sink in others else sink for sink in given)
+        )
+
     @property
     def key(self) -> RecordingKey:
         """(application id, recording id)."""
@@ -241,7 +262,7 @@ class SessionConfig:
         The store of a node's recording writes parts that rotate. A file of the program does not rotate with them.
         """
         is_beside = self.node is not None and bool(self.node.parts) and sink.kind == "file"
-        return spec.is_whole(sink) and not (is_beside and sink.owner != NODE_OWNER)
+        return spec.is_whole(sink) and not sink.has_own_store and not (is_beside and sink.owner != NODE_OWNER)
 
     def recording(self, key: RecordingKey) -> RecordingSpec | None:
         """Return the spec of `key`, if it is known."""

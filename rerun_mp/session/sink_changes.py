@@ -55,8 +55,8 @@ def register_recording(session: Session, key: RecordingKey, *, make_default: boo
             # Any rank of a job may come first. The sinks of the job's first rank take the recording that all share.
             is_common = session.is_rank and key.recording_id == session.default_recording_id(key.application_id)
             founder = 0 if is_common else _owner(session)
-            spec = RecordingSpec(*key, sinks, start_time_ns=start_time_ns, founder=founder, is_shared=session.is_shared)
-            config = config.with_recording(spec)
+            spec = RecordingSpec(*key, start_time_ns=start_time_ns, founder=founder, is_shared=session.is_shared)
+            config = config.with_recording(spec.with_sinks(sinks))
         # Each process of a node with a head waits for the parts, because none knows which of them ends last.
         session.must_complete |= config.node is not None and bool(config.node.parts)
         return replace(config, default=default)
@@ -87,7 +87,9 @@ def add_default_sinks(session: Session, sinks: Sequence[SinkSpec]) -> None:
             if new:
                 given = replace(config, default_sinks=tuple(new)).default_sinks_of(spec.key)
                 claimed = tuple(_claimed(session, sink, {}, frozenset(), taken) for sink in given)
-                config = config.with_recording(replace(spec, sinks=(*spec.sinks, *claimed)))
+                config = config.with_recording(
+                    spec.with_sinks((*spec.sinks, *claimed), {one.target for one in spec.sinks})
+                )
         return config
 
     revision = session.config_editor.edit(change)
@@ -149,7 +151,7 @@ def set_sinks(session: Session, key: RecordingKey, sinks: Sequence[SinkSpec]) ->
         config, ours = _without_files(config, key, {sink.target for sink in mine if sink.kind == "file"})
         claims = {sink.target: sink for sink in (*others, *replaced) if sink.kind == "file"}
         sinks_now = (*others, *(_claimed(session, sink, claims, ours | own_files, taken) for sink in mine))
-        return config.with_recording(replace(spec, sinks=sinks_now))
+        return config.with_recording(spec.with_sinks(sinks_now, claims))
 
     revision = session.config_editor.edit(change)
     for one in taken:
@@ -318,6 +320,7 @@ def _claimed(
             claim=known.claim,
             wanted=known.wanted,
             is_in_place=known.is_in_place,
+            has_own_store=known.has_own_store,
             episodes=max(known.episodes, sink.episodes),
         )
     if sink.rotation is not None:

@@ -14,15 +14,18 @@ from pathlib import Path
 import pytest
 
 from rerun_mp.collector import live
+from rerun_mp.collector.drain.own_chunks import start_time_chunk
 from rerun_mp.collector.live import LiveSink
 from rerun_mp.collector.store.flushed_chunks import Flushed
 from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.session.config import SinkSpec
+from rerun_mp.session.rotation import Rotation
 from tests.collector.endings import finish
 from tests.collector.made_frames import MEGABYTE, NONCE, RECORDING, blob
 from tests.collector.store.made_stores import file_spec, numbers_in, put
 from tests.harness.cutting_proxy import CuttingProxy
 from tests.harness.programs import ROOT, wait_until
+from tests.harness.recordings import rows_of
 from tests.harness.servers import Server
 from tests.harness.viewers import free_port
 
@@ -327,3 +330,25 @@ def test_acknowledged_rows_never_exceed_those_that_the_server_has(
 
 def rows_saved(server: Server) -> int:
     return server.rows().total()
+
+
+def test_a_viewer_that_comes_after_parts_were_removed_gets_their_static_data(
+    one: RecordingStore, tmp_path: Path, spec: SinkSpec, serve: Callable[[], Server]
+) -> None:
+    first, wanted = str(tmp_path / "parts.0001.rrd"), str(tmp_path / "parts.rrd")
+    rotation = Rotation(bytes=4096, keep_parts=1).values
+    one.set_files([SinkSpec("file", first, wanted=wanted, rotation=rotation)])
+    one.append([start_time_chunk(RECORDING, 7)])
+    for part in range(3):
+        put(one, range(20 * part, 20 * (part + 1)))
+        one.rotate_if_due()
+    server = serve()
+    sink = LiveSink(spec, one)
+    wait_until(lambda: has(server, set(range(40, 60))), what="the rows of the last part")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="RRD file has no footer")
+        (properties,) = [row for row in rows_of(server.saved, properties=True) if row.entity_path == "__properties"]
+    assert int(properties.components["RecordingInfo:start_time"].as_py()[0]) == 7
+    assert sink.report().missed_chunks == 41
+    sink.close(5.0)
+    finish(one)

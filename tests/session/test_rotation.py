@@ -10,6 +10,8 @@ import pytest
 
 import rerun_mp as rr
 from rerun_mp.session.rotation import ClosedPart, add_to_part_list, closed_parts, number_of, part_list_path, part_paths
+from tests.conftest import RunPython
+from tests.harness.recordings import rows_of, verify
 
 
 def closed(path: Path, number: int) -> ClosedPart:
@@ -49,3 +51,39 @@ def test_the_list_names_each_part_once_also_after_a_line_that_was_cut_off(tmp_pa
         file.write(b'{"number": 3, "fi')
     add_to_part_list(str(path), closed(path, 3))
     assert rr.parts(path) == closed_parts(str(path)) == [closed(path, number) for number in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_a_file_that_rotates_and_others_have_all_rows_each(order: int, run_python: RunPython, tmp_path: Path) -> None:
+    """Whichever the program names first, and although it sets one more while it logs."""
+    run_python(
+        """
+        import sys
+        import rerun_mp as rr
+        rr.init("x")
+        order, directory = sys.argv[1:]
+        files = [
+            rr.FileSink(f"{directory}/parts.rrd", rotate=rr.Rotation(bytes=1 << 20)),
+            rr.FileSink(f"{directory}/whole.rrd"),
+        ]
+        if order == "1":
+            files.reverse()
+        rr.set_sinks(*files)
+        for step in range(4):
+            if step == 2:
+                rr.set_sinks(rr.FileSink(f"{directory}/hours.rrd", rotate=rr.Rotation()), *files)
+            for number in range(300):
+                rr.set_time("step", sequence=300 * step + number)
+                rr.log("x", rr.Scalars(float(number)))
+            rr.next_episode()
+        """,
+        str(order),
+        tmp_path,
+    ).check()
+    expected = {"parts": range(1200), "hours": range(600, 1200), "whole": range(1200)}
+    for name, steps in expected.items():
+        found = sorted(tmp_path.glob(f"{name}*.rrd"))
+        assert len(found) == {"parts": 4, "hours": 2, "whole": 1}[name]
+        for path in found:
+            verify(path)
+        assert [row.times["step"] for path in found for row in rows_of(path)] == list(steps)

@@ -42,6 +42,8 @@ class Flushed(NamedTuple):
     """Its message in an .rrd file, see `encoding.log_messages`."""
     rows: int
     """Number of its rows that processes logged."""
+    is_carried: bool = False
+    """Whether it has static data of parts that are gone. Its ordinal is that of the chunk after it, and `rows` is 0."""
 
 
 class FlushedChunks:
@@ -155,10 +157,12 @@ class FlushedChunks:
     def read(self, since: int = 0) -> Iterator[Flushed]:
         """Yield the chunks from ordinal `since` to the last one that was flushed at the call.
 
-        Ordinals ascend. There are gaps where parts are gone: dropped, or moved away by the user.
+        Ordinals ascend. There are gaps where parts are gone: dropped, removed by a `Rotation`, or moved away by the
+        user. After a gap come the static chunks with which the next part begins.
         """
         end = self.end
         is_second_try = False
+        is_gap = since == 0
         while since < end:
             with self.lock:
                 recent = list(self._recent)
@@ -172,6 +176,9 @@ class FlushedChunks:
                 return
             if part is None:
                 return
+            if is_gap or since < part.first:
+                yield from (Flushed(part.first, payload, 0, is_carried=True) for payload in part.read_carried())
+                since, is_gap = max(since, part.first), False
             # One part at a time: meanwhile parts may be merged into another, which then holds the next chunk.
             begin = since
             for ordinal, payload in part.read_messages(since):
@@ -181,7 +188,7 @@ class FlushedChunks:
                 is_second_try = False
             elif is_second_try or self._has_lost(part):
                 lost_until = recent[0][0] if recent and since < recent[0][0] < part.stop else part.stop
-                since, is_second_try = lost_until, False
+                since, is_second_try, is_gap = lost_until, False, True
             else:
                 is_second_try = True
 

@@ -130,6 +130,12 @@ class Part:
                     first + skip,
                 )
 
+    def read_carried(self) -> Iterator[bytes]:
+        """Yield the messages of its carried chunks."""
+        if self.carried and self.is_readable():
+            with contextlib.suppress(FileNotFoundError), open(self.path, "rb") as file:
+                yield from chunk_payloads(file.fileno(), self.prelude, limit=self.carried)
+
     def read_messages_at(self, ordinals: Collection[int]) -> Iterator[tuple[int, bytes]]:
         """Yield its chunks with these ordinals, as `read_messages`. Reads no other chunk."""
         first = self.first + self.repeated - self.carried

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from rerun_mp.collector.drain.own_chunks import start_time_chunk
 from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.collector.store.retention import Retention
 from rerun_mp.session.config import SinkSpec
 from rerun_mp.session.rotation import ClosedPart, Rotation, closed_parts, part_list_path, read_part_list
 from tests.collector.endings import finish
 from tests.collector.made_frames import NONCE, RECORDING
-from tests.collector.store.made_stores import file_status, numbers_in, put
+from tests.collector.store.made_stores import file_status, numbers_in, put, step_in
 from tests.harness.recordings import verify
 
 ROWS = 10
@@ -92,3 +93,22 @@ def test_a_part_that_the_user_has_moved_or_replaced_is_neither_removed_nor_count
     kept.apply(Rotation(keep_parts=1))
     assert names(out) == ["moved.rrd", "out.0002.rrd", "out.0003.rrd"]
     assert kept.removed_rows == 0
+
+
+def test_a_viewer_that_comes_late_gets_the_static_data_of_removed_parts(spool: Path, out: Path) -> None:
+    """Also from the collector's next life, which does not know the removed parts."""
+    one = RecordingStore(RECORDING, spool, NONCE)
+    one.set_files([rotating(out, Rotation(bytes=4096, keep_parts=1))])
+    one.append([start_time_chunk(RECORDING, 7)])
+    for part in range(4):
+        put(one, range(20 * part, 20 * (part + 1)))
+        one.rotate_if_due()
+    put(one, [80])
+    for store in (one, RecordingStore(RECORDING, spool, NONCE)):
+        properties, *others = store.chunks.read()
+        assert properties.is_carried
+        assert b"__properties" in properties.payload
+        assert [step_in(chunk.payload) for chunk in others] == list(range(60, 81))
+        assert not any(chunk.is_carried for chunk in others)
+    assert len(list(one.chunks.read(since=one.chunks.end - 5))) == 5
+    finish(one)
