@@ -91,6 +91,7 @@ COVERED_BY: dict[str, str] = {
     "rerun_mp.shipping.parts": "tests/shipping/test_shipper.py",
     "rerun_mp.shipping.signing": "tests/shipping/test_receiver.py",
     "rerun_mp.shipping.targets": "tests/shipping/test_receiver.py",
+    "rerun_mp.session.sink_claims": "tests/session/test_earlier_files.py",
     "rerun_mp.session.node": "tests/hosts/test_identity.py",
     "rerun_mp.collector.reporting.system_logger": "tests/integrations/test_system.py",
     "rerun_mp.collector.reporting.loss_reports": "tests/faults/test_crash_marks.py",

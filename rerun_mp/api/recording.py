@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from rerun_mp.api.sinks import Sink
     from rerun_mp.api.state import RecordingState
+    from rerun_mp.session.config import FileMode
     from rerun_mp.session.rotation import Rotation
 
 __all__ = ["RecordingStream", "find_old_methods_with"]
@@ -289,9 +290,10 @@ class RecordingStream(RecordingHandle, _Theirs):
         *,
         write_footer: bool = True,
         rotate: Rotation | None = None,
+        mode: FileMode = "new",
     ) -> None:
         """Write the recording to an .rrd file, in place of its current sinks. See `rerun_mp.save`."""
-        routing.save(path, default_blueprint, self, write_footer=write_footer, rotate=rotate)
+        routing.save(path, default_blueprint, self, write_footer=write_footer, rotate=rotate, mode=mode)
 
     def connect_grpc(self, url: str | None = None, *, default_blueprint: BlueprintLike | None = None) -> None:
         """Send the recording to a viewer or server, in place of its current sinks. See `rerun_mp.connect_grpc`."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rerun.blueprint import BlueprintLike
 
     from rerun_mp.api.state import RecordingState
+    from rerun_mp.session.config import FileMode
     from rerun_mp.session.rotation import Rotation
 
 __all__ = ["connect_grpc", "disconnect", "flush", "save", "set_sinks", "spawn"]
@@ -116,6 +117,7 @@ def save(
     *,
     write_footer: bool = True,
     rotate: Rotation | None = None,
+    mode: FileMode = "new",
 ) -> None:
     """Write a recording to an .rrd file, in place of its current sinks.
 
@@ -124,7 +126,7 @@ def save(
     Parameters
     ----------
     path
-        The path of the file. An existing file is overwritten.
+        The path of the file. An existing file is overwritten, unless `mode` says otherwise.
     default_blueprint
         How a viewer shows the application by default.
     recording
@@ -133,11 +135,15 @@ def save(
         Whether the file ends with a list of its chunks, which readers need for random access.
     rotate
         When the file ends and the next part begins, see `FileSink`. Rerun lacks this.
+    mode
+        "new", "append" to a file or "resume" its recording, see `FileSink`. Rerun lacks this.
 
     Raises
     ------
     ResourceError
-        If the file cannot be written there.
+        If the file cannot be written there, or added to.
+    InvalidArgumentError
+        If `mode` is none of these, or the file holds no recording that can go on.
     TypeError
         In strict mode, if `path` is no path, or `rotate` no `Rotation`. Otherwise the call warns, and the sinks stay.
 
@@ -150,7 +156,7 @@ def save(
     if state is None:
         return
     try:
-        sink = FileSink(path, write_footer=write_footer, rotate=rotate)
+        sink = FileSink(path, write_footer=write_footer, rotate=rotate, mode=mode)
     except TypeError as error:
         refuse("save", error, recording)
         return

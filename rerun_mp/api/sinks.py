@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from rerun_mp.session.config import SinkSpec
+    from rerun_mp.session.config import FileMode, SinkSpec
     from rerun_mp.session.rotation import Rotation
     from rerun_mp.session.rules import Rule, RuleValues
 
 __all__ = ["FileSink", "GrpcServerSink", "GrpcSink", "Sink", "StdoutSink"]
 
 DEFAULT_URL = "rerun+http://127.0.0.1:9876/proxy"
+MODES: tuple[FileMode, ...] = ("new", "append", "resume")
 SCHEMES = ("rerun://", "rerun+http://", "rerun+https://")
 
 
@@ -268,11 +269,20 @@ class FileSink(_Frozen):
     rotate
         When the file ends and the next part begins, see `Rotation`. The parts of run.rrd are run.0001.rrd, run.0002.rrd
         and so on; existing parts are kept. None: one file.
+    mode
+        What becomes of a file that lies at the path. "new": it is replaced. "append": it keeps its recordings, and this
+        one is added. "resume": its last recording of this application goes on, under the id that it has there. Until
+        the file is complete, the former file lies at the path.
 
     Raises
     ------
     TypeError
         If `path` is no path, or `rotate` no `Rotation`.
+    InvalidArgumentError
+        If `mode` is none of these. When the sink is set, if the file holds no recording that can go on, or holds this
+        one already.
+    ResourceError
+        When the sink is set, if another program writes the file.
 
     Examples
     --------
@@ -280,16 +290,24 @@ class FileSink(_Frozen):
     True
     """
 
-    __slots__ = ("path", "rotate", "write_footer")
+    __slots__ = ("mode", "path", "rotate", "write_footer")
 
     path: str
     """The path as given. A relative one counts from the current directory at the time the sink is set."""
     write_footer: bool
     rotate: Rotation | None
+    mode: FileMode
 
     def __init__(
-        self, path: str | os.PathLike[str], *, write_footer: bool = True, rotate: Rotation | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        write_footer: bool = True,
+        rotate: Rotation | None = None,
+        mode: FileMode = "new",
     ) -> None:
+        if mode not in MODES:
+            raise InvalidArgumentError(f"argument 'mode': {mode!r} is none of {', '.join(map(repr, MODES))}")
         if rotate is not None:
             from rerun_mp.session.rotation import Rotation
 
@@ -297,7 +315,7 @@ class FileSink(_Frozen):
                 raise TypeError(
                     f"argument 'rotate': {rotate!r} is no rerun_mp.Rotation, such as Rotation(seconds=3600)"
                 )
-        self._set(path=os.fsdecode(path), write_footer=write_footer, rotate=rotate)
+        self._set(path=os.fsdecode(path), write_footer=write_footer, rotate=rotate, mode=mode)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FileSink) and other._facts() == self._facts()
@@ -307,10 +325,11 @@ class FileSink(_Frozen):
 
     def __repr__(self) -> str:
         rotate = "" if self.rotate is None else f", rotate={self.rotate}"
-        return f"FileSink({self.path!r}, write_footer={self.write_footer}{rotate})"
+        mode = "" if self.mode == "new" else f", mode={self.mode!r}"
+        return f"FileSink({self.path!r}, write_footer={self.write_footer}{rotate}{mode})"
 
     def _facts(self) -> tuple[object, ...]:
-        return self.path, self.write_footer, self.rotate
+        return self.path, self.write_footer, self.rotate, self.mode
 
     def spec(self, blueprint: str | None) -> SinkSpec:
         """Return the sink as the session's configuration names it.
@@ -325,7 +344,8 @@ class FileSink(_Frozen):
         path = os.path.realpath(self.path)
         _check_writable(path)
         rotation = None if self.rotate is None else self.rotate.values
-        return SinkSpec("file", path, write_footer=self.write_footer, blueprint=blueprint, rotation=rotation)
+        footer, mode = self.write_footer, self.mode
+        return SinkSpec("file", path, write_footer=footer, blueprint=blueprint, rotation=rotation, mode=mode)
 
 
 Sink = FileSink | GrpcServerSink | GrpcSink | StdoutSink

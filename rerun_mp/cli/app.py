@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -48,6 +48,10 @@ def _names(incomplete: str) -> list[str]:
     return [view.name for view in overview.look()[0] if view.name.startswith(incomplete)]
 
 
+Mode = Annotated[
+    Literal["new", "append", "resume"],
+    typer.Option(help="With --save: replace the file, add to it, or go on with its last recording."),
+]
 Sessions = Annotated[
     list[str] | None,
     typer.Argument(metavar="[SESSION]...", help="By default all; see `status`.", autocompletion=_names),
@@ -270,6 +274,7 @@ def run(
     command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="The program and its arguments.")],
     *,
     save: Annotated[Path | None, typer.Option(help="Save to this .rrd file.")] = None,
+    mode: Mode = "new",
     viewer: Annotated[bool, typer.Option("--viewer", help="Show in a viewer; start one if none listens.")] = False,
     serve: Annotated[bool, typer.Option("--serve", help="Serve the web viewer on the loopback interface.")] = False,
     headless: Annotated[bool, typer.Option("--headless", help="With --viewer: without a window.")] = False,
@@ -277,7 +282,7 @@ def run(
     """Run any program, and capture all that it and its child processes log with rerun_mp or rerun."""
     from rerun_mp.cli.run import Destination, run
 
-    destination = Destination(None if save is None else str(save), viewer, serve, headless)
+    destination = Destination(None if save is None else str(save), viewer, serve, headless, mode)
     with _errors_as_lines():
         raise typer.Exit(run(command, destination))
 
@@ -290,6 +295,7 @@ def serve(
     name: Annotated[str, typer.Argument(metavar="NAME", help="As in rr.init(..., session=NAME).")],
     *,
     save: Annotated[Path | None, typer.Option(help="Save to this .rrd file.")] = None,
+    mode: Mode = "new",
     rotate_seconds: Annotated[float | None, typer.Option(help="With --save: a part ends after so long.")] = None,
     rotate_bytes: Annotated[int | None, typer.Option(help="With --save: a part ends at this size.")] = None,
     keep_parts: Annotated[int | None, typer.Option(help="With --save: so many complete parts stay.")] = None,
@@ -308,7 +314,7 @@ def serve(
         if save is not None:
             given = (rotate_seconds, rotate_bytes, keep_parts)
             rotation = Rotation(bytes=rotate_bytes, seconds=rotate_seconds, keep_parts=keep_parts)
-            sinks.append(FileSink(save, rotate=rotation if any(given) else None).spec(None))
+            sinks.append(FileSink(save, rotate=rotation if any(given) else None, mode=mode).spec(None))
         if viewer:
             sinks.append(viewer_sink(headless=headless))
         if connect is not None:

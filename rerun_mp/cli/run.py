@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import FrameType
 
-    from rerun_mp.session.config import SinkSpec
+    from rerun_mp.session.config import FileMode, SinkSpec
     from rerun_mp.session.session import Session
 
 __all__ = ["Destination", "run", "viewer_sink"]
@@ -63,6 +63,8 @@ class Destination:
     viewer: bool = False
     serve: bool = False
     headless: bool = False
+    mode: FileMode = "new"
+    """What becomes of a file that lies at the path `save`."""
 
 
 def run(command: Sequence[str], destination: Destination) -> int:
@@ -81,7 +83,7 @@ def run(command: Sequence[str], destination: Destination) -> int:
     with contextlib.ExitStack() as stack:
         sinks = []
         if destination.save is not None:
-            sinks.append(FileSink(destination.save).spec(None))
+            sinks.append(FileSink(destination.save, mode=destination.mode).spec(None))
         if destination.viewer:
             sinks.append(viewer_sink(headless=destination.headless))
         if destination.serve:

@@ -38,7 +38,7 @@ from rerun_mp.collector.rules import RuleBook
 from rerun_mp.collector.store.flushed_chunks import Flushed
 from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.collector.store.rerun_sinks import SinkWriter, open_server
-from rerun_mp.encoding.log_messages import chunk_id_of
+from rerun_mp.encoding.log_messages import chunk_id_of, store_field
 from rerun_mp.errors import CorruptionError, FlushTimeoutError, ResourceError
 from rerun_mp.session.config import NODE_OWNER, Blueprint, SinkSpec
 from rerun_mp.session.sink_status import SinkStatus
@@ -93,6 +93,9 @@ class LiveSink:
     def __init__(self, spec: SinkSpec, store: RecordingStore) -> None:
         self._spec = spec
         self._store = store
+        self._recording = store.chunks.written
+        """The recording that the server gets, by whatever id a part of the store holds it."""
+        self._store_field = store_field(self._recording)
         self._mark = os.urandom(16)
         """Recognises the server that acknowledged: see `acknowledged_calls`."""
         self._state: State = "connecting"
@@ -101,7 +104,7 @@ class LiveSink:
         self._acknowledged = 0
         """Ordinal of the first chunk that the server has not acknowledged."""
         self._acknowledged_rows = 0
-        self._rules = RuleBook(spec.rules, store.recording)
+        self._rules = RuleBook(spec.rules, self._recording)
         self._held_rows = 0
         """Rows up to `_acknowledged` that the rules hold back."""
         self._has_acknowledged = False
@@ -232,8 +235,8 @@ class LiveSink:
     def _serve(self) -> None:
         """Connect, and follow the store until the sink is stopped or the server is gone."""
         if self._spec.kind == "serve" and self._server is None:
-            self._server = open_server(self._spec.target, self._store.recording)
-        calls = AcknowledgedCalls(self._url(), self._store.recording, connect_secs=CONNECT_SECS)
+            self._server = open_server(self._spec.target, self._recording)
+        calls = AcknowledgedCalls(self._url(), self._recording, connect_secs=CONNECT_SECS)
         try:
             if not self._goes_on(calls):
                 self._begin(calls)
@@ -294,7 +297,8 @@ class LiveSink:
             held += held_rows
             rows += new_rows - held_rows
             if allowed.payload is not None:
-                calls.send(allowed.payload)
+                is_named = allowed.payload.startswith(self._store_field)
+                calls.send(allowed.payload if is_named else allowed.payload + self._store_field)
                 sent_bytes += len(allowed.payload)
             if sent_bytes >= CALL_BYTES:
                 self._await_answer(calls)

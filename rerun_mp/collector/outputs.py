@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -180,8 +181,11 @@ class Outputs:
             self._rotating.append(output.store)
         if key not in self._begun and spec.start_time_ns is not None and not output.store.is_complete:
             # Each life of a collector does this, with the same chunk id each time.
-            chunk = start_time_chunk(spec.key, spec.start_time_ns)
-            output.store.append([chunk])
+            output.store.append([start_time_chunk(spec.key, spec.start_time_ns)])
+            began_ns = next((sink.began_ns for sink in sinks if sink.began_ns is not None), None)
+            if began_ns is not None:
+                # A recording that goes on keeps its start: the newest value counts.
+                output.store.append([start_time_chunk(spec.key, began_ns, spec.start_time_ns + 1)])
             output.store.flush(FLUSH_TIMEOUT)
             for live in output.live.values():
                 live.wake()
@@ -388,13 +392,9 @@ class Outputs:
                 self._nonce,
                 scoped_to=key.scoped_to,
                 max_bytes=self._spool_bytes,
-                first_rows=self._first_rows,
+                first_rows=partial(read_first_rows, self._segment),
             )
             output = self._outputs[key] = RecordingOutput(store)
             if key.scoped_to:
                 self._scoped.setdefault(key.recording, []).append(key)
         return output
-
-    def _first_rows(self) -> list[int]:
-        """Return the first row-id counter of each producer."""
-        return read_first_rows(self._segment)

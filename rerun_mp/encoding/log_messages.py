@@ -27,9 +27,14 @@ __all__ = [
     "blueprint_messages",
     "chunk_id_of",
     "chunk_message",
+    "dataframe_of",
+    "dataframe_part",
+    "fields_of",
+    "length_delimited",
     "mark_of",
     "request",
     "rows_in_chunk",
+    "store_field",
     "store_info",
     "without_repeated_blueprints",
 ]
@@ -48,7 +53,7 @@ ARROW_IPC = 1
 def request(kind: MessageKind, payload: bytes) -> bytes:
     """Return the `WriteMessagesRequest` with a message of an .rrd file."""
     # The kinds are also the numbers of the fields in `LogMsg`.
-    return _bytes(1, _bytes(kind, payload))
+    return length_delimited(1, length_delimited(kind, payload))
 
 
 def store_info(recording: RecordingKey, row_id: bytes) -> bytes:
@@ -58,7 +63,7 @@ def store_info(recording: RecordingKey, row_id: bytes) -> bytes:
 
 def mark_of(row_id: bytes) -> bytes:
     """Return the bytes that a server's messages hold if one is a store info with this row id."""
-    return _bytes(1, _tuid(row_id))
+    return length_delimited(1, _tuid(row_id))
 
 
 def blueprint_messages(application_id: str, content: bytes, *, make_active: bool, make_default: bool) -> list[bytes]:
@@ -77,7 +82,9 @@ def blueprint_messages(application_id: str, content: bytes, *, make_active: bool
     digest = hashlib.blake2b(application_id.encode() + b"\0" + content, digest_size=16).digest()
     store = _store_id(BLUEPRINT, digest.hex(), application_id)
     # A field that comes twice has its last value.
-    chunks = [payload + _bytes(1, store) for kind, payload in messages_of(content) if kind == MessageKind.CHUNK]
+    chunks = [
+        payload + length_delimited(1, store) for kind, payload in messages_of(content) if kind == MessageKind.CHUNK
+    ]
     return [
         request(MessageKind.STORE_INFO, _store_info(store, digest)),
         *(request(MessageKind.CHUNK, chunk) for chunk in chunks),
@@ -89,7 +96,7 @@ def blueprint_messages(application_id: str, content: bytes, *, make_active: bool
 
 def activation(store: bytes, *, make_active: bool, make_default: bool) -> bytes:
     """Return the payload that activates a blueprint."""
-    return _bytes(1, store) + _number(2, int(make_active)) + _number(3, int(make_default))
+    return length_delimited(1, store) + _number(2, int(make_active)) + _number(3, int(make_default))
 
 
 def chunk_message(recording: RecordingKey, chunk_id: str, batch: Any) -> bytes:
@@ -104,20 +111,15 @@ def chunk_message(recording: RecordingKey, chunk_id: str, batch: Any) -> bytes:
     batch
         Its record batch.
     """
-    import pyarrow as pa
-
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    content = sink.getvalue().to_pybytes()
+    content = _stream(batch)
     return b"".join(
         (
-            _bytes(1, _store_id(RECORDING, recording.recording_id, recording.application_id)),
+            length_delimited(1, _store_id(RECORDING, recording.recording_id, recording.application_id)),
             _number(2, UNCOMPRESSED),
             _number(3, len(content)),
             _number(4, ARROW_IPC),
-            _bytes(5, content),
-            _bytes(6, _tuid(bytes.fromhex(chunk_id.removeprefix("chunk_")))),
+            length_delimited(5, content),
+            length_delimited(6, _tuid(bytes.fromhex(chunk_id.removeprefix("chunk_")))),
         )
     )
 
@@ -125,7 +127,7 @@ def chunk_message(recording: RecordingKey, chunk_id: str, batch: Any) -> bytes:
 def chunk_id_of(payload: bytes) -> bytes:
     """Return the bytes that identify a chunk; of a payload that is none, the payload."""
     try:
-        return bytes(dict(_fields(payload))[6])
+        return bytes(dict(fields_of(payload))[6])
     except (ValueError, KeyError):
         return payload
 
@@ -144,14 +146,40 @@ def batch_of(payload: bytes) -> Any:
     ValueError, KeyError, OSError
         If the payload is no chunk.
     """
+    fields = dict(fields_of(payload))
+    return _batch(fields[5], fields.get(2), fields.get(3))
+
+
+def dataframe_of(part: bytes) -> Any:
+    """Return the record batch of a table in a footer. Raises as `batch_of`."""
+    fields = dict(fields_of(part))
+    return _batch(fields[2], fields.get(3), fields.get(4))
+
+
+def dataframe_part(batch: Any) -> bytes:
+    """Return a table as a footer holds it."""
+    content = _stream(batch)
+    return _number(1, ARROW_IPC) + length_delimited(2, content) + _number(3, UNCOMPRESSED) + _number(4, len(content))
+
+
+def _batch(content: Any, compression: int | None, size: int | None) -> Any:
     import pyarrow as pa
 
-    fields = dict(_fields(payload))
-    content: Any = pa.py_buffer(fields[5])
-    if fields.get(2) == LZ4:
-        content = pa.Codec("lz4_raw").decompress(content, decompressed_size=fields[3])
+    content = pa.py_buffer(content)
+    if compression == LZ4:
+        content = pa.Codec("lz4_raw").decompress(content, decompressed_size=size)
     with pa.ipc.open_stream(content) as reader:
         return reader.read_next_batch()
+
+
+def _stream(batch: Any) -> bytes:
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
 
 
 def without_repeated_blueprints(content: bytes, last: bytes) -> tuple[bytes, bytes]:
@@ -178,7 +206,7 @@ def without_repeated_blueprints(content: bytes, last: bytes) -> tuple[bytes, byt
             if kind == MessageKind.CHUNK:
                 digest.update(chunk_id_of(payload))
             elif kind == MessageKind.BLUEPRINT_ACTIVATION:
-                digest.update(payload.removeprefix(_bytes(1, store)))
+                digest.update(payload.removeprefix(length_delimited(1, store)))
     kept = bytearray(content[:HEADER_SIZE])
     repeated = set()
     for store, digest in identities.items():
@@ -193,20 +221,31 @@ def without_repeated_blueprints(content: bytes, last: bytes) -> tuple[bytes, byt
 
 def _blueprint_of(kind: int, payload: bytes) -> bytes:
     """Return the store that a message belongs to if that is a blueprint; else b""."""
-    fields = dict(_fields(payload))
-    store: bytes = dict(_fields(fields[2]))[2] if kind == MessageKind.STORE_INFO else fields[1]
-    return store if dict(_fields(store)).get(1) == BLUEPRINT else b""
+    fields = dict(fields_of(payload))
+    store: bytes = dict(fields_of(fields[2]))[2] if kind == MessageKind.STORE_INFO else fields[1]
+    return store if dict(fields_of(store)).get(1) == BLUEPRINT else b""
 
 
 def _store_info(store: bytes, row_id: bytes) -> bytes:
     version = sys.version_info
     python = _number(1, version.major) + _number(2, version.minor) + _number(3, version.micro)
-    source = _number(1, PYTHON) + _bytes(2, _bytes(1, python))
-    return _bytes(1, _tuid(row_id)) + _bytes(2, _bytes(2, store) + _bytes(5, source))
+    source = _number(1, PYTHON) + length_delimited(2, length_delimited(1, python))
+    return length_delimited(1, _tuid(row_id)) + length_delimited(
+        2, length_delimited(2, store) + length_delimited(5, source)
+    )
+
+
+def store_field(recording: RecordingKey) -> bytes:
+    """Return the field that names a chunk's recording. At the end of a payload it takes the place of the first one."""
+    return length_delimited(1, _store_id(RECORDING, recording.recording_id, recording.application_id))
 
 
 def _store_id(kind: int, recording_id: str, application_id: str) -> bytes:
-    return _number(1, kind) + _bytes(2, recording_id.encode()) + _bytes(3, _bytes(1, application_id.encode()))
+    return (
+        _number(1, kind)
+        + length_delimited(2, recording_id.encode())
+        + length_delimited(3, length_delimited(1, application_id.encode()))
+    )
 
 
 def _tuid(raw: bytes) -> bytes:
@@ -214,7 +253,8 @@ def _tuid(raw: bytes) -> bytes:
     return b"\x09" + struct.pack("<Q", time_ns) + b"\x11" + struct.pack("<Q", counter)
 
 
-def _bytes(field: int, content: bytes) -> bytes:
+def length_delimited(field: int, content: bytes) -> bytes:
+    """Return a field of bytes."""
     return _varint(field << 3 | 2) + _varint(len(content)) + content
 
 
@@ -231,8 +271,14 @@ def _varint(value: int) -> bytes:
     return bytes(encoded)
 
 
-def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
-    """Yield (number, value) of each field of a message. Raises ValueError if it is none."""
+def fields_of(message: bytes) -> Iterator[tuple[int, Any]]:
+    """Yield (number, value) of each field of a message.
+
+    Raises
+    ------
+    ValueError
+        If the bytes are no message.
+    """
     at = 0
     while at < len(message):
         key, at = _read_varint(message, at)

@@ -26,11 +26,13 @@ from pathlib import Path
 from rerun_mp.errors import CorruptionError
 
 __all__ = [
+    "Message",
     "MessageKind",
     "chunk_payloads",
     "count_chunks",
     "end_of_prelude",
     "is_complete",
+    "messages_at",
     "messages_in",
     "messages_in_file",
     "messages_of",
@@ -60,7 +62,9 @@ class MessageKind(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class _Message:
+class Message:
+    """A message of an open file, from its header to the end of its payload."""
+
     kind: int
     start: int
     stop: int
@@ -79,7 +83,7 @@ def is_complete(path: str | Path) -> bool:
 def end_of_prelude(path: str | Path) -> int:
     """Return the end offset of the last whole message of a file that holds no chunk yet."""
     with open(path, "rb") as file:
-        return max((message.stop for message in _messages(file.fileno(), HEADER_SIZE)), default=HEADER_SIZE)
+        return max((message.stop for message in messages_at(file.fileno(), HEADER_SIZE)), default=HEADER_SIZE)
 
 
 def count_chunks(path: str | Path, prelude: int) -> int:
@@ -147,7 +151,7 @@ def messages_in_file(path: str | Path) -> Iterator[tuple[int, bytes]]:
         fd = file.fileno()
         if os.pread(fd, len(MAGIC), 0) != MAGIC:
             raise CorruptionError(f"{path} is not an .rrd file of the version that rerun_mp reads")
-        for message in _messages(fd, HEADER_SIZE):
+        for message in messages_at(fd, HEADER_SIZE):
             if message.kind != MessageKind.END:
                 start = message.start + MESSAGE.size
                 yield message.kind, os.pread(fd, message.stop - start, start)
@@ -180,10 +184,11 @@ def messages_in(content: bytes) -> int:
     return len(kinds) - kinds.count(MessageKind.END) if MessageKind.CHUNK in kinds else 0
 
 
-def windows(fd: int, prelude: int, *, skip: int = 0, limit: int | None = None) -> Iterator[int]:
+def windows(fd: int, prelude: int, *, skip: int = 0, limit: int | None = None, begin: int = 0) -> Iterator[int]:
     """Yield windows on the chunks of the open file `fd`, in order: leave out the first `skip`, end after `limit`.
 
-    A window is the descriptor of an anonymous file. It is closed when the next window is requested.
+    A window is the descriptor of an anonymous file. It is closed when the next window is requested. The prelude begins
+    at `begin` if other recordings lie before it.
 
     Raises
     ------
@@ -201,30 +206,30 @@ def windows(fd: int, prelude: int, *, skip: int = 0, limit: int | None = None) -
         if remaining == 0:
             break
         if stop > start and message.stop - start > WINDOW_BYTES:
-            yield from _window(fd, prelude, start, stop)
+            yield from _window(fd, (max(begin, HEADER_SIZE), prelude), (start, stop))
             start = stop = 0
         start = start or message.start
         stop = message.stop
         if remaining is not None:
             remaining -= 1
     if stop > start:
-        yield from _window(fd, prelude, start, stop)
+        yield from _window(fd, (max(begin, HEADER_SIZE), prelude), (start, stop))
 
 
-def _chunks(fd: int, at: int) -> Iterator[_Message]:
+def _chunks(fd: int, at: int) -> Iterator[Message]:
     """Yield the recording's whole chunks from offset `at` on, without the chunks of blueprints.
 
     A blueprint is a store of its own: a store info, its chunks, and an activation.
     """
     is_blueprint = False
-    for message in _messages(fd, at):
+    for message in messages_at(fd, at):
         if message.kind in (MessageKind.STORE_INFO, MessageKind.BLUEPRINT_ACTIVATION):
             is_blueprint = message.kind == MessageKind.STORE_INFO
         elif message.kind == MessageKind.CHUNK and not is_blueprint:
             yield message
 
 
-def _messages(fd: int, at: int) -> Iterator[_Message]:
+def messages_at(fd: int, at: int) -> Iterator[Message]:
     """Yield the whole messages from offset `at` to the present end of the file."""
     size = os.fstat(fd).st_size
     while at + MESSAGE.size <= size:
@@ -232,16 +237,16 @@ def _messages(fd: int, at: int) -> Iterator[_Message]:
         stop = at + MESSAGE.size + length
         if stop > size or kind not in MessageKind.__members__.values():
             return  # cut off, or the trailer of a complete file
-        yield _Message(kind, at, stop)
+        yield Message(kind, at, stop)
         if kind == MessageKind.END:
             return
         at = stop
 
 
-def _window(fd: int, prelude: int, start: int, stop: int) -> Iterator[int]:
+def _window(fd: int, *ranges: tuple[int, int]) -> Iterator[int]:
     window = os.memfd_create("rerun_mp-window", os.MFD_CLOEXEC)
     try:
-        for begin, end in ((0, prelude), (start, stop)):
+        for begin, end in ((0, HEADER_SIZE), *ranges):
             at = begin
             while at < end:
                 copied = os.sendfile(window, fd, at, end - at)

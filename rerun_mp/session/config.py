@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NODE_OWNER",
     "Blueprint",
+    "FileMode",
     "NodeSpec",
     "RecordingSpec",
     "Scope",
@@ -38,6 +39,8 @@ __all__ = [
 NODE_OWNER = -1
 """Owner of the sinks that a node has because of its head. No process replaces them."""
 SinkKind = Literal["file", "grpc", "serve"]
+FileMode = Literal["new", "append", "resume"]
+"""What becomes of a file that lies at the path: it is replaced, keeps its recordings, or its recording goes on."""
 
 
 class WholeFile(NamedTuple):
@@ -106,6 +109,18 @@ class SinkSpec:
     has_own_store: bool = False
     """Whether a file that takes the whole recording has a store of its own: the recording's store writes files of
     another rotation. It stays so, because a file never changes its store."""
+
+    mode: FileMode = "new"
+    """What becomes of a file that lies at the path. Once the sink is claimed: "new" if no recording lies there."""
+    recording_id: str | None = None
+    """Id of the recording in the file that goes on; None: the recording's own id."""
+    began_ns: int | None = None
+    """When the recording that goes on began, nanoseconds since the epoch; None: unknown."""
+
+    @property
+    def is_added_to(self) -> bool:
+        """Whether the file that lies at the path keeps what it holds."""
+        return self.mode != "new"
 
     @property
     def shown_target(self) -> str:

@@ -27,8 +27,10 @@ from rerun_mp.shm.interruptions import is_own, suppress_own
 
 __all__ = [
     "Claim",
+    "HeldError",
     "aside_paths",
     "claim_beside",
+    "claim_existing",
     "claim_file",
     "claim_first",
     "claim_of",
@@ -99,6 +101,29 @@ def claim_file(path: str, session: str, *, force: bool = True) -> Claim:
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(fresh)
+
+
+def claim_existing(path: str) -> Claim:
+    """Claim the file at `path` as it is, and return its identity. The caller's process holds a lock on it from then on.
+
+    Raises
+    ------
+    HeldError
+        If another process holds the file.
+    OSError
+        If there is no regular file any more.
+    """
+    former = _held.pop(path, None)
+    if former is not None:
+        former.release()
+    descriptor = _open_free(path)
+    if descriptor is None:
+        raise FileNotFoundError(errno.ENOENT, "there is no file to add to", path)
+    try:
+        _keep(path, descriptor)  # the exclusive lock becomes a shared one
+        return _identity(os.fstat(descriptor))
+    finally:
+        os.close(descriptor)
 
 
 def claim_beside(path: str) -> tuple[str, Claim]:

@@ -134,7 +134,12 @@ def continued(note: Note) -> SessionConfig:
         if sink.target not in taken:
             taken[sink.target] = _file_after(sink, files.get(sink.target), note.spool)
         one = taken[sink.target]
-        return None if one is None else replace(sink, target=one.target, claim=one.claim, continues=one.continues)
+        if one is None:
+            return None
+        if sink.is_added_to and one.continues is not None:
+            # The file may have other recordings, so it is no part of a store.
+            return replace(sink, claim=one.claim, mode="resume", checkpoints=0)
+        return replace(sink, target=one.target, claim=one.claim, continues=one.continues, mode="new")
 
     recordings = tuple(
         replace(spec, sinks=tuple(after for sink in spec.sinks if (after := sink_after(sink)) is not None))

@@ -19,7 +19,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rerun_mp.errors import RerunMpError
+from rerun_mp.errors import RerunMpError, ResourceError
 from rerun_mp.session import directories, leftovers, recovery_notes
 from rerun_mp.session.config_file import read_config_in
 from rerun_mp.session.file_claims import HeldError, aside_paths, claim_beside, claim_file
@@ -29,12 +29,12 @@ from rerun_mp.session.waiting import wait_until
 from rerun_mp.shm.interruptions import suppress_own
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from rerun_mp.session.file_claims import Claim
     from rerun_mp.shm.segment import Segment
 
-__all__ = ["Owner", "Taken", "await_former_owners", "failures", "take_path"]
+__all__ = ["Owner", "Taken", "await_completion", "await_former_owners", "failures", "take_path"]
 
 RECOVERY_SECS = 20.0
 """Maximum seconds to wait until the rows of a killed run are in their file. The recovery goes on after that."""
@@ -100,17 +100,48 @@ def take_path(segment: Segment, path: str) -> Taken:
     return Taken(beside, claim)
 
 
+def await_completion(segment: Segment, path: str) -> None:
+    """Wait, for a bounded time, until the file at `path` has the rows of the earlier sessions that name it.
+
+    Raises
+    ------
+    ResourceError
+        If a living program writes the file, or the rows are not all in it in time.
+    """
+    own = segment.nonce.hex()[:16]
+    owners = [owner for owner in _owners_of(path) if owner.name != own]
+    holder = next((owner for owner in owners if owner.is_living and _inode(path) in owner.inodes), None)
+    if holder is not None:
+        raise ResourceError(
+            f"{path} is being written by another program; add to it when that program has ended, or give another path"
+        )
+    former = [owner for owner in owners if not owner.is_living]
+    if former:
+        _recover(former)
+    if not wait_until(lambda: all(owner.is_gone for owner in former), RECOVERY_SECS):
+        raise ResourceError(
+            f"{path} is the file of a run that was killed, and after {RECOVERY_SECS:g} s its rows are not all in it; "
+            "`rerun-mp recover` says why"
+        )
+
+
+def _recover(former: Iterable[Owner]) -> list[Owner]:
+    """Start the recovery of the killed sessions among these, and return those that it will complete."""
+    left = {one.name: one for one in leftovers.find_leftovers()[0]}
+    certain = [owner for owner in former if owner.name not in left or left[owner.name].is_certain]
+    if any(owner.name in left for owner in certain):
+        with suppress_own(OSError):
+            leftovers.start_recovery()
+    return certain
+
+
 def await_former_owners(taken: Taken) -> None:
     """Wait, for a bounded time, until the rows of earlier sessions are in their files, and name these files."""
     if taken.recovered is not None:
         say(f"{taken.path} was the file of a run that was killed; it is {taken.recovered} now")
     if not taken.former:
         return
-    left = {one.name: one for one in leftovers.find_leftovers()[0]}
-    certain = [owner for owner in taken.former if owner.name not in left or left[owner.name].is_certain]
-    if any(owner.name in left for owner in certain):
-        with suppress_own(OSError):
-            leftovers.start_recovery()
+    certain = _recover(taken.former)
     wait_until(lambda: all(owner.is_gone for owner in certain), RECOVERY_SECS)
     for owner in taken.former:
         aside = aside_paths(taken.path, owner.name[:8])

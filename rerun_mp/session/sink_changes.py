@@ -5,21 +5,20 @@ Changes of sinks are barriers: what any process has logged before goes to the ol
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rerun_mp.errors import FlushTimeoutError
 from rerun_mp.session import ancestry
 from rerun_mp.session.config import Blueprint, RecordingSpec, Scope
-from rerun_mp.session.file_claims import claim_file, claim_first, is_in_place
 from rerun_mp.session.notices import say
-from rerun_mp.session.ownership import Taken, await_former_owners, take_path
+from rerun_mp.session.ownership import Taken, await_former_owners
+from rerun_mp.session.sink_claims import claim_default, claim_target, settle
 from rerun_mp.session.waiting import wait_until
 from rerun_mp.shm.layout import Header
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
 
     from rerun_mp.encoding.frames import RecordingKey
     from rerun_mp.session.config import SessionConfig, SinkSpec
@@ -51,7 +50,7 @@ def register_recording(session: Session, key: RecordingKey, *, make_default: boo
         is_new = config.recording(key) is None
         default = key if make_default and (config.default is None or session.is_founder) else config.default
         if is_new:
-            sinks = tuple(_claimed(session, sink, {}, frozenset(), taken) for sink in config.default_sinks_of(key))
+            sinks = tuple(claim_default(session, key, sink, taken) for sink in config.default_sinks_of(key))
             # Any rank of a job may come first. The sinks of the job's first rank take the recording that all share.
             is_common = session.is_rank and key.recording_id == session.default_recording_id(key.application_id)
             founder = 0 if is_common else _owner(session)
@@ -68,13 +67,24 @@ def register_recording(session: Session, key: RecordingKey, *, make_default: boo
 
 
 def set_default_sinks(session: Session, sinks: Sequence[SinkSpec]) -> None:
-    """Give these sinks to every recording that begins from now on, for all rows of that recording."""
+    """Give these sinks to every recording that begins from now on, for all rows of that recording.
+
+    Raises
+    ------
+    ResourceError
+        If a sink adds to a file that earlier runs have not completed, as `earlier_files.settle`.
+    """
+    settle(session, sinks)
     session.config_editor.edit(lambda config: replace(config, default_sinks=tuple(sinks)))
     session.must_complete = True
 
 
 def add_default_sinks(session: Session, sinks: Sequence[SinkSpec]) -> None:
-    """Give these sinks to every recording of the session, those that have begun and those that will, for all rows."""
+    """Give these sinks to every recording of the session, those that have begun and those that will, for all rows.
+
+    Raises as `set_default_sinks`.
+    """
+    settle(session, sinks)
     taken: list[Taken] = []
 
     def change(config: SessionConfig) -> SessionConfig:
@@ -86,7 +96,7 @@ def add_default_sinks(session: Session, sinks: Sequence[SinkSpec]) -> None:
             new = [sink for sink in config.default_sinks if (sink.kind, sink.target) not in has]
             if new:
                 given = replace(config, default_sinks=tuple(new)).default_sinks_of(spec.key)
-                claimed = tuple(_claimed(session, sink, {}, frozenset(), taken) for sink in given)
+                claimed = tuple(claim_default(session, spec.key, sink, taken) for sink in given)
                 config = config.with_recording(
                     spec.with_sinks((*spec.sinks, *claimed), {one.target for one in spec.sinks})
                 )
@@ -109,6 +119,8 @@ def set_sinks(session: Session, key: RecordingKey, sinks: Sequence[SinkSpec]) ->
     ------
     FlushTimeoutError
         If the old sinks take longer than the session's exit timeout.
+    InvalidArgumentError, ResourceError
+        If a sink adds to a file, as `earlier_files.settle` and `keep_file`.
     """
     owner, timeout = _owner(session), session.settings.exit_timeout
     replaced = _own_sinks(session, key)
@@ -121,6 +133,8 @@ def set_sinks(session: Session, key: RecordingKey, sinks: Sequence[SinkSpec]) ->
         replaced = []
     elif replaced:
         deliver(session, timeout)
+    own = {one.target for one in _files_of(session.config(), key)}
+    settle(session, [sink for sink in sinks if sink.target not in own])
 
     needs_scope = False
 
@@ -150,7 +164,7 @@ def set_sinks(session: Session, key: RecordingKey, sinks: Sequence[SinkSpec]) ->
             mine = [replace(sink, blueprint=None) for sink in mine]
         config, ours = _without_files(config, key, {sink.target for sink in mine if sink.kind == "file"})
         claims = {sink.target: sink for sink in (*others, *replaced) if sink.kind == "file"}
-        sinks_now = (*others, *(_claimed(session, sink, claims, ours | own_files, taken) for sink in mine))
+        sinks_now = (*others, *(claim_target(session, key, sink, claims, ours | own_files, taken) for sink in mine))
         return config.with_recording(spec.with_sinks(sinks_now, claims))
 
     revision = session.config_editor.edit(change)
@@ -295,50 +309,9 @@ def _without_files(
     return config, frozenset(ours)
 
 
-def _claimed(
-    session: Session,
-    sink: SinkSpec,
-    claims: Mapping[str, SinkSpec],
-    ours: frozenset[str],
-    taken: list[Taken],
-) -> SinkSpec:
-    """Claim the path of a file sink, unless the recording's file is there already. Adds what was claimed to `taken`.
-
-    Parameters
-    ----------
-    claims
-        The recording's other file sinks, and those that the new ones replace, by path.
-    ours
-        Paths of files that other sinks of the session have had until now.
-    """
-    if sink.kind != "file" or (os.path.exists(sink.target) and not os.path.isfile(sink.target)):
-        return sink
-    if sink.target in claims:
-        known = claims[sink.target]
-        return replace(
-            sink,
-            claim=known.claim,
-            wanted=known.wanted,
-            is_in_place=known.is_in_place,
-            has_own_store=known.has_own_store,
-            episodes=max(known.episodes, sink.episodes),
-        )
-    if sink.rotation is not None:
-        from rerun_mp.session.rotation import part_paths
-
-        found = Taken(*claim_first(path for _, path in part_paths(sink.target)))
-    elif sink.target in ours:
-        found = Taken(sink.target, claim_file(sink.target, session.segment.nonce.hex()[:8]))
-    else:
-        found = take_path(session.segment, sink.target)
-    taken.append(found)
-    return replace(
-        sink,
-        target=found.path,
-        claim=found.claim,
-        wanted=sink.target if found.path != sink.target else sink.wanted,
-        is_in_place=is_in_place(found.path),
-    )
+def _files_of(config: SessionConfig, key: RecordingKey) -> list[SinkSpec]:
+    spec = config.recording(key)
+    return [] if spec is None else [sink for sink in spec.sinks if sink.kind == "file"]
 
 
 def _await_applied(session: Session, revision: int, timeout: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from pathlib import Path
 
 import rerun_mp as rr
@@ -44,6 +45,15 @@ def test_a_black_box_keeps_the_last_rows_and_writes_them_on_demand(run_python: R
     assert (seen["faults"], seen["robot"]) == (1, 1)
     assert 3 < seen.total() < logged
     assert 0 < kept < logged
+
+
+def test_a_training_that_was_killed_goes_on_in_its_recording(run_python: RunPython, tmp_path: Path) -> None:
+    out = tmp_path / "out.rrd"
+    assert run_python(EXAMPLES / "resumed.py", "--out", out).returncode == -signal.SIGKILL
+    done = run_python(EXAMPLES / "resumed.py", "--out", out).check()
+    assert f"epochs 1 to 3 are in {out}" in done.stdout
+    verify(out)
+    assert count_rows(out) == {"loss": 450, "loaders/0/seconds": 500, "loaders/1/seconds": 500}
 
 
 def test_a_head_has_every_row_of_a_program(run_python: RunPython, tmp_path: Path) -> None:

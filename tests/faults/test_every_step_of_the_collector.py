@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+import rerun
 
 import rerun_mp as rr
+from rerun_mp.encoding.rrd_stores import compose, stores_in
 from tests.conftest import RunPython
 from tests.faults.programs.worker_steps import LOGGED, ROWS
 from tests.faults.rows_by_number import Recorded
+from tests.harness.recordings import rows_of, verify
 
 # A guard that a dying worker has started must not be ready before the program runs the next worker.
 pytestmark = pytest.mark.real_collectors
@@ -41,6 +45,24 @@ def test_a_collector_killed_at_a_step_while_files_rotate_stores_each_row_in_one_
     assert all(sum(part.rows for part in some) == len(LOGGED) * ROWS for some in parts)
 
 
+@pytest.mark.parametrize("mode", ["append", "resume"])
+def test_a_collector_killed_at_a_step_while_it_adds_to_a_file_loses_no_row_of_that_file(
+    run_python: RunPython, tmp_path: Path, mode: str
+) -> None:
+    """As above; the rows that the file had are there, too, each once, and nothing is left beside it."""
+    add_to_files(run_python, tmp_path, mode, stride=350_003)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("mode", ["append", "resume"])
+def test_a_collector_killed_at_any_of_hundreds_of_steps_while_it_adds_to_a_file_loses_no_row(
+    run_python: RunPython, tmp_path: Path, mode: str
+) -> None:
+    """As above, with forty times as many steps."""
+    add_to_files(run_python, tmp_path, mode, stride=3001)
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 def test_a_collector_killed_at_any_of_hundreds_of_steps_while_files_rotate_is_resumed(
@@ -55,6 +77,32 @@ def test_a_collector_killed_at_any_of_hundreds_of_steps_while_files_rotate_is_re
 def test_a_collector_killed_at_any_of_hundreds_of_steps_is_resumed(run_python: RunPython, tmp_path: Path) -> None:
     """As above, with forty times as many steps."""
     kill(run_python, tmp_path, stride=199)
+
+
+def add_to_files(run_python: RunPython, tmp_path: Path, mode: str, *, stride: int) -> None:
+    """Write a file with two recordings, run the program, which adds to copies of it, and check these."""
+    for name, application in (("first", "rerun_mp_worker_steps"), ("second", "rerun_mp_worker_steps"), ("third", "b")):
+        with rerun.RecordingStream(application, recording_id=name) as stream:
+            stream.save(tmp_path / f"{name}.rrd")
+            for step in range(ROWS):
+                stream.set_time("step", sequence=step)
+                stream.log("former", rerun.TextLog(name))
+    sources = [(f"{tmp_path}/{name}.rrd", lambda _: True) for name in ("first", "second", "third")]
+    compose(sources, f"{tmp_path}/former.rrd", write_footer=True)
+    first = random.randrange(stride)
+    done = run_python(PROGRAM, tmp_path, str(first), str(stride), mode, timeout=3000.0).check()
+    for report in map(json.loads, done.stdout.splitlines()):
+        path = tmp_path / f"{report['at']}.rrd"
+        verify(path)
+        ids = [store.recording_id for store in stores_in(str(path))]
+        assert len(ids) == 3 + (mode == "append")
+        added = "second" if mode == "resume" else next(one for one in ids if one not in ("first", "second", "third"))
+        for name in ("first", "second", "third"):
+            texts = [row for row in rows_of(path, recording_id=name) if row.entity_path == "former"]
+            assert [row.times["step"] for row in texts] == list(range(ROWS))
+        new = Counter(row.entity_path for row in rows_of(path, recording_id=added) if row.entity_path != "former")
+        assert new == {f"{name}/{report['at']}": ROWS for name in LOGGED}
+    assert not list(tmp_path.glob(".*"))
 
 
 def kill(run_python: RunPython, tmp_path: Path, *, stride: int, rotates: bool = False) -> list[dict[str, Any]]:

@@ -21,11 +21,16 @@ __all__ = ["number_chunk", "properties_chunk", "start_time_chunk", "text_chunk"]
 PROPERTIES = "/__properties"
 
 
-def start_time_chunk(recording: RecordingKey, start_time_ns: int) -> ChunkBatch:
-    """Return the property with which every rerun recording begins. It is the same chunk whenever it is built."""
+def start_time_chunk(recording: RecordingKey, start_time_ns: int, noted_ns: int | None = None) -> ChunkBatch:
+    """Return the property with which every rerun recording begins. It is the same chunk whenever it is built.
+
+    `noted_ns`: the time of its row id, by which a later one replaces it; by default the start time.
+    """
     identity = hashlib.blake2b("\0".join((*recording, PROPERTIES)).encode(), digest_size=8).digest()
     field = _component("RecordingInfo", "start_time", "Timestamp", pa.int64())
-    return _chunk(recording, PROPERTIES, {field: [start_time_ns]}, identity, start_time_ns, log_time_ns=None)
+    return _chunk(
+        recording, PROPERTIES, {field: [start_time_ns]}, identity, noted_ns or start_time_ns, log_time_ns=None
+    )
 
 
 def properties_chunk(

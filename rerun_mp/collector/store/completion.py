@@ -24,8 +24,9 @@ from pathlib import Path
 from rerun_mp.collector.messages import say
 from rerun_mp.collector.store import disks
 from rerun_mp.collector.store.journal import Journal
+from rerun_mp.collector.store.other_recordings import chunks_of, with_all, with_others
 from rerun_mp.collector.store.part_writer import open_part
-from rerun_mp.collector.store.parts import Part
+from rerun_mp.collector.store.parts import Part, inode_of
 from rerun_mp.collector.store.rerun_files import merge
 from rerun_mp.errors import CorruptionError, FlushTimeoutError, ResourceError
 from rerun_mp.session.config import SinkSpec, WholeFile
@@ -102,7 +103,8 @@ class Completion:
                     self._give_up(part)
             whole = None
         else:
-            whole = self._whole_part(target, parts)
+            adds_nothing = target.is_added_to and not any(part.chunks for part in parts)
+            whole = None if adds_nothing else self._with_others(target, self._whole_part(target, parts))
         with self._lock:
             journal.parts = [part for part in journal.parts if part not in parts]
             if whole is not None:
@@ -134,7 +136,8 @@ class Completion:
 
     def _whole_part(self, target: SinkSpec, parts: list[Part]) -> Part | None:
         """Return a complete part with the chunks of all `parts`, wherever it lies; None if there are none."""
-        if len(parts) == 1 and parts[0].purpose == "file" and _needs_no_copy(parts[0], target):
+        is_one = len(parts) == 1 and parts[0].purpose == "file" and _needs_no_copy(parts[0], target)
+        if is_one and (parts[0].path == target.target or not self._goes_on(target)):
             return parts[0]
         return self._merge(target, parts) if parts else None
 
@@ -145,18 +148,55 @@ class Completion:
         whole = Part(number, path, "file", first=parts[0].first, chunks=parts[-1].stop - parts[0].first)
         if not os.path.isdir(os.path.dirname(target.target)):
             raise ResourceError(f"{target.target} has no directory any more")
-        if not disks.has_room(path, sum(part.size() for part in parts)):
+        goes_on = self._goes_on(target)
+        former_bytes = os.path.getsize(target.target) if goes_on else 0
+        if not disks.has_room(path, sum(part.size() for part in parts) + former_bytes):
             raise ResourceError(f"no space is left to complete {target.target}")
         writer = open_part(whole, self._journal, target)
         try:
-            whole.repeated = merge([(chunk for _, chunk in part.read()) for part in parts], writer)
+            seen: set[int] = set()
+            if goes_on:
+                hidden = self._journal.hidden_path(target.target, self._journal.take_number())
+                merge([chunks_of(target.target, self._journal.written, hidden)], writer, seen)
+                whole.carried += len(seen)
+            whole.repeated = merge([(chunk for _, chunk in part.read()) for part in parts], writer, seen)
             writer.close(CLOSE_SECS)
             whole.is_ended = True
-        except (ResourceError, FlushTimeoutError, CorruptionError) as error:
+        except (FlushTimeoutError, CorruptionError, OSError) as error:
             writer.abandon()
             whole.unlink()
             raise ResourceError(f"{target.target} could not be completed: {error}") from error
         return whole
+
+    def _with_others(self, target: SinkSpec, whole: Part | None) -> Part | None:
+        """Return a complete part that also holds the other recordings of the file at the target's path."""
+        journal = self._journal
+        if whole is None or not whole.is_readable() or whole.path == target.target or not self._keeps_file(target):
+            return whole
+        if not disks.has_room(whole.path, whole.size() + os.path.getsize(target.target)):
+            raise ResourceError(f"no space is left to complete {target.target}")
+        hidden = journal.hidden_path(target.target, journal.take_number())
+        has_blueprint = target.blueprint is not None or journal.blueprint is not None
+        try:
+            return with_others(
+                target.target,
+                whole,
+                journal.written,
+                hidden,
+                write_footer=target.write_footer,
+                keeps_blueprints=not has_blueprint,
+            )
+        except (CorruptionError, OSError) as error:
+            raise ResourceError(f"{target.target} could not be completed: {error}") from error
+
+    def _goes_on(self, target: SinkSpec) -> bool:
+        """Whether the recording goes on in the file at the target's path."""
+        return target.mode == "resume" and self._keeps_file(target)
+
+    def _keeps_file(self, target: SinkSpec) -> bool:
+        """Whether the file at the target's path is still the one whose recordings stay."""
+        path = target.target
+        return target.is_added_to and inode_of(path) in self._journal.owned and os.path.getsize(path) > 0
 
     def _publish(self, target: SinkSpec, whole: Part) -> None:
         """Bring a complete part to the target's path, and copies of it to the other paths."""
@@ -183,18 +223,21 @@ class Completion:
             say(f"rerun_mp: another program has replaced {spec.target}; it is not written over")
             return spec
         try:
-            self._copy_to(whole, spec.target)
+            self._copy_to(whole, spec)
         except ResourceError as error:
             say(f"rerun_mp: {error}")
             return spec
         return replace(spec, claim=claim_of(spec.target))
 
-    def _copy_to(self, whole: Part, path: str) -> None:
-        fresh = self._journal.hidden_path(path, whole.number)
+    def _copy_to(self, whole: Part, spec: SinkSpec) -> None:
+        path, fresh = spec.target, self._journal.hidden_path(spec.target, whole.number)
         try:
-            shutil.copyfile(whole.path, fresh)
+            if spec.is_added_to and os.path.isfile(path) and os.path.getsize(path):
+                with_all(path, whole, fresh, write_footer=spec.write_footer)
+            else:
+                shutil.copyfile(whole.path, fresh)
             move_or_copy(fresh, path)
-        except OSError as error:
+        except (CorruptionError, OSError) as error:
             Path(fresh).unlink(missing_ok=True)
             raise ResourceError(f"{path} could not be written: {error}") from error
 

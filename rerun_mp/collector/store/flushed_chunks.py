@@ -20,6 +20,7 @@ from rerun_mp.collector.store.drops import OWN_ENTITIES
 from rerun_mp.collector.store.journal import Journal
 from rerun_mp.collector.store.parts import Part
 from rerun_mp.collector.store.statics import Statics
+from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.encoding.log_messages import chunk_id_of, chunk_message, rows_in_chunk
 
 __all__ = ["Flushed", "FlushedChunks"]
@@ -98,6 +99,11 @@ class FlushedChunks:
             self.end = self.begin = part.stop
             self._inherited_rows = None
             self._marks.append((self.end, self._marks[-1][1]))
+
+    @property
+    def written(self) -> RecordingKey:
+        """The recording that the present file holds: the store's, or the one of the file that goes on."""
+        return self._journal.written
 
     @property
     def is_for_file(self) -> bool:

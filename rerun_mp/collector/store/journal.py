@@ -27,7 +27,7 @@ from rerun_mp.shm.leases import Lease
 
 __all__ = ["Journal", "Series"]
 
-SAVED_OF_PART = ("number", "path", "purpose", "prelude", "digest", "inode", "is_ended", "carried")
+SAVED_OF_PART = ("number", "path", "purpose", "prelude", "digest", "inode", "begin", "is_ended", "carried")
 """Fields of a part that the journal holds. A new life counts the others anew."""
 
 
@@ -191,6 +191,13 @@ class Journal:
         """Save again if the last save failed."""
         if self._is_behind:
             self.save()
+
+    @property
+    def written(self) -> RecordingKey:
+        """The recording that the target holds: the store's own, or the one of the file that goes on."""
+        if self.target is None or self.target.recording_id is None:
+            return self.recording
+        return self.recording._replace(recording_id=self.target.recording_id)
 
     def take_number(self) -> int:
         """Return a number that no part has had."""

@@ -66,6 +66,7 @@ class PartWriter:
         target = self._journal.target if purpose == "file" else None
         number = self._journal.take_number()
         is_first = not any(part.purpose == "file" for part in self._journal.parts)
+        is_first = is_first and not (target is not None and target.is_added_to)  # else it would replace that file
         if target is None:
             path = str(self._directory / f"part-{number:03}.rrd")
         elif disks.is_special(target.target) or (target.is_in_place and is_first and self._journal.owns_target()):
@@ -232,7 +233,8 @@ def open_part(part: Part, journal: Journal, target: SinkSpec | None) -> SinkWrit
     OSError
         If the file cannot be created or written, or is a pipe without a reader.
     """
-    recording, blueprint = journal.recording, journal.blueprint
+    blueprint = journal.blueprint
+    recording = journal.recording if target is None else journal.written
     if target is None:
         writer = open_file(part.path, recording)
     else:

@@ -49,6 +49,8 @@ class Part:
     """Size of the file before its first chunk, in bytes."""
     digest: str = ""
     """Hash of the prelude, which no other file has: the kernel may give the inode of a removed file to another one."""
+    begin: int = 0
+    """Where the recording begins in the file if other recordings lie before it; 0: there are none."""
     inode: tuple[int, int] | None = None
     """(device, inode), or None while the file is being created."""
     is_ended: bool = False
@@ -71,7 +73,15 @@ class Part:
         """Return the part that a complete file of an ended session is in the session that continues it."""
         inode, chunks = (whole.device, whole.inode), count_chunks(whole.path, whole.prelude)
         return cls(
-            number, whole.path, "file", whole.prelude, whole.digest, inode, True, is_inherited=True, chunks=chunks
+            number,
+            whole.path,
+            "file",
+            whole.prelude,
+            whole.digest,
+            inode=inode,
+            is_ended=True,
+            is_inherited=True,
+            chunks=chunks,
         )
 
     @property
@@ -109,7 +119,13 @@ class Part:
         skip = max(0, since - first)
         if skip < chunks and self.is_readable():
             yield from enumerate(
-                read_file(self.path, prelude=self.prelude, skip=self.carried + skip, limit=chunks - skip),
+                read_file(
+                    self.path,
+                    prelude=self.prelude,
+                    skip=self.carried + skip,
+                    limit=chunks - skip,
+                    begin=self.begin,
+                ),
                 first + skip,
             )
 
@@ -165,7 +181,8 @@ class Part:
 
     def _read_digest(self) -> str:
         with open(self.path, "rb") as file:
-            return hashlib.blake2b(file.read(self.prelude), digest_size=16).hexdigest()
+            file.seek(self.begin)
+            return hashlib.blake2b(file.read(self.prelude - self.begin), digest_size=16).hexdigest()
 
     def unlink(self) -> None:
         """Remove its file, unless another file lies at its path."""

@@ -323,8 +323,9 @@ class RecordingStore:
         backlog = [part for part in self._journal.parts if part.purpose == "buffer"]
         for part in backlog:
             part.purpose = "diverted"  # they belong to the file; if copying fails, completing it merges them
-        self._journal.save()
-        if _continue_file(spec.continues, self._journal, self.chunks) or not self._writing.open("file"):
+        goes_on = _continue_file(spec.continues, self._journal, self.chunks)
+        self._journal.save()  # not before: a next life must not know the target without the part that lies there
+        if goes_on or not self._writing.open("file"):
             return
         self._writing.begin_with(backlog)
         if any(part.is_inherited for part in backlog):
@@ -347,5 +348,4 @@ def _continue_file(whole: WholeFile | None, journal: Journal, chunks: FlushedChu
     if whole is None or (whole.device, whole.inode) not in journal.owned:
         return False
     chunks.add_part(Part.of_whole_file(whole, journal.take_number()))
-    journal.save()
     return True

@@ -17,7 +17,9 @@ MERGE_FLUSH_SECS = 60.0
 """Maximum seconds for each of these flushes."""
 
 
-def read_file(path: str | Path, *, prelude: int, skip: int = 0, limit: int | None = None) -> Iterator[sdk.Chunk]:
+def read_file(
+    path: str | Path, *, prelude: int, skip: int = 0, limit: int | None = None, begin: int = 0
+) -> Iterator[sdk.Chunk]:
     """Yield the chunks of an .rrd file that may be unfinished, torn or still growing, in bounded memory.
 
     Parameters
@@ -28,25 +30,29 @@ def read_file(path: str | Path, *, prelude: int, skip: int = 0, limit: int | Non
         Size of the file before its first chunk in bytes, see `SinkWriter.prelude`.
     skip, limit
         Leave out the first `skip` chunks, and end after `limit` chunks.
+    begin
+        Where the recording begins in the file; other recordings lie before it.
     """
     try:
         file = open(path, "rb")  # noqa: SIM115 (the generator may never be finished)
     except FileNotFoundError:
         return
     with file:
-        for window in windows(file.fileno(), prelude, skip=skip, limit=limit):
+        for window in windows(file.fileno(), prelude, skip=skip, limit=limit, begin=begin):
             yield from sdk.chunks_in(f"/proc/self/fd/{window}")
 
 
-def merge(sources: Iterable[Iterable[sdk.Chunk]], writer: SinkWriter) -> int:
+def merge(sources: Iterable[Iterable[sdk.Chunk]], writer: SinkWriter, seen: set[int] | None = None) -> int:
     """Copy the chunks of `sources` in order, each chunk id once, and return the number of repeated chunks left out.
+
+    `seen`: the chunk ids that the writer has got before; the call adds to them.
 
     Raises
     ------
     FlushTimeoutError, ResourceError
         If the writer fails. The caller closes or abandons it.
     """
-    seen: set[int] = set()
+    seen = set() if seen is None else seen
     repeated = 0
     for source in sources:
         num_bytes = 0

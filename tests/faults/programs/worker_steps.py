@@ -1,12 +1,14 @@
 """Collectors die before an instruction of their life, each session's before another one, and are resumed.
 
-Usage: worker_steps.py DIRECTORY FIRST STRIDE [rotating]. For each session a child founds it, kills its collector, logs,
-and dies. Then this process, which is no participant, runs workers on the segment one after another, in forked children.
+Usage: worker_steps.py DIRECTORY FIRST STRIDE [rotating | append | resume]. For each session a child founds it, kills
+its collector, logs, and dies. Then this process, which is no participant, runs workers on the segment one after
+another, in forked children.
 The first is killed before instruction FIRST, FIRST + STRIDE and so on of the package's code, while it resumes, sweeps,
 stores, completes the file or removes the session. In every second session the next worker dies too. The last worker
 completes the session. The program ends when a first worker lives to the session's end.
 
-Writes DIRECTORY/AT.rrd for each session; with `rotating` the file's parts, while each sweep takes one slot. Prints a
+Writes DIRECTORY/AT.rrd for each session; with `rotating` the file's parts, while each sweep takes one slot; with the
+other modes it adds to a copy of DIRECTORY/former.rrd. Prints a
 JSON object for each: the instructions at which its workers died.
 """
 
@@ -15,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 from itertools import count
@@ -40,12 +43,12 @@ ROWS = 3
 def main() -> None:
     """Make sessions until a first worker reaches the end."""
     os.environ.update(ENVIRONMENT)
-    directory, first, stride, rotates = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), len(sys.argv) > 4
-    if rotates:
+    directory, first, stride, way = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), "".join(sys.argv[4:])
+    if way == "rotating":
         sweep.MAX_SWEEP_BYTES = 1
     rng = random.Random(first)
     for at in count(first, stride):
-        path, nonce = found(directory / f"{at}.rrd", at, rotates=rotates)
+        path, nonce = found(directory / f"{at}.rrd", at, way)
         deaths: list[int | None] = [at, rng.randrange(at + 1), None] if at // stride % 2 else [at, None]
         died = []
         for number in deaths:
@@ -58,13 +61,17 @@ def main() -> None:
             break
 
 
-def found(file: Path, at: int, *, rotates: bool) -> tuple[str, str]:
+def found(file: Path, at: int, way: str) -> tuple[str, str]:
     """Let a child found a session, log and die. Returns the segment's path and nonce."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         rr.init("rerun_mp_worker_steps")
-        rr.save(file, rotate=rr.Rotation(bytes=4096) if rotates else None)
+        if way in ("append", "resume"):
+            shutil.copy(file.with_name("former.rrd"), file)
+            rr.save(file, mode="resume" if way == "resume" else "append")
+        else:
+            rr.save(file, rotate=rr.Rotation(bytes=4096) if way else None)
         segment = joined_session().segment
         end_collector()
         for name in LOGGED:

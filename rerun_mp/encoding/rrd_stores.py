@@ -1,0 +1,257 @@
+"""The recordings and blueprints in one .rrd file, and a file that is put together from those of several files.
+
+Each message names its store. A complete file ends with one footer: a manifest of each store, which names the place of
+each chunk, and a checksum. Two complete files, one after the other, are no file that rerun reads, because its readers
+look for one footer at the end. So `compose` copies the messages as they are, and writes one footer from the manifests
+of the sources, with the new places.
+
+The format is that of rerun-sdk 0.41 (crates/store/re_log_encoding in rerun's sources); tests read such files with
+rerun-sdk. Any thread may call.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from rerun_mp.encoding.log_messages import BLUEPRINT, dataframe_of, dataframe_part, fields_of, length_delimited
+from rerun_mp.encoding.rrd_files import HEADER_SIZE, MAGIC, MESSAGE, TRAILER, Message, MessageKind, messages_at
+from rerun_mp.errors import CorruptionError
+
+__all__ = ["Store", "compose", "lone_prelude", "stores_in"]
+
+STREAM_FOOTER = struct.Struct("<QQI12s")
+"""Offset and length of the footer, its checksum, and the end of the file."""
+END_OF_FILE = TRAILER + struct.pack("<I", 1)
+CHECKSUM_SEED = 7850921
+"""Rerun's seed of the footer's checksum."""
+WORD = 0xFFFFFFFF
+HEAD_BYTES = 1024
+"""Bytes of a chunk that are read to find its store. Longer ids need the whole chunk."""
+PLACES = "chunk_byte_offset"
+"""The manifest's column with the places of the chunks' payloads."""
+
+
+class Store(NamedTuple):
+    """A recording or a blueprint, as its messages name it."""
+
+    is_blueprint: bool
+    application_id: str
+    recording_id: str
+
+    def names(self, payload: bytes) -> bool:
+        """Return whether a chunk's payload belongs to the store."""
+        return _store(dict(fields_of(payload))[1]) == self
+
+
+def stores_in(path: str) -> list[Store]:
+    """Return the stores of the .rrd file at `path`, in the order of their first messages.
+
+    Raises
+    ------
+    CorruptionError
+        If it is no .rrd file, or damaged.
+    OSError
+        If it cannot be read.
+    """
+    with open(path, "rb") as file:
+        return list(dict.fromkeys(store for _, store in _messages(file.fileno(), path)))
+
+
+def lone_prelude(path: str) -> int | None:
+    """Return the prelude's size of a file that holds one recording and begins with it; None for any other file.
+
+    Raises as `stores_in`.
+    """
+    with open(path, "rb") as file:
+        messages = list(_messages(file.fileno(), path))
+    infos = [message for message, _ in messages if message.kind == MessageKind.STORE_INFO]
+    leading = [message for message, _ in messages[: len(infos)]]  # rerun announces a recording twice
+    is_lone = len({store for _, store in messages}) == 1 and infos and leading == infos
+    return infos[-1].stop if is_lone and not messages[0][1].is_blueprint else None
+
+
+def compose(
+    sources: Iterable[tuple[str, Callable[[Store], bool]]],
+    path: str,
+    *,
+    write_footer: bool,
+    announces_once: bool = False,
+) -> list[int]:
+    """Write a file at `path` with the messages of some stores of other files, source after source.
+
+    Returns where the messages of each source begin in the new file.
+
+    Parameters
+    ----------
+    sources
+        Paths, and which of a file's stores are copied. No store is copied from two files.
+    path
+        The file is created; it must not exist.
+    announces_once
+        Whether further announcements of a store that is announced are left out.
+    write_footer
+        Whether the file gets a footer. It gets none if a source with chunks has none: reading such a file takes longer.
+
+    Raises
+    ------
+    CorruptionError
+        If a source is no .rrd file, or damaged.
+    OSError
+        If a file cannot be read or written.
+    """
+    manifests: list[bytes] | None = [] if write_footer else None
+    begins: list[int] = []
+    with open(path, "xb", buffering=0) as target:
+        for number, (source, is_wanted) in enumerate(sources):
+            with open(source, "rb") as file:
+                if number == 0:
+                    target.write(os.pread(file.fileno(), HEADER_SIZE, 0))
+                begins.append(target.tell())
+                moves, stores = _copy(file.fileno(), source, target.fileno(), is_wanted, announces_once)
+                own = _moved_manifests(file.fileno(), moves, stores) if manifests is not None else None
+                manifests = None if own is None or manifests is None else manifests + own
+        footer = b"".join(length_delimited(1, one) for one in manifests or ())
+        at = target.tell()
+        target.write(MESSAGE.pack(MessageKind.END, len(footer)) + footer)
+        if footer:
+            place = at + MESSAGE.size
+            target.write(STREAM_FOOTER.pack(place, len(footer), _checksum(footer, CHECKSUM_SEED), END_OF_FILE))
+    return begins
+
+
+def _messages(fd: int, path: str) -> Iterator[tuple[Message, Store]]:
+    """Yield the whole messages of an open file, without the END message, and the store of each."""
+    if os.pread(fd, len(MAGIC), 0) != MAGIC:
+        raise CorruptionError(f"{path} is not an .rrd file of the version that rerun_mp reads")
+    known: dict[bytes, Store] = {}
+    for message in messages_at(fd, HEADER_SIZE):
+        if message.kind == MessageKind.END:
+            return
+        try:
+            raw = _store_id(fd, message)
+            if raw not in known:
+                known[raw] = _store(raw)
+        except (ValueError, KeyError, TypeError) as error:
+            raise CorruptionError(f"{path} is damaged at byte {message.start}: {error!r}") from error
+        yield message, known[raw]
+
+
+def _store_id(fd: int, message: Message) -> bytes:
+    """Return the bytes that name a message's store."""
+    start, size = message.start + MESSAGE.size, message.stop - message.start - MESSAGE.size
+    if message.kind == MessageKind.STORE_INFO:
+        info = dict(fields_of(os.pread(fd, size, start)))[2]
+        return bytes(dict(fields_of(info))[2])
+    for wanted in (min(size, HEAD_BYTES), size):
+        try:
+            field, value = next(fields_of(os.pread(fd, wanted, start)))
+        except (ValueError, StopIteration):
+            continue
+        if field == 1:
+            return bytes(value)
+    raise ValueError("the message names no store")
+
+
+def _store(raw: bytes) -> Store:
+    fields = dict(fields_of(raw))
+    return Store(fields[1] == BLUEPRINT, bytes(dict(fields_of(fields[3]))[1]).decode(), bytes(fields[2]).decode())
+
+
+def _copy(
+    fd: int, path: str, target: int, is_wanted: Callable[[Store], bool], announces_once: bool
+) -> tuple[list[tuple[int, int, int]], set[Store]]:
+    """Copy messages. Return (start, stop, new start) of each run of messages, and the stores with chunks."""
+    runs: list[list[int]] = []
+    stores: set[Store] = set()
+    announced: set[Store] = set()
+    for message, store in _messages(fd, path):
+        if not is_wanted(store) or (message.kind == MessageKind.STORE_INFO and store in announced):
+            continue
+        if message.kind == MessageKind.STORE_INFO and announces_once:
+            announced.add(store)
+        if message.kind == MessageKind.CHUNK:
+            stores.add(store)
+        if runs and runs[-1][1] == message.start:
+            runs[-1][1] = message.stop
+        else:
+            runs.append([message.start, message.stop])
+    moves = []
+    for start, stop in runs:
+        moves.append((start, stop, os.lseek(target, 0, os.SEEK_CUR)))
+        at = start
+        while at < stop:
+            copied = os.sendfile(target, fd, at, stop - at)
+            if copied == 0:
+                raise CorruptionError(f"{path} became shorter than {stop} bytes while it was read")
+            at += copied
+    return moves, stores
+
+
+def _moved_manifests(fd: int, moves: list[tuple[int, int, int]], stores: set[Store]) -> list[bytes] | None:
+    """Return the manifests of these stores with the chunks' new places. None: some store has no manifest."""
+    found: dict[Store, bytes] = {}
+    for manifest in _manifests(fd):
+        fields = dict(fields_of(manifest))
+        store = _store(fields[1])
+        if store in stores:
+            found[store] = b"".join(
+                length_delimited(field, _moved(value, moves) if field == 4 else value)
+                for field, value in fields_of(manifest)
+            )
+    return list(found.values()) if found.keys() == stores else None
+
+
+def _manifests(fd: int) -> Iterator[bytes]:
+    """Yield the manifests in a file's footer; none if it has no valid footer."""
+    size = os.fstat(fd).st_size
+    end = os.pread(fd, STREAM_FOOTER.size, max(0, size - STREAM_FOOTER.size))
+    if len(end) < STREAM_FOOTER.size or not end.endswith(END_OF_FILE):
+        return
+    start, length, checksum, _ = STREAM_FOOTER.unpack(end)
+    footer = os.pread(fd, length, start)
+    if len(footer) == length and _checksum(footer, CHECKSUM_SEED) == checksum:
+        yield from (value for field, value in fields_of(footer) if field == 1)
+
+
+def _moved(part: bytes, moves: list[tuple[int, int, int]]) -> bytes:
+    """Return a manifest's table with the new places of the chunks."""
+    import numpy as np
+    import pyarrow as pa
+
+    batch: Any = dataframe_of(part)
+    at = batch.schema.get_field_index(PLACES)
+    places = batch.column(at).to_numpy(zero_copy_only=False).astype(np.int64)
+    starts = np.array([start for start, _, _ in moves], np.int64)
+    shifts = np.array([new - start for start, _, new in moves], np.int64)
+    moved = places + shifts[np.searchsorted(starts, places, side="right") - 1]
+    return dataframe_part(
+        batch.set_column(at, batch.schema.field(at), pa.array(moved).cast(batch.schema.field(at).type))
+    )
+
+
+def _checksum(content: bytes, seed: int) -> int:
+    """Return the xxHash of 32 bits (https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md)."""
+    prime_1, prime_2, prime_3, prime_4, prime_5 = 2654435761, 2246822519, 3266489917, 668265263, 374761393
+    whole, rest = len(content) & ~15, len(content) & ~3
+    mixed = seed + prime_5
+    if whole:
+        lanes = [(seed + prime_1 + prime_2) & WORD, (seed + prime_2) & WORD, seed, (seed - prime_1) & WORD]
+        for words in struct.iter_unpack("<4I", content[:whole]):
+            for lane, word in enumerate(words):
+                lanes[lane] = _turned((lanes[lane] + word * prime_2) & WORD, 13) * prime_1 & WORD
+        mixed = sum(_turned(lane, bits) for lane, bits in zip(lanes, (1, 7, 12, 18), strict=True))
+    mixed = (mixed + len(content)) & WORD
+    for (word,) in struct.iter_unpack("<I", content[whole:rest]):
+        mixed = _turned((mixed + word * prime_3) & WORD, 17) * prime_4 & WORD
+    for byte in content[rest:]:
+        mixed = _turned((mixed + byte * prime_5) & WORD, 11) * prime_1 & WORD
+    mixed = (mixed ^ mixed >> 15) * prime_2 & WORD
+    mixed = (mixed ^ mixed >> 13) * prime_3 & WORD
+    return mixed ^ mixed >> 16
+
+
+def _turned(word: int, bits: int) -> int:
+    return (word << bits | word >> (32 - bits)) & WORD

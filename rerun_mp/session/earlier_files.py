@@ -1,0 +1,126 @@
+"""Files of earlier runs that a run adds to: `save(path, mode="append" | "resume")`.
+
+The file stays at its path until the collector puts the complete one there (`collector.store.other_recordings`). Here a
+process waits until earlier sessions are done with the file, claims it as it is, and finds the recording that goes on.
+Any process and thread may call.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from rerun_mp.encoding.log_messages import batch_of
+from rerun_mp.encoding.rrd_files import MessageKind, messages_in_file
+from rerun_mp.encoding.rrd_stores import Store, stores_in
+from rerun_mp.errors import CorruptionError, InvalidArgumentError, ResourceError
+from rerun_mp.session import recovery_notes
+from rerun_mp.session.file_claims import HeldError, claim_existing, is_in_place
+from rerun_mp.session.ownership import await_completion
+from rerun_mp.session.rotation import existing_parts
+
+if TYPE_CHECKING:
+    from rerun_mp.encoding.frames import RecordingKey
+    from rerun_mp.session.config import SinkSpec
+    from rerun_mp.shm.segment import Segment
+
+__all__ = ["keep_file", "settle"]
+
+MAX_FIRST = 256
+"""Maximum messages of a file that are searched for the recording's start time."""
+
+
+def settle(segment: Segment, sink: SinkSpec) -> None:
+    """Wait until earlier runs have completed the file that a sink adds to. Other sinks do not wait.
+
+    Raises
+    ------
+    ResourceError
+        If another program writes the file, or a killed run's rows are not all in it in time.
+    """
+    if sink.is_added_to and sink.rotation is None and os.path.isfile(sink.target):
+        await_completion(segment, sink.target)
+        recovery_notes.take(sink.target)  # its rows stay at the path
+
+
+def keep_file(sink: SinkSpec, key: RecordingKey, *, is_own_id: bool) -> SinkSpec:
+    """Claim the file that a sink adds to as it is, and return the sink with what was found in it.
+
+    The sink's mode becomes "new" if there is nothing to keep: no file, an empty one, or parts that are kept anyway.
+
+    Parameters
+    ----------
+    key
+        The recording that is added.
+    is_own_id
+        Whether the program has chosen the recording's id itself. Then no other recording goes on.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If no recording in the file can go on, or the file has the new recording already.
+    ResourceError
+        If the file cannot be read or claimed, or cannot be replaced at once.
+    """
+    path = sink.target
+    if sink.rotation is not None:
+        parts = [part for _, part in sorted(existing_parts(path)) if os.path.getsize(part)]
+        found = _chosen(parts[-1], sink, key, is_own_id=is_own_id) if parts and sink.mode == "resume" else sink
+        return replace(found, mode="new")
+    if not os.path.isfile(path) or not os.path.getsize(path):
+        return replace(sink, mode="new")
+    if is_in_place(path):
+        raise ResourceError(
+            f"{path} can only be written in place, and a run that is killed meanwhile would lose its rows; "
+            "give another path, or mode='new' to overwrite it"
+        )
+    chosen = _chosen(path, sink, key, is_own_id=is_own_id)
+    try:
+        return replace(chosen, claim=claim_existing(path))
+    except HeldError:
+        raise ResourceError(
+            f"{path} is being written by another program; add to it when that program has ended, or give another path"
+        ) from None
+
+
+def _chosen(path: str, sink: SinkSpec, key: RecordingKey, *, is_own_id: bool) -> SinkSpec:
+    """Return the sink with the recording of the file that goes on."""
+    try:
+        recordings = [store for store in stores_in(path) if not store.is_blueprint]
+    except CorruptionError as error:
+        raise ResourceError(f"{path} cannot be added to: {error}; give another path") from error
+    own = Store(False, *key)
+    if sink.mode == "append":
+        if own in recordings:
+            raise InvalidArgumentError(
+                f"{path} holds recording {key.recording_id!r} already; mode='resume' goes on with it"
+            )
+        return sink
+    ours = [store for store in recordings if store.application_id == key.application_id]
+    if own in ours or not recordings:
+        return replace(sink, began_ns=_start_of(path, own))
+    if not ours:
+        others = ", ".join(sorted({repr(store.application_id) for store in recordings}))
+        raise InvalidArgumentError(
+            f"{path} holds recordings of {others} and none of {key.application_id!r} to go on with; "
+            "give another path, or mode='append'"
+        )
+    if is_own_id:
+        raise InvalidArgumentError(
+            f"{path} holds no recording {key.recording_id!r} to go on with, but "
+            f"{', '.join(repr(store.recording_id) for store in ours)}; give init() one of these, or no recording_id"
+        )
+    return replace(sink, recording_id=ours[-1].recording_id, began_ns=_start_of(path, ours[-1]))
+
+
+def _start_of(path: str, store: Store) -> int | None:
+    """Return when a recording in a file began, nanoseconds since the epoch; None: the file does not say it."""
+    for kind, payload in islice(messages_in_file(path), MAX_FIRST):
+        if kind == MessageKind.CHUNK and store.names(payload):
+            batch = batch_of(payload)
+            if "RecordingInfo:start_time" in batch.schema.names:
+                values = batch.column("RecordingInfo:start_time").to_pylist()
+                return next((int(value[0]) for value in values if value), None)
+    return None
