@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.isolation import interpreter, may_isolate
 from tests.harness.programs import ROOT
 from tests.hazards.registry import TITLES, Edit, Removal, copy_tree
 from tests.hazards.removals import REMOVALS
@@ -81,9 +83,11 @@ def run_tests(root: Path, *tests: str, secs: float) -> subprocess.CompletedProce
 def run_pytest(root: Path, secs: float, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run pytest in the tree at `root` with the modules of that tree, long tests included, for `secs` at most.
 
-    Without a guard even the end of the process may hang: then it is killed, and its return code says so.
+    Without a guard even the end of the process may hang: then it is killed, and its return code says so. Where the user
+    may create namespaces, the processes that its tests have started end with it.
     """
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-m", "", *arguments]
+    python = shlex.split(interpreter()) if may_isolate() else [sys.executable]
+    command = [*python, "-m", "pytest", "-p", "no:cacheprovider", "-m", "", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
     # A file: what outlives the process may hold a pipe open.
     with tempfile.TemporaryFile("w+") as output:
