@@ -67,8 +67,8 @@ def run(runner: Runner, plan: Plan) -> Section:
             )
         )
         section.targets += [
-            Target(f"`log()` to {text}: p50", mine[P50], at_most=5.0, unit="ms"),
-            Target(f"`log()` to {text}: p99", mine[P99], at_most=20.0, unit="ms"),
+            Target(f"`log()` to {text}: p50", mine[P50], at_most=3.0, unit="ms"),
+            Target(f"`log()` to {text}: p99", mine[P99], at_most=6.0, unit="ms"),
         ]
     return section
 

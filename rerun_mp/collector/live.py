@@ -30,6 +30,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from rerun_mp.collector.acknowledged_calls import AcknowledgedCalls, address_of
@@ -44,7 +45,7 @@ from rerun_mp.session.config import NODE_OWNER, Blueprint, SinkSpec
 from rerun_mp.session.sink_status import SinkStatus
 from rerun_mp.viewers.http2 import speaks_http2
 
-__all__ = ["LiveSink", "Outcome"]
+__all__ = ["LiveSink", "Outcome", "wake_all"]
 
 CALL_BYTES = 4 << 20
 """Bytes of chunks after which a call ends."""
@@ -68,6 +69,8 @@ PROBE_SECS = 0.25
 """Maximum seconds in which an awake server answers, and seconds between two probes."""
 DISCARD_SECS = 2.0
 """Maximum seconds to close a server of the collector."""
+HANDOVER_SECS = 0.00005
+"""Seconds that `wake_all` waits, so that the sinks' threads get the interpreter's lock."""
 
 State = Literal["connecting", "following", "stalled", "closed"]
 
@@ -361,3 +364,11 @@ class LiveSink:
         if reason != self._failure:
             say(f"rerun_mp: {self._store.recording.application_id}: {reason}")
         self._failure = reason
+
+
+def wake_all(sinks: Sequence[LiveSink]) -> None:
+    """Wake sinks, and let their threads begin. Otherwise the caller keeps the interpreter's lock until it waits."""
+    for sink in sinks:
+        sink.wake()
+    if sinks:
+        time.sleep(HANDOVER_SECS)

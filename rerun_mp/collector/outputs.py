@@ -25,7 +25,7 @@ from rerun_mp.collector.drain.frame_chunks import TakenFrames, build_chunks
 from rerun_mp.collector.drain.own_chunks import start_time_chunk
 from rerun_mp.collector.drain.table_chunks import build_table_chunks
 from rerun_mp.collector.drain.table_rows import TakenRows
-from rerun_mp.collector.live import LiveSink, Outcome
+from rerun_mp.collector.live import LiveSink, Outcome, wake_all
 from rerun_mp.collector.messages import say
 from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.collector.store.spools import stored_recordings
@@ -246,10 +246,8 @@ class Outputs:
 
     def show(self, chunks: Sequence[ChunkBatch]) -> None:
         """Wake the live sinks that take some of these chunks."""
-        for key, _ in self._by_output(chunks):
-            if key in self._outputs:
-                for sink in self._outputs[key].live.values():
-                    sink.wake()
+        keys = [key for key, _ in self._by_output(chunks) if key in self._outputs]
+        wake_all([sink for key in keys for sink in self._outputs[key].live.values()])
 
     def _by_output(self, chunks: Sequence[ChunkBatch]) -> Iterator[tuple[OutputKey, list[ChunkBatch]]]:
         """Yield each output that takes some of the chunks, and those chunks."""

@@ -26,6 +26,7 @@ from pathlib import Path
 from rerun_mp.errors import CorruptionError
 
 __all__ = [
+    "Bookmarks",
     "Message",
     "MessageKind",
     "chunk_payloads",
@@ -92,8 +93,32 @@ def count_chunks(path: str | Path, prelude: int) -> int:
         return sum(1 for _ in _chunks(file.fileno(), prelude))
 
 
+class Bookmarks:
+    """Where chunks of a file begin that a reader has passed. Threads may share it."""
+
+    __slots__ = ("_last", "_places")
+
+    def __init__(self) -> None:
+        self._places: dict[int, int] = {}
+        """Number of a chunk -> its offset: 0, STRIDE, 2 * STRIDE ... without a gap."""
+        self._last = (-1, 0)
+        """Number and offset of the chunk after the last one that a reader has passed, where readers mostly go on."""
+
+    def before(self, number: int, prelude: int) -> tuple[int, int]:
+        """Return number and offset of the nearest known chunk up to chunk `number`; chunk 0 follows the prelude."""
+        last = self._last
+        nearest = max(0, min(number // STRIDE, len(self._places) - 1) * STRIDE)
+        return last if nearest <= last[0] <= number else (nearest, self._places.get(nearest, prelude))
+
+    def add(self, number: int, chunk: Message) -> None:
+        """Add a chunk that a reader passes."""
+        if number % STRIDE == 0:
+            self._places[number] = chunk.start
+        self._last = (number + 1, chunk.stop)
+
+
 def chunk_payloads(
-    fd: int, prelude: int, *, skip: int = 0, limit: int | None = None, bookmarks: dict[int, int] | None = None
+    fd: int, prelude: int, *, skip: int = 0, limit: int | None = None, bookmarks: Bookmarks | None = None
 ) -> Iterator[bytes]:
     """Yield the payload of each whole chunk after the prelude of the open file `fd`.
 
@@ -102,24 +127,21 @@ def chunk_payloads(
     fd, prelude, skip, limit
         As for `windows`.
     bookmarks
-        Number of a chunk -> its offset, for chunks of this file that earlier calls have passed. This call begins at one
-        and adds more. So a reader that follows a growing file does not walk over all of it each time. Threads may
-        share it.
+        Those of this file. The call begins at one and adds more, so that a reader that follows a growing file does not
+        walk over all of it each time.
 
     Raises
     ------
     CorruptionError
         If the file becomes shorter meanwhile.
     """
-    bookmarks = {} if bookmarks is None else bookmarks
-    # The bookmarks lie at 0, STRIDE, 2 * STRIDE ... without a gap.
-    nearest = min(skip // STRIDE, len(bookmarks) - 1) * STRIDE if bookmarks else 0
+    bookmarks = Bookmarks() if bookmarks is None else bookmarks
+    begin, offset = bookmarks.before(skip, prelude)
     stop = None if limit is None else skip + limit
-    for number, message in enumerate(_chunks(fd, bookmarks.get(nearest, prelude)), nearest):
-        if number % STRIDE == 0:
-            bookmarks[number] = message.start
+    for number, message in enumerate(_chunks(fd, offset), begin):
         if stop is not None and number >= stop:
             return
+        bookmarks.add(number, message)
         if number < skip:
             continue
         start = message.start + MESSAGE.size

@@ -11,7 +11,7 @@ import pytest
 from rerun_mp.collector.store.rerun_files import read_file
 from rerun_mp.collector.store.rerun_sinks import SinkWriter, open_file
 from rerun_mp.encoding import rrd_files
-from rerun_mp.encoding.rrd_files import chunk_payloads, count_chunks, is_complete, windows
+from rerun_mp.encoding.rrd_files import Bookmarks, chunk_payloads, count_chunks, is_complete, windows
 from rerun_mp.errors import CorruptionError
 from tests.collector.made_frames import RECORDING
 from tests.collector.store.made_stores import chunks
@@ -94,16 +94,17 @@ def test_a_reader_that_goes_on_does_not_walk_over_what_lies_before(
     path: Path, writer: SinkWriter, stride: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rrd_files, "STRIDE", stride)
-    bookmarks: dict[int, int] = {}
+    bookmarks = Bookmarks()
 
-    def read(skip: int, limit: int, bookmarks: dict[int, int]) -> list[bytes]:
+    def read(skip: int, limit: int, bookmarks: Bookmarks) -> list[bytes]:
         with open(path, "rb") as file:
             return list(chunk_payloads(file.fileno(), writer.prelude, skip=skip, limit=limit, bookmarks=bookmarks))
 
-    whole = read(0, TOTAL, {})
+    whole = read(0, TOTAL, Bookmarks())
     assert read(0, 8, bookmarks) == whole[:8]
     assert read(5, 3, bookmarks) == whole[5:8]
     with open(path, "r+b") as file:
         file.seek(writer.prelude)
-        file.write(bytes(max(bookmarks.values()) - writer.prelude))
+        file.write(bytes(bookmarks.before(8, writer.prelude)[1] - writer.prelude))
+    assert bookmarks.before(8, writer.prelude)[0] == 8
     assert read(8, TOTAL, bookmarks) == whole[8:]

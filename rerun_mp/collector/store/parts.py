@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from rerun_mp.collector.store.drops import OWN_ENTITIES
 from rerun_mp.collector.store.rerun_files import read_file
-from rerun_mp.encoding.rrd_files import chunk_payloads, count_chunks, is_complete, payloads_at
+from rerun_mp.encoding.rrd_files import Bookmarks, chunk_payloads, count_chunks, is_complete, payloads_at
 from rerun_mp.session.config import WholeFile
 
 __all__ = ["NO_INODE", "SPOOLED", "Part", "Purpose", "inode_of"]
@@ -65,8 +65,7 @@ class Part:
     """Number of chunks with static data of earlier parts that the file begins with. They have no ordinals."""
     repeated: int = 0
     """How many of `chunks` were left out of the file, because the parts that it was merged from held them twice."""
-    _bookmarks: dict[int, int] = field(default_factory=dict, repr=False, compare=False)
-    """See `chunk_payloads`."""
+    _bookmarks: Bookmarks = field(default_factory=Bookmarks, repr=False, compare=False)
 
     @classmethod
     def of_whole_file(cls, whole: WholeFile, number: int) -> Part:
