@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -47,6 +48,21 @@ def test_callbacks_run_in_their_order_and_once(name: str) -> None:
     del sys.modules[name]
     import_module(name)
     assert order == ["first", "second"]
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_no_collection_runs_while_a_watched_module_is_executed(tmp_path: Path, name: str, is_on: bool) -> None:
+    (tmp_path / "loaded_late.py").write_text("import gc\nwas_on = gc.isenabled()\n")
+    seen: list[bool] = []
+    when_loaded.when_loaded(name, lambda module: seen.append(module.was_on))
+    before = gc.isenabled()
+    (gc.enable if is_on else gc.disable)()
+    try:
+        import_module(name)
+        assert gc.isenabled() == is_on
+    finally:
+        (gc.enable if before else gc.disable)()
+    assert seen == [False]
 
 
 def test_an_exception_in_a_callback_fails_the_import(name: str) -> None:
