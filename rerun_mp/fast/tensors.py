@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rerun_mp.encoding.row_layouts import ColumnsLayout, ListComponent, columns_layout
 from rerun_mp.fast.base import FastArchetype
+from rerun_mp.fast.catalogue import COMPONENTS
 from rerun_mp.fast.images import CHANNEL_DATATYPES, NOTE, bytes_of
+from rerun_mp.fast.structures import tensor_blocks
 from rerun_mp.fast.text import plain_text
 from rerun_mp.hooks.when_loaded import when_loaded
 
@@ -18,6 +21,14 @@ if TYPE_CHECKING:
 __all__ = ["TENSOR", "Tensor"]
 
 TENSOR = 9
+
+COLUMNS = columns_layout(
+    (
+        ListComponent(
+            "Tensor:data", "rerun.archetypes.Tensor", "rerun.components.TensorData", COMPONENTS["TensorData"][0]
+        ),
+    )
+)
 
 _ndarray: Any = None
 """Numpy's array type; None until numpy is loaded, and no argument can be an array before."""
@@ -61,11 +72,23 @@ class Tensor(FastArchetype, fast_kind=TENSOR):
     def _find_row_layout(self) -> object:
         return TENSOR, self._format, len(self._buffer)
 
+    def _as_columns(self) -> tuple[ColumnsLayout, list[Any]] | None:
+        shape, name, names = self._format
+        if name == "float16":
+            return None  # rerun's readers give those of a table another type
+        return COLUMNS, [*tensor_blocks(shape, names, _item_of(name), self._buffer)]
+
     def _to_rerun(self, rerun_class: Any) -> Any:
         import numpy as np
 
         shape, name, names = self._format
         return rerun_class(np.frombuffer(self._buffer, name).reshape(shape), dim_names=names)
+
+
+def _item_of(name: str) -> str:
+    """Return the notation of a number type, such as "f4" of "float32"."""
+    kind = name.rstrip("0123456789")
+    return f"{kind[0]}{int(name[len(kind) :]) // 8}"
 
 
 def _plain_names(given: Any) -> tuple[str, ...] | None:

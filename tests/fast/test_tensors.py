@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rerun_mp as rr
+from rerun_mp.encoding.archetypes import arrays_of_blocks
 from rerun_mp.fast.images import CHANNEL_DATATYPES
 from tests.fast.arrays import GIVEN, others
 from tests.fast.outcomes import assert_same, components
@@ -48,3 +49,21 @@ def test_tensors_of_one_shape_type_and_size_share_a_row_layout() -> None:
     assert made[0]._find_row_layout() == made[1]._find_row_layout()
     different: list[Any] = [rr.Tensor(np.zeros((3, 2), np.int8)), rr.Tensor(np.zeros((2, 3), np.uint8))]
     assert not [other for other in different if other._find_row_layout() == made[0]._find_row_layout()]
+
+
+@pytest.mark.parametrize("names", [None, ["y", "größer"]])
+@pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f4", "f8"])
+def test_the_blocks_of_a_small_tensor_are_the_arrow_data(dtype: str, names: list[str] | None) -> None:
+    numbers = np.arange(12).reshape(3, 4).astype(dtype)
+    made: Any = rr.Tensor(numbers, dim_names=names)
+    layout, blocks = made._as_columns()
+    (array,) = arrays_of_blocks(layout, [bytes(block) for block in blocks])
+    (expected,) = theirs.Tensor(numbers, dim_names=names).as_component_batches()
+    array.validate(full=True)
+    assert array == expected.as_arrow_array()
+    assert layout.components[0].name == expected.component_descriptor().component
+
+
+def test_tensors_of_float16_are_blobs() -> None:
+    made: Any = rr.Tensor(np.zeros((2, 3), np.float16))
+    assert made._as_columns() is None
