@@ -57,7 +57,7 @@ TARGETS = {
     "import": "at most 0.3 of rerun's",
     "init": "at most 10 ms",
     "archetype": "rerun's own code",
-    "log": "at most 2 ms",
+    "log": "at most 1 ms",
 }
 
 

@@ -30,6 +30,8 @@ def count_instructions() -> dict[str, int]:
 
     rr.init("rerun_mp_bytecodes")
     points: Any = np.zeros((10, 3), np.float32)
+    colors: Any = np.zeros((10, 4), np.uint8)
+    tensor: Any = np.zeros((4, 5, 6), np.float32)
     image: Any = np.zeros((480, 640, 3), np.uint8)
     rotation: Any = (0.0, 0.0, 0.0, 1.0)
     loss = rr.series("loss")
@@ -40,6 +42,13 @@ def count_instructions() -> dict[str, int]:
         "TextLog with level": lambda: rr.log("text", rr.TextLog("a line of text", level="INFO")),
         "TextLog after one with level": lambda: rr.log("text", rr.TextLog("a line of text")),
         "Points3D": lambda: rr.log("points", rr.Points3D(points)),
+        "Points3D with colors": lambda: rr.log("clouds", rr.Points3D(points, colors=colors, radii=0.1)),
+        "Boxes3D": lambda: rr.log("boxes", rr.Boxes3D(half_sizes=points, centers=points)),
+        "LineStrips3D": lambda: rr.log("strips", rr.LineStrips3D([points])),
+        "Arrows3D": lambda: rr.log("arrows", rr.Arrows3D(vectors=points, colors=(255, 0, 0))),
+        "AnyValues": lambda: rr.log("values", rr.AnyValues(loss=0.5, name="a")),
+        "Tensor": lambda: rr.log("tensor", rr.Tensor(tensor)),
+        "two archetypes": lambda: rr.log("two", rr.Scalars(0.5), rr.SeriesLines(widths=2.0)),
         "Image": lambda: rr.log("image", rr.Image(image)),
         "Transform3D": lambda: rr.log("pose", rr.Transform3D(translation=(1.0, 2.0, 3.0), quaternion=rotation)),
         "set_time": lambda: rr.set_time("step", sequence=7),
