@@ -187,6 +187,7 @@ _MISSING = object()
 _LATE_NAMES = {
     **dict.fromkeys(("Rotation", "next_episode", "parts", "snapshot"), "rerun_mp.api.long_runs"),
     **dict.fromkeys(("Rule", "load_rules"), "rerun_mp.session.rules"),
+    "TimeColumn": "rerun_mp.fast.columns",
 }
 """Names that are loaded when they are first used -> their modules."""
 

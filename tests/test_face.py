@@ -77,7 +77,7 @@ def test_all_other_names_are_reruns_own_objects() -> None:
         "ViewCoordinates",
         "components",
         "archetypes",
-        "TimeColumn",
+        "ComponentColumn",
         "experimental",
         "__version__",
     ):

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from rerun_mp.encoding.archetypes import components_of
@@ -262,7 +263,10 @@ def _encoded(call: CallSchema, columns: list[pa.Array], rows: int) -> EncodedRow
 
 def _in_time_order(columns: list[pa.Array]) -> list[pa.Array]:
     """Return the rows sorted by the first timeline, as rerun sorts them."""
-    times = columns[0].view(pa.int64()).to_numpy(zero_copy_only=False)
+    if not len(columns[0]):
+        return columns
+    # `to_numpy` would import pandas.
+    times = np.frombuffer(columns[0].buffers()[1], np.int64, len(columns[0]), 8 * columns[0].offset)
     if (times[1:] >= times[:-1]).all():
         return columns
     order = times.argsort(kind="stable")

@@ -10,6 +10,7 @@
     tensors.py         `Tensor`
     general.py         most other archetypes: one class each, derived from `catalogue.py`, rerun's description of them
     adapters.py        from arguments that rerun converts to those that it hands on
+    columns.py         `TimeColumn`, and `columns` of the archetypes
     encoders.py        from arguments to bytes
     any_values.py      `AnyValues`, `DynamicArchetype`
     structures.py      encoders of class annotations and bar charts

@@ -30,13 +30,15 @@ from __future__ import annotations
 
 import linecache
 import os
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from rerun_mp.encoding.component_types import parse_type
 from rerun_mp.encoding.row_layouts import ColumnsLayout, ListComponent, columns_layout
 from rerun_mp.fast.adapters import ADAPTERS
-from rerun_mp.fast.base import FastArchetype, FastMeta, owned
+from rerun_mp.fast.base import FastArchetype, FastMeta, left_to_rerun, owned
 from rerun_mp.fast.catalogue import ARCHETYPES, COMPONENTS
+from rerun_mp.fast.columns import encode_columns
 from rerun_mp.fast.encoders import CONVERSION_ERRORS, encoder
 from rerun_mp.fast.structures import STRUCTURES
 from rerun_mp.hooks.strictness import at_users_line
@@ -45,7 +47,15 @@ from rerun_mp.shm.interruptions import is_own
 if TYPE_CHECKING:
     from rerun_mp.fast.encoders import Encoder
 
-__all__ = ["GENERAL", "GENERAL_NAMES", "as_columns", "encode_in_columns", "find_row_layout", "general_class"]
+__all__ = [
+    "GENERAL",
+    "GENERAL_NAMES",
+    "as_columns",
+    "columns_method",
+    "encode_in_columns",
+    "find_row_layout",
+    "general_class",
+]
 
 GENERAL = 20
 """The number of the general fast classes."""
@@ -131,6 +141,7 @@ def _body(name: str) -> dict[str, Any]:
         "_find_row_layout": find_row_layout,
         "_as_columns": as_columns,
         "_to_rerun": _to_rerun,
+        "columns": columns_method(name),
         "from_fields": classmethod(_fields_constructor(parameters, ARCHETYPES[name][6].split())),
     }
 
@@ -164,6 +175,32 @@ def _fields_constructor(parameters: list[_Parameter], names: list[str]) -> Any:
         return at_users_line(cls.rerun_class().from_fields, *args, clear_unset=clear_unset, **fields)
 
     return from_fields
+
+
+def columns_method(name: str) -> Any:
+    """Return the class method `columns` of an archetype."""
+
+    def columns(cls: Any, *args: Any, **fields: Any) -> Any:
+        """Return the columns of the archetype's components, for `send_columns`. See rerun's method of this name."""
+        if not args and name not in left_to_rerun:
+            try:
+                made = encode_columns(_fields(name), fields)
+            except CONVERSION_ERRORS as error:
+                if not is_own(error):
+                    raise
+                made = None
+            if made is not None:
+                return made
+        return at_users_line(cls.rerun_class().columns, *args, **fields)
+
+    return classmethod(columns)
+
+
+@cache
+def _fields(name: str) -> dict[str, _Parameter]:
+    """Return the parameters of an archetype by the field that each becomes."""
+    parameters = (_Parameter(fact, name) for fact in ARCHETYPES[name][5].split())
+    return {parameter.field: parameter for parameter in parameters}
 
 
 def _reduce(self: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rerun_mp.encoding.row_layouts import ColumnsLayout, ListComponent, RowLayout, ValueKind, columns_layout
 from rerun_mp.fast.base import FastArchetype
-from rerun_mp.fast.general import encode_in_columns
+from rerun_mp.fast.general import columns_method, encode_in_columns
 from rerun_mp.hooks.when_loaded import when_loaded
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class Scalars(FastArchetype, fast_kind=SCALARS):
     __slots__ = ("_value",)
 
     _fields = ("scalars",)
+    columns = columns_method("Scalars")
 
     def _find_row_layout(self) -> RowLayout:
         return ROW_LAYOUT
