@@ -1,7 +1,8 @@
 """Installs rerun_mp beside packages that pin rerun-sdk, and runs a program: `python -m tests.environments [NAME ...]`.
 
 `make test-environments` runs this. Each environment is resolved by pip and by uv, and built once under
-`.venv-environments/`; PyTorch makes two of them several GB large. Prints the table of docs/platforms.md.
+`.venv-environments/`; PyTorch makes two of them several GB large. The package itself is built and installed anew each
+time. Prints the table of docs/platforms.md.
 `ENVIRONMENT_TORCH="torch==2.13.0+cpu"` names another build of PyTorch for the last one.
 """
 
@@ -93,14 +94,16 @@ def resolved(environment: Environment, package: str, python: str) -> list[str]:
 
 
 def build(name: str, environment: Environment, package: str, python: str) -> Path:
-    """Return the Python of the environment. Build it if it is not there."""
+    """Return the Python of the environment. Build it if it is not there, and install the package as it is now."""
     directory = ENVIRONMENTS / name
     own = directory / "bin" / "python"
+    pip: list[str | Path] = [own, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     if not (directory / ".installed").exists():
         subprocess.run([python, "-m", "venv", "--clear", directory], check=True)
-        pip: list[str | Path] = [own, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, *environment.requirements, package], check=True)
         (directory / ".installed").touch()
+    # The version stays the same from one change of the source to the next.
+    subprocess.run([*pip, "--force-reinstall", "--no-deps", package], check=True)
     return own
 
 
