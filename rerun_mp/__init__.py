@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from rerun import *  # type: ignore[assignment]  # noqa: F403
 
     from rerun_mp.api.long_runs import Rotation, next_episode, parts, snapshot
+    from rerun_mp.api.pausing import is_paused, pause, resume
     from rerun_mp.session.rules import Rule, load_rules
 
     archetypes = _rerun.archetypes
@@ -143,14 +144,17 @@ __all__ = [
     "get_thread_local_data_recording",
     "init",
     "is_enabled",
+    "is_paused",
     "is_protected",
     "load_rules",
     "log",
     "new_recording",
     "next_episode",
     "parts",
+    "pause",
     "recording_stream_generator_ctx",
     "reset_time",
+    "resume",
     "save",
     "send_columns",
     "series",
@@ -186,6 +190,7 @@ else:
 _MISSING = object()
 _LATE_NAMES = {
     **dict.fromkeys(("Rotation", "next_episode", "parts", "snapshot"), "rerun_mp.api.long_runs"),
+    **dict.fromkeys(("is_paused", "pause", "resume"), "rerun_mp.api.pausing"),
     **dict.fromkeys(("Rule", "load_rules"), "rerun_mp.session.rules"),
     "TimeColumn": "rerun_mp.fast.columns",
 }

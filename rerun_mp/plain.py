@@ -150,6 +150,15 @@ def next_episode(recording: rerun.RecordingStream | None = None) -> None:
     """Do nothing: rerun's files have no parts."""
 
 
+def pause(recording: rerun.RecordingStream | None = None) -> None:
+    """Do nothing, as `resume`: plain rerun cannot pause."""
+
+
+def is_paused(recording: rerun.RecordingStream | None = None) -> bool:  # noqa: ARG001
+    """Return False: plain rerun cannot pause."""
+    return False
+
+
 def snapshot(path: str | Path, **_: Any) -> None:
     """Warn that plain rerun keeps no window."""
     warnings.warn(f"snapshot: plain rerun keeps no rows, so {path} is not written", UserWarning, stacklevel=2)
@@ -193,11 +202,14 @@ _OWN: dict[str, Any] = {
     "Statistics": Statistics,
     "flush": flush,
     "init": init,
+    "is_paused": is_paused,
     "is_protected": is_protected,
     "load_rules": load_rules,
     "new_recording": new_recording,
     "next_episode": next_episode,
     "parts": closed_parts,
+    "pause": pause,
+    "resume": pause,
     "save": save,
     "series": series,
     "snapshot": snapshot,

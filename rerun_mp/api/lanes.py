@@ -1,8 +1,8 @@
 """Lanes: per-thread caches of what a `log` or `set_time` call needs, so that the common call looks nothing up.
 
 A lane is valid while its `version` equals this module's. Whatever changes the meaning of a call in any thread (another
-active recording, another prefix, a fork) calls `leave_lanes`, and the next call of each thread takes the slow path,
-which opens the lane again. Any thread may call.
+active recording, another prefix, a pause, a fork) calls `leave_lanes`. The next call of each thread then takes the slow
+path, which opens the lane again. Any thread may call.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import threading
 from typing import TYPE_CHECKING
+
+from rerun_mp.hooks import pausing
 
 if TYPE_CHECKING:
     from rerun_mp.producer.hot_appends import Append
@@ -60,3 +62,4 @@ def leave_lanes() -> None:
 
 # A forked child must not append to the tables of its parent.
 os.register_at_fork(after_in_child=leave_lanes)
+pausing.connect(leave_lanes)

@@ -191,6 +191,8 @@ def _log(
         if recording is None and is_adrift():
             absence.note_call()
         return
+    if state.is_paused:
+        return
     now = time.time_ns()
     tick = next(state.ticks)
     if not isinstance(static, bool):

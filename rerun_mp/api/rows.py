@@ -100,6 +100,8 @@ def append_components(
     RingFullError
         As in `log`.
     """
+    if state.is_paused:
+        return
     now, tick = time.time_ns(), next(state.ticks)
     append_arrays(state, entity_path, descriptors, arrays, now, tick, static=static, recording=None)
 
@@ -145,6 +147,8 @@ def append_columns(
     ValueError
         If the columns differ in length.
     """
+    if state.is_paused:
+        return
     encoder = state.encoder or new_encoder(state)
     _check_lengths(times, descriptors, arrays)
     encoded = encoder.columns(times, descriptors, arrays)

@@ -69,6 +69,8 @@ def send_columns(
         if recording is None and is_adrift():
             absence.note_call()
         return
+    if state.is_paused:
+        return
     if not isinstance(entity_path, str):
         raise TypeError(f"argument 'entity_path': '{type(entity_path).__name__}' object is not an instance of 'str'")
 

@@ -15,8 +15,10 @@ from rerun_mp.api.lanes import Lanes
 from rerun_mp.api.times import Timepoint
 from rerun_mp.compat import versions
 from rerun_mp.encoding.frames import RecordingKey
+from rerun_mp.session import current
 from rerun_mp.settings import parse_switch
 from rerun_mp.shm.interruptions import is_own
+from rerun_mp.shm.layout import Header
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +48,8 @@ class RecordingState:
         self._sinks: tuple[int, tuple[SinkSpec, ...]] = (0, ())
         self.sinks_lock = threading.RLock()
         """Held while `sinks` is replaced, so that a thread can replace only the sinks that it has seen."""
+        self._pause = (b"", 0), False
+        """(session, number of the pause), and whether the recording is paused since then."""
         self.handles: dict[int, None] = {}
         """Addresses of this process's `RecordingStream` objects for the recording."""
 
@@ -59,6 +63,21 @@ class RecordingState:
                 raise
             timepoint = self._times.point = Timepoint()
         return timepoint
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether calls that log to the recording do nothing, in all processes of the session."""
+        joined = current.session()
+        if joined is None:
+            return False
+        number = joined.segment.ring.words[Header.PAUSED]
+        if not number:
+            return False
+        pause = joined.segment.nonce, number
+        if self._pause[0] != pause:
+            spec = joined.config().recording(self.key)
+            self._pause = pause, spec is not None and spec.is_paused
+        return self._pause[1]
 
     @property
     def sinks(self) -> tuple[SinkSpec, ...]:

@@ -23,11 +23,12 @@ from rerun_mp.collector.reporting.system_logger import SystemLogger
 from rerun_mp.collector.snapshots import Snapshots
 from rerun_mp.errors import RerunMpError
 from rerun_mp.session.config_file import read_config
-from rerun_mp.shm.layout import Header, SessionState
+from rerun_mp.shm.layout import Attention, Header, SessionState
 from rerun_mp.shm.segment import Segment
 
 if TYPE_CHECKING:
     from rerun_mp.collector.node_link import NodeLink
+    from rerun_mp.session.config import SessionConfig
 
 __all__ = ["Pipeline", "Prepared"]
 
@@ -90,11 +91,19 @@ class Pipeline:
                 self._process_rows.node = self.loss_reports.node = config.node
                 self._system_logger.apply(config)
                 self.snapshots.apply(config)
+                self._apply_pauses(config)
                 if config.node is not None and config.node.parts and self.node_link is None:
                     from rerun_mp.collector.node_link import NodeLink  # other sessions need not load it
 
                     self.node_link = NodeLink(config.node, self.segment.nonce, self.outputs)
             self.words[Header.CONFIG_APPLIED] = revision
+
+    def _apply_pauses(self, config: SessionConfig) -> None:
+        """Tell the producers whether a recording is paused."""
+        is_paused = any(spec.is_paused for spec in config.recordings)
+        self.words[Header.PAUSED] = config.pauses if is_paused else 0
+        others = self.words[Header.ATTENTION] & ~Attention.PAUSED
+        self.words[Header.ATTENTION] = others | (Attention.PAUSED if is_paused else 0)
 
     def drain_once(self) -> bool:
         """Sweep once and wait for the store. Returns whether there was anything."""

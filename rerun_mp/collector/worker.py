@@ -171,9 +171,8 @@ class Worker:
             now = time.monotonic()
 
     def _attend(self, *, is_sleeping: bool) -> None:
-        """Store the attention word: whether the ring is under pressure, and whether the worker must be woken."""
-        pressure = Attention.PRESSURE if self._freer.is_under_pressure else 0
-        self._words[Header.ATTENTION] = pressure | (Attention.SLEEPING if is_sleeping else 0)
+        """Store the attention word. `is_sleeping`: the worker must be woken."""
+        self._words[Header.ATTENTION] = self._freer.attention() | (Attention.SLEEPING if is_sleeping else 0)
 
     def _is_over(self) -> bool:
         if leases.is_held(self._descriptor, Lock.PARTICIPANTS):

@@ -21,6 +21,7 @@ import time
 from typing import TYPE_CHECKING
 
 from rerun_mp.encoding.ids import RowIds
+from rerun_mp.hooks import pausing
 from rerun_mp.producer.claims import Claims
 from rerun_mp.producer.frame_slot import FrameSlot
 from rerun_mp.producer.full_ring import FullRing
@@ -335,12 +336,10 @@ class Producer:
             self._check_collector()
         if wanted & Attention.PRESSURE:
             self.seal()
+        pausing.heed(wanted, self._words)
 
     def _check_collector(self) -> None:
-        """Check, once a second at most, that a collector lives: guard and worker may have been killed together.
-
-        If they have let go of the program, the check is due at once.
-        """
+        """Check that a collector lives, once a second at most, and at once if guard and worker have let go."""
         now = time.monotonic()
         if now >= self._next_check or self._words[Header.IS_AWAY]:
             self._next_check = now + CHECK_SECS

@@ -220,6 +220,8 @@ class RecordingSpec:
     """The last blueprint that was sent."""
     founder: int = 0
     """Token of the process that began it."""
+    is_paused: bool = False
+    """Whether calls that log to it do nothing, in all processes."""
     is_shared: bool = False
     """Whether every process's sinks take the whole recording: it belongs to a session with a name."""
 
@@ -268,6 +270,8 @@ class SessionConfig:
     """Directory for rows without a file at the end. Only a recovery sets it; otherwise such rows are removed."""
     node: NodeSpec | None = None
     """None: all of the job is on this host."""
+    pauses: int = 0
+    """Number of recordings' pauses and resumptions so far."""
     snapshots: tuple[SnapshotSpec, ...] = ()
     """Requests for snapshots. The process that made one removes it, or, if that was killed, a later request does."""
 
@@ -336,6 +340,7 @@ class SessionConfig:
                         int(spec["start_time_ns"]) if spec["start_time_ns"] is not None else None,
                         Blueprint(*spec["blueprint"]) if spec.get("blueprint") is not None else None,
                         int(spec["founder"]),
+                        bool(spec.get("is_paused", False)),
                         bool(spec.get("is_shared", False)),
                     )
                     for spec in raw["recordings"]
@@ -349,6 +354,7 @@ class SessionConfig:
                 system=SystemFigures(str(raw["system"][0]), float(raw["system"][1])) if raw.get("system") else None,
                 rescue_directory=str(raw["rescue_directory"]) if raw.get("rescue_directory") is not None else None,
                 node=NodeSpec(*raw["node"]) if raw.get("node") is not None else None,
+                pauses=int(raw.get("pauses", 0)),
                 snapshots=tuple(SnapshotSpec(*map(str, one)) for one in raw.get("snapshots", ())),
             )
         except (ValueError, TypeError, KeyError) as error:

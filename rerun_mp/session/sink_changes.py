@@ -32,6 +32,7 @@ __all__ = [
     "register_recording",
     "send_blueprint",
     "set_default_sinks",
+    "set_paused",
     "set_sinks",
     "shared_sinks",
 ]
@@ -232,6 +233,22 @@ def next_episode(session: Session, key: RecordingKey) -> bool:
 
     _await_applied(session, session.config_editor.edit(change), timeout)
     return True
+
+
+def set_paused(session: Session, key: RecordingKey, *, is_paused: bool) -> None:
+    """Let calls that log to a recording do nothing from now on, in all processes, or let them log again.
+
+    Raises
+    ------
+    FlushTimeoutError
+        If no collector applies it within the session's exit timeout.
+    """
+
+    def change(config: SessionConfig) -> SessionConfig:
+        spec = config.recording(key) or RecordingSpec(*key)
+        return replace(config.with_recording(replace(spec, is_paused=is_paused)), pauses=config.pauses + 1)
+
+    _await_applied(session, session.config_editor.edit(change), session.settings.exit_timeout)
 
 
 def send_blueprint(session: Session, key: RecordingKey, blueprint: Blueprint) -> None:

@@ -129,6 +129,8 @@ class Header:
     """Number of slots that held unreadable bytes. Collector."""
     USABLE_SLOTS = 24
     """Slots that were not UNUSABLE at the last sweep: a hint, as FREE_SLOTS. Creator, then collector."""
+    PAUSED = 25
+    """Number of calls of `pause` and `resume` so far if a recording is paused, else 0. Collector."""
 
     DROPPED = 48
     """Rows that the session has dropped, a word for each of `accounts.REASONS`. Collector; exact at the end."""
@@ -168,6 +170,8 @@ class Attention:
     """The collector sleeps: ring the doorbell."""
     PRESSURE = 2
     """Few slots are free, and producers hold more than half of the usable slots open: seal before returning."""
+    PAUSED = 4
+    """A recording is paused: look whether it is yours before the next row."""
 
 
 class Line:

@@ -56,6 +56,16 @@ def test_a_training_that_was_killed_goes_on_in_its_recording(run_python: RunPyth
     assert count_rows(out) == {"loss": 450, "loaders/0/seconds": 500, "loaders/1/seconds": 500}
 
 
+def test_a_paused_recording_has_the_rows_of_the_rounds_between(run_python: RunPython, tmp_path: Path) -> None:
+    """A worker may log a row, or in the middle of a change rows of a quarter of a second, after the pause."""
+    done = run_python(EXAMPLES / "pause.py", "--out", tmp_path / "out.rrd").check()
+    assert done.stdout == "3600 calls, 1800 of them while the recording was not paused\n"
+    verify(tmp_path / "out.rrd")
+    steps = [row.times["step"] for row in rows_of(tmp_path / "out.rrd") if row.entity_path.startswith("wheels/")]
+    assert sum(step // 200 % 2 == 0 for step in steps) == 1800
+    assert 1800 <= len(steps) < 3600
+
+
 def test_a_head_has_every_row_of_a_program(run_python: RunPython, tmp_path: Path) -> None:
     done = run_python(EXAMPLES / "head.py", "--dir", tmp_path / "runs").check()
     assert "stored 800  acknowledged 800 in 1 parts" in done.stdout

@@ -59,7 +59,12 @@ class SlotFreer:
         was_under_pressure = self.is_under_pressure
         self.is_under_pressure = free * 4 < usable < held * 2
         if self.is_under_pressure != was_under_pressure:
-            self._words[Header.ATTENTION] = Attention.PRESSURE if self.is_under_pressure else 0
+            self._words[Header.ATTENTION] = self.attention()
+
+    def attention(self) -> int:
+        """Return the bits of `Attention` that ask producers to seal, and to look for a pause."""
+        paused = Attention.PAUSED if self._words[Header.PAUSED] else 0
+        return paused | (Attention.PRESSURE if self.is_under_pressure else 0)
 
     def fill(self) -> float:
         """Return the share of the usable slots that is in use, from 0 to 1."""
