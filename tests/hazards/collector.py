@@ -80,7 +80,7 @@ REMOVALS = (
             ),
         ),
         ("tests/faults/test_orphans.py::test_waiting_for_every_child_returns_no_process_of_rerun_mp",),
-        "did not end within",
+        "assert ended == started",
     ),
     Removal(
         15,
