@@ -49,6 +49,8 @@ class Series:
     """File in the spool with the static chunks that the present part begins with."""
     next_carried: str | None = None
     """The same for the next part, while the present one is completed."""
+    recording_id: str | None = None
+    """Id of the recording that goes on in the parts; None: the store's own."""
     closed: dict[str, float] = field(default_factory=dict)
     """Number of a complete part that is in the window of `Rotation.keep_last` -> when it was complete, in seconds since
     the machine's start less `paused_secs`."""
@@ -198,6 +200,10 @@ class Journal:
         if self.target is None or self.target.recording_id is None:
             return self.recording
         return self.recording._replace(recording_id=self.target.recording_id)
+
+    def recording_of(self, series: Series) -> RecordingKey:
+        """Return the recording that the parts hold."""
+        return self.recording._replace(recording_id=series.recording_id or self.recording.recording_id)
 
     def take_number(self) -> int:
         """Return a number that no part has had."""

@@ -104,7 +104,9 @@ class Rotating:
         if self._journal.series is None:
             assert spec.wanted is not None
             self._retention = None
-            self._journal.series = Series(spec.target, spec.wanted, number_of(spec.target), spec.episodes)
+            self._journal.series = Series(
+                spec.target, spec.wanted, number_of(spec.target), spec.episodes, recording_id=spec.recording_id
+            )
             self._rows_before = self._chunks.rows
             self._statics()
             self._window = None
@@ -159,7 +161,7 @@ class Rotating:
 
     def _is_of(self, series: Series, part: ClosedPart) -> bool:
         recording = part.application_id, part.recording_id
-        is_of_session = part.session == self._session and recording == self._journal.recording
+        is_of_session = part.session == self._session and recording == self._journal.recording_of(series)
         return is_of_session and part.number >= number_of(series.first)
 
     def is_empty(self) -> bool:
@@ -249,8 +251,9 @@ class Rotating:
 
     def _record(self) -> None:
         """Name the part that has just been completed in the part list, if it is not there yet."""
-        series, recording = self._journal.series, self._journal.recording
+        series = self._journal.series
         assert series is not None
+        recording = self._journal.recording_of(series)
         for whole in self._journal.completed[:1]:
             part = next((one for one in reversed(self._journal.parts) if one.path == whole.path), None)
             is_counted = part is not None and not self._is_inherited
