@@ -50,6 +50,10 @@ ISOLATING = "IES"
 FROZEN_MARK = b"MEI\014\013\012\013\016"
 FROZEN_BYTES = 8192
 """PyInstaller's mark, and the bytes at the end of a program that contain it."""
+BARE = ("python", "python3")
+"""Names of the Python that an environment's activation puts on the PATH."""
+ASK_SECS = 20.0
+"""Maximum seconds in which a Python says whether it has rerun_mp."""
 SERVER_SECS = 30.0
 """Maximum seconds until the web viewer's server listens."""
 
@@ -75,8 +79,9 @@ def run(command: Sequence[str], destination: Destination) -> int:
     RerunMpError
         If the session or a sink cannot be created. The program has not been started.
     """
+    command = _with_own_python(command)
     if shutil.which(command[0]) is None:
-        sys.stderr.write(f"rerun-mp: there is no program {command[0]!r} on the PATH\n")
+        sys.stderr.write(f"rerun-mp: there is no program {command[0]!r} on the PATH; give its path\n")
         return NOT_FOUND
     os.environ.pop("RERUN_MP_SESSION", None)
     os.environ.pop("RERUN_MP_SCOPE", None)
@@ -102,12 +107,36 @@ def run(command: Sequence[str], destination: Destination) -> int:
     return code
 
 
+def _with_own_python(command: Sequence[str]) -> Sequence[str]:
+    """Return the command with this program's Python in place of a bare `python` that is missing or lacks rerun_mp.
+
+    That is what a user means who has not activated the environment of `rerun-mp`. Says so.
+    """
+    found = shutil.which(command[0])
+    if command[0] not in BARE or (found is not None and _has_rerun_mp(found)):
+        return command
+    what = f"{found} has no rerun_mp" if found is not None else f"there is no {command[0]} on the PATH"
+    sys.stderr.write(f"rerun-mp: {what}; {sys.executable} runs in its place. Give a path to choose another Python\n")
+    return [sys.executable, *command[1:]]
+
+
+def _has_rerun_mp(python: str) -> bool:
+    """Ask a Python whether it finds rerun_mp, unless it lies in this program's environment."""
+    if os.path.dirname(os.path.abspath(python)) == os.path.dirname(os.path.abspath(sys.executable)):
+        return True
+    code = "import importlib.util, sys; sys.exit(importlib.util.find_spec('rerun_mp') is None)"
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        done = subprocess.run([python, "-c", code], check=False, capture_output=True, timeout=ASK_SECS)
+        return done.returncode == 0
+    return False
+
+
 def _problems(command: Sequence[str], *, has_sinks: bool) -> Iterator[str]:
     """Yield one sentence for each thing that the command will not do."""
     if not has_sinks:
         yield (
-            "without --save, --viewer or --serve, only sinks that the program sets itself (save, connect_grpc, spawn) "
-            "get its rows; rows of other recordings are lost"
+            "no --save, --viewer or --serve was given, so rows go only where the program itself sends them (save, "
+            "connect_grpc, spawn); all other rows are lost"
         )
     name = os.path.basename(command[0])
     if PYTHON.fullmatch(name) is not None:

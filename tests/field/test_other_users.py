@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import StartPython
+from tests.field.programs.two_users import ROWS, USERS
+from tests.harness.isolation import may_isolate
+from tests.harness.programs import ROOT
+from tests.harness.recordings import count_rows, recordings_in, verify
+from tests.harness.requirements import need
 
 pytestmark = [
     pytest.mark.real_collectors,
@@ -71,3 +77,25 @@ def test_no_command_speaks_of_another_users_sessions(start_python: StartPython, 
     assert "verdict='ok', found='left nothing'" in check
     assert recoveries == ["nothing is left to recover", "recover 0"] * 2
     assert done.stderr == ""
+
+
+def test_two_users_share_a_name_and_no_session_and_one_cannot_enter_or_harm_the_others(tmp_path: Path) -> None:
+    """Both sessions are called robot-7. The second user tries what a user can try with the first one's session."""
+    need(None if may_isolate() else "namespaces of its own", "TESTS_NEED_NAMESPACES")
+    for directory in (tmp_path, *tmp_path.parents):
+        if str(directory).startswith("/tmp/"):
+            directory.chmod(0o755)
+    command = ["unshare", "--mount", sys.executable, "-m", "tests.field.programs.two_users", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["segments"] >= 1
+    assert len(report["outcomes"]) >= 10
+    assert [name for name, outcome in report["outcomes"].items() if outcome != "PermissionError"] == []
+    files = [tmp_path / name / "out.rrd" for name in USERS]
+    for name, path in zip(USERS, files, strict=True):
+        verify(path)
+        assert count_rows(path) == {name: ROWS}
+        assert path.stat().st_uid == USERS[name]
+    first, second = (recordings_in(path) for path in files)
+    assert first != second

@@ -105,10 +105,10 @@ def test_a_run_without_a_destination_is_told_before_the_program_starts(tmp_path:
     code = f"import os, rerun as rr; os.write(2, b'begun'); {LOG}; rr.save({str(own)!r})"
     ended = call("run", "--", sys.executable, "-c", code)
     assert ended.returncode == 0
-    said, begun = ended.stderr.index("without --save, --viewer or --serve"), ended.stderr.index("begun")
+    said, begun = ended.stderr.index("no --save, --viewer or --serve was given"), ended.stderr.index("begun")
     assert said < begun
     assert count_rows(own) == {"a": 1}
-    assert "without --save" not in call("run", "--save", own, "--", "true").stderr
+    assert "no --save" not in call("run", "--save", own, "--", "true").stderr
 
 
 @pytest.mark.parametrize("options", [["-I"], ["-S"], ["-E"], ["-X", "dev", "-uI"]])
@@ -126,6 +126,24 @@ def test_a_frozen_program_is_told_before_it_starts(tmp_path: Path) -> None:
     ended = call("run", "--save", tmp_path / "run.rrd", "--", program)
     assert ended.returncode == 5
     assert "frozen is a frozen program" in ended.stderr
+
+
+@pytest.mark.parametrize("other", ["another Python", "none"])
+def test_a_bare_python_without_rerun_mp_is_replaced_by_the_commands_own(other: str, tmp_path: Path) -> None:
+    """The environment of `rerun-mp` is not activated. A path is left alone."""
+    out, programs = tmp_path / "out.rrd", tmp_path / "bin"
+    programs.mkdir()
+    if other != "none":
+        (programs / "python").write_text("#!/bin/sh\nexit 1\n")
+        (programs / "python").chmod(0o755)
+    code = "import rerun as rr; rr.init('rerun_mp_bare'); rr.log('a', rr.Scalars(1.0))"
+    environment = {"PATH": f"{programs}:/bin" if other != "none" else str(programs)}
+    ended = call("run", "--save", out, "--", "python", "-c", code, env=environment)
+    assert ended.returncode == 0, ended.stderr
+    assert f"{sys.executable} runs in its place" in ended.stderr
+    assert count_rows(out) == {"a": 1}
+    if other != "none":
+        assert call("run", "--", programs / "python", env=environment).returncode == 1
 
 
 def test_a_shell_script_and_a_script_with_a_shebang_are_captured(tmp_path: Path) -> None:
