@@ -46,8 +46,10 @@ CHOSEN = {
 }
 COUNT = """
 import sys
+from pathlib import Path
 from rerun_mp.compat import versions
-chunks = versions.chunk_module().RrdReader(sys.argv[1]).stream()
+reader = versions.chunk_module().RrdReader
+chunks = [chunk for path in Path(sys.argv[1]).glob("*.rrd") for chunk in reader(str(path)).stream()]
 print(sum(chunk.num_rows for chunk in chunks if not str(chunk.entity_path).startswith("/__")))
 """
 
@@ -120,7 +122,9 @@ def run(environment: Environment, python: Path) -> tuple[int, int]:
         logged = re.search(r"^logged (\d+)$", done.stdout, re.MULTILINE)
         if done.returncode or logged is None:
             raise SystemExit(f"{environment.program} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
-        counted = subprocess.run([python, "-P", "-c", COUNT, path], capture_output=True, text=True, check=True)
+        counted = subprocess.run([python, "-P", "-c", COUNT, place], capture_output=True, text=True, check=False)
+        if counted.returncode:
+            raise SystemExit(f"the recording of {environment.program} cannot be read\n{counted.stderr}")
         return int(logged[1]), int(counted.stdout)
 
 

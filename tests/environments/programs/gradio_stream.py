@@ -41,6 +41,8 @@ if __name__ == "__main__":
         viewer = Rerun(streaming=True)
         gradio.Button("Run").click(stream, outputs=[viewer])
     # What the button does, without a browser: the component takes each piece.
-    received = b"".join(piece for piece in stream() if piece)
-    Path(sys.argv[1]).write_bytes(received)
+    # Each piece is a recording of its own: rerun's viewer takes one after the other, its reader of files only one.
+    path = Path(sys.argv[1])
+    for number, piece in enumerate(filter(None, stream())):
+        path.with_stem(f"{path.stem}-{number}").write_bytes(piece)
     print("logged", STEPS * WORKERS)
