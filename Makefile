@@ -33,7 +33,7 @@ help:
 	@echo "make dist    build sdist and wheel, check them, and run the wheel alone on each Python that is installed"
 	@echo "make docs    build the documentation as a site in artifacts/site, and check its links"
 	@echo "make lock    renew constraints.txt, the versions of all tools (needs $(OLDEST_PYTHON))"
-	@echo "make bench   measure, beside rerun-sdk and other transports; ARGS=--quick shows in 3 minutes that it runs"
+	@echo "make bench   measure, beside rerun-sdk and other transports, into artifacts/bench.md and .svg; ARGS=--quick: a trial"
 
 $(STAMP): pyproject.toml $(LOCK)
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with venv and ensurepip is needed; say where: make PYTHON=..."; exit 1; }
