@@ -13,6 +13,7 @@ from rerun_mp.api.state import RecordingState, state_of
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import InvalidArgumentError, WrongKindError
 from rerun_mp.hooks import forking
+from rerun_mp.producer.hot_appends import compile_usual
 from rerun_mp.session import current, jobs, leftovers, sink_changes
 from rerun_mp.settings import parse_switch
 from rerun_mp.standard_error import tell
@@ -75,7 +76,7 @@ def begin(
     joined = current.found_or_join(settings)
     if joined.is_founder and joined.settings.recover:
         leftovers.recover_in_background(application_id)
-    forking.load_before_forks(*NEEDED_FOR_LOGGING)
+    forking.load_before_forks(*NEEDED_FOR_LOGGING, prepare=compile_usual)
     if recording_id is None and joined.is_rank:
         jobs.tell_if_repeated()
     key = RecordingKey(application_id, recording_id or joined.default_recording_id(application_id))

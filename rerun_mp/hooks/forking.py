@@ -6,7 +6,8 @@ loads parts of itself late. So a fork waits until no other thread imports, and h
 it is done. The wait is bounded: an import that never returns (a server run by importing it) must not stop forks.
 
 `import rerun_mp` loads none of the modules that logging needs. The first fork loads them, so that no child needs
-to: a pool whose workers live for one task would spend half a second per task on it.
+to: a pool whose workers live for one task would spend half a second per task on it. Each fork also collects the young
+garbage, so that the collection does not fall into a child's first call, where it copies hundreds of pages.
 
 Imports no module of the package.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import _imp
 import contextlib
+import gc
 import importlib._bootstrap as bootstrap
 import os
 import sys
@@ -30,6 +32,8 @@ IMPORT_WAIT_SECS = 2.0
 
 _is_registered = False
 """Whether the fork hooks are registered. Forked children inherit the hooks and this value."""
+_prepare: Callable[[], object] | None = None
+"""What to call before the next fork. A forked child inherits None."""
 _needed: tuple[str, ...] = ()
 """Modules to load before the next fork. Forked children have them already."""
 
@@ -46,13 +50,24 @@ def wait_for_imports_before_forks() -> None:
         os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 
-def load_before_forks(*modules: str) -> None:
-    """Load these modules right before the next fork of this process."""
-    global _needed
+def load_before_forks(*modules: str, prepare: Callable[[], object]) -> None:
+    """Load these modules right before the next fork of this process, and then call `prepare` once."""
+    global _needed, _prepare
     if not _needed:
         # This hook runs before the one above, so no lock is held while modules are loaded.
-        os.register_at_fork(before=_load)
+        os.register_at_fork(before=_before_fork_unlocked)
+        _prepare = prepare
     _needed = modules
+
+
+def _before_fork_unlocked() -> None:
+    global _prepare
+    _load()
+    prepare, _prepare = _prepare, None
+    if prepare is not None:
+        prepare()
+    if gc.isenabled():
+        gc.collect(0)
 
 
 def _load() -> None:

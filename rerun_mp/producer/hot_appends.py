@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 
 from rerun_mp.shm.layout import Header
 
-__all__ = ["VARIANTS", "Append", "Columns", "factory"]
+__all__ = ["VARIANTS", "Append", "Columns", "compile_usual", "factory"]
 
 Append = Callable[[str, Any, dict[str, int]], bool]
 """(entity path as the user wrote it, archetype or number, times by timeline) -> whether the row is committed."""
@@ -167,6 +167,13 @@ def factory(name: str, timelines: int, columns: int = 0) -> Callable[..., Append
     exec(compile(source, path, "exec", dont_inherit=True), namespace)
     made: Callable[..., Append] = namespace[name]
     return made
+
+
+def compile_usual() -> None:
+    """Compile the appends of numbers, so that no forked child needs to: that takes as long as half its first call."""
+    for name in ("append_scalar", "append_number"):
+        for timelines in (0, 1):
+            factory(name, timelines, 0)  # as callers write it: the cache tells the forms of a call apart
 
 
 def _columns(variant: Variant, columns: int) -> Variant:

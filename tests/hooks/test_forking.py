@@ -42,3 +42,24 @@ assert "rerun" not in sys.modules
 
 def test_a_program_that_only_starts_others_loads_nothing(run_python: RunPython) -> None:
     run_python(NO_FORK, fresh=True).check()
+
+
+FIRST_ROW = """
+import gc, os
+import rerun_mp as rr
+from rerun_mp.producer.hot_appends import factory
+rr.init("rerun_mp_forking")
+rr.save("out.rrd")
+gc.collect()
+young = [[] for _ in range(gc.get_threshold()[0] - 50)]
+child = os.fork()
+if child == 0:
+    before = gc.get_stats(), factory.cache_info().misses
+    rr.log("number", rr.Scalars(1.0))
+    os._exit(before != (gc.get_stats(), factory.cache_info().misses))
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+
+
+def test_a_childs_first_row_waits_for_no_collection_and_no_compiler(run_python: RunPython) -> None:
+    run_python(FIRST_ROW, fresh=True).check()
