@@ -120,7 +120,7 @@ def test_a_release_that_matches_is_used_without_a_word(run_python: RunPython, di
     """
     )
     done = run(run_python, directory, "keep_everything", code, path).check()
-    assert not done.stderr
+    assert "rerun" not in done.stderr  # from 3.12 on, Python itself warns of the program's fork
     assert len(rows_of(path)) == 5
 
 
