@@ -235,9 +235,9 @@ REMOVALS = (
         "The fork guard's page is a private mapping, because MADV_WIPEONFORK wipes no other kind.",
         (
             Edit(
-                "shm/kernel.py",
-                "_PROT_READ | _PROT_WRITE, _MAP_PRIVATE | _MAP_ANONYMOUS",
-                "_PROT_READ | _PROT_WRITE, _MAP_SHARED | _MAP_ANONYMOUS",
+                "shm/leases.py",
+                "        address = kernel.map_private(PAGE)\n",
+                '        address = kernel.map_file(os.memfd_create("guard"), PAGE, writable=True)\n',
             ),
         ),
         ("tests/shm/test_leases.py::test_the_fork_guard_reads_zero_in_every_child",),
