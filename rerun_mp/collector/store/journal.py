@@ -308,11 +308,13 @@ class Journal:
             if os.path.isfile(part.path):
                 os.unlink(part.path)
             return
-        if not part.exists() and self.target is not None and inode_of(self.target.target) == part.inode:
-            part.path = self.target.target  # the collector was killed after the rename and before the save
-        if not part.exists() and self.target is not None and part.path == self.target.target:
+        # A retired part stays where it is. If its file was removed, the kernel may have given its inode to the target.
+        target = None if part.purpose == "retired" else self.target
+        if target is not None and not part.exists() and inode_of(target.target) == part.inode:
+            part.path = target.target  # the collector was killed after the rename and before the save
+        if target is not None and not part.exists() and part.path == target.target:
             # Another program has set the file aside.
-            aside = aside_paths(self.target.target, self.session)
+            aside = aside_paths(target.target, self.session)
             part.path = next((path for path in aside if inode_of(path) == part.inode), part.path)
         if part.is_replaced():
             self.owned = [inode for inode in self.owned if inode != part.inode]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -149,3 +150,25 @@ def test_a_part_that_was_moved_away_costs_neither_rows_nor_the_next_part(spool: 
     finish(one)
     assert start_time_in(out.with_suffix(".0002.rrd")) == 7
     assert contents(out) == [list(range(20)), [20]]
+
+
+def test_a_removed_part_is_not_taken_for_the_present_one_that_got_its_inode(spool: Path, out: Path) -> None:
+    """The kernel gives the inode of a removed file to a new one. The journal still names the removed part."""
+    one = RecordingStore(RECORDING, spool, NONCE)
+    one.set_files([rotating(out)])
+    put(one, range(20))
+    one.rotate_if_due()
+    put(one, [20])
+    out.with_suffix(".0001.rrd").unlink()
+    (journal,) = spool.glob("*/journal.json")
+    raw = json.loads(journal.read_text())
+    status = out.with_suffix(".0002.rrd").stat()
+    for part in raw["parts"]:
+        if part["purpose"] == "retired":
+            part["inode"] = [status.st_dev, status.st_ino]
+    journal.write_text(json.dumps(raw))
+    again = RecordingStore(RECORDING, spool, NONCE)
+    put(again, [21])
+    finish(again)
+    assert [path.name for path in out.parent.glob("*.rrd")] == ["out.0002.rrd"]
+    assert numbers_in(out.with_suffix(".0002.rrd")) == [20, 21]
