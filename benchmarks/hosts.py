@@ -4,25 +4,35 @@ Hosts are namespaces of this machine, see `tests.harness.hosts`, so all of them 
 the moment when all ranks begin until the head has every row: with rerun_mp in parts that are flushed to its disk, with
 rerun in the file of `rerun --serve-grpc --save`, which is not flushed and forgets what a cut link loses.
 
+With `--parts 100`, it measures queries of Rerun's catalog server over so many parts instead, and over one file with
+the same rows. A query's time is the median of five, in this process, with rerun-sdk's client.
+
 Usage: `python -m benchmarks.hosts [--nodes 1 2 4] [--ranks N] [--rows N] [--images N]`. It needs root and iproute2.
+`python -m benchmarks.hosts --parts 100` needs neither, but `rerun-sdk[catalog]`.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from rerun_mp.cli.catalog import DATASET, Catalog
 from rerun_mp.shipping.parts import parts_below
 from tests.field.held import held
 from tests.harness.hosts import Host, HostProgram, hosts, hosts_missing
-from tests.harness.programs import wait_until
+from tests.harness.programs import ROOT, wait_until
 from tests.harness.recordings import RERUN_BINARY
 from tests.harness.servers import saved_rows
+from tests.harness.viewers import free_port
 from tests.hosts.head import Head
 from tests.hosts.launching import of_torchrun
 
@@ -44,7 +54,7 @@ else:
     rr.init("rerun_mp_benchmark")
 path = f"rank/{os.environ['RANK']}"
 image = np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)
-rr.log("warm", rr.Scalars(0.0))
+rr.log("warm", rr.Scalars(0.0) if kind == "numbers" else rr.Image(image))
 print("ready", flush=True)
 with open(gate) as file:
     fcntl.flock(file, fcntl.LOCK_SH)
@@ -53,6 +63,28 @@ for step in range(int(rows)):
 if carrier == "rerun":
     rr.disconnect()
 """
+
+
+PART_ROWS = 10_000
+"""Rows of each part for the catalog."""
+PARTS = """
+import sys, time
+from pathlib import Path
+import rerun_mp as rr
+rr.init("rerun_mp_benchmark")
+runs, parts, rows = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+for part in range(parts):
+    for step in range(part * rows, (part + 1) * rows):
+        rr.set_time("step", sequence=step)
+        rr.log(f"rank/{step % 8}", rr.Scalars(float(step)))
+    rr.flush()
+    while len(list(runs.glob("*/*/*.rrd"))) <= part < parts - 1:
+        rr.log("wait", rr.Scalars(0.0))  # a part ends with a row that comes after its time
+        rr.flush()
+        time.sleep(0.02)
+"""
+QUERIES = 5
+"""How often each query is made. The median counts."""
 
 
 class Figures(NamedTuple):
@@ -77,7 +109,12 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000, help="numbers of each rank")
     parser.add_argument("--images", type=int, default=200, help="images of each rank, of 0.9 MB")
     parser.add_argument("--only", choices=["rerun", "rerun_mp"], help="one carrier only")
+    parser.add_argument("--parts", type=int, help="measure queries over so many parts, and nothing else")
     chosen = parser.parse_args()
+    if chosen.parts is not None:
+        with tempfile.TemporaryDirectory(prefix="rmp-hosts-") as place:
+            measure_catalog(Path(place), chosen.parts)
+        return
     if hosts_missing() is not None:
         sys.exit(f"this benchmark needs {hosts_missing()}")
     print("| carrier | rows | nodes | rows/s | MB/s | ranks ended after | memory of the head |\n" + "|---" * 7 + "|")
@@ -138,6 +175,67 @@ def measure(place: Path, carrier: str, kind: str, nodes: int, ranks: int, rows: 
     return Figures(carrier, kind, nodes, expected / secs, num_bytes / secs / 1e6, logged_secs, memory)
 
 
+def measure_catalog(place: Path, parts: int) -> None:
+    """Print how long queries over the parts of a program take, and how much memory the server needs."""
+    runs, one, script = place / "runs", place / "one", place / "parts.py"
+    script.write_text(PARTS)
+    settings = {"RERUN_MP_SHIP_TO": runs, "RERUN_MP_PARTS_DIRECTORY": place / "parts", "RERUN_MP_PART_SECONDS": "0.3"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **{name: str(value) for name, value in settings.items()}}
+    command = [sys.executable, script, runs, str(parts), str(PART_ROWS)]
+    subprocess.run([str(part) for part in command], env=environment, check=True)
+    found = sorted(path for _, path in parts_below(runs))
+    merged = one / found[0].relative_to(runs)
+    merged.parent.mkdir(parents=True)
+    subprocess.run([RERUN_BINARY, "rrd", "merge", *found, "-o", merged], check=True, capture_output=True)
+    print("| parts | registered after | count of all rows | mean of one entity | 100 steps of all | memory |")
+    print("|---" * 6 + "|")
+    for directory in (runs, one):
+        with closing(Catalog(directory, free_port())) as catalog:
+            registered = seconds(catalog.update)
+            millis = [1000 * median_seconds(query) for query in queries(catalog, parts)]
+            memory = peak_of(catalog.pid)
+        count = len(list(directory.glob("*/*/*.rrd")))
+        cells = [str(count), f"{registered:.2f} s", *(f"{value:,.0f} ms" for value in millis), f"{memory:,.0f} MB"]
+        print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def queries(catalog: Catalog, parts: int) -> list[Callable[[], object]]:
+    """Return the queries, each of which checks its result."""
+    from datafusion import col, functions
+    from rerun.catalog import CatalogClient
+
+    dataset: Any = CatalogClient(catalog.url).get_dataset(DATASET)
+    rows, column = parts * PART_ROWS, "/rank/0:Scalars:scalars"
+
+    def count() -> None:
+        found = dataset.reader(index="step").count()
+        assert found == rows, f"{found} of {rows} rows"
+
+    def mean() -> None:
+        view = dataset.filter_contents(["/rank/0"]).reader(index="step")
+        (value,) = view.aggregate([], [functions.avg(col(column)[0])]).to_pydict().popitem()[1]
+        assert value == (rows - 8) / 2, value
+
+    def some() -> None:
+        view = dataset.reader(index="step")
+        found = view.filter((col("step") >= rows // 2) & (col("step") < rows // 2 + 100)).count()
+        assert found == 100, found
+
+    return [count, mean, some]
+
+
+def seconds(act: Callable[[], object]) -> float:
+    """Return how many seconds a call takes."""
+    begin = time.monotonic()
+    act()
+    return time.monotonic() - begin
+
+
+def median_seconds(query: Callable[[], object]) -> float:
+    """Return how many seconds a query takes, as the median of `QUERIES`."""
+    return statistics.median(seconds(query) for _ in range(QUERIES))
+
+
 def start(
     host: Host,
     script: Path,
@@ -164,12 +262,15 @@ def await_quiet(path: Path) -> float:
 
 def peak_megabytes(host: Host) -> float:
     """Return the maximum resident memory of the head's processes, added up."""
-    total = 0
-    for pid in {*host.processes("rerun_mp head"), *host.processes("serve-grpc")}:
-        with suppress(OSError):
-            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-            total += next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)
-    return total / 1000
+    return sum(peak_of(pid) for pid in {*host.processes("rerun_mp head"), *host.processes("serve-grpc")})
+
+
+def peak_of(pid: int) -> float:
+    """Return the maximum resident memory of a process in MB; 0 if it has ended."""
+    with suppress(OSError):
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0) / 1000
+    return 0.0
 
 
 if __name__ == "__main__":

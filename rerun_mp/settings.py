@@ -141,7 +141,7 @@ class Settings:
     parts_directory: str = field(default_factory=lambda: _text("RERUN_MP_PARTS_DIRECTORY"))
     """Directory for this host's parts until they are shipped; empty: `parts` in the user's data directory.
     RERUN_MP_PARTS_DIRECTORY."""
-    part_bytes: int = field(default_factory=lambda: _number("RERUN_MP_PART_BYTES", 256 << 20))
+    part_bytes: int = field(default_factory=lambda: _number("RERUN_MP_PART_BYTES", 64 << 20))
     """Bytes of a part after which the next one begins and the part is shipped, at least 4096. RERUN_MP_PART_BYTES."""
     part_seconds: float = field(default_factory=lambda: _seconds("RERUN_MP_PART_SECONDS", 60.0) or 60.0)
     """Seconds after which a part ends. RERUN_MP_PART_SECONDS."""

@@ -232,12 +232,15 @@ def ship(
     target: Annotated[str | None, typer.Argument(metavar="[TO]", help="By default where each part goes.")] = None,
     *,
     seconds: Annotated[float, typer.Option("--for", help="Try again for so many seconds.", min=0)] = 0.0,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Ship whatever comes, until SIGTERM, and then once more.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing.")] = False,
 ) -> None:
     """Bring the parts that this host still has to the head."""
     from rerun_mp.cli.ship import ship
 
-    raise typer.Exit(ship(directory, target, seconds=seconds, quiet=quiet))
+    raise typer.Exit(ship(directory, target, seconds=seconds, is_following=follow, quiet=quiet))
 
 
 def _look(sessions: list[str] | None) -> tuple[list[overview.SessionView], list[str]]:

@@ -52,6 +52,11 @@ class Catalog:
             ) from error
         self._begin()
 
+    @property
+    def pid(self) -> int:
+        """The server's process id."""
+        return self._server.pid
+
     def update(self) -> None:
         """Register the parts that have come. Start the server again if it has ended."""
         if self._server.poll() is not None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -35,9 +37,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("directory", nargs="?", help="directory of the parts; by default where programs put them")
     parser.add_argument("target", nargs="?", help="a head's receiver or a directory; by default where each part goes")
     parser.add_argument("--for", dest="seconds", type=float, default=0.0, help="try again for so many seconds")
+    parser.add_argument("--follow", action="store_true", help="ship whatever comes, until SIGTERM, and then once more")
     parser.add_argument("--quiet", action="store_true", help="print nothing")
     chosen = parser.parse_args(arguments)
-    return ship(chosen.directory, chosen.target, seconds=chosen.seconds, quiet=chosen.quiet)
+    return ship(chosen.directory, chosen.target, seconds=chosen.seconds, is_following=chosen.follow, quiet=chosen.quiet)
 
 
 def default_directory() -> str:
@@ -45,22 +48,37 @@ def default_directory() -> str:
     return os.environ.get("RERUN_MP_PARTS_DIRECTORY") or os.path.join(rescue_base(), "parts")
 
 
-def ship(directory: str | None = None, target: str | None = None, *, seconds: float = 0.0, quiet: bool = False) -> int:
-    """Ship for at most `seconds`, at least once, and print what is at the head and here. Returns the exit status."""
+def ship(
+    directory: str | None = None,
+    target: str | None = None,
+    *,
+    seconds: float = 0.0,
+    is_following: bool = False,
+    quiet: bool = False,
+) -> int:
+    """Ship for at most `seconds`, at least once, and print what is at the head and here. Returns the exit status.
+
+    With `is_following` the call ships until SIGTERM or SIGINT, whatever is there, and after that once more.
+    """
+    stopped = threading.Event()
+    if is_following:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stopped.set())
     directory = directory or default_directory()
     shipper = Shipper(directory, os.environ.get("RERUN_MP_HEAD_TOKEN", ""), target)
     deadline = time.monotonic() + seconds
     pause_secs = RETRY_SECS[0]
     while True:
+        is_last = stopped.is_set()
         try:
             close_parts(directory)
             is_all = shipper.ship()
         except (RerunMpError, OSError, ValueError) as error:
             is_all, shipper.failure = False, str(error)
-        if is_all or time.monotonic() + pause_secs > deadline:
+        if is_last if is_following else is_all or time.monotonic() + pause_secs > deadline:
             break
-        time.sleep(pause_secs)
-        pause_secs = min(2 * pause_secs, RETRY_SECS[1])
+        stopped.wait(pause_secs)
+        pause_secs = RETRY_SECS[0] if is_all else min(2 * pause_secs, RETRY_SECS[1])
     shipper.close()
     if not quiet:
         print(f"shipped {shipper.shipped.parts} parts with {shipper.shipped.rows:,} rows")

@@ -132,8 +132,9 @@ class NodeLink:
         reason = f" ({failure})" if failure else ""
         line = (
             f"{left.parts} parts with {left.rows:,} rows of this host are not at {self._node.ship_to} yet{reason}. "
-            f"They are in {self._node.parts}. A shipper goes on for {self._node.ship_timeout:g} s; the next run ships "
-            f"what it leaves, and so does: rerun-mp ship {self._node.parts} {self._node.ship_to}"
+            f"They are in {self._node.parts}. A shipper goes on for {self._node.ship_timeout:g} s if this host "
+            f"or container runs so long; the next run ships what it leaves, and so does: "
+            f"rerun-mp ship {self._node.parts} {self._node.ship_to}"
         )
         return [line]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -15,6 +17,17 @@ from tests.hosts.head import Head
 from tests.hosts.test_head import script, start_rank
 
 __all__ = ["script"]
+
+IMAGES = """
+import numpy as np
+import rerun_mp as rr
+rr.init("rerun_mp_container")
+image = np.zeros((1024, 1024), np.uint8)
+for step in range(100):
+    rr.set_time("step", sequence=step)
+    rr.log("rank/0", rr.Image(image))
+"""
+"""Logs more bytes than the shared memory of a container has."""
 
 pytestmark = pytest.mark.usefixtures("make_hosts")
 
@@ -74,6 +87,25 @@ def test_a_host_that_was_killed_ships_its_rows_when_it_is_back(
     machines[1].start(sys.executable, "-m", "rerun_mp", "recover").check()
     machines[1].start(sys.executable, "-m", "rerun_mp", "ship", env=head.environment).check()
     assert head.rows(tmp_path / "merged.rrd") == {"rank/1": 1000}
+
+
+def test_a_sidecar_ships_what_a_container_has_left(make_hosts: MakeHosts, tmp_path: Path) -> None:
+    """The container has 64 MB of shared memory, less than its images. Its end kills the shipper of its program."""
+    head_host, container, sidecar_host = make_hosts(3)
+    container.start("mount", "-o", "remount,size=64m", "/dev/shm").check()
+    script, parts = tmp_path / "images.py", tmp_path / "parts"
+    script.write_text(IMAGES)
+    environment = {**Head.environment, "RERUN_MP_PARTS_DIRECTORY": str(parts)}
+    program = container.start(script, env=environment).check()
+    assert "1 parts with 100 rows of this host are not at http://host1:9877 yet" in program.stderr
+    container.kill()
+    sidecar = sidecar_host.start(sys.executable, "-m", "rerun_mp", "ship", parts, "--follow", env=Head.environment)
+    head = Head(head_host, tmp_path / "runs")
+    wait_until(lambda: [node.acknowledged for node in head.nodes()] == [100], what="the part")
+    for pid in sidecar_host.processes("rerun_mp ship"):
+        os.kill(pid, signal.SIGTERM)
+    assert sidecar.check().stdout == "shipped 1 parts with 100 rows\n"
+    assert head.rows(tmp_path / "merged.rrd") == {"rank/0": 100}
 
 
 def test_random_faults_lose_no_row(place: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from rerun_mp.errors import ResourceError
 from rerun_mp.shipping.accounts import node_accounts
-from rerun_mp.shipping.parts import PartName, close_part, node_directory, parts_below, write_target
+from rerun_mp.shipping.parts import OPEN, PartName, close_part, node_directory, parts_below, write_target
 from rerun_mp.shipping.shipper import Left, Shipper, drop_oldest, left_in
 from rerun_mp.shipping.targets import DirectoryTarget
 from tests.harness.programs import ROOT, wait_until
@@ -142,6 +142,22 @@ def test_a_shipper_tries_again_until_the_target_is_back(tmp_path: Path) -> None:
         wait_until(lambda: shipper.poll() is not None, what="the shipper")
     assert shipper.returncode == 0
     assert len(contents(away)) == 1
+
+
+def test_a_shipper_that_follows_ships_what_comes_until_it_is_told_to_end(tmp_path: Path) -> None:
+    """The last part comes right before the signal, as a container's last part does."""
+    root, one = tmp_path / "parts", tmp_path / "one"
+    (root / OPEN / "host-0011").mkdir(parents=True)  # as long as a session lives, its node's directory stays
+    command = [sys.executable, "-m", "rerun_mp", "ship", str(root), "--follow"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as shipper:
+        for number in (1, 2):
+            add_part(root, one, number)
+            wait_until(lambda number=number: len(contents(one)) == number, what="the part")  # type: ignore[misc]
+        add_part(root, one, 3)
+        shipper.terminate()
+        assert shipper.communicate(timeout=60)[0] == "shipped 3 parts with 30 rows\n"
+    assert shipper.returncode == 0
+    assert len(contents(one)) == 3
 
 
 def test_accounts_tell_what_has_come(tmp_path: Path) -> None:
