@@ -16,6 +16,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ import rerun_mp as rr
 import rerun_mp.blueprint as rrb
 from rerun_mp import figures
 from rerun_mp.cli import rendering as tables
-from rerun_mp.monitoring.overview import look
+from rerun_mp.monitoring.overview import SessionView, look
 
 EXAMPLES = Path(__file__).parent
 IMAGES = EXAMPLES.parent / "docs" / "images"
@@ -162,6 +163,22 @@ def work(number: int, seconds: float) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+def shown_view(view: SessionView) -> SessionView:
+    """Return a view of a session with the names of a user's machine in place of this one's."""
+    assert view.program is not None
+    program = replace(view.program, command=("python", "train.py"), directory="/home/robot/run", user="robot")
+    sinks = (
+        sink._replace(target="/home/robot/run/run.rrd" if sink.kind == "file" else "rerun+http://127.0.0.1:9876/proxy")
+        for sink in view.sinks
+    )
+    return replace(view, program=program, sinks=tuple(sinks))
+
+
+def is_own(view: SessionView) -> bool:
+    """Say whether a session is that of this program."""
+    return view.program is not None and any(Path(one).name == Path(__file__).name for one in view.program.command)
+
+
 def command_and_figures(directory: Path) -> None:
     """Take the pictures of `rerun-mp status` and `top`, and of a session's figures in a viewer."""
     with Viewer() as client:
@@ -176,13 +193,15 @@ def command_and_figures(directory: Path) -> None:
         for name in ("status", "top"):
             time.sleep(3.0)
             for _ in range(2):
-                views, problems = look()
+                views = [
+                    shown_view(view) for view in look()[0] if view.program and "screenshots.py" in str(view.program)
+                ]
                 rates.note(views)
                 time.sleep(0.5)
             with open(os.devnull, "w") as nowhere:
                 console = Console(record=True, width=104, file=nowhere)
                 console.print(f"$ rerun-mp {name}", style="bold")
-                console.print(tables.overview(views, rates, problems))
+                console.print(tables.overview(views, rates, []))
                 svg = console.export_svg(title=f"rerun-mp {name}", code_format=SVG, unique_id=name)
             (IMAGES / f"{name}.svg").write_text(svg)
         for worker in workers:
