@@ -59,10 +59,11 @@ def components_of(given: Any, descriptors: list[ComponentDescriptor], arrays: li
         descriptors.extend(blob_descriptors)
         arrays.extend(blob_arrays)
         return
-    layout = getattr(given, "_layout", None) if attribute_of(given, "_fast_kind") else None
-    if layout is not None:
+    row = given._as_columns() if attribute_of(given, "_fast_kind") else None
+    if row is not None:
+        layout, blocks = row
         descriptors.extend(descriptors_of(layout))
-        arrays.extend(arrays_of_blocks(layout, given._blocks))
+        arrays.extend(arrays_of_blocks(layout, blocks))
         return
     kind = type(given)
     fields = _fields_of_classes.get(kind) or _component_fields(kind)

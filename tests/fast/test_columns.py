@@ -118,6 +118,9 @@ def test_usual_columns_load_neither_rerun_nor_pandas(run_python: RunPython, tmp_
         times = [rr.TimeColumn("frame", sequence=np.arange(3)), rr.TimeColumn("time", duration=np.arange(3.0))]
         rr.send_columns("loss", times, [*rr.Scalars.columns(scalars=np.zeros((3, 2)))])
         rr.send_columns("style", times, rr.SeriesLines.columns(widths=[1.0, 2.0, 3.0]))
+        rr.log("number", rr.Scalars(0.5))
+        rr.log("text", rr.TextLog("an event", level="INFO"))
+        rr.log("pose", rr.Transform3D(translation=[1.0, 2.0, 3.0]))
         print(sorted({{"rerun", "pandas", "numpy.ma"}} & set(sys.modules)))
     """
     assert run_python(program, fresh=True).check().stdout.strip() == "[]"
