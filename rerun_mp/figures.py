@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from rerun_mp.collector.reporting.own_entities import own_entity
 from rerun_mp.protection import is_protected
-from rerun_mp.session.config import NodeSpec
-from rerun_mp.session.node import host_name
+from rerun_mp.session.host_names import host_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,27 +44,28 @@ def blueprint(hosts: Sequence[str] = ()) -> Blueprint:
     """
     import rerun.blueprint as rrb
 
-    nodes = [*map(NodeSpec, map(host_name, hosts))] if hosts else [_own_node()]
+    names = [*map(host_name, hosts)] if hosts else [_own_host()]
     # A view shows paths that begin with two underscores only if it names them.
     series = [
         rrb.TimeSeriesView(
-            origin=own_entity(nodes[0], f"figures/{name}") if len(nodes) == 1 else ORIGIN,
-            contents=[own_entity(node, f"figures/{name}") for node in nodes],
+            origin=own_entity(names[0], f"figures/{name}") if len(names) == 1 else ORIGIN,
+            contents=[own_entity(host, f"figures/{name}") for host in names],
             name=title,
         )
         for name, title in TITLES.items()
     ]
     texts = rrb.TextLogView(
         origin=ORIGIN,
-        contents=[own_entity(node, name) for node in nodes for name in ("crashes", "dropped")],
+        contents=[own_entity(host, name) for host in names for name in ("crashes", "dropped")],
         name="Killed producers, dropped rows",
     )
     return rrb.Blueprint(rrb.Vertical(rrb.Grid(*series), texts, row_shares=[3, 1]), collapse_panels=True)
 
 
-def _own_node() -> NodeSpec | None:
+def _own_host() -> str | None:
     if not is_protected():
         return None
     from rerun_mp.session import current
 
-    return current.node()
+    node = current.node()
+    return node and node.host

@@ -94,6 +94,7 @@ COVERED_BY: dict[str, str] = {
     "rerun_mp.shipping.targets": "tests/shipping/test_receiver.py",
     "rerun_mp.session.sink_claims": "tests/session/test_earlier_files.py",
     "rerun_mp.session.node": "tests/hosts/test_identity.py",
+    "rerun_mp.session.host_names": "tests/hosts/test_identity.py",
     "rerun_mp.collector.reporting.system_logger": "tests/integrations/test_system.py",
     "rerun_mp.collector.reporting.loss_reports": "tests/faults/test_crash_marks.py",
     "rerun_mp.collector.worker": "tests/faults/test_collector_kills.py",

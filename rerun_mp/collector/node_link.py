@@ -72,7 +72,7 @@ class NodeLink:
             self._next_sample = now + SAMPLE_SECS
             sample = self._samples.pop()
             values = {"offset_seconds": sample.offset_ns / 1e9, "delay_seconds": sample.delay_ns / 1e9}
-            entity, now_ns = own_entity(self._node, "clock"), time.time_ns()
+            entity, now_ns = own_entity(self._node.host, "clock"), time.time_ns()
             self._outputs.add(
                 [
                     number_chunk(key, f"{entity}/{name}", value, now_ns)

@@ -114,9 +114,10 @@ def _processes_entity() -> str:
     if not is_protected():
         return PROCESSES_ENTITY
     from rerun_mp.session import current
-    from rerun_mp.session.node import host_entity
+    from rerun_mp.session.host_names import host_entity
 
-    return host_entity(current.node(), PROCESSES_ENTITY)
+    node = current.node()
+    return host_entity(node and node.host, PROCESSES_ENTITY)
 
 
 def _as_part(text: str) -> str:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
-import re
-import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.session import directories
 from rerun_mp.session.config import NODE_OWNER, NodeSpec, SinkSpec
+from rerun_mp.session.host_names import host_name
 from rerun_mp.session.jobs import recording_key_of
 from rerun_mp.session.refusals import as_resource_error
 from rerun_mp.session.rotation import Rotation, closed_parts, part_path
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "close_parts",
-    "host_entity",
-    "host_name",
     "node_name",
     "node_of",
     "open_directory",
@@ -46,16 +43,6 @@ MIN_PART_BYTES = 4096
 """Minimum of the bytes after which a part ends: `Rotation` takes no smaller number."""
 PART = "part.rrd"
 """Name of the file that rotates and is shipped."""
-
-
-def host_name(name: str | None = None) -> str:
-    """Return a host's name, by default this host's, as it stands in entity paths and file names."""
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", name or socket.gethostname())[:64].strip(".") or "host"
-
-
-def host_entity(node: NodeSpec | None, path: str) -> str:
-    """Return this entity path on a single host, and a path below it that names the host if the session is a node."""
-    return path if node is None else f"{path}/{node.host}"
 
 
 def node_of(job: Job | None, settings: Settings) -> NodeSpec | None:

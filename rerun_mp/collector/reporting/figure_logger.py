@@ -44,7 +44,7 @@ class FigureLogger:
         """Take interval and recordings from the configuration."""
         self._interval = None if config.figures is None else max(config.figures, MIN_INTERVAL)
         self._recordings = [spec.key for spec in config.recordings][:MAX_RECORDINGS]
-        self._entity = own_entity(config.node, FIGURES_ENTITY)
+        self._entity = own_entity(config.node and config.node.host, FIGURES_ENTITY)
 
     def count(self, built: BuiltChunks) -> None:
         """Count the rows that a sweep delivers."""

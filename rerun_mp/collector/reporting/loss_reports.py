@@ -122,7 +122,7 @@ class LossReports:
         ]
         if news:
             texts = [_sentence(account) for account in news]
-            entity = own_entity(self.node, DROPPED_ENTITY)
+            entity = own_entity(self.node and self.node.host, DROPPED_ENTITY)
             self._outputs.add([text_chunk(key, entity, "WARN", texts) for key in self._outputs.recordings()])
             self._reported_rows.update((account.first_row, account.dropped) for account in news)
 
@@ -141,5 +141,10 @@ def _crash_chunk(recording: RecordingKey, killed: Killed, nonce: bytes, node: No
     where = "" if node is None else f" on {node.host}"
     text = f"{account.name} (pid {account.pid}{where}) was killed by {killed.signal} after row {account.logged:,}"
     return text_chunk(
-        recording, own_entity(node, CRASHES_ENTITY), "CRITICAL", [text], digest.digest(), account.started_ns
+        recording,
+        own_entity(node and node.host, CRASHES_ENTITY),
+        "CRITICAL",
+        [text],
+        digest.digest(),
+        account.started_ns,
     )

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from rerun_mp.session.node import host_entity
-
-if TYPE_CHECKING:
-    from rerun_mp.session.config import NodeSpec
+from rerun_mp.session.host_names import host_entity
 
 __all__ = ["MAX_RECORDINGS", "own_entity"]
 
@@ -15,6 +10,6 @@ MAX_RECORDINGS = 16
 """Maximum recordings that get a row which belongs to all recordings of the session."""
 
 
-def own_entity(node: NodeSpec | None, name: str) -> str:
-    """Return the entity path of this name. In a job of several hosts it names the host."""
-    return f"{host_entity(node, '/__rerun_mp')}/{name}"
+def own_entity(host: str | None, name: str) -> str:
+    """Return the entity path of this name. `host` as for `host_entity`."""
+    return f"{host_entity(host, '/__rerun_mp')}/{name}"

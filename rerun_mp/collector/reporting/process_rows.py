@@ -79,5 +79,5 @@ def _chunk(recording: RecordingKey, account: Account, job: Job | None, node: Nod
         values["local_rank"] = job.local_rank
     names = (*recording, nonce.hex(), str(account.first_row))
     identity = hashlib.blake2b("\0".join(names).encode(), digest_size=8).digest()
-    entity = own_entity(node, f"processes/{account.pid}")
+    entity = own_entity(node and node.host, f"processes/{account.pid}")
     return properties_chunk(recording, entity, values, identity, account.started_ns)

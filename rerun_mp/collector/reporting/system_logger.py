@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rerun_mp.collector.drain.own_chunks import number_chunk
 from rerun_mp.collector.messages import say
 from rerun_mp.session.accounts import live_account
-from rerun_mp.session.node import host_entity
+from rerun_mp.session.host_names import host_entity
 from rerun_mp.shm.layout import PAGE, PRODUCER_WORDS, WORD, ProducerState, ProducerWord
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class SystemLogger:
             return
         self._last = now
         key = self._config.default
-        path = host_entity(self._config.node, path)
+        path = host_entity(self._config.node and self._config.node.host, path)
         found = [*self._of_processes(), *_of_machine(), *self._of_gpus()]
         self._outputs.add([number_chunk(key, f"{path}/{name}", value) for name, value in found])
 
