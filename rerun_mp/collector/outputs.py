@@ -233,10 +233,10 @@ class Outputs:
             self._note_use(key, store)
         return refused
 
-    def rotate_if_due(self) -> None:
-        """Begin the next part of each file that rotates and is due. The sweep before must be done."""
+    def rotate_if_due(self, *, has_participants: bool) -> None:
+        """As `RecordingStore.rotate_if_due`, for each file that rotates."""
         for store in self._rotating:
-            store.rotate_if_due()
+            store.rotate_if_due(has_participants=has_participants)
 
     def flush(self) -> None:
         """Wait until the stores have flushed what was handed to them."""

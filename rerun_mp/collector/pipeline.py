@@ -23,7 +23,8 @@ from rerun_mp.collector.reporting.system_logger import SystemLogger
 from rerun_mp.collector.snapshots import Snapshots
 from rerun_mp.errors import RerunMpError
 from rerun_mp.session.config_file import read_config
-from rerun_mp.shm.layout import Attention, Header, SessionState
+from rerun_mp.shm import leases
+from rerun_mp.shm.layout import Attention, Header, Lock, SessionState
 from rerun_mp.shm.segment import Segment
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class Pipeline:
         )
         self.state: int = SessionState.LIVE
         """State of the session. The header's word is a copy for other processes, and may be damaged."""
+        self._has_participants = False
+        """Whether any participant lived at the last look."""
 
     def set_state(self, state: int) -> None:
         """Set the state of the session, here and in the header."""
@@ -73,6 +76,8 @@ class Pipeline:
 
     def apply_config(self, *, is_first: bool = False) -> None:
         """Read the configuration if it has changed, or if it `is_first`, and bring the sinks to it."""
+        if is_first:
+            self._has_participants = leases.is_held(self.descriptor, Lock.PARTICIPANTS)
         revision = self.words[Header.CONFIG_REVISION]
         if is_first or revision != self.words[Header.CONFIG_APPLIED]:
             try:
@@ -118,7 +123,8 @@ class Pipeline:
     def report(self) -> None:
         """Clear up after dead producers, and write all reports that are due."""
         self._process_rows.log()
-        self.outputs.rotate_if_due()
+        self._has_participants = leases.is_held(self.descriptor, Lock.PARTICIPANTS)
+        self.outputs.rotate_if_due(has_participants=self._has_participants)
         self.dead_producers.clear_up()
         self.loss_reports.report()
         self._figure_logger.log_if_due()
@@ -150,7 +156,7 @@ class Pipeline:
         # A sink that was set before a row was logged must get the row, even if it was set while the sweep was copied.
         self.apply_config()
         if not is_repeated:
-            self.outputs.rotate_if_due()
+            self.outputs.rotate_if_due(has_participants=self._has_participants)
         self.sweeper.begin(sweep)
         self.outputs.begin(sweep.number, built.chunks)
         is_careful = self._quarantine.is_careful(self.sweeper.progress.done)

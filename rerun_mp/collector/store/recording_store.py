@@ -167,9 +167,9 @@ class RecordingStore:
         """The last blueprint that was set. Any thread may ask."""
         return self._journal.blueprint
 
-    def rotate_if_due(self) -> None:
+    def rotate_if_due(self, *, has_participants: bool = True) -> None:
         """Begin the next part of a file that rotates, if the present one is due. The last sweep must be done."""
-        self.rotating.rotate_if_due()
+        self.rotating.rotate_if_due(has_participants=has_participants)
 
     def close_file(self, otherwise: str | None = None) -> None:
         """Complete the file and let go of it. Later rows go to the spool.

@@ -116,14 +116,17 @@ class Rotating:
             self._record()
             self._begin_next()
 
-    def rotate_if_due(self) -> None:
-        """Begin the next part if the present one is large, old, or not wanted any longer."""
+    def rotate_if_due(self, *, has_participants: bool) -> None:
+        """Begin the next part if the present one is large, old, or not wanted any longer.
+
+        Rows that are stored while the session has no participants were logged earlier: they do not move a window.
+        """
         series, spec = self._journal.series, self._spec
         if series is None or spec is None:
             return
         now = self._clock.boot_secs()
         if self._window is not None:
-            self._window.note_rows(self._chunks.rows)
+            self._window.note_rows(self._chunks.rows, are_new=has_participants)
         if (self._window is not None or self._rotation.keep_seconds is not None) and now >= self._next_look:
             self._next_look = now + LOOK_SECS
             self._remove_old(series)

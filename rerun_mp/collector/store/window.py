@@ -38,10 +38,15 @@ class Window:
         self._newest = self._now()
         """When the newest row was stored."""
 
-    def note_rows(self, rows: int) -> None:
-        """Note how many rows this life of the collector has stored."""
-        if rows != self._rows:
-            self._rows, self._newest = rows, self._now()
+    def note_rows(self, rows: int, *, are_new: bool = True) -> None:
+        """Note how many rows this life of the collector has stored.
+
+        `are_new`: rows since the last note were logged then. Rows of a recovery were not: they leave the window where
+        the killed collector left it, however long the recovery takes.
+        """
+        if rows != self._rows and are_new:
+            self._newest = self._now()
+        self._rows = rows
 
     def note_closed(self, number: int) -> None:
         """Note that part `number` is complete. The caller saves the journal."""

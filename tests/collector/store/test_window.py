@@ -100,6 +100,20 @@ def test_a_collector_that_comes_hours_later_keeps_the_window(spool: Path, out: P
     assert kept(out) == list(range(29))
 
 
+def test_a_recovery_that_takes_longer_than_the_window_keeps_it(spool: Path, out: Path) -> None:
+    """The session has no participants, so its rows were logged earlier, whenever they are stored."""
+    clock = HandedClock()
+    one = store_of(spool, out, clock)
+    log(one, clock, range(28))
+    again = store_of(spool, out, clock)
+    for number in range(28, 31):
+        clock.go(2 * WINDOW)
+        put(again, [number])
+        again.rotate_if_due(has_participants=False)
+    finish(again)
+    assert kept(out) == list(range(31))
+
+
 def test_windows_of_ten_runs_before_stay(spool: Path, out: Path) -> None:
     for number in range(1, MAX_RUNS + 3):
         path = out.with_suffix(f".{number:04}.rrd")
