@@ -5,6 +5,9 @@ processes; the figures are medians of the turns. Quote the ratios. Each line say
 during the run. A run with more than a tenth of a core is repeated, and marked `!` if every repetition was disturbed.
 Every run counts its rows in the file: a lost row is an error, and the command ends with 1. The targets at the end are
 the project's own; a missed target is no error.
+
+`python -m benchmarks.hot_path --results benchmarks/results.json` also keeps the figures of its sections; then
+`python -m benchmarks.figures` draws them in README.md and docs/performance.md.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import calls, delivery, idle, latency, memory, scaling
+from benchmarks.figures import add_results
 from benchmarks.plan import Plan
 from benchmarks.report import Section, Target, table
 from benchmarks.rounds import RoundError, Runner
@@ -53,6 +57,8 @@ def main(arguments: list[str] | None = None) -> int:
             continue
         targets += section.targets
         print(f"\n{section}", flush=True)
+        if options.results is not None:
+            add_results(options.results, name, section, _heading(plan, is_quick=options.quick))
     print(f"\n### Targets\n\n{table(('what', 'figure', 'target', ''), [target.row() for target in targets])}\n")
     missed = sum(not target.is_met for target in targets)
     print(f"{len(targets)} targets, {missed} missed; {(time.monotonic() - begin) / 60:.1f} minutes.")
@@ -109,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--share", type=float, metavar="X", help="share of the rows of a full run (default: 1)")
     add("--latency-rows", type=int, metavar="N", help="rows of each turn (default: 100)")
     add("--idle-secs", type=float, metavar="SECONDS", help="seconds to watch an idle process (default: 30)")
+    add("--results", type=Path, metavar="FILE", help="also put the figures into this file, which `figures` draws")
     add(
         "--directory",
         type=Path,

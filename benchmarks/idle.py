@@ -22,7 +22,7 @@ from benchmarks.workloads import Job
 
 __all__ = ["program", "run"]
 
-MAX_PERCENT = 0.5
+MAX_PERCENT = 0.2
 SETTLE_SECS = 2.0
 """Seconds from the last row until the session is idle."""
 HEADER = ("idle for", "who", "CPU, % of a core", "others, cores")
@@ -43,6 +43,7 @@ def run(runner: Runner, plan: Plan) -> Section:
         summary = medians([runner.run(job)])
         percents[who] = 100 * summary["cpu_share"]
         section.rows.append((f"{plan.idle_secs:g} s", who, f"{percents[who]:.3f}", summary.others))
+    section.figures = percents
     file, live, sleeping = percents.values()
     section.targets += [
         Target("idle collector with a file", file, at_most=MAX_PERCENT, unit="% of a core"),

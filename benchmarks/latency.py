@@ -57,6 +57,7 @@ def run(runner: Runner, plan: Plan) -> Section:
     ours, theirs = (medians(taken[job]) for job in jobs)
     for place, text in PLACES.items():
         mine, yours = (_quantiles(taken[job], place) for job in jobs)
+        section.figures[place] = {"rerun_mp": mine, "rerun": yours}
         section.rows.append(
             (
                 text,

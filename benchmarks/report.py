@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 __all__ = ["Section", "Target", "bytes_text", "rate_text", "ratio_text", "table", "times_text"]
 
@@ -43,6 +44,8 @@ class Section:
     rows: list[Sequence[str]] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
     notes: str = ""
+    figures: dict[str, Any] = field(default_factory=dict)
+    """The numbers that pages quote; `figures` draws them."""
 
     def __str__(self) -> str:
         text = f"### {self.title}\n\n{table(self.header, self.rows)}\n"
