@@ -59,7 +59,8 @@ def components_of(given: Any, descriptors: list[ComponentDescriptor], arrays: li
         descriptors.extend(blob_descriptors)
         arrays.extend(blob_arrays)
         return
-    row = given._as_columns() if attribute_of(given, "_fast_kind") else None
+    is_fast = attribute_of(given, "_fast_kind") and not isinstance(given, type)
+    row = given._as_columns() if is_fast else None
     if row is not None:
         layout, blocks = row
         descriptors.extend(descriptors_of(layout))

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -114,7 +115,12 @@ def test_mpirun(launch: Callable[[Path, Path], list[str | Path]], script: Path, 
 
 def test_two_jobs_at_a_time_stay_apart(script: Path, tmp_path: Path, place: Path) -> None:
     paths, before = [tmp_path / "one.rrd", tmp_path / "two.rrd"], Machine.snapshot(place)
-    jobs_running = [subprocess.Popen(mpirun(sys.executable, script, path)) for path in paths]
+    # Open MPI makes one directory for a user's jobs, and may fail if two jobs begin it at once.
+    directories = [{"OMPI_MCA_orte_tmpdir_base": tempfile.mkdtemp(dir=place)} for _ in paths]
+    jobs_running = [
+        subprocess.Popen(mpirun(sys.executable, script, path), env={**os.environ, **directory})
+        for path, directory in zip(paths, directories, strict=True)
+    ]
     assert [job.wait(120) for job in jobs_running] == [0, 0]
     wait_for_end(place, before)
     assert [count_rows(path) for path in paths] == [all_rows(4)] * 2
