@@ -26,12 +26,6 @@ BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end of figures -->)", r
 P50, P99, P999 = 0, 1, 2
 NAMES = {"scalars": "a number", "text": "a text", "points": "1,000 points", "image": "a 640x480 image, every 10 ms"}
 PLURALS = {"scalars": "numbers", "text": "texts", "points": "1,000 points", "image": "640x480 images"}
-SHAPES = {
-    "8 workers, 1 entities": "8 workers",
-    "64 workers, 1 entities": "64 workers",
-    "2 workers, 50 entities": "50 entities",
-    "2 workers, 2000 entities": "2,000 entities",
-}
 
 Results = dict[str, Any]
 """Name of a section -> its `figures`, how it was measured (`run`) and on which `date`."""
@@ -123,33 +117,13 @@ def _draw_delivery(results: Results) -> str:
     return _rows((*head, "Queue", "Pipe", "faster-fifo", "ZeroMQ"), *rows)
 
 
-def _draw_scaling(results: Results) -> str:
-    rows = []
-    for kind, name in PLURALS.items():
-        shares = results["scaling"]["figures"][kind]
-        cells = []
-        for shape in SHAPES:
-            rerun = shares.get("rerun", {}).get(shape)
-            cells.append(f"{shares['rerun_mp'][shape]:.0%}" + (f" (rerun {rerun:.0%})" if rerun is not None else ""))
-        rows.append((name, *cells))
-    return _rows(("share of the rows/s of 2 workers and 1 entity", *SHAPES.values()), *rows)
-
-
 def _draw_latency(results: Results) -> str:
     ours, theirs = (results["latency"]["figures"]["server"][name] for name in ("rerun_mp", "rerun"))
-    memory, idle = results["memory"]["figures"], results["idle"]["figures"]
-    numbers, many = memory["scalars, 1 entities"], memory["scalars, in bursts"]
+    idle = results["idle"]["figures"]
     texts = [f"{values[P50]:.1f} / {values[P99]:.1f} ms" for values in (ours, theirs)]
-    collector = f"{numbers['collector_bytes'] / 1e6:.0f} / {many['collector_bytes'] / 1e6:.0f} MB"
     return _rows(
         ("", "rerun_mp", "rerun-sdk"),
         ("`log()` to the row in a gRPC server's file, idle, p50 / p99", *texts),
-        (
-            f"memory of the collector: {numbers['rows'] / 1e6:.1f} M numbers / {many['chunks']:,.0f} chunks",
-            collector,
-            "",
-        ),
-        ("memory by which a worker grows over a million numbers", f"{numbers['grown_bytes'] / 1e6:.1f} MB", ""),
         ("an idle collector with a file", f"{idle['collector, with a file']:.2f} % of a core", ""),
     )
 
@@ -159,7 +133,6 @@ BLOCKS: dict[str, Callable[[Results], str]] = {
     "run": _draw_run,
     "calls": _draw_calls,
     "delivery": _draw_delivery,
-    "scaling": _draw_scaling,
     "latency": _draw_latency,
 }
 
