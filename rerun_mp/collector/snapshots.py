@@ -38,6 +38,10 @@ CLOSE_SECS = 30.0
 END_SECS = 60.0
 """Maximum seconds that the session's end waits for snapshots."""
 
+MAX_ANSWERS = 100
+"""Maximum number of answers to requests that are gone. A process that was stopped may not have read its answer when
+another process makes the next request, which takes answered ones out of the configuration."""
+
 
 class _Job(NamedTuple):
     """A snapshot that is being written."""
@@ -61,9 +65,10 @@ class Snapshots:
         """Held by the thread that writes."""
 
     def apply(self, config: SessionConfig) -> None:
-        """Begin the snapshots that the configuration asks for, and forget the answers to requests that are gone."""
+        """Begin the snapshots that the configuration asks for, and forget old answers to requests that are gone."""
         asked = {spec.token for spec in config.snapshots}
-        self._answers = {token: failure for token, failure in self._answers.items() if token in asked}
+        for token in [token for token in self._answers if token not in asked][:-MAX_ANSWERS]:
+            del self._answers[token]
         for spec in config.snapshots:
             if spec.token not in self._answers and spec.token not in self._jobs:
                 self._begin(spec)

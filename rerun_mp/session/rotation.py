@@ -26,6 +26,7 @@ __all__ = [
     "Values",
     "add_to_part_list",
     "closed_parts",
+    "is_part_or_list",
     "lock_part_list",
     "number_of",
     "part_list_path",
@@ -210,6 +211,13 @@ def part_list_path(path: str) -> str:
     return f"{os.path.splitext(path)[0]}.parts.jsonl"
 
 
+def is_part_or_list(file: str, path: str) -> bool:
+    """Return whether `file` has the name of a part, or of the part list, of `path`."""
+    return file == part_list_path(path) or (
+        os.path.dirname(file) == os.path.dirname(path) and _names_part(os.path.basename(file), path)
+    )
+
+
 def closed_parts(path: str) -> list[ClosedPart]:
     """Return the complete parts of the file `path` as its part list names them, in the order of their completion.
 
@@ -219,22 +227,27 @@ def closed_parts(path: str) -> list[ClosedPart]:
 
 
 def read_part_list(path: str) -> PartList:
-    """Return the content of the part list of `path`; nothing if there is no list."""
+    """Return the content of the part list of `path`; nothing if there is no list.
+
+    A line that is no line of a part list is left out, and so is each name that no part of `path` can have: the
+    collector removes the files that the list names.
+    """
     parts: list[ClosedPart] = []
     removed_parts = removed_rows = 0
     removing: list[str] = []
     directory = os.path.dirname(path)
     try:
-        with open(part_list_path(path), encoding="utf-8") as file:
+        with open(part_list_path(path), encoding="utf-8", errors="replace") as file:
             for line in file:
                 try:
                     raw = json.loads(line)
                     if "removed_parts" in raw:
                         removed_parts, removed_rows = int(raw["removed_parts"]), int(raw["removed_rows"])
-                        removing = [os.path.join(directory, str(name)) for name in raw["removing"]]
-                    else:
-                        parts.append(ClosedPart(os.path.join(directory, raw.pop("file")), **raw))
-                except (ValueError, TypeError, KeyError, AttributeError):
+                        names = [name for name in raw["removing"] if _names_part(name, path)]
+                        removing = [os.path.join(directory, name) for name in names]
+                    elif _names_part(raw["file"], path):
+                        parts.append(_part_of(os.path.join(directory, raw.pop("file")), raw))
+                except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
                     continue
     except OSError:
         pass
@@ -294,6 +307,18 @@ def add_to_part_list(path: str, part: ClosedPart) -> None:
         file.seek(max(0, size - 1))
         is_cut_off = size > 0 and file.read(1) != b"\n"
         file.write(b"\n" * is_cut_off + json.dumps(_line(part)).encode() + b"\n")
+
+
+def _names_part(name: str, path: str) -> bool:
+    stem = os.path.splitext(os.path.basename(path))[0]
+    return re.fullmatch(rf"{re.escape(stem)}\.\d{{4,}}(\.[^/]*)?", name) is not None
+
+
+def _part_of(path: str, fields: dict[str, object]) -> ClosedPart:
+    part = ClosedPart(path, **fields)  # type: ignore[arg-type]
+    if not all(isinstance(one, int) for one in (part.number, part.rows, part.bytes, part.closed_ns)):
+        raise TypeError("a number is no whole number")
+    return part
 
 
 def _line(part: ClosedPart) -> dict[str, object]:

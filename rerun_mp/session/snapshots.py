@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from rerun_mp.errors import FlushTimeoutError, InvalidArgumentError, ResourceError
 from rerun_mp.session import directories
 from rerun_mp.session.config import SnapshotSpec
+from rerun_mp.session.rotation import is_part_or_list
 from rerun_mp.session.sink_changes import deliver
 from rerun_mp.session.waiting import wait_until
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rerun_mp.encoding.frames import RecordingKey
-    from rerun_mp.session.config import SessionConfig
+    from rerun_mp.session.config import SessionConfig, SinkSpec
     from rerun_mp.session.session import Session
     from rerun_mp.shm.segment import Segment
 
@@ -54,7 +55,7 @@ def take_snapshot(session: Session, key: RecordingKey, path: str, *, wait: bool,
     ResourceError
         If the file cannot be written.
     """
-    if any(path in (sink.target, sink.wanted) for spec in session.config().recordings for sink in spec.sinks):
+    if any(_writes(sink, path) for spec in session.config().recordings for sink in spec.sinks):
         raise InvalidArgumentError(f"argument 'path': {path} is a file that the session writes; give another path")
     deliver(session, timeout)
     spec = SnapshotSpec(os.urandom(8).hex(), *key, path)
@@ -80,6 +81,12 @@ def take_snapshot(session: Session, key: RecordingKey, path: str, *, wait: bool,
     session.config_editor.edit(forget)
     if found[spec.token]:
         raise ResourceError(f"the snapshot {path} cannot be written: {found[spec.token]}")
+
+
+def _writes(sink: SinkSpec, path: str) -> bool:
+    """Return whether `path` is the file of a sink, or has the name of a part or the part list of one that rotates."""
+    is_in_series = sink.rotation is not None and sink.wanted is not None and is_part_or_list(path, sink.wanted)
+    return path in (sink.target, sink.wanted) or is_in_series
 
 
 def read_answers(segment: Segment) -> dict[str, str]:

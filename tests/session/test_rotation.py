@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from itertools import islice
 from pathlib import Path
@@ -9,7 +10,16 @@ from pathlib import Path
 import pytest
 
 import rerun_mp as rr
-from rerun_mp.session.rotation import ClosedPart, add_to_part_list, closed_parts, number_of, part_list_path, part_paths
+from rerun_mp.session.rotation import (
+    ClosedPart,
+    PartList,
+    add_to_part_list,
+    closed_parts,
+    number_of,
+    part_list_path,
+    part_paths,
+    read_part_list,
+)
 from tests.conftest import RunPython
 from tests.harness.recordings import rows_of, verify
 
@@ -51,6 +61,26 @@ def test_the_list_names_each_part_once_also_after_a_line_that_was_cut_off(tmp_pa
         file.write(b'{"number": 3, "fi')
     add_to_part_list(str(path), closed(path, 3))
     assert rr.parts(path) == closed_parts(str(path)) == [closed(path, number) for number in (1, 2, 3)]
+
+
+def test_a_list_that_was_overwritten_names_no_part_and_no_file_of_others(tmp_path: Path) -> None:
+    """A collector that cannot read the list would not start again, and it removes the files that the list names."""
+    path = tmp_path / "run.rrd"
+    others = ["/etc/hostname", "../run.0001.rrd", "other.0001.rrd", "run.rrd", 5]
+    part = {**closed(path, 2)._asdict(), "file": "run.0002.rrd"}
+    del part["path"]
+    lines = [
+        b"RRF2\xf8\xff\x00",
+        b"[" * 100_000,
+        b'{"removed_parts": 1e999, "removed_rows": 0, "removing": []}',
+        *(json.dumps({**part, "file": name}).encode() for name in others),
+        json.dumps({**part, "rows": "7"}).encode(),
+        json.dumps({"removed_parts": 1, "removed_rows": 2, "removing": ["run.0001.rrd", *others[:4]]}).encode(),
+        json.dumps(part).encode(),
+    ]
+    Path(part_list_path(str(path))).write_bytes(b"\n".join(lines))
+    content = read_part_list(str(path))
+    assert content == PartList([closed(path, 2)], 1, 2, [str(tmp_path / "run.0001.rrd")])
 
 
 @pytest.mark.parametrize("order", [0, 1])

@@ -61,6 +61,33 @@ def test_the_window_of_a_tree_that_was_killed_with_its_collector_is_readable(
         assert count_rows(part)["robot"] == 1, "each part begins with the static data"
 
 
+def test_a_process_that_was_stopped_gets_its_answer_after_requests_of_others(
+    run_python: RunPython, tmp_path: Path
+) -> None:
+    run_python(
+        """
+        import os, signal, sys
+        import rerun_mp as rr
+        directory = sys.argv[1]
+        rr.init("box")
+        rr.save(f"{directory}/box.rrd", rotate=rr.Rotation(keep_last=60))
+        rr.log("x", rr.Scalars(1.0))
+        child = os.fork()
+        if child == 0:
+            rr.snapshot(f"{directory}/first.rrd", timeout=10)
+            os._exit(0)
+        while not os.path.exists(f"{directory}/first.rrd"):
+            pass
+        os.kill(child, signal.SIGSTOP)
+        for number in range(2):
+            rr.snapshot(f"{directory}/{number}.rrd")
+        os.kill(child, signal.SIGCONT)
+        sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        """,
+        tmp_path,
+    ).check()
+
+
 def test_a_path_that_cannot_be_written_is_refused_at_once(run_python: RunPython, tmp_path: Path) -> None:
     done = run_python(
         """
@@ -68,7 +95,8 @@ def test_a_path_that_cannot_be_written_is_refused_at_once(run_python: RunPython,
         import rerun_mp as rr
         rr.init("box")
         path = sys.argv[1]
-        for wrong in (path, "missing/incident.rrd"):
+        of_session = [path] + [path.removesuffix("rrd") + end for end in ("0001.rrd", "0007.rrd", "parts.jsonl")]
+        for wrong in (*of_session, "missing/incident.rrd"):
             rr.save(path, rotate=rr.Rotation(keep_last=60))
             try:
                 rr.snapshot(wrong)
@@ -77,6 +105,7 @@ def test_a_path_that_cannot_be_written_is_refused_at_once(run_python: RunPython,
         """,
         tmp_path / "box.rrd",
     ).check()
-    first, second = done.stdout.splitlines()
-    assert first.startswith("InvalidArgumentError: argument 'path': ")
-    assert second.startswith("ResourceError: cannot write ")
+    *of_session, missing = done.stdout.splitlines()
+    assert len(of_session) == 4
+    assert all(line.startswith("InvalidArgumentError: argument 'path': ") for line in of_session)
+    assert missing.startswith("ResourceError: cannot write ")
