@@ -15,6 +15,7 @@ Used by the worker's main thread.
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 
 from rerun_mp.shm.segment import Segment
@@ -25,8 +26,15 @@ UNREADABLE = (OSError, ValueError, IndexError)
 """What a look at another process raises that has ended, or that this process may not look at."""
 
 
+KNOWN_SECS = 5.0
+"""Seconds for which a look at the adopter's mappings counts. Mostly it is a foreign init process, and the looks at its
+threads and children, four a second, were two fifths of what an idle collector cost."""
 QUIET_SECS = 10.0
 """Seconds without a row after which a program may be waiting, if the kernel does not tell what a process waits in."""
+
+
+_known: tuple[int, bool, float] | None = None
+"""Process id of the adopter, whether it is a participant, and until when that counts (monotonic seconds)."""
 
 
 def is_awaited(segment: Segment, guard: int, quiet_secs: float) -> bool:
@@ -46,8 +54,9 @@ def is_awaited(segment: Segment, guard: int, quiet_secs: float) -> bool:
         adopter = os.getppid()
         if adopter == guard:
             adopter = _parent_of(guard)
-        waits = adopter > 0 and _waits(adopter, if_unknown=quiet_secs > QUIET_SECS)
-        return waits and _children_of(adopter) <= {own, guard} and _maps(adopter, segment)
+        if adopter <= 0 or not _is_participant(adopter, segment):
+            return False
+        return _waits(adopter, if_unknown=quiet_secs > QUIET_SECS) and _children_of(adopter) <= {own, guard}
     return False
 
 
@@ -79,8 +88,13 @@ def _children_of(pid: int) -> set[int]:
     return children
 
 
-def _maps(pid: int, segment: Segment) -> bool:
-    """Return whether the process has mapped the session's segment: it is a participant, and no foreign init."""
-    with open(f"/proc/{pid}/maps", "rb") as file:
-        # Address, rights, offset, device, inode, path.
-        return any(b"/dev/shm" in line and int(line.split(maxsplit=5)[4]) == segment.inode for line in file)
+def _is_participant(pid: int, segment: Segment) -> bool:
+    """Return whether the process had mapped the session's segment when it was last looked at, `KNOWN_SECS` ago."""
+    global _known
+    now = time.monotonic()
+    if _known is None or _known[0] != pid or now >= _known[2]:
+        with open(f"/proc/{pid}/maps", "rb") as file:
+            # Address, rights, offset, device, inode, path.
+            maps = any(b"/dev/shm" in line and int(line.split(maxsplit=5)[4]) == segment.inode for line in file)
+        _known = pid, maps, now + KNOWN_SECS
+    return _known[1]
