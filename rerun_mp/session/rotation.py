@@ -317,7 +317,7 @@ def _names_part(name: str, path: str) -> bool:
 def _part_of(path: str, fields: dict[str, object]) -> ClosedPart:
     part = ClosedPart(path, **fields)  # type: ignore[arg-type]
     if not all(isinstance(one, int) for one in (part.number, part.rows, part.bytes, part.closed_ns)):
-        raise TypeError("a number is no whole number")
+        raise TypeError(fields)
     return part
 
 
