@@ -21,11 +21,13 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         "python -m rerun_mp nodes",
         description="List the nodes of a head's directory: when each was last seen, and which rows have come.",
-        epilog="exit status: 0 if each node has ended and all of its rows have come, 1 if not",
+        epilog="exit status: 0 if each node has ended and all of its rows have come, 1 if not, 2 for a wrong directory",
     )
     parser.add_argument("directory", type=Path, help="the directory of `rerun-mp head`")
     parser.add_argument("--json", action="store_true", help="print one JSON list")
     chosen = parser.parse_args(arguments)
+    if not chosen.directory.is_dir():
+        parser.error(f"{chosen.directory} is no directory; give that of `rerun-mp head`")
     found = node_accounts(chosen.directory)
     if chosen.json:
         print(json.dumps([{**one._asdict(), "missing": one.missing} for one in found]))

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         "python -m rerun_mp ship",
         description="Bring the parts that this host still has to the head. RERUN_MP_HEAD_TOKEN is the head's secret.",
-        epilog="exit status: 0 if nothing is left, 1 if something is",
+        epilog="exit status: 0 if nothing is left, 1 if something is, 2 for a wrong directory",
     )
     parser.add_argument("directory", nargs="?", help="directory of the parts; by default where programs put them")
     parser.add_argument("target", nargs="?", help="a head's receiver or a directory; by default where each part goes")
@@ -60,6 +60,10 @@ def ship(
 
     With `is_following` the call ships until SIGTERM or SIGINT, whatever is there, and after that once more.
     """
+    # A sidecar may start before the program makes its directory.
+    if directory is not None and not is_following and not os.path.isdir(directory):
+        sys.stderr.write(f"rerun-mp: {directory} is no directory; give that of the parts\n")
+        return 2
     stopped = threading.Event()
     if is_following:
         for number in (signal.SIGTERM, signal.SIGINT):

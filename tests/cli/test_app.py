@@ -177,3 +177,12 @@ def test_status_names_the_program_and_fits_into_80_columns(running: tuple[subpro
 def test_a_shell_completes_commands() -> None:
     environment = {"_RERUN_MP_COMPLETE": "complete_bash", "COMP_WORDS": "rerun-mp st", "COMP_CWORD": "1"}
     assert call(env=environment).stdout.split() == ["status", "stop"]
+
+
+@pytest.mark.parametrize("command", ["ship", "nodes"])
+def test_a_directory_that_is_none_is_an_error(command: str, tmp_path: Path) -> None:
+    """They said nothing and ended with 0, as if all parts had been shipped."""
+    missing = tmp_path / "missing"
+    done = call(command, str(missing))
+    assert done.returncode == 2
+    assert f"{missing} is no directory" in done.stderr
