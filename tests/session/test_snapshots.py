@@ -43,7 +43,7 @@ def test_the_window_of_a_tree_that_was_killed_with_its_collector_is_readable(
 ) -> None:
     """The parts are readable at once; after the recovery they are complete, and none is removed for its age."""
     watch, path = SessionWatch(), tmp_path / "box.rrd"
-    program = start_python(PROGRAM, "run", "0.6", path, tmp_path / "-", env=watch.environment)
+    program = start_python(PROGRAM, "run", "3", path, tmp_path / "-", env=watch.environment)
     program.wait_for_output("begun")
     wait_until(lambda: rr.parts(path) and rr.parts(path)[0].number > 1, what="a window that moves")
     watch.kill_everything(program)
