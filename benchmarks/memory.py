@@ -88,12 +88,6 @@ def _add(section: Section, summary: Summary) -> None:
             summary.others,
         )
     )
-    section.figures[f"{job.kind}, in bursts" if job.is_in_bursts else f"{job.kind}, {job.entities} entities"] = {
-        "rows": job.total_rows,
-        "chunks": summary["chunks"],
-        "collector_bytes": summary["collector_bytes"],
-        "grown_bytes": summary["grown_bytes"],
-    }
     what = (
         f"{job.kind}, {job.entities:,} {'entity' if job.entities == 1 else 'entities'}, {summary['chunks']:,.0f} chunks"
     )

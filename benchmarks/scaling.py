@@ -47,10 +47,8 @@ def run(runner: Runner, plan: Plan) -> Section:
 
 def _add(section: Section, summaries: list[Summary]) -> None:
     base = next(s["rows_per_sec"] for s in summaries if s.job.workers == WORKERS and s.job.entities == 1)
-    shares = section.figures.setdefault(summaries[0].job.kind, {}).setdefault(summaries[0].job.carrier, {})
     for summary in summaries:
         job, rate = summary.job, summary["rows_per_sec"]
-        shares[f"{job.workers} workers, {job.entities} entities"] = rate / base
         section.rows.append(
             (
                 job.kind,

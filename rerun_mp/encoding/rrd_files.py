@@ -30,6 +30,7 @@ __all__ = [
     "Message",
     "MessageKind",
     "chunk_payloads",
+    "copy_bytes",
     "count_chunks",
     "end_of_prelude",
     "is_complete",
@@ -265,16 +266,26 @@ def messages_at(fd: int, at: int) -> Iterator[Message]:
         at = stop
 
 
+def copy_bytes(target: int, source: int, start: int, stop: int, name: str = "the .rrd file") -> None:
+    """Append the bytes from `start` to `stop` of the open file `source` to the open file `target`, in the kernel.
+
+    Raises
+    ------
+    CorruptionError
+        If `source` becomes shorter meanwhile. The message names it `name`.
+    """
+    while start < stop:
+        copied = os.sendfile(target, source, start, stop - start)
+        if copied == 0:
+            raise CorruptionError(f"{name} became shorter than {stop} bytes while it was read")
+        start += copied
+
+
 def _window(fd: int, *ranges: tuple[int, int]) -> Iterator[int]:
     window = os.memfd_create("rerun_mp-window", os.MFD_CLOEXEC)
     try:
         for begin, end in ((0, HEADER_SIZE), *ranges):
-            at = begin
-            while at < end:
-                copied = os.sendfile(window, fd, at, end - at)
-                if copied == 0:
-                    raise CorruptionError(f"the .rrd file became shorter than {end} bytes while it was read")
-                at += copied
+            copy_bytes(window, fd, begin, end)
         yield window
     finally:
         os.close(window)

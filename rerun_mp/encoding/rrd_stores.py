@@ -17,7 +17,16 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from rerun_mp.encoding.log_messages import BLUEPRINT, dataframe_of, dataframe_part, fields_of, length_delimited
-from rerun_mp.encoding.rrd_files import HEADER_SIZE, MAGIC, MESSAGE, TRAILER, Message, MessageKind, messages_at
+from rerun_mp.encoding.rrd_files import (
+    HEADER_SIZE,
+    MAGIC,
+    MESSAGE,
+    TRAILER,
+    Message,
+    MessageKind,
+    copy_bytes,
+    messages_at,
+)
 from rerun_mp.errors import CorruptionError
 
 __all__ = ["Store", "compose", "lone_prelude", "stores_in"]
@@ -181,12 +190,7 @@ def _copy(
     moves = []
     for start, stop in runs:
         moves.append((start, stop, os.lseek(target, 0, os.SEEK_CUR)))
-        at = start
-        while at < stop:
-            copied = os.sendfile(target, fd, at, stop - at)
-            if copied == 0:
-                raise CorruptionError(f"{path} became shorter than {stop} bytes while it was read")
-            at += copied
+        copy_bytes(target, fd, start, stop, path)
     return moves, stores
 
 

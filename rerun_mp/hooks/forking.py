@@ -5,9 +5,9 @@ exist there. Programs that import everything at their start never meet this. But
 loads parts of itself late. So a fork waits until no other thread imports, and holds the interpreter's import lock until
 it is done. The wait is bounded: an import that never returns (a server run by importing it) must not stop forks.
 
-`import rerun_mp` loads none of the modules that logging needs. The first fork loads them, so that no child needs
-to: a pool whose workers live for one task would spend half a second per task on it. Each fork also collects the young
-garbage, so that the collection does not fall into a child's first call, where it copies hundreds of pages.
+`import rerun_mp` loads none of the modules that logging needs. The first fork loads them, so that no child needs to.
+Loading takes half a second; some pools start a child for each task. Each fork also collects the young garbage.
+Otherwise the collection may fall into a child's first call, where it copies hundreds of pages.
 
 Imports no module of the package.
 """

@@ -230,7 +230,7 @@ class RecordingSpec:
         return self.is_shared or sink.owner in (0, NODE_OWNER, self.founder)
 
     def with_sinks(self, sinks: Iterable[SinkSpec], known: Container[str] = ()) -> RecordingSpec:
-        """Return the recording with these sinks. Files whose rotation differs from the first file's have own stores.
+        """Return the recording with these sinks. A file has a store of its own if the first file rotates differently.
 
         `known`: targets of files that are there already. They come first.
         """

@@ -43,7 +43,7 @@ def test_every_returned_row_is_in_the_file_when_the_program_has_ended(
 def test_killed_workers_lose_no_row_where_processes_run_fences(
     method: str, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """On a weakly ordered machine whose kernel refuses membarrier(2), rows go into frames, behind fences.
+    """A weakly ordered machine may have a kernel that refuses membarrier(2). There rows go into frames, behind fences.
 
     One worker a group, because each loads rerun, which takes a second of processor time.
     """

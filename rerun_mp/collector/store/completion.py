@@ -194,7 +194,7 @@ class Completion:
         return target.mode == "resume" and self._keeps_file(target)
 
     def _keeps_file(self, target: SinkSpec) -> bool:
-        """Whether the file at the target's path is still the one whose recordings stay."""
+        """Whether the sink keeps the recordings of the file at the target's path, and that file still lies there."""
         path = target.target
         return target.is_added_to and inode_of(path) in self._journal.owned and os.path.getsize(path) > 0
 

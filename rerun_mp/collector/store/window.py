@@ -1,8 +1,8 @@
 """The window of a file with `Rotation.keep_last`: which complete parts are older than the last seconds of the run.
 
-Age is counted back from the newest row, on a clock that stands still while no collector lives. So a program that hangs,
-and one whose whole tree was killed hours before its recovery, keep their last seconds. No jump of the wall clock
-matters.
+Age is counted back from the newest row, on a clock that stands still while no collector lives. So a program that hangs
+keeps its last seconds. A program keeps them, too, if it was killed with its collector and is recovered hours later. A
+jump of the wall clock changes nothing.
 
 Used by the store, in the worker's main thread.
 """
@@ -18,7 +18,7 @@ from rerun_mp.session.rotation import ClosedPart
 __all__ = ["MAX_RUNS", "Window"]
 
 MAX_RUNS = 10
-"""Number of earlier runs at one path whose windows stay."""
+"""Number of earlier runs at one path. Their windows stay."""
 
 
 class Window:
