@@ -67,5 +67,4 @@ def _own_host() -> str | None:
         return None
     from rerun_mp.session import current
 
-    node = current.node()
-    return node and node.host
+    return current.host()

@@ -116,8 +116,7 @@ def _processes_entity() -> str:
     from rerun_mp.session import current
     from rerun_mp.session.host_names import host_entity
 
-    node = current.node()
-    return host_entity(node and node.host, PROCESSES_ENTITY)
+    return host_entity(current.host(), PROCESSES_ENTITY)
 
 
 def _as_part(text: str) -> str:

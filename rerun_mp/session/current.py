@@ -24,10 +24,9 @@ from rerun_mp.shm.interruptions import is_own
 from rerun_mp.standard_error import tell
 
 if TYPE_CHECKING:
-    from rerun_mp.session.config import NodeSpec
     from rerun_mp.session.session import Session
 
-__all__ = ["choose_session", "found_or_join", "node", "register_exit", "session"]
+__all__ = ["choose_session", "found_or_join", "host", "register_exit", "session"]
 
 RETRY_SECS = 0.05
 """Seconds between two searches for a session to join, in a process that has none."""
@@ -53,10 +52,11 @@ def session() -> Session | None:
     return _join_existing()
 
 
-def node() -> NodeSpec | None:
-    """Return the node that this process's session is. None: the session is no node, or there is none."""
+def host() -> str | None:
+    """Return the host's name that own entity paths have, if this process's session is a node; see `host_entity`."""
     joined = session()
-    return None if joined is None else joined.config().node
+    node = None if joined is None else joined.config().node
+    return node and node.host
 
 
 def choose_session(name: str) -> None:
