@@ -112,7 +112,6 @@ COVERED_BY: dict[str, str] = {
     "rerun_mp.cli.serve": "tests/field/test_named_sessions.py",
     "rerun_mp.session.named": "tests/field/test_named_sessions.py",
     "rerun_mp.session.heirs": "tests/field/test_heirs.py",
-    "rerun_mp.session.jobs": "tests/field/test_ranks.py",
     "rerun_mp.collector.newcomers": "tests/field/test_heirs.py",
     "rerun_mp.session.collector_watch": "tests/faults/test_exhaustion_limits.py",
     "rerun_mp.session.current": "tests/faults/test_orphans.py",

@@ -16,7 +16,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from rerun_mp.encoding.ids import job_key
-from rerun_mp.session.kinship import ancestors, boot_id, environment_of, program_mark, start_ticks
+from rerun_mp.session.kinship import ancestors, argument_of, boot_id, environment_of, program_mark, start_ticks
 from rerun_mp.standard_error import tell
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ __all__ = ["JOB_VARIABLE", "Job", "job_of", "key_of", "may_be_rank", "recording_
 
 JOB_VARIABLE = "RERUN_MP_JOB"
 """A name that the user gives the job; empty: this process is in no job."""
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1", "0.0.0.0")
+"""Addresses of a master that no other host can reach."""
 
 _has_told = False
 """Whether `tell_if_repeated` has looked. A forked child inherits it."""
@@ -38,10 +41,11 @@ class Launcher(NamedTuple):
     marks: tuple[str, ...]
     """Variables that each rank has, and the launcher has not. The first one is looked for in ancestors."""
     ids: tuple[str, ...]
-    """Variables with the job's name, equal in all of its ranks."""
+    """Variables with the job's name, equal in all of its ranks. Those that are set count."""
     sizes: tuple[str, ...]
     """Variables with the number of ranks on this host, or else of all ranks. The first that is set counts."""
-    local_rank: str
+    local_rank: tuple[str, ...]
+    """Variables with the rank's number on this host. The first that is set counts."""
     rank: str
     local_size: tuple[str, ...] = ()
     """Variables with the number of ranks on this host."""
@@ -49,16 +53,18 @@ class Launcher(NamedTuple):
     """Variable with the number of all ranks: the job spans hosts if it is greater than `local_size`."""
     nodes: tuple[str, ...] = ()
     """Variables with the number of hosts. The first that is set counts."""
+    id_argument: str = ""
+    """Option of the program that starts the ranks of a host. It names the job if no variable does."""
 
 
 LAUNCHERS = (
-    # torchrun, and accelerate, which calls it.
+    # torchrun, and accelerate, which calls it. Source: `_start_workers` of PyTorch's local_elastic_agent.py.
     Launcher(
         "torchrun",
         ("TORCHELASTIC_RUN_ID", "RANK"),
-        ("TORCHELASTIC_RUN_ID", "MASTER_ADDR", "MASTER_PORT"),
+        ("TORCHELASTIC_RUN_ID",),
         ("LOCAL_WORLD_SIZE", "WORLD_SIZE"),
-        "LOCAL_RANK",
+        ("LOCAL_RANK",),
         "RANK",
         ("LOCAL_WORLD_SIZE",),
         "WORLD_SIZE",
@@ -67,29 +73,41 @@ LAUNCHERS = (
     Launcher(
         "openmpi",
         ("OMPI_COMM_WORLD_RANK",),
-        ("PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid"),
+        # The first two have few random bits, and the third is not in every version.
+        ("PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid", "OMPI_MCA_orte_precondition_transports"),
         ("OMPI_COMM_WORLD_LOCAL_SIZE", "OMPI_COMM_WORLD_SIZE"),
-        "OMPI_COMM_WORLD_LOCAL_RANK",
+        ("OMPI_COMM_WORLD_LOCAL_RANK",),
         "OMPI_COMM_WORLD_RANK",
         ("OMPI_COMM_WORLD_LOCAL_SIZE",),
         "OMPI_COMM_WORLD_SIZE",
     ),
     Launcher(
+        "flux",
+        ("FLUX_TASK_RANK", "FLUX_JOB_ID"),
+        ("FLUX_JOB_ID",),
+        ("FLUX_JOB_SIZE",),
+        ("FLUX_TASK_LOCAL_ID",),
+        "FLUX_TASK_RANK",
+        nodes=("FLUX_JOB_NNODES",),
+    ),
+    # MPICH and Intel MPI (Hydra), and Cray's PALS. MPICH has no variable that names the job, and PMI_ID is a rank.
+    Launcher(
         "pmi",
         ("PMI_RANK",),
-        ("PMI_ID", "PMI_JOBID"),
-        ("MPI_LOCALNRANKS", "PMI_SIZE"),
-        "MPI_LOCALRANKID",
+        ("I_MPI_HYDRA_UUID", "PALS_APID", "PMI_JOBID"),
+        ("MPI_LOCALNRANKS", "PMI_LOCAL_SIZE", "PMI_SIZE"),
+        ("MPI_LOCALRANKID", "PMI_LOCAL_RANK"),
         "PMI_RANK",
-        ("MPI_LOCALNRANKS",),
+        ("MPI_LOCALNRANKS", "PMI_LOCAL_SIZE"),
         "PMI_SIZE",
+        id_argument="--control-port",
     ),
     Launcher(
         "slurm",
         ("SLURM_PROCID", "SLURM_STEP_ID"),
         ("SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_RESTART_COUNT"),
         ("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"),
-        "SLURM_LOCALID",
+        ("SLURM_LOCALID",),
         "SLURM_PROCID",
         nodes=("SLURM_STEP_NUM_NODES", "SLURM_NNODES"),
     ),
@@ -99,7 +117,7 @@ LAUNCHERS = (
         ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR"),
         ("MASTER_ADDR", "MASTER_PORT"),
         ("LOCAL_WORLD_SIZE", "WORLD_SIZE"),
-        "LOCAL_RANK",
+        ("LOCAL_RANK",),
         "RANK",
         ("LOCAL_WORLD_SIZE", "LOCAL_SIZE"),
         "WORLD_SIZE",
@@ -124,6 +142,8 @@ class Job(NamedTuple):
     """Whether the launcher says that the job has ranks on other hosts."""
     is_named: bool = False
     """Whether the user has named the job."""
+    has_id: bool = True
+    """Whether the launcher or the user gives all hosts of the job something in common."""
     repeats: str = ""
     """The address that is all that the hosts know of this run, if the launcher has no id for it; else empty."""
 
@@ -143,7 +163,7 @@ def may_be_rank(environment: Mapping[str, str]) -> bool:
 def job_of(environment: Mapping[str, str], pid: int) -> Job | None:
     """Return the job of the process `pid`, which has this environment; None if it is no rank."""
     launcher = _launcher_of(environment)
-    local_rank = None if launcher is None else _number(environment, launcher.local_rank)
+    local_rank = None if launcher is None else _number(environment, *launcher.local_rank)
     rank = None if launcher is None else _number(environment, launcher.rank)
     spans_hosts = launcher is not None and _spans_hosts(launcher, environment)
     named = environment.get(JOB_VARIABLE)
@@ -153,7 +173,7 @@ def job_of(environment: Mapping[str, str], pid: int) -> Job | None:
     if launcher is None:
         return None
     started_by = next((one for one in ancestors(pid) if launcher.marks[0] not in environment_of(one)), 0)
-    ids = [environment.get(name, "") for name in launcher.ids]
+    ids = _ids(launcher, environment, started_by)
     facts = [
         launcher.kind,
         *ids,
@@ -162,8 +182,8 @@ def job_of(environment: Mapping[str, str], pid: int) -> Job | None:
         # The process that started all ranks. Other users cannot read its mark, so they cannot guess the session's name.
         f"{started_by} {start_ticks(started_by)} {program_mark(started_by)}",
     ]
-    name = " ".join([launcher.kind, *filter(None, ids)])
-    return Job("\0".join(facts), local_rank, rank, name, spans_hosts, repeats=_repeats(launcher, environment))
+    name, repeats = " ".join([launcher.kind, *filter(None, ids)]), _repeats(launcher, environment)
+    return Job("\0".join(facts), local_rank, rank, name, spans_hosts, has_id=any(ids), repeats=repeats)
 
 
 def key_of(job: Job) -> bytes:
@@ -173,25 +193,43 @@ def key_of(job: Job) -> bytes:
 
 def recording_key_of(job: Job) -> bytes | None:
     """Return the key from which all hosts of a job derive the ids of recordings; None if each host has its own."""
-    return job_key(f"recordings {job.name}") if job.spans_hosts or job.is_named else None
+    is_shared = job.is_named or (job.spans_hosts and job.has_id)
+    return job_key(f"recordings {job.name}") if is_shared else None
 
 
 def tell_if_repeated() -> None:
-    """Let rank 0 of a job of several hosts say once that a later run may get the same recording id.
+    """Let rank 0 of a job of several hosts say once that its recording id may be that of a later run, or not be shared.
 
     torchrun gives each run that has no `--rdzv-id` the id "none". Hosts that cannot talk to each other then agree on
-    nothing but the master's address and port.
+    nothing but the master's address and port. Other launchers give hosts nothing in common.
     """
     global _has_told
     if _has_told:
         return
     _has_told = True
     job = this_job()
-    if job is not None and job.spans_hosts and job.rank == 0 and job.repeats:
+    if job is None or not job.spans_hosts or job.rank != 0:
+        return
+    if not job.has_id:
+        tell(
+            f"rerun_mp: the launcher gives the hosts of this job no common id, so each host logs into a recording of "
+            f"its own. Set {JOB_VARIABLE} to the same name on all hosts.\n"
+        )
+    elif job.repeats:
         tell(
             f"rerun_mp: the launcher gave this run no id, so a later run with the same master, {job.repeats}, logs "
             f"into the same recording. Give each run an id: torchrun --rdzv-id, or {JOB_VARIABLE}.\n"
         )
+
+
+def _ids(launcher: Launcher, environment: Mapping[str, str], started_by: int) -> list[str]:
+    """Return what names the job. Empty texts only: nothing does."""
+    names = launcher.ids
+    if environment.get("TORCHELASTIC_RUN_ID") == "none":
+        # Otherwise the address does not count: PyTorch chooses another port when it restarts the ranks.
+        names = (*names, "MASTER_ADDR", "MASTER_PORT")
+    ids = [environment.get(name, "") for name in names]
+    return ids if any(ids) or not launcher.id_argument else [argument_of(started_by, launcher.id_argument)]
 
 
 def _repeats(launcher: Launcher, environment: Mapping[str, str]) -> str:
@@ -203,21 +241,35 @@ def _launcher_of(environment: Mapping[str, str]) -> Launcher | None:
     """Return the launcher that set this environment for a rank. None: no rank, or the only one of its job."""
     for launcher in LAUNCHERS:
         if all(name in environment for name in launcher.marks):
-            size = next((environment[name] for name in launcher.sizes if name in environment), "")
+            if launcher.kind == "pmi" and _is_of_srun(environment):
+                continue
+            size = _first(environment, launcher.sizes)
             if size != "1" or _spans_hosts(launcher, environment):
                 return launcher
     return None
 
 
+def _is_of_srun(environment: Mapping[str, str]) -> bool:
+    """Say whether srun started this rank, and not a launcher that srun has started on each host, as Hydra does."""
+    same = (("SLURM_PROCID", "PMI_RANK"), ("SLURM_STEP_NUM_TASKS", "PMI_SIZE"))
+    return all(environment.get(mine, "") == environment.get(theirs) for mine, theirs in same)
+
+
 def _spans_hosts(launcher: Launcher, environment: Mapping[str, str]) -> bool:
-    nodes = next((environment[name] for name in launcher.nodes if name in environment), "")
+    nodes, local = _first(environment, launcher.nodes), _first(environment, launcher.local_size)
     if nodes.isdecimal() and int(nodes) > 1:
         return True
-    local = next((environment[name] for name in launcher.local_size if name in environment), "")
+    if launcher.kind == "torch" and not nodes and not local:
+        # The ranks of the first host cannot see whether there are others. All ranks have the same address.
+        return environment["MASTER_ADDR"] not in LOOPBACK
     world = _number(environment, launcher.world_size)
     return local.isdecimal() and world is not None and world > int(local)
 
 
-def _number(environment: Mapping[str, str], name: str) -> int | None:
-    text = environment.get(name, "")
+def _first(environment: Mapping[str, str], names: tuple[str, ...]) -> str:
+    return next((environment[name] for name in names if name in environment), "")
+
+
+def _number(environment: Mapping[str, str], *names: str) -> int | None:
+    text = _first(environment, names)
     return int(text) if text.isdecimal() else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import itertools
 import os
 import time
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ancestors",
+    "argument_of",
     "boot_id",
     "environment_of",
     "own_processes",
@@ -97,6 +99,13 @@ def environment_of(pid: int | str) -> dict[str, str]:
         raw = raw or _read(pid, "environ")
     entries = (os.fsdecode(entry).partition("=") for entry in raw.split(b"\0"))
     return {name: value for name, equals, value in entries if equals}
+
+
+def argument_of(pid: int, option: str) -> str:
+    """Return the argument that follows an option in a process's command line; empty if there is none."""
+    arguments = _read(pid, "cmdline").split(b"\0")
+    found = (after for one, after in itertools.pairwise(arguments) if one == option.encode())
+    return os.fsdecode(next(found, b""))
 
 
 def segment_inodes(path: str = "") -> frozenset[int]:

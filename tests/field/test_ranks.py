@@ -238,7 +238,7 @@ def test_the_job_of_a_process_follows_from_its_environment_at_exec() -> None:
             {"OMPI_COMM_WORLD_RANK": "0", "PMIX_NAMESPACE": "7", "OMPI_COMM_WORLD_LOCAL_SIZE": "2"},
             {"OMPI_COMM_WORLD_SIZE": "4"},
         ),
-        ({"PMI_RANK": "0", "PMI_ID": "7", "MPI_LOCALNRANKS": "2", "PMI_SIZE": "2"}, {"PMI_SIZE": "4"}),
+        ({"PMI_RANK": "0", "I_MPI_HYDRA_UUID": "7", "MPI_LOCALNRANKS": "2", "PMI_SIZE": "2"}, {"PMI_SIZE": "4"}),
     ],
 )
 def test_hosts_of_one_job_derive_the_same_recordings(alone: dict[str, str], changes: dict[str, str]) -> None:
