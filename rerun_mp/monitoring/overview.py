@@ -30,6 +30,8 @@ __all__ = ["Collector", "Process", "Program", "SessionView", "look", "look_at"]
 
 MAX_READS = 20
 """Attempts to read accounts and ring between two sweeps."""
+COLLECTOR_MODULE = b"rerun_mp.collector"
+"""Stands before the role in a collector's command line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,10 @@ class Collector:
     """The two processes that drain the ring. Liveness comes from the locks, not from the pids."""
 
     guard_pid: int
+    """From the list of processes, because a guard takes its lock before it stores its pid in the header. The header's
+    pid, of the last guard, if none is visible."""
     worker_pid: int
+    """Likewise."""
     is_guard_live: bool
     is_worker_live: bool
     lives: int
@@ -177,9 +182,10 @@ def look_at(path: str) -> SessionView | None:
     locks = _locks(path)
     if locks is None:
         return None
+    users = _users(joined.inode)
     collector = Collector(
-        words[Header.GUARD_PID],
-        words[Header.WORKER_PID],
+        _pid_of(users.get("guard", []), words[Header.GUARD_PID]),
+        _pid_of(users.get("worker", []), words[Header.WORKER_PID]),
         locks[Lock.GUARD],
         locks[Lock.WORKER],
         words[Header.WORKER_LIVES],
@@ -187,8 +193,7 @@ def look_at(path: str) -> SessionView | None:
     accounts, waiting = _rows(joined)
     processes = tuple(Process.of(account, waiting[account.index] if account.is_live else 0) for account in accounts)
     geometry = joined.ring.geometry
-    # Without this process, which only reads.
-    participants = _participants(joined.inode, {collector.guard_pid, collector.worker_pid, os.getpid()})
+    participants = users.get("", [])
     return SessionView(
         name=joined.nonce.hex()[:16],
         state=_state(joined, locks),
@@ -253,16 +258,37 @@ def _state(joined: Segment, locks: dict[int, bool]) -> Literal["live", "no colle
     return "live" if locks[Lock.WORKER] or locks[Lock.GUARD] or locks[Lock.STARTER] else "no collector"
 
 
-def _participants(inode: int, others: set[int]) -> list[int]:
-    """Return the ids of the processes that have mapped the segment, without `others`."""
-    found = []
-    for name in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
-        if name.isdigit() and int(name) not in others:
-            # The process may have ended, or belong to another user.
-            with contextlib.suppress(OSError), open(f"/proc/{name}/maps", encoding="utf-8", errors="replace") as maps:
-                if any(segment.DIRECTORY in line and line.split()[4] == str(inode) for line in maps):
-                    found.append(int(name))
-    return sorted(found)
+def _users(inode: int) -> dict[str, list[int]]:
+    """Return the ids of the processes that have mapped the segment, by role: guard, worker, or "" for a participant.
+
+    This process, which only reads, is left out.
+    """
+    found: dict[str, list[int]] = {}
+    names = filter(str.isdigit, os.listdir("/proc")) if os.path.isdir("/proc/self") else ()
+    for pid in sorted(map(int, names)):
+        # The process may have ended, or belong to another user.
+        with contextlib.suppress(OSError):
+            if pid != os.getpid() and _has_mapped(pid, inode):
+                found.setdefault(_role(pid), []).append(pid)
+    return found
+
+
+def _pid_of(found: list[int], in_header: int) -> int:
+    return in_header if in_header in found or not found else found[-1]
+
+
+def _has_mapped(pid: int, inode: int) -> bool:
+    with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as maps:
+        return any(segment.DIRECTORY in line and line.split()[4] == str(inode) for line in maps)
+
+
+def _role(pid: int) -> str:
+    with open(f"/proc/{pid}/cmdline", "rb") as file:
+        arguments = file.read().split(b"\0")
+    if COLLECTOR_MODULE not in arguments:
+        return ""
+    role = arguments[arguments.index(COLLECTOR_MODULE) + 1].decode()
+    return role if role in ("guard", "worker") else ""
 
 
 def _program(participants: list[int]) -> Program | None:
