@@ -273,7 +273,8 @@ def flush(timeout_sec: float = 1e38, *, recording: RecordingStream | None = None
     Raises
     ------
     FlushTimeoutError
-        If the flush takes longer. The rows are still safe.
+        If the flush takes longer, or, without a timeout, if no collector could be started for five seconds. The rows
+        are still safe.
     TypeError
         If `timeout_sec` is no number.
     InvalidArgumentError

@@ -89,8 +89,7 @@ def _serve(directory: Path, bind: str, port: int, options: Sequence[str], catalo
             if catalog is not None:
                 catalog.update()
     finally:
-        live.terminate()
-        live.wait()
+        viewer.end(live)
         receiver.shutdown()
         receiver.server_close()
     return 0

@@ -252,8 +252,7 @@ def _server() -> Iterator[SinkSpec]:
         sys.stderr.write(f"rerun-mp: open {address}\n")
         yield GrpcSink(url).spec(None)
     finally:
-        server.terminate()
-        server.wait()
+        viewer.end(server)
 
 
 def _free_port() -> int:

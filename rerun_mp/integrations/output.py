@@ -14,7 +14,6 @@ import atexit
 import contextlib
 import ctypes
 import os
-import select
 import socket
 import sys
 from typing import TYPE_CHECKING
@@ -127,7 +126,7 @@ def capture_output(entity_path: str = "output") -> OutputCapture:
     try:
         _start_reader(entity_path, {number: pair[0] for number, pair in streams.items()}, its_control)
         its_control.close()
-        if not select.select([control], [], [], START_SECS)[0] or control.recv(1) != READY:
+        if not _is_ready(control):
             raise ResourceError(
                 f"the process that reads the output did not start within {START_SECS:g} s. Its error is above, if it "
                 "had one. Nothing is captured."
@@ -171,6 +170,14 @@ def _start_reader(entity_path: str, ends: dict[int, socket.socket], control: soc
     finally:
         for copy in copies:
             os.close(copy)
+
+
+def _is_ready(control: socket.socket) -> bool:
+    control.settimeout(START_SECS)
+    try:
+        return control.recv(1) == READY
+    except TimeoutError:
+        return False
 
 
 def _copy(number: int, minimum: int) -> int:

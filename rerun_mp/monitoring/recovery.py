@@ -19,8 +19,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rerun_mp.errors import RerunMpError, SessionEndedError
-from rerun_mp.session import collector_start, directories
+from rerun_mp.errors import CollectorError, RerunMpError, SessionEndedError
+from rerun_mp.session import directories
+from rerun_mp.session.collector_watch import CollectorWatch
 from rerun_mp.session.config_file import read_config, read_config_in, write_config
 from rerun_mp.session.file_claims import aside_paths
 from rerun_mp.session.waiting import Backlog, Patience, Progress, pause_length, wait_until
@@ -133,7 +134,7 @@ def recover(
     rescue_directory
         Directory for rows that have no file. By default `directories.rescue_base()`.
     timeout
-        Seconds to wait for the collector, which goes on after that. None waits without bound.
+        Seconds to wait for the collector, which goes on after that. None waits for as long as one can be started.
     """
     rescue = os.path.abspath(rescue_directory or directories.rescue_base())
     try:
@@ -185,10 +186,14 @@ def _recover_segment(leftover: LeftoverSession, path: str, rescue: str, timeout:
 
     progress = Progress("recovering")
     patience = Patience("recovering; press Ctrl-C again to leave that to the collector, which goes on")
+    watch = CollectorWatch(joined)
 
     def meanwhile() -> None:
         with contextlib.suppress(RerunMpError):
-            collector_start.ensure_collector(joined)
+            watch.look()
+        failure = watch.failure()
+        if failure is not None:
+            raise CollectorError(f"{failure}. The rows stay in {joined.path}")
         if os.path.exists(joined.living_path) or os.path.exists(joined.ending_path):
             progress.update(Backlog.of(joined.ring, joined.ring.pending()))
 

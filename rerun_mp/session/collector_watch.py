@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["CollectorWatch"]
 
 NO_COLLECTOR_SECS = 5.0
-"""Seconds after which calls give up waiting for space if no collector could be started in that time."""
+"""Seconds without a collector after which a call gives up waiting for one, if none could be started."""
 
 
 class CollectorWatch:
@@ -45,22 +45,16 @@ class CollectorWatch:
             return
         self._failing = None
 
-    def check(self) -> None:
-        """Let a call that waits for space give up if nothing would end its wait.
+    def failure(self) -> str | None:
+        """Return why no collector could be started for `NO_COLLECTOR_SECS`: nothing would end a wait for one.
 
-        Raises
-        ------
-        CollectorError
-            If no collector could be started for `NO_COLLECTOR_SECS`.
+        None if one runs, or failed to start for a shorter time.
         """
-        if self._failing is None:
-            return
-        begin, error = self._failing
-        if time.monotonic() - begin >= NO_COLLECTOR_SECS:
-            why = error.strerror if isinstance(error, OSError) else error
-            raise CollectorError(
-                f"the ring is full, and for {NO_COLLECTOR_SECS:g} s no collector could be started: {why}"
-            ) from error
+        if self._failing is None or time.monotonic() - self._failing[0] < NO_COLLECTOR_SECS:
+            return None
+        error = self._failing[1]
+        why = error.strerror if isinstance(error, OSError) else error
+        return f"for {NO_COLLECTOR_SECS:g} s no collector could be started: {why}"
 
     def _note(self, error: CollectorError | OSError) -> None:
         begin = time.monotonic() if self._failing is None else self._failing[0]

@@ -96,12 +96,17 @@ def found_or_join(settings: Settings | None = None) -> Session:
     with _joining:
         if _session is not None:
             return _session
+        deadline = time.monotonic() + founding.ENDING_TIMEOUT_SECS
         while True:
             found = identity.find(may_create=True)
             assert found is not None
             joined = founding.found_or_join(found, settings or Settings())
             if joined is not None:
                 return _enter(joined)
+            # The session that the environment names ended after it was found. Its successor is found soon.
+            if time.monotonic() > deadline:
+                raise founding.neither_lives_nor_ends(found.path)
+            time.sleep(RETRY_SECS)
 
 
 def _join_existing() -> Session | None:

@@ -28,7 +28,14 @@ if TYPE_CHECKING:
     from rerun_mp.settings import Settings
     from rerun_mp.shm.segment import Segment
 
-__all__ = ["found_or_join", "geometry_for", "join", "withdraw"]
+__all__ = [
+    "ENDING_TIMEOUT_SECS",
+    "found_or_join",
+    "geometry_for",
+    "join",
+    "neither_lives_nor_ends",
+    "withdraw",
+]
 
 MIN_SLOT_BYTES = 64 * 1024
 """Bytes below which slots are not halved to make more of them."""
@@ -93,11 +100,14 @@ def found_or_join(identity: Identity, settings: Settings) -> Session | None:
                 return _found(identity, created, settings)
             # The session that has this name is ending, and gives up the name when its segment is renamed.
             if time.monotonic() > deadline:
-                raise SessionError(
-                    f"the session at {identity.path} neither lives nor ends; remove that file if it is unused"
-                )
+                raise neither_lives_nor_ends(identity.path)
             time.sleep(pause_length(attempt))
             attempt += 1
+
+
+def neither_lives_nor_ends(path: str) -> SessionError:
+    """Return the error of a process that has waited for an ending session to give up its name."""
+    return SessionError(f"the session at {path} neither lives nor ends; remove that file if it is unused")
 
 
 def _attach(path: str) -> Segment | None:

@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import re
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from rerun_mp.errors import InvalidArgumentError
@@ -40,6 +41,10 @@ FIELDS = ("bytes", "seconds", "keep_parts", "keep_bytes", "keep_seconds", "keep_
 LEAST = {"bytes": 4096, "keep_parts": 1, "keep_bytes": 4096}
 """Minimum of each whole number. An empty .rrd file with a footer takes about 1 kB."""
 
+LIST_LOCK_SECS = 0.5
+"""Maximum seconds to wait for the lock on the part list. A holder of ours has it for some milliseconds."""
+LIST_LOCK_PAUSE = 0.002
+"""Seconds between two attempts to take it."""
 PARTS_OF_WINDOW = 6
 """Parts into which `keep_last` divides its window, if nothing else says when a part ends."""
 
@@ -258,21 +263,36 @@ def read_part_list(path: str) -> PartList:
 def lock_part_list(path: str) -> Iterator[None]:
     """Hold the part list of `path` while it is changed: a recovery may complete another run's parts at the same path.
 
-    The lock is on the directory, so that no file lies beside the list. A file system without locks has none.
+    The lock is on the directory, so that no file lies beside the list. A file system without locks has none, and a
+    process that holds the lock for longer than `LIST_LOCK_SECS` is none of ours: `flock DIRECTORY COMMAND` in a crontab
+    holds it for as long as the program runs.
     """
-    import fcntl  # `Rotation` is loaded on every system
-
     try:
         directory = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         yield
         return
     try:
-        with contextlib.suppress(OSError):
-            fcntl.flock(directory, fcntl.LOCK_EX)
+        _try_to_lock(directory)
         yield
     finally:
         os.close(directory)
+
+
+def _try_to_lock(directory: int) -> None:
+    import fcntl  # `Rotation` is loaded on every system
+
+    deadline = time.monotonic() + LIST_LOCK_SECS
+    with contextlib.suppress(OSError):
+        while True:
+            try:
+                fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    return
+                time.sleep(LIST_LOCK_PAUSE)
+            else:
+                return
 
 
 def write_part_list(path: str, content: PartList) -> None:

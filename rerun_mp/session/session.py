@@ -17,10 +17,7 @@ from typing import TYPE_CHECKING
 
 from rerun_mp.encoding.frames import FrameKind, Rows, Shape
 from rerun_mp.encoding.ids import SessionName, recording_id
-from rerun_mp.errors import (
-    FlushTimeoutError,
-    SessionError,
-)
+from rerun_mp.errors import CollectorError, FlushTimeoutError, SessionError
 from rerun_mp.session import ancestry
 from rerun_mp.session.collector_watch import CollectorWatch
 from rerun_mp.session.config_file import ConfigEditor, read_config
@@ -246,7 +243,8 @@ class Session:
         Raises
         ------
         FlushTimeoutError
-            If it took longer. The rows are still safe in shared memory.
+            If it took longer, or if a wait without bound has no collector to wait for. The rows are still safe in
+            shared memory.
         """
         pending, producer = self._earlier_pending, self._producer
         if producer is not None and producer.is_intact:
@@ -263,7 +261,8 @@ class Session:
         Raises
         ------
         FlushTimeoutError
-            If it took longer than `timeout` seconds.
+            If it took longer than `timeout` seconds; without a bound, if no collector could be started for some
+            seconds.
         """
         if not pending:
             return
@@ -275,18 +274,24 @@ class Session:
 
         def meanwhile() -> None:
             self.watch_collector()
+            failure = self._collector.failure() if timeout is None else None
+            if failure is not None:
+                raise self._unstored(pending, failure)
             progress.update(Backlog.of(self.segment.ring, pending))
 
         self.ring_doorbell()
         try:
             if not wait_until(is_done, timeout, meanwhile=meanwhile, patience=patience):
-                rows = max(len(pending), Backlog.of(self.segment.ring, pending).rows)
-                raise FlushTimeoutError(
-                    f"after {timeout} s up to {rows} rows in {len(pending)} slots are not stored yet. They are safe in "
-                    f"shared memory. The collector's log is in {self.segment.runtime_directory}."
-                )
+                raise self._unstored(pending, f"the collector was not done after {timeout} s")
         finally:
             progress.close()
+
+    def _unstored(self, pending: list[tuple[int, int, int]], reason: str) -> FlushTimeoutError:
+        rows = max(len(pending), Backlog.of(self.segment.ring, pending).rows)
+        return FlushTimeoutError(
+            f"up to {rows} rows in {len(pending)} slots are not stored yet: {reason}. They are safe in shared memory. "
+            f"The collector's log is in {self.segment.runtime_directory}."
+        )
 
     def is_stored(self, slot: int, epoch: int, count: int) -> bool:
         """Say whether the first `count` of a slot are stored. They are if the slot has been freed since `epoch`."""
@@ -306,7 +311,9 @@ class Session:
             If no collector could be started for some seconds: nothing would end the wait.
         """
         self.watch_collector()
-        self._collector.check()
+        failure = self._collector.failure()
+        if failure is not None:
+            raise CollectorError(f"the ring is full, and {failure}")
 
     def ring_doorbell(self) -> None:
         """Wake the collector."""

@@ -37,7 +37,7 @@ def name_of(nonce: bytes) -> str:
 
 def remove(nonce: bytes) -> None:
     """Remove the semaphore of a session without processes, if it is there."""
-    with contextlib.suppress(semaphores.Error):
+    with contextlib.suppress(OSError):
         semaphores.unlink_semaphore(name_of(nonce))
 
 
@@ -84,7 +84,7 @@ class Bell:
 
     def __init__(self, nonce: bytes) -> None:
         self._name = name_of(nonce)
-        self._semaphore: Any = None
+        self._semaphore: semaphores.LibcSemaphore | None = None
         self._has_complained = False
         self._make()
 
@@ -93,9 +93,10 @@ class Bell:
         if self._semaphore is None and not self._make():
             time.sleep(min(timeout, DEAF_SECS))
             return False
+        assert self._semaphore is not None
         try:
             self._semaphore.acquire(timeout)
-        except (semaphores.BusyError, semaphores.SignalError):
+        except (BlockingIOError, TimeoutError, InterruptedError):
             return False
         self.drain()
         return True
@@ -104,7 +105,7 @@ class Bell:
         """Discard the rings that have arrived."""
         if self._semaphore is None:
             return
-        with contextlib.suppress(semaphores.BusyError):
+        with contextlib.suppress(BlockingIOError):
             for _ in range(100_000):
                 self._semaphore.acquire(0)
 
@@ -112,14 +113,14 @@ class Bell:
         """Unlink and close the semaphore."""
         if self._semaphore is None:
             return
-        with contextlib.suppress(semaphores.Error):
+        with contextlib.suppress(OSError):
             self._semaphore.unlink()
         self._semaphore.close()
 
     def _make(self) -> bool:
         try:
-            semaphore = semaphores.Semaphore(self._name, semaphores.O_CREAT, mode=0o600, initial_value=0)
-        except semaphores.PermissionsError:
+            semaphore = semaphores.LibcSemaphore(self._name, semaphores.O_CREAT, mode=0o600, initial_value=0)
+        except PermissionError:
             # Another user's semaphore, which this process may not even open.
             semaphore = None
         except OSError as error:

@@ -1,46 +1,22 @@
-"""Named semaphores of POSIX: those of posix_ipc, or the same calls of the C library where posix_ipc is not installed.
+"""Named semaphores of POSIX: the C library's for the collector, which waits, and posix_ipc's for producers, which ring.
 
-posix_ipc has no wheel for Python 3.14, and its sources need a compiler. `Semaphore` has the part of posix_ipc's class
-that the doorbell uses, with its exceptions. Any thread may use one; forked children share it.
+The collector's wait must count in the monotonic clock: with the wall clock, a clock that is set back by an hour makes
+an idle collector sleep for an hour. posix_ipc has no such wait. Its call to ring costs a tenth of one through ctypes.
+Where it is not installed (it has no wheel for Python 3.14), producers call the C library, too.
+
+Any thread may use a semaphore; forked children share it.
 """
 
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import time
 from typing import TYPE_CHECKING
 
-__all__ = ["O_CREAT", "BusyError", "Error", "PermissionsError", "Semaphore", "SignalError", "unlink_semaphore"]
+__all__ = ["O_CREAT", "Error", "LibcSemaphore", "Semaphore", "unlink_semaphore"]
 
 O_CREAT = os.O_CREAT
-
-
-class Error(OSError):
-    """The C library refused a call on a semaphore."""
-
-
-class BusyError(Error):
-    """The semaphore was zero for as long as the call waits."""
-
-
-class SignalError(Error):
-    """A signal handler ran while the call waited."""
-
-
-class PermissionsError(Error):
-    """This user may not open the semaphore."""
-
-
-KINDS = {
-    errno.EAGAIN: BusyError,
-    errno.ETIMEDOUT: BusyError,
-    errno.EINTR: SignalError,
-    errno.EACCES: PermissionsError,
-    errno.EPERM: PermissionsError,
-}
-"""Classes of the errors that have one of their own."""
 
 
 class _Time(ctypes.Structure):
@@ -56,23 +32,29 @@ for _name in ("sem_post", "sem_trywait", "sem_close"):
     getattr(_libc, _name).argtypes = [ctypes.c_void_p]
 _libc.sem_timedwait.argtypes = [ctypes.c_void_p, ctypes.POINTER(_Time)]
 _libc.sem_unlink.argtypes = [ctypes.c_char_p]
+_clockwait = getattr(_libc, "sem_clockwait", None)
+"""The wait in a chosen clock: glibc 2.30 and later, not musl."""
+if _clockwait is not None:
+    _clockwait.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(_Time)]
 
 
 def _check(status: int | None, *, failed: int | None = -1) -> None:
     if status == failed:
         code = ctypes.get_errno()
-        raise KINDS.get(code, Error)(code, os.strerror(code))
+        raise OSError(code, os.strerror(code))
 
 
-class Semaphore:
+class LibcSemaphore:
     """A semaphore with a name, such as `/mine`.
 
     Raises
     ------
-    PermissionsError
+    FileNotFoundError
+        If it is not there, and not to be made.
+    PermissionError
         If this user may not open it.
-    Error
-        If it is not there and not to be made, or the C library cannot make it.
+    OSError
+        If the C library cannot make it.
     """
 
     __slots__ = ("_address", "_name")
@@ -87,16 +69,17 @@ class Semaphore:
 
         Raises
         ------
-        BusyError
+        BlockingIOError, TimeoutError
             If the count stayed zero.
-        SignalError
+        InterruptedError
             If a signal interrupted the wait.
         """
         if timeout <= 0:
             _check(_libc.sem_trywait(self._address))
-            return
-        until = time.time_ns() + int(timeout * 1e9)
-        _check(_libc.sem_timedwait(self._address, _Time(until // 10**9, until % 10**9)))
+        elif _clockwait is not None:
+            _check(_clockwait(self._address, time.CLOCK_MONOTONIC, _later(time.monotonic_ns(), timeout)))
+        else:
+            _check(_libc.sem_timedwait(self._address, _later(time.time_ns(), timeout)))
 
     def release(self) -> None:
         """Count up by one."""
@@ -111,15 +94,23 @@ class Semaphore:
         _check(_libc.sem_close(self._address))
 
 
+def _later(now_ns: int, secs: float) -> _Time:
+    until = now_ns + int(secs * 1e9)
+    return _Time(until // 10**9, until % 10**9)
+
+
 def unlink_semaphore(name: str) -> None:
     """Remove a semaphore's name."""
     _check(_libc.sem_unlink(name.encode()))
 
 
+Semaphore = LibcSemaphore
+"""The class that producers use."""
+Error = OSError
+"""What it raises."""
+
 if not TYPE_CHECKING:
     try:
-        import posix_ipc
+        from posix_ipc import Error, Semaphore
     except ImportError:
         pass
-    else:
-        globals().update({name: getattr(posix_ipc, name) for name in __all__})

@@ -23,9 +23,10 @@ from rerun_mp.hooks.detached import FileAction, start_detached
 from rerun_mp.viewers.http2 import speaks_http2
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Sequence
 
-__all__ = ["LIFE_DESCRIPTOR", "LOOPBACK", "is_there", "life_pipe", "program", "start"]
+__all__ = ["LIFE_DESCRIPTOR", "LOOPBACK", "end", "is_readable", "is_there", "life_pipe", "program", "start"]
 
 LOOPBACK = "127.0.0.1"
 CONNECT_SECS = 1.0
@@ -36,6 +37,8 @@ START_SECS = 20.0
 """Maximum seconds until a new viewer listens."""
 POLL_SECS = 0.02
 """Seconds between two checks whether a new viewer listens."""
+END_SECS = 5.0
+"""Seconds that a server may take to end after SIGTERM."""
 LIFE_DESCRIPTOR = 9
 """The descriptor of the pipe's writing end in the viewer."""
 
@@ -126,7 +129,7 @@ def start(executable: str, arguments: Sequence[str], *, port: int, detached: boo
     try:
         deadline = time.monotonic() + START_SECS
         while time.monotonic() < deadline:
-            has_ended = bool(select.select([life], [], [], POLL_SECS)[0])
+            has_ended = is_readable(life, POLL_SECS)
             if _listens(port):
                 return is_there(port)
             if has_ended:
@@ -138,6 +141,28 @@ def start(executable: str, arguments: Sequence[str], *, port: int, detached: boo
         return False
     finally:
         os.close(life)
+
+
+def is_readable(descriptor: int, timeout: float) -> bool:
+    """Wait at most `timeout` seconds until a descriptor of any number is readable. `select` takes none above 1023.
+
+    The life pipe of a viewer is readable when the viewer has ended.
+    """
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(1000 * timeout))
+
+
+def end(server: subprocess.Popen[bytes]) -> None:
+    """End a server: by SIGTERM, or by SIGKILL if it does not react, because it is stopped or hangs."""
+    import subprocess  # a program that shows a viewer need not load it
+
+    server.terminate()
+    try:
+        server.wait(END_SECS)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
 
 
 def life_pipe() -> tuple[int, int]:

@@ -137,8 +137,6 @@ def app_url(default: Callable[[], str]) -> str:
 
 def _serve(port: int) -> int:
     """Start a server and return the port on which it listens."""
-    import select
-
     from rerun_mp.viewers import spawn as viewer
 
     command = [viewer.program(), "--serve-web", f"--web-viewer-port={port}", f"--bind={viewer.LOOPBACK}", UNUSED_URL]
@@ -146,7 +144,7 @@ def _serve(port: int) -> int:
     try:
         deadline = time.monotonic() + START_SECS
         while time.monotonic() < deadline:
-            has_ended = bool(select.select([life], [], [], POLL_SECS)[0])
+            has_ended = viewer.is_readable(life, POLL_SECS)
             found = _port_of(shell)
             if found is not None:
                 _leashes.append(leash)

@@ -197,6 +197,11 @@ rr.save(path)
 for step in range(100):
     rr.log("row", rr.Scalars(float(step)))
 print("logged", flush=True)
+try:
+    rr.flush()
+except rr.FlushTimeoutError as error:
+    print("not-stored", flush=True)
+    print(error, file=sys.stderr)
 resource.setrlimit(resource.RLIMIT_NPROC, (soft, hard))
 rr.flush(timeout_sec=30)
 print("delivered", flush=True)
@@ -216,7 +221,10 @@ os.execvp("setpriv", ["setpriv", "--reuid", uid, "--regid", uid, "--clear-groups
 def test_a_program_that_may_start_no_process_logs_into_shared_memory(
     place: Path, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """It reports that no collector could be started. Later it may start one, and every row is delivered."""
+    """It reports that no collector could be started. Later it may start one, and every row is delivered.
+
+    `flush` without a timeout does not wait for a collector that cannot start.
+    """
     uid, directory = 54321, place / "out"
     directory.mkdir()
     path = directory / "out.rrd"
@@ -225,7 +233,8 @@ def test_a_program_that_may_start_no_process_logs_into_shared_memory(
     program = tmp_path / "few.py"
     program.write_text(SMALL_PROCESS_LIMIT)
     done = run_python(AS_ANOTHER_USER, str(uid), program, path).check()
-    assert done.stdout.split() == ["logged", "delivered"]
+    assert done.stdout.split() == ["logged", "not-stored", "delivered"]
     assert "no collector could be started: Resource temporarily unavailable" in done.stderr
+    assert "rows in 1 slots are not stored yet: for 5 s no collector could be started" in done.stderr
     verify(path)
     assert Counter(row.entity_path for row in rows_of(path)) == {"row": 100}

@@ -82,6 +82,21 @@ def test_recover_brings_every_row_into_the_file_and_removes_the_rest(
     assert run_python(COMMAND, "recover").check().stdout == "nothing is left to recover\n"
 
 
+def test_a_recovery_that_can_start_no_collector_ends_and_says_why(
+    machine: Machine, start_python: StartPython, run_python: RunPython, tmp_path: Path
+) -> None:
+    """The rows stay where they are, and the next recovery brings them into their file."""
+    path = tmp_path / "out.rrd"
+    killed = KilledProgram(start_python, tmp_path, path)
+    done = run_python(COMMAND, "recover", env={"RERUN_MP_PYTHON": "/bin/false"}, timeout=60.0)
+    assert done.returncode == 1
+    assert "for 5 s no collector could be started: RERUN_MP_PYTHON names /bin/false" in done.stderr
+    assert f"The rows stay in {killed.watch.segment}" in done.stderr
+    run_python(COMMAND, "recover").check()
+    check_file(path)
+    wait_for_nothing(machine)
+
+
 def test_rows_without_a_file_get_a_new_one(
     machine: Machine, place: Path, start_python: StartPython, run_python: RunPython, tmp_path: Path
 ) -> None:

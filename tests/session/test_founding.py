@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +12,11 @@ import pytest
 from rerun_mp.session import founding
 from rerun_mp.session.identity import Identity
 from rerun_mp.settings import Settings
-from rerun_mp.shm import segment
+from rerun_mp.shm import leases, segment
+from rerun_mp.shm.layout import Lock
+from tests.conftest import RunPython, StartPython
+from tests.harness.programs import COMMAND
+from tests.harness.sessions import SessionWatch
 
 pytestmark = pytest.mark.real_collectors
 
@@ -57,3 +62,42 @@ def test_a_tiny_ring_has_small_slots_and_enough_of_them(free_bytes: dict[str, in
     assert geometry.slot_bytes == founding.MIN_SLOT_BYTES
     assert geometry.slots == segment.MIN_SLOTS
     assert geometry.producers == founding.MIN_PRODUCERS
+
+
+LOGGING = """\
+    import os, signal, sys
+    import rerun_mp as rr
+    rr.init("rerun_mp_founding")
+    rr.save(sys.argv[1])
+    rr.log("row", rr.TextLog("x"))
+    print(os.environ["RERUN_MP_SESSION"], flush=True)
+    signal.pause()
+"""
+JOINING = """\
+    import rerun_mp as rr
+    from rerun_mp.session import founding
+    founding.ENDING_TIMEOUT_SECS = 0.5
+    try:
+        rr.init("rerun_mp_founding")
+    except rr.SessionError as error:
+        print(error)
+"""
+
+
+def test_a_named_session_whose_end_hangs_is_waited_for_in_vain(
+    start_python: StartPython, run_python: RunPython, tmp_path: Path
+) -> None:
+    """Its worker, which is ending it, was stopped after it had locked the participants' byte."""
+    watch = SessionWatch()
+    program = start_python(LOGGING, tmp_path / "out.rrd", env=watch.environment)
+    program.wait_for_output("\n")
+    watch.collector("guard")
+    watch.kill_everything(program)
+    ending = os.open(watch.segment, os.O_RDWR)
+    try:
+        assert leases.try_lock(ending, Lock.PARTICIPANTS)
+        done = run_python(JOINING, env={"RERUN_MP_SESSION": program.stdout.strip()}, timeout=30.0).check()
+    finally:
+        os.close(ending)
+    assert done.stdout == (f"the session at {watch.segment} neither lives nor ends; remove that file if it is unused\n")
+    run_python(COMMAND, "recover").check()

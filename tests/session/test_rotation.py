@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import pickle
 from itertools import islice
 from pathlib import Path
@@ -117,3 +119,27 @@ def test_a_file_that_rotates_and_others_have_all_rows_each(order: int, run_pytho
         for path in found:
             verify(path)
         assert [row.times["step"] for path in found for row in rows_of(path)] == list(steps)
+
+
+LOCKED = """\
+    import sys
+    import rerun_mp as rr
+    rr.init("rerun_mp_locked")
+    rr.set_sinks(rr.FileSink(sys.argv[1], rotate=rr.Rotation()))
+    for number in range(2):
+        rr.log("row", rr.Scalars(float(number)))
+        rr.next_episode()
+"""
+
+
+def test_a_lock_of_another_program_on_the_directory_keeps_no_part_open(run_python: RunPython, tmp_path: Path) -> None:
+    """`flock DIRECTORY COMMAND`, usual in crontabs, holds such a lock for as long as the command runs."""
+    path = tmp_path / "run.rrd"
+    directory = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        done = run_python(LOCKED, path, timeout=60.0).check()
+    finally:
+        os.close(directory)
+    assert done.stderr == ""
+    assert [part.number for part in closed_parts(str(path))] == [1, 2]

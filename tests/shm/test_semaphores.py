@@ -1,4 +1,4 @@
-"""Semaphores without posix_ipc: the C library's, under the same names and with the same exceptions."""
+"""The C library's semaphores, which collectors use, and producers where posix_ipc is not installed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import importlib.util
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -37,13 +39,13 @@ def name() -> Iterator[str]:
     assert not os.path.exists(f"/dev/shm/sem.{one[1:]}")
 
 
-def test_where_posix_ipc_is_installed_it_is_used(own: ModuleType) -> None:
+def test_producers_ring_with_posix_ipc_where_it_is_installed(own: ModuleType) -> None:
     assert installed.Semaphore is posix_ipc.Semaphore
-    assert own.Semaphore is not posix_ipc.Semaphore
+    assert own.Semaphore is own.LibcSemaphore
 
 
 def test_both_kinds_wake_each_other(own: ModuleType, name: str) -> None:
-    made = own.Semaphore(name, own.O_CREAT, mode=0o600, initial_value=0)
+    made = own.LibcSemaphore(name, own.O_CREAT, mode=0o600, initial_value=0)
     theirs = posix_ipc.Semaphore(name)
     assert os.stat(f"/dev/shm/sem.{name[1:]}").st_mode & 0o777 == 0o600
     theirs.release()
@@ -61,23 +63,50 @@ def test_both_kinds_wake_each_other(own: ModuleType, name: str) -> None:
     theirs.close()
 
 
-def test_its_errors_are_those_of_posix_ipc(own: ModuleType, name: str) -> None:
+def test_its_errors_say_what_happened(own: ModuleType, name: str) -> None:
     with pytest.raises(own.Error, match="No such file"):
         own.Semaphore(name)
-    with pytest.raises(own.Error, match="No such file"):
+    with pytest.raises(FileNotFoundError, match="No such file"):
         own.unlink_semaphore(name)
-    made = own.Semaphore(name, own.O_CREAT)
-    for secs in (0, 0.001):
-        with pytest.raises(own.BusyError):
-            made.acquire(secs)
+    made = own.LibcSemaphore(name, own.O_CREAT)
+    with pytest.raises(BlockingIOError):
+        made.acquire(0)
+    with pytest.raises(TimeoutError):
+        made.acquire(0.001)
     caught: list[Any] = []
     before = signal.signal(signal.SIGALRM, lambda *_: caught.append(1))
     signal.setitimer(signal.ITIMER_REAL, 0.01)
     try:
-        with pytest.raises(own.SignalError):
+        with pytest.raises(InterruptedError):
             made.acquire(60.0)
     finally:
         signal.signal(signal.SIGALRM, before)
     assert caught
+    made.unlink()
+    made.close()
+
+
+def test_a_wall_clock_that_is_set_back_prolongs_no_wait(
+    own: ModuleType, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wait begins while the clock is an hour ahead, as on a machine without a battery clock before it is set."""
+    if own._clockwait is None:
+        pytest.skip("the C library has no wait in the monotonic clock")
+    made = own.LibcSemaphore(name, own.O_CREAT)
+    now = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now() + 3600 * 10**9)
+    ended: list[type[BaseException]] = []
+
+    def wait() -> None:
+        try:
+            made.acquire(0.01)
+        except OSError as error:
+            ended.append(type(error))
+
+    waiting = threading.Thread(target=wait, daemon=True)
+    waiting.start()
+    waiting.join(60.0)
+    made.release()
+    assert ended == [TimeoutError]
     made.unlink()
     made.close()

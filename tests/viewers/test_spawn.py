@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -55,6 +56,46 @@ def listeners(port: int) -> list[psutil.Process]:
     assert all(address == "127.0.0.1" for address, _ in found), found
     # A process that is just ending has no pid here, and psutil would take None for this process.
     return [psutil.Process(pid) for _, pid in found if pid is not None]
+
+
+MANY_DESCRIPTORS = """\
+    import os, resource, sys
+    import rerun_mp as rr
+    from rerun_mp.integrations.output import capture_output
+    from rerun_mp.viewers import spawn
+    rr.init("rerun_mp_descriptors")
+    rr.save(sys.argv[1])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2048, 2048))
+    while os.dup(1) < 1100: pass
+    try:
+        spawn.start("/bin/true", [], port=int(sys.argv[2]), detached=False)
+    except rr.ViewerError as error:
+        print(error)
+    print(rr.start_web_viewer_server())
+    with capture_output():
+        print("captured")
+"""
+
+
+def test_a_program_with_more_than_1024_descriptors_starts_what_others_can(
+    port: int, run_python: RunPython, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.rrd"
+    done = run_python(MANY_DESCRIPTORS, out, str(port), fresh=True).check()
+    ended, address, _ = done.stdout.splitlines()
+    assert ended.startswith(f"the viewer ended before it listened on port {port}")
+    assert address.startswith("http://127.0.0.1:")
+    assert [row.components["TextLog:text"].as_py() for row in rows_of(out)] == [["captured"]]
+
+
+def test_a_server_that_does_not_react_to_sigterm_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(viewer, "END_SECS", 0.1)
+    for command, code in (("trap '' TERM; echo; read _", -9), ("echo; read _", -15)):
+        with subprocess.Popen(["sh", "-c", command], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+            assert server.stdout is not None
+            server.stdout.readline()
+            viewer.end(server)
+            assert server.returncode == code
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536, 9876.0, "9876", None, True])
