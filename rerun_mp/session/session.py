@@ -276,22 +276,15 @@ class Session:
             self.watch_collector()
             failure = self._collector.failure() if timeout is None else None
             if failure is not None:
-                raise self._unstored(pending, failure)
+                raise _unstored(self.segment, pending, failure)
             progress.update(Backlog.of(self.segment.ring, pending))
 
         self.ring_doorbell()
         try:
             if not wait_until(is_done, timeout, meanwhile=meanwhile, patience=patience):
-                raise self._unstored(pending, f"the collector was not done after {timeout} s")
+                raise _unstored(self.segment, pending, f"the collector was not done after {timeout} s")
         finally:
             progress.close()
-
-    def _unstored(self, pending: list[tuple[int, int, int]], reason: str) -> FlushTimeoutError:
-        rows = max(len(pending), Backlog.of(self.segment.ring, pending).rows)
-        return FlushTimeoutError(
-            f"up to {rows} rows in {len(pending)} slots are not stored yet: {reason}. They are safe in shared memory. "
-            f"The collector's log is in {self.segment.runtime_directory}."
-        )
 
     def is_stored(self, slot: int, epoch: int, count: int) -> bool:
         """Say whether the first `count` of a slot are stored. They are if the slot has been freed since `epoch`."""
@@ -372,3 +365,11 @@ class Session:
             self._producer.close()
         self.segment.leave()
         self.ring_doorbell()
+
+
+def _unstored(segment: Segment, pending: list[tuple[int, int, int]], reason: str) -> FlushTimeoutError:
+    rows = max(len(pending), Backlog.of(segment.ring, pending).rows)
+    return FlushTimeoutError(
+        f"up to {rows} rows in {len(pending)} slots are not stored yet: {reason}. They are safe in shared memory. "
+        f"The collector's log is in {segment.runtime_directory}."
+    )
