@@ -25,7 +25,7 @@ from rerun_mp.session.statistics import Account, SinkStatus, Statistics
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 __all__ = ["find", "install", "set_entity_prefix"]
@@ -140,9 +140,10 @@ def save(
     recording: rerun.RecordingStream | None = None,
     *,
     rotate: Rotation | None = None,  # noqa: ARG001
+    rules: Iterable[Rule] | None = None,  # noqa: ARG001
     **options: Any,
 ) -> None:
-    """Call rerun's `save`, which writes one file without parts."""
+    """Call rerun's `save`, which writes one file without parts, and every row."""
     rerun.save(path, default_blueprint, recording, **options)
 
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from rerun_mp.api.state import RecordingState
     from rerun_mp.session.config import FileMode
     from rerun_mp.session.rotation import Rotation
+    from rerun_mp.session.rules import Rule
 
 __all__ = ["RecordingStream", "find_old_methods_with"]
 
@@ -291,9 +292,10 @@ class RecordingStream(RecordingHandle, _Theirs):
         write_footer: bool = True,
         rotate: Rotation | None = None,
         mode: FileMode = "new",
+        rules: Iterable[Rule] | None = None,
     ) -> None:
         """Write the recording to an .rrd file, in place of its current sinks. See `rerun_mp.save`."""
-        routing.save(path, default_blueprint, self, write_footer=write_footer, rotate=rotate, mode=mode)
+        routing.save(path, default_blueprint, self, write_footer=write_footer, rotate=rotate, mode=mode, rules=rules)
 
     def connect_grpc(self, url: str | None = None, *, default_blueprint: BlueprintLike | None = None) -> None:
         """Send the recording to a viewer or server, in place of its current sinks. See `rerun_mp.connect_grpc`."""

@@ -19,12 +19,15 @@ from rerun_mp.hooks.strictness import refuse, warn
 from rerun_mp.session import current
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rerun import RecordingStream
     from rerun.blueprint import BlueprintLike
 
     from rerun_mp.api.state import RecordingState
     from rerun_mp.session.config import FileMode
     from rerun_mp.session.rotation import Rotation
+    from rerun_mp.session.rules import Rule
 
 __all__ = ["connect_grpc", "disconnect", "flush", "save", "set_sinks", "spawn"]
 
@@ -118,6 +121,7 @@ def save(
     write_footer: bool = True,
     rotate: Rotation | None = None,
     mode: FileMode = "new",
+    rules: Iterable[Rule] | None = None,
 ) -> None:
     """Write a recording to an .rrd file, in place of its current sinks.
 
@@ -137,13 +141,15 @@ def save(
         When the file ends and the next part begins, see `FileSink`. Rerun lacks this.
     mode
         "new", "append" to a file or "resume" its recording, see `FileSink`. Rerun lacks this.
+    rules
+        `Rule`s that leave rows out of the file, see `FileSink`. Rerun lacks this.
 
     Raises
     ------
     ResourceError
         If the file cannot be written there, or added to.
     InvalidArgumentError
-        If `mode` is none of these, or the file holds no recording that can go on.
+        If `mode` is none of these, a rule changes images, or the file holds no recording that can go on.
     TypeError
         In strict mode, if `path` is no path, or `rotate` no `Rotation`. Otherwise the call warns, and the sinks stay.
 
@@ -156,7 +162,7 @@ def save(
     if state is None:
         return
     try:
-        sink = FileSink(path, write_footer=write_footer, rotate=rotate, mode=mode)
+        sink = FileSink(path, write_footer=write_footer, rotate=rotate, mode=mode, rules=rules)
     except TypeError as error:
         refuse("save", error, recording)
         return

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from rerun_mp.errors import InvalidArgumentError, ResourceError
+from rerun_mp.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     import socket
@@ -273,14 +273,17 @@ class FileSink(_Frozen):
         What becomes of a file that lies at the path. "new": it is replaced. "append": it keeps its recordings, and this
         one is added. "resume": its last recording of this application goes on, under the id that it has there. Until
         the file is complete, the former file lies at the path.
+    rules
+        `Rule`s that leave rows out of the file; the first that matches counts. By default those that the file named by
+        RERUN_MP_RULES has for this path.
 
     Raises
     ------
     TypeError
         If `path` is no path, or `rotate` no `Rotation`.
     InvalidArgumentError
-        If `mode` is none of these. When the sink is set, if the file holds no recording that can go on, or holds this
-        one already.
+        If `mode` is none of these, or a rule changes images. When the sink is set, if the file holds no recording that
+        can go on, or holds this one already.
     ResourceError
         When the sink is set, if another program writes the file.
 
@@ -290,13 +293,14 @@ class FileSink(_Frozen):
     True
     """
 
-    __slots__ = ("mode", "path", "rotate", "write_footer")
+    __slots__ = ("mode", "path", "rotate", "rules", "write_footer")
 
     path: str
     """The path as given. A relative one counts from the current directory at the time the sink is set."""
     write_footer: bool
     rotate: Rotation | None
     mode: FileMode
+    rules: tuple[Rule, ...] | None
 
     def __init__(
         self,
@@ -305,6 +309,7 @@ class FileSink(_Frozen):
         write_footer: bool = True,
         rotate: Rotation | None = None,
         mode: FileMode = "new",
+        rules: Iterable[Rule] | None = None,
     ) -> None:
         if mode not in MODES:
             raise InvalidArgumentError(f"argument 'mode': {mode!r} is none of {', '.join(map(repr, MODES))}")
@@ -315,7 +320,14 @@ class FileSink(_Frozen):
                 raise TypeError(
                     f"argument 'rotate': {rotate!r} is no rerun_mp.Rotation, such as Rotation(seconds=3600)"
                 )
-        self._set(path=os.fsdecode(path), write_footer=write_footer, rotate=rotate, mode=mode)
+        if rules is not None:
+            from rerun_mp.session.rules import file_values_of
+
+            rules = tuple(rules)
+            file_values_of(rules, os.fsdecode(path))
+        self._set(
+            path=os.fsdecode(path), write_footer=write_footer, rotate=rotate, mode=mode, rules=_frozen_rules(rules)
+        )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FileSink) and other._facts() == self._facts()
@@ -326,26 +338,37 @@ class FileSink(_Frozen):
     def __repr__(self) -> str:
         rotate = "" if self.rotate is None else f", rotate={self.rotate}"
         mode = "" if self.mode == "new" else f", mode={self.mode!r}"
-        return f"FileSink({self.path!r}, write_footer={self.write_footer}{rotate}{mode})"
+        rules = "" if self.rules is None else f", rules={list(self.rules)}"
+        return f"FileSink({self.path!r}, write_footer={self.write_footer}{rotate}{mode}{rules})"
 
     def _facts(self) -> tuple[object, ...]:
-        return self.path, self.write_footer, self.rotate, self.mode
+        return self.path, self.write_footer, self.rotate, self.mode, self.rules
 
     def spec(self, blueprint: str | None) -> SinkSpec:
         """Return the sink as the session's configuration names it.
 
         Raises
         ------
+        InvalidArgumentError
+            If a rule changes images.
         ResourceError
             If the file cannot be written.
         """
         from rerun_mp.session.config import SinkSpec
+        from rerun_mp.session.file_claims import check_writable
+        from rerun_mp.session.rules import file_values_of
 
         path = os.path.realpath(self.path)
-        _check_writable(path)
-        rotation = None if self.rotate is None else self.rotate.values
-        footer, mode = self.write_footer, self.mode
-        return SinkSpec("file", path, write_footer=footer, blueprint=blueprint, rotation=rotation, mode=mode)
+        check_writable(path)
+        return SinkSpec(
+            "file",
+            path,
+            write_footer=self.write_footer,
+            blueprint=blueprint,
+            rotation=None if self.rotate is None else self.rotate.values,
+            mode=self.mode,
+            rules=file_values_of(self.rules, path),
+        )
 
 
 Sink = FileSink | GrpcServerSink | GrpcSink | StdoutSink
@@ -374,20 +397,3 @@ def _checked_url(url: object) -> str:
             f"/proxy, like {DEFAULT_URL}"
         )
     return url
-
-
-def _check_writable(path: str) -> None:
-    """Check that the collector will be able to make a file in the directory and to replace `path` with it."""
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise ResourceError(f"cannot write a recording to {path}: that is no regular file; give the path of one")
-    if os.path.isfile(path) and not os.access(path, os.W_OK):
-        raise ResourceError(f"cannot overwrite {path}: it is read-only for this user; remove it or choose another path")
-    import tempfile
-
-    try:
-        with tempfile.TemporaryFile(dir=os.path.dirname(path)):
-            pass
-    except OSError as error:
-        raise ResourceError(
-            f"cannot write {path}: {error.strerror} (errno {error.errno}); choose a directory that you can write to"
-        ) from error

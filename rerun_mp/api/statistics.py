@@ -19,10 +19,10 @@ def statistics() -> Statistics:
     Returns
     -------
     Statistics
-        `producers` has an `Account` for each process; `logged`, `stored` and `dropped` are their sums. In each
-        account, `logged == stored + dropped`: stored rows are in a file or spool of this machine. `sinks` has a
-        `SinkStatus` for each sink: its state, when that state began, how many rows a viewer has acknowledged, and
-        how many it is behind.
+        `producers` has an `Account` for each process; `logged`, `stored`, `held_back` and `dropped` are their sums. In
+        each account, `logged == stored + held_back + dropped`: stored rows are in a file or spool of this machine, and
+        the rules of the recording's file hold rows back. `sinks` has a `SinkStatus` for each sink: its state, when that
+        state began, how many rows a viewer has acknowledged, and how many it is behind.
 
     Examples
     --------

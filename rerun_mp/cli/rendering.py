@@ -147,6 +147,7 @@ def _head(view: SessionView, rates: Rates) -> RenderableType:
         f"{view.logged:,}",
         (" = stored ", "dim"),
         f"{view.stored:,}",
+        Text.assemble((" + held back ", "dim"), f"{view.held_back:,}") if view.held_back else "",
         (" + waiting ", "dim"),
         f"{view.waiting:,}",
         (" + dropped ", "dim"),
@@ -193,10 +194,12 @@ def _bar(part: int, whole: int) -> Text:
 def _processes(view: SessionView, rates: Rates) -> RenderableType:
     is_blocked = any(process.blocked_secs >= MIN_BLOCKED_SECS for process in view.processes)
     is_dropped = any(process.dropped for process in view.processes)
+    is_held_back = any(process.held_back for process in view.processes)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), expand=False)
     table.add_column("pid", justify="right", no_wrap=True)
     table.add_column("process", overflow="ellipsis", no_wrap=True)
-    columns = ["rows", "stored", "waiting", *["dropped"] * is_dropped, "rows/s", *["blocked"] * is_blocked]
+    columns = ["rows", "stored", *["held back"] * is_held_back, "waiting", *["dropped"] * is_dropped, "rows/s"]
+    columns += ["blocked"] * is_blocked
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
 
@@ -225,6 +228,7 @@ def _sums(processes: Sequence[Process]) -> dict[str, str]:
     return {
         "rows": f"{sum(process.logged for process in processes):,}",
         "stored": f"{sum(process.stored for process in processes):,}",
+        "held back": f"{sum(process.held_back for process in processes):,}",
         "waiting": f"{sum(process.waiting for process in processes):,}",
         "dropped": f"{sum(process.dropped for process in processes):,}",
     }

@@ -92,10 +92,11 @@ def end_session(pipeline: Pipeline, bell: Bell) -> bool:
         os.close(exclusive)
 
 
-def _say_farewell(segment: Segment, lines: list[str], files: list[tuple[WholeFile, int | None]]) -> None:
+def _say_farewell(segment: Segment, lines: list[str], files: list[tuple[WholeFile, int | None, int]]) -> None:
     for line in lines:
         say(f"rerun_mp: {line}")
-    where = [file_line(one.path, rows) for one, rows in files if not one.path.startswith(segment.spool_directory)]
+    spool = segment.spool_directory
+    where = [file_line(one.path, rows, held) for one, rows, held in files if not one.path.startswith(spool)]
     write_farewell(segment, "".join((*where, *(f"rerun_mp: {line}\n" for line in lines))))
 
 
@@ -119,7 +120,7 @@ def _leave_note(pipeline: Pipeline, ended: int) -> None:
             heirs.remove_note(segment)
         else:
             heirs.write_note(
-                segment, read_config(segment), [one for one, _ in pipeline.outputs.completed_files()], ended
+                segment, read_config(segment), [one for one, *_ in pipeline.outputs.completed_files()], ended
             )
     except (OSError, RerunMpError) as error:
         say(f"worker {os.getpid()}: no note could be left for processes that come later: {error}")

@@ -12,28 +12,28 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import NamedTuple
 
 from rerun_mp.collector.drain.chunks import BuiltChunks, ChunkBatch
 from rerun_mp.collector.drain.frame_chunks import TakenFrames, build_chunks
 from rerun_mp.collector.drain.own_chunks import start_time_chunk
 from rerun_mp.collector.drain.table_chunks import build_table_chunks
 from rerun_mp.collector.drain.table_rows import TakenRows
-from rerun_mp.collector.live import LiveSink, Outcome, wake_all
+from rerun_mp.collector.live import wake_all
 from rerun_mp.collector.messages import say
+from rerun_mp.collector.recording_output import FLUSH_TIMEOUT, OutputKey, RecordingOutput
 from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.collector.store.spools import stored_recordings
 from rerun_mp.collector.unsent import describe, drop_oldest, unsent_path
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import PrivacyError, ResourceError
 from rerun_mp.session import directories
-from rerun_mp.session.accounts import Reason, read_first_rows
+from rerun_mp.session.accounts import LOSSES, Reason, read_first_rows
 from rerun_mp.session.config import NODE_OWNER, RecordingSpec, SessionConfig, SinkSpec, WholeFile
 from rerun_mp.session.sink_status import SinkStatus
 from rerun_mp.shm.layout import Header
@@ -47,68 +47,9 @@ MAX_UNKNOWN = 16
 """Maximum recordings that rows name and the configuration does not. Most such rows are damage."""
 RETRY_SECS = 0.5
 """Seconds between two attempts to complete a file that found no room."""
-FLUSH_TIMEOUT = 30.0
-"""Seconds after which a file that does not take its rows has failed."""
 
 
 _recording_of: Callable[[ChunkBatch], RecordingKey] = attrgetter("recording")
-
-
-class OutputKey(NamedTuple):
-    """Names an output."""
-
-    recording: RecordingKey
-    scoped_to: str = ""
-    """Kind and target of the sink that the output is for, or "" if it has the whole recording."""
-
-
-class RecordingOutput:
-    """The store and the live sinks of one recording, or of what some processes log to it."""
-
-    def __init__(self, store: RecordingStore) -> None:
-        self.store = store
-        self.owners: frozenset[int] = frozenset()
-        """Processes that set the sink. A scoped output takes the rows logged in their scopes."""
-        self.live: dict[SinkSpec, LiveSink] = {}
-        self.lacking: list[Outcome] = []
-        """Outcomes of ended live sinks that have not brought all rows to their server."""
-        self.stopped: list[LiveSink] = []
-        """Live sinks that were replaced and may still be delivering earlier rows."""
-
-    def apply(self, spec: RecordingSpec, taken: Collection[str] = ()) -> None:
-        """Open and close sinks until they are those of `spec`, and give them its blueprint.
-
-        `taken`: paths of files of the session's other outputs.
-        """
-        wanted = list(spec.sinks)
-        self.store.set_files([sink for sink in wanted if sink.kind == "file"], taken)
-        self.store.set_blueprint(spec.blueprint)
-        for live in self.live.values():
-            live.wake()
-        for unwanted in [sink for sink in self.live if sink not in wanted]:
-            sink = self.live.pop(unwanted)
-            sink.stop()
-            self.stopped.append(sink)
-        self.close_live(0.0, [sink for sink in self.stopped if sink.is_done])
-        for new in wanted:
-            if new.kind != "file" and new not in self.live:
-                self.live[new] = LiveSink(new, self.store)
-
-    def stop_live(self) -> None:
-        """Let all live sinks deliver what is stored now, and nothing later. Never waits."""
-        self.stopped += self.live.values()
-        self.live.clear()
-        for sink in self.stopped:
-            sink.stop()
-
-    def close_live(self, patience_secs: float, sinks: Sequence[LiveSink]) -> None:
-        """Wait until stopped sinks are done, or make no progress for `patience_secs`, and note which lack rows."""
-        for sink in sinks:
-            sink.close(patience_secs)
-            self.stopped.remove(sink)
-            outcome = sink.outcome()
-            if outcome.missing_rows and not sink.is_of_node:
-                self.lacking.append(outcome)
 
 
 class Outputs:
@@ -165,7 +106,10 @@ class Outputs:
             # Scoped outputs first: a file that now belongs to the whole recording must be let go of before it is begun.
             for scoped_to, sinks in by_target.items():
                 self._apply(OutputKey(spec.key, scoped_to), spec, sinks)
-            self._apply(OutputKey(spec.key), spec, [sink for sink in spec.sinks if config.is_main(spec, sink)])
+            mains = [sink for sink in spec.sinks if config.is_main(spec, sink)]
+            self._apply(OutputKey(spec.key), spec, mains)
+            is_elsewhere = not mains and any(spec.is_whole(sink) for sink in spec.sinks)
+            self._output(OutputKey(spec.key)).store.note_elsewhere(is_elsewhere=is_elsewhere)
 
     def _apply(self, key: OutputKey, spec: RecordingSpec, sinks: Sequence[SinkSpec]) -> None:
         output = self._output(key)
@@ -176,6 +120,8 @@ class Outputs:
             sinks = [replace(sink, owner=0, checkpoints=checkpoints) for sink in sinks[:1]]
         taken = {path for path in output.store.paths if self._is_taken(path, key)}
         output.apply(replace(spec, sinks=tuple(sinks)), taken)
+        if NODE_OWNER in output.owners and key not in self._begun:
+            output.take_earlier_rows(self._output(OutputKey(spec.key)))
         self._note_use(key, output.store)
         if any(sink.rotation is not None for sink in sinks):
             self._rotating.append(output.store)
@@ -277,7 +223,7 @@ class Outputs:
         return sorted(path for path in targets if not path.startswith(spool))
 
     def drops(self) -> dict[Reason, Counter[int]]:
-        """Return the rows that the stores have given up, by reason and producer."""
+        """Return the rows that the stores have given up or held back, by reason and producer."""
         found: dict[Reason, Counter[int]] = {reason: Counter() for reason in Reason}
         for key, output in self._outputs.items():
             for reason, rows in output.store.drops().items() if not key.scoped_to else ():
@@ -286,10 +232,10 @@ class Outputs:
 
     def dropped_rows(self) -> int:
         """Return how many rows have been dropped for any reason, as last published."""
-        return sum(self._segment.ring.words[Header.DROPPED + reason] for reason in Reason)
+        return sum(self._segment.ring.words[Header.DROPPED + reason] for reason in LOSSES)
 
     def drops_version(self) -> int:
-        """Return a number that grows whenever a store gives rows up."""
+        """Return a number that grows whenever a store gives rows up or holds some back."""
         return sum(output.store.drops_version for key, output in self._outputs.items() if not key.scoped_to)
 
     def complete_files(self, patience_secs: float, rescue_directory: str | None = None) -> int:
@@ -317,10 +263,17 @@ class Outputs:
                 return len(unfinished)
             time.sleep(RETRY_SECS)
 
-    def completed_files(self) -> list[tuple[WholeFile, int | None]]:
-        """Return the files that `complete_files` has completed, and their rows; None: unknown without reading them."""
+    def completed_files(self) -> list[tuple[WholeFile, int | None, int]]:
+        """Return the files that `complete_files` has completed, their rows, and the rows that their rules hold back.
+
+        Rows are None if their number is unknown without reading the file.
+        """
         stores = [output.store for output in self._outputs.values()]
-        return [(one, store.chunks.known_rows()) for store in stores for one in store.completed_files()]
+        return [
+            (one, store.chunks.known_rows(), store.chunks.held_rows)
+            for store in stores
+            for one in store.completed_files()
+        ]
 
     def keep_unsent(self) -> list[str]:
         """Keep the rows that live sinks have not brought to their servers, and return a line for the user about each.

@@ -1,9 +1,10 @@
-"""Applies the rules of a live sink to the chunks that it is about to send. The store has every row as it was logged.
+"""Applies the rules of a sink to chunks: a live sink's before it sends them, a file's before the store takes them.
 
 A chunk of which rows are held back gets another chunk id, made from its own and the rules; its rows keep their row ids.
-So a server that gets a chunk twice keeps it once. Counts of rows begin anew when the sink begins a server anew.
+So a server that gets a chunk twice keeps it once. Counts of rows begin anew when a live sink begins a server anew, and
+in each life of a collector.
 
-Belongs to the sink's thread.
+A `RuleBook` belongs to one thread: that of the live sink, or the worker's main thread.
 """
 
 from __future__ import annotations
@@ -63,6 +64,8 @@ class RuleBook:
         self._recording = recording
         self._digest = repr(self._rules).encode()
         self._memories: dict[str, _Memory] = {}
+        self._rule_of: dict[str, Rule | None] = {}
+        """Entity path -> its rule."""
 
     def forget(self) -> None:
         """Begin all counts anew."""
@@ -73,26 +76,49 @@ class RuleBook:
         if not self._rules:
             return Allowed(payload, 0)
         batch = batch_of(payload)
-        path = "/" + batch.schema.metadata[b"rerun:entity_path"].decode().strip("/")
-        rule = next((rule for rule in self._rules if rule.matches(path)), None)
-        if rule is None or path.startswith(RESERVED):
+        changed = self.kept_of(batch)
+        if changed is batch:
             return Allowed(payload, 0)
+        if changed is None:
+            return Allowed(None, batch.num_rows)
+        chunk_id = changed.schema.metadata[b"rerun:id"].decode()
+        return Allowed(chunk_message(self._recording, chunk_id, changed), batch.num_rows - changed.num_rows)
+
+    def kept_of(self, batch: Any) -> Any:
+        """Return a chunk's record batch as the sink gets it: `batch` itself if nothing changes, None if it is left out.
+
+        Another batch has another chunk id, see `renamed`.
+        """
+        path = "/" + batch.schema.metadata[b"rerun:entity_path"].decode().strip("/")
+        rule = self._rule(path)
+        if rule is None:
+            return batch
         kept = self._kept(batch, path, rule)
-        held = batch.num_rows - len(kept)
         if not len(kept):
-            return Allowed(None, held)
-        changed = (
-            batch if not held else pa.RecordBatch.from_arrays(batch.take(pa.array(kept)).columns, schema=batch.schema)
-        )
+            return None
+        changed = batch
+        if len(kept) < batch.num_rows:
+            changed = pa.RecordBatch.from_arrays(batch.take(pa.array(kept)).columns, schema=batch.schema)
         if rule.changes_images:
             changed = _with_smaller_images(changed, rule)
         if changed is batch:
-            return Allowed(payload, 0)
-        identity = batch.schema.metadata[b"rerun:id"]
-        name = identity.decode().removeprefix("chunk_")
-        chunk_id = f"chunk_{name[:16]}{hashlib.blake2b(identity + self._digest, digest_size=8).hexdigest()}"
-        changed = changed.replace_schema_metadata({**changed.schema.metadata, b"rerun:id": chunk_id.encode()})
-        return Allowed(chunk_message(self._recording, chunk_id, changed), held)
+            return batch
+        chunk_id = self.renamed(batch.schema.metadata[b"rerun:id"].decode())
+        return changed.replace_schema_metadata({**changed.schema.metadata, b"rerun:id": chunk_id.encode()})
+
+    def renamed(self, chunk_id: str) -> str:
+        """Return the id of a chunk of which the rules change something."""
+        name = chunk_id.removeprefix("chunk_")
+        return f"chunk_{name[:16]}{hashlib.blake2b(chunk_id.encode() + self._digest, digest_size=8).hexdigest()}"
+
+    def _rule(self, path: str) -> Rule | None:
+        """Return the rule for an entity path with a leading slash."""
+        if path not in self._rule_of:
+            if len(self._rule_of) > MAX_ENTITIES:
+                self._rule_of.clear()
+            found = next((rule for rule in self._rules if rule.matches(path)), None)
+            self._rule_of[path] = None if path.startswith(RESERVED) else found
+        return self._rule_of[path]
 
     def _kept(self, batch: Any, path: str, rule: Rule) -> NDArray[np.int64]:
         """Return the numbers of the rows that the sink gets."""

@@ -54,6 +54,8 @@ class Process:
     """Rows that could not be logged."""
     blocked_secs: float
     """Seconds that calls have waited for space."""
+    held_back: int = 0
+    """Rows that the rules of the recording's file hold back."""
 
     @classmethod
     def of(cls, account: Account, waiting: int) -> Process:
@@ -69,6 +71,7 @@ class Process:
             account.dropped,
             account.refused,
             account.blocked_ns / 1e9,
+            account.held_back,
         )
 
 
@@ -145,11 +148,17 @@ class SessionView:
         """Rows that wait in the ring."""
         return sum(process.waiting for process in self.processes)
 
+    @property
+    def held_back(self) -> int:
+        """Rows that the rules of the recordings' files hold back."""
+        return sum(process.held_back for process in self.processes)
+
     def to_json(self) -> dict[str, Any]:
         """Return the object that `--json` prints."""
         found = asdict(self)
         found["sinks"] = [sink._asdict() for sink in self.sinks]
-        return {**found, "logged": self.logged, "stored": self.stored, "waiting": self.waiting}
+        sums = {name: getattr(self, name) for name in ("logged", "stored", "held_back", "waiting")}
+        return {**found, **sums}
 
 
 def look() -> tuple[list[SessionView], list[str]]:

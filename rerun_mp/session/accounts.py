@@ -1,14 +1,15 @@
 """The account of each producer: rows stored, rows dropped and why, and the time that calls were blocked.
 
-`rows logged = rows stored + rows dropped` once the ring is drained, after any fault. An account has three sources:
+`rows logged = rows stored + rows held back + rows dropped` once the ring is drained, after any fault. An account has
+three sources:
 
 - the entry of a living producer in the producers table: rows stored, dropped by the policy, and damaged;
 - the file of ended producers, in the runtime directory. The collector appends a producer's final account before it
   frees the entry. If it dies in between, its successor appends the account again; readers keep the last one of each
   (index, generation). When the file has more than `MAX_ENDED_BYTES`, the collector replaces it by one in which the
   oldest accounts are one sum, with the first rows of the last `MAX_FIRST_ROWS` of them;
-- the file of rows that stores dropped later. The row ids identify the producers (`Account.first_row`), so
-  stores keep nothing else for it. It is replaced by rename.
+- the file of rows that stores dropped later or held back by rules. The row ids identify the producers
+  (`Account.first_row`), so stores keep nothing else for it. It is replaced by rename.
 
 The collector's worker writes (`append_account`, `write_store_drops`, `publish_totals`); any participant reads.
 """
@@ -24,7 +25,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 
 from rerun_mp.session import directories
-from rerun_mp.session.statistics import SUMMED, Account, Reason, Statistics
+from rerun_mp.session.statistics import LOSSES, SUMMED, Account, Reason, Statistics
 from rerun_mp.shm.layout import (
     MAX_WORD,
     NAME_BYTES,
@@ -37,6 +38,7 @@ from rerun_mp.shm.layout import (
 from rerun_mp.shm.segment import Segment
 
 __all__ = [
+    "LOSSES",
     "Account",
     "Reason",
     "Statistics",
@@ -70,6 +72,7 @@ SUMS = (
     "dropped_by_write_failure",
     "refused",
     "blocked_ns",
+    "held_back",
 )
 """Fields of an account that can be added up."""
 
@@ -204,30 +207,31 @@ def totals(accounts: Iterable[Account]) -> Counter[Reason]:
 
 def publish_totals(segment: Segment, dropped: Mapping[Reason, int]) -> None:
     """Store the totals in the header, where processes read them after the files are gone. Only the collector calls."""
-    for reason in Reason:
+    for reason in LOSSES:
         # A damaged entry may hold any number.
         segment.ring.words[Header.DROPPED + reason] = min(dropped.get(reason, 0), MAX_WORD)
 
 
 def published_totals(segment: Segment) -> Counter[Reason]:
     """Return the totals that `publish_totals` stored."""
-    return +Counter({reason: segment.ring.words[Header.DROPPED + reason] for reason in Reason})
+    return +Counter({reason: segment.ring.words[Header.DROPPED + reason] for reason in LOSSES})
 
 
 def _with_drops(account: Account, drops: StoreDrops, summed: Sequence[int]) -> Account:
     first_rows = summed if account.is_sum else (account.first_row,)
-    spool, write, refused_by_rerun = (
+    spool, write, refused_by_rerun, held_back = (
         sum(drops.get(reason, {}).get(first, 0) for first in first_rows)
-        for reason in (Reason.SPOOL, Reason.WRITE, Reason.DAMAGE)
+        for reason in (Reason.SPOOL, Reason.WRITE, Reason.DAMAGE, Reason.RULES)
     )
-    if not spool and not write and not refused_by_rerun:
+    if not spool and not write and not refused_by_rerun and not held_back:
         return account
     return replace(
         account,
-        stored=account.stored - spool - write - refused_by_rerun,
+        stored=account.stored - spool - write - refused_by_rerun - held_back,
         dropped_by_damage=account.dropped_by_damage + refused_by_rerun,
         dropped_by_spool_limit=spool,
         dropped_by_write_failure=write,
+        held_back=held_back,
     )
 
 

@@ -103,12 +103,12 @@ class SinkSpec:
     rotation: Values | None = None
     """Values of a file's `Rotation`; None: it does not rotate. `target` is its first part."""
     rules: tuple[RuleValues, ...] = ()
-    """Values of the rules of a live sink (`rules.Rule`)."""
+    """Values of the sink's rules (`rules.Rule`)."""
     episodes: int = 0
     """Number of requests to end the present part of a file that rotates."""
     has_own_store: bool = False
-    """Whether a file that takes the whole recording has a store of its own: the recording's store writes files of
-    another rotation. It stays so, because a file never changes its store."""
+    """Whether a sink that takes the whole recording has a store of its own: the recording's store writes files of
+    another rotation, or with other rules. It stays so, because a sink never changes its store."""
 
     mode: FileMode = "new"
     """What becomes of a file that lies at the path. Once the sink is claimed: "new" if no recording lies there."""
@@ -230,17 +230,30 @@ class RecordingSpec:
         return self.is_shared or sink.owner in (0, NODE_OWNER, self.founder)
 
     def with_sinks(self, sinks: Iterable[SinkSpec], known: Container[str] = ()) -> RecordingSpec:
-        """Return the recording with these sinks. A file has a store of its own if the first file rotates differently.
+        """Return the recording with these sinks. Some get a store of their own.
 
-        `known`: targets of files that are there already. They come first.
+        - A file, if it or the first file rotates.
+        - A file with rules, unless it is the only new sink. The recording's store then has every row for the others.
+        - Any other sink, if the recording's store writes a file with rules already.
+
+        `known`: targets of sinks that are there already. They come first.
         """
         given = tuple(sinks)
-        files = [sink for sink in given if sink.kind == "file" and self.is_whole(sink) and sink.owner != NODE_OWNER]
-        mains = sorted((sink for sink in files if not sink.has_own_store), key=lambda sink: sink.target not in known)
+        wholes = [one for one in given if self.is_whole(one) and one.owner != NODE_OWNER and not one.has_own_store]
+        files = [one for one in wholes if one.kind == "file"]
         others: list[SinkSpec] = []
-        if mains:
-            main = mains[0]
-            others = [one for one in mains if (one.rotation or main.rotation) and one.target != main.target]
+        if files:
+            main = min(files, key=lambda one: (one.target not in known, bool(one.rules)))
+            is_ruled = bool(main.rules)
+            if is_ruled and main.target not in known and len(wholes) > len(files):
+                others = files  # the recording's store is for the live sinks
+            else:
+                others = [
+                    one
+                    for one in wholes
+                    if one.target != main.target
+                    and (is_ruled or (one.kind == "file" and bool(one.rotation or main.rotation or one.rules)))
+                ]
         return replace(
             self, sinks=tuple(replace(sink, has_own_store=True) if sink in others else sink for sink in given)
         )

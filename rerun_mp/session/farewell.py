@@ -19,7 +19,8 @@ __all__ = ["FILE_MARK", "expect_farewell", "file_line", "read_farewell", "where_
 
 MAX_BYTES = 1 << 16
 FILE_MARK = "file "
-"""Beginning of a line that names a complete file: its rows, or a hyphen, and its path."""
+"""Beginning of a line that names a complete file: its rows (a hyphen: unknown), the rows that its rules hold back, and
+its path."""
 
 
 def expect_farewell(segment: Segment) -> int | None:
@@ -41,9 +42,9 @@ def read_farewell(descriptor: int) -> str:
         os.close(descriptor)
 
 
-def file_line(path: str, rows: int | None) -> str:
+def file_line(path: str, rows: int | None, held_rows: int) -> str:
     """Return the line that names a complete file. `rows`: None if their number is unknown."""
-    return f"{FILE_MARK}{'-' if rows is None else rows} {path}\n"
+    return f"{FILE_MARK}{'-' if rows is None else rows} {held_rows} {path}\n"
 
 
 def where_is_it(text: str) -> str:
@@ -51,10 +52,11 @@ def where_is_it(text: str) -> str:
     found = []
     for line in text.splitlines():
         if line.startswith(FILE_MARK):
-            rows, _, path = line.removeprefix(FILE_MARK).partition(" ")
+            rows, held, path = line.removeprefix(FILE_MARK).split(" ", 2)
             beside = os.path.relpath(path)
             shown = path if beside.startswith("..") else beside
-            found.append(f"{int(rows):,} rows in {shown}" if rows.isdecimal() else f"rows in {shown}")
+            where = f"{int(rows):,} rows in {shown}" if rows.isdecimal() else f"rows in {shown}"
+            found.append(f"{where} ({int(held):,} held back by its rules)" if int(held) else where)
     return ", ".join(found)
 
 

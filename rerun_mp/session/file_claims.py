@@ -22,6 +22,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from itertools import chain, count, islice
 
+from rerun_mp.errors import ResourceError
 from rerun_mp.shm import leases
 from rerun_mp.shm.interruptions import is_own, suppress_own
 
@@ -29,6 +30,7 @@ __all__ = [
     "Claim",
     "HeldError",
     "aside_paths",
+    "check_writable",
     "claim_beside",
     "claim_existing",
     "claim_file",
@@ -283,3 +285,26 @@ def _keep(path: str, descriptor: int) -> None:
 def _identity(status: os.stat_result) -> Claim:
     # The inode alone is not enough: another file may get the number of a removed one.
     return status.st_dev, status.st_ino, status.st_mtime_ns
+
+
+def check_writable(path: str) -> None:
+    """Check that the collector will be able to make a file in the directory and to replace `path` with it.
+
+    Raises
+    ------
+    ResourceError
+        If it will not.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ResourceError(f"cannot write a recording to {path}: that is no regular file; give the path of one")
+    if os.path.isfile(path) and not os.access(path, os.W_OK):
+        raise ResourceError(f"cannot overwrite {path}: it is read-only for this user; remove it or choose another path")
+    import tempfile
+
+    try:
+        with tempfile.TemporaryFile(dir=os.path.dirname(path)):
+            pass
+    except OSError as error:
+        raise ResourceError(
+            f"cannot write {path}: {error.strerror} (errno {error.errno}); choose a directory that you can write to"
+        ) from error

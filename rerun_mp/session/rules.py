@@ -1,4 +1,4 @@
-"""Rules by entity path: which rows a live sink holds back, and how images are made smaller for it.
+"""Rules by entity path: which rows a sink holds back, and how images are made smaller for a live sink.
 
 A sink's configuration carries the rules as values; the collector applies them (`collector.rules`). A process that sets
 no rules pays nothing. Any process and thread may call.
@@ -15,10 +15,10 @@ from rerun_mp.errors import InvalidArgumentError, ResourceError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["VARIABLE", "Rule", "RuleValues", "load_rules", "rules_of", "values_of"]
+__all__ = ["VARIABLE", "Rule", "RuleValues", "file_values_of", "load_rules", "rules_of", "values_of"]
 
 VARIABLE = "RERUN_MP_RULES"
-"""The environment variable with the path of a TOML file: the rules of each live sink that is given none."""
+"""The environment variable with the path of a TOML file: the rules of each sink that is given none."""
 SUBTREE = "/**"
 
 RuleValues = tuple[Any, ...]
@@ -27,7 +27,7 @@ RuleValues = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """What a live sink holds back of some entities, and how it gets their images. The file keeps every row as it is.
+    """What a sink holds back of some entities, and how a live sink gets their images.
 
     The first rule that matches an entity counts. Conditions are combined: a row must fulfil each. Static rows are held
     back by `off` only, and rows of the recording itself (`__properties`) never.
@@ -46,6 +46,7 @@ class Rule:
         Send at most so many rows of an entity per second of their time.
     max_side
         Scale images down so that no side has more pixels. Points and boxes in pixels of the original do not fit then.
+        For live sinks only, as `jpeg`.
     jpeg
         Send images as JPEG of this quality, from 1 to 95.
 
@@ -105,8 +106,18 @@ class Rule:
         return path == wanted
 
 
-def load_rules(path: str | os.PathLike[str]) -> list[Rule]:
+def load_rules(path: str | os.PathLike[str], file: str | os.PathLike[str] | None = None) -> list[Rule]:
     """Return the rules of a TOML file. Each is a table `[[rule]]` with the arguments of `Rule` as keys.
+
+    A table with the key `file` is for the files that this key names. All others are for live sinks.
+
+    Parameters
+    ----------
+    path
+        The TOML file.
+    file
+        Return the rules for the recording at this path. The key `file` is its name or its absolute path, in which
+        `*` stands for any characters. None: the rules for live sinks.
 
     Raises
     ------
@@ -118,28 +129,61 @@ def load_rules(path: str | os.PathLike[str]) -> list[Rule]:
     Examples
     --------
     >>> load_rules("rules.toml")  # doctest: +SKIP
+    >>> load_rules("rules.toml", "run.rrd")  # doctest: +SKIP
     """
     import tomllib
 
     try:
-        with open(path, "rb") as file:
-            content = tomllib.load(file)
-        return [Rule(**one) for one in content["rule"]]
+        with open(path, "rb") as source:
+            content = tomllib.load(source)
+        named = [(one.pop("file", None), Rule(**one)) for one in content["rule"]]
+        return [rule for pattern, rule in named if _is_for(pattern, file)]
     except OSError as error:
         raise ResourceError(f"the rules {os.fspath(path)} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-        names = ", ".join(field.name for field in fields(Rule))
+        names = ", ".join(["file", *(field.name for field in fields(Rule))])
         raise InvalidArgumentError(
             f"{os.fspath(path)} holds no rules: {error}. Write tables [[rule]] with the keys {names}."
         ) from error
 
 
 def values_of(rules: Iterable[Rule] | None) -> tuple[RuleValues, ...]:
-    """Return rules as a sink's configuration holds them; without any, those of the file that `VARIABLE` names."""
+    """Return rules as a live sink's configuration holds them. None: those of the file that `VARIABLE` names."""
     if rules is None:
         path = os.environ.get(VARIABLE)
         rules = load_rules(path) if path else ()
     return tuple(astuple(rule) for rule in rules)
+
+
+def file_values_of(rules: Iterable[Rule] | None, file: str) -> tuple[RuleValues, ...]:
+    """Return the rules of a file sink, as `values_of`.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If a rule changes images.
+    """
+    if rules is None:
+        path = os.environ.get(VARIABLE)
+        rules = load_rules(path, file) if path else ()
+    rules = tuple(rules)
+    for rule in rules:
+        if rule.changes_images:
+            raise InvalidArgumentError(
+                f"rule {rule.path!r} for {file}: max_side and jpeg are for viewers and servers; a file keeps images as "
+                "they were logged. Give the rule to a live sink, or thin the images out with every, sample or max_hz."
+            )
+    return values_of(rules)
+
+
+def _is_for(pattern: object, file: str | os.PathLike[str] | None) -> bool:
+    """Say whether a rule with this key `file` is for a file; for live sinks if `file` is None."""
+    if pattern is None or file is None:
+        return pattern is file
+    from fnmatch import fnmatchcase
+
+    path, wanted = os.path.abspath(file), str(pattern)
+    return fnmatchcase(path if "/" in wanted else os.path.basename(path), wanted)
 
 
 def rules_of(values: Iterable[RuleValues]) -> tuple[Rule, ...]:

@@ -164,7 +164,7 @@ def set_sinks(session: Session, key: RecordingKey, sinks: Sequence[SinkSpec]) ->
             spec = replace(spec, blueprint=Blueprint(data, make_active=False, make_default=True))
             mine = [replace(sink, blueprint=None) for sink in mine]
         config, ours = _without_files(config, key, {sink.target for sink in mine if sink.kind == "file"})
-        claims = {sink.target: sink for sink in (*others, *replaced) if sink.kind == "file"}
+        claims = {sink.target: sink for sink in (*others, *replaced)}
         sinks_now = (*others, *(claim_target(session, key, sink, claims, ours | own_files, taken) for sink in mine))
         return config.with_recording(spec.with_sinks(sinks_now, claims))
 

@@ -54,16 +54,20 @@ def claim_target(
 ) -> SinkSpec:
     """Claim the path of a file sink, unless the recording's file is there already. Adds what was claimed to `taken`.
 
+    A sink that has a store of its own keeps it.
+
     Parameters
     ----------
     key
         The recording.
     claims
-        The recording's other file sinks, and those that the new ones replace, by path.
+        The recording's other sinks, and those that the new ones replace, by target.
     ours
         Paths of files that other sinks of the session have had until now.
     """
-    if sink.kind != "file" or (os.path.exists(sink.target) and not os.path.isfile(sink.target)):
+    if sink.kind != "file":
+        return replace(sink, has_own_store=sink.target in claims and claims[sink.target].has_own_store)
+    if os.path.exists(sink.target) and not os.path.isfile(sink.target):
         return sink
     if sink.target in claims:
         known = claims[sink.target]

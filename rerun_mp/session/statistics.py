@@ -10,19 +10,21 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Literal, NamedTuple
 
-__all__ = ["SUMMED", "Account", "Reason", "SinkStatus", "Statistics"]
+__all__ = ["LOSSES", "SUMMED", "Account", "Reason", "SinkStatus", "Statistics"]
 
 SUMMED = -1
 """Index of the account that sums up ended producers."""
 
 
 class Reason(IntEnum):
-    """Why a row was dropped. The number is the offset of its total from the word `Header.DROPPED`."""
+    """Why a row is not stored. The number of a loss is the offset of its total from the word `Header.DROPPED`."""
 
     POLICY = 0
     DAMAGE = 1
     SPOOL = 2
     WRITE = 3
+    RULES = 4
+    """The rules of the recording's file hold it back. This is no loss."""
 
     @property
     def explanation(self) -> str:
@@ -30,11 +32,14 @@ class Reason(IntEnum):
         return EXPLANATIONS[self]
 
 
+LOSSES = (Reason.POLICY, Reason.DAMAGE, Reason.SPOOL, Reason.WRITE)
+"""The reasons why rows are dropped."""
 EXPLANATIONS = {
     Reason.POLICY: "the ring was full and the policy is drop (enlarge RERUN_MP_RING_BYTES, or RERUN_MP_POLICY=block)",
     Reason.DAMAGE: "their bytes in shared memory were damaged (find what writes there)",
     Reason.SPOOL: "the spool was full (save to a file, or enlarge RERUN_MP_SPOOL_BYTES)",
     Reason.WRITE: "neither file nor spool could be written (make room on their disks)",
+    Reason.RULES: "the file's rules hold them back (nothing to do)",
 }
 
 
@@ -66,7 +71,7 @@ class SinkStatus(NamedTuple):
     removed_rows: int = 0
     """Rows in the parts of a file that the collector has removed, because a `Rotation` bounds them."""
     held_rows: int = 0
-    """Rows that the rules of a live sink hold back. They are stored, and count as neither acknowledged nor behind."""
+    """Rows that the sink's rules hold back. They count as neither acknowledged nor behind nor dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,8 @@ class Account:
     blocked_ns: int
     """Nanoseconds that calls have waited for space."""
     is_live: bool
+    held_back: int = 0
+    """Rows that the rules of the recording's file hold back, if no other sink takes them."""
 
     @property
     def is_sum(self) -> bool:
@@ -115,8 +122,8 @@ class Account:
 
     @property
     def logged(self) -> int:
-        """Rows stored and dropped: those of all calls that returned, once the ring is drained."""
-        return self.stored + self.dropped
+        """Rows stored, held back and dropped: those of all calls that returned, once the ring is drained."""
+        return self.stored + self.held_back + self.dropped
 
     @property
     def delivered(self) -> int:
@@ -148,6 +155,11 @@ class Statistics:
         return self.stored
 
     @property
+    def held_back(self) -> int:
+        """Rows that the rules of the recordings' files hold back, of all producers."""
+        return sum(account.held_back for account in self.producers)
+
+    @property
     def dropped(self) -> int:
         """Rows dropped, of all producers."""
         return sum(account.dropped for account in self.producers)
@@ -159,5 +171,5 @@ class Statistics:
 
     @property
     def logged(self) -> int:
-        """Rows stored and dropped, of all producers."""
-        return self.stored + self.dropped
+        """Rows stored, held back and dropped, of all producers."""
+        return self.stored + self.held_back + self.dropped

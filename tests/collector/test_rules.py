@@ -8,12 +8,16 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
+from tests.collector.store.made_stores import chunks, write_file
 from tests.conftest import RunPython
 from tests.harness.programs import wait_until
 from tests.harness.recordings import Row, rows_of
+from tests.harness.rerun_names import RrdReader
 from tests.harness.servers import Server
+from tests.harness.sessions import SessionWatch
 from tests.harness.viewers import free_port
 
 PROGRAM = Path(__file__).with_name("programs") / "ruled.py"
@@ -70,3 +74,39 @@ def saved(server: Server) -> list[Row]:
             return rows_of(server.saved)
     except (RuntimeError, ValueError, OSError):
         return []
+
+
+FILE_PROGRAM = PROGRAM.with_name("file_ruled.py")
+LOGGED = 2 * 5 * 200 + 2
+
+
+@pytest.mark.parametrize("how", ["alone", "beside", "live", "append", "rotate", "killed"])
+def test_a_file_has_what_its_rules_allow_and_the_accounts_add_up(
+    how: str, run_python: RunPython, tmp_path: Path
+) -> None:
+    if how == "append":
+        write_file(tmp_path / "run.rrd", chunks([1]))
+    found = json.loads(run_python(FILE_PROGRAM, how, tmp_path, env=SessionWatch().environment).check().stdout)
+    others = {"beside", "live"}
+    files = sorted(tmp_path.glob("run*.rrd"))
+    assert len(files) == (2 if how == "rotate" else 1)
+    name = "rerun_mp_file_rules"
+    stores = [one for one in RrdReader(str(files[0])).recordings() if one.application_id == name]
+    rows = [row for path in files for row in rows_of(path, recording_id=stores[0].recording_id)]
+    counts = Counter(row.entity_path.strip("/") for row in rows)
+    assert counts["free"] == 400
+    assert counts["every"] in (40 + len(files), 41 + len(files)), "each tenth row, and the static row in each file"
+    assert counts["rated"] in (1, 2)
+    assert not any(path.startswith("off") for path in counts)
+    assert 120 < counts["sampled"] < 280
+    in_file = sum(counts.values()) - (len(files) - 1)
+    assert in_file + found["held_by_file"] == LOGGED
+    assert found["dropped"] == found["refused"] == 0
+    if how in others:
+        assert (found["stored"], found["held_back"]) == (LOGGED, 0), "another sink takes every row"
+    else:
+        assert (found["stored"], found["held_back"]) == (in_file, found["held_by_file"])
+    if how == "beside":
+        assert len(rows_of(tmp_path / "full.rrd")) == LOGGED
+    if how == "rotate":
+        assert len(rows_of(tmp_path / "snapshot.rrd")) == in_file

@@ -100,8 +100,11 @@ def test_a_killed_program_is_recovered(run_python: RunPython, tmp_path: Path) ->
 def test_a_viewer_gets_what_the_rules_allow(run_python: RunPython, tmp_path: Path) -> None:
     out = tmp_path / "out.rrd"
     done = run_python(EXAMPLES / "rules.py", "--out", out).check()
-    assert done.stdout == "stored 220, sent 24, held back 196\n"
+    small = tmp_path / "out.small.rrd"
+    assert done.stdout == f"stored 220, sent 24, held back 196\n{small} has 10 rows, and 210 are held back\n"
     assert sum(count_rows(out).values()) == 220
+    verify(small)
+    assert count_rows(small) == {"numbers/0": 5, "numbers/1": 5}
 
 
 def test_the_scene_is_there_with_rerun_mp_and_not_with_rerun(run_python: RunPython, tmp_path: Path) -> None:

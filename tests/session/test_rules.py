@@ -51,3 +51,24 @@ def test_a_wrong_file_is_an_error_that_names_it(content: str, tmp_path: Path) ->
 def test_a_value_out_of_its_bounds_is_an_error(wrong: dict[str, object]) -> None:
     with pytest.raises(rr.InvalidArgumentError, match=next(iter(wrong))):
         rr.Rule(path="a", **wrong)  # type: ignore[arg-type]
+
+
+def test_a_file_of_rules_names_the_files_that_a_rule_is_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "rules.toml"
+    path.write_text(
+        '[[rule]]\npath = "a"\njpeg = 75\n\n[[rule]]\nfile = "small*.rrd"\npath = "b"\nevery = 3\n\n'
+        f'[[rule]]\nfile = "{tmp_path}/*"\npath = "c"\noff = true\n'
+    )
+    third, inside = rr.Rule(path="b", every=3), rr.Rule(path="c", off=True)
+    assert rr.load_rules(path) == [rr.Rule(path="a", jpeg=75)]
+    assert rr.load_rules(path, "/elsewhere/small-1.rrd") == [third]
+    assert rr.load_rules(path, tmp_path / "small.rrd") == [third, inside]
+    assert rr.load_rules(path, "/elsewhere/run.rrd") == []
+    monkeypatch.setenv(VARIABLE, str(path))
+    assert list(rules_of(rr.FileSink(tmp_path / "run.rrd").spec(None).rules)) == [inside]
+    assert rr.FileSink(tmp_path / "run.rrd", rules=()).spec(None).rules == ()
+
+
+def test_a_rule_that_changes_images_is_no_rule_for_a_file(tmp_path: Path) -> None:
+    with pytest.raises(rr.InvalidArgumentError, match="a file keeps images as they were logged"):
+        rr.FileSink(tmp_path / "run.rrd", rules=[rr.Rule(path="camera", jpeg=75)])

@@ -87,7 +87,7 @@ class Appending:
         return writing.part is not None
 
     def _open_spool_part(self) -> bool:
-        is_live = self._chunks.followers > 0
+        is_live = self._chunks.followers > 0 or self._chunks.is_elsewhere
         return self._writing.open("diverted" if self._journal.target else "window" if is_live else "buffer")
 
     def _divert(self, reason: str) -> None:
@@ -128,6 +128,14 @@ class Appending:
         """End the part that is being written, unless it is the file's."""
         if self._writing.purpose not in (None, "file"):
             self.end_part(with_footer=False)
+
+    def end_buffer(self) -> None:
+        """End the spool's part, and keep no chunk for a later file."""
+        self.end_spool_part()
+        for part in self._journal.parts:
+            if part.purpose == "buffer":
+                part.purpose = "window"
+        self._journal.save()
 
     def _rotate_spool(self, *, force: bool = False) -> None:
         """End the part of the spool if it is large, and drop the oldest parts beyond the bound.

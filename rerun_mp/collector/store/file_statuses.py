@@ -33,8 +33,9 @@ class FileStatuses:
         if state != self._state:
             self._state, self._since_ns = state, time.time_ns()
         removed = self._rotating.removed_rows
+        held = self._journal.drops.held_rows()
         recording, since_ns, failure = self._journal.recording, self._since_ns, self._writing.failure
         return [
-            SinkStatus(*recording, "file", spec.target, state, since_ns, 0, 0, 0, failure, None, removed)
+            SinkStatus(*recording, "file", spec.target, state, since_ns, 0, 0, 0, failure, None, removed, held)
             for spec in (target, *self._journal.copies)
         ]

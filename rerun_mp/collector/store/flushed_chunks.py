@@ -63,6 +63,8 @@ class FlushedChunks:
         """Ordinal of the first chunk of this life of the collector."""
         self.rows = 0
         """Rows that processes logged and that were flushed in this life."""
+        self.is_elsewhere = False
+        """Whether sinks with stores of their own take all later rows, and no sink of this store does."""
         self.statics: Statics | None = None
         """The static chunks of a file that rotates."""
         self._counts: deque[int] = deque(maxlen=MAX_COUNTS)
@@ -111,9 +113,21 @@ class FlushedChunks:
         return self._journal.target is not None
 
     @property
+    def held_rows(self) -> int:
+        """Rows that the rules of the store's files hold back."""
+        return self._journal.drops.held_rows()
+
+    @property
     def completed_files(self) -> list[str]:
         """The complete files with these chunks that still lie at their paths."""
         return [part.path for part in self._journal.parts if part.purpose == "retired" and part.exists()]
+
+    def before_sinks(self) -> Iterator[ChunkBatch]:
+        """Yield the chunks that came before any sink was set."""
+        for part in [part for part in self._journal.parts if part.purpose == "buffer"]:
+            for _, chunk in part.read():
+                batch = chunk.to_record_batch()
+                yield ChunkBatch(self._journal.recording, chunk.entity_path, chunk.id, batch, batch.nbytes)
 
     def forget_recent(self) -> None:
         """Free the chunks in memory: no live sink follows."""

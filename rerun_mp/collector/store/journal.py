@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import stat
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -216,6 +217,13 @@ class Journal:
         is_ours = spec.claim is None or is_claimed(spec.target, spec.claim)
         self.owned = [inode] if is_ours and (inode := inode_of(spec.target)) else []
         self._hold(hold_file(spec.target) if self.owned else None)
+
+    def take_rules(self, specs: Iterable[SinkSpec]) -> None:
+        """Take the target's rules from the sink among `specs` that is the target."""
+        for spec in specs:
+            if self.target is not None and spec.target == self.target.target and spec.rules != self.target.rules:
+                self.target = replace(self.target, rules=spec.rules)
+                self.save()
 
     def end_target(self) -> None:
         """Let go of the target. The caller saves."""

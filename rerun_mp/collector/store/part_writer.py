@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from rerun_mp.collector.drain.chunks import ChunkBatch
 from rerun_mp.collector.messages import say
@@ -94,16 +95,20 @@ class PartWriter:
         self.writer, self.part = writer, part
         return True
 
-    def begin_with(self, backlog: Sequence[Part]) -> None:
+    def begin_with(self, backlog: Sequence[Part], choose: Callable[[Iterable[Any], list[str]], Iterator[Any]]) -> None:
         """Move the chunks of these parts, the last ones stored, into the part that `open` has just begun.
 
-        If that fails, the new part is abandoned, and the backlog stays.
+        `choose` yields what the file gets of them, and adds the ids of the others to its second argument. If writing
+        fails, the new part is abandoned, and the backlog stays.
         """
         assert self.writer is not None
         assert self.part is not None
         self.part.first = backlog[0].first if backlog else self._chunks.end
         try:
-            repeated = merge([(chunk for _, chunk in part.read()) for part in backlog], self.writer)
+            left_out: list[str] = []
+            repeated = merge(
+                [choose((chunk for _, chunk in part.read()), left_out) for part in backlog], self.writer
+            ) + len(left_out)
         except (ResourceError, FlushTimeoutError) as error:
             self.fail(str(error))
             self.abandon()

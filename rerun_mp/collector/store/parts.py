@@ -64,7 +64,8 @@ class Part:
     carried: int = 0
     """Number of chunks with static data of earlier parts that the file begins with. They have no ordinals."""
     repeated: int = 0
-    """How many of `chunks` were left out of the file, because the parts that it was merged from held them twice."""
+    """How many of `chunks` were left out of the file, because the parts that it was merged from held them twice, or
+    because its rules hold them back."""
     _bookmarks: Bookmarks = field(default_factory=Bookmarks, repr=False, compare=False)
 
     @classmethod

@@ -27,6 +27,7 @@ from rerun_mp.collector.store import disks
 from rerun_mp.collector.store.appending import Appending
 from rerun_mp.collector.store.clock import SYSTEM_CLOCK, Clock
 from rerun_mp.collector.store.completion import Completion
+from rerun_mp.collector.store.file_rules import FileRules
 from rerun_mp.collector.store.file_statuses import FileStatuses
 from rerun_mp.collector.store.flushed_chunks import FlushedChunks
 from rerun_mp.collector.store.journal import Journal
@@ -86,6 +87,7 @@ class RecordingStore:
         """What live sinks read."""
         self._writing = PartWriter(self._journal, self.chunks, self.directory)
         self._spool = Spool(self._journal, self.chunks, max_bytes, first_rows)
+        self._rules = FileRules(self._journal, self.chunks, first_rows)
         self._appending = Appending(self._journal, self.chunks, self._writing, self._spool)
         with contextlib.suppress(OSError):
             self._writing.make_directory()
@@ -133,6 +135,7 @@ class RecordingStore:
         self.rotating.follow(specs[0])
         if self._journal.target is None:
             self._begin_file(specs[0])
+        self._journal.take_rules(specs)
         current = self._journal.target or specs[0]
         copies = tuple(spec for spec in specs if spec.target != current.target)
         if [spec.target for spec in copies] != [spec.target for spec in self._journal.copies]:
@@ -215,9 +218,7 @@ class RecordingStore:
             raise
 
     def complete(self, otherwise: str | None = None) -> None:
-        """Complete the file, if there is one, for good: the session has ended.
-
-        Calling it again, in this life or the next, changes nothing.
+        """Complete the file, if there is one, for good: the session has ended. A second call changes nothing.
 
         Parameters
         ----------
@@ -239,14 +240,16 @@ class RecordingStore:
         self._journal.is_complete = True
         self._journal.save()
 
+    def note_elsewhere(self, *, is_elsewhere: bool) -> None:
+        """Note whether later rows are for sinks with stores of their own only. They count as delivered then."""
+        if is_elsewhere != self.chunks.is_elsewhere:
+            self.chunks.is_elsewhere = is_elsewhere
+            self._appending.end_buffer()
+
     def attach_live(self) -> None:
         """Note that a live sink follows. What it can read counts as delivered to a sink."""
         self.chunks.followers += 1
-        self._appending.end_spool_part()
-        for part in self._journal.parts:
-            if part.purpose == "buffer":
-                part.purpose = "window"
-        self._journal.save()
+        self._appending.end_buffer()
 
     def unfollow(self) -> None:
         """Note that a live sink follows no more: later chunks are not for it."""
@@ -259,7 +262,7 @@ class RecordingStore:
 
     def begin(self, sweep: int, chunk_ids: set[str]) -> None:
         """Note all chunks of a sweep that come to this store, perhaps for the second time."""
-        self._spool.begin_sweep(sweep, chunk_ids)
+        self._spool.begin_sweep(sweep, self._rules.begin(chunk_ids))
 
     def append(self, chunks: Sequence[ChunkBatch]) -> list[ChunkBatch]:
         """Take chunks, and return those that rerun-sdk refuses. The others are delivered when `flush` has returned.
@@ -268,7 +271,7 @@ class RecordingStore:
         """
         if self._journal.is_complete:
             return []
-        return self._appending.append(chunks)
+        return self._appending.append(self._rules.kept(chunks))
 
     def flush(self, timeout_secs: float) -> None:
         """Bring everything appended into a file, another one if the present one fails.
@@ -308,12 +311,12 @@ class RecordingStore:
         return self._statuses.current()
 
     def drops(self) -> dict[Reason, Counter[int]]:
-        """Return the rows that the store has given up, by reason and producer."""
+        """Return the rows that the store has given up or held back, by reason and producer."""
         return self._journal.drops.by_reason()
 
     @property
     def drops_version(self) -> int:
-        """A number that grows whenever rows are given up."""
+        """A number that grows whenever rows are given up or held back."""
         return self._journal.drops.version
 
     def _begin_file(self, spec: SinkSpec) -> None:
@@ -327,7 +330,7 @@ class RecordingStore:
         self._journal.save()  # not before: a next life must not know the target without the part that lies there
         if goes_on or not self._writing.open("file"):
             return
-        self._writing.begin_with(backlog)
+        self._writing.begin_with(backlog, self._rules.kept_of_backlog)
         if any(part.is_inherited for part in backlog):
             # The backlog may end with chunks that come again. They begin another part, and merging drops them.
             self._appending.end_part(with_footer=False)

@@ -53,7 +53,8 @@ class Spool:
         oldest = next((part for part in self._journal.parts if part.is_spooled and part is not written), None)
         if oldest is None:
             return
-        self.count_part(Reason.SPOOL, oldest, since=self._chunks.seen if oldest.purpose == "window" else 0)
+        seen = self._chunks.end if self._chunks.is_elsewhere else self._chunks.seen
+        self.count_part(Reason.SPOOL, oldest, since=seen if oldest.purpose == "window" else 0)
         with self._chunks.lock:
             self._journal.parts.remove(oldest)
         self._journal.save()

@@ -32,6 +32,7 @@ def test_rows_dropped_of_a_repeated_sweep_are_counted_anew() -> None:
         Reason.DAMAGE: {},
         Reason.SPOOL: {7: 5},
         Reason.WRITE: {7: 10, 8: 2},
+        Reason.RULES: {},
     }
 
 

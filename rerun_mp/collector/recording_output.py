@@ -1,0 +1,81 @@
+"""One output: the store and the live sinks of a recording, or of one sink that has a store of its own.
+
+Used by the worker's main thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from rerun_mp.collector.live import LiveSink, Outcome
+from rerun_mp.collector.store.recording_store import RecordingStore
+from rerun_mp.encoding.frames import RecordingKey
+from rerun_mp.session.config import RecordingSpec, SinkSpec
+
+__all__ = ["FLUSH_TIMEOUT", "OutputKey", "RecordingOutput"]
+
+FLUSH_TIMEOUT = 30.0
+"""Seconds after which a file that does not take its rows has failed."""
+
+
+class OutputKey(NamedTuple):
+    """Names an output."""
+
+    recording: RecordingKey
+    scoped_to: str = ""
+    """Kind and target of the sink that the output is for, or "" if it has the whole recording."""
+
+
+class RecordingOutput:
+    """The store and the live sinks of one recording, or of what some processes log to it."""
+
+    def __init__(self, store: RecordingStore) -> None:
+        self.store = store
+        self.owners: frozenset[int] = frozenset()
+        """Processes that set the sink. A scoped output takes the rows logged in their scopes."""
+        self.live: dict[SinkSpec, LiveSink] = {}
+        self.lacking: list[Outcome] = []
+        """Outcomes of ended live sinks that have not brought all rows to their server."""
+        self.stopped: list[LiveSink] = []
+        """Live sinks that were replaced and may still be delivering earlier rows."""
+
+    def apply(self, spec: RecordingSpec, taken: Collection[str] = ()) -> None:
+        """Open and close sinks until they are those of `spec`, and give them its blueprint.
+
+        `taken`: paths of files of the session's other outputs.
+        """
+        wanted = list(spec.sinks)
+        self.store.set_files([sink for sink in wanted if sink.kind == "file"], taken)
+        self.store.set_blueprint(spec.blueprint)
+        for live in self.live.values():
+            live.wake()
+        for unwanted in [sink for sink in self.live if sink not in wanted]:
+            sink = self.live.pop(unwanted)
+            sink.stop()
+            self.stopped.append(sink)
+        self.close_live(0.0, [sink for sink in self.stopped if sink.is_done])
+        for new in wanted:
+            if new.kind != "file" and new not in self.live:
+                self.live[new] = LiveSink(new, self.store)
+
+    def stop_live(self) -> None:
+        """Let all live sinks deliver what is stored now, and nothing later. Never waits."""
+        self.stopped += self.live.values()
+        self.live.clear()
+        for sink in self.stopped:
+            sink.stop()
+
+    def close_live(self, patience_secs: float, sinks: Sequence[LiveSink]) -> None:
+        """Wait until stopped sinks are done, or make no progress for `patience_secs`, and note which lack rows."""
+        for sink in sinks:
+            sink.close(patience_secs)
+            self.stopped.remove(sink)
+            outcome = sink.outcome()
+            if outcome.missing_rows and not sink.is_of_node:
+                self.lacking.append(outcome)
+
+    def take_earlier_rows(self, other: RecordingOutput) -> None:
+        """Take the rows that `other` has stored before any sink was set. A second call adds no row twice."""
+        self.store.append(list(other.store.chunks.before_sinks()))
+        self.store.flush(FLUSH_TIMEOUT)

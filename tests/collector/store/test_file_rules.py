@@ -1,0 +1,111 @@
+"""A file gets what its rules allow. The other rows are counted, exactly, also when a sweep is repeated after a kill."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import rerun_mp as rr
+from rerun_mp.collector.store.drops import KnownProducers
+from rerun_mp.collector.store.recording_store import RecordingStore
+from rerun_mp.session.config import SinkSpec
+from rerun_mp.session.rules import file_values_of
+from tests.collector.endings import finish
+from tests.collector.made_frames import NONCE, RECORDING
+from tests.collector.store.made_stores import FLUSH_SECS, chunks, file_spec, file_status, numbers_in, put
+from tests.harness.programs import ROOT
+from tests.harness.recordings import verify
+
+
+def ruled(path: Path, **rule: object) -> SinkSpec:
+    return file_spec(path, rules=file_values_of([rr.Rule(path="entity", **rule)], str(path)))  # type: ignore[arg-type]
+
+
+def test_rows_that_came_before_and_after_the_file_fulfil_its_rules(spool: Path, out: Path) -> None:
+    one = RecordingStore(RECORDING, spool, NONCE)
+    put(one, range(4))
+    one.set_files([ruled(out, every=3)])
+    put(one, range(4, 9))
+    assert file_status(one).held_rows == 6
+    finish(one)
+    verify(out)
+    assert numbers_in(out) == [0, 3, 6]
+
+
+def test_a_chunk_may_lose_some_of_its_rows(spool: Path, out: Path) -> None:
+    one = RecordingStore(RECORDING, spool, NONCE)
+    one.set_files([ruled(out, every=4)])
+    put(one, [1, 2], rows=6)
+    assert one.chunks.held_rows == 9
+    finish(one)
+    verify(out)
+    assert numbers_in(out) == [1, 1, 2]
+
+
+def test_other_rules_of_the_same_file_hold_from_then_on_and_the_next_file_has_its_own(spool: Path, out: Path) -> None:
+    second = out.with_name("second.rrd")
+    one = RecordingStore(RECORDING, spool, NONCE)
+    one.set_files([ruled(out, off=True)])
+    put(one, [0])
+    one.set_files([file_spec(out)])
+    put(one, [1])
+    one.set_files([ruled(second, every=2)])
+    put(one, [2, 3])
+    finish(one)
+    assert (numbers_in(out), numbers_in(second)) == ([1], [2])
+
+
+LIFE = """
+import os, signal, sys
+from pathlib import Path
+from rerun_mp.collector.store.recording_store import RecordingStore
+from tests.collector.made_frames import NONCE, RECORDING
+from tests.collector.store.made_stores import chunks
+from tests.collector.store.test_file_rules import ruled, sweep
+store = RecordingStore(RECORDING, Path(sys.argv[1]), NONCE)
+store.set_files([ruled(Path(sys.argv[2]), every=3)])
+sweep(store, 1, range(4))
+sweep(store, 2, range(10, 15))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def sweep(store: RecordingStore, number: int, numbers: Iterable[int]) -> None:
+    """Store the chunks of a sweep."""
+    built = chunks(list(numbers))
+    store.begin(number, {chunk.chunk_id for chunk in built})
+    store.append(built)
+    store.flush(FLUSH_SECS)
+
+
+def test_a_repeated_sweep_gives_each_row_once_and_the_count_stays_exact(spool: Path, out: Path) -> None:
+    command = [sys.executable, "-c", LIFE, str(spool), str(out)]
+    assert subprocess.run(command, cwd=ROOT, check=False, timeout=60).returncode == -signal.SIGKILL
+    one = RecordingStore(RECORDING, spool, NONCE)
+    one.set_files([ruled(out, every=3)])
+    sweep(one, 2, range(10, 15))
+    sweep(one, 3, range(20, 22))
+    held = one.chunks.held_rows
+    finish(one)
+    verify(out)
+    numbers = numbers_in(out)
+    assert {0, 3, 12} <= set(numbers), "rows that were in the file are still there"
+    assert len(set(numbers)) == len(numbers)
+    assert len(numbers) + held == 4 + 5 + 2
+
+
+def test_producers_are_looked_up_only_when_a_row_may_be_of_a_new_one() -> None:
+    looks: list[int] = []
+    known = [0]
+
+    def first_rows() -> list[int]:
+        looks.append(1)
+        return known
+
+    producers = KnownProducers(first_rows)
+    batch = chunks([1], rows=5)[0].batch
+    assert producers.count("/entity", batch) == producers.count("/entity", batch) == {0: 5}
+    assert len(looks) == 1
