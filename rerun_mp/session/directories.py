@@ -26,6 +26,7 @@ from collections.abc import Iterator, Sequence
 from rerun_mp.errors import PrivacyError, ResourceError
 
 __all__ = [
+    "MEMORY",
     "bases_for_new_session",
     "ensure_private",
     "hold",
@@ -42,6 +43,7 @@ __all__ = [
     "unsent_directory",
 ]
 
+MEMORY = "/dev/shm"
 MAX_ATTEMPTS = 100
 """Attempts to make a directory while other sessions' collectors remove the empty base."""
 
@@ -51,7 +53,10 @@ def runtime_base() -> str:
     base = os.environ.get("XDG_RUNTIME_DIR")
     if base and os.path.isdir(base) and os.access(base, os.W_OK):
         return os.path.join(os.path.abspath(base), "rerun_mp")
-    return os.path.join(temporary_directory(), f"rerun_mp-{os.geteuid()}")
+    above = temporary_directory()
+    if not os.access(above, os.W_OK | os.X_OK):
+        above = MEMORY  # the root of a container may be read-only, and all that it may write to a mount for its output
+    return os.path.join(above, f"rerun_mp-{os.geteuid()}")
 
 
 def spool_base() -> str:

@@ -201,7 +201,8 @@ def _directory_of(segment: Segment) -> str:
 def _places() -> list[str]:
     """Return where notes may lie: an heir's environment may name other directories than its session's founder had."""
     user = os.geteuid()
-    bases = (directories.runtime_base(), f"/run/user/{user}/rerun_mp", f"/tmp/rerun_mp-{user}")
+    others = [f"{above}/rerun_mp-{user}" for above in ("/tmp", directories.MEMORY)]
+    bases = (directories.runtime_base(), f"/run/user/{user}/rerun_mp", *others)
     return [os.path.join(base, DIRECTORY) for base in dict.fromkeys(bases)]
 
 

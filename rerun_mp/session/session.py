@@ -243,8 +243,7 @@ class Session:
         Raises
         ------
         FlushTimeoutError
-            If it took longer, or if a wait without bound has no collector to wait for. The rows are still safe in
-            shared memory.
+            If it took longer, or, without a bound, no collector can be started. The rows are safe in shared memory.
         """
         pending, producer = self._earlier_pending, self._producer
         if producer is not None and producer.is_intact:
@@ -261,8 +260,7 @@ class Session:
         Raises
         ------
         FlushTimeoutError
-            If it took longer than `timeout` seconds; without a bound, if no collector could be started for some
-            seconds.
+            If it took longer than `timeout` seconds, or, without a bound, no collector can be started.
         """
         if not pending:
             return

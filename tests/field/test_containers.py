@@ -82,3 +82,27 @@ def test_what_a_killed_container_has_stored_is_recovered(
     verify(path)
     assert Counter(row.entity_path for row in rows_of(path)) == {"killed": 100}
     assert run_python(COMMAND, "recover").check().stdout == "nothing is left to recover\n"
+
+
+READ_ONLY = """\
+mount -t tmpfs none /dev/shm && mount --bind "$1" /mnt && mount -o remount,bind,ro / || exit
+! touch /tmp/x 2>/dev/null || exit
+shift
+exec "$@"
+"""
+IN_A_READ_ONLY_CONTAINER = f"""
+import os, sys
+output, *command = sys.argv[1:]
+os.execvp("unshare", ["unshare", "-rm", "sh", "-c", {READ_ONLY!r}, "sh", output, sys.executable, *command])
+"""
+
+
+def test_a_container_whose_root_is_read_only_has_a_session(run_python: RunPython, tmp_path: Path) -> None:
+    """It may write to a mount for its output and to /dev/shm, and has neither home nor temporary directory."""
+    missing = dict.fromkeys(("TMPDIR", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME", "XDG_DATA_HOME"))
+    command = (tmp_path, program(tmp_path), "inside", "/mnt/run.rrd")
+    done = run_python(IN_A_READ_ONLY_CONTAINER, *command, env={**missing, "HOME": "/nonexistent"}).check()
+    assert done.stdout.split() == ["stored", "200", "200"]
+    assert done.stderr == ""
+    verify(tmp_path / "run.rrd")
+    assert Counter(row.entity_path for row in rows_of(tmp_path / "run.rrd")) == {"inside": 200}

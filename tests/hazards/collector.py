@@ -279,12 +279,12 @@ REMOVALS = (
                 "\n"
                 "    def __init__(self, nonce: bytes) -> None:\n"
                 "        self._name = name_of(nonce)\n"
-                "        self._semaphore: Any = None\n"
+                "        self._semaphore: semaphores.LibcSemaphore | None = None\n"
                 "        self._has_complained = False\n"
                 "        self._make()\n",
                 "    def __init__(self, nonce: bytes) -> None:\n"
                 "        self._name = name_of(nonce)\n"
-                "        self._semaphore: Any = None\n"
+                "        self._semaphore: semaphores.LibcSemaphore | None = None\n"
                 "        self._has_complained = False\n"
                 "        self._make()\n",
             ),

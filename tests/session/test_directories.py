@@ -24,6 +24,12 @@ def test_without_a_runtime_directory_the_temporary_one_serves(tmp_path: Path, mo
     assert directories.runtime_base() == f"{tmp_path}/rerun_mp-{os.geteuid()}"
 
 
+def test_without_either_the_shared_memory_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setattr(os, "access", lambda path, _: path == "/dev/shm")
+    assert directories.runtime_base() == f"/dev/shm/rerun_mp-{os.geteuid()}"
+
+
 def test_a_cache_that_cannot_be_made_is_replaced_by_the_runtime_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
     monkeypatch.setattr(directories, "_may_be_made", lambda path: not path.startswith("/proc"))
