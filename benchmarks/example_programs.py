@@ -51,8 +51,9 @@ def clock(rr: Any) -> None:
 def dna(rr: Any) -> None:
     """Log a double helix of beads that turns."""
     import numpy as np
-    from rerun.utilities import bounce_lerp, build_color_spiral
 
+    utilities = import_module(f"{rr.__name__}.utilities")
+    bounce_lerp, build_color_spiral = utilities.bounce_lerp, utilities.build_color_spiral
     number = 100
     rr.log("description", rr.TextDocument("A double helix.", media_type=rr.MediaType.MARKDOWN), static=True)
     rr.set_time("time", duration=0)

@@ -23,8 +23,8 @@ from benchmarks.workloads import Job
 __all__ = ["program", "run"]
 
 MAX_PERCENT = 0.2
-SETTLE_SECS = 2.0
-"""Seconds from the last row until the session is idle."""
+SETTLE_SECS = 6.0
+"""Seconds from the last row until the session is idle: after 5, the collector sleeps longer."""
 HEADER = ("idle for", "who", "CPU, % of a core", "others, cores")
 JOBS = {
     "collector, with a file": ("rerun_mp", "file"),

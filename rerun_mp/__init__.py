@@ -193,6 +193,8 @@ _LATE_NAMES = {
     **dict.fromkeys(("is_paused", "pause", "resume"), "rerun_mp.api.pausing"),
     **dict.fromkeys(("Rule", "load_rules"), "rerun_mp.session.rules"),
     "TimeColumn": "rerun_mp.fast.columns",
+    **dict.fromkeys(("script_add_args", "script_setup", "script_teardown"), "rerun_mp.compat.script_helpers"),
+    **dict.fromkeys(("MediaType", "Quaternion", "RotationAxisAngle"), "rerun_mp.fast.values"),
 }
 """Names that are loaded when they are first used -> their modules."""
 

@@ -14,7 +14,7 @@ import rerun
 
 import rerun_mp
 from rerun_mp import fast
-from rerun_mp.compat import legacy
+from rerun_mp.compat import legacy, script_helpers
 
 __all__ = ["table"]
 
@@ -77,6 +77,8 @@ def _how(name: str) -> str:
         return FAST
     if str(getattr(found, "__module__", "")).startswith("rerun_mp"):
         return OWN
+    if name in script_helpers.__all__:
+        return BRIDGED
     assert found is theirs, name
     return BRIDGED if _takes_recording(theirs) else THEIRS
 

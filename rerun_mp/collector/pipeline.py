@@ -69,6 +69,8 @@ class Pipeline:
         """State of the session. The header's word is a copy for other processes, and may be damaged."""
         self._has_participants = False
         """Whether any participant lived at the last look."""
+        self.has_timers = False
+        """Whether there is work at certain times, also while nothing is logged."""
 
     def set_state(self, state: int) -> None:
         """Set the state of the session, here and in the header."""
@@ -92,6 +94,7 @@ class Pipeline:
                 return
             else:
                 self.outputs.apply(config)
+                self.has_timers = config.has_timers
                 self._figure_logger.apply(config)
                 self._process_rows.node = self.loss_reports.node = config.node
                 self._system_logger.apply(config)

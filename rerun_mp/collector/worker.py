@@ -35,7 +35,10 @@ MAX_REST = 0.25
 MIN_NAP = 0.005
 """Minimum seconds between two looks at the free slots while resting."""
 IDLE_POLL = 0.25
-"""Maximum seconds that an idle worker sleeps: the cost of a missed ring. Idling takes 0.1 % of a core."""
+"""Maximum seconds that an idle worker sleeps: the cost of a missed ring."""
+LONG_IDLE_POLL = 1.0
+"""The same, `LONG_IDLE` seconds after the last row, if there is no work at certain times."""
+LONG_IDLE = 5.0
 ENDING_POLL = 0.02
 """Maximum seconds that the worker sleeps after the last participant has gone."""
 REPORT_INTERVAL = 0.1
@@ -137,7 +140,7 @@ class Worker:
                 return
             else:
                 next_look = max(next_look, begin + IDLE_POLL)
-                self._sleep()
+                self._sleep(self._idle_secs(begin - last_news))
 
     def _let_go(self) -> None:
         """Have the next row start a collector. One that has just been committed is found by the next worker at once."""
@@ -149,12 +152,18 @@ class Worker:
         if has_config or self._pipeline.sweeper.has_news():
             self._words[Header.IS_AWAY] = 0
 
-    def _sleep(self) -> None:
+    def _idle_secs(self, idle: float) -> float:
+        """Return how long to sleep at most, `idle` seconds after the last row."""
+        if self._gone_since is not None:
+            return ENDING_POLL
+        return LONG_IDLE_POLL if idle > LONG_IDLE and not self._pipeline.has_timers else IDLE_POLL
+
+    def _sleep(self, secs: float) -> None:
         self._attend(is_sleeping=True)
         # A producer that committed before it could see the flag did not ring.
         has_news = self._pipeline.sweeper.has_news()
         if not has_news and self._words[Header.CONFIG_REVISION] == self._words[Header.CONFIG_APPLIED]:
-            self._bell.wait(IDLE_POLL if self._gone_since is None else ENDING_POLL)
+            self._bell.wait(secs)
         self._attend(is_sleeping=False)
 
     def _rest(self, begin: float) -> None:

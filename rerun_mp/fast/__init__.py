@@ -14,6 +14,7 @@
     encoders.py        from arguments to bytes
     any_values.py      `AnyValues`, `DynamicArchetype`
     structures.py      encoders of class annotations and bar charts
+    values.py          `MediaType`, `Quaternion`, `RotationAxisAngle`
 
 All other archetypes are rerun's own. Importing this package loads neither rerun nor numpy nor pyarrow.
 """

@@ -109,7 +109,8 @@ class FastMeta(type(Protocol)):  # type: ignore[misc]
         rerun_class = getattr(home, cls.__name__, None)
         if rerun_class is None:
             return  # an unknown release has dropped it: `verification` finds that out
-        rerun_class.register(cls)  # must come before `cls._rerun_class` is set, or `register` finds a cycle
+        if hasattr(rerun_class, "register"):  # as archetypes and components have it; see `values` for others
+            rerun_class.register(cls)  # must come before `cls._rerun_class` is set, or `register` finds a cycle
         cls._rerun_class = rerun_class
         cls.__doc__ = f"{rerun_class.__doc__ or ''}{cls._doc_note}"
 

@@ -17,6 +17,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from rerun_mp.compat.versions import ENCODINGS
+from rerun_mp.fast.values import RotationAxisAngle, rerun_value, text_of
 from rerun_mp.hooks.when_loaded import when_loaded
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def encoder(kind: str, item: str = "", size: int = 0, names: dict[str, int] | No
     found: Encoder = {
         "colors": _colors,
         "texts": _texts,
+        "media_types": _media_types,
         "booleans": _booleans,
         "matrix": _matrix,
         "axis_angles": _axis_angles,
@@ -254,6 +256,10 @@ def _texts(given: Any) -> Any:
     return array("I", map(len, texts)).tobytes(), b"".join(texts)
 
 
+def _media_types(given: Any) -> Any:
+    return _texts(text_of(given))
+
+
 def _booleans(given: Any) -> Any:
     kind = type(given)
     if kind is bool:
@@ -315,11 +321,19 @@ _pack1 = struct.Struct("<f").pack
 
 def _axis_angles(given: Any) -> Any:
     rotation, angle = _angles.get("RotationAxisAngle"), _angles.get("Angle")
-    given = (given,) if type(given) is rotation else given
-    if type(given) not in LISTS or {rotation} != set(map(type, given)):
+    if type(given) is RotationAxisAngle:
+        return given._axis, _pack1(given._radians)
+    given = (rerun_value(given),) if is_axis_angle(given) else given
+    if type(given) not in LISTS or not given:
         raise UnusualError
     axes, angles = [], []
-    for one in given:
+    for one in map(rerun_value, given):
+        if type(one) is RotationAxisAngle:
+            axes.append(one._axis)
+            angles.append(_pack1(one._radians))
+            continue
+        if type(one) is not rotation or rotation is None:
+            raise UnusualError
         axis, turned = one.axis.xyz, one.angle
         if type(axis) is not _ndarray or axis.shape != (3,) or type(turned) is not angle:
             raise UnusualError
@@ -329,8 +343,9 @@ def _axis_angles(given: Any) -> Any:
 
 
 def is_axis_angle(given: Any) -> bool:
-    """Return whether `given` is one of rerun's rotations by an angle around an axis."""
-    return type(given) is _angles.get("RotationAxisAngle")
+    """Return whether `given` is a rotation by an angle around an axis, ours or rerun's."""
+    kind = type(given)
+    return kind in (RotationAxisAngle, RotationAxisAngle._materialised, _angles.get("RotationAxisAngle"))
 
 
 def _blob(given: Any) -> Any:

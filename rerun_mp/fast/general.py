@@ -75,6 +75,7 @@ class _Parameter:
             f"{archetype}:{self.field}", f"rerun.archetypes.{archetype}", f"rerun.components.{component}", notation
         )
         self.columns = parse_type(notation).columns
+        kind = "media_types" if component == "MediaType" else kind
         self.encoder = _encoder(kind, item, size, values)
         self.may_be_empty = kind not in NEVER_EMPTY
 

@@ -9,6 +9,7 @@ from typing import Any
 from rerun_mp.encoding.row_layouts import ColumnsLayout, ListComponent, RowLayout, ValueKind, columns_layout
 from rerun_mp.fast.base import FastArchetype
 from rerun_mp.fast.general import encode_in_columns
+from rerun_mp.fast.values import text_of
 
 __all__ = ["TEXT_LOG", "TextLog", "plain_text"]
 
@@ -76,6 +77,7 @@ def plain_text(given: Any, constants: str) -> str | None:
     constants
         Class name of these constants, such as "TextLogLevel".
     """
+    given = text_of(given)
     rerun = sys.modules.get("rerun")  # a program that has one of the constants has loaded rerun
     if rerun is not None and type(given) is getattr(rerun, constants, None):
         given = given.value

@@ -20,6 +20,7 @@ from rerun_mp.encoding.row_layouts import (
 )
 from rerun_mp.fast.base import FastArchetype
 from rerun_mp.fast.general import encode_in_columns
+from rerun_mp.fast.values import Quaternion, rerun_value
 from rerun_mp.hooks.when_loaded import when_loaded
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class Transform3D(FastArchetype, fast_kind=TRANSFORM_3D):
                     block += _rotation(rotation, quaternion)
                     layout += 2
                 elif quaternion is not None:
-                    block += _vector(quaternion.xyzw if type(quaternion) is _quaternion else quaternion, 4, _pack4)
+                    block += _quaternion_bytes(quaternion)
                     layout += 2
                 if relation is not None:
                     block += _relation_byte(relation)
@@ -222,9 +223,20 @@ def _matrix(given: Any) -> bytes:
 
 def _rotation(rotation: Any, quaternion: Any) -> bytes:
     """Return the four numbers of `rotation`, which must be a quaternion, as float32."""
+    if type(rotation) is Quaternion and quaternion is None:
+        return rotation._block
+    rotation = rerun_value(rotation)
     if type(rotation) is not _quaternion or quaternion is not None:
         raise _UnusualError
     return _vector(rotation.xyzw, 4, _pack4)
+
+
+def _quaternion_bytes(given: Any) -> bytes:
+    """Return the four numbers of a quaternion, an object or plain numbers, as float32."""
+    if type(given) is Quaternion:
+        return given._block
+    given = rerun_value(given)
+    return _vector(given.xyzw if type(given) is _quaternion else given, 4, _pack4)
 
 
 def _relation_byte(relation: Any) -> bytes:

@@ -4,6 +4,8 @@ One object under two names, so that classes are equal however they were imported
 `sys.meta_path` does it. It must come before Python's own finder: once `rerun_mp.blueprint` is rerun's package, Python's
 finder would load `rerun_mp.blueprint.views` a second time from the directory of that package.
 
+A module of `LIGHT` needs nothing of rerun, so it loads without rerun's own package, which would take 0.2 s.
+
 Python's import locks serialise the loading of each module. A forked child inherits the finder.
 """
 
@@ -12,7 +14,10 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import module_from_spec
 from typing import TYPE_CHECKING, cast
+
+from rerun_mp.hooks.when_loaded import when_loaded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,6 +28,7 @@ __all__ = ["find_old_modules_with", "install_finder", "is_own"]
 
 OURS = "rerun_mp"
 THEIRS = "rerun"
+LIGHT = frozenset({"rerun.utilities"})
 
 _find_old_module: Callable[[str], ModuleType | None] | None = None
 
@@ -85,9 +91,28 @@ class Alias:
 
 
 def _module_of_rerun(name: str) -> ModuleType | None:
+    if name in LIGHT and THEIRS not in sys.modules and (module := _load_alone(name)) is not None:
+        return module
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
         if error.name != name:
             raise
         return None
+
+
+def _load_alone(name: str) -> ModuleType | None:
+    """Load a module of rerun and not rerun's package; None if it is not there or needs the package."""
+    package = PathFinder.find_spec(THEIRS)
+    spec = package and PathFinder.find_spec(name, package.submodule_search_locations)
+    if spec is None or spec.loader is None:
+        return None
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except ImportError:
+        del sys.modules[name]
+        return None
+    when_loaded(THEIRS, lambda rerun: setattr(rerun, name.rpartition(".")[2], module))
+    return module

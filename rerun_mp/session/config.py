@@ -288,6 +288,14 @@ class SessionConfig:
     snapshots: tuple[SnapshotSpec, ...] = ()
     """Requests for snapshots. The process that made one removes it, or, if that was killed, a later request does."""
 
+    @property
+    def has_timers(self) -> bool:
+        """Whether the collector has work at certain times, also while nothing is logged."""
+        is_timed = self.figures is not None or self.system is not None or self.node is not None
+        return is_timed or any(
+            spec.is_paused or any(sink.rotation is not None for sink in spec.sinks) for spec in self.recordings
+        )
+
     def is_main(self, spec: RecordingSpec, sink: SinkSpec) -> bool:
         """Whether a sink reads from the recording's own store. Others have a store with copies.
 

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 import rerun_mp as rr
+from rerun_mp.utilities import build_color_spiral
 
+points, colors = build_color_spiral(10)
 frame = np.zeros((4, 6, 3), np.uint8)
 made: list[Any] = [
     rr.Scalars(0.5),
@@ -18,6 +20,10 @@ made: list[Any] = [
     rr.Points3D(np.zeros((3, 3))),
     rr.Points2D(np.zeros((3, 2), np.float32)),
     rr.Transform3D(translation=np.zeros(3), quaternion=(0, 0, 0, 1)),  # type: ignore[arg-type]  # rerun takes it
+    rr.Transform3D(rotation=rr.RotationAxisAngle([0, 0, 1], degrees=30)),
+    rr.Transform3D(rotation=rr.Quaternion(xyzw=[0, 0, 0, 1])),
+    rr.TextDocument("text", media_type=rr.MediaType.MARKDOWN),
+    rr.Points3D(points, colors=colors),
     rr.Image(frame, "BGR"),
     rr.DepthImage(frame[..., 0], meter=1.0),
     rr.SegmentationImage(frame[..., 0]),
@@ -29,8 +35,9 @@ assert all(one._fast_kind and isinstance(one, type(one)) for one in made)
 assert not isinstance(made[0], rr.TextLog)
 print([name for name in ("rerun", "rerun_bindings", "pyarrow") if name in sys.modules])
 
-import rerun  # noqa: E402 (only now)
+import rerun.utilities  # noqa: E402 (only now)
 
 assert isinstance(made[0], rerun.Scalars)
 assert isinstance(rerun.Scalars(1.0), rr.Scalars)
-assert made[6] == rerun.Image(frame, "BGR")
+assert made[10] == rerun.Image(frame, "BGR")
+assert rerun.utilities is sys.modules["rerun_mp.utilities"]
