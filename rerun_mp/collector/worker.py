@@ -117,7 +117,7 @@ class Worker:
             pipeline.apply_config()
             begin = time.monotonic()
             prepared = ahead or pipeline.collect()
-            ahead = pipeline.forward(prepared, looks_ahead=True)
+            ahead = self._forward(prepared, begin)
             if begin >= next_report or prepared is None:
                 next_report = begin + REPORT_INTERVAL
                 pipeline.report()
@@ -130,8 +130,6 @@ class Worker:
                 self._segment.ring.offer_again()
             if prepared is not None:
                 last_news = begin
-                if ahead is None:
-                    self._rest(begin)
             elif self._is_over():
                 if end_session(pipeline, self._bell):
                     return
@@ -151,6 +149,16 @@ class Worker:
         has_config = self._words[Header.CONFIG_REVISION] != self._words[Header.CONFIG_APPLIED]
         if has_config or self._pipeline.sweeper.has_news():
             self._words[Header.IS_AWAY] = 0
+
+    def _forward(self, prepared: Prepared | None, begin: float) -> Prepared | None:
+        """Store a sweep that began at `begin`, and rest. Returns the next sweep if there is no time to rest.
+
+        All other work comes after the rest: before it, the threads of live sinks need the interpreter's lock.
+        """
+        ahead = self._pipeline.forward(prepared, looks_ahead=True)
+        if prepared is not None and ahead is None:
+            self._rest(begin)
+        return ahead
 
     def _idle_secs(self, idle: float) -> float:
         """Return how long to sleep at most, `idle` seconds after the last row."""

@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 __all__ = ["capture", "differing", "install", "replace_unknown_archetypes"]
 
 
+VALUES = ("MediaType", "Quaternion", "RotationAxisAngle")
+"""Names of `fast.values`."""
+
+
 def install() -> None:
     """Bridge rerun as soon as it is loaded, and serve the names that it has dropped.
 
@@ -84,7 +88,7 @@ def replace_unknown_archetypes(names: dict[str, Any]) -> None:
         return
     import rerun
 
-    for name in left_to_rerun:
+    for name in (*left_to_rerun, *VALUES):
         names.pop(name, None)
         if hasattr(rerun, name):
             names[name] = getattr(rerun, name)
