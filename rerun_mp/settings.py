@@ -13,6 +13,8 @@ from rerun_mp.errors import InvalidArgumentError
 
 __all__ = ["Policy", "Settings", "parse_switch"]
 
+HEAD_SCHEMES = ("rerun+http", "rerun+https", "rerun")
+"""Schemes of a live view's URL, as in rerun. The last two are encrypted."""
 MAX_SECONDS = 1e9
 """Upper bound of settings in seconds, 32 years, so that they fit into 64 bits of nanoseconds."""
 SWITCHES = {
@@ -165,11 +167,29 @@ class Settings:
         for name in ("head", "head_token", "ship_to", "parts_directory"):
             if not isinstance(getattr(self, name), str):
                 raise InvalidArgumentError(f"{name} must be a text")
-        if self.head and not self.head.startswith(("rerun+http://", "rerun+https://", "rerun://")):
+        if self.head and not _is_address(self.head, HEAD_SCHEMES, path="/proxy"):
             raise InvalidArgumentError(
-                f"head={self.head!r} is no URL of a live view; give one such as rerun+http://head:9876/proxy"
+                f"head={self.head!r} is no URL of a live view with host and port; give one such as "
+                f"rerun+http://head:9876/proxy"
+            )
+        if "://" in self.ship_to and not _is_address(self.ship_to, ("http", "https")):
+            raise InvalidArgumentError(
+                f"ship_to={self.ship_to!r} is neither a directory nor the URL of a head's receiver, such as "
+                f"http://head:9877"
             )
         if not isinstance(self.recover, bool):
             raise InvalidArgumentError(f"recover={self.recover!r} is neither True nor False")
         if not isinstance(self.policy, Policy):
             raise InvalidArgumentError(f"policy={self.policy!r} is not a rerun_mp.Policy, such as Policy.DROP")
+
+
+def _is_address(url: str, schemes: tuple[str, ...], path: str = "") -> bool:
+    """Say whether a URL has one of these schemes, a host, a port and this path."""
+    from urllib.parse import urlsplit  # programs without a head need not load it
+
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in schemes and bool(parts.hostname) and bool(port) and parts.path.rstrip("/") == path

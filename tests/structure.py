@@ -85,7 +85,6 @@ COVERED_BY: dict[str, str] = {
     "rerun_mp.collector.reporting.figure_logger": "tests/test_figures.py",
     "rerun_mp.collector.reporting.own_entities": "tests/hosts/test_identity.py",
     "rerun_mp.collector.reporting.process_rows": "tests/hosts/test_identity.py",
-    "rerun_mp.collector.node_link": "tests/hosts/test_head.py",
     "rerun_mp.cli.catalog": "tests/shipping/test_catalog.py",
     "rerun_mp.cli.head": "tests/hosts/test_head.py",
     "rerun_mp.cli.nodes": "tests/hosts/test_head.py",

@@ -126,6 +126,29 @@ def test_a_text_is_a_text(name: str) -> None:
         Settings(**given)
 
 
-def test_a_head_is_the_url_of_a_live_view() -> None:
-    with pytest.raises(InvalidArgumentError, match="no URL of a live view"):
-        Settings(head="head:9876")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "head:9876",
+        "http://head:9876/proxy",
+        "rerun+http://head/proxy",
+        "rerun+http://head:port/proxy",
+        "rerun+http://head:98765/proxy",
+        "rerun+http://:9876/proxy",
+        "rerun+http://head:9876",
+    ],
+)
+def test_a_head_is_the_url_of_a_live_view(url: str) -> None:
+    """Without a port, rerun takes 80 or 443, and parts would go elsewhere."""
+    with pytest.raises(InvalidArgumentError, match="no URL of a live view with host and port"):
+        Settings(head=url)
+    assert Settings(head="rerun+https://head:443/proxy").head
+
+
+@pytest.mark.parametrize("target", ["s3://bucket/runs", "http://head", "htp://head:9877", "http://head:9877/parts"])
+def test_parts_go_to_a_directory_or_a_receiver(target: str) -> None:
+    """The name of another service would become a directory."""
+    with pytest.raises(InvalidArgumentError, match="neither a directory nor the URL of a head's receiver"):
+        Settings(ship_to=target)
+    assert Settings(ship_to="http://head:9877").ship_to
+    assert Settings(ship_to="/mnt/runs").ship_to

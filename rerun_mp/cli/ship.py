@@ -64,11 +64,14 @@ def ship(
     if directory is not None and not is_following and not os.path.isdir(directory):
         sys.stderr.write(f"rerun-mp: {directory} is no directory; give that of the parts\n")
         return 2
+    directory = directory or default_directory()
+    if os.path.isdir(directory) and not os.access(directory, os.R_OK | os.X_OK):
+        sys.stderr.write(f"rerun-mp: user {os.geteuid()} may not read {directory}; run this as its owner\n")
+        return 2
     stopped = threading.Event()
     if is_following:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stopped.set())
-    directory = directory or default_directory()
     shipper = Shipper(directory, os.environ.get("RERUN_MP_HEAD_TOKEN", ""), target)
     deadline = time.monotonic() + seconds
     pause_secs = RETRY_SECS[0]
@@ -87,6 +90,8 @@ def ship(
     if not quiet:
         print(f"shipped {shipper.shipped.parts} parts with {shipper.shipped.rows:,} rows")
     if is_all:
+        if shipper.failure and not quiet:
+            sys.stderr.write(f"rerun-mp: {shipper.failure}\n")
         return 0
     left = left_in(directory, target)
     if not quiet:

@@ -20,14 +20,15 @@ from rerun_mp.errors import RerunMpError, ResourceError
 from rerun_mp.hooks.detached import start_detached
 from rerun_mp.hooks.interpreters import python_command
 from rerun_mp.session.collector_start import collector_environment, output_to
+from rerun_mp.session.kinship import boot_id
 from rerun_mp.session.node import close_parts, node_name, open_directory, recording_name, remove_open_directory
-from rerun_mp.shipping.shipper import Shipper, drop_oldest, left_in
+from rerun_mp.shipping.shipper import Left, Shipper, drop_oldest, left_in
 from rerun_mp.shipping.targets import open_target
 
 if TYPE_CHECKING:
     from rerun_mp.collector.outputs import Outputs
     from rerun_mp.session.config import NodeSpec
-    from rerun_mp.shipping.targets import ClockSample
+    from rerun_mp.shipping.targets import ClockSample, Target
 
 __all__ = ["NodeLink"]
 
@@ -39,6 +40,8 @@ SAMPLE_SECS = 10.0
 """Minimum seconds between two samples of the head's clock in the recordings, after the first."""
 SHIP_PATIENCE = 3.0
 """Seconds without progress after which the end of the session leaves parts to a shipper of its own."""
+THREAD_SECS = 1.0
+"""Maximum seconds that the end of the session waits for the thread to let go of the part that it ships."""
 MAX_SHIP_SECS = 30.0
 """Maximum seconds that the end of the session ships parts."""
 
@@ -55,9 +58,10 @@ class NodeLink:
         self._next_sample = self._next_status = 0.0
         self._status: dict[str, dict[str, Any]] = {}
         """Recording -> what the head is told."""
+        self._dropped = Left(0, 0, 0)
+        """What was removed before it was shipped."""
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rerun_mp-node", daemon=True)
-        self._say_dropped()
         self._thread.start()
 
     # In the main thread
@@ -84,13 +88,15 @@ class NodeLink:
     def finish(self) -> list[str]:
         """Close and ship the parts, once the files are complete, and return lines for the user about what is left."""
         self._stopped.set()
+        self._thread.join(THREAD_SECS)
         try:
             close_parts(self._node.parts)
             remove_open_directory(open_directory(self._node, self._nonce))
         except (OSError, RerunMpError) as error:
             say(f"worker {os.getpid()}: {error}")
             return [f"parts could not be closed: {error}; they are in {open_directory(self._node, self._nonce)}"]
-        lines = self._say_dropped()
+        self._drop_oldest()
+        lines = self._lines_of_dropped()
         shipper = Shipper(self._node.parts, self._node.token, self._node.ship_to)
         begin = time.monotonic()
         deadline = begin + SHIP_PATIENCE
@@ -138,15 +144,22 @@ class NodeLink:
         )
         return [line]
 
-    def _say_dropped(self) -> list[str]:
+    def _drop_oldest(self) -> None:
+        """Remove the oldest parts beyond the limit. The thread calls it, and the main thread when that has ended."""
         dropped = drop_oldest(self._node.parts, self._node.parts_bytes)
-        if not dropped.parts:
+        if dropped.parts:
+            self._dropped = Left(*(one + more for one, more in zip(self._dropped, dropped, strict=True)))
+            for line in self._lines_of_dropped():
+                say(f"rerun_mp: {line}")
+
+    def _lines_of_dropped(self) -> list[str]:
+        if not self._dropped.parts:
             return []
         line = (
-            f"{dropped.parts} parts with {dropped.rows:,} rows were removed from {self._node.parts} before they were "
-            f"shipped: the oldest of more than {self._node.parts_bytes:,} bytes (enlarge RERUN_MP_PARTS_BYTES)."
+            f"{self._dropped.parts} parts with {self._dropped.rows:,} rows were removed from {self._node.parts} before "
+            f"they were shipped: the oldest of more than {self._node.parts_bytes:,} bytes (enlarge "
+            f"RERUN_MP_PARTS_BYTES)."
         )
-        say(f"rerun_mp: {line}")
         return [line]
 
     def _statuses(self, state: str) -> dict[str, dict[str, Any]]:
@@ -160,31 +173,50 @@ class NodeLink:
                 "job": self._node.job,
                 "state": state,
                 "stored": rows,
-                "time_ns": time.time_ns(),
+                **_order(),
             }
         return found
 
     # In the thread
 
     def _run(self) -> None:
-        pause_secs = NOTE_SECS
         target = open_target(self._node.ship_to, self._node.token)
         shipper = Shipper(self._node.parts, self._node.token, self._node.ship_to)
-        said = ""
-        while not self._stopped.wait(pause_secs if self._status else 0.05):
-            try:
-                for recording, status in list(self._status.items()):
-                    sample = target.note(recording, self._name, {**status, "time_ns": time.time_ns()})
-                    if sample is not None:
-                        self._samples.append(sample)
-                close_parts(self._node.parts)
-                shipper.ship(lambda: not self._stopped.is_set())
-                failure = shipper.failure
-            except (RerunMpError, OSError, ValueError, KeyError) as error:
-                failure = str(error)
-            pause_secs = NOTE_SECS if failure is None else min(2 * pause_secs, MAX_RETRY_SECS)
-            if failure and failure != said:
-                say(f"rerun_mp: {failure}")
-            said = failure or ""
+        said, pause_secs, next_attempt = "", NOTE_SECS, 0.0
+        while not self._stopped.wait(NOTE_SECS if self._status else 0.05):
+            failure = self._tidy()
+            if time.monotonic() >= next_attempt:
+                failure = self._attend(target, shipper) or failure
+                pause_secs = NOTE_SECS if failure is None else min(2 * pause_secs, MAX_RETRY_SECS)
+                next_attempt = 0.0 if failure is None else time.monotonic() + pause_secs
+                if failure and failure != said:
+                    say(f"rerun_mp: {failure}")
+                said = failure or ""
         target.close()
         shipper.close()
+
+    def _tidy(self) -> str | None:
+        """Close parts, and remove those beyond the limit. Returns why this failed; None if it did not."""
+        try:
+            close_parts(self._node.parts)
+            self._drop_oldest()
+        except (RerunMpError, OSError) as error:
+            return str(error)
+        return None
+
+    def _attend(self, target: Target, shipper: Shipper) -> str | None:
+        """Tell the head how the node is, and ship. Returns why this failed; None if it did not."""
+        try:
+            for recording, status in list(self._status.items()):
+                sample = target.note(recording, self._name, {**status, **_order()})
+                if sample is not None:
+                    self._samples.append(sample)
+            shipper.ship(lambda: not self._stopped.is_set())
+        except (RerunMpError, OSError, ValueError, KeyError) as error:
+            return str(error)
+        return shipper.failure
+
+
+def _order() -> dict[str, Any]:
+    """Return what tells a later word to the head from an earlier one. The host's clock may be set back."""
+    return {"boot": boot_id(), "order": time.clock_gettime_ns(time.CLOCK_BOOTTIME)}

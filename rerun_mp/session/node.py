@@ -86,7 +86,9 @@ def close_parts(root: str) -> None:
             if os.path.exists(part.path):
                 recording = recording_name(RecordingKey(part.application_id, part.recording_id))
                 directory = node_directory(root, recording, open_.name)
-                write_target(directory, read_target(open_) or "")
+                target = read_target(open_) or ""
+                if read_target(directory) != target:  # a full disk would refuse to have it written again
+                    write_target(directory, target)
                 with contextlib.suppress(FileNotFoundError):  # another process has renamed it
                     close_part(part.path, directory, part.rows, part.number)
 

@@ -51,7 +51,8 @@ def node_accounts(directory: str | Path) -> list[NodeAccount]:
         key = path.parent.name, path.stem
         try:
             said = json.loads(path.read_text(encoding="utf-8"))
-            seen_secs = max(0.0, (time.time_ns() - int(said["seen_ns"])) / 1e9)
+            # The file's time, because the node's own clock may be wrong.
+            seen_secs = max(0.0, time.time() - path.stat().st_mtime)
             state = "ended" if said["state"] == "ended" else "silent" if seen_secs > SILENT_SECS else "running"
             stored, host = int(said["stored"]), str(said["host"])
         except (OSError, ValueError, KeyError, TypeError):

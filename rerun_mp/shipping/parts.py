@@ -85,10 +85,14 @@ class PartName(NamedTuple):
 
 
 def parts_url(head: str) -> str:
-    """Return the address of the receiver beside the live view at `head`: the next port on the same host."""
+    """Return the address of the receiver beside the live view at `head`: the next port on the same host.
+
+    It is encrypted if the live view is, so that one proxy with TLS serves both.
+    """
     parts = urlsplit(head)
     host = parts.hostname or "127.0.0.1"
-    return f"http://{f'[{host}]' if ':' in host else host}:{(parts.port or 9876) + 1}"
+    scheme = "http" if parts.scheme == "rerun+http" else "https"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{(parts.port or 9876) + 1}"
 
 
 def node_directory(root: str | Path, recording: str, node: str) -> Path:

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 from rerun_mp.errors import InvalidArgumentError
 from rerun_mp.shipping.parts import NODES, PartName, node_directory, sync_directory
 from rerun_mp.shipping.signing import is_signed
+from rerun_mp.standard_error import tell
 
 if TYPE_CHECKING:
     import socket
@@ -46,6 +47,10 @@ MIN_FREE_BYTES = 256 << 20
 """Bytes that stay free on the head's disk."""
 MAX_THREADS = 64
 """Maximum number of requests at a time. More are refused, and nodes try again."""
+SAY_SECS = 60.0
+"""Seconds after which the head says again why it refuses a host."""
+MAX_REASONS = 256
+"""Maximum number of refusals that the head remembers. Beyond it, it forgets all of them."""
 REQUEST_SECS = 30.0
 """Seconds after which a connection that sends nothing is closed."""
 
@@ -60,6 +65,8 @@ class Receiver(ThreadingHTTPServer):
         self.directory = directory
         self.token = token
         self._free_threads = threading.BoundedSemaphore(MAX_THREADS)
+        self._said: dict[tuple[str, int], float] = {}
+        """Host and status of each refusal that the head's user knows, and when that was."""
         super().__init__((host, port), _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -75,6 +82,15 @@ class Receiver(ThreadingHTTPServer):
             super().process_request_thread(request, client_address)
         finally:
             self._free_threads.release()
+
+    def say_refused(self, host: str, status: int, reason: str) -> None:
+        """Tell the head's user why a host is refused, once a minute for each status. Any thread may call."""
+        now = time.monotonic()
+        if now >= self._said.get((host, status), -SAY_SECS) + SAY_SECS:
+            if len(self._said) >= MAX_REASONS:
+                self._said.clear()
+            self._said[host, status] = now
+            tell(f"rerun-mp: the head refuses {host}: {reason}\n")
 
     def handle_error(self, request: socket.socket | Any, client_address: Any) -> None:
         """Say nothing about a connection that broke: its node tries again."""
@@ -119,6 +135,8 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError as error:
             status, answer = 507, {"error": f"the head cannot write: {error.strerror}"}
             self.close_connection = True
+        if status in (403, 507):
+            self.server.say_refused(self.client_address[0], status, answer["error"])
         text = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -148,16 +166,16 @@ class _Handler(BaseHTTPRequestHandler):
         if _is_stored(path, size):
             return 200, {"is_stored": True, "offset": size}
         partial = _partial(path, digest)
-        return 200, {"is_stored": False, "offset": partial.stat().st_size if partial.exists() else 0}
+        offset = partial.stat().st_size if partial.exists() else 0
+        self._check_room(size - offset)  # a node that sends a large part does not read the answer before its end
+        return 200, {"is_stored": False, "offset": offset}
 
     def _put(self) -> tuple[int, dict[str, Any]]:
         path, size, digest = self._part()
         offset, length = self._number("X-Offset", size), self._number("Content-Length", size)
         if offset + length != size:
             raise _RefusedError(400, f"{offset} + {length} bytes are not the {size} of the part")
-        free = os.statvfs(self.server.directory)
-        if free.f_bavail * free.f_frsize < length + MIN_FREE_BYTES:
-            raise _RefusedError(507, f"the head's disk has no room for {length} bytes")
+        self._check_room(length)
         if _is_stored(path, size):
             raise _RefusedError(409, "the part is stored")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -181,6 +199,16 @@ class _Handler(BaseHTTPRequestHandler):
             sync_directory(path.parent)
         return 201, {"is_stored": True}
 
+    def _check_room(self, length: int) -> None:
+        disk = os.statvfs(self.server.directory)
+        free = disk.f_bavail * disk.f_frsize
+        if free < length + MIN_FREE_BYTES:
+            raise _RefusedError(
+                507,
+                f"the disk of {self.server.directory} has {free:,} bytes free; a part of {length:,} bytes would leave "
+                f"fewer than {MIN_FREE_BYTES:,}",
+            )
+
     def _receive(self, file: BinaryIO, length: int) -> None:
         left = length
         while left:
@@ -197,17 +225,18 @@ class _Handler(BaseHTTPRequestHandler):
         node_directory(self.server.directory, recording, node)  # checks the names
         try:
             status = json.loads(content)
-            sent_ns = int(status["time_ns"])
+            boot, order = status["boot"], int(status["order"])
         except (ValueError, KeyError, TypeError) as error:
-            raise _RefusedError(400, "the status is no JSON object with time_ns") from error
+            raise _RefusedError(400, "the status is no JSON object with boot and order") from error
         time_ns = time.time_ns()
         path = self.server.directory / NODES / recording / f"{node}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(OSError, ValueError, KeyError):
-            if json.loads(path.read_text(encoding="utf-8"))["time_ns"] > sent_ns:
+            known = json.loads(path.read_text(encoding="utf-8"))
+            if known["boot"] == boot and known["order"] > order:
                 return 200, {"time_ns": time_ns}  # an old request that was repeated
         new = path.with_suffix(f".{threading.get_ident()}.new")
-        new.write_text(json.dumps({**status, "seen_ns": time_ns}), encoding="utf-8")
+        new.write_text(json.dumps(status), encoding="utf-8")
         os.replace(new, path)
         return 200, {"time_ns": time_ns}
 

@@ -7,6 +7,7 @@ processes: each part is locked while it is shipped. Belongs to one thread.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -18,6 +19,7 @@ from rerun_mp.shipping.targets import open_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import BinaryIO
 
     from rerun_mp.shipping.targets import Target
 
@@ -44,6 +46,8 @@ class Shipper:
         """What this shipper has brought to its targets."""
         self.failure: str | None = None
         """Why the last attempt failed; None if it did not."""
+        self._kept: set[Path] = set()
+        """Parts that are at their target, and that this user cannot remove here."""
 
     def ship(self, may_go_on: Callable[[], bool] = lambda: True) -> bool:
         """Ship what is closed. Returns whether nothing is left.
@@ -55,7 +59,7 @@ class Shipper:
         self.failure = None
         for part, path in parts_below(self._root):
             target = read_target(path.parent) or self._only
-            if target is None or (self._only is not None and target != self._only):
+            if target is None or (self._only is not None and target != self._only) or path in self._kept:
                 continue
             if target in away or not may_go_on():
                 is_all = False
@@ -65,6 +69,9 @@ class Shipper:
             except ResourceError as error:
                 self.failure = str(error)
                 away.add(target)
+                is_all = False
+            except OSError as error:
+                self.failure = f"{path} cannot be read: {error.strerror}"
                 is_all = False
         return is_all
 
@@ -79,24 +86,56 @@ class Shipper:
         return self._targets[name]
 
     def _ship(self, part: PartName, path: Path, target: Target, may_go_on: Callable[[], bool]) -> bool:
-        """Ship one part, and remove it. Returns False if another process ships it."""
+        """Ship one part, and remove it. Returns False if another process ships it.
+
+        Raises
+        ------
+        ResourceError
+            If the target does not take it now.
+        OSError
+            If this user may not read it.
+        """
         try:
-            file = path.open("rb")
+            file = _open(path)
         except FileNotFoundError:
             return True  # another shipper has shipped it
         with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not _lock(file):
                 return False
             if not path.exists():
                 return True
             size = os.fstat(file.fileno()).st_size
             target.store(part, path, may_go_on)
-            path.unlink()
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                self.failure = f"{path} is at {target.name}, but cannot be removed here: {error.strerror}"
+                self._kept.add(path)
         _remove_empty(path.parent)
         self.shipped = Left(self.shipped.parts + 1, self.shipped.rows + part.rows, self.shipped.num_bytes + size)
         return True
+
+
+def _open(path: Path) -> BinaryIO:
+    """Open a part to read it, and for writing if possible: NFS locks no other file."""
+    try:
+        return path.open("r+b")
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        return path.open("rb")
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Lock a part until its file is closed. Returns False if another shipper has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        # A file system without locks, such as NFS without its lock daemon. Targets take a part from two shippers, too.
+        return True
+    return True
 
 
 def left_in(root: str | Path, target: str | None = None) -> Left:
@@ -111,10 +150,13 @@ def left_in(root: str | Path, target: str | None = None) -> Left:
 
 
 def drop_oldest(root: str | Path, max_bytes: int) -> Left:
-    """Remove the oldest parts beyond `max_bytes`, except the newest one, and return what was removed."""
+    """Remove the oldest parts beyond `max_bytes`, except the newest one, and return what was removed.
+
+    Parts that this user may not remove stay, such as those of another user in a directory that users share.
+    """
     found = []
     for part, path in parts_below(root):
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             status = path.stat()
             found.append((status.st_mtime_ns, part, path, status.st_size))
     total = sum(size for *_, size in found)
@@ -122,10 +164,10 @@ def drop_oldest(root: str | Path, max_bytes: int) -> Left:
     for _, part, path, size in sorted(found)[:-1]:
         if total - num_bytes <= max_bytes:
             break
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             path.unlink()
-            _remove_empty(path.parent)
             parts, rows, num_bytes = parts + 1, rows + part.rows, num_bytes + size
+            _remove_empty(path.parent)
     return Left(parts, rows, num_bytes)
 
 
@@ -133,8 +175,8 @@ def _remove_empty(directory: Path) -> None:
     """Remove a node's directory when its last part is gone, and the node has ended."""
     if (directory.parents[1] / OPEN / directory.name).exists():
         return
-    if not any(name.endswith(".rrd") for name in os.listdir(directory)):
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):
+        if not any(name.endswith(".rrd") for name in os.listdir(directory)):
             (directory / ".to.json").unlink()
             directory.rmdir()
             directory.parent.rmdir()

@@ -8,10 +8,12 @@ Each target belongs to one thread.
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import http.client
 import json
 import os
+import socket
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
@@ -80,9 +82,12 @@ class DirectoryTarget:
         self.name = directory
 
     def store(self, part: PartName, path: Path, may_go_on: Callable[[], bool]) -> None:
-        """Copy the part to a hidden name, flush it, and rename it."""
+        """Copy the part to a hidden name, flush it, and rename it.
+
+        The name is this process's own: two shippers may copy one part from a file system without locks.
+        """
         final = os.path.join(self.name, part.path)
-        hidden = os.path.join(os.path.dirname(final), f".{part.file}.partial")
+        hidden = os.path.join(os.path.dirname(final), f".{part.file}.{socket.gethostname()}.{os.getpid()}.partial")
         try:
             if os.path.exists(final):
                 if os.path.getsize(final) != path.stat().st_size:
@@ -97,6 +102,9 @@ class DirectoryTarget:
                 copy.flush()
                 os.fsync(copy.fileno())
             os.rename(hidden, final)
+            # Of shippers that were killed. One that still copies finds the part there at its next attempt.
+            for name in glob.glob(os.path.join(glob.escape(os.path.dirname(final)), f".{part.file}.*partial")):
+                os.unlink(name)
             sync_directory(os.path.dirname(final))
         except ResourceError:
             raise
@@ -109,7 +117,7 @@ class DirectoryTarget:
         try:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with open(path + ".new", "w", encoding="utf-8") as file:
-                json.dump({**status, "seen_ns": time.time_ns()}, file)
+                json.dump(dict(status), file)
             os.replace(path + ".new", path)
         except OSError as error:
             raise ResourceError(f"{self.name} cannot be written: {error.strerror}") from error

@@ -117,16 +117,17 @@ def test_bytes_that_were_damaged_are_sent_again(tmp_path: Path, part: Path) -> N
     assert (runs / PART.path).read_bytes() == CONTENT
 
 
-def test_a_wrong_secret_stores_nothing(tmp_path: Path, part: Path) -> None:
+def test_a_wrong_secret_stores_nothing(tmp_path: Path, part: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = tmp_path / "runs"
     with head(runs) as url, target_of(url, "another secret") as stranger:
         with pytest.raises(ResourceError, match="not signed with the secret"):
             stranger.store(PART, part, lambda: True)
         with pytest.raises(ResourceError, match="not signed with the secret"):
-            stranger.note("app-0011", "host-00112233", {"time_ns": 1})
+            stranger.note("app-0011", "host-00112233", {"boot": "b", "order": 1})
         path = f"/parts/{PART.path}"
         assert ask(url, "PUT", path, {"X-Size": "3", "X-Digest": "0" * 64, "X-Offset": "0"}, b"abc") == 403
     assert files_in(runs) == []
+    assert capsys.readouterr().err.count("the head refuses 127.0.0.1: the request is not signed") == 1
 
 
 @pytest.mark.parametrize(
@@ -160,6 +161,21 @@ def test_sizes_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert files_in(runs) == []
 
 
+def test_a_full_disk_is_named_on_both_sides(
+    tmp_path: Path, part: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before the node sends the part: it would read no answer before it has sent all of it."""
+    runs = tmp_path / "runs"
+    monkeypatch.setattr(receiving, "MIN_FREE_BYTES", 1 << 60)
+    part.write_bytes(bytes(30 << 20))
+    with head(runs) as url, target_of(url) as target:
+        for _ in range(2):
+            with pytest.raises(ResourceError, match=f"refuses: the disk of {runs} has .* bytes free"):
+                target.store(PART, part, lambda: True)
+    assert capsys.readouterr().err.count(f"the head refuses 127.0.0.1: the disk of {runs}") == 1
+    assert files_in(runs) == []
+
+
 def test_another_part_of_the_same_name_is_refused(tmp_path: Path, part: Path) -> None:
     runs = tmp_path / "runs"
     with head(runs) as url, target_of(url) as target:
@@ -174,8 +190,11 @@ def test_the_head_tells_its_clock_and_keeps_the_newest_word_of_a_node(tmp_path: 
     runs = tmp_path / "runs"
     status: dict[str, Any] = {"state": "running", "stored": 1, "host": "host"}
     with head(runs) as url, target_of(url) as target:
-        sample = target.note("app-0011", "host-00112233", {**status, "time_ns": 2})
+        sample = target.note("app-0011", "host-00112233", {**status, "boot": "b", "order": 2})
         assert sample is not None
         assert abs(sample.offset_ns) <= sample.delay_ns
-        target.note("app-0011", "host-00112233", {**status, "time_ns": 1, "state": "old"})
-    assert '"running"' in (runs / ".nodes/app-0011/host-00112233.json").read_text()
+        target.note("app-0011", "host-00112233", {**status, "boot": "b", "order": 1, "state": "old"})
+        said = runs / ".nodes/app-0011/host-00112233.json"
+        assert '"running"' in said.read_text()
+        target.note("app-0011", "host-00112233", {**status, "boot": "c", "order": 1, "state": "ended"})
+        assert '"ended"' in said.read_text()

@@ -11,7 +11,7 @@ import pytest
 
 from rerun_mp.errors import ResourceError
 from rerun_mp.shipping.accounts import node_accounts
-from rerun_mp.shipping.parts import OPEN, PartName, close_part, node_directory, parts_below, write_target
+from rerun_mp.shipping.parts import OPEN, PartName, close_part, node_directory, parts_below, parts_url, write_target
 from rerun_mp.shipping.shipper import Left, Shipper, drop_oldest, left_in
 from rerun_mp.shipping.targets import DirectoryTarget
 from tests.harness.programs import ROOT, wait_until
@@ -119,6 +119,86 @@ def test_the_oldest_parts_go_when_there_are_too_many_bytes(tmp_path: Path) -> No
     assert drop_oldest(root, 0).parts == 1, "the newest one stays"
 
 
+WITHOUT_LOCKS = """
+import os, sys
+from rerun_mp.shipping.shipper import Shipper
+from tests.field.programs.sandboxed import refuse
+refuse(32 if os.uname().machine == "aarch64" else 73, 0, None)
+looks = 0
+def stop_in_the_middle():
+    global looks
+    looks += 1
+    if looks == 2:
+        print("in the middle", flush=True)
+        sys.stdin.readline()
+    return True
+shipper = Shipper(sys.argv[1], "")
+print(shipper.ship(stop_in_the_middle), shipper.failure)
+print(shipper.ship(), shipper.failure)
+"""
+"""The system call flock fails, as on NFS without its lock daemon."""
+
+
+def test_two_shippers_without_locks_bring_a_part_once(tmp_path: Path) -> None:
+    """One copies the part while another brings it whole. It finds the part there at its next attempt."""
+    root, one = tmp_path / "parts", tmp_path / "one"
+    content = add_part(root, one, 1)
+    pipe, command = subprocess.PIPE, [sys.executable, "-c", WITHOUT_LOCKS, str(root)]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, cwd=ROOT, text=True) as slow:
+        assert slow.stdout is not None
+        slow.stdout.readline()
+        assert len(list(one.glob("*/*/.*.partial"))) == 1
+        quick = subprocess.run(command, input="\n", capture_output=True, cwd=ROOT, text=True, check=True)
+        assert quick.stdout.splitlines() == ["in the middle", "True None", "True None"]
+        first, second = slow.communicate("\n")[0].splitlines()
+    assert "takes no part" in first
+    assert second == "True None"
+    assert list(contents(one).values()) == [content]
+    assert list(one.glob("*/*/.*")) == []
+
+
+STRANGER = """
+import os, sys
+from rerun_mp.cli import nodes, ship
+os.setgroups([])
+os.setresgid(65534, 65534, 65534)
+os.setresuid(65534, 65534, 65534)
+sys.exit(ship.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_parts_of_another_user_are_named(tmp_path: Path) -> None:
+    """One can be read only, one not even that, and one is this user's."""
+    root, one = tmp_path / "parts", tmp_path / "one"
+    one.mkdir()
+    os.chown(one, 65534, 65534)
+    for number, node in enumerate(("mine-0011", "read-0022", "shut-0033")):
+        add_part(root, one, number + 1, node=node)
+    paths = {part.node[:4]: path for part, path in parts_below(root)}
+    os.chown(paths["mine"].parent, 65534, 65534)
+    paths["shut"].chmod(0o600)
+    for directory in (tmp_path, *tmp_path.parents[:2]):
+        directory.chmod(directory.stat().st_mode | 0o011)
+
+    def ship() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", STRANGER, str(root)]
+        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+    done = ship()
+    assert (done.returncode, done.stdout) == (1, "shipped 2 parts with 20 rows\n")
+    assert f"{paths['shut']} cannot be read: Permission denied" in done.stderr
+    paths["shut"].unlink()
+    done = ship()
+    assert done.returncode == 0
+    assert f"{paths['read']} is at {one}, but cannot be removed here: Permission denied" in done.stderr
+    assert {part.node for part, _ in parts_below(one)} == {"mine-0011", "read-0022"}
+    root.chmod(0o700)
+    done = ship()
+    assert done.returncode == 2
+    assert f"user 65534 may not read {root}; run this as its owner" in done.stderr
+
+
 def test_the_command_ships_and_says_what_is_left(tmp_path: Path) -> None:
     root, one = tmp_path / "parts", tmp_path / "one"
     add_part(root, one, 1)
@@ -168,6 +248,29 @@ def test_accounts_tell_what_has_come(tmp_path: Path) -> None:
     Shipper(root, "").ship()
     found = {account.host: (account.state, account.acknowledged, account.missing) for account in node_accounts(one)}
     assert found == {"host": ("ended", 10, 0), "mute": ("running", 0, 5)}
+
+
+def test_a_node_whose_clock_is_wrong_is_seen_by_the_time_of_its_file(tmp_path: Path) -> None:
+    said = {"state": "running", "stored": 5, "host": "mute", "time_ns": 0}
+    DirectoryTarget(str(tmp_path)).note("app-00", "mute-0022", said)
+    assert [account.state for account in node_accounts(tmp_path)] == ["running"]
+    (file,) = tmp_path.glob(".nodes/*/*.json")
+    os.utime(file, (0, file.stat().st_mtime - 60))
+    assert [account.state for account in node_accounts(tmp_path)] == ["silent"]
+
+
+@pytest.mark.parametrize(
+    ("head", "receiver"),
+    [
+        ("rerun+http://head:9876/proxy", "http://head:9877"),
+        ("rerun+https://head:443/proxy", "https://head:444"),
+        ("rerun://head:9876/proxy", "https://head:9877"),
+        ("rerun+http://[::1]:9876/proxy", "http://[::1]:9877"),
+    ],
+)
+def test_parts_go_to_the_port_after_that_of_the_live_view(head: str, receiver: str) -> None:
+    """They are encrypted if the live view is."""
+    assert parts_url(head) == receiver
 
 
 @pytest.mark.parametrize("path", ["", "a/b", "a/b/c/0001-1-rows.rrd", "a/b/1-1-rows.rrd", "a/b/0001-rows.rrd"])

@@ -6,12 +6,16 @@ import json
 import os
 from pathlib import Path
 
+import pytest
+
 from rerun_mp.collector.drain.own_chunks import start_time_chunk
+from rerun_mp.collector.store import disks
 from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.session.config import SinkSpec
 from rerun_mp.session.rotation import Rotation, closed_parts
 from tests.collector.endings import finish
 from tests.collector.made_frames import NONCE, RECORDING
+from tests.collector.store.made_clocks import HandedClock
 from tests.collector.store.made_stores import numbers_in, numbers_read, put
 from tests.conftest import RunPython
 from tests.harness.recordings import count_rows, recordings_in, rows_of, verify
@@ -49,6 +53,27 @@ def test_a_part_that_is_large_is_complete_before_the_next_begins(spool: Path, ou
     finish(one)
     assert contents(out) == [list(range(20)), [20]]
     assert [(part.number, part.rows) for part in closed_parts(str(out))] == [(1, 20), (2, 1)]
+    assert not list(spool.iterdir())
+
+
+def test_parts_go_on_when_a_full_disk_has_room_again(spool: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the rows stay in the spool until the end of the run, and the oldest ones are dropped there."""
+    clock = HandedClock()
+    one = RecordingStore(RECORDING, spool, NONCE, clock=clock)
+    one.set_files([rotating(out)])
+    put(one, range(3))
+    roomy = disks.has_room
+    with monkeypatch.context() as full:
+        full.setattr(disks, "has_room", lambda path, size: str(spool) in path and roomy(path, size))
+        put(one, range(3, 20))
+        one.rotate_if_due()
+        assert not closed_parts(str(out))
+    clock.go(60)
+    one.rotate_if_due()
+    assert numbers_in(out.with_suffix(".0001.rrd")) == list(range(20))
+    put(one, [20])
+    finish(one)
+    assert contents(out) == [list(range(20)), [20]]
     assert not list(spool.iterdir())
 
 
