@@ -231,6 +231,7 @@ def ship(
     ] = None,
     target: Annotated[str | None, typer.Argument(metavar="[TO]", help="By default where each part goes.")] = None,
     *,
+    takes_all: Annotated[bool, typer.Option("--all", help="Bring parts that go to other targets to TO, too.")] = False,
     seconds: Annotated[float, typer.Option("--for", help="Try again for so many seconds.", min=0)] = 0.0,
     follow: Annotated[
         bool, typer.Option("--follow", help="Ship whatever comes, until SIGTERM, and then once more.")
@@ -240,7 +241,9 @@ def ship(
     """Bring the parts that this host still has to the head."""
     from rerun_mp.cli.ship import ship
 
-    raise typer.Exit(ship(directory, target, seconds=seconds, is_following=follow, quiet=quiet))
+    if takes_all and target is None:
+        raise typer.BadParameter("--all needs DIR and TO")
+    raise typer.Exit(ship(directory, target, takes_all=takes_all, seconds=seconds, is_following=follow, quiet=quiet))
 
 
 def _look(sessions: list[str] | None) -> tuple[list[overview.SessionView], list[str]]:

@@ -36,11 +36,21 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("directory", nargs="?", help="directory of the parts; by default where programs put them")
     parser.add_argument("target", nargs="?", help="a head's receiver or a directory; by default where each part goes")
+    parser.add_argument("--all", action="store_true", help="bring parts that go to other targets to TARGET, too")
     parser.add_argument("--for", dest="seconds", type=float, default=0.0, help="try again for so many seconds")
     parser.add_argument("--follow", action="store_true", help="ship whatever comes, until SIGTERM, and then once more")
     parser.add_argument("--quiet", action="store_true", help="print nothing")
     chosen = parser.parse_args(arguments)
-    return ship(chosen.directory, chosen.target, seconds=chosen.seconds, is_following=chosen.follow, quiet=chosen.quiet)
+    if chosen.all and chosen.target is None:
+        parser.error("--all needs DIRECTORY and TARGET")
+    return ship(
+        chosen.directory,
+        chosen.target,
+        takes_all=chosen.all,
+        seconds=chosen.seconds,
+        is_following=chosen.follow,
+        quiet=chosen.quiet,
+    )
 
 
 def default_directory() -> str:
@@ -52,6 +62,7 @@ def ship(
     directory: str | None = None,
     target: str | None = None,
     *,
+    takes_all: bool = False,
     seconds: float = 0.0,
     is_following: bool = False,
     quiet: bool = False,
@@ -72,7 +83,7 @@ def ship(
     if is_following:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stopped.set())
-    shipper = Shipper(directory, os.environ.get("RERUN_MP_HEAD_TOKEN", ""), target)
+    shipper = Shipper(directory, os.environ.get("RERUN_MP_HEAD_TOKEN", ""), target, takes_all=takes_all)
     deadline = time.monotonic() + seconds
     pause_secs = RETRY_SECS[0]
     while True:
@@ -92,8 +103,14 @@ def ship(
     if is_all:
         if shipper.failure and not quiet:
             sys.stderr.write(f"rerun-mp: {shipper.failure}\n")
+        left = left_in(directory)
+        if target is not None and not takes_all and left.parts and not quiet:
+            sys.stderr.write(
+                f"rerun-mp: {left.parts} parts with {left.rows:,} rows in {directory} go to other targets. "
+                f"Add --all to bring them to {target}, too.\n"
+            )
         return 0
-    left = left_in(directory, target)
+    left = left_in(directory, None if takes_all else target)
     if not quiet:
         why = f": {shipper.failure}" if shipper.failure else ""
         sys.stderr.write(

@@ -35,12 +35,16 @@ class Left(NamedTuple):
 
 
 class Shipper:
-    """Ships the parts below `root` that go to `target`; with None, each to where its node's directory says."""
+    """Ships the parts below `root` that go to `target`; with None, each to where its node's directory says.
 
-    def __init__(self, root: str | Path, token: str, target: str | None = None) -> None:
+    With `takes_all`, it brings the parts that go elsewhere to `target`, too.
+    """
+
+    def __init__(self, root: str | Path, token: str, target: str | None = None, *, takes_all: bool = False) -> None:
         self._root = Path(root)
         self._token = token
         self._only = target
+        self._takes_all = takes_all
         self._targets: dict[str, Target] = {}
         self.shipped = Left(0, 0, 0)
         """What this shipper has brought to its targets."""
@@ -58,7 +62,7 @@ class Shipper:
         is_all = True
         self.failure = None
         for part, path in parts_below(self._root):
-            target = read_target(path.parent) or self._only
+            target = self._only if self._takes_all else read_target(path.parent) or self._only
             if target is None or (self._only is not None and target != self._only) or path in self._kept:
                 continue
             if target in away or not may_go_on():

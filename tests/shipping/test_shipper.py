@@ -212,6 +212,19 @@ def test_the_command_ships_and_says_what_is_left(tmp_path: Path) -> None:
     assert f"1 parts with 10 rows are still in {root}" in done.stderr
 
 
+def test_parts_that_went_to_a_mistyped_head_can_be_brought_to_another(tmp_path: Path) -> None:
+    root, one = tmp_path / "parts", tmp_path / "one"
+    add_part(root, tmp_path / "mistyped", 1)
+    command = [sys.executable, "-m", "rerun_mp", "ship", str(root), str(one)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout == "shipped 0 parts with 0 rows\n"
+    assert f"1 parts with 10 rows in {root} go to other targets. Add --all" in done.stderr
+    done = subprocess.run([*command, "--all"], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert (done.stdout, done.stderr) == ("shipped 1 parts with 10 rows\n", "")
+    assert len(contents(one)) == 1
+    assert left_in(root).parts == 0
+
+
 def test_a_shipper_tries_again_until_the_target_is_back(tmp_path: Path) -> None:
     root, away = tmp_path / "parts", tmp_path / "away"
     away.touch()
