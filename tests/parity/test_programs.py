@@ -28,7 +28,7 @@ from tests.parity.programs import catalogue
 
 RUNNER = Path(catalogue.__file__)
 PACKAGES = ("rerun", "rerun_mp")
-OWN_FRAME = re.compile(r'\\n(?:\\n)?File "[^"]*/(?:rerun_sdk|site-packages)/rerun/[^"]*", line \d+, in \w+')
+OWN_FRAME = re.compile(r'\\n(?:\\n)?File "[^"]*/(?:rerun_sdk|(?:site|dist)-packages)/rerun/[^"]*", line \d+, in \w+')
 """A frame in rerun's code, in a stack of a value that is shown as text."""
 
 

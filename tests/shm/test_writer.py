@@ -236,3 +236,15 @@ def test_a_process_that_orders_its_stores_itself_fences_before_each_word_of_the_
     writer.seal(slot)
     rows, count, state = ring.rows_word(slot), ring.count_word(slot), ring.geometry.line_word(slot) + Line.STATE
     assert made == ([rows, fence, count, fence, state] if fences else [rows, count, state])
+
+
+def test_a_process_that_is_forked_while_it_fences_stores_no_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fence is a call, so a handler may fork there: the child checks the fork guard once more before the count."""
+    ring, alive = make_ring(), memoryview(bytearray(b"\x01"))
+    writer = SlotWriter(ring, pack_owner(0, 1), alive, 0, fences=True)
+    slot = claim_one(writer, Kind.FRAMES, 0, always, always)
+    assert slot is not None
+    monkeypatch.setattr("rerun_mp.shm.writer.fence", lambda: alive.__setitem__(0, 0))
+    with pytest.raises(ForkedError):
+        writer.commit(slot, 8, 3)
+    assert ring.words[ring.count_word(slot)] == 0
