@@ -24,6 +24,7 @@ from rerun_mp.session import directories
 from rerun_mp.session.collector_watch import CollectorWatch
 from rerun_mp.session.config_file import read_config, read_config_in, write_config
 from rerun_mp.session.file_claims import aside_paths
+from rerun_mp.session.participants import Participants
 from rerun_mp.session.waiting import Backlog, Patience, Progress, pause_length, wait_until
 from rerun_mp.shm import doorbell, leases, segment
 from rerun_mp.shm.layout import Header, Lock, SessionState
@@ -180,9 +181,11 @@ def _recover_segment(leftover: LeftoverSession, path: str, rescue: str, timeout:
         raise _gone(leftover)
     words = joined.ring.words
     _set_rescue_directory(joined, rescue)
+    participants = Participants()
 
     def is_over() -> bool:
-        return words[Header.SESSION_STATE] == SessionState.ENDED or not _exists(joined) or _has_participants(joined)
+        is_gone = words[Header.SESSION_STATE] == SessionState.ENDED or not _exists(joined)
+        return is_gone or _has_participants(joined, participants)
 
     progress = Progress("recovering")
     patience = Patience("recovering; press Ctrl-C again to leave that to the collector, which goes on")
@@ -237,13 +240,13 @@ def _exists(joined: Segment) -> bool:
     return True
 
 
-def _has_participants(joined: Segment) -> bool:
+def _has_participants(joined: Segment, participants: Participants) -> bool:
     try:
         descriptor = joined.open(is_ending=True)
     except RerunMpError:
         return False
     try:
-        return leases.is_shared(descriptor, Lock.PARTICIPANTS)
+        return participants.remain(descriptor)
     finally:
         os.close(descriptor)
 

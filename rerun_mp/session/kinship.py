@@ -24,6 +24,7 @@ __all__ = [
     "argument_of",
     "boot_id",
     "environment_of",
+    "holds_lease",
     "own_processes",
     "program_mark",
     "segment_inodes",
@@ -121,8 +122,20 @@ def segment_inodes(path: str = "") -> frozenset[int]:
 
 def uses_segment(pid: int, inodes: frozenset[int]) -> bool:
     """Say whether a process has one of these segments mapped. Its founder has it mapped under another name."""
-    fields = (line.split(maxsplit=5) for line in _read(pid, "maps").splitlines() if DIRECTORY.encode() in line)
-    return any(int(field[4]) in inodes for field in fields)
+    return any(inode in inodes for inode, _ in _mapped_segments(pid))
+
+
+def holds_lease(pid: int, inode: int) -> bool:
+    """Say whether a process holds a lease on the segment with this inode. Only leases map it shared and read-only."""
+    return (inode, b"r--s") in _mapped_segments(pid)
+
+
+def _mapped_segments(pid: int) -> Iterator[tuple[int, bytes]]:
+    """Yield inode and permissions of each mapping of a segment."""
+    for line in _read(pid, "maps").splitlines():
+        if DIRECTORY.encode() in line:
+            fields = line.split(maxsplit=5)
+            yield int(fields[4]), fields[1]
 
 
 def _stat(pid: int) -> list[bytes]:

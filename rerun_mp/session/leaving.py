@@ -18,6 +18,7 @@ from rerun_mp.session import accounts, ownership, refused_rows
 from rerun_mp.session.farewell import FILE_MARK, expect_farewell, read_farewell, where_is_it
 from rerun_mp.session.file_claims import aside_paths
 from rerun_mp.session.notices import say, take_notices
+from rerun_mp.session.participants import Participants
 from rerun_mp.session.recovery_notes import note_exit
 from rerun_mp.session.sink_status import read_sinks
 from rerun_mp.session.waiting import Backlog, Patience, Progress, wait_until
@@ -58,8 +59,9 @@ def leave(session: Session) -> None:
         note_exit(session.segment.runtime_directory)
     files = _files(session) if session.must_complete else []
     session.release()
-    if session.must_complete and not _others_remain(session):
-        _await_files(session, timeout - (time.monotonic() - begin), patience)
+    participants = Participants()
+    if session.must_complete and not _others_remain(session, participants):
+        _await_files(session, participants, timeout - (time.monotonic() - begin), patience)
     if session.must_complete or session.is_founder:
         _report_moved_files(files, session.segment.nonce.hex()[:8])
         _report_losses(session)
@@ -75,11 +77,12 @@ def leave(session: Session) -> None:
 def await_childrens_files(path: str, timeout: float) -> None:
     """Wait until the session at `path` has completed its files. Do not wait while a process takes part in it."""
     patience = Patience("files are being completed; press Ctrl-C again to leave that to the collector")
+    participants = Participants()
     with contextlib.suppress(KeyboardInterrupt):
-        wait_until(lambda: not _completes(path), timeout, patience=patience)
+        wait_until(lambda: not _completes(path, participants), timeout, patience=patience)
 
 
-def _completes(path: str) -> bool:
+def _completes(path: str, participants: Participants) -> bool:
     """Say whether a collector has files to complete in the session at `path`, or in one that had that path."""
     for candidate in (path, *glob.glob(f"{glob.escape(path)}.*")):
         try:
@@ -88,7 +91,7 @@ def _completes(path: str) -> bool:
             continue
         try:
             has_collector = any(leases.is_held(descriptor, lock) for lock in (Lock.STARTER, Lock.GUARD, Lock.WORKER))
-            is_used = leases.is_shared(descriptor, Lock.PARTICIPANTS)
+            is_used = participants.remain(descriptor)
         finally:
             os.close(descriptor)
         if words is not None and words[Header.SESSION_STATE] < SessionState.FILES_COMPLETE:
@@ -96,19 +99,18 @@ def _completes(path: str) -> bool:
     return False
 
 
-def _others_remain(session: Session) -> bool:
+def _others_remain(session: Session, participants: Participants) -> bool:
     try:
         descriptor = session.segment.open()
     except (OSError, SessionError):
         return False
     try:
-        # A collector that ends the session holds the lock too, but exclusively.
-        return leases.is_shared(descriptor, Lock.PARTICIPANTS)
+        return participants.remain(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _await_files(session: Session, timeout: float, patience: Patience) -> None:
+def _await_files(session: Session, participants: Participants, timeout: float, patience: Patience) -> None:
     """Wait until the files are complete, or until a child joins late: then this process is not the last."""
     progress = Progress("completing the recording's files")
     words = session.segment.ring.words
@@ -116,7 +118,7 @@ def _await_files(session: Session, timeout: float, patience: Patience) -> None:
 
     def meanwhile() -> None:
         nonlocal others_remain
-        others_remain = _others_remain(session)
+        others_remain = _others_remain(session, participants)
         session.watch_collector()
         progress.update(_what_remains(session))
 
