@@ -79,12 +79,26 @@ REMOVALS = (
         (
             Edit(
                 "session/leaving.py",
-                "        _await_files(session, timeout - (time.monotonic() - begin), patience)\n",
+                "        _await_files(session, participants, timeout - (time.monotonic() - begin), patience)\n",
                 "        pass\n",
             ),
         ),
         ("tests/faults/test_orphans.py::test_the_file_is_complete_before_the_program_has_ended",),
         "complete False",
+    ),
+    Removal(
+        14,
+        "takes-a-dead-process-for-a-participant",
+        "A share of the participants lock that no living process holds does not keep a program from waiting.",
+        (
+            Edit(
+                "session/participants.py",
+                "        return now - self._since >= LINGER_SECS\n",
+                "        return True\n",
+            ),
+        ),
+        ("tests/session/test_participants.py::test_a_program_waits_while_the_share_of_a_dead_process_lingers",),
+        "without writing 'waits'",
     ),
     Removal(
         14,
