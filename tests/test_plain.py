@@ -15,7 +15,13 @@ from tests.harness.recordings import rows_of, verify
 ELSEWHERE = ROOT / "tests" / "harness" / "elsewhere"
 PORTABLE = {
     *("rerun_mp", "rerun_mp.compat", "rerun_mp.compat.versions", "rerun_mp.errors", "rerun_mp.hooks", "rerun_mp.plain"),
-    *("rerun_mp.hooks.aliases", "rerun_mp.protection", "rerun_mp.session", "rerun_mp.session.statistics"),
+    *(
+        "rerun_mp.hooks.aliases",
+        "rerun_mp.hooks.when_loaded",
+        "rerun_mp.protection",
+        "rerun_mp.session",
+        "rerun_mp.session.statistics",
+    ),
     *("rerun_mp.settings", "rerun_mp.session.rotation", "rerun_mp.session.rules"),
 }
 """Our modules that may be loaded on every system."""
@@ -149,6 +155,6 @@ def test_a_session_needs_no_posix_ipc(run_python: RunPython, tmp_path: Path) -> 
             os.wait()
     """
     done = run(run_python, "no posix_ipc", code, path).check()
-    assert not done.stderr
+    assert "rerun" not in done.stderr  # from 3.12 on, Python itself warns of the program's fork
     verify(path)
     assert [row.entity_path for row in rows_of(path)] == ["child"] * 3

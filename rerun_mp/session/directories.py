@@ -19,7 +19,6 @@ import fcntl
 import hashlib
 import os
 import re
-import shutil
 import stat
 from collections.abc import Iterator, Sequence
 
@@ -178,7 +177,10 @@ def session_names(base: str) -> list[str]:
 
 def remove_tree(path: str) -> None:
     """Remove a session's directory, and the base above it if it is empty then."""
-    shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(OSError):  # out of descriptors
+        import shutil  # brings bz2 and lzma; few processes need them
+
+        shutil.rmtree(path, ignore_errors=True)
     _remove_if_empty(os.path.dirname(path))
 
 

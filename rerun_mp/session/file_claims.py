@@ -17,7 +17,6 @@ import fcntl
 import hashlib
 import os
 import re
-import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from itertools import chain, count, islice
@@ -205,6 +204,8 @@ def move_or_copy(source: str, target: str) -> None:
     except OSError as error:
         if error.errno not in IN_PLACE or not os.path.isfile(target):
             raise
+        import shutil  # see `directories.remove_tree`
+
         shutil.copyfile(source, target)
         os.unlink(source)
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rerun_mp.errors import RerunMpError, ResourceError
@@ -179,6 +178,8 @@ def _set_aside(path: str, inode: tuple[int, int], name: str) -> str | None:
             try:
                 os.rename(path, aside)
             except OSError:
+                import shutil  # see `directories.remove_tree`
+
                 shutil.copyfile(path, aside)  # a file that is mounted at the path
                 return aside
             if _inode(aside) != inode:
