@@ -292,10 +292,23 @@ def print_table(pool: Pool, recording: Path) -> bool:
 
 def layout() -> rrb.Blueprint:
     """Return the views that the viewer opens with."""
+    plots = [
+        rrb.TimeSeriesView(
+            origin="training",
+            contents=[f"$origin/fold_{fold}/{name}/**" for fold in range(FOLDS)],
+            name=f"{name.capitalize()} of each fold and worker",
+            plot_legend=rrb.PlotLegend(visible=False),
+        )
+        for name in ("loss", "accuracy")
+    ]
+    texts = [
+        rrb.TextLogView(origin="/__rerun_mp", contents=["/__rerun_mp/crashes"], name="Killed"),
+        rrb.TextLogView(origin="events", name="Events"),
+    ]
     return rrb.Blueprint(
         rrb.Grid(
-            rrb.TimeSeriesView(origin="training", name="Training"),
-            rrb.TextLogView(origin="events", name="Events"),
+            rrb.Vertical(*plots),
+            rrb.Vertical(*texts, row_shares=[2, 3]),
             rrb.Spatial2DView(origin=f"edges/{IMAGES[0]}/canny", name=f"Edges of {IMAGES[0]}"),
             rrb.BarChartView(origin=f"histogram/{IMAGES[0]}/channel_0", name=f"Brightness of {IMAGES[0]}"),
         ),

@@ -46,7 +46,10 @@ TOP_BAR = 37
 
 
 class Viewer:
-    """A viewer without a window."""
+    """A viewer without a window. It shows `recordings` at first."""
+
+    def __init__(self, *recordings: Path) -> None:
+        self.recordings = [str(path) for path in recordings]
 
     def __enter__(self) -> ViewerClient:
         with socket.socket() as probe:
@@ -55,7 +58,7 @@ class Viewer:
         size = f"{WIDTH}x{HEIGHT}"
         command = [RERUN, "--headless", f"--port={port}", "--bind=127.0.0.1", f"--window-size={size}"]
         self.process = subprocess.Popen(
-            [*command, "--hide-welcome-screen"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [*command, "--hide-welcome-screen", *self.recordings], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         while True:
             try:
@@ -105,11 +108,11 @@ def scene(_: Path) -> None:
 
 
 def pool(directory: Path) -> None:
-    """Run the first example, and keep the picture that it takes."""
-    command = [sys.executable, str(EXAMPLES / "pool.py"), "--out", str(directory / "pool.rrd"), "--show", "screenshot"]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    (found,) = re.findall(r"What the viewer shows: (.+)", printed)
-    (IMAGES / "pool.png").write_bytes(Path(found).read_bytes())
+    """Run the first example, and show its file, which has the layout."""
+    out = directory / "pool.rrd"
+    subprocess.run([sys.executable, str(EXAMPLES / "pool.py"), "--out", str(out)], check=True, capture_output=True)
+    with Viewer(out) as client:
+        picture(client, "pool")
 
 
 def data_loader(directory: Path) -> None:
