@@ -1,7 +1,7 @@
 """`python -m benchmarks`, or `make bench`: every benchmark. Options go to `hot_path`, which then runs alone.
 
-All that is printed is also in `artifacts/bench.md`, and `artifacts/bench.svg` is drawn from it (`drawing`). Both are
-written when all benchmarks have run.
+All that is printed is also in `artifacts/bench.md`, the figures are in `artifacts/bench.json` (`figures`), and
+`artifacts/bench.svg` is drawn from them (`drawing`).
 """
 
 from __future__ import annotations
@@ -13,13 +13,21 @@ from pathlib import Path
 from benchmarks import drawing
 from tests.harness.viewers import vulkan_missing
 
-RESULTS = Path("artifacts/bench.md")
+PRINTED, RESULTS = Path("artifacts/bench.md"), Path("artifacts/bench.json")
 
 
 def main(options: list[str]) -> int:
     """Run all benchmarks, also after one has failed. Return the number of failures."""
     receiver = "server" if vulkan_missing() else "viewer"
-    commands = [["start_up"], ["whole_programs"], ["usual"], ["hot_path"], ["frozen_viewer", "--receiver", receiver]]
+    kept = ["--results", str(RESULTS)]
+    commands = [
+        ["start_up"],
+        ["whole_programs", *kept],
+        ["usual", *kept],
+        ["hot_path", *kept],
+        ["frozen_viewer", "--receiver", receiver],
+    ]
+    PRINTED.parent.mkdir(exist_ok=True)
     failed, printed = 0, ""
     for module, *arguments in [["hot_path", *options]] if options else commands:
         heading = f"## {module}\n\n"
@@ -33,8 +41,7 @@ def main(options: list[str]) -> int:
                 printed += line
         failed += benchmark.returncode != 0
     if not options:
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(printed, encoding="utf-8")
+        PRINTED.write_text(printed, encoding="utf-8")
         drawing.main(str(RESULTS), str(RESULTS.with_suffix(".svg")))
     return failed
 

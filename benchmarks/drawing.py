@@ -1,18 +1,20 @@
-"""Draws what `make bench` has printed: how many times as fast as rerun-sdk each usual row and each program is.
+"""Draws a file of results: how many times as fast as rerun-sdk each usual row and each whole program is.
 
-`python -m benchmarks.drawing RESULTS.md OUT.svg` reads the tables of `usual` and `whole_programs`. All their rows are
-drawn, the slow ones, too.
+`python -m benchmarks.drawing RESULTS.json OUT.svg` reads what `usual` and `whole_programs` have put there (`figures`).
+All rows are drawn, the slow ones, too.
 """
 
 from __future__ import annotations
 
+import json
 import math
-import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from benchmarks.figures import Results
 
 __all__ = ["Bar", "bars_of", "draw"]
 
@@ -25,8 +27,6 @@ TICKS = (0.5, 1, 2, 5, 10, 20, 50)
 CALLS = "one call: processor time with set_time and making the archetype"
 PROGRAMS = "a whole program: wall time"
 FASTER, SLOWER = "#3b7dd8", "#d8573b"
-RATIO = re.compile(r"([\d.]+)x")
-WALL_AND_PROCESSORS = re.compile(r"([\d.]+) / [\d.]+")
 
 
 class Bar(NamedTuple):
@@ -38,24 +38,17 @@ class Bar(NamedTuple):
     """rerun-sdk's time over ours."""
 
 
-def bars_of(results: str) -> list[Bar]:
-    """Return the bars of a run's output: in each group, the fastest first."""
-    found = [*_bars(results)]
-    return sorted(found, key=lambda bar: ([CALLS, PROGRAMS].index(bar.group), -bar.ratio))
+def bars_of(results: Results) -> list[Bar]:
+    """Return the bars of a file of results: in each group, the fastest first."""
+    calls = [Bar(CALLS, name, row["rerun"] / row["rerun_mp"]) for name, row in _figures(results, "usual")]
+    programs = [
+        Bar(PROGRAMS, name, row["rerun"][0] / row["rerun_mp"][0]) for name, row in _figures(results, "programs")
+    ]
+    return [bar for group in (calls, programs) for bar in sorted(group, key=lambda bar: -bar.ratio)]
 
 
-def _bars(results: str) -> Iterator[Bar]:
-    part = ""
-    for line in results.splitlines():
-        if line.startswith("## "):
-            part = line[3:].strip()
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if not line.startswith("|") or len(cells) != 4:
-            continue
-        if part == "usual" and (found := RATIO.fullmatch(cells[3])):
-            yield Bar(CALLS, cells[0], float(found[1]))
-        if part == "whole_programs" and (found := WALL_AND_PROCESSORS.fullmatch(cells[3])) and float(found[1]):
-            yield Bar(PROGRAMS, cells[0], 1 / float(found[1]))
+def _figures(results: Results, section: str) -> Iterable[tuple[str, Any]]:
+    return results[section]["figures"].items() if section in results else ()
 
 
 def draw(bars: Iterable[Bar]) -> str:
@@ -96,7 +89,8 @@ def _at(ratio: float) -> float:
 
 def main(results: str, drawing: str) -> None:
     """Draw the results in one file into another."""
-    Path(drawing).write_text(draw(bars_of(Path(results).read_text(encoding="utf-8"))), encoding="utf-8")
+    made = draw(bars_of(json.loads(Path(results).read_text(encoding="utf-8"))))
+    Path(drawing).write_text(made, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """The processor time of a call for each usual row: making it, `set_time` and `log`, beside rerun-sdk.
 
 Processor time of the calling thread, because other programs disturb it little. Each turn measures in a fresh process;
-the two packages take turns. Usage: `python -m benchmarks.usual [TURNS]`.
+the two packages take turns. Usage: `python -m benchmarks.usual [TURNS] [--results FILE]`; the file is that of
+`figures`.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 import os
@@ -17,7 +19,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.report import Target, table
+from benchmarks.figures import add_results
+from benchmarks.report import Section, Target, table
 from benchmarks.usual_rows import usual_rows
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,19 +36,25 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] == ["--one"]:
         print(json.dumps(measure(*arguments[1:])))
         return 0
-    turns = int(arguments[0]) if arguments else 3
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.usual", description=__doc__)
+    parser.add_argument("turns", nargs="?", type=int, default=3)
+    parser.add_argument("--results", type=Path)
+    options = parser.parse_args(arguments)
     taken: dict[str, list[dict[str, float]]] = {"rerun": [], "rerun_mp": []}
     with tempfile.TemporaryDirectory() as directory:
-        for _ in range(turns):
+        for _ in range(options.turns):
             for package, results in taken.items():
                 results.append(_turn(package, directory))
-    rows = []
+    section = Section("Usual rows", ("microseconds of a processor", "rerun-sdk", "rerun_mp", "ratio"))
     ratios = []
     for name in taken["rerun"][0]:
         theirs, ours = (median(turn[name] for turn in taken[package]) for package in ("rerun", "rerun_mp"))
         ratios.append(theirs / ours)
-        rows.append((name, f"{theirs:.1f}", f"{ours:.1f}", f"{theirs / ours:.1f}x"))
-    print(table(("microseconds of a processor", "rerun-sdk", "rerun_mp", "ratio"), rows))
+        section.figures[name] = {"rerun": theirs, "rerun_mp": ours}
+        section.rows.append((name, f"{theirs:.1f}", f"{ours:.1f}", f"{theirs / ours:.1f}x"))
+    print(section)
+    if options.results is not None:
+        add_results(options.results, "usual", section, f"medians of {options.turns} turns.")
     targets = [
         Target("slowest row, rerun's time over ours", min(ratios), MIN_RATIO),
         Target("median row", median(ratios), MIN_MEDIAN, aim=AIMED_MEDIAN),

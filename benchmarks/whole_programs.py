@@ -4,17 +4,20 @@ The shortest program imports, calls `init` and `save`, logs one number and ends.
 and with each package of `BESIDE` beside it, which an import may load unasked. The other programs do what rerun's
 examples of these names do, with as much data (`example_programs`).
 
-Usage: `python -m benchmarks.whole_programs [TURNS]`. Installs the packages of `BESIDE` into a temporary directory.
+Usage: `python -m benchmarks.whole_programs [TURNS] [--results FILE]`; the file is that of `figures`. Installs the
+packages of `BESIDE` into a temporary directory.
 """
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from benchmarks.example_programs import PROGRAMS
+from benchmarks.figures import add_results
 from benchmarks.report import Section, Target, table
 from benchmarks.turns import Turn, compare, prepare, run_program
 
@@ -31,19 +34,23 @@ HEADER = ("seconds: wall / processors", "rerun-sdk", "rerun_mp", "ratio")
 
 def main(arguments: list[str]) -> int:
     """Measure and print. Return 1 if a target is missed."""
-    turns = int(arguments[0]) if arguments else 7
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.whole_programs", description=__doc__)
+    parser.add_argument("turns", nargs="?", type=int, default=7)
+    parser.add_argument("--results", type=Path)
+    options = parser.parse_args(arguments)
     prepare()
+    section = Section("Whole programs", HEADER)
     with tempfile.TemporaryDirectory() as directory:
-        sections = [_short_program(directory, turns), _real_programs(directory, turns)]
-    for section in sections:
-        print(section)
-    targets = [target for section in sections for target in section.targets]
-    print(table(("target", "measured", "bound", ""), [target.row() for target in targets]))
-    return int(not all(target.is_met for target in targets))
+        _add_short_program(section, directory, options.turns)
+        _add_real_programs(section, directory, options.turns)
+    print(section)
+    print(table(("target", "measured", "bound", ""), [target.row() for target in section.targets]))
+    if options.results is not None:
+        add_results(options.results, "programs", section, f"medians of {options.turns} turns.")
+    return int(not all(target.is_met for target in section.targets))
 
 
-def _short_program(directory: str, turns: int) -> Section:
-    section = Section("Short program", HEADER)
+def _add_short_program(section: Section, directory: str, turns: int) -> None:
     for name in ("", *BESIDE):
         paths = _installed(name, directory) if name else ()
         title = f"the shortest program{f', with {name} installed' if name else ''}"
@@ -51,15 +58,12 @@ def _short_program(directory: str, turns: int) -> Section:
             section.notes += f"{name} could not be installed here. "
             continue
         _add(section, title, _measured("shortest", directory, turns, paths), has_processor_target=True)
-    return section
 
 
-def _real_programs(directory: str, turns: int) -> Section:
-    section = Section("Real programs", HEADER)
+def _add_real_programs(section: Section, directory: str, turns: int) -> None:
     for name in PROGRAMS:
         if name != "shortest":
             _add(section, name, _measured(name, directory, turns, ()))
-    return section
 
 
 def _measured(name: str, directory: str, turns: int, paths: tuple[str, ...]) -> dict[str, Turn]:
@@ -75,6 +79,7 @@ def _add(section: Section, name: str, found: dict[str, Turn], *, has_processor_t
     theirs, ours = found["rerun"], found["rerun_mp"]
     wall, processor = ours.wall / theirs.wall, ours.processor / theirs.processor
     texts = [f"{turn.wall:.2f} / {turn.processor:.2f}" for turn in (theirs, ours)]
+    section.figures[name] = {package: [turn.wall, turn.processor] for package, turn in found.items()}
     section.rows.append((name, *texts, f"{wall:.2f} / {processor:.2f}"))
     section.targets.append(Target(f"{name}: wall time, ours over rerun's", wall, at_most=MAX_WALL))
     if has_processor_target:

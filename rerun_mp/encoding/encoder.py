@@ -7,8 +7,10 @@ A forked child inherits the schemas, which stay valid.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,6 +32,9 @@ __all__ = ["BlobTemplate", "EncodedRows", "Encoder"]
 
 MIN_BYTES_IN_PIECES = 16 * 1024
 """Smallest batch, in bytes, that stays in pieces; the pieces of a smaller one are joined."""
+
+MIN_MARK_BYTES = 64
+"""Smallest blob, in bytes, whose place in a message is found by a mark."""
 
 MAX_BLOB_TEMPLATES = 256
 """Maximum number of blob templates in an encoder; it forgets all of them beyond that."""
@@ -166,8 +171,9 @@ class Encoder:
             begin = template.before + template.times.pack(*times) + template.between
             return EncodedRows(template.shape, (begin, archetype._buffer, template.after), 1, False)
         encoded = self.row(*self.components(archetype), timelines, times, is_static=is_static)
-        if len(encoded.pieces) == 3:
-            begin, _, after = map(bytes, encoded.pieces)
+        outer = self._around_blob(archetype, encoded, timelines, times, is_static=is_static)
+        if outer is not None:
+            begin, after = outer
             head = PREFIX.size + PREFIX.unpack_from(begin)[1]
             packed = struct.Struct(f"<{len(times)}q")
             template = BlobTemplate(encoded.shape, begin[:head], packed, begin[head + packed.size :], after)
@@ -175,6 +181,23 @@ class Encoder:
                 self._blob_templates.clear()
             self._blob_templates[_blob_key(archetype, timelines, is_static)] = template
         return encoded
+
+    def _around_blob(
+        self, archetype: Any, encoded: EncodedRows, timelines: TimelineNames, times: Sequence[int], *, is_static: bool
+    ) -> tuple[bytes, bytes] | None:
+        """Return the bytes before and behind the blob in a row's message; None if the row needs no template."""
+        if len(encoded.pieces) == 3:
+            begin, _, after = map(bytes, encoded.pieces)
+            return begin, after
+        size = len(archetype._buffer)
+        if size < MIN_MARK_BYTES or archetype._as_columns() is not None:
+            return None  # most small blobs lie in tables
+        marked = copy(archetype)
+        mark = os.urandom(size)  # occurs once in the message, as the blob itself need not
+        marked._buffer = memoryview(mark)
+        row = self.row(*self.components(marked), timelines, times, is_static=is_static)
+        body, _, after = b"".join(map(bytes, row.pieces)).partition(mark)
+        return body, after
 
     def blob_template(self, archetype: Any, timelines: TimelineNames, *, is_static: bool) -> BlobTemplate | None:
         """Return the template for rows like this one; None if no such row has been encoded yet."""

@@ -5,17 +5,22 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 from benchmarks.drawing import FASTER, SLOWER, bars_of, draw
-from benchmarks.report import Section, table
 
-USUAL = table(
-    ("microseconds of a processor", "rerun-sdk", "rerun_mp", "ratio"),
-    [("Tensor", "300.0", "25.0", "12.0x"), ("Boxes2D, <mins>", "9.0", "10.0", "0.9x")],
-)
-TARGETS = table(("target", "measured", "bound", ""), [("slowest row", "0.9 x", "≥ 2 x", "MISS")])
-SHORT = Section("Short program", ("seconds: wall / processors", "rerun-sdk", "rerun_mp", "ratio"))
-SHORT.rows.append(("the shortest program", "0.50 / 0.60", "0.25 / 0.40", "0.50 / 0.67"))
-SHORT.rows.append(("dna", "0.50 / 0.60", "0.55 / 0.90", "1.10 / 1.50"))
-RESULTS = f"## start_up\n\n{USUAL}\n## whole_programs\n\n{SHORT}\n{TARGETS}\n## usual\n\n{USUAL}\n\n{TARGETS}\n"
+RESULTS = {
+    "usual": {
+        "figures": {
+            "Boxes2D, <mins>": {"rerun": 9.0, "rerun_mp": 10.0},
+            "Tensor": {"rerun": 300.0, "rerun_mp": 25.0},
+        }
+    },
+    "programs": {
+        "figures": {
+            "dna": {"rerun": [0.5, 0.6], "rerun_mp": [0.55, 0.9]},
+            "the shortest program": {"rerun": [0.5, 0.6], "rerun_mp": [0.25, 0.4]},
+        }
+    },
+    "calls": {"figures": {}},
+}
 
 
 def test_each_row_is_a_bar_and_the_fastest_comes_first() -> None:

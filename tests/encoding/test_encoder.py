@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import rerun as rr
 
+import rerun_mp
 from rerun_mp.encoding import encoder as encoder_module
 from rerun_mp.encoding.encoder import Encoder
 from rerun_mp.encoding.frames import RecordingKey
@@ -119,3 +121,15 @@ def test_an_invalid_timeline_name_is_refused(name: str) -> None:
 def test_timelines_without_components_are_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="'t'"):
         Encoder(KEY).columns({"t": pa.array([1])}, [], [])
+
+
+def test_a_small_blob_that_no_table_takes_has_a_template_of_the_same_bytes() -> None:
+    encoder = Encoder(KEY)
+    numbers = np.zeros((6, 10), np.float16)  # zeros occur in a message in many places
+    encoder.blob(rerun_mp.Tensor(numbers), FRAME, (1,), is_static=False)
+    numbers = numbers + 1
+    tensor = rerun_mp.Tensor(numbers, dim_names=None)
+    from_template = encoder.blob(tensor, FRAME, (2,), is_static=False)
+    anew = Encoder(KEY).blob(tensor, FRAME, (2,), is_static=False)
+    assert (len(from_template.pieces), len(anew.pieces)) == (3, 1)
+    assert b"".join(map(bytes, from_template.pieces)) == bytes(anew.body)
