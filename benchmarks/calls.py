@@ -3,6 +3,10 @@
 Images are paced, so that the ring is never full and no call waits. The other kinds run as fast as they can, so that the
 collector is busy all the time. The worker alternates between calls and copies. A copy moves the same bytes into shared
 pages that are mapped already and, like the ring, too large for the caches.
+
+An image's call costs 1.6 to 1.7 copies at this pace, for a target of 1.2, and 1.2 copies without pauses. Its own copy
+takes 0.9 of a copy, the doorbell 0.15, claims 0.1 on average. The rest, some 90 us, is spread evenly over the ten
+functions of ours on the way: after a pause, and the copy of 0.9 MB, they are in no cache of the processor.
 """
 
 from __future__ import annotations

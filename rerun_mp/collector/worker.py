@@ -121,7 +121,7 @@ class Worker:
             if begin >= next_report or prepared is None:
                 next_report = begin + REPORT_INTERVAL
                 pipeline.report()
-            self._freer.free_done()
+                self._freer.free_done()  # what dead producers held
             if begin >= next_guard:
                 next_guard = begin + GUARD_INTERVAL
                 self._ensure_guard()
@@ -151,11 +151,12 @@ class Worker:
             self._words[Header.IS_AWAY] = 0
 
     def _forward(self, prepared: Prepared | None, begin: float) -> Prepared | None:
-        """Store a sweep that began at `begin`, and rest. Returns the next sweep if there is no time to rest.
+        """Store a sweep that began at `begin`, free its slots, and rest. Returns the next sweep if there is no rest.
 
-        All other work comes after the rest: before it, the threads of live sinks need the interpreter's lock.
+        Reports come after the rest: before it, the threads of live sinks need the interpreter's lock.
         """
         ahead = self._pipeline.forward(prepared, looks_ahead=True)
+        self._freer.free_done()
         if prepared is not None and ahead is None:
             self._rest(begin)
         return ahead
