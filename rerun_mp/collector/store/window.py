@@ -2,7 +2,8 @@
 
 Age is counted back from the newest row, on a clock that stands still while no collector lives. So a program that hangs
 keeps its last seconds. A program keeps them, too, if it was killed with its collector and is recovered hours later. A
-jump of the wall clock changes nothing.
+jump of the wall clock changes nothing. The window that a killed collector left stands still until a row comes that was
+logged since: a recovery removes no part for its age.
 
 Used by the store, in the worker's main thread.
 """
@@ -37,6 +38,8 @@ class Window:
             series.paused_secs = clock.boot_secs() - max(known)
         self._newest = self._now()
         """When the newest row was stored."""
+        self._is_left = bool(known)
+        """Whether an earlier life has left this window, and no row has been logged since."""
 
     def note_rows(self, rows: int, *, are_new: bool = True) -> None:
         """Note how many rows this life of the collector has stored.
@@ -45,7 +48,7 @@ class Window:
         the killed collector left it, however long the recovery takes.
         """
         if rows != self._rows and are_new:
-            self._newest = self._now()
+            self._newest, self._is_left = self._now(), False
         self._rows = rows
 
     def note_closed(self, number: int) -> None:
@@ -61,7 +64,7 @@ class Window:
         own = [part for part in parts if part.session == session and str(part.number) in closed]
         others = [part for part in parts if part not in own]
         runs = list(dict.fromkeys(part.session for part in others))
-        gone = [part for part in own if closed[str(part.number)] < oldest]
+        gone = [] if self._is_left else [part for part in own if closed[str(part.number)] < oldest]
         return gone + [part for part in others if part.session in runs[:-MAX_RUNS]]
 
     def forget(self, parts: Sequence[ClosedPart]) -> None:

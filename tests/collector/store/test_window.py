@@ -114,6 +114,21 @@ def test_a_recovery_that_takes_longer_than_the_window_keeps_it(spool: Path, out:
     assert kept(out) == list(range(31))
 
 
+def test_a_recovery_removes_no_part_that_the_killed_collector_had_kept(spool: Path, out: Path) -> None:
+    """The collector was killed while it wrote a snapshot, for which old parts stay."""
+    clock = HandedClock()
+    one = store_of(spool, out, clock)
+    log(one, clock, range(28))
+    one.rotating.readers = 1
+    log(one, clock, range(28, 60))
+    clock.go(WINDOW)
+    again = store_of(spool, out, clock)
+    put(again, [60])
+    again.rotate_if_due(has_participants=False)
+    finish(again)
+    assert kept(out) == list(range(61))
+
+
 def test_windows_of_ten_runs_before_stay(spool: Path, out: Path) -> None:
     for number in range(1, MAX_RUNS + 3):
         path = out.with_suffix(f".{number:04}.rrd")
