@@ -6,6 +6,8 @@ States of the writer::
         ▲  └────append, no file set──► spool part (buffer or window) ──rotated when large, oldest dropped──┐
         └──────────────────────────────────────────────────────────────────────────────────────────────────┘
 
+A diverted file goes on, in another part, when its disk has room again.
+
 Used by the store, in the worker's main thread.
 """
 
@@ -14,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from rerun_mp.collector.drain.chunks import ChunkBatch
+from rerun_mp.collector.store import disks
+from rerun_mp.collector.store.clock import Clock
 from rerun_mp.collector.store.flushed_chunks import FlushedChunks
 from rerun_mp.collector.store.journal import Journal
 from rerun_mp.collector.store.part_writer import FLUSH_SECS, PartWriter
@@ -29,21 +33,38 @@ MIN_RUN_BYTES = 256 << 10
 """Bytes handed to rerun-sdk at once: each hand-over wakes rerun's threads and asks for the disk's free space."""
 DIVERT_ATTEMPTS = 2
 """Spool parts tried, each after dropping the oldest one, before unflushed rows are dropped."""
+RETRY_SECS = 5.0
+"""Seconds from the failure of a file to the next attempt. Each attempt that fails doubles them."""
+MAX_RETRY_SECS = 300.0
+"""Maximum seconds between two attempts."""
+STABLE_SECS = 60.0
+"""A file that has taken rows for so many seconds resets the delay to `RETRY_SECS`."""
+ROOM_BYTES = 16 << 20
+"""A file that has failed goes on when its disk has so many bytes free besides the spare ones."""
 
 
 class Appending:
     """Chooses the part that chunks go to, and changes it when it is full or fails."""
 
-    def __init__(self, journal: Journal, chunks: FlushedChunks, writing: PartWriter, spool: Spool) -> None:
+    def __init__(
+        self, journal: Journal, chunks: FlushedChunks, writing: PartWriter, spool: Spool, clock: Clock
+    ) -> None:
         self._journal = journal
         self._chunks = chunks
         self._writing = writing
         self._spool = spool
+        self._clock = clock
+        self._delay = RETRY_SECS
+        self._next_attempt: float | None = None
+        """When a file that has failed is tried again; None: it has not failed, or not been tried since."""
+        self._resumed = 0.0
+        """When the file went on."""
 
     def append(self, chunks: Sequence[ChunkBatch]) -> list[ChunkBatch]:
         """Take chunks, and return those that rerun-sdk refuses. The others are delivered when `flush` has returned."""
         refused: list[ChunkBatch] = []
         self._journal.catch_up()
+        self.go_on_if_there_is_room()
         for run in _runs(chunks):
             num_bytes = sum(chunk.num_bytes for chunk in run)
             if self._writing.unflushed_bytes + num_bytes > MAX_UNFLUSHED_BYTES:
@@ -54,6 +75,28 @@ class Appending:
                 self._spool.count(Reason.WRITE, run)
                 self._journal.save()
         return refused
+
+    def go_on_if_there_is_room(self) -> None:
+        """Let the next chunk go to the user's file again, if that file has failed and its disk has room by now.
+
+        A file that rotates needs room for all its rows that wait, because its present part is completed next.
+        """
+        target = self._journal.target
+        if self._writing.failure is None or target is None or disks.is_special(target.target):
+            return
+        now = self._clock.boot_secs()
+        if self._next_attempt is None:
+            is_stable = now - self._resumed >= STABLE_SECS
+            self._delay = RETRY_SECS if is_stable else min(self._delay * 2, MAX_RETRY_SECS)
+            self._next_attempt = now + self._delay
+        if now < self._next_attempt:
+            return
+        self._next_attempt = now + self._delay
+        parts = [part for part in self._journal.parts if part.purpose in ("file", "diverted")]
+        waiting = 0 if self._journal.series is None else sum(part.size() for part in parts)
+        if disks.has_room(target.target, ROOM_BYTES + waiting):
+            self.end_part(with_footer=False)
+            self._writing.failure, self._next_attempt, self._resumed = None, None, now
 
     def flush(self, timeout_secs: float) -> None:
         """Bring everything appended into a file, another one if the present one fails.

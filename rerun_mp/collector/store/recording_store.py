@@ -88,7 +88,7 @@ class RecordingStore:
         self._writing = PartWriter(self._journal, self.chunks, self.directory)
         self._spool = Spool(self._journal, self.chunks, max_bytes, first_rows)
         self._rules = FileRules(self._journal, self.chunks, first_rows)
-        self._appending = Appending(self._journal, self.chunks, self._writing, self._spool)
+        self._appending = Appending(self._journal, self.chunks, self._writing, self._spool, clock)
         with contextlib.suppress(OSError):
             self._writing.make_directory()
         self.rotating = Rotating(

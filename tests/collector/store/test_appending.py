@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from rerun_mp.collector.store import disks, part_writer
+from rerun_mp.collector.store import appending, disks, part_writer
 from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.errors import ResourceError
 from tests.collector.endings import finish
 from tests.collector.made_frames import NONCE, RECORDING
+from tests.collector.store.made_clocks import HandedClock
 from tests.collector.store.made_stores import (
     file_spec,
     file_status,
@@ -97,6 +98,34 @@ def test_a_disk_nearly_full_is_left_alone_and_the_rows_wait_in_the_spool(
     finish(one)
     verify(out)
     assert numbers_in(out) == [0, 1]
+    assert nothing_left(spool, out)
+    assert "no space is left" in capfd.readouterr().err
+
+
+def test_a_file_goes_on_when_its_disk_has_room_again(
+    spool: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its later rows do not go to the spool, which is bounded."""
+    clock = HandedClock()
+    one = RecordingStore(RECORDING, spool, NONCE, clock=clock)
+    one.set_files([file_spec(out)])
+    put(one, [0])
+    roomy = disks.has_room
+    monkeypatch.setattr(disks, "has_room", lambda path, size: str(spool) in path and roomy(path, size))
+    put(one, [1])
+    clock.go(appending.RETRY_SECS)
+    put(one, [2])
+    assert file_status(one).state == "diverted"
+    monkeypatch.undo()
+    put(one, [3])
+    assert file_status(one).state == "diverted"
+    clock.go(appending.RETRY_SECS)
+    put(one, [4])
+    assert (file_status(one).state, file_status(one).failure) == ("writing", None)
+    assert numbers_read(one) == list(range(5))
+    finish(one)
+    verify(out)
+    assert numbers_in(out) == list(range(5))
     assert nothing_left(spool, out)
     assert "no space is left" in capfd.readouterr().err
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rerun_mp.collector.store import disks
 from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.collector.store.window import MAX_RUNS
 from rerun_mp.session.config import SinkSpec
@@ -127,6 +128,27 @@ def test_a_recovery_removes_no_part_that_the_killed_collector_had_kept(spool: Pa
     again.rotate_if_due(has_participants=False)
     finish(again)
     assert kept(out) == list(range(61))
+
+
+def test_the_window_goes_on_when_a_full_disk_has_room_again(
+    spool: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    clock = HandedClock()
+    one = store_of(spool, out, clock)
+    log(one, clock, range(12))
+    roomy = disks.has_room
+    monkeypatch.setattr(disks, "has_room", lambda path, size: str(spool) in path and roomy(path, size))
+    log(one, clock, range(12, 30))
+    assert file_status(one).state == "diverted"
+    monkeypatch.undo()
+    log(one, clock, range(30, 100))
+    assert file_status(one).state == "writing"
+    assert file_status(one).failure is None
+    removed = file_status(one).removed_rows
+    finish(one)
+    assert kept(out) == list(range(removed, 100))
+    assert WINDOW / STEP <= 100 - removed <= (WINDOW + WINDOW / 6) / STEP + 2
+    assert "no space is left" in capfd.readouterr().err
 
 
 def test_windows_of_ten_runs_before_stay(spool: Path, out: Path) -> None:
