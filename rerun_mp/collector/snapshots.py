@@ -2,7 +2,10 @@
 
 A thread of its own copies the chunks, so that the worker goes on draining. Meanwhile the recording's store removes no
 part. The file lies under a hidden name until it is complete. A worker that is killed before it has answered a request
-leaves it to its successor, which begins the file anew.
+leaves it to its successor, which begins the file anew, unless the file had got its path.
+
+A request may be old when it is met: a recovery meets it after the program was killed. A file that came to the path
+since the request belongs to a later program or call, so the snapshot goes to a path beside it.
 
 The worker's main thread calls; one thread at a time writes.
 """
@@ -10,9 +13,11 @@ The worker's main thread calls; one thread at a time writes.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from rerun_mp.collector.messages import say
@@ -21,7 +26,8 @@ from rerun_mp.collector.store.rerun_files import merge
 from rerun_mp.collector.store.rerun_sinks import open_file
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import CorruptionError, FlushTimeoutError, ResourceError
-from rerun_mp.session.file_claims import hidden_name
+from rerun_mp.session import directories
+from rerun_mp.session.file_claims import aside_paths, claim_of, hidden_name
 from rerun_mp.session.snapshots import read_answers, write_answers
 
 if TYPE_CHECKING:
@@ -29,6 +35,7 @@ if TYPE_CHECKING:
     from rerun_mp.collector.store.recording_store import RecordingStore
     from rerun_mp.collector.store.sources import Sources
     from rerun_mp.session.config import SessionConfig, SnapshotSpec
+    from rerun_mp.session.file_claims import Claim
     from rerun_mp.shm.segment import Segment
 
 __all__ = ["Snapshots"]
@@ -63,6 +70,8 @@ class Snapshots:
         self._jobs: dict[str, _Job] = {}
         self._turn = threading.Lock()
         """Held by the thread that writes."""
+        self._placed: dict[str, Claim] = {}
+        """Path -> identity of the snapshot that this worker has put there. The thread that writes has it."""
 
     def apply(self, config: SessionConfig) -> None:
         """Begin the snapshots that the configuration asks for, and forget old answers to requests that are gone."""
@@ -83,6 +92,8 @@ class Snapshots:
         if self._answers != self._written:
             with contextlib.suppress(OSError):  # the disk is full: the next report tries again
                 write_answers(self._segment, self._answers)
+                for token in self._answers.keys() - self._written.keys():
+                    Path(self._note_path(token)).unlink(missing_ok=True)
                 self._written = dict(self._answers)
 
     def finish(self) -> None:
@@ -108,33 +119,66 @@ class Snapshots:
         store.rotating.readers += 1
         thread.start()
 
+    def _note_path(self, token: str) -> str:
+        """Return where the identity of a request's complete file is noted before the file gets its path."""
+        return os.path.join(self._segment.runtime_directory, f"snapshot-{token}.json")
+
     # In the snapshot's own thread
 
     def _run(self, spec: SnapshotSpec, recording: RecordingKey, sources: Sources, failures: list[str]) -> None:
         with self._turn, sources:
             try:
-                _write(spec, recording, sources)
+                self._write(spec, recording, sources)
             except (ResourceError, FlushTimeoutError, CorruptionError, OSError, RuntimeError, ValueError) as error:
                 say(f"rerun_mp: the snapshot {spec.path} cannot be written: {error}")
                 failures.append(str(error))
             else:
                 failures.append("")
 
+    def _write(self, spec: SnapshotSpec, recording: RecordingKey, sources: Sources) -> None:
+        note = self._note_path(spec.token)
+        if _is_placed(spec.path, note):
+            return
+        directory, name = os.path.split(spec.path)
+        fresh = os.path.join(directory, hidden_name(name, f"{spec.token}-snapshot"))
+        if not disks.has_room(fresh, sources.size()):
+            raise ResourceError(f"no space is left to complete {spec.path}")
+        writer = open_file(fresh, recording, blueprint=sources.default_blueprint)
+        try:
+            if sources.blueprint is not None:
+                writer.send_blueprint(recording, sources.blueprint)
+            merge((one.read() for one in sources.files), writer)
+            writer.close(CLOSE_SECS)
+            claim = claim_of(fresh)
+            with contextlib.suppress(OSError):  # the disk is full: a successor may write the snapshot once more
+                directories.replace_file(*os.path.split(note), json.dumps(claim))
+            path = self._free_path(spec)
+            os.replace(fresh, path)
+        except BaseException:
+            writer.abandon()
+            with contextlib.suppress(OSError):
+                os.unlink(fresh)
+            raise
+        if claim is not None:
+            self._placed[path] = claim
 
-def _write(spec: SnapshotSpec, recording: RecordingKey, sources: Sources) -> None:
-    directory, name = os.path.split(spec.path)
-    fresh = os.path.join(directory, hidden_name(name, f"{spec.token}-snapshot"))
-    if not disks.has_room(fresh, sources.size()):
-        raise ResourceError(f"no space is left to complete {spec.path}")
-    writer = open_file(fresh, recording, blueprint=sources.default_blueprint)
+    def _free_path(self, spec: SnapshotSpec) -> str:
+        """Return the path of the request, or one beside it if another file has come there since the request."""
+        if claim_of(spec.path) in (None, spec.claim, self._placed.get(spec.path)):
+            return spec.path
+        names = aside_paths(spec.path, self._segment.nonce.hex()[:8])
+        path = next((one for one in names if not os.path.exists(one)), None)
+        if path is None:
+            raise ResourceError(f"another program has written {spec.path} since, and no name beside it is free")
+        say(f"rerun_mp: another program has written {spec.path} since; the snapshot is {path}")
+        return path
+
+
+def _is_placed(path: str, note: str) -> bool:
+    """Return whether a worker that was killed has put the snapshot at its path, as its note says."""
     try:
-        if sources.blueprint is not None:
-            writer.send_blueprint(recording, sources.blueprint)
-        merge((one.read() for one in sources.files), writer)
-        writer.close(CLOSE_SECS)
-        os.replace(fresh, spec.path)
-    except BaseException:
-        writer.abandon()
-        with contextlib.suppress(OSError):
-            os.unlink(fresh)
-        raise
+        with open(note, encoding="utf-8") as file:
+            claim = json.load(file)
+    except (OSError, ValueError):
+        return False
+    return claim is not None and claim_of(path) == tuple(claim)

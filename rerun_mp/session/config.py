@@ -196,6 +196,8 @@ class SnapshotSpec(NamedTuple):
     recording_id: str
     path: str
     """Absolute real path of the file."""
+    claim: tuple[int, int, int] | None = None
+    """Identity of the file that lay there at the request, see `file_claims.claim_of`. A later one is not replaced."""
 
 
 class SystemFigures(NamedTuple):
@@ -376,10 +378,16 @@ class SessionConfig:
                 rescue_directory=str(raw["rescue_directory"]) if raw.get("rescue_directory") is not None else None,
                 node=NodeSpec(*raw["node"]) if raw.get("node") is not None else None,
                 pauses=int(raw.get("pauses", 0)),
-                snapshots=tuple(SnapshotSpec(*map(str, one)) for one in raw.get("snapshots", ())),
+                snapshots=tuple(map(_snapshot_of, raw.get("snapshots", ()))),
             )
         except (ValueError, TypeError, KeyError) as error:
             raise CorruptionError(f"the session's configuration file cannot be read: {error!r}") from error
+
+
+def _snapshot_of(raw: list[Any]) -> SnapshotSpec:
+    token, application_id, recording_id, path, claim = raw
+    identity = None if claim is None else (int(claim[0]), int(claim[1]), int(claim[2]))
+    return SnapshotSpec(str(token), str(application_id), str(recording_id), str(path), identity)
 
 
 def _another_path(path: str, key: RecordingKey) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from rerun_mp.errors import FlushTimeoutError, InvalidArgumentError, ResourceError
 from rerun_mp.session import directories
 from rerun_mp.session.config import SnapshotSpec
+from rerun_mp.session.file_claims import claim_of
 from rerun_mp.session.rotation import is_part_or_list
 from rerun_mp.session.sink_changes import deliver
 from rerun_mp.session.waiting import wait_until
@@ -58,7 +59,7 @@ def take_snapshot(session: Session, key: RecordingKey, path: str, *, wait: bool,
     if any(_writes(sink, path) for spec in session.config().recordings for sink in spec.sinks):
         raise InvalidArgumentError(f"argument 'path': {path} is a file that the session writes; give another path")
     deliver(session, timeout)
-    spec = SnapshotSpec(os.urandom(8).hex(), *key, path)
+    spec = SnapshotSpec(os.urandom(8).hex(), *key, path, claim_of(path))
     answers = read_answers(session.segment)
 
     def ask(config: SessionConfig) -> SessionConfig:
