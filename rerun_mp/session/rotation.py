@@ -312,15 +312,14 @@ def write_part_list(path: str, content: PartList) -> None:
 
 
 def add_to_part_list(path: str, part: ClosedPart) -> None:
-    """Append a part to the part list of `path`, unless it is the last one there already.
+    """Append a part to the part list of `path`, unless the list names it already.
 
     Raises
     ------
     OSError
         If the list cannot be written.
     """
-    known = closed_parts(path)
-    if known and (known[-1].path, known[-1].session) == (part.path, part.session):
+    if any((known.path, known.session) == (part.path, part.session) for known in closed_parts(path)):
         return
     with open(part_list_path(path), "a+b") as file:
         size = file.seek(0, os.SEEK_END)

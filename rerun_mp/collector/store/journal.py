@@ -55,6 +55,8 @@ class Series:
     closed: dict[str, float] = field(default_factory=dict)
     """Number of a complete part that is in the window of `Rotation.keep_last` -> when it was complete, in seconds since
     the machine's start less `paused_secs`."""
+    unlisted: list[dict[str, Any]] = field(default_factory=list)
+    """Fields of the complete parts that the part list does not name yet, because its disk was full."""
     paused_secs: float = 0.0
     """Seconds in which no collector lived, and seconds before the first one."""
 

@@ -31,6 +31,8 @@ class Retention:
     def __init__(self, path: str, clock: Clock = SYSTEM_CLOCK) -> None:
         self._path = path
         self._clock = clock
+        self._failure: int | None = None
+        """Error number of the last attempt to write the list; None: it was written."""
         self._list = read_part_list(path)
         self._unlink(self._list.removing)
 
@@ -44,14 +46,17 @@ class Retention:
         """Number of rows in the parts that have been removed."""
         return self._list.removed_rows
 
-    def add(self, part: ClosedPart) -> None:
-        """Name a part that is complete in the part list, if it is not there yet."""
+    def add(self, part: ClosedPart) -> bool:
+        """Name a complete part in the part list, if it is not there yet. False: the list cannot be written now."""
         with lock_part_list(self._path):
             try:
                 add_to_part_list(self._path, part)
             except OSError as error:
-                say(f"rerun_mp: the part list of {self._path} cannot be written: {error.strerror}")
+                self._say_once(error)
+                return False
+            self._failure = None
             self._list = read_part_list(self._path)
+        return True
 
     def apply(self, rotation: Rotation, window: Window | None = None, session: str = "") -> None:
         """Remove the parts that are beyond the bounds.
@@ -76,13 +81,25 @@ class Retention:
             rows = self._list.removed_rows + sum(part.rows for part in there)
             paths = [part.path for part in there]
             self._list = PartList(kept, self._list.removed_parts + len(there), rows, paths)
-            try:
-                write_part_list(self._path, self._list)
-            except OSError as error:
-                say(f"rerun_mp: the part list of {self._path} cannot be written: {error.strerror}")
-        self._unlink(paths)
+            is_written = self._write_list()
+            self._unlink(paths)
+            if not is_written:
+                self._write_list()  # the removed files may have made room
         if window is not None:
             window.forget(gone)
+
+    def _write_list(self) -> bool:
+        try:
+            write_part_list(self._path, self._list)
+        except OSError as error:
+            self._say_once(error)
+            return False
+        return True
+
+    def _say_once(self, error: OSError) -> None:
+        if self._failure != error.errno:
+            say(f"rerun_mp: the part list of {self._path} cannot be written: {error.strerror}")
+        self._failure = error.errno
 
     def _beyond(
         self, parts: list[ClosedPart], rotation: Rotation, window: Window | None, session: str

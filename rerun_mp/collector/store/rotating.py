@@ -129,9 +129,13 @@ class Rotating:
         now = self._clock.boot_secs()
         if self._window is not None:
             self._window.note_rows(self._chunks.rows, are_new=has_participants)
-        if (self._window is not None or self._rotation.keep_seconds is not None) and now >= self._next_look:
+        if now >= self._next_look:
             self._next_look = now + LOOK_SECS
-            self._remove_old(series)
+            if series.unlisted:
+                self._list_parts(series)
+                self._journal.save()
+            if self._window is not None or self._rotation.keep_seconds is not None:
+                self._remove_old(series)
         if self._has_no_chunk():
             if series.episodes != spec.episodes:
                 series.episodes = spec.episodes
@@ -262,7 +266,7 @@ class Rotating:
         self._forget_retired()
 
     def _record(self) -> None:
-        """Name the part that has just been completed in the part list, if it is not there yet."""
+        """Name the part that has just been completed in the part list, if it is not there yet. The caller saves."""
         series = self._journal.series
         assert series is not None
         recording = self._journal.recording_of(series)
@@ -282,7 +286,13 @@ class Rotating:
             )
             if self._window is not None:
                 self._window.note_closed(series.number)
-            self._kept(series).add(closed)
+            series.unlisted = [one for one in series.unlisted if one["path"] != closed.path] + [closed._asdict()]
+        self._list_parts(series)
+
+    def _list_parts(self, series: Series) -> None:
+        """Name the complete parts in the part list, as far as its disk has room. The caller saves the journal."""
+        while series.unlisted and self._kept(series).add(ClosedPart(**series.unlisted[0])):
+            del series.unlisted[0]
 
     def _forget_retired(self) -> None:
         retired = [part for part in self._journal.parts if part.purpose == "retired"]

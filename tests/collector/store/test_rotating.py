@@ -12,7 +12,7 @@ from rerun_mp.collector.drain.own_chunks import start_time_chunk
 from rerun_mp.collector.store import disks
 from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.session.config import SinkSpec
-from rerun_mp.session.rotation import Rotation, closed_parts
+from rerun_mp.session.rotation import Rotation, closed_parts, part_list_path
 from tests.collector.endings import finish
 from tests.collector.made_frames import NONCE, RECORDING
 from tests.collector.store.made_clocks import HandedClock
@@ -138,6 +138,32 @@ def test_a_request_for_the_next_part_is_met_once(spool: Path, out: Path) -> None
     put(again, [2])
     finish(again)
     assert contents(out) == [[0], [1, 2]]
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_a_part_whose_line_could_not_be_written_is_listed_later(
+    is_killed: bool, spool: Path, out: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Also by the successor of a collector that was killed before its disk had room."""
+    clock = HandedClock()
+    one = RecordingStore(RECORDING, spool, NONCE, clock=clock)
+    one.set_files([rotating(out)])
+    listed = Path(part_list_path(str(out)))
+    listed.mkdir()  # a line can neither be written nor read
+    for number in range(2):
+        put(one, range(20 * number, 20 * (number + 1)))
+        one.rotate_if_due()
+    assert closed_parts(str(out)) == []
+    if is_killed:
+        one = RecordingStore(RECORDING, spool, NONCE, clock=clock)
+        one.set_files([rotating(out)])
+    listed.rmdir()
+    clock.go(1.0)
+    one.rotate_if_due()
+    assert [(part.number, part.rows) for part in closed_parts(str(out))] == [(1, 20), (2, 20)]
+    finish(one)
+    assert [part.number for part in closed_parts(str(out))] == [1, 2]
+    assert capfd.readouterr().err.count("cannot be written") == 1
 
 
 def test_a_part_without_rows_does_not_end(spool: Path, out: Path) -> None:
