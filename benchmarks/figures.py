@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from benchmarks.report import Section, times_text
@@ -24,6 +25,10 @@ PAGES = (ROOT / "README.md", ROOT / "docs" / "performance.md")
 BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 """Mark, name, text and end of a place in a page."""
 P50, P99, P999 = 0, 1, 2
+LATE = frozenset({"programs", "usual"})
+"""Blocks of benchmarks that need an idle machine for long, so that seldom all are measured."""
+CLOSEST = 6
+"""Number of usual rows that the page shows."""
 NAMES = {"scalars": "a number", "text": "a text", "points": "1,000 points", "image": "a 640x480 image, every 10 ms"}
 PLURALS = {"scalars": "numbers", "text": "texts", "points": "1,000 points", "image": "640x480 images"}
 
@@ -39,14 +44,19 @@ def add_results(path: Path, name: str, section: Section, run: str) -> None:
 
 
 def drawn(page: str, results: Results) -> str:
-    """Return the text of a page with the figures of these results.
+    """Return the text of a page with the figures of these results. `LATE` blocks without results keep their text.
 
     Raises
     ------
     KeyError
         If the page names a block that does not exist, or the results lack its figures.
     """
-    return BLOCK.sub(lambda found: f"{found[1]}{BLOCKS[found[2]](results)}\n{found[3]}", page)
+
+    def draw(found: re.Match[str]) -> str:
+        name = found[2]
+        return found[0] if name in LATE - results.keys() else f"{found[1]}{BLOCKS[name](results)}\n{found[3]}"
+
+    return BLOCK.sub(draw, page)
 
 
 def _rounded(value: Any) -> Any:
@@ -128,12 +138,30 @@ def _draw_latency(results: Results) -> str:
     )
 
 
+def _draw_usual(results: Results) -> str:
+    measured = results["usual"]["figures"]
+    ratios = sorted((row["rerun"] / row["rerun_mp"], name) for name, row in measured.items())
+    middle = median(ratio for ratio, _ in ratios)
+    text = _rows(("", "rerun_mp over rerun-sdk"), *((name, _times(ratio)) for ratio, name in ratios[:CLOSEST]))
+    return f"The median of {len(ratios)} rows is {_times(middle)} as fast. The closest to rerun-sdk:\n\n{text}"
+
+
+def _draw_programs(results: Results) -> str:
+    rows = []
+    for name, turns in results["programs"]["figures"].items():
+        ratios = [ours / theirs for ours, theirs in zip(turns["rerun_mp"], turns["rerun"], strict=True)]
+        rows.append((f"`{name}`" if name.isalpha() else name, *(f"{ratio:.2f}" for ratio in ratios)))
+    return _rows(("", "wall time", "processor time"), *rows)
+
+
 BLOCKS: dict[str, Callable[[Results], str]] = {
     "readme": _draw_readme,
     "run": _draw_run,
     "calls": _draw_calls,
     "delivery": _draw_delivery,
     "latency": _draw_latency,
+    "usual": _draw_usual,
+    "programs": _draw_programs,
 }
 
 

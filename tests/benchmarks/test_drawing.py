@@ -34,4 +34,4 @@ def test_the_drawing_is_svg_with_a_bar_for_each_row() -> None:
     name = "{http://www.w3.org/2000/svg}"
     colors = [bar.get("fill") for bar in root.iter(f"{name}rect")]
     assert colors == ["white", FASTER, SLOWER, FASTER, SLOWER]
-    assert {"Tensor", "Boxes2D, <mins>", "12x", "0.9x"} <= {text.text for text in root.iter(f"{name}text")}
+    assert {"Tensor", "Boxes2D, <mins>", "12x", "0.90x"} <= {text.text for text in root.iter(f"{name}text")}
