@@ -60,6 +60,32 @@ def test_the_program_waits_for_the_file_of_a_child_that_could_not(
     assert count_rows(path) == {"child": 100}
 
 
+REPLACED = """
+import multiprocessing, sys
+import rerun_mp as rr
+
+def work(path, number):
+    rr.init("rerun_mp_childs")
+    rr.save(path, mode="resume")
+    for step in range(100):
+        rr.log(f"child/{number}", rr.Scalars(float(step)))
+
+if __name__ == "__main__":
+    for number in range(3):
+        child = multiprocessing.get_context("fork").Process(target=work, args=(sys.argv[1], number))
+        child.start()
+        child.join()
+"""
+
+
+def test_children_that_follow_one_another_go_on_with_the_file(run_python: RunPython, tmp_path: Path) -> None:
+    """As the workers of a server that are all replaced. Each of them has a session of its own."""
+    path = tmp_path / "out.rrd"
+    assert run_python(REPLACED, path).check().stderr == ""
+    verify(path)
+    assert count_rows(path) == {f"child/{number}": 100 for number in range(3)}
+
+
 def test_children_that_are_forked_before_any_session_have_one(run_python: RunPython, tmp_path: Path) -> None:
     """Without multiprocessing, too: each begins the same recording."""
     path = tmp_path / "out.rrd"
