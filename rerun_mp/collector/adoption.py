@@ -27,8 +27,8 @@ UNREADABLE = (OSError, ValueError, IndexError)
 
 
 KNOWN_SECS = 5.0
-"""Seconds for which a look at the adopter's mappings counts. Mostly it is a foreign init process, and the looks at its
-threads and children, four a second, were two fifths of what an idle collector cost."""
+"""Seconds for which the collector remembers whether its adopter is a participant. The adopter is usually a foreign init
+process. Four looks a second at its threads and children took two fifths of an idle collector's time."""
 QUIET_SECS = 10.0
 """Seconds without a row after which a program may be waiting, if the kernel does not tell what a process waits in."""
 
@@ -89,7 +89,7 @@ def _children_of(pid: int) -> set[int]:
 
 
 def _is_participant(pid: int, segment: Segment) -> bool:
-    """Return whether the process had mapped the session's segment when it was last looked at, `KNOWN_SECS` ago."""
+    """Return whether the process has mapped the session's segment. The answer is at most `KNOWN_SECS` old."""
     global _known
     now = time.monotonic()
     if _known is None or _known[0] != pid or now >= _known[2]:

@@ -196,7 +196,7 @@ class NodeLink:
         shipper.close()
 
     def _tidy(self) -> str | None:
-        """Close parts, and remove those beyond the limit. Returns why this failed; None if it did not."""
+        """Close parts, and remove those beyond the limit. Returns the reason of a failure, or None."""
         try:
             close_parts(self._node.parts)
             self._drop_oldest()
@@ -205,7 +205,7 @@ class NodeLink:
         return None
 
     def _attend(self, target: Target, shipper: Shipper) -> str | None:
-        """Tell the head how the node is, and ship. Returns why this failed; None if it did not."""
+        """Tell the head the node's state, and ship parts. Returns the reason of a failure, or None."""
         try:
             for recording, status in list(self._status.items()):
                 sample = target.note(recording, self._name, {**status, **_order()})
@@ -218,5 +218,5 @@ class NodeLink:
 
 
 def _order() -> dict[str, Any]:
-    """Return what tells a later word to the head from an earlier one. The host's clock may be set back."""
+    """Return the boot and a number by which the head orders this node's messages. The wall clock may be set back."""
     return {"boot": boot_id(), "order": time.clock_gettime_ns(time.CLOCK_BOOTTIME)}

@@ -70,7 +70,7 @@ class Pipeline:
         self._has_participants = False
         """Whether any participant lived at the last look."""
         self.has_timers = False
-        """Whether there is work at certain times, also while nothing is logged."""
+        """Whether some work is due at a certain time, also if no row comes."""
 
     def set_state(self, state: int) -> None:
         """Set the state of the session, here and in the header."""

@@ -46,8 +46,8 @@ END_SECS = 60.0
 """Maximum seconds that the session's end waits for snapshots."""
 
 MAX_ANSWERS = 100
-"""Maximum number of answers to requests that are gone. A process that was stopped may not have read its answer when
-another process makes the next request, which takes answered ones out of the configuration."""
+"""Maximum number of answers that are kept for requests that the configuration no longer has. The next request of any
+process takes answered ones out of it, and a process that was stopped may not have read its answer yet."""
 
 
 class _Job(NamedTuple):

@@ -37,8 +37,9 @@ MIN_NAP = 0.005
 IDLE_POLL = 0.25
 """Maximum seconds that an idle worker sleeps: the cost of a missed ring."""
 LONG_IDLE_POLL = 1.0
-"""The same, `LONG_IDLE` seconds after the last row, if there is no work at certain times."""
+"""The same from `LONG_IDLE` seconds after the last row on, if no work is due at a certain time."""
 LONG_IDLE = 5.0
+"""Seconds without a row."""
 ENDING_POLL = 0.02
 """Maximum seconds that the worker sleeps after the last participant has gone."""
 REPORT_INTERVAL = 0.1
@@ -153,7 +154,7 @@ class Worker:
     def _forward(self, prepared: Prepared | None, begin: float) -> Prepared | None:
         """Store a sweep that began at `begin`, free its slots, and rest. Returns the next sweep if there is no rest.
 
-        Reports come after the rest: before it, the threads of live sinks need the interpreter's lock.
+        The threads of live sinks need the interpreter's lock at once. So reports come after the rest.
         """
         ahead = self._pipeline.forward(prepared, looks_ahead=True)
         self._freer.free_done()

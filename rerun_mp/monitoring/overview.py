@@ -80,10 +80,10 @@ class Collector:
     """The two processes that drain the ring. Liveness comes from the locks, not from the pids."""
 
     guard_pid: int
-    """From the list of processes, because a guard takes its lock before it stores its pid in the header. The header's
-    pid, of the last guard, if none is visible."""
+    """From the list of processes: a guard takes its lock before it stores its pid in the header. If the list has no
+    guard, the header's pid: that of the last one."""
     worker_pid: int
-    """Likewise."""
+    """Found in the same way."""
     is_guard_live: bool
     is_worker_live: bool
     lives: int

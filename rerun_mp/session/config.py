@@ -292,7 +292,7 @@ class SessionConfig:
 
     @property
     def has_timers(self) -> bool:
-        """Whether the collector has work at certain times, also while nothing is logged."""
+        """Whether some work of the collector is due at a certain time, also if no row comes."""
         is_timed = self.figures is not None or self.system is not None or self.node is not None
         return is_timed or any(
             spec.is_paused or any(sink.rotation is not None for sink in spec.sinks) for spec in self.recordings

@@ -41,7 +41,7 @@ class Launcher(NamedTuple):
     marks: tuple[str, ...]
     """Variables that each rank has, and the launcher has not. The first one is looked for in ancestors."""
     ids: tuple[str, ...]
-    """Variables with the job's name, equal in all of its ranks. Those that are set count."""
+    """Variables that are equal in all ranks of a job. Those that are set make up its name."""
     sizes: tuple[str, ...]
     """Variables with the number of ranks on this host, or else of all ranks. The first that is set counts."""
     local_rank: tuple[str, ...]
@@ -198,7 +198,7 @@ def recording_key_of(job: Job) -> bytes | None:
 
 
 def tell_if_repeated() -> None:
-    """Let rank 0 of a job of several hosts say once that its recording id may be that of a later run, or not be shared.
+    """Have rank 0 of a job of several hosts warn once if its hosts, or its next run, cannot tell the recording's id.
 
     torchrun gives each run that has no `--rdzv-id` the id "none". Hosts that cannot talk to each other then agree on
     nothing but the master's address and port. Other launchers give hosts nothing in common.
@@ -223,7 +223,7 @@ def tell_if_repeated() -> None:
 
 
 def _ids(launcher: Launcher, environment: Mapping[str, str], started_by: int) -> list[str]:
-    """Return what names the job. Empty texts only: nothing does."""
+    """Return the texts that make up the job's name. If all are empty, the job has none."""
     names = launcher.ids
     if environment.get("TORCHELASTIC_RUN_ID") == "none":
         # Otherwise the address does not count: PyTorch chooses another port when it restarts the ranks.

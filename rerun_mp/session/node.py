@@ -87,7 +87,7 @@ def close_parts(root: str) -> None:
                 recording = recording_name(RecordingKey(part.application_id, part.recording_id))
                 directory = node_directory(root, recording, open_.name)
                 target = read_target(open_) or ""
-                if read_target(directory) != target:  # a full disk would refuse to have it written again
+                if read_target(directory) != target:  # on a full disk, a second write would fail
                     write_target(directory, target)
                 with contextlib.suppress(FileNotFoundError):  # another process has renamed it
                     close_part(part.path, directory, part.rows, part.number)

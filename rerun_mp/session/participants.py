@@ -1,4 +1,4 @@
-"""The other participants of a session, as a process sees them that waits for them or leaves.
+"""Whether other participants of a session live. A process asks that when it leaves, or waits for the session's end.
 
 The kernel drops a participant's share of the lock when it frees the process's memory. A process that reads the dead
 one's files in /proc at that moment (ps, a monitor, the collector) keeps this memory, and the share, for some
@@ -18,8 +18,8 @@ from rerun_mp.shm.layout import Lock
 __all__ = ["LINGER_SECS", "Participants"]
 
 LINGER_SECS = 2.0
-"""A share that no process in /proc holds counts as a participant's after so many seconds: /proc may show only the
-processes of this container or this user."""
+"""Seconds after which a share counts as a participant's although no process in /proc holds it. /proc may show only the
+processes of this container or user."""
 
 
 class Participants:
@@ -27,7 +27,7 @@ class Participants:
 
     def __init__(self) -> None:
         self._since: float | None = None
-        """Since when (monotonic clock) a share has been held and no process in /proc has held it."""
+        """Since when (monotonic clock) a share is held by no process in /proc. None: there is no such share."""
 
     def remain(self, descriptor: int) -> bool:
         """Say whether a participant lives. `descriptor`: the segment's file, open without a lock."""

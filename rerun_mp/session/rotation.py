@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 FIELDS = ("bytes", "seconds", "keep_parts", "keep_bytes", "keep_seconds", "keep_last")
-LEAST = {"bytes": 4096, "keep_parts": 1, "keep_bytes": 4096}
+MINIMA = {"bytes": 4096, "keep_parts": 1, "keep_bytes": 4096}
 """Minimum of each whole number. An empty .rrd file with a footer takes about 1 kB."""
 
 LIST_LOCK_SECS = 0.5
@@ -110,7 +110,7 @@ class Rotation:
     ) -> None:
         given = (bytes, seconds, keep_parts, keep_bytes, keep_seconds, keep_last)
         for name, value in zip(FIELDS, given, strict=True):
-            least = LEAST.get(name)
+            least = MINIMA.get(name)
             if value is not None and least is not None and (not isinstance(value, int) or value < least):
                 raise InvalidArgumentError(f"argument {name!r}: {value!r} is no whole number from {least} on")
             if value is not None and least is None and (not isinstance(value, int | float) or not value > 0):

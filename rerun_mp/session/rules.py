@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["VARIABLE", "Rule", "RuleValues", "file_values_of", "load_rules", "rules_of", "values_of"]
 
 VARIABLE = "RERUN_MP_RULES"
-"""The environment variable with the path of a TOML file: the rules of each sink that is given none."""
+"""Environment variable with the path of a TOML file: the rules of all sinks for which the program gives none."""
 SUBTREE = "/**"
 
 RuleValues = tuple[Any, ...]
@@ -116,8 +116,8 @@ def load_rules(path: str | os.PathLike[str], file: str | os.PathLike[str] | None
     path
         The TOML file.
     file
-        Return the rules for the recording at this path. The key `file` is its name or its absolute path, in which
-        `*` stands for any characters. None: the rules for live sinks.
+        Path of a recording's file. Returns the rules whose key `file` is its name or its absolute path; `*` stands for
+        any characters there. None: returns the rules for live sinks.
 
     Raises
     ------

@@ -66,7 +66,7 @@ class Receiver(ThreadingHTTPServer):
         self.token = token
         self._free_threads = threading.BoundedSemaphore(MAX_THREADS)
         self._said: dict[tuple[str, int], float] = {}
-        """Host and status of each refusal that the head's user knows, and when that was."""
+        """When the head last told its user of a refusal (monotonic seconds), by host and status."""
         super().__init__((host, port), _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -167,7 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
             return 200, {"is_stored": True, "offset": size}
         partial = _partial(path, digest)
         offset = partial.stat().st_size if partial.exists() else 0
-        self._check_room(size - offset)  # a node that sends a large part does not read the answer before its end
+        self._check_room(size - offset)  # a node reads an answer to a large part only when it has sent all of it
         return 200, {"is_stored": False, "offset": offset}
 
     def _put(self) -> tuple[int, dict[str, Any]]:

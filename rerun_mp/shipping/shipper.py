@@ -35,7 +35,7 @@ class Left(NamedTuple):
 
 
 class Shipper:
-    """Ships the parts below `root` that go to `target`; with None, each to where its node's directory says.
+    """Ships the parts below `root` that go to `target`. With None, each goes where its node's directory says.
 
     With `takes_all`, it brings the parts that go elsewhere to `target`, too.
     """
@@ -121,7 +121,7 @@ class Shipper:
 
 
 def _open(path: Path) -> BinaryIO:
-    """Open a part to read it, and for writing if possible: NFS locks no other file."""
+    """Open a part for reading, and for writing if possible: NFS locks only files that are open for writing."""
     try:
         return path.open("r+b")
     except OSError as error:
@@ -137,7 +137,7 @@ def _lock(file: BinaryIO) -> bool:
     except BlockingIOError:
         return False
     except OSError:
-        # A file system without locks, such as NFS without its lock daemon. Targets take a part from two shippers, too.
+        # The file system has no locks, as NFS without its lock daemon. Targets accept a part from two shippers.
         return True
     return True
 

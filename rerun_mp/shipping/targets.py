@@ -102,7 +102,7 @@ class DirectoryTarget:
                 copy.flush()
                 os.fsync(copy.fileno())
             os.rename(hidden, final)
-            # Of shippers that were killed. One that still copies finds the part there at its next attempt.
+            # Killed shippers left these. A shipper that still copies fails, and finds the part at its next attempt.
             for name in glob.glob(os.path.join(glob.escape(os.path.dirname(final)), f".{part.file}.*partial")):
                 os.unlink(name)
             sync_directory(os.path.dirname(final))

@@ -19,7 +19,7 @@ from rerun_mp.session.rotation import ClosedPart
 __all__ = ["MAX_RUNS", "Window"]
 
 MAX_RUNS = 10
-"""Number of earlier runs at one path. Their windows stay."""
+"""Maximum number of earlier runs at one path that keep their windows."""
 
 
 class Window:
