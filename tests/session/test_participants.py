@@ -89,7 +89,7 @@ open(sys.argv[2]).read()
 
 
 def test_a_program_waits_while_the_share_of_a_dead_process_lingers(start_python: StartPython, tmp_path: Path) -> None:
-    """It did not wait, and the file that its user read had no end."""
+    """It ended at once, before its file was complete."""
     path, go, watch = tmp_path / "out.rrd", tmp_path / "go", SessionWatch()
     os.mkfifo(go)
     program = start_python(LEAVING, path, go, env=watch.environment)

@@ -164,7 +164,7 @@ def test_sizes_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_full_disk_is_named_on_both_sides(
     tmp_path: Path, part: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Before the node sends the part: it would read no answer before it has sent all of it."""
+    """The node learns it before it sends the part. While it sends one, it reads no answer."""
     runs = tmp_path / "runs"
     monkeypatch.setattr(receiving, "MIN_FREE_BYTES", 1 << 60)
     part.write_bytes(bytes(30 << 20))

@@ -169,7 +169,7 @@ sys.exit(ship.main(sys.argv[1:]))
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 def test_parts_of_another_user_are_named(tmp_path: Path) -> None:
-    """One can be read only, one not even that, and one is this user's."""
+    """This user may read one of them and not the other. A third part is this user's own."""
     root, one = tmp_path / "parts", tmp_path / "one"
     one.mkdir()
     os.chown(one, 65534, 65534)
