@@ -28,7 +28,7 @@ LOOK_SECS = 0.3
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
-    help="Rerun for process trees: run programs, watch their sessions, recover killed ones.",
+    help="Rerun for programs of many processes: run them, watch their sessions, recover killed ones.",
     epilog="Exit status: 0 all is well, 1 a problem, which is printed, 2 a wrong call.",
 )
 
@@ -54,7 +54,7 @@ Mode = Annotated[
 ]
 Sessions = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[SESSION]...", help="By default all; see `status`.", autocompletion=_names),
+    typer.Argument(metavar="SESSION", help="Names, as `status` shows them; by default all.", autocompletion=_names),
 ]
 
 
@@ -134,7 +134,9 @@ def top(
     "Exit status: 1 if a recording cannot be read; with --open, the viewer's."
 )
 def runs(
-    directory: Annotated[Path, typer.Argument(help="Where the .rrd files are.", exists=True, file_okay=False)] = Path(),
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Where the .rrd files are.", exists=True, file_okay=False)
+    ] = Path(),
     *,
     opens: Annotated[bool, typer.Option("--open", help="Open them all in one viewer.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
@@ -161,7 +163,7 @@ def recover(
     *,
     only_list: Annotated[bool, typer.Option("--list", help="Only print the leftover sessions.")] = False,
     into: Annotated[Path | None, typer.Option(help="Directory for rows without a file.")] = None,
-    quiet: Annotated[bool, typer.Option(help="Print problems only.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print problems only.")] = False,
 ) -> None:
     """Bring the rows of killed programs into their files, each row once, and remove the rest."""
     from rerun_mp.cli.recover import recover
@@ -175,7 +177,7 @@ def recover(
     "Exit status: 0 if the server has acknowledged every row, 1 if not."
 )
 def send(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="The .rrd files.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="The .rrd files.")],
     url: Annotated[str, typer.Argument(metavar="URL", help="The viewer or server.")],
 ) -> None:
     """Send recordings to a viewer or server. It shows no row twice that it has already."""
@@ -226,15 +228,13 @@ def nodes(
     "Exit status: 1 if something is left."
 )
 def ship(
-    directory: Annotated[
-        str | None, typer.Argument(metavar="[DIR]", help="By default where programs put parts.")
-    ] = None,
-    target: Annotated[str | None, typer.Argument(metavar="[TO]", help="By default where each part goes.")] = None,
+    directory: Annotated[str | None, typer.Argument(metavar="DIR", help="By default where programs put parts.")] = None,
+    target: Annotated[str | None, typer.Argument(metavar="TO", help="By default where each part goes.")] = None,
     *,
     takes_all: Annotated[bool, typer.Option("--all", help="Bring parts that go to other targets to TO, too.")] = False,
     seconds: Annotated[float, typer.Option("--for", help="Try again for so many seconds.", min=0)] = 0.0,
     follow: Annotated[
-        bool, typer.Option("--follow", help="Ship whatever comes, until SIGTERM, and then once more.")
+        bool, typer.Option("--follow", help="Ship parts as they come, until SIGTERM, and then once more.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing.")] = False,
 ) -> None:
@@ -277,7 +277,7 @@ def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print a JSON
     "Exit status: the program's; 126 if it cannot be started, 127 if it does not exist.",
 )
 def run(
-    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="The program and its arguments.")],
+    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND", help="The program and its arguments.")],
     *,
     save: Annotated[Path | None, typer.Option(help="Save to this .rrd file.")] = None,
     mode: Mode = "new",
@@ -294,7 +294,7 @@ def run(
 
 
 @app.command(
-    epilog="[bold]Examples[/]\n\n  rerun-mp serve robot-7 --save robot.rrd --rotate-seconds 3600 --keep-parts 100\n\n"
+    epilog="[bold]Examples[/]\n\n  rerun-mp serve robot-7 --save robot.rrd --rotate-seconds 3600\n\n"
     "  rerun-mp serve robot-7 --viewer\n\nExit status: 1 if the session or a sink cannot be created."
 )
 def serve(
@@ -334,7 +334,8 @@ def serve(
 )
 def stop(
     sessions: Annotated[
-        list[str] | None, typer.Argument(metavar="SESSION...", help="See `status`.", autocompletion=_names)
+        list[str] | None,
+        typer.Argument(metavar="SESSION", help="Names, as `status` shows them.", autocompletion=_names),
     ] = None,
     *,
     every: Annotated[bool, typer.Option("--all", help="All sessions of this user.")] = False,

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("target", nargs="?", help="a head's receiver or a directory; by default where each part goes")
     parser.add_argument("--all", action="store_true", help="bring parts that go to other targets to TARGET, too")
     parser.add_argument("--for", dest="seconds", type=float, default=0.0, help="try again for so many seconds")
-    parser.add_argument("--follow", action="store_true", help="ship whatever comes, until SIGTERM, and then once more")
+    parser.add_argument("--follow", action="store_true", help="ship parts as they come, until SIGTERM, then once more")
     parser.add_argument("--quiet", action="store_true", help="print nothing")
     chosen = parser.parse_args(arguments)
     if chosen.all and chosen.target is None:

@@ -8,6 +8,7 @@ import pytest
 
 import rerun_mp as rr
 from rerun_mp.session.rules import VARIABLE, rules_of, values_of
+from tests.harness.programs import ROOT
 
 
 @pytest.mark.parametrize(
@@ -67,6 +68,14 @@ def test_a_file_of_rules_names_the_files_that_a_rule_is_for(tmp_path: Path, monk
     monkeypatch.setenv(VARIABLE, str(path))
     assert list(rules_of(rr.FileSink(tmp_path / "run.rrd").spec(None).rules)) == [inside]
     assert rr.FileSink(tmp_path / "run.rrd", rules=()).spec(None).rules == ()
+
+
+def test_the_pages_file_of_rules_is_one(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "rules.md").read_text()
+    path = tmp_path / "rules.toml"
+    path.write_text(page.partition("```toml\n")[2].partition("```")[0])
+    assert rr.load_rules(path) == [rr.Rule(path="camera/**", max_hz=5, jpeg=75)]
+    assert rr.load_rules(path, "small-7.rrd") == [rr.Rule(path="camera/**", off=True)]
 
 
 def test_a_rule_that_changes_images_is_no_rule_for_a_file(tmp_path: Path) -> None:

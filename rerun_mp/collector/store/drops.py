@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerun_mp.session.accounts import Reason
+from rerun_mp.session.accounts import LOSSES, Reason
 
 __all__ = ["OWN_ENTITIES", "Drops", "KnownProducers", "count_by_producer"]
 
@@ -70,12 +70,33 @@ class Drops:
         return (self._settled[Reason.RULES] + self._of_sweep[Reason.RULES]).total()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the counts as JSON values, for `from_json`."""
+        """Return the counts of rows given up as JSON values, for `from_json`."""
         return {
             "sweep": self.sweep,
-            "settled": {int(reason): dict(rows) for reason, rows in self._settled.items() if rows},
-            "of_sweep": {int(reason): dict(rows) for reason, rows in self._of_sweep.items() if rows},
+            "settled": {int(reason): dict(self._settled[reason]) for reason in LOSSES if self._settled[reason]},
+            "of_sweep": {int(reason): dict(self._of_sweep[reason]) for reason in LOSSES if self._of_sweep[reason]},
         }
+
+    def held_to_json(self) -> list[Any]:
+        """Return the counts of rows that rules hold back as a JSON value, for `take_held`."""
+        return [self.sweep, dict(self._settled[Reason.RULES]), dict(self._of_sweep[Reason.RULES])]
+
+    def take_held(self, raw: list[Any]) -> None:
+        """Take the counts that `held_to_json` returned, which may be of a later sweep than the others.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `raw` is anything else.
+        """
+        sweep, settled, of_sweep = raw
+        if sweep > self.sweep:
+            self.begin(sweep)
+        counts = [Counter({int(first): int(rows) for first, rows in one.items()}) for one in (settled, of_sweep)]
+        if sweep < self.sweep:
+            counts = [counts[0] + counts[1], Counter()]
+        self._settled[Reason.RULES], self._of_sweep[Reason.RULES] = counts
+        self.version += 1
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Drops:

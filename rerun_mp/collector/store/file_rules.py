@@ -65,13 +65,13 @@ class FileRules:
         version = self._journal.drops.version
         found = [kept for chunk in chunks if (kept := self._kept(book, chunk)) is not None]
         if self._journal.drops.version != version:
-            self._journal.save()
+            self._journal.save_held()
         return found
 
     def kept_of_backlog(self, chunks: Iterable[Any], left_out: list[str]) -> Iterator[Any]:
         """Yield what the file gets of rerun's chunks that came before it, and add the ids of the others to `left_out`.
 
-        The caller saves the journal.
+        The caller saves the journal and its counts.
         """
         book = self._present()
         for chunk in chunks:

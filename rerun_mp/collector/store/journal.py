@@ -17,6 +17,7 @@ from typing import Any
 
 from rerun_mp.collector.messages import say
 from rerun_mp.collector.store.drops import Drops
+from rerun_mp.collector.store.held_counts import HeldCounts
 from rerun_mp.collector.store.parts import NO_INODE, Part, inode_of
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.encoding.rrd_files import count_chunks
@@ -92,6 +93,8 @@ class Journal:
     """The files that were completed last, for good."""
     drops: Drops = field(default_factory=Drops)
     """Rows that the store has given up."""
+    held_counts: HeldCounts = field(init=False)
+    """The files with the counts of rows that rules hold back."""
     parts: list[Part] = field(default_factory=list)
     series: Series | None = None
     """The parts of a target that rotates."""
@@ -99,6 +102,9 @@ class Journal:
     """Whether the last `save` failed."""
     _lease: Lease | None = None
     """The lock on the file at the target's path."""
+
+    def __post_init__(self) -> None:
+        self.held_counts = HeldCounts(self.path.parent)
 
     @classmethod
     def load(cls, path: Path, session: str, recording: RecordingKey, scoped_to: str = "") -> Journal:
@@ -148,6 +154,9 @@ class Journal:
             journal.blueprint = Blueprint(*raw["blueprint"]) if raw["blueprint"] else None
             journal.completed = [WholeFile(*entry) for entry in raw["completed"]]
             journal.drops = Drops.from_json(raw["drops"])
+            held = journal.held_counts.read()
+            if held is not None:
+                journal.drops.take_held(held)
             journal.series = Series(**raw["series"]) if raw.get("series") else None
             for entry in raw["parts"]:
                 inode = tuple(entry.pop("inode") or ()) or None
@@ -191,6 +200,14 @@ class Journal:
             self._is_behind = True
         else:
             self._is_behind = False
+
+    def save_held(self) -> None:
+        """Save the counts of rows that rules hold back. If the disk is full, the next call does it."""
+        try:
+            self.held_counts.write(self.drops.held_to_json())
+        except OSError as error:
+            if not self._is_behind:
+                say(f"rerun_mp: the rows that rules hold back cannot be counted in {self.path.parent}: {error}")
 
     def catch_up(self) -> None:
         """Save again if the last save failed."""

@@ -117,6 +117,8 @@ class PartWriter:
             self.part.chunks, self.part.repeated = self._chunks.end - self.part.first, repeated
             for part in backlog:
                 self._journal.parts.remove(part)
+        if self._journal.drops.held_rows():
+            self._journal.save_held()
         self._journal.save()
         for part in backlog:
             part.unlink()

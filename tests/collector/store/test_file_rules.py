@@ -15,7 +15,7 @@ from rerun_mp.session.config import SinkSpec
 from rerun_mp.session.rules import file_values_of
 from tests.collector.endings import finish
 from tests.collector.made_frames import NONCE, RECORDING
-from tests.collector.store.made_stores import FLUSH_SECS, chunks, file_spec, file_status, numbers_in, put
+from tests.collector.store.made_stores import FLUSH_SECS, chunks, file_spec, file_status, nothing_left, numbers_in, put
 from tests.harness.programs import ROOT
 from tests.harness.recordings import verify
 
@@ -33,6 +33,7 @@ def test_rows_that_came_before_and_after_the_file_fulfil_its_rules(spool: Path, 
     finish(one)
     verify(out)
     assert numbers_in(out) == [0, 3, 6]
+    assert nothing_left(spool, out)
 
 
 def test_a_chunk_may_lose_some_of_its_rows(spool: Path, out: Path) -> None:

@@ -1,0 +1,63 @@
+"""The file in which a store counts the rows that rules hold back. Such rows come with every sweep.
+
+The journal is replaced by rename, which costs a disk too much for that. These counts are written in place, into two
+files by turns: whenever the collector is killed, one of them is whole. Used in the worker's main thread.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from pathlib import Path
+from typing import Any
+
+__all__ = ["HeldCounts"]
+
+
+class HeldCounts:
+    """The two files with the counts of one store, in its directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self._paths = [directory / f"held-{number}.json" for number in (0, 1)]
+        self._number = 0
+        """Number of writes so far, in all lives of the collector."""
+
+    def read(self) -> Any:
+        """Return the value that was written last; None if none was."""
+        found = [one for path in self._paths if (one := _read(path)) is not None]
+        if not found:
+            return None
+        self._number, value = max(found, key=lambda one: one[0])
+        return value
+
+    def write(self, value: Any) -> None:
+        """Write a value of JSON.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written. What was written before stays.
+        """
+        text = json.dumps([self._number + 1, value]).encode()
+        descriptor = os.open(self._paths[(self._number + 1) % 2], os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            whole = b"%08x %d %s" % (zlib.crc32(text), len(text), text)
+            if os.pwrite(descriptor, whole, 0) != len(whole):
+                raise OSError("the disk is full")
+        finally:
+            os.close(descriptor)
+        self._number += 1
+
+
+def _read(path: Path) -> tuple[int, Any] | None:
+    """Return the number and the value in a file; None if it was not written whole. Older bytes may follow them."""
+    try:
+        checksum, length, rest = path.read_bytes().split(b" ", 2)
+        text = rest[: int(length)]
+        if zlib.crc32(text) != int(checksum, 16):
+            return None
+        number, value = json.loads(text)
+    except (OSError, ValueError):
+        return None
+    return int(number), value

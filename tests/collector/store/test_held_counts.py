@@ -1,0 +1,32 @@
+"""Counts that are written in place are whole whenever the writer is killed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rerun_mp.collector.store.held_counts import HeldCounts
+
+
+def test_the_last_whole_value_is_read(tmp_path: Path) -> None:
+    assert HeldCounts(tmp_path).read() is None
+    counts = HeldCounts(tmp_path)
+    for value in ({"7": 100_000}, {"7": 1}, {"7": 2}):
+        counts.write(value)
+        assert HeldCounts(tmp_path).read() == value
+    again = HeldCounts(tmp_path)
+    assert again.read() == {"7": 2}
+    again.write({"7": 3})
+    assert HeldCounts(tmp_path).read() == {"7": 3}
+
+
+def test_a_value_that_was_cut_off_gives_way_to_the_one_before(tmp_path: Path) -> None:
+    counts = HeldCounts(tmp_path)
+    counts.write("first")
+    counts.write("second")
+    for path, damage in ((tmp_path / "held-0.json", b"0"), (tmp_path / "held-1.json", b"")):
+        whole = path.read_bytes()
+        for size in range(len(whole)):
+            path.write_bytes(whole[:size] + damage)
+            assert HeldCounts(tmp_path).read() == ("first" if "held-0" in path.name else "second")
+        path.write_bytes(whole)
+    assert HeldCounts(tmp_path).read() == "second"
