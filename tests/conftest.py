@@ -90,9 +90,12 @@ def _random_numbers_by_name(request: pytest.FixtureRequest) -> None:
 def place(_temporary_directories: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Give the test a directory of its own and clean settings, and fail it if it leaves anything behind.
 
-    The path is short, because socket paths under it must stay below 108 bytes.
+    The directory is the working directory, too, so that no program writes a file into the checkout. Its path is short,
+    because socket paths under it must stay below 108 bytes.
     """
     own = Path(tempfile.mkdtemp(prefix="rmp-test-", dir="/tmp"))
+    monkeypatch.chdir(own)
+    monkeypatch.setenv("PWD", str(own))
     for name, variable in DIRECTORIES.items():
         (own / name).mkdir(mode=0o700)
         monkeypatch.setenv(variable, str(own / name))

@@ -109,7 +109,8 @@ def collector_paths() -> list[str]:
         entries = sys.path[1:]
     else:
         entries = [path for path in sys.path if os.path.isabs(path)]
-    paths = [path for path in entries if path and os.path.isdir(path)]
+    # A guard and a worker leave the program's directory, so a relative path would lead elsewhere.
+    paths = [os.path.abspath(path) for path in entries if path and os.path.isdir(path)]
     return paths if own in paths else [*paths, own]
 
 

@@ -55,6 +55,25 @@ def test_a_collector_killed_after_the_last_participant_has_gone_is_replaced(
     assert Counter(row.entity_path for row in checked_rows(path)) == {"early": 1, "late": 5000}
 
 
+HOLDS = """
+import sys, time
+import rerun_mp as rr
+rr.init("rerun_mp_gone")
+rr.save(sys.argv[1])
+rr.log("row", rr.Scalars(0.0))
+rr.flush()
+print("flushed", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_collector_holds_no_directory_of_the_program(start_python: StartPython, tmp_path: Path) -> None:
+    """A program may go on elsewhere, as a daemon does, and the disk that it was started on must then come off."""
+    watch = SessionWatch()
+    start_python(HOLDS, tmp_path / "out.rrd", env=watch.environment).wait_for_output("flushed")
+    assert [watch.collector(role).cwd() for role in ("guard", "worker")] == ["/", "/"]
+
+
 IN_JOIN = Path(__file__).with_name("programs") / "in_join.py"
 
 

@@ -32,7 +32,7 @@ from tests.harness.process_titles import show
 
 __all__ = ["READ_LATE", "fork_collectors", "main"]
 
-READ_LATE = ("RERUN", "XDG_", "TMPDIR", "PYTEST_", "DISPLAY", "WAYLAND_DISPLAY", "COLUMNS", "HOME", "PATH")
+READ_LATE = ("RERUN", "XDG_", "TMPDIR", "PYTEST_", "DISPLAY", "WAYLAND_DISPLAY", "COLUMNS", "HOME", "PATH", "PWD")
 """Prefixes of variables that neither the interpreter nor a preloaded module reads."""
 COLLECTOR = ["-P", "-m", "rerun_mp.collector"]
 SHELL = ["sh", "-c", '"$@" &', "sh"]

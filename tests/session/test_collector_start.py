@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,14 @@ def test_a_collector_finds_the_modules_of_the_program(monkeypatch: pytest.Monkey
     paths = collector_start.collector_environment()["PYTHONPATH"].split(os.pathsep)
     package = os.path.dirname(os.path.abspath(rerun_mp.__file__))
     assert paths == ["/usr", os.path.dirname(package)]
+
+
+def test_a_collector_finds_modules_beside_the_programs_directory(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
+    """A relative path of the program leads from the program's directory, which the collector leaves."""
+    (place / "vendored").mkdir()
+    monkeypatch.setattr(sys, "path", ["/script", "vendored"])
+    paths = collector_start.collector_environment()["PYTHONPATH"].split(os.pathsep)
+    assert paths[0] == str(place / "vendored")
 
 
 def test_a_collector_has_no_settings_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
