@@ -5,6 +5,7 @@ Usage: harming_another_user.py HOME PID, of the other user and of a member of th
 
 from __future__ import annotations
 
+import faulthandler
 import glob
 import json
 import os
@@ -32,6 +33,7 @@ def read(path: str) -> bytes:
 
 def main() -> None:
     """Try everything."""
+    faulthandler.dump_traceback_later(60, exit=True)  # a call that waits for ever shows where
     home, pid = sys.argv[1], int(sys.argv[2])
     segments = [path for path in glob.glob("/dev/shm/*") if os.stat(path).st_uid != os.getuid()]
     for path in segments:

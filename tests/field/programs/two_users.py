@@ -16,7 +16,8 @@ ROWS = 20
 ATTACK = Path(__file__).with_name("harming_another_user.py")
 
 MEMBER = f"""
-import os, sys
+import faulthandler, os, sys
+faulthandler.dump_traceback_later(90, exit=True)  # a call that waits for ever shows where
 import rerun_mp as rr
 name = sys.argv[1]
 rr.init("rerun_mp_two_users", session="robot-7")
@@ -44,7 +45,7 @@ def main() -> None:
         assert member.stdout is not None
         assert member.stdout.readline() == "logged\n"
     attack = start("second", ATTACK.read_text(), str(base / "first"), str(members["first"].pid))
-    print(attack.communicate(timeout=60)[0], flush=True)
+    print(attack.communicate(timeout=90)[0], flush=True)
     for member in members.values():
         member.communicate(timeout=60)
         assert member.returncode == 0
