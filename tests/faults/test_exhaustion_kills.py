@@ -61,10 +61,11 @@ def test_rows_whose_bytes_are_damaged_are_counted_exactly(
     program = start_python(PROGRAMS / "damaging.py", path, fifo, env={**watch.environment, **sizes})
     program.wait_for_output("ready")
     with watch.stopped():
+        before = watch.sweeps_done()
         fifo.write_bytes(b"")
         program.wait_for_output("harmed")
     if is_killed:
-        watch.wait_for_sweeps(1)
+        watch.wait_for_sweeps(1, since=before)
         watch.kill("worker")
     fifo.write_bytes(b"")
     done = program.wait(timeout_secs=60.0).check()

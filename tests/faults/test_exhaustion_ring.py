@@ -192,10 +192,11 @@ def test_a_collector_that_stutters_costs_no_row(start_python: StartPython, tmp_p
 
     for _ in range(5):
         with watch.stopped():
+            before = watch.sweeps_done()
             wait_until(partial(has_waited_since, watch.blocked_ns()), timeout_secs=60.0, what="a wait for space")
         if "logged" in program.stdout:
             break
-        watch.wait_for_sweeps(1)
+        watch.wait_for_sweeps(1, since=before)
     done = program.wait().check()
     assert done.stdout.splitlines()[-1].startswith("40001 0")
     verify(path)

@@ -216,10 +216,13 @@ class SessionWatch:
             lines = memoryview(file.read(geometry.slots * LINE_BYTES)).cast("Q")
         return [state & 0xFF for state in lines[:: LINE_BYTES // 8].tolist()]
 
-    def wait_for_sweeps(self, number: int) -> None:
-        """Wait until `number` more sweeps are stored."""
+    def wait_for_sweeps(self, number: int, *, since: int | None = None) -> None:
+        """Wait until `number` more sweeps are stored than now, or than `since`.
+
+        Where the program may log its last row before this call, the caller must say since when.
+        """
         wait_until(self.segment.exists, timeout_secs=60.0, what="the session")
-        enough = self.sweeps_done() + number
+        enough = (self.sweeps_done() if since is None else since) + number
         wait_until(lambda: self.sweeps_done() >= enough, timeout_secs=60.0, what=f"{number} more sweeps")
 
     def usage(self) -> Usage:
