@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -157,6 +158,13 @@ def test_a_process_that_is_in_a_session_does_not_change_to_another(run_python: R
         """,
     ).check()
     assert "in another session already" in done.stdout
+
+
+def test_the_containers_of_the_compose_file_share_a_runtime_directory_that_exists() -> None:
+    """Otherwise each container has the session's configuration in its own /tmp, and a collector of another has none."""
+    text = (ROOT / "examples/named_session/compose.yaml").read_text()
+    (mounted,) = re.findall(r'volumes: \["\./\w+:(/\w+)"\]', text)
+    assert re.findall(r"XDG_RUNTIME_DIR: (\S+)", text) == [mounted]
 
 
 def test_supervisord_runs_the_example_and_restarts_a_part(place: Path, tmp_path: Path) -> None:
