@@ -137,7 +137,6 @@ COVERED_BY: dict[str, str] = {
     "rerun_mp.integrations.pyinstaller": "tests/field/test_frozen.py",
     "rerun_mp.integrations.pyinstaller.hook-rerun_mp": "tests/field/test_frozen.py",
     "rerun_mp.integrations.pyinstaller.rthooks.pyi_rth_rerun_mp": "tests/field/test_frozen.py",
-    "rerun_mp.integrations.clusters": "tests/hosts/test_launchers.py",
     "rerun_mp.integrations.dask": "tests/hosts/test_launchers.py",
     "rerun_mp.integrations.ray": "tests/hosts/test_launchers.py",
     "rerun_mp.integrations.pools": "tests/integrations/test_workers.py",
