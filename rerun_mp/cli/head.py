@@ -12,9 +12,11 @@ import contextlib
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +33,8 @@ __all__ = ["main"]
 
 CHECK_SECS = 0.5
 """Seconds between two checks that the live view runs."""
+MAX_PAUSE_SECS = 30.0
+"""Maximum seconds until a live view that has ended is started again. Each pause is twice as long as the one before."""
 TOKEN = ".token"
 
 
@@ -67,6 +71,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _serve(directory: Path, bind: str, port: int, options: Sequence[str], catalog: Catalog | None) -> int:
     directory.mkdir(parents=True, exist_ok=True)
+    _check_port(bind, port)
     token = os.environ.get("RERUN_MP_HEAD_TOKEN") or _kept_token(directory)
     receiver = Receiver(directory, token, bind, port + 1)
     stopped = threading.Event()
@@ -81,11 +86,14 @@ def _serve(directory: Path, bind: str, port: int, options: Sequence[str], catalo
     print(f"parts come to {directory.resolve()}; live view: rerun rerun+http://{shown}:{port}/proxy", flush=True)
     if catalog is not None:
         print(f"catalog: {catalog.url}, dataset {DATASET!r}", flush=True)
+    pause_secs, restart = CHECK_SECS, 0.0
     try:
         while not stopped.wait(CHECK_SECS):
-            if live.poll() is not None:
+            if live.poll() is not None and time.monotonic() >= restart:
                 sys.stderr.write(f"rerun-mp: the live view has ended with {live.returncode}; it is started again\n")
                 live = _start(command)
+                pause_secs = min(2 * pause_secs, MAX_PAUSE_SECS)
+                restart = time.monotonic() + pause_secs
             if catalog is not None:
                 catalog.update()
     finally:
@@ -93,6 +101,25 @@ def _serve(directory: Path, bind: str, port: int, options: Sequence[str], catalo
         receiver.shutdown()
         receiver.server_close()
     return 0
+
+
+def _check_port(bind: str, port: int) -> None:
+    """Check that the live view can listen. It would end without a word if another program has the port.
+
+    Raises
+    ------
+    OSError
+        If it cannot.
+    """
+    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((bind, port))
+        except OSError as error:
+            raise OSError(
+                error.errno, f"{error.strerror}: {bind}:{port}, for the live view; choose another --port"
+            ) from error
 
 
 def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+import stat
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -133,7 +134,10 @@ def with_node(config: SessionConfig, node: NodeSpec, nonce: bytes) -> SessionCon
     sinks: list[SinkSpec] = []
     if node.parts:
         directory = open_directory(node, nonce)
-        with as_resource_error(f"the directory {node.parts} for this host's parts cannot be made"):
+        with as_resource_error(
+            f"the directory {node.parts} for this host's parts (RERUN_MP_PARTS_DIRECTORY) cannot be made"
+        ):
+            _make_shared(node.parts)
             os.makedirs(directory, mode=0o700, exist_ok=True)
             write_target(Path(directory), node.ship_to)
         rotation = Rotation(bytes=node.part_bytes, seconds=node.part_seconds).values
@@ -149,6 +153,15 @@ def with_node(config: SessionConfig, node: NodeSpec, nonce: bytes) -> SessionCon
         mine = tuple(_begun(sink) for sink in config.default_sinks_of(spec.key) if sink.owner == NODE_OWNER)
         config = config.with_recording(replace(spec, sinks=(*kept, *mine)))
     return config
+
+
+def _make_shared(parts: str) -> None:
+    """Make the directory of all sessions' open parts. Users that share the directory above it share this one, too."""
+    os.makedirs(parts, exist_ok=True)
+    open_ = os.path.join(parts, OPEN)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(open_)
+        os.chmod(open_, stat.S_IMODE(os.stat(parts).st_mode))
 
 
 def _begun(sink: SinkSpec) -> SinkSpec:

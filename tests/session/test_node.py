@@ -1,0 +1,34 @@
+"""Where a node keeps its parts."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from rerun_mp.errors import ResourceError
+from rerun_mp.session.config import NodeSpec, SessionConfig
+from rerun_mp.session.node import open_directory, with_node
+
+NONCE = bytes(32)
+
+
+@pytest.mark.parametrize("mode", [0o1777, 0o755])
+def test_users_that_share_a_directory_of_parts_do_not_keep_each_other_out(tmp_path: Path, mode: int) -> None:
+    """The first one makes the directory of the open parts, in which each session has a private one."""
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    parts.chmod(mode)
+    node = NodeSpec("host", ship_to=str(tmp_path), parts=str(parts), part_bytes=4096, part_seconds=60.0)
+    with_node(SessionConfig(), node, NONCE)
+    own = Path(open_directory(node, NONCE))
+    assert [stat.S_IMODE(os.stat(path).st_mode) for path in (own.parent, own)] == [mode, 0o700]
+
+
+def test_a_directory_that_cannot_be_made_is_named_with_its_setting(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    node = NodeSpec("host", ship_to=str(tmp_path / "runs"), parts=str(tmp_path / "file/parts"))
+    with pytest.raises(ResourceError, match=r"file/parts for this host's parts \(RERUN_MP_PARTS_DIRECTORY\) cannot"):
+        with_node(SessionConfig(), node, NONCE)
