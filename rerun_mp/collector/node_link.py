@@ -52,12 +52,14 @@ class NodeLink:
     def __init__(self, node: NodeSpec, nonce: bytes, outputs: Outputs) -> None:
         self._node = node
         self._name = node_name(node, nonce)
-        self._nonce = nonce
         self._outputs = outputs
         self._samples: deque[ClockSample] = deque(maxlen=4)
         self._next_sample = self._next_status = 0.0
         self._status: dict[str, dict[str, Any]] = {}
         """Recording -> what the head is told."""
+        self._open = open_directory(node, nonce)
+        self._list_sizes: dict[str, int] | None = None
+        """Path of each part list -> its size when the parts in it were closed. The thread alone uses it."""
         self._dropped = Left(0, 0, 0)
         """What was removed before it was shipped."""
         self._stopped = threading.Event()
@@ -91,10 +93,10 @@ class NodeLink:
         self._thread.join(THREAD_SECS)
         try:
             close_parts(self._node.parts)
-            remove_open_directory(open_directory(self._node, self._nonce))
+            remove_open_directory(self._open)
         except (OSError, RerunMpError) as error:
             say(f"worker {os.getpid()}: {error}")
-            return [f"parts could not be closed: {error}; they are in {open_directory(self._node, self._nonce)}"]
+            return [f"parts could not be closed: {error}; they are in {self._open}"]
         self._drop_oldest()
         lines = self._lines_of_dropped()
         shipper = Shipper(self._node.parts, self._node.token, self._node.ship_to)
@@ -198,8 +200,13 @@ class NodeLink:
     def _tidy(self) -> str | None:
         """Close parts, and remove those beyond the limit. Returns the reason of a failure, or None."""
         try:
-            close_parts(self._node.parts)
-            self._drop_oldest()
+            # The part lists grow with the run. They are read only if one has changed.
+            with os.scandir(self._open) as entries:
+                sizes = {one.path: one.stat().st_size for one in entries if one.name.endswith(".parts.jsonl")}
+            if sizes != self._list_sizes:
+                close_parts(self._node.parts)
+                self._drop_oldest()
+                self._list_sizes = sizes
         except (RerunMpError, OSError) as error:
             return str(error)
         return None
