@@ -25,7 +25,7 @@ PAGES = (ROOT / "README.md", ROOT / "docs" / "performance.md")
 BLOCK = re.compile(r"(<!-- figures: (\w+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 """Mark, name, text and end of a place in a page."""
 P50, P99, P999 = 0, 1, 2
-LATE = frozenset({"programs", "usual"})
+LATE = frozenset({"programs", "scaling", "usual"})
 """Blocks of benchmarks that need an idle machine for long, so that seldom all are measured."""
 CLOSEST = 6
 """Number of usual rows that the page shows."""
@@ -154,6 +154,20 @@ def _draw_programs(results: Results) -> str:
     return _rows(("", "wall time", "processor time"), *rows)
 
 
+def _draw_scaling(results: Results) -> str:
+    measured = results["scaling"]["figures"]
+    shapes = [shape for shape, share in next(iter(measured.values()))["rerun_mp"].items() if share != 1]
+    rows = []
+    for kind, carriers in measured.items():
+        theirs = carriers.get("rerun", {})
+        cells = [
+            f"{carriers['rerun_mp'][shape]:.0%}" + (f" (rerun {theirs[shape]:.0%})" if shape in theirs else "")
+            for shape in shapes
+        ]
+        rows.append((PLURALS[kind], *cells))
+    return _rows(("share of the rows/s of 2 workers and 1 entity", *shapes), *rows)
+
+
 BLOCKS: dict[str, Callable[[Results], str]] = {
     "readme": _draw_readme,
     "run": _draw_run,
@@ -161,6 +175,7 @@ BLOCKS: dict[str, Callable[[Results], str]] = {
     "delivery": _draw_delivery,
     "latency": _draw_latency,
     "usual": _draw_usual,
+    "scaling": _draw_scaling,
     "programs": _draw_programs,
 }
 

@@ -4,6 +4,10 @@ The benchmark samples the collector every 20 ms, from the first row until the fi
 and has an entry for every chunk, so many chunks cost the most memory. Each sweep makes one chunk for each entity. Rows
 without a pause share few sweeps (6 M rows: 70,000 chunks), so one run waits after each round of the entities until its
 rows are stored, which makes far more chunks.
+
+The footer is rerun-sdk's. Its writer keeps some 400 bytes for each chunk, and at the end as much again: the collector's
+peak is 270 MB for 234,000 chunks, and would be 500 MB for 500,000. With `write_footer=False`, rerun's own option, it
+stays at 65 MB.
 """
 
 from __future__ import annotations

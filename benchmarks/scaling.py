@@ -49,6 +49,8 @@ def _add(section: Section, summaries: list[Summary]) -> None:
     base = next(s["rows_per_sec"] for s in summaries if s.job.workers == WORKERS and s.job.entities == 1)
     for summary in summaries:
         job, rate = summary.job, summary["rows_per_sec"]
+        shape = f"{job.workers} workers" if job.entities == 1 else f"{job.entities:,} entities"
+        section.figures.setdefault(job.kind, {}).setdefault(job.carrier, {})[shape] = rate / base
         section.rows.append(
             (
                 job.kind,
