@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from rerun_mp import cli
+from rerun_mp.cli.output import checked_output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in ALONE:
         cli.main()
     when_loaded.leave_rerun_alone()
-    status: int = import_module(f"rerun_mp.cli.{name}").main(arguments[1:])
+    with checked_output():
+        status: int = import_module(f"rerun_mp.cli.{name}").main(arguments[1:])
     return status
 
 

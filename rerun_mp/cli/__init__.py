@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
+from rerun_mp.cli.output import checked_output
 from rerun_mp.protection import is_protected, what_is_missing
 
 __all__ = ["main", "refuse_without_protection"]
@@ -33,5 +34,6 @@ def main() -> NoReturn:
             "`python -m rerun_mp recover`, `send`, `head`, `nodes` and `ship` work without it.\n"
         )
         sys.exit(2)
-    app(prog_name="rerun-mp")
+    with checked_output():
+        app(prog_name="rerun-mp")
     sys.exit()

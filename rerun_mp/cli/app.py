@@ -19,6 +19,7 @@ from rerun_mp.cli import rendering as tables
 from rerun_mp.cli.scrolling import Keys, Scrolled
 from rerun_mp.errors import RerunMpError
 from rerun_mp.monitoring import overview
+from rerun_mp.printable import printable
 
 __all__ = ["app"]
 
@@ -39,7 +40,7 @@ def _errors_as_lines() -> Iterator[None]:
     try:
         yield
     except RerunMpError as error:
-        sys.stderr.write(f"rerun-mp: {error}\n")
+        sys.stderr.write(f"rerun-mp: {printable(str(error))}\n")
         raise typer.Exit(1) from error
 
 
@@ -152,6 +153,30 @@ def runs(
     if opens and found:
         raise typer.Exit(open_runs(found))
     raise typer.Exit(1 if any(run.failure for run in found) else 0)
+
+
+@app.command(
+    epilog="[bold]Examples[/]\n\n  rerun-mp snapshot\n\n  rerun-mp snapshot 446851b8a309f87f --into incident.rrd\n\n"
+    "Exit status: 0 if the file is complete, 1 if not, with the reason."
+)
+def snapshot(
+    session: Annotated[
+        str | None, typer.Argument(metavar="[SESSION]", help="By default the only one.", autocompletion=_names)
+    ] = None,
+    *,
+    into: Annotated[Path | None, typer.Option(help="The .rrd file; by default APPLICATION-TIME.rrd here.")] = None,
+    recording: Annotated[str | None, typer.Option(metavar="ID", help="By default the only one.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait.", min=0)] = 60.0,
+) -> None:
+    """Write what a running session still has, such as the last 60 s of a window, into one file."""
+    from rerun_mp.cli.snapshot import choose, default_path, take
+
+    views, _ = _look(None if session is None else [session])
+    with _errors_as_lines():
+        view, key = choose(views, recording)
+        path = default_path(key.application_id) if into is None else str(into)
+        size = take(view, key, path, timeout)
+        print(f"{printable(path)}: {size / 1e6:,.1f} MB of {printable(key.application_id)}")
 
 
 @app.command(

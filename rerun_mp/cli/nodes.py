@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rerun_mp.printable import printable
 from rerun_mp.shipping.accounts import node_accounts
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ def main(arguments: Sequence[str]) -> int:
             seen = "never seen" if one.seen_secs is None else f"seen {time.strftime('%X', _local(one.seen_secs))}"
             stored = "?" if one.stored is None else f"{one.stored:,}"
             print(
-                f"{one.recording}  {one.node}  {one.state}, {seen}  stored {stored}  acknowledged "
-                f"{one.acknowledged:,} in {one.parts} parts"
+                f"{printable(one.recording)}  {printable(one.node)}  {one.state}, {seen}  stored {stored}  "
+                f"acknowledged {one.acknowledged:,} in {one.parts} parts"
             )
     return 0 if all(one.state == "ended" and not one.missing for one in found) else 1
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from rerun_mp.errors import RerunMpError, SessionEndedError
 from rerun_mp.monitoring import recovery
+from rerun_mp.printable import printable
 from rerun_mp.session import directories, leftovers, recovery_notes
 
 if TYPE_CHECKING:
@@ -104,14 +105,14 @@ def recover(
             else:
                 problems += _list(session) if only_list else _recover(session, into, quiet=quiet)
         if only_list:
-            sys.stderr.writelines(f"rerun_mp: {reason}\n" for reason in unreadable)
+            sys.stderr.writelines(f"rerun_mp: {printable(reason)}\n" for reason in unreadable)
     except KeyboardInterrupt:
         sys.stderr.write("rerun_mp: interrupted; the collectors that were started go on\n")
         return 1
     if not left and not quiet:
         print("nothing is left to recover")
     for problem in problems:
-        sys.stderr.write(f"rerun_mp: {problem}\n")
+        sys.stderr.write(f"rerun_mp: {printable(problem)}\n")
     return 1 if problems else 0
 
 
@@ -126,7 +127,7 @@ def _list(left: LeftoverSession) -> list[str]:
     _describe(left, found)
     for key in sorted({*found.rows, *found.files}):
         files = ", ".join(found.files.get(key, [])) or "no file"
-        print(f"  {key.application_id} ({key.recording_id}): {found.rows[key]:,} rows undelivered, {files}")
+        print(printable(f"  {key.application_id} ({key.recording_id}): {found.rows[key]:,} rows undelivered, {files}"))
     return []
 
 
@@ -160,7 +161,8 @@ def _recover(left: LeftoverSession, into: str | None, *, quiet: bool) -> list[st
     if found is not None:
         for key, files in recovery.files_of(left, found, into).items():
             if files:
-                print(f"  {key.application_id} ({key.recording_id}): {found.rows[key]:,} rows, in {', '.join(files)}")
+                rows = f"{found.rows[key]:,} rows, in {', '.join(files)}"
+                print(printable(f"  {key.application_id} ({key.recording_id}): {rows}"))
     return [] if problem is None else [f"{left.name}: {problem}"]
 
 

@@ -1,4 +1,7 @@
-"""The tables that `rerun-mp` prints."""
+"""The tables that `rerun-mp` prints.
+
+A name or command line of a user's goes through `_shown`: it may hold control characters, or rich's own markup.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from rich import box
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
+
+from rerun_mp.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +95,7 @@ def overview(views: Sequence[SessionView], rates: Rates, problems: Sequence[str]
         parts.append(Text())
     if not views:
         parts.append(Text("no sessions: no process is logging with rerun_mp", style="dim"))
-    parts += [Text(f"! {problem}", style="red") for problem in problems]
+    parts += [_shown(f"! {problem}", "red") for problem in problems]
     return Group(*parts)
 
 
@@ -110,10 +115,15 @@ def _check_table(found: Sequence[Check]) -> Table:
     table.add_column("found", overflow="fold")
     for check in found:
         mark, style = (" ", "") if check.is_setting and check.verdict == "ok" else VERDICTS[check.verdict]
-        table.add_row(Text(mark, style=style), check.name, check.found)
+        table.add_row(Text(mark, style=style), check.name, _shown(check.found))
         if check.advice:
-            table.add_row("", "", Text(f"→ {check.advice}", style=style))
+            table.add_row("", "", _shown(f"→ {check.advice}", style))
     return table
+
+
+def _shown(text: str, style: str = "") -> Text:
+    """Return a text that may hold what a user wrote."""
+    return Text(printable(text), style=style)
 
 
 def duration(secs: float) -> str:
@@ -163,8 +173,9 @@ def _program_line(view: SessionView) -> list[Text]:
     """Return what the user started, where, and as whom."""
     if view.program is None:
         return []
-    command = Text(f"  {shlex.join(view.program.command)}", no_wrap=True, overflow="ellipsis")
-    return [command, Text.assemble(("  in ", "dim"), view.program.directory, (" as ", "dim"), view.program.user)]
+    command = Text(f"  {printable(shlex.join(view.program.command))}", no_wrap=True, overflow="ellipsis")
+    directory = printable(view.program.directory)
+    return [command, Text.assemble(("  in ", "dim"), directory, (" as ", "dim"), view.program.user)]
 
 
 def _collector(view: SessionView) -> Text:
@@ -204,7 +215,7 @@ def _processes(view: SessionView, rates: Rates) -> RenderableType:
         table.add_column(column, justify="right", no_wrap=True)
 
     def add(pid: str, name: str, cells: dict[str, str], style: str) -> None:
-        table.add_row(pid, name, *(cells.get(column, "") for column in columns), style=style)
+        table.add_row(pid, _shown(name), *(cells.get(column, "") for column in columns), style=style)
 
     ended = [process for process in view.processes if not process.is_live]
     hidden, shown = ended[:-MAX_ENDED], ended[-MAX_ENDED:]
@@ -255,25 +266,27 @@ def _sinks(sinks: Sequence[SinkStatus]) -> RenderableType:
         )
         behind = f"{sink.behind_rows:,} rows" if sink.behind_rows else ""
         acknowledged = "" if sink.acknowledged_rows is None else f"{sink.acknowledged_rows:,} rows"
-        table.add_row(sink.target, sink.application_id, state, *((acknowledged, behind) if is_live else ()))
+        table.add_row(
+            _shown(sink.target), _shown(sink.application_id), state, *((acknowledged, behind) if is_live else ())
+        )
     removed = [
-        Text(f"  {sink.target}: {sink.removed_rows:,} rows of old parts removed, as its rotation says", style="dim")
+        _shown(f"  {sink.target}: {sink.removed_rows:,} rows of old parts removed, as its rotation says", "dim")
         for sink in sinks
         if sink.removed_rows
     ]
     removed += [
-        Text(f"  {sink.target}: {sink.held_rows:,} rows held back by its rules", style="dim")
+        _shown(f"  {sink.target}: {sink.held_rows:,} rows held back by its rules", "dim")
         for sink in sinks
         if sink.held_rows
     ]
-    failures = [Text(f"  ! {sink.target}: {sink.failure}", style="red") for sink in sinks if sink.failure]
+    failures = [_shown(f"  ! {sink.target}: {sink.failure}", "red") for sink in sinks if sink.failure]
     return Group(table, *removed, *failures)
 
 
 def runs(found: Sequence[Run], directory: Path) -> RenderableType:
     """Return recordings as a table. Lines below it name unreadable files and killed processes."""
     if not found:
-        return Text(f"no .rrd files in {directory}", style="dim")
+        return _shown(f"no .rrd files in {directory}", "dim")
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)
     table.add_column("file", overflow="fold", min_width=10)
     table.add_column("application", overflow="ellipsis", no_wrap=True)
@@ -283,8 +296,8 @@ def runs(found: Sequence[Run], directory: Path) -> RenderableType:
     for run in found:
         style = "red" if run.failure else "yellow" if run.ended != "complete" else "green"
         table.add_row(
-            os.path.relpath(run.path, directory),
-            run.application,
+            _shown(os.path.relpath(run.path, directory)),
+            _shown(run.application),
             "" if run.started_ns is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started_ns / 1e9)),
             "" if run.duration_secs is None else duration(run.duration_secs),
             f"{run.rows:,}",
@@ -292,7 +305,7 @@ def runs(found: Sequence[Run], directory: Path) -> RenderableType:
             Text(run.ended, style=style),
         )
     notes = [
-        Text(f"  ! {os.path.relpath(run.path, directory)}: {text}", style="red")
+        _shown(f"  ! {os.path.relpath(run.path, directory)}: {text}", "red")
         for run in found
         for text in (*run.crashes, *([run.failure] if run.failure else []))
     ]

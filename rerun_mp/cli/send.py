@@ -15,6 +15,7 @@ from rerun_mp.collector.acknowledged_calls import address_of
 from rerun_mp.encoding.log_messages import WRITE_MESSAGES, request, rows_in_chunk
 from rerun_mp.encoding.rrd_files import MessageKind, messages_in_file
 from rerun_mp.errors import RerunMpError
+from rerun_mp.printable import printable
 from rerun_mp.viewers.grpc_calls import GrpcConnection
 
 if TYPE_CHECKING:
@@ -52,10 +53,10 @@ def send(files: Sequence[Path], url: str) -> int:
         connection = GrpcConnection(host, port, is_secure=is_secure, timeout=CONNECT_SECS)
         for path in files:
             rows = _send(connection, path)
-            print(f"{url} has acknowledged {rows:,} rows of {path}")
+            print(printable(f"{url} has acknowledged {rows:,} rows of {path}"))
         connection.close()
     except (RerunMpError, OSError, ValueError) as error:
-        sys.stderr.write(f"rerun-mp: not everything was sent: {error}\n")
+        sys.stderr.write(f"rerun-mp: not everything was sent: {printable(str(error))}\n")
         return 1
     return 0
 

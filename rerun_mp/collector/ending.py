@@ -23,6 +23,7 @@ from rerun_mp.collector.newcomers import newcomers
 from rerun_mp.collector.pipeline import Pipeline
 from rerun_mp.collector.store.spools import remove_complete
 from rerun_mp.errors import CorruptionError, RerunMpError, SharedMemoryError
+from rerun_mp.printable import printable
 from rerun_mp.session import directories, heirs, kinship, recovery_notes
 from rerun_mp.session.config import WholeFile
 from rerun_mp.session.config_file import read_config
@@ -97,7 +98,7 @@ def _say_farewell(segment: Segment, lines: list[str], files: list[tuple[WholeFil
         say(f"rerun_mp: {line}")
     spool = segment.spool_directory
     where = [file_line(one.path, rows, held) for one, rows, held in files if not one.path.startswith(spool)]
-    write_farewell(segment, "".join((*where, *(f"rerun_mp: {line}\n" for line in lines))))
+    write_farewell(segment, "".join((*where, *(f"rerun_mp: {printable(line)}\n" for line in lines))))
 
 
 def remove_session(segment: Segment, bell: Bell) -> None:

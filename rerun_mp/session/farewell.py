@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from rerun_mp.printable import printable
 from rerun_mp.session import directories
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def read_farewell(descriptor: int) -> str:
 
 def file_line(path: str, rows: int | None, held_rows: int) -> str:
     """Return the line that names a complete file. `rows`: None if their number is unknown."""
-    return f"{FILE_MARK}{'-' if rows is None else rows} {held_rows} {path}\n"
+    return f"{FILE_MARK}{'-' if rows is None else rows} {held_rows} {printable(path)}\n"
 
 
 def where_is_it(text: str) -> str:

@@ -154,7 +154,7 @@ def test_wrong_calls_are_errors_and_every_help_text_has_an_example(place: Path) 
     unknown = call("status", "0123456789abcdef")
     assert unknown.returncode == 2
     assert "there is no session 0123456789abcdef" in unknown.stderr
-    for command in ("run", "status", "top", "runs", "doctor", "recover", "stop"):
+    for command in ("run", "status", "top", "runs", "doctor", "recover", "snapshot", "stop"):
         helped = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"})
         assert helped.exit_code == 0
         assert "Example" in helped.output, command

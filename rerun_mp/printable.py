@@ -1,0 +1,24 @@
+"""Texts of users, made fit for a terminal: file names, ids and command lines may hold any character. Any thread."""
+
+from __future__ import annotations
+
+import unicodedata
+
+__all__ = ["printable"]
+
+
+def printable(text: str) -> str:
+    r"""Return a text with escapes in place of what a terminal would obey, or cannot show: controls, undecodable bytes.
+
+    Examples
+    --------
+    >>> print(printable("run\x1b[2J.rrd"))
+    run\x1b[2J.rrd
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if _is_shown(one) else one.encode("unicode_escape").decode() for one in text)
+
+
+def _is_shown(character: str) -> bool:
+    return character.isprintable() or unicodedata.category(character) == "Zs"
