@@ -94,7 +94,7 @@ class Handler(logging.Handler):
             return
         _inside.is_logging = True
         try:
-            text = rr.TextLog(self.format(record), level=LEVELS.get(record.levelno, record.levelname))
+            text = rr.TextLog(_encodable(self.format(record)), level=LEVELS.get(record.levelno, record.levelname))
             path = "/".join([self._entity_path, *record.name.split(".")])
             extra = {name: value for name, value in vars(record).items() if name not in OWN_FIELDS}
             rr.log(path, text, *([_components(extra)] if extra else []), recording=self._recording)
@@ -166,7 +166,7 @@ def _show(
         _inside.is_logging = True
         try:
             text = f"{filename}:{lineno}: {category.__name__}: {message}"
-            rr.log(_warnings_path, rr.TextLog(text, level="WARN"))
+            rr.log(_warnings_path, rr.TextLog(_encodable(text), level="WARN"))
         finally:
             _inside.is_logging = False
     _shows_otherwise(message, category, filename, lineno, file, line)
@@ -185,10 +185,25 @@ def _components(extra: dict[str, Any]) -> list[DescribedComponentBatch]:
             _kinds[name] = kind
         wanted = _kinds.get(name, kind)
         component = name
-        if wanted not in (kind, str) and (wanted, kind) != (float, int):
-            # A component has one type.
+        is_of_kind = wanted in (kind, str) or (wanted, kind) == (float, int)
+        if not is_of_kind or (wanted is int and not -(1 << 63) <= value < 1 << 63):
+            # A component has one type, and a number 64 bits.
             component, wanted = f"{name}_text", str
         descriptor = ComponentDescriptor(component)
-        array = pa.array([wanted(value)], type=getattr(pa, ARROW_KINDS.get(wanted, "string"))())
+        content = _text_of(value) if wanted is str else wanted(value)
+        array = pa.array([content], type=getattr(pa, ARROW_KINDS.get(wanted, "string"))())
         found.append(DescribedComponentBatch(AnyBatchValue(descriptor, array), descriptor))
     return found
+
+
+def _text_of(value: object) -> str:
+    """Return the text of an extra field. A field that has none does not cost the line."""
+    try:
+        return _encodable(str(value))
+    except Exception as error:  # noqa: BLE001 (the program's own `__str__`)
+        return f"<{type(value).__name__}: {type(error).__name__}>"
+
+
+def _encodable(text: str) -> str:
+    """Return a text with escapes in place of bytes that were no UTF-8, as names of files may have."""
+    return text.encode("utf-8", "backslashreplace").decode()

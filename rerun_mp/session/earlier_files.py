@@ -119,7 +119,12 @@ def _start_of(path: str, store: Store) -> int | None:
     """Return when a recording in a file began, nanoseconds since the epoch; None: the file does not say it."""
     for kind, payload in islice(messages_in_file(path), MAX_FIRST):
         if kind == MessageKind.CHUNK and store.names(payload):
-            batch = batch_of(payload)
+            try:
+                batch = batch_of(payload)
+            except (OSError, ValueError) as error:
+                raise ResourceError(
+                    f"{path} cannot be added to: one of its chunks is damaged; give another path"
+                ) from error
             if "RecordingInfo:start_time" in batch.schema.names:
                 values = batch.column("RecordingInfo:start_time").to_pylist()
                 return next((int(value[0]) for value in values if value), None)

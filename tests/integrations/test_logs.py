@@ -35,6 +35,10 @@ def test_lines_and_warnings_say_what_they_carry(run_python: RunPython, tmp_path:
     names = ("user", "attempt", "took_secs", "is_last", "where")
     assert [value(first, name) for name in names] == ["ada", 3, 0.5, False, "['a', 'b']"]
     assert [value(second, name) for name in ("user", "attempt_text", "took_secs")] == ["7", "four", 2.0]
+    [odd] = of("lines/odd")
+    assert value(odd, "TextLog:text") == "third \\udcff"
+    assert [value(odd, name) for name in ("name_of_file", "thing")] == ["\\udcff", "<Nameless: ValueError>"]
+    assert value(odd, "large_text") == str(1 << 70)
     assert value(of("lines/stack")[0], "TextLog:text").startswith("here\nStack (most recent call last):")
     assert value(of("formatted/my/app")[0], "TextLog:text") == "ERROR/my.app: as formatted"
 
@@ -42,4 +46,4 @@ def test_lines_and_warnings_say_what_they_carry(run_python: RunPython, tmp_path:
     assert value(warned, "TextLog:level") == "WARN"
     assert value(warned, "TextLog:text").endswith("UserWarning: from a child")
     assert "from a child" in done.stderr, "warnings are shown as before"
-    assert len(rows) == 3 + 2 + 1 + 1 + 1
+    assert len(rows) == 3 + 2 + 1 + 1 + 1 + 1

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import rerun
 
+from rerun_mp.encoding.rrd_files import MessageKind, messages_in_file
 from rerun_mp.encoding.rrd_stores import stores_in
 from tests.conftest import RunPython, StartPython
 from tests.harness.recordings import chunks_of, rows_of, verify
@@ -114,6 +115,19 @@ def test_a_recording_that_cannot_go_on_is_refused_and_the_file_stays(runs: Runs)
     runs.path.write_bytes(b"no recording at all")
     assert "cannot be added to" in runs("append")
     assert runs.path.read_bytes() == b"no recording at all"
+    runs.path.write_bytes(before)
+    damaged = with_damage(runs.path)
+    runs.path.write_bytes(damaged)
+    assert "cannot be added to: one of its chunks is damaged" in runs("resume", recording_id="mine")
+    assert runs.path.read_bytes() == damaged
+
+
+def with_damage(path: Path) -> bytes:
+    """Return an .rrd file's content with wrong bytes in the data of its first chunk."""
+    content = path.read_bytes()
+    first = next(payload for kind, payload in messages_in_file(str(path)) if kind == MessageKind.CHUNK)
+    at = content.index(first) + len(first) // 2
+    return content[:at] + bytes(16) + content[at + 16 :]
 
 
 LONG_PROGRAM = """

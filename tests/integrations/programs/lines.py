@@ -31,6 +31,17 @@ os.wait()
 extra = logging.getLogger("extra")
 extra.info("first", extra={"user": "ada", "attempt": 3, "took_secs": 0.5, "is_last": False, "where": ["a", "b"]})
 extra.info("second", extra={"user": 7, "attempt": "four", "took_secs": 2})
+
+
+class Nameless:
+    """A value without a text."""
+
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+odd = logging.getLogger("odd")
+odd.info("third \udcff", extra={"name_of_file": "\udcff", "thing": Nameless(), "large": 1 << 70})
 logging.getLogger("stack").info("here", stack_info=True)
 capture_logging("formatted", level="INFO", formatter="%(levelname)s/%(name)s: %(message)s")
 logger.error("as formatted")
