@@ -17,7 +17,7 @@ from tests.harness.programs import ROOT
 __all__ = ["COVERED_BY", "ORDER", "Structure", "circles", "mirror_of", "tier_of"]
 
 ORDER = (
-    ("rerun_mp.errors", "rerun_mp.standard_error"),
+    ("rerun_mp.errors", "rerun_mp.printable", "rerun_mp.standard_error"),
     ("rerun_mp.settings", "rerun_mp.shm", "rerun_mp.compat.versions"),
     ("rerun_mp.protection",),
     ("rerun_mp.encoding", "rerun_mp.hooks"),

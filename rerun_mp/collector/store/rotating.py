@@ -32,7 +32,7 @@ from rerun_mp.collector.store.statics import Statics
 from rerun_mp.collector.store.window import Window
 from rerun_mp.errors import FlushTimeoutError
 from rerun_mp.session.config import SinkSpec
-from rerun_mp.session.rotation import ClosedPart, Rotation, number_of, part_path, part_paths
+from rerun_mp.session.rotation import ClosedPart, Rotation, lock_part_list, number_of, part_path, part_paths
 
 __all__ = ["Rotating"]
 
@@ -41,6 +41,8 @@ MAX_RETIRED = 256
 are in the files."""
 LOOK_SECS = 0.5
 """Seconds between two looks for parts that are too old."""
+NO_FILE = (0, 0, 0)
+"""Claim of a part at whose path no file lies. A file that is there belongs to another program."""
 RETRY_SECS = 5.0
 """Seconds between two attempts to complete a part while its disk is full."""
 
@@ -253,7 +255,6 @@ class Rotating:
         assert series is not None
         assert spec is not None
         former = series.carried
-        series.number = max(next(part_paths(series.path))[0], series.number + 1)
         series.episodes, series.began = spec.episodes, None
         series.carried, series.next_carried = series.next_carried, None
         if moved is None:
@@ -261,7 +262,9 @@ class Rotating:
         else:
             self._statics().move(moved)
         self._is_inherited, self._rows_before = False, self._chunks.rows
-        self._begin(replace(spec, target=part_path(series.path, series.number), claim=None))
+        with lock_part_list(series.path):  # another run at the path must not take the same number
+            series.number = max(next(part_paths(series.path))[0], series.number + 1)
+            self._begin(replace(spec, target=part_path(series.path, series.number), claim=NO_FILE))
         _remove(former)
         self._forget_retired()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from rerun_mp.collector.drain.own_chunks import start_time_chunk
 from rerun_mp.collector.store import disks
 from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.session.config import SinkSpec
-from rerun_mp.session.rotation import Rotation, closed_parts, part_list_path
+from rerun_mp.session.rotation import Rotation, closed_parts, part_list_path, part_paths
 from tests.collector.endings import finish
 from tests.collector.made_frames import NONCE, RECORDING
 from tests.collector.store.made_clocks import HandedClock
@@ -187,6 +188,29 @@ def test_numbers_go_on_after_those_that_lie_there(spool: Path, out: Path) -> Non
     finish(one)
     assert numbers_in(out.with_suffix(".0008.rrd")) == [20]
     assert out.with_suffix(".0007.rrd").read_bytes() == b"another run's"
+
+
+def test_a_part_of_another_run_that_took_the_same_number_stays(
+    spool: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Both runs looked for a free number at once."""
+    one = RecordingStore(RECORDING, spool, NONCE)
+    one.set_files([rotating(out)])
+    put(one, range(20))
+    other = out.with_suffix(".0002.rrd")
+
+    def find_before_the_other_writes(path: str) -> Iterator[tuple[int, str]]:
+        found = next(part_paths(path))
+        other.write_bytes(b"another run's")
+        yield found
+
+    monkeypatch.setattr("rerun_mp.collector.store.rotating.part_paths", find_before_the_other_writes)
+    one.rotate_if_due()
+    put(one, [20])
+    finish(one)
+    assert other.read_bytes() == b"another run's"
+    assert numbers_in(Path(closed_parts(str(out))[-1].path)) == [20]
+    assert "another program has taken" in capfd.readouterr().err
 
 
 def test_a_part_that_was_moved_away_costs_neither_rows_nor_the_next_part(spool: Path, out: Path) -> None:
