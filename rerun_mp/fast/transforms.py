@@ -68,6 +68,9 @@ _pack3, _pack4, _pack9 = (struct.Struct(f"<{size}f").pack for size in (3, 4, 9))
 _numbers: set[type] = {float, int}
 """Number types that `struct` converts to float32 as numpy does. Numpy's types join when numpy is loaded."""
 
+_plain: set[type] = {tuple, list}
+"""Types of numbers without an object around them. numpy's array joins when numpy is loaded."""
+
 _relations: dict[object, bytes] = {
     "ParentFromChild": b"\1",
     "ChildFromParent": b"\2",
@@ -129,7 +132,7 @@ class Transform3D(FastArchetype, fast_kind=TRANSFORM_3D):
                     block += _rotation(rotation, quaternion)
                     layout += 2
                 elif quaternion is not None:
-                    block += _quaternion_bytes(quaternion)
+                    block += _vector(quaternion, 4, _pack4) if type(quaternion) in _plain else _packed(quaternion)
                     layout += 2
                 if relation is not None:
                     block += _relation_byte(relation)
@@ -231,7 +234,7 @@ def _rotation(rotation: Any, quaternion: Any) -> bytes:
     return _vector(rotation.xyzw, 4, _pack4)
 
 
-def _quaternion_bytes(given: Any) -> bytes:
+def _packed(given: Any) -> bytes:
     """Return the four numbers of a quaternion, an object or plain numbers, as float32."""
     if type(given) is Quaternion:
         return given._block
@@ -251,6 +254,7 @@ def _relation_byte(relation: Any) -> bytes:
 def _remember_numpy(numpy: ModuleType) -> None:
     global _ndarray, _float32, _float64
     _ndarray, _float32, _float64 = numpy.ndarray, numpy.dtype("float32"), numpy.dtype("float64")
+    _plain.add(_ndarray)
     _numbers.update(getattr(numpy, name) for name in ("float64", "float32", "int8", "int16", "int32", "uint8"))
 
 

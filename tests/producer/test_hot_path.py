@@ -25,7 +25,7 @@ RECORDED: dict[tuple[int, int], dict[str, int]] = {
         "Tensor": 1227,
         "two archetypes": 473,
         "Image": 1253,
-        "Transform3D": 241,
+        "Transform3D": 242,
         "set_time": 44,
     },
     (3, 12): {
@@ -43,7 +43,7 @@ RECORDED: dict[tuple[int, int], dict[str, int]] = {
         "Tensor": 1124,
         "two archetypes": 437,
         "Image": 1153,
-        "Transform3D": 222,
+        "Transform3D": 223,
         "set_time": 42,
     },
     (3, 13): {
@@ -61,7 +61,7 @@ RECORDED: dict[tuple[int, int], dict[str, int]] = {
         "Tensor": 1131,
         "two archetypes": 433,
         "Image": 1100,
-        "Transform3D": 229,
+        "Transform3D": 230,
         "set_time": 40,
     },
     (3, 14): {
@@ -79,7 +79,7 @@ RECORDED: dict[tuple[int, int], dict[str, int]] = {
         "Tensor": 1163,
         "two archetypes": 460,
         "Image": 1147,
-        "Transform3D": 249,
+        "Transform3D": 251,
         "set_time": 49,
     },
 }
