@@ -19,7 +19,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from rerun_mp.collector.messages import say
-from rerun_mp.collector.store import disks
 from rerun_mp.collector.store.appending import Appending
 from rerun_mp.collector.store.clock import Clock
 from rerun_mp.collector.store.flushed_chunks import FlushedChunks
@@ -44,7 +43,7 @@ LOOK_SECS = 0.5
 NO_FILE = (0, 0, 0)
 """Claim of a part at whose path no file lies. A file that is there belongs to another program."""
 RETRY_SECS = 5.0
-"""Seconds between two attempts to complete a part while its disk is full."""
+"""Seconds between two attempts to complete a part."""
 
 
 class Rotating:
@@ -148,7 +147,7 @@ class Rotating:
             self._journal.save()
         if self._is_due(spec, now - series.began, series.episodes) and now >= self._next_attempt:
             self._next_attempt = now + RETRY_SECS
-            if self._has_room() and self._rotate(series):
+            if self._writing.failure is None and self._rotate(series):
                 self._next_attempt = 0.0
 
     @property
@@ -217,13 +216,6 @@ class Rotating:
 
     def _has_no_chunk(self) -> bool:
         return not any(part.chunks for part in self._parts())
-
-    def _has_room(self) -> bool:
-        """Whether the present part can be completed: its file has not failed, or its disk has room again."""
-        target = self._journal.target
-        if self._writing.failure is None or target is None:
-            return self._writing.failure is None
-        return disks.has_room(target.target, sum(part.size() for part in self._parts()))
 
     def _is_due(self, spec: SinkSpec, age: float, episodes: int) -> bool:
         max_bytes, max_seconds = self._rotation.bytes, self._rotation.seconds
