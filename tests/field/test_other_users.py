@@ -56,14 +56,12 @@ print("recover", recover())
 """
 
 
-def test_no_command_speaks_of_another_users_sessions(start_python: StartPython, tmp_path: Path) -> None:
+def test_no_command_speaks_of_another_users_sessions(start_python: StartPython, place: Path) -> None:
     """The exit status is 0."""
-    end, home = tmp_path / "end", tmp_path / "home"
+    end, home = place / "end", place / "home"
     os.mkfifo(end)
     home.mkdir()
-    for directory in (tmp_path, *tmp_path.parents):
-        if str(directory).startswith("/tmp/"):
-            directory.chmod(0o755)
+    place.chmod(0o755)
     program = start_python(SESSION, end)
     program.wait_for_output("ready")
     done = subprocess.run(
@@ -79,20 +77,18 @@ def test_no_command_speaks_of_another_users_sessions(start_python: StartPython, 
     assert done.stderr == ""
 
 
-def test_two_users_share_a_name_and_no_session_and_one_cannot_enter_or_harm_the_others(tmp_path: Path) -> None:
+def test_two_users_share_a_name_and_no_session_and_one_cannot_enter_or_harm_the_others(place: Path) -> None:
     """Both sessions are called robot-7. The second user tries what a user can try with the first one's session."""
     need(None if may_isolate() else "namespaces of its own", "TESTS_NEED_NAMESPACES")
-    for directory in (tmp_path, *tmp_path.parents):
-        if str(directory).startswith("/tmp/"):
-            directory.chmod(0o755)
-    command = ["unshare", "--mount", sys.executable, "-m", "tests.field.programs.two_users", str(tmp_path)]
+    place.chmod(0o755)
+    command = ["unshare", "--mount", sys.executable, "-m", "tests.field.programs.two_users", str(place)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["segments"] >= 1
     assert len(report["outcomes"]) >= 10
     assert [name for name, outcome in report["outcomes"].items() if outcome != "PermissionError"] == []
-    files = [tmp_path / name / "out.rrd" for name in USERS]
+    files = [place / name / "out.rrd" for name in USERS]
     for name, path in zip(USERS, files, strict=True):
         verify(path)
         assert count_rows(path) == {name: ROWS}
