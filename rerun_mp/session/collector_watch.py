@@ -54,7 +54,7 @@ class CollectorWatch:
             return None
         error = self._failing[1]
         why = error.strerror if isinstance(error, OSError) else error
-        return f"for {NO_COLLECTOR_SECS:g} s no collector could be started: {why}"
+        return f"for {NO_COLLECTOR_SECS:g} s no collector could be started: {str(why).rstrip('.')}"
 
     def _note(self, error: CollectorError | OSError) -> None:
         begin = time.monotonic() if self._failing is None else self._failing[0]

@@ -44,10 +44,12 @@ def leave(session: Session) -> None:
     patience = Patience("rows are being written; press Ctrl-C again to leave that to the collector")
     session.seal()
     farewell = expect_farewell(session.segment) if session.must_complete or session.is_founder else None
+    is_late = False
     if session.must_complete:
         try:
             session.flush(timeout, patience)
         except FlushTimeoutError as error:
+            is_late = True
             tell(f"rerun_mp: {error}\n")
         except KeyboardInterrupt:
             session.must_complete = False
@@ -60,8 +62,8 @@ def leave(session: Session) -> None:
     files = _files(session) if session.must_complete else []
     session.release()
     participants = Participants()
-    if session.must_complete and not _others_remain(session, participants):
-        _await_files(session, participants, timeout - (time.monotonic() - begin), patience)
+    if session.must_complete and not is_late and not _others_remain(session, participants):
+        _await_files(session, participants, begin, patience)
     if session.must_complete or session.is_founder:
         _report_moved_files(files, session.segment.nonce.hex()[:8])
         _report_losses(session)
@@ -110,8 +112,12 @@ def _others_remain(session: Session, participants: Participants) -> bool:
         os.close(descriptor)
 
 
-def _await_files(session: Session, participants: Participants, timeout: float, patience: Patience) -> None:
-    """Wait until the files are complete, or until a child joins late: then this process is not the last."""
+def _await_files(session: Session, participants: Participants, begin: float, patience: Patience) -> None:
+    """Wait until the files are complete, or until a child joins late: then this process is not the last.
+
+    `begin`: when this process began to leave, which the exit's time limit counts from.
+    """
+    timeout = session.settings.exit_timeout
     progress = Progress("completing the recording's files")
     words = session.segment.ring.words
     others_remain = False
@@ -129,9 +135,10 @@ def _await_files(session: Session, participants: Participants, timeout: float, p
         return others_remain or words[Header.SESSION_STATE] >= last
 
     try:
-        if not wait_until(is_over, timeout, meanwhile=meanwhile, patience=patience):
+        remaining = max(0.0, begin + timeout - time.monotonic())
+        if not wait_until(is_over, remaining, meanwhile=meanwhile, patience=patience):
             tell(
-                f"rerun_mp: the collector is still completing files after {timeout:.0f} s; it goes on without us. "
+                f"rerun_mp: the collector is still completing files after {timeout:g} s; it goes on without us. "
                 f"Its log is in {session.segment.runtime_directory}.\n"
             )
     except KeyboardInterrupt:

@@ -280,7 +280,8 @@ class Session:
         self.ring_doorbell()
         try:
             if not wait_until(is_done, timeout, meanwhile=meanwhile, patience=patience):
-                raise _unstored(self.segment, pending, f"the collector was not done after {timeout} s")
+                late = f"the collector was not done after {timeout:g} s"
+                raise _unstored(self.segment, pending, self._collector.failure() or late)
         finally:
             progress.close()
 

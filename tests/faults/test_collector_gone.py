@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from rerun_mp.shm.layout import Attention, Header
-from tests.conftest import StartPython
+from tests.conftest import RunPython, StartPython
 from tests.faults.test_orphans import checked_rows
-from tests.harness.programs import wait_until
+from tests.harness.programs import COMMAND, wait_until
 from tests.harness.sessions import SessionWatch
 
 pytestmark = pytest.mark.real_collectors
@@ -72,6 +72,38 @@ def test_a_collector_holds_no_directory_of_the_program(start_python: StartPython
     watch = SessionWatch()
     start_python(HOLDS, tmp_path / "out.rrd", env=watch.environment).wait_for_output("flushed")
     assert [watch.collector(role).cwd() for role in ("guard", "worker")] == ["/", "/"]
+
+
+ENDS_WITHOUT = """
+import os, sys
+import rerun_mp as rr
+rr.init("rerun_mp_gone")
+rr.save(sys.argv[1])
+rr.log("row", rr.Scalars(0.0))
+rr.flush()
+print("flushed", flush=True)
+open(sys.argv[2]).read()
+os.environ["RERUN_MP_PYTHON"] = "/bin/false"
+rr.log("row", rr.Scalars(1.0))
+"""
+
+
+def test_a_program_that_ends_without_a_collector_says_why_in_one_line(
+    start_python: StartPython, run_python: RunPython, tmp_path: Path
+) -> None:
+    """It does not say that a collector goes on. A recovery brings the row into the file."""
+    path, fifo, watch = tmp_path / "out.rrd", tmp_path / "fifo", SessionWatch()
+    os.mkfifo(fifo)
+    environment = {**watch.environment, "RERUN_MP_EXIT_TIMEOUT": "6"}
+    program = start_python(ENDS_WITHOUT, path, fifo, env=environment)
+    program.wait_for_output("flushed")
+    watch.kill("guard", "worker")
+    fifo.write_bytes(b"")
+    (line,) = program.wait(timeout_secs=60.0).check().stderr.splitlines()
+    reason = "for 5 s no collector could be started: RERUN_MP_PYTHON names /bin/false"
+    assert "not stored yet: " + reason in line
+    run_python(COMMAND, "recover").check()
+    assert Counter(row.entity_path for row in checked_rows(path)) == {"row": 2}
 
 
 IN_JOIN = Path(__file__).with_name("programs") / "in_join.py"

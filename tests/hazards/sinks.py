@@ -79,7 +79,7 @@ REMOVALS = (
         (
             Edit(
                 "session/leaving.py",
-                "        _await_files(session, participants, timeout - (time.monotonic() - begin), patience)\n",
+                "        _await_files(session, participants, begin, patience)\n",
                 "        pass\n",
             ),
         ),
