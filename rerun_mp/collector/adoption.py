@@ -37,27 +37,30 @@ _known: tuple[int, bool, float] | None = None
 """Process id of the adopter, whether it is a participant, and until when that counts (monotonic seconds)."""
 
 
-def is_awaited(segment: Segment, guard: int, quiet_secs: float) -> bool:
+def is_awaited(segment: Segment, quiet_secs: float) -> bool:
     """Return whether the program waits for the collector, and for no other child.
 
     Parameters
     ----------
     segment
         The session's segment.
-    guard
-        Process id of the guard, which the header names: it may be damaged, or that of a guard that has ended.
     quiet_secs
         Seconds since the last row.
     """
     with suppress(*UNREADABLE):
-        own = os.getpid()
-        adopter = os.getppid()
-        if adopter == guard:
-            adopter = _parent_of(guard)
+        own, parent = os.getpid(), os.getppid()
+        adopter = _parent_of(parent) if _is_guard(parent, segment) else parent
         if adopter <= 0 or not _is_participant(adopter, segment):
             return False
-        return _waits(adopter, if_unknown=quiet_secs > QUIET_SECS) and _children_of(adopter) <= {own, guard}
+        return _waits(adopter, if_unknown=quiet_secs > QUIET_SECS) and _children_of(adopter) <= {own, parent}
     return False
+
+
+def _is_guard(pid: int, segment: Segment) -> bool:
+    """Return whether a process is the session's guard: its command line says it. The header's word may be damaged."""
+    with open(f"/proc/{pid}/cmdline", "rb") as file:
+        command = file.read().rstrip(b"\0").split(b"\0")
+    return command[-3:-2] == [b"guard"] and command[-1] == segment.nonce.hex().encode()
 
 
 def _parent_of(pid: int) -> int:

@@ -134,7 +134,7 @@ class Worker:
             elif self._is_over():
                 if end_session(pipeline, self._bell):
                     return
-            elif begin >= next_look and is_awaited(self._segment, self._words[Header.GUARD_PID], begin - last_news):
+            elif begin >= next_look and is_awaited(self._segment, begin - last_news):
                 self._let_go()
                 return
             else:

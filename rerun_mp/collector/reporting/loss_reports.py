@@ -1,8 +1,9 @@
 """Reports dropped rows and killed producers, as rows of text in the recordings.
 
 When more rows of a producer have been dropped than were reported, a row on the reserved entity `/__rerun_mp/dropped`
-says how many so far, and why. Every recording of the session gets it, because a row that a full ring drops belongs to
-no recording yet. The segment's header and a file of the session hold the numbers too.
+says how many so far, of how many, and why. The last one has the numbers of the session's end. Every recording of the
+session gets it, because a row that a full ring drops belongs to no recording yet. The segment's header and a file of
+the session hold the numbers too.
 
 For a producer that a signal killed, a row on `/__rerun_mp/crashes` says so, in the recordings on which it had logged.
 In a job of several hosts both paths name the host, see `own_entity`. Used by the worker's main thread only.
@@ -59,8 +60,8 @@ class LossReports:
         self._reported: object = None
         """All counters of dropped rows as they were at the last report."""
         self._written_version = 0
-        self._reported_rows: dict[int, int] = {}
-        """first row of a producer -> dropped rows of it that have been reported."""
+        self._reported_rows: dict[int, tuple[int, int]] = {}
+        """first row of a producer -> its dropped and its logged rows, as last reported."""
 
     def report(self, *, is_final: bool = False) -> None:
         """Report killed producers now, and dropped rows at most once a second unless it `is_final`."""
@@ -73,7 +74,7 @@ class LossReports:
         now = (self._entries[:, COUNTERS].tobytes(), drops)
         has_any = any(now[0]) or any(drops.values()) or self._dead_producers.has_dropped
         if has_any and (now != self._reported or is_final):
-            self._report_dropped(self.publish())
+            self._report_dropped(self.publish(), is_final=is_final)
             self._reported = now
         end = time.monotonic()
         self._next_report = end + max(MIN_REPORT_SECS, REST_FACTOR * (end - begin))
@@ -114,17 +115,19 @@ class LossReports:
             ]
         )
 
-    def _report_dropped(self, accounts: Iterable[Account]) -> None:
-        news = [
-            account
-            for account in accounts
-            if account.dropped > self._reported_rows.get(account.first_row, 0) and not account.is_sum
-        ]
+    def _report_dropped(self, accounts: Iterable[Account], *, is_final: bool) -> None:
+        """Report producers that have dropped more rows, and at the end also those that have logged more."""
+        news = []
+        for account in accounts:
+            dropped, logged = self._reported_rows.get(account.first_row, (0, 0))
+            is_new = account.dropped > dropped or (is_final and account.dropped and account.logged > logged)
+            if is_new and not account.is_sum:
+                news.append(account)
         if news:
             texts = [_sentence(account) for account in news]
             entity = own_entity(self.node and self.node.host, DROPPED_ENTITY)
             self._outputs.add([text_chunk(key, entity, "WARN", texts) for key in self._outputs.recordings()])
-            self._reported_rows.update((account.first_row, account.dropped) for account in news)
+            self._reported_rows.update((one.first_row, (one.dropped, one.logged)) for one in news)
 
 
 def _sentence(account: Account) -> str:
