@@ -18,6 +18,7 @@ import os
 import time
 from contextlib import suppress
 
+from rerun_mp.session import kinship
 from rerun_mp.shm.segment import Segment
 
 __all__ = ["is_awaited"]
@@ -49,18 +50,13 @@ def is_awaited(segment: Segment, quiet_secs: float) -> bool:
     """
     with suppress(*UNREADABLE):
         own, parent = os.getpid(), os.getppid()
-        adopter = _parent_of(parent) if _is_guard(parent, segment) else parent
+        # The header's word for the guard may be damaged.
+        is_guard = kinship.collector_of(parent) == ("guard", segment.nonce.hex())
+        adopter = _parent_of(parent) if is_guard else parent
         if adopter <= 0 or not _is_participant(adopter, segment):
             return False
         return _waits(adopter, if_unknown=quiet_secs > QUIET_SECS) and _children_of(adopter) <= {own, parent}
     return False
-
-
-def _is_guard(pid: int, segment: Segment) -> bool:
-    """Return whether a process is the session's guard: its command line says it. The header's word may be damaged."""
-    with open(f"/proc/{pid}/cmdline", "rb") as file:
-        command = file.read().rstrip(b"\0").split(b"\0")
-    return command[-3:-2] == [b"guard"] and command[-1] == segment.nonce.hex().encode()
 
 
 def _parent_of(pid: int) -> int:
@@ -96,8 +92,5 @@ def _is_participant(pid: int, segment: Segment) -> bool:
     global _known
     now = time.monotonic()
     if _known is None or _known[0] != pid or now >= _known[2]:
-        with open(f"/proc/{pid}/maps", "rb") as file:
-            # Address, rights, offset, device, inode, path.
-            maps = any(b"/dev/shm" in line and int(line.split(maxsplit=5)[4]) == segment.inode for line in file)
-        _known = pid, maps, now + KNOWN_SECS
+        _known = pid, kinship.uses_segment(pid, frozenset({segment.inode})), now + KNOWN_SECS
     return _known[1]

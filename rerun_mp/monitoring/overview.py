@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from rerun_mp.errors import RerunMpError
+from rerun_mp.session import kinship
 from rerun_mp.session.accounts import Account, read_accounts, totals
 from rerun_mp.session.config_file import read_config
 from rerun_mp.session.sink_status import SinkStatus, read_sinks
@@ -30,8 +31,6 @@ __all__ = ["Collector", "Process", "Program", "SessionView", "look", "look_at"]
 
 MAX_READS = 20
 """Attempts to read accounts and ring between two sweeps."""
-COLLECTOR_MODULE = b"rerun_mp.collector"
-"""Stands before the role in a collector's command line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,29 +274,13 @@ def _users(inode: int) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     names = filter(str.isdigit, os.listdir("/proc")) if os.path.isdir("/proc/self") else ()
     for pid in sorted(map(int, names)):
-        # The process may have ended, or belong to another user.
-        with contextlib.suppress(OSError):
-            if pid != os.getpid() and _has_mapped(pid, inode):
-                found.setdefault(_role(pid), []).append(pid)
+        if pid != os.getpid() and kinship.uses_segment(pid, frozenset({inode})):
+            found.setdefault(kinship.collector_of(pid)[0], []).append(pid)
     return found
 
 
 def _pid_of(found: list[int], in_header: int) -> int:
     return in_header if in_header in found or not found else found[-1]
-
-
-def _has_mapped(pid: int, inode: int) -> bool:
-    with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as maps:
-        return any(segment.DIRECTORY in line and line.split()[4] == str(inode) for line in maps)
-
-
-def _role(pid: int) -> str:
-    with open(f"/proc/{pid}/cmdline", "rb") as file:
-        arguments = file.read().split(b"\0")
-    if COLLECTOR_MODULE not in arguments:
-        return ""
-    role = arguments[arguments.index(COLLECTOR_MODULE) + 1].decode()
-    return role if role in ("guard", "worker") else ""
 
 
 def _program(participants: list[int]) -> Program | None:

@@ -23,6 +23,7 @@ __all__ = [
     "ancestors",
     "argument_of",
     "boot_id",
+    "collector_of",
     "environment_of",
     "holds_lease",
     "own_processes",
@@ -38,6 +39,8 @@ MAX_LOOKS = 8
 """Looks at the list of processes. While one look lasts, a process may have started another one and ended."""
 EXEC_READS = 5
 """Attempts to read an environment that is empty for a moment, while the process calls exec."""
+COLLECTOR_MODULE = b"rerun_mp.collector"
+"""Stands in a collector's command line, before its role, its segment and its session's nonce."""
 TICKS_PER_SEC = os.sysconf("SC_CLK_TCK")
 
 
@@ -107,6 +110,15 @@ def argument_of(pid: int, option: str) -> str:
     arguments = _read(pid, "cmdline").split(b"\0")
     found = (after for one, after in itertools.pairwise(arguments) if one == option.encode())
     return os.fsdecode(next(found, b""))
+
+
+def collector_of(pid: int) -> tuple[str, str]:
+    """Return the role and the session's nonce from a collector's command line. Both are empty for another process."""
+    arguments = _read(pid, "cmdline").rstrip(b"\0").split(b"\0")
+    if COLLECTOR_MODULE not in arguments[:-3]:
+        return "", ""
+    role, _, nonce = map(os.fsdecode, arguments[-3:])
+    return role, nonce
 
 
 def segment_inodes(path: str = "") -> frozenset[int]:
