@@ -43,7 +43,7 @@ PAUSE_STEP = 0.1
 def main(path: str, nonce: str) -> int:
     """Guard the session's worker. Returns when the session has ended, or if another guard is running."""
     outlive_signals()
-    os.chdir("/")  # the program may leave its directory, whose disk must then come off
+    os.chdir("/")  # a disk can only be unmounted if no process has its directory there
     joined = find_segment(path, nonce)
     if joined is None:
         return 0

@@ -20,7 +20,7 @@ _real_class = object.__dict__["__class__"]
 
 
 class _Value:
-    """An object whose `__class__` is rerun's class once rerun is loaded, so that rerun's `isinstance` holds.
+    """A value that passes rerun's `isinstance`: once rerun is loaded, `__class__` returns rerun's class.
 
     Rerun's classes of values are no abstract classes, so ours cannot register with them.
     """

@@ -107,7 +107,7 @@ def unlink_semaphore(name: str) -> None:
 Semaphore = LibcSemaphore
 """The class that producers use."""
 Error = OSError
-"""What it raises."""
+"""The error that this class raises."""
 
 if not TYPE_CHECKING:
     try:

@@ -1,4 +1,4 @@
-"""A command whose output cannot be written says so in one line, and is quiet if its reader has gone."""
+"""A command says in one line that it cannot write its output. If the reader has gone, it says nothing."""
 
 from __future__ import annotations
 

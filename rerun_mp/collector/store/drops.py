@@ -26,7 +26,7 @@ OWN_ENTITIES = ("/__properties", "__properties", "/__rerun_mp", "__rerun_mp")
 """Beginnings of the entity paths of rows that the collector logs itself. No producer counts them."""
 ROW_ID = "rerun.controls.RowId"
 NEAR = 1 << 40
-"""A row whose counter is less than this beyond the beginning of a known producer is a row of that producer."""
+"""Maximum distance of a row's counter from its producer's first one. Within it, the row belongs to that producer."""
 
 
 class Drops:

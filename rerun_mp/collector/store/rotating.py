@@ -41,7 +41,7 @@ are in the files."""
 LOOK_SECS = 0.5
 """Seconds between two looks for parts that are too old."""
 NO_FILE = (0, 0, 0)
-"""Claim of a part at whose path no file lies. A file that is there belongs to another program."""
+"""The claim of a part that has no file yet. If a file lies at its path, another program has made it."""
 RETRY_SECS = 5.0
 """Seconds between two attempts to complete a part."""
 
