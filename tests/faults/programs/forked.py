@@ -22,7 +22,7 @@ from types import FrameType
 import rerun_mp as rr
 from tests.faults.programs.calls import CALLS, Call
 from tests.faults.programs.interrupted import HANGS_SECS, assert_nothing_is_locked, assert_nothing_is_open
-from tests.faults.programs.turns import PATIENCE_SECS, log_step, rows_before, set_stage, what_is_left
+from tests.faults.programs.turns import PATIENCE_SECS, end_stage, log_step, rows_before, set_stage, what_is_left
 from tests.harness.instructions import Trace, signal_at
 
 IN_CHILDREN = ("first",)
@@ -60,6 +60,7 @@ def fork_in(call: Call, path: str, at: int, before: int) -> tuple[int, set[str],
     signal.signal(signal.SIGUSR1, fork)
     log = set_stage(call, path, at, before)
     trace = in_both(log, at)
+    end_stage(call)
     if children == [0]:
         log_step(call, path, at, before + 2)
         assert_nothing_is_open(path)

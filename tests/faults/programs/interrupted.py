@@ -30,7 +30,15 @@ from rerun_mp.session.waiting import wait_until
 from rerun_mp.shm import leases
 from rerun_mp.shm.layout import Lock, SlotState
 from tests.faults.programs.calls import CALLS
-from tests.faults.programs.turns import PATIENCE_SECS, joined_session, log_step, rows_before, set_stage, what_is_left
+from tests.faults.programs.turns import (
+    PATIENCE_SECS,
+    end_stage,
+    joined_session,
+    log_step,
+    rows_before,
+    set_stage,
+    what_is_left,
+)
 from tests.harness.instructions import Trace, at_instruction, is_call, signal_at
 
 HANGS_SECS = 30.0
@@ -92,6 +100,8 @@ def interrupt(name: str, at: int, before: int, how: str) -> tuple[Trace, bool]:
             log()
     except tuple(EXCEPTIONS.values()):
         return trace, True
+    finally:
+        end_stage(CALLS[name])
     return trace, False
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import rerun_mp as rr
 from tests.faults.programs.calls import CALLS
-from tests.faults.programs.turns import rows_before, set_stage, what_is_left
+from tests.faults.programs.turns import end_stage, rows_before, set_stage, what_is_left
 from tests.harness.instructions import at_instruction
 
 
@@ -56,6 +56,7 @@ def fork_one(name: str, at: int, before: int) -> tuple[int, dict[str, Any]]:
     rr.log(f"beside/{name}", rr.Scalars(float(at)))
     rr.reset_time()
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    end_stage(CALLS[name])
     with open(reader, "rb") as pipe:
         return status, json.loads(pipe.read() or "{}")
 

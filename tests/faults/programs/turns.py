@@ -6,8 +6,11 @@ A turn is one call that is killed, interrupted or forked in. It has an entity of
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from typing import Any
+
+import psutil
 
 import rerun_mp as rr
 from rerun_mp.session import current
@@ -18,7 +21,7 @@ from rerun_mp.shm.layout import Attention, Header, ProducerState, ProducerWord, 
 from tests.faults.programs.calls import CALLS, Call, number_of
 from tests.harness.instructions import at_instruction
 
-__all__ = ["PATIENCE_SECS", "joined_session", "log_step", "rows_before", "set_stage", "what_is_left"]
+__all__ = ["PATIENCE_SECS", "end_stage", "joined_session", "log_step", "rows_before", "set_stage", "what_is_left"]
 
 PATIENCE_SECS = 60.0
 
@@ -39,7 +42,7 @@ def log_step(call: Call, path: str, turn: int, step: int) -> None:
 
 
 def set_stage(call: Call, path: str, turn: int, before: int) -> Callable[[], object]:
-    """Log the rows before the turn's call, and return the call, which must be made at once."""
+    """Log the rows before the turn's call, and return the call, which must be made at once. Then call `end_stage`."""
     for step in range(before):
         log_step(call, path, turn, step)
     rr.set_time("step", sequence=before)
@@ -49,10 +52,34 @@ def set_stage(call: Call, path: str, turn: int, before: int) -> Callable[[], obj
         joined.seal()
     words = joined.segment.ring.words
     if call.finds_asleep:
-        assert wait_until(lambda: words[Header.ATTENTION] == Attention.SLEEPING, PATIENCE_SECS)
+        stop_asleep(joined)
     while words[Header.ATTENTION] and not call.finds_asleep:
         joined.ring_doorbell()
     return log
+
+
+def stop_asleep(joined: Session) -> None:
+    """Stop the collector's worker while it sleeps. Otherwise a row of another process may wake it before the call."""
+    words = joined.segment.ring.words
+    assert wait_until(lambda: words[Header.WORKER_PID] != 0, PATIENCE_SECS)
+    worker = psutil.Process(words[Header.WORKER_PID])
+
+    def is_asleep() -> bool:
+        return words[Header.ATTENTION] == Attention.SLEEPING
+
+    while True:
+        assert wait_until(is_asleep, PATIENCE_SECS)
+        worker.send_signal(signal.SIGSTOP)
+        assert wait_until(lambda: worker.status() == psutil.STATUS_STOPPED, PATIENCE_SECS)
+        if is_asleep():
+            return
+        worker.send_signal(signal.SIGCONT)
+
+
+def end_stage(call: Call) -> None:
+    """Let the collector go on if the stage of this call stopped it."""
+    if call.finds_asleep:
+        os.kill(joined_session().segment.ring.words[Header.WORKER_PID], signal.SIGCONT)
 
 
 def rows_before(name: str) -> int:
