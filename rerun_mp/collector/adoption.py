@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
+from typing import NamedTuple
 
 from rerun_mp.session import kinship
 from rerun_mp.shm.segment import Segment
@@ -28,14 +29,28 @@ UNREADABLE = (OSError, ValueError, IndexError)
 
 
 KNOWN_SECS = 5.0
-"""Seconds for which the collector remembers whether its adopter is a participant. The adopter is usually a foreign init
-process. Four looks a second at its threads and children took two fifths of an idle collector's time."""
+"""Seconds for which the collector remembers whether its parent is its guard, and whether its adopter is a participant.
+The adopter is usually a foreign init process. A look at these processes four times a second took two fifths of an idle
+collector's time."""
 QUIET_SECS = 10.0
 """Seconds without a row after which a program may be waiting, if the kernel does not tell what a process waits in."""
 
 
-_known: tuple[int, bool, float] | None = None
-"""Process id of the adopter, whether it is a participant, and until when that counts (monotonic seconds)."""
+class _Known(NamedTuple):
+    """An answer about another process, and until when it counts (monotonic seconds)."""
+
+    pid: int = 0
+    answer: bool = False
+    until: float = 0.0
+
+    def counts_for(self, pid: int) -> bool:
+        return self.pid == pid and time.monotonic() < self.until
+
+
+_guard = _Known()
+"""Whether the parent is the session's guard."""
+_participant = _Known()
+"""Whether the adopter is a participant."""
 
 
 def is_awaited(segment: Segment, quiet_secs: float) -> bool:
@@ -50,9 +65,7 @@ def is_awaited(segment: Segment, quiet_secs: float) -> bool:
     """
     with suppress(*UNREADABLE):
         own, parent = os.getpid(), os.getppid()
-        # The header's word for the guard may be damaged.
-        is_guard = kinship.collector_of(parent) == ("guard", segment.nonce.hex())
-        adopter = _parent_of(parent) if is_guard else parent
+        adopter = _parent_of(parent) if _is_guard(parent, segment) else parent
         if adopter <= 0 or not _is_participant(adopter, segment):
             return False
         return _waits(adopter, if_unknown=quiet_secs > QUIET_SECS) and _children_of(adopter) <= {own, parent}
@@ -60,7 +73,7 @@ def is_awaited(segment: Segment, quiet_secs: float) -> bool:
 
 
 def _parent_of(pid: int) -> int:
-    with open(f"/proc/{pid}/stat", "rb") as file:
+    with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
         # The program's name stands in parentheses, and may itself have some.
         return int(file.read().rpartition(b")")[2].split()[1])
 
@@ -87,10 +100,22 @@ def _children_of(pid: int) -> set[int]:
     return children
 
 
+def _is_guard(pid: int, segment: Segment) -> bool:
+    """Return whether the process is the session's guard. The answer is at most `KNOWN_SECS` old.
+
+    The command line says so, because the header's word for the guard may be damaged.
+    """
+    global _guard
+    if not _guard.counts_for(pid):
+        is_guard = kinship.collector_of(pid) == ("guard", segment.nonce.hex())
+        _guard = _Known(pid, is_guard, time.monotonic() + KNOWN_SECS)
+    return _guard.answer
+
+
 def _is_participant(pid: int, segment: Segment) -> bool:
     """Return whether the process has mapped the session's segment. The answer is at most `KNOWN_SECS` old."""
-    global _known
-    now = time.monotonic()
-    if _known is None or _known[0] != pid or now >= _known[2]:
-        _known = pid, kinship.uses_segment(pid, frozenset({segment.inode})), now + KNOWN_SECS
-    return _known[1]
+    global _participant
+    if not _participant.counts_for(pid):
+        uses = kinship.uses_segment(pid, frozenset({segment.inode}))
+        _participant = _Known(pid, uses, time.monotonic() + KNOWN_SECS)
+    return _participant.answer

@@ -156,9 +156,11 @@ class Worker:
 
         The threads of live sinks need the interpreter's lock at once. So reports come after the rest.
         """
+        if prepared is None:
+            return None
         ahead = self._pipeline.forward(prepared, looks_ahead=True)
         self._freer.free_done()
-        if prepared is not None and ahead is None:
+        if ahead is None:
             self._rest(begin)
         return ahead
 
@@ -207,6 +209,8 @@ class Worker:
         if self._words[Header.SESSION_STATE] != self._pipeline.state:
             self._words[Header.SESSION_STATE] = self._pipeline.state
         self._segment.restore_identity()
+        if leases.is_held(self._descriptor, Lock.GUARD):
+            return
         # Out of processes or descriptors: the next check tries again.
         with contextlib.suppress(RerunMpError, OSError):
             collector_start.ensure_collector(self._segment, need_guard=True)

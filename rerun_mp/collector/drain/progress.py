@@ -36,6 +36,8 @@ class Progress:
         """slot -> how far it is copied by a sweep that has not begun. Such a slot must not be freed."""
         self.damaged: dict[int, int] = {}
         """slot -> epoch in which the collector reads no more of it."""
+        self._settled: tuple[bytes, int] = b"", 0
+        """The content of `control` that had no new rows, and `done` at that time."""
         self._given_up: dict[int, tuple[int, int]] = {}
         """damaged slot -> (epoch, number of the sweep that has given up the rest)."""
 
@@ -44,12 +46,16 @@ class Progress:
 
         `taken` is what the sweep in flight has: slot -> how far.
         """
-        snapshot = self.control.copy()
+        content = self.control.tobytes()
+        if (content, self.done) == self._settled and not self.damaged:
+            return []  # an idle collector looks every second
+        snapshot: Any = np.frombuffer(content, np.uint64).reshape(self.control.shape)
         states = snapshot[:, Line.STATE] & np.uint64(0xFF)
         live = (states == SlotState.OPEN) | (states == SlotState.SEALED)
         stored = self.stored(snapshot)
         stored[list(taken)] = list(taken.values())
         moved = np.flatnonzero(live & (snapshot[:, Line.COUNT] > stored)).tolist()
+        self._settled = (b"", 0) if moved or taken else (content, self.done)
         if self.damaged:
             moved = [s for s in moved if self._is_readable(s, int(snapshot[s, Line.EPOCH]), int(states[s]))]
         return [slot for slot in moved if slot >= first] + [slot for slot in moved if slot < first]

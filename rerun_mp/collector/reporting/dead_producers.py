@@ -17,7 +17,9 @@ import contextlib
 import os
 import time
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from rerun_mp.collector.drain.sweep import Sweeper
 from rerun_mp.collector.messages import say
@@ -26,13 +28,15 @@ from rerun_mp.encoding.frames import RecordingKey, large_file_prefix
 from rerun_mp.session import collector_start
 from rerun_mp.session.accounts import Account, append_account, live_account
 from rerun_mp.shm import leases
-from rerun_mp.shm.layout import PAGE, PRODUCER_WORDS, WORD, Lock, ProducerState, ProducerWord, pack_owner, unpack_owner
+from rerun_mp.shm.layout import PAGE, PRODUCER_WORDS, Lock, ProducerState, ProducerWord, pack_owner, unpack_owner
 from rerun_mp.shm.segment import Segment
 
 __all__ = ["DeadProducers", "Killed"]
 
 MAX_DYING_SECS = 5.0
 """Seconds after which a process that runs on without its lease is taken to have started another program by exec."""
+STATE_MASK = np.uint64(0xFF)
+"""The bits of an entry's first word that hold its state. The others hold its generation."""
 
 
 class Killed(NamedTuple):
@@ -68,9 +72,9 @@ class DeadProducers:
         """Producers to report as killed; `LossReports` empties it."""
         self._causes = DeathCauses()
         self._dying: list[_Dying] = []
-        first = PAGE // WORD
         count = segment.ring.geometry.producers * PRODUCER_WORDS
-        self._states = segment.ring.words[first : first + count : PRODUCER_WORDS]
+        self._states: Any = np.frombuffer(segment.ring.memory, np.uint64, count, PAGE)[::PRODUCER_WORDS]
+        """uint64 of shape (producers,), in shared memory."""
 
     def clear_up(self) -> int:
         """Seal the slots of dead producers, and free the entries of those that are wholly delivered.
@@ -84,9 +88,9 @@ class DeadProducers:
         owners = {state & ~0xFF for state in self._segment.ring.states.tolist() if state > 0xFF}
         if self.unwritten:
             self._write_accounts()
-        for index, state in enumerate(self._states.tolist()):
-            if state & 0xFF != ProducerState.LIVE:
-                continue
+        states = self._states.copy()
+        for index in np.flatnonzero(states & STATE_MASK == ProducerState.LIVE).tolist():
+            state = int(states[index])
             owner = pack_owner(index, state >> 8)
             if leases.is_held(self._descriptor, Lock.PRODUCERS + index):
                 living += 1
@@ -116,12 +120,12 @@ class DeadProducers:
 
     def count_entries(self) -> int:
         """Return how many entries are in use: by living producers, and by dead ones that are not wholly delivered."""
-        return sum(1 for state in self._states.tolist() if state & 0xFF == ProducerState.LIVE)
+        return int(np.count_nonzero(self._states & STATE_MASK == ProducerState.LIVE))
 
     def _seal_if_orphan(self, owner: int) -> None:
         index, _ = unpack_owner(owner)
         if index < self._segment.ring.geometry.producers:
-            state = self._states[index]
+            state = int(self._states[index])
             has_entry = state & 0xFF == ProducerState.LIVE and pack_owner(index, state >> 8) == owner
             if has_entry or leases.is_held(self._descriptor, Lock.PRODUCERS + index):
                 return

@@ -71,8 +71,9 @@ class LossReports:
         if begin < self._next_report and not is_final:
             return
         drops = self._outputs.drops()
-        now = (self._entries[:, COUNTERS].tobytes(), drops)
-        has_any = any(now[0]) or any(drops.values()) or self._dead_producers.has_dropped
+        counters = self._entries[:, COUNTERS]
+        now = (counters.tobytes(), drops)
+        has_any = counters.any() or any(drops.values()) or self._dead_producers.has_dropped
         if has_any and (now != self._reported or is_final):
             self._report_dropped(self.publish(), is_final=is_final)
             self._reported = now

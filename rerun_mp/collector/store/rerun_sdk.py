@@ -36,6 +36,9 @@ __all__ = [
     "store_blueprint",
 ]
 
+BATCHER_SECS = 3600.0
+"""Seconds between two looks of a stream's thread for single rows, which the collector never sends."""
+
 _make_chunks = versions.chunk_maker(Chunk)
 
 _quiet_lock = threading.Lock()
@@ -89,7 +92,7 @@ class Stream:
                 make_thread_default=False,
                 default_enabled=True,
                 send_properties=False,
-                batcher_config=None,
+                batcher_config=_batcher_config(),
             )
         )
 
@@ -123,6 +126,15 @@ class Stream:
             self._flush(timeout_sec=0.0, recording=native)
             del self.native, native
             self._disconnect_orphans()
+
+
+def _batcher_config() -> Any:
+    """Return a configuration with which an idle stream's thread sleeps.
+
+    By default it looks five times a second for single rows to make a chunk of. The collector sends whole chunks, which
+    the thread hands on at once.
+    """
+    return bindings.ChunkBatcherConfig(flush_tick=BATCHER_SECS)
 
 
 def _try_a_chunk() -> None:

@@ -34,6 +34,18 @@ def test_slots_come_in_the_rings_order_from_the_first_one_on(made: Segment) -> N
     assert progress.moved({slots[0]: count - 1}, 0) == slots
 
 
+def test_rows_that_come_after_a_look_that_found_none_are_found(made: Segment) -> None:
+    """An idle collector compares the control table with the one that had no new rows."""
+    progress = Progress(made.ring)
+    assert progress.moved({}, 0) == progress.moved({}, 0) == []
+    log(made, 1)
+    slots = progress.moved({}, 0)
+    assert len(slots) == 1
+    count = made.ring.words[made.ring.count_word(slots[0])]
+    assert progress.moved({slots[0]: count}, 0) == [], "the sweep in flight has the row"
+    assert progress.moved({}, 0) == slots, "no sweep is in flight"
+
+
 def test_a_sealed_damaged_slot_is_read_once_more_and_forgotten_with_its_epoch(made: Segment) -> None:
     log(made, 1)
     progress = Progress(made.ring)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,32 @@ def test_files_of_one_recording_take_no_more_threads_than_one(tmp_path: Path) ->
         reader = RrdReader(tmp_path / f"{number}.rrd")
         assert [(store.application_id, store.recording_id) for store in reader.recordings()] == [recording]
         assert [chunk.id for chunk in reader.stream()] == [chunk.chunk_id for chunk in chunks([number])]
+
+
+def test_the_threads_of_an_idle_stream_sleep(tmp_path: Path) -> None:
+    """By default one of them wakes five times a second."""
+    before = _threads()
+    writer = open_file(tmp_path / "out.rrd", RecordingKey("app", "idle"))
+    threads = _threads() - before
+    assert threads
+    assert _wakes(threads, secs=0.7) <= 1, "one may still be on its way to sleep"
+    writer.close(10.0)
+
+
+def _threads() -> set[str]:
+    return set(os.listdir("/proc/self/task"))
+
+
+def _wakes(threads: set[str], secs: float) -> int:
+    """Return how often some threads wake within `secs`."""
+    begin = _sleeps(threads)
+    time.sleep(secs)
+    return _sleeps(threads) - begin
+
+
+def _sleeps(threads: set[str]) -> int:
+    texts = [Path(f"/proc/self/task/{thread}/status").read_text() for thread in threads]
+    return sum(int(text.partition("\nvoluntary_ctxt_switches:")[2].split()[0]) for text in texts)
 
 
 def test_a_file_that_cannot_be_created_is_named(tmp_path: Path) -> None:
