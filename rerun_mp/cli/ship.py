@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from rerun_mp.errors import RerunMpError
 from rerun_mp.session.directories import rescue_base
 from rerun_mp.session.node import close_parts
-from rerun_mp.shipping.shipper import Shipper, left_in
+from rerun_mp.shipping.shipper import Left, Shipper, left_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,11 +110,20 @@ def ship(
                 f"Add --all to bring them to {target}, too.\n"
             )
         return 0
-    left = left_in(directory, None if takes_all else target)
     if not quiet:
-        why = f": {shipper.failure}" if shipper.failure else ""
+        _say_left(directory, left_in(directory, None if takes_all else target), shipper.failure)
+    return 1
+
+
+def _say_left(directory: str, left: Left, failure: str | None) -> None:
+    why = f": {failure}" if failure else ""
+    if left.parts:
         sys.stderr.write(
             f"rerun-mp: {left.parts} parts with {left.rows:,} rows are still in {directory}{why}. Try again later with "
             f"`rerun-mp ship`, or copy the directory to the head's with rsync.\n"
         )
-    return 1
+    else:
+        sys.stderr.write(
+            f"rerun-mp: all parts of {directory} have been shipped, but the head does not know yet that their sessions "
+            f"have ended{why}. Try again later with `rerun-mp ship`.\n"
+        )

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 from rerun_mp.collector.drain.own_chunks import number_chunk
 from rerun_mp.collector.messages import say
 from rerun_mp.collector.reporting.own_entities import MAX_RECORDINGS, own_entity
-from rerun_mp.errors import RerunMpError, ResourceError
+from rerun_mp.errors import RerunMpError
 from rerun_mp.hooks.detached import start_detached
 from rerun_mp.hooks.interpreters import python_command
 from rerun_mp.session.collector_start import collector_environment, output_to
 from rerun_mp.session.kinship import boot_id
 from rerun_mp.session.node import close_parts, node_name, open_directory, recording_name, remove_open_directory
+from rerun_mp.shipping.parts import node_directory, write_end, write_target
 from rerun_mp.shipping.shipper import Left, Shipper, drop_oldest, left_in
 from rerun_mp.shipping.targets import open_target
 
@@ -97,6 +98,7 @@ class NodeLink:
         except (OSError, RerunMpError) as error:
             say(f"worker {os.getpid()}: {error}")
             return [f"parts could not be closed: {error}; they are in {self._open}"]
+        self._note_end()
         self._drop_oldest()
         lines = self._lines_of_dropped()
         shipper = Shipper(self._node.parts, self._node.token, self._node.ship_to)
@@ -112,31 +114,30 @@ class NodeLink:
 
         with closing(shipper):
             is_all = shipper.ship(may_go_on)
-        if not is_all or self._tell_end() is False:
+        if not is_all:
             lines += self._leave_to_shipper(shipper.failure)
         return lines
 
-    def _tell_end(self) -> bool:
-        """Tell the head that this node has ended. Returns whether it knows."""
+    def _note_end(self) -> None:
+        """Leave word for the head that this node has ended. A shipper brings it there."""
         try:
-            with closing(open_target(self._node.ship_to, self._node.token)) as target:
-                for recording, status in self._statuses("ended").items():
-                    target.note(recording, self._name, status)
-        except ResourceError as error:
-            say(f"worker {os.getpid()}: {error}")
-            return False
-        return True
+            for recording, status in self._statuses("ended").items():
+                directory = node_directory(self._node.parts, recording, self._name)
+                write_target(directory, self._node.ship_to)
+                write_end(directory, {**status, **_order()})
+        except OSError as error:
+            say(f"worker {os.getpid()}: the head cannot be told that this node has ended: {error}")
 
     def _leave_to_shipper(self, failure: str | None) -> list[str]:
-        left = left_in(self._node.parts, self._node.ship_to)
-        if not left.parts:
-            return []
         command = [*python_command("rerun_mp"), "ship", "--quiet", f"--for={self._node.ship_timeout:g}"]
         environment = {**collector_environment(), "RERUN_MP_HEAD_TOKEN": self._node.token}
         try:
             start_detached([*command, self._node.parts, self._node.ship_to], environment, output_to(os.devnull))
         except (OSError, RerunMpError) as error:
             say(f"worker {os.getpid()}: no shipper could be started: {error}")
+        left = left_in(self._node.parts, self._node.ship_to)
+        if not left.parts:
+            return []
         reason = f" ({failure})" if failure else ""
         line = (
             f"{left.parts} parts with {left.rows:,} rows of this host are not at {self._node.ship_to} yet{reason}. "
@@ -167,15 +168,13 @@ class NodeLink:
     def _statuses(self, state: str) -> dict[str, dict[str, Any]]:
         found = {}
         for key, store in self._outputs.stores()[:MAX_RECORDINGS]:
-            rows, _ = store.chunks.rows_until_now()
             found[recording_name(key)] = {
                 "application_id": key.application_id,
                 "recording_id": key.recording_id,
                 "host": self._node.host,
                 "job": self._node.job,
                 "state": state,
-                "stored": rows,
-                **_order(),
+                "stored": store.rotating.rows_until_now(),
             }
         return found
 

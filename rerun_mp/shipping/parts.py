@@ -8,23 +8,25 @@ below their directories::
     .nodes/<recording>/<host>-<nonce>.json                       on the head: what the node has said last
     .open/<host>-<nonce>/part.<number>.rrd                       on the node: parts that the collector writes
     <recording>/<host>-<nonce>/.to.json                          on the node: where its parts go
+    <recording>/<host>-<nonce>/.end.json                         on the node: its last word, which the head lacks yet
 
 So equal paths are equal parts, whichever way they came. Any process and thread may call.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from rerun_mp.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 __all__ = [
     "NODES",
@@ -35,14 +37,19 @@ __all__ = [
     "node_files",
     "parts_below",
     "parts_url",
+    "read_end",
     "read_target",
+    "remove_if_empty",
     "sync_directory",
+    "untold_ends",
+    "write_end",
     "write_target",
 ]
 
 OPEN = ".open"
 NODES = ".nodes"
 TARGET = ".to.json"
+END = ".end.json"
 SEGMENT = re.compile(r"[\w-][\w.-]{0,199}", re.ASCII)
 """A name in a part's path. It cannot lead out of the directory, and is no hidden file."""
 FILE = re.compile(r"(\d{4,9})-(\d{1,15})-rows\.rrd", re.ASCII)
@@ -137,18 +144,63 @@ def close_part(path: str | Path, directory: Path, rows: int, number: int = 1) ->
 
 def write_target(directory: Path, target: str) -> None:
     """Note where the parts in a node's directory go, for shippers that come later."""
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / (TARGET + ".new")).write_text(json.dumps({"to": target}), encoding="utf-8")
-    os.replace(directory / (TARGET + ".new"), directory / TARGET)
+    _write(directory / TARGET, {"to": target})
 
 
 def read_target(directory: Path) -> str | None:
     """Return where the parts in a node's directory go; None if nothing says so."""
     try:
-        target = json.loads((directory / TARGET).read_text(encoding="utf-8"))["to"]
-    except (OSError, ValueError, KeyError, TypeError):
+        target = _object((directory / TARGET).read_bytes()).get("to")
+    except OSError:
         return None
     return target if isinstance(target, str) else None
+
+
+def write_end(directory: Path, status: Mapping[str, Any]) -> None:
+    """Note the last word of a node that has ended, which a shipper brings to the head."""
+    _write(directory / END, status)
+
+
+def read_end(directory: Path) -> dict[str, Any]:
+    """Return the last word of a node; empty if the file is damaged.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    return _object((directory / END).read_bytes())
+
+
+def untold_ends(root: str | Path) -> list[Path]:
+    """Return the files with the last words of nodes below a directory that the head lacks, sorted by name."""
+    return sorted(Path(root).glob(f"*/*/{END}"))
+
+
+def remove_if_empty(directory: Path) -> None:
+    """Remove a node's directory when its last part is gone, the node has ended, and the head knows that."""
+    if (directory.parents[1] / OPEN / directory.name).exists():
+        return
+    with contextlib.suppress(OSError):
+        if not any(name == END or name.endswith(".rrd") for name in os.listdir(directory)):
+            (directory / TARGET).unlink()
+            directory.rmdir()
+            directory.parent.rmdir()
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(path.name + ".new")
+    new.write_text(json.dumps(content), encoding="utf-8")
+    os.replace(new, path)
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def sync_directory(path: str | Path) -> None:

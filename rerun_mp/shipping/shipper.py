@@ -1,5 +1,7 @@
 """Ships the closed parts of a directory until the target has them, and removes them here.
 
+It also tells the target which nodes have ended.
+
 A part that the target has acknowledged is durable there. Several shippers may run over one directory, in any number of
 processes: each part is locked while it is shipped. Belongs to one thread.
 """
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from rerun_mp.errors import ResourceError
-from rerun_mp.shipping.parts import OPEN, PartName, parts_below, read_target
+from rerun_mp.shipping.parts import PartName, parts_below, read_end, read_target, remove_if_empty, untold_ends
 from rerun_mp.shipping.targets import open_target
 
 if TYPE_CHECKING:
@@ -54,14 +56,15 @@ class Shipper:
         """Parts that are at their target, and that this user cannot remove here."""
 
     def ship(self, may_go_on: Callable[[], bool] = lambda: True) -> bool:
-        """Ship what is closed. Returns whether nothing is left.
+        """Ship what is closed, then tell which nodes have ended. Returns whether nothing is left.
 
         A target that does not take a part gets no further one in this call.
         """
         away: set[str] = set()
         is_all = True
         self.failure = None
-        for part, path in parts_below(self._root):
+        found: list[tuple[PartName | None, Path]] = [*parts_below(self._root)]
+        for part, path in found + [(None, path) for path in untold_ends(self._root)]:
             target = self._only if self._takes_all else read_target(path.parent) or self._only
             if target is None or (self._only is not None and target != self._only) or path in self._kept:
                 continue
@@ -69,7 +72,10 @@ class Shipper:
                 is_all = False
                 continue
             try:
-                is_all &= self._ship(part, path, self._target(target), may_go_on)
+                if part is None:
+                    self._tell_end(path, self._target(target))
+                else:
+                    is_all &= self._ship(part, path, self._target(target), may_go_on)
             except ResourceError as error:
                 self.failure = str(error)
                 away.add(target)
@@ -88,6 +94,30 @@ class Shipper:
         if name not in self._targets:
             self._targets[name] = open_target(name, self._token)
         return self._targets[name]
+
+    def _tell_end(self, path: Path, target: Target) -> None:
+        """Tell the target that the node of this file has ended, and remove the file.
+
+        Raises
+        ------
+        ResourceError
+            If the target is away.
+        OSError
+            If this user may not read it.
+        """
+        said = read_end(path.parent)
+        if said:
+            target.note(path.parents[1].name, path.parent.name, said)
+        self._remove(path, target)
+
+    def _remove(self, path: Path, target: Target) -> None:
+        """Remove a file that the target has."""
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            self.failure = f"{path} is at {target.name}, but cannot be removed here: {error.strerror}"
+            self._kept.add(path)
+        remove_if_empty(path.parent)
 
     def _ship(self, part: PartName, path: Path, target: Target, may_go_on: Callable[[], bool]) -> bool:
         """Ship one part, and remove it. Returns False if another process ships it.
@@ -110,12 +140,7 @@ class Shipper:
                 return True
             size = os.fstat(file.fileno()).st_size
             target.store(part, path, may_go_on)
-            try:
-                path.unlink(missing_ok=True)
-            except OSError as error:
-                self.failure = f"{path} is at {target.name}, but cannot be removed here: {error.strerror}"
-                self._kept.add(path)
-        _remove_empty(path.parent)
+            self._remove(path, target)
         self.shipped = Left(self.shipped.parts + 1, self.shipped.rows + part.rows, self.shipped.num_bytes + size)
         return True
 
@@ -171,16 +196,5 @@ def drop_oldest(root: str | Path, max_bytes: int) -> Left:
         with contextlib.suppress(OSError):
             path.unlink()
             parts, rows, num_bytes = parts + 1, rows + part.rows, num_bytes + size
-            _remove_empty(path.parent)
+            remove_if_empty(path.parent)
     return Left(parts, rows, num_bytes)
-
-
-def _remove_empty(directory: Path) -> None:
-    """Remove a node's directory when its last part is gone, and the node has ended."""
-    if (directory.parents[1] / OPEN / directory.name).exists():
-        return
-    with contextlib.suppress(OSError):
-        if not any(name.endswith(".rrd") for name in os.listdir(directory)):
-            (directory / ".to.json").unlink()
-            directory.rmdir()
-            directory.parent.rmdir()

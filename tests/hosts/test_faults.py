@@ -46,7 +46,7 @@ def test_a_cut_link_at_the_end_loses_nothing(make_hosts: MakeHosts, script: Path
     assert f"rerun-mp ship {machines[1].place}" in rank.stderr
     assert [node.state for node in head.nodes()] == ["running"]
     machines[1].restore()
-    wait_until(lambda: [node.parts for node in head.nodes()] == [1], what="the shipper")
+    wait_until(lambda: [(node.parts, node.state) for node in head.nodes()] == [(1, "ended")], what="the shipper")
     assert head.rows(tmp_path / "merged.rrd") == {"rank/1": 1000}
 
 

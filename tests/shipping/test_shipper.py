@@ -11,7 +11,16 @@ import pytest
 
 from rerun_mp.errors import ResourceError
 from rerun_mp.shipping.accounts import node_accounts
-from rerun_mp.shipping.parts import OPEN, PartName, close_part, node_directory, parts_below, parts_url, write_target
+from rerun_mp.shipping.parts import (
+    OPEN,
+    PartName,
+    close_part,
+    node_directory,
+    parts_below,
+    parts_url,
+    write_end,
+    write_target,
+)
 from rerun_mp.shipping.shipper import Left, Shipper, drop_oldest, left_in
 from rerun_mp.shipping.targets import DirectoryTarget
 from tests.harness.programs import ROOT, wait_until
@@ -260,6 +269,33 @@ def test_accounts_tell_what_has_come(tmp_path: Path) -> None:
     Shipper(root, "").ship()
     found = {account.host: (account.state, account.acknowledged, account.missing) for account in node_accounts(one)}
     assert found == {"host": ("ended", 10, 0), "mute": ("running", 0, 5)}
+
+
+def test_the_target_learns_of_an_end_when_it_is_back(tmp_path: Path) -> None:
+    """The node's last word waits beside its parts, and goes after them."""
+    root, one = tmp_path / "parts", tmp_path / "one"
+    one.touch()  # a file takes no part
+    add_part(root, one, 1)
+    write_end(node_directory(root, "app-00", "host-0011"), {"state": "ended", "stored": 10, "host": "host"})
+    shipper = Shipper(root, "")
+    assert not shipper.ship()
+    drop_oldest(root, 0)
+    one.unlink()
+    assert shipper.ship()
+    assert [(account.state, account.missing) for account in node_accounts(one)] == [("ended", 0)]
+    assert list(root.iterdir()) == []
+
+
+def test_the_command_says_that_only_the_word_of_an_end_is_left(tmp_path: Path) -> None:
+    root, one = tmp_path / "parts", tmp_path / "one"
+    one.touch()
+    directory = node_directory(root, "app-00", "host-0011")
+    write_target(directory, str(one))
+    write_end(directory, {"state": "ended", "stored": 10, "host": "host"})
+    command = [sys.executable, "-m", "rerun_mp", "ship", str(root)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 1
+    assert f"all parts of {root} have been shipped, but the head does not know" in done.stderr
 
 
 def test_a_node_whose_clock_is_wrong_is_seen_by_the_time_of_its_file(tmp_path: Path) -> None:

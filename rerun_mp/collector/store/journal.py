@@ -98,6 +98,10 @@ class Journal:
     parts: list[Part] = field(default_factory=list)
     series: Series | None = None
     """The parts of a target that rotates."""
+    closed_rows: int = 0
+    """Rows that processes logged in the complete parts of targets that rotate, also in parts that are gone."""
+    closed_path: str = ""
+    """Path of the last part that counts in `closed_rows`."""
     _is_behind: bool = False
     """Whether the last `save` failed."""
     _lease: Lease | None = None
@@ -158,6 +162,7 @@ class Journal:
             if held is not None:
                 journal.drops.take_held(held)
             journal.series = Series(**raw["series"]) if raw.get("series") else None
+            journal.closed_rows, journal.closed_path = int(raw.get("closed_rows", 0)), str(raw.get("closed_path", ""))
             for entry in raw["parts"]:
                 inode = tuple(entry.pop("inode") or ()) or None
                 journal._adopt(Part(**entry, inode=inode, is_inherited=True))
@@ -186,6 +191,8 @@ class Journal:
                 "completed": self.completed,
                 "drops": self.drops.to_json(),
                 "series": asdict(self.series) if self.series else None,
+                "closed_rows": self.closed_rows,
+                "closed_path": self.closed_path,
                 "parts": [{name: getattr(part, name) for name in SAVED_OF_PART} for part in self.parts],
             }
         )

@@ -78,6 +78,8 @@ class Rotating:
         """Rows that this life has stored before the present part began."""
         self._is_inherited = journal.series is not None
         """Whether an earlier life has begun the present part."""
+        self._inherited_rows: int | None = None
+        """Rows in the present part that earlier lives have stored; None: nothing has counted them."""
         self._next_attempt = self._next_look = 0.0
         self._retention: Retention | None = None
         self._window: Window | None = None
@@ -156,6 +158,17 @@ class Rotating:
         series = self._journal.series
         return 0 if series is None else self._kept(series).removed_rows
 
+    def rows_until_now(self) -> int:
+        """Return how many rows all lives of the collector have stored in the parts, also in parts that are gone.
+
+        Rows that a collector stored again when it repeated its predecessor's last sweep count twice until their part is
+        complete. The first call of a life may read what an earlier life has stored in the present part.
+        """
+        if self._inherited_rows is None:
+            inherited = [part for part in self._parts() if part.is_inherited] if self._is_inherited else []
+            self._inherited_rows = sum(part.count_logged_rows() for part in inherited)
+        return self._journal.closed_rows + self._inherited_rows + self._chunks.rows - self._rows_before
+
     @property
     def is_on(self) -> bool:
         """Whether the store's file rotates."""
@@ -192,7 +205,7 @@ class Rotating:
             if self._spec is not None:
                 self._remove_old(series)
             self._journal.series = self._chunks.statics = self._spec = None
-            self._is_inherited = False
+            self._end_count()
             self._window = None
             self._journal.save()
             _remove(series.carried)
@@ -253,7 +266,7 @@ class Rotating:
             self._statics().read(series.carried, ())
         else:
             self._statics().move(moved)
-        self._is_inherited, self._rows_before = False, self._chunks.rows
+        self._end_count()
         with lock_part_list(series.path):  # another run at the path must not take the same number
             series.number = max(next(part_paths(series.path))[0], series.number + 1)
             self._begin(replace(spec, target=part_path(series.path, series.number), claim=NO_FILE))
@@ -279,10 +292,17 @@ class Rotating:
                 whole.size,
                 self._clock.wall_ns(),
             )
+            if self._journal.closed_path != closed.path:
+                self._journal.closed_path = closed.path
+                self._journal.closed_rows += rows
             if self._window is not None:
                 self._window.note_closed(series.number)
             series.unlisted = [one for one in series.unlisted if one["path"] != closed.path] + [closed._asdict()]
         self._list_parts(series)
+
+    def _end_count(self) -> None:
+        """Begin to count the rows of another part."""
+        self._is_inherited, self._inherited_rows, self._rows_before = False, 0, self._chunks.rows
 
     def _list_parts(self, series: Series) -> None:
         """Name the complete parts in the part list, as far as its disk has room. The caller saves the journal."""

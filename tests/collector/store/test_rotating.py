@@ -167,6 +167,28 @@ def test_a_part_whose_line_could_not_be_written_is_listed_later(
     assert capfd.readouterr().err.count("cannot be written") == 1
 
 
+def test_rows_in_parts_that_are_gone_count_also_in_the_next_life(spool: Path, out: Path) -> None:
+    """A node's parts are gone as soon as the head has them."""
+    one = RecordingStore(RECORDING, spool, NONCE)
+    one.set_files([rotating(out)])
+    put(one, range(20))
+    one.rotate_if_due()
+    out.with_suffix(".0001.rrd").unlink()
+    put(one, range(20, 23))
+    assert one.rotating.rows_until_now() == 23
+    again = RecordingStore(RECORDING, spool, NONCE)
+    again.set_files([rotating(out)])
+    put(again, [23])
+    assert again.rotating.rows_until_now() == 24
+    put(again, range(24, 45))
+    again.rotate_if_due()
+    put(again, [45])
+    assert again.rotating.rows_until_now() == 46
+    again.complete()
+    assert again.rotating.rows_until_now() == 46
+    assert RecordingStore(RECORDING, spool, NONCE).rotating.rows_until_now() == 46
+
+
 def test_a_part_without_rows_does_not_end(spool: Path, out: Path) -> None:
     one = RecordingStore(RECORDING, spool, NONCE)
     one.set_files([rotating(out)])
