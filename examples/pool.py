@@ -229,7 +229,7 @@ class Pool:
         try:
             message = worker.pipe.recv()
         except (EOFError, ConnectionError):
-            self.bury(worker)
+            self.reap(worker)
             return False
         if message == "finished":
             worker.task = None
@@ -237,7 +237,7 @@ class Pool:
             os.kill(worker.process.pid, signal.SIGKILL)
         return True
 
-    def bury(self, worker: Worker) -> None:
+    def reap(self, worker: Worker) -> None:
         """Note how a worker ended, and put back the task that it did not finish."""
         worker.process.join()
         worker.pipe.close()

@@ -105,7 +105,7 @@ COVERED_BY: dict[str, str] = {
     "rerun_mp.session.collector_check": "tests/field/test_interpreters.py",
     "rerun_mp.__main__": "tests/cli/test_recover.py",
     "rerun_mp.monitoring.recovery": "tests/faults/test_recovery.py",
-    "rerun_mp.session.absence": "tests/field/test_adrift.py",
+    "rerun_mp.session.absence": "tests/field/test_without_session.py",
     "rerun_mp.cli.serve": "tests/field/test_named_sessions.py",
     "rerun_mp.session.named": "tests/field/test_named_sessions.py",
     "rerun_mp.session.heirs": "tests/field/test_heirs.py",

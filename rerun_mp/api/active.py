@@ -31,9 +31,9 @@ __all__ = [
     "active_recording_stream",
     "active_state",
     "global_recording",
-    "is_adrift",
     "is_foreign",
     "is_left_to_rerun",
+    "lacks_session",
     "leaves_foreign_to_rerun",
     "recording_of_call",
     "replace_global_recording",
@@ -93,7 +93,7 @@ def active_state(recording: object = None) -> RecordingState | None:
         raise _not_a_recording(stream) from None
 
 
-def is_adrift() -> bool:
+def lacks_session() -> bool:
     """Return whether calls go nowhere because this process has chosen no recording and has no session."""
     return not _is_chosen and _global is None and _thread.recording is None and current.session() is None
 

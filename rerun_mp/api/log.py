@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from rerun_mp.api import lanes
-from rerun_mp.api.active import active_state, is_adrift, is_foreign, is_left_to_rerun
+from rerun_mp.api.active import active_state, is_foreign, is_left_to_rerun, lacks_session
 from rerun_mp.api.column_rows import ColumnRow, combined, is_frequent, row_of_arrays, small_blob
 from rerun_mp.api.lanes import active_lanes
 from rerun_mp.api.refusals import REFUSALS, refuse
@@ -188,7 +188,7 @@ def _log(
     version = lanes.version  # read before the lookups that it guards
     state = active_state(recording)
     if state is None:
-        if recording is None and is_adrift():
+        if recording is None and lacks_session():
             absence.note_call()
         return
     if state.is_paused:
@@ -293,7 +293,7 @@ def _open_to_blobs(
     blobs = joined.blob_append(template, names, LOG_TIME, archetype)
     if blobs is None:
         return
-    blobs.know(entity_path if isinstance(entity_path, str) else path.decode(), path)
+    blobs.prepare(entity_path if isinstance(entity_path, str) else path.decode(), path)
     tables = _open_lane(state, own_lanes, version).tables
     if len(tables) < MAX_IN_LANE:
         tables[type(archetype)] = tables[archetype._find_row_layout()] = blobs.append

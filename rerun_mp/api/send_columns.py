@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rerun_mp.api.active import active_state, is_adrift, is_foreign
+from rerun_mp.api.active import active_state, is_foreign, lacks_session
 from rerun_mp.api.rows import append_columns, new_encoder
 from rerun_mp.hooks.strictness import warns_unless_strict
 from rerun_mp.session import absence
@@ -66,7 +66,7 @@ def send_columns(
         return
     state = active_state(recording)
     if state is None:
-        if recording is None and is_adrift():
+        if recording is None and lacks_session():
             absence.note_call()
         return
     if state.is_paused:

@@ -101,7 +101,7 @@ def recover(
             left = [session for session in left if session.name in sessions]
         for session in left:
             if automatic:
-                problems += _recover_unasked(session)
+                problems += _recover_automatically(session)
             else:
                 problems += _list(session) if only_list else _recover(session, into, quiet=quiet)
         if only_list:
@@ -131,7 +131,7 @@ def _list(left: LeftoverSession) -> list[str]:
     return []
 
 
-def _recover_unasked(left: LeftoverSession) -> list[str]:
+def _recover_automatically(left: LeftoverSession) -> list[str]:
     """Recover a session of which the user has not spoken, and note its files: the next program sets them aside."""
     try:
         files = {path for paths in recovery.targets_of(left).values() for path in paths}

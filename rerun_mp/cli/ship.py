@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from rerun_mp.errors import RerunMpError
 from rerun_mp.session.directories import rescue_base
 from rerun_mp.session.node import close_parts
-from rerun_mp.shipping.shipper import Left, Shipper, left_in
+from rerun_mp.shipping.shipper import PartTotals, Shipper, unshipped_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,7 +103,7 @@ def ship(
     if is_all:
         if shipper.failure and not quiet:
             sys.stderr.write(f"rerun-mp: {shipper.failure}\n")
-        left = left_in(directory)
+        left = unshipped_in(directory)
         if target is not None and not takes_all and left.parts and not quiet:
             sys.stderr.write(
                 f"rerun-mp: {left.parts} parts with {left.rows:,} rows in {directory} go to other targets. "
@@ -111,11 +111,11 @@ def ship(
             )
         return 0
     if not quiet:
-        _say_left(directory, left_in(directory, None if takes_all else target), shipper.failure)
+        _say_left(directory, unshipped_in(directory, None if takes_all else target), shipper.failure)
     return 1
 
 
-def _say_left(directory: str, left: Left, failure: str | None) -> None:
+def _say_left(directory: str, left: PartTotals, failure: str | None) -> None:
     why = f": {failure}" if failure else ""
     if left.parts:
         sys.stderr.write(

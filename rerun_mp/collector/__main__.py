@@ -1,4 +1,4 @@
-"""`python -m rerun_mp.collector guard|worker SEGMENT NONCE`: rerun_mp starts this, people do not."""
+"""`python -m rerun_mp.collector guard|worker SEGMENT NONCE`, which rerun_mp starts. It is not a command for users."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Sends a recording to a viewer or server in calls that it answers: what is answered, it has.
+"""Sends a recording to a viewer or server in calls that it answers. It has all messages of an answered call.
 
-A server that answers has put every message of the call into its own queue. If it is killed after that, it loses what
-its viewer or its file had not taken yet; no client can know that.
+A server that answers has put every message of the call into its own queue. If the server is killed after that, it loses
+the messages that its viewer or its file had not taken yet. No client can know that.
 
 Each sink marks the servers that it sends to. The mark is the row id of the store info that begins a recording. No
 viewer shows it, and every server keeps it and sends it to its readers. A server that still has this sink's mark is the
@@ -28,7 +28,7 @@ __all__ = ["AcknowledgedCalls", "address_of"]
 DEFAULT_PORT = {"rerun+http": 9876, "rerun+https": 443, "rerun": 443}
 """Ports of URLs that name none, as in rerun."""
 MAX_MARK_BYTES = 1 << 20
-"""Bytes of a server's answer in which a mark is looked for. It sends store infos and blueprints first."""
+"""Maximum bytes of a server's answer that are searched for a mark: it sends store infos and blueprints first."""
 
 
 class AcknowledgedCalls:
@@ -46,12 +46,12 @@ class AcknowledgedCalls:
         self._connection = GrpcConnection(host, port, is_secure=is_secure, timeout=connect_secs)
 
     def knows(self, mark: bytes, timeout_secs: float) -> bool:
-        """Return whether the server has the mark. A server without any message does not answer: it has not.
+        """Return whether the server has the mark.
 
         Raises
         ------
         FlushTimeoutError
-            If it sends nothing within `timeout_secs`: it has no recording at all, or it is frozen.
+            If the server sends nothing within `timeout_secs`: it has no recording at all, or it is frozen.
         ResourceError
             If the server is gone.
         """
@@ -102,7 +102,7 @@ class AcknowledgedCalls:
         self._connection.send(message)
 
     def flush(self, timeout_secs: float) -> None:
-        """Wait until the server has answered for everything that was sent; if that is nothing, see that it is there.
+        """Wait until the server has answered for everything that was sent. If nothing was sent, check that it is there.
 
         Raises
         ------
@@ -117,7 +117,7 @@ class AcknowledgedCalls:
             self._connection.check()
 
     def close(self) -> None:
-        """Close the connection. What has no answer may or may not have arrived."""
+        """Close the connection. Messages without an answer may or may not have arrived."""
         self._connection.close()
 
 

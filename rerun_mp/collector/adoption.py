@@ -1,13 +1,12 @@
-"""Lets go of a program that waits for the collector's end.
+"""Ends the collector while a program that has become its parent waits for all of its children.
 
-The collector is nobody's child: its starter's intermediate process has ended, and the kernel gives it to the nearest
-subreaper, usually the init process. But in a container without an init, the program itself is process 1, and a
-supervisor may have made itself a subreaper. Then the kernel gives the collector to the program, and a loop of
-`os.wait()` until no child is left would never end, because the collector waits for the program's end.
-
-No kernel offers another parent: what a process starts stays below it. So the worker looks, while it has nothing else to
-do, whether the process that has adopted the collector is a participant that has no other children and waits for one.
-If so, worker and guard end. The next row of any participant, or its exit, starts a collector again.
+An intermediate process starts the collector and ends, so the kernel makes the nearest subreaper the collector's parent,
+usually the init process. But in a container without an init, the program itself is process 1, and a supervisor may have
+made itself a subreaper. Then the program becomes the parent, and a loop of `os.wait()` until no child is left would
+never end, because the collector waits for the program's end. The kernel offers no other parent. So the worker looks,
+while it has nothing else to do, whether the process that has adopted the collector is a participant that has no other
+children and waits for one. If so, worker and guard end. The next row of any participant, or its exit, starts a
+collector again.
 
 Used by the worker's main thread.
 """
@@ -30,7 +29,7 @@ UNREADABLE = (OSError, ValueError, IndexError)
 
 KNOWN_SECS = 5.0
 """Seconds for which the collector remembers whether its parent is its guard, and whether its adopter is a participant.
-The adopter is usually a foreign init process. A look at these processes four times a second took two fifths of an idle
+The adopter is usually the init process. A look at these processes four times a second took two fifths of an idle
 collector's time."""
 QUIET_SECS = 10.0
 """Seconds without a row after which a program may be waiting, if the kernel does not tell what a process waits in."""

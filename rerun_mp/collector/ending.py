@@ -3,11 +3,11 @@
 A process that exec'd and has not imported rerun_mp yet holds no lease. Its environment names the session, so the end
 waits for it, at most three seconds: programs that never import rerun_mp (an editor, a shell) have that variable too.
 
-A successor can repeat each step: lock the participants exclusively (no process can join), rename the segment aside (a
-newcomer founds a new session), drain, complete the files, store the state FILES_COMPLETE, let the live sinks finish,
-keep rows that they could not bring to their servers, store the state REMOVING, remove everything, the segment last. The
-journal of a recording says when its file is complete. All journals stay until all files are complete: without them, a
-successor would begin the user's files anew.
+The steps, each of which a successor can repeat: lock the participants exclusively (no process can join), rename the
+segment aside (a newcomer founds a new session), drain, complete the files, store the state FILES_COMPLETE, let the live
+sinks finish, keep rows that no server has acknowledged, store the state REMOVING, remove everything, the segment last.
+The journal of a recording says when its file is complete. All journals stay until all files are complete: without them,
+a successor would begin the user's files anew.
 
 The spool of a recording whose file could not be completed stays for `recovery`, and the program reports it.
 """
@@ -27,7 +27,7 @@ from rerun_mp.printable import printable
 from rerun_mp.session import directories, heirs, kinship, recovery_notes
 from rerun_mp.session.config import WholeFile
 from rerun_mp.session.config_file import read_config
-from rerun_mp.session.farewell import file_line, write_farewell
+from rerun_mp.session.final_report import file_line, write_final_report
 from rerun_mp.shm import leases
 from rerun_mp.shm.doorbell import Bell
 from rerun_mp.shm.layout import Header, Lock, SessionState
@@ -85,7 +85,7 @@ def end_session(pipeline: Pipeline, bell: Bell) -> bool:
         lines = pipeline.outputs.keep_unsent()
         if pipeline.node_link is not None:
             lines += pipeline.node_link.finish()
-        _say_farewell(segment, lines, pipeline.outputs.completed_files())
+        _write_report(segment, lines, pipeline.outputs.completed_files())
         pipeline.set_state(SessionState.REMOVING)
         remove_session(segment, bell)
         return True
@@ -93,12 +93,12 @@ def end_session(pipeline: Pipeline, bell: Bell) -> bool:
         os.close(exclusive)
 
 
-def _say_farewell(segment: Segment, lines: list[str], files: list[tuple[WholeFile, int | None, int]]) -> None:
+def _write_report(segment: Segment, lines: list[str], files: list[tuple[WholeFile, int | None, int]]) -> None:
     for line in lines:
         say(f"rerun_mp: {line}")
     spool = segment.spool_directory
     where = [file_line(one.path, rows, held) for one, rows, held in files if not one.path.startswith(spool)]
-    write_farewell(segment, "".join((*where, *(f"rerun_mp: {printable(line)}\n" for line in lines))))
+    write_final_report(segment, "".join((*where, *(f"rerun_mp: {printable(line)}\n" for line in lines))))
 
 
 def remove_session(segment: Segment, bell: Bell) -> None:

@@ -1,13 +1,13 @@
-"""Live sinks: viewers and gRPC servers, which may be slow, frozen, gone or not there yet. They hold up nothing else.
+"""Live sinks: viewers and gRPC servers, which may be slow, frozen, gone or not there yet. They delay nothing else.
 
 Each live sink has a thread that *pulls* from the store. It knows the ordinal of the next chunk, reads from there on
 (see `flushed_chunks`), and is woken when there is more, so no queue can overflow. A sink that is attached late begins
-with everything that the store holds. One that fell behind goes on where it was.
+with the first chunk that the store holds. A sink that fell behind goes on where it was.
 
-It sends in calls of at most `CALL_BYTES`, and a server answers each call when it has taken it. What is answered is
-*acknowledged*. When a connection breaks, the sink connects again. If the server is the same process, which the sink
-recognises (see `acknowledged_calls`), it goes on from what was acknowledged. A server that was started anew gets
-everything again; a viewer that gets a chunk twice keeps it once.
+A sink sends in calls of at most `CALL_BYTES`, and the server answers each call when it has taken all of it. The chunks
+of an answered call are *acknowledged*. When a connection breaks, the sink connects again. If the server is the same
+process, which the sink recognises (see `acknowledged_calls`), it goes on from what was acknowledged. A server that was
+started anew gets everything again; a viewer that gets a chunk twice keeps it once.
 
 Bounded: at most one call is on its way. The sink connects only to a port that answers.
 
@@ -18,7 +18,7 @@ States::
         └────────the server is gone───────────────────┤
                                                       └──stop, all acknowledged or no progress──► closed
 
-A stopped sink brings the server everything that the store held at that moment, as long as the server takes it.
+A stopped sink still sends the chunks that the store held at that moment, as long as the server takes them.
 
 The worker's main thread makes, wakes, stops and closes a sink. Everything else happens in the sink's own daemon thread.
 """
@@ -58,13 +58,15 @@ RETRY_SECS = (0.1, 2.0)
 CONNECT_SECS = 1.0
 """Maximum seconds to connect."""
 KNOW_SECS = 2.0
-"""Maximum seconds to find out whether a server is the one that acknowledged. One that keeps nothing never says so."""
+"""Maximum seconds to find out whether a server is the one that acknowledged. A server that keeps nothing never answers
+that."""
 ABSENT_SECS = 1.0
 """A stopped sink whose connection breaks gives up if no server has answered for so many seconds."""
 GRACE_SECS = 30.0
 """Seconds without progress after which a stopped sink gives up although its server answers others: it may be busy."""
 MAX_REPEATED = 20_000
-"""Chunks of a life of the collector that may repeat those of the life before: more than a sweep has."""
+"""First chunks of a life of the collector that are compared with those of the life before, because they may repeat
+them. A sweep has fewer."""
 PROBE_SECS = 0.25
 """Maximum seconds in which an awake server answers, and seconds between two probes."""
 DISCARD_SECS = 2.0
@@ -80,7 +82,7 @@ class _OutOfTimeError(Exception):
 
 
 class Outcome(NamedTuple):
-    """What a sink that is closed has brought to its server."""
+    """What a closed sink has delivered to its server."""
 
     target: str
     acknowledged_rows: int
@@ -97,7 +99,7 @@ class LiveSink:
         self._spec = spec
         self._store = store
         self._recording = store.chunks.written
-        """The recording that the server gets, by whatever id a part of the store holds it."""
+        """The recording that the server gets. A part of the store may hold it under another id."""
         self._store_field = store_field(self._recording)
         self._mark = os.urandom(16)
         """Recognises the server that acknowledged: see `acknowledged_calls`."""
@@ -167,7 +169,7 @@ class LiveSink:
         )
 
     def outcome(self) -> Outcome:
-        """Return what a stopped sink has brought to its server until now."""
+        """Return what a stopped sink has delivered to its server so far."""
         assert self._stop is not None
         missing, is_exact = 0, True
         if self._acknowledged < self._stop or self._missed_chunks:
@@ -241,10 +243,10 @@ class LiveSink:
             self._server = open_server(self._spec.target, self._recording)
         calls = AcknowledgedCalls(self._url(), self._recording, connect_secs=CONNECT_SECS)
         try:
-            if not self._goes_on(calls):
+            if not self._is_same_server(calls):
                 self._begin(calls)
             while True:
-                self._wake.clear()  # before reading: a chunk that comes meanwhile wakes again
+                self._wake.clear()  # before reading: a chunk that comes meanwhile sets it again
                 is_last = self._stop is not None
                 self._send_new(calls)
                 if is_last:
@@ -260,8 +262,8 @@ class LiveSink:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
         return f"rerun+http://{f'[{host}]' if ':' in host else host}:{port}/proxy"
 
-    def _goes_on(self, calls: AcknowledgedCalls) -> bool:
-        """Whether the server is the one that has acknowledged what this sink knows."""
+    def _is_same_server(self, calls: AcknowledgedCalls) -> bool:
+        """Whether the server is the one that has acknowledged this sink's chunks before."""
         if not self._has_acknowledged:
             return False
         try:
@@ -270,7 +272,7 @@ class LiveSink:
             return False
 
     def _begin(self, calls: AcknowledgedCalls) -> None:
-        """Begin the recording in a server that has nothing of this sink."""
+        """Begin the recording in a server that has no chunk of this sink."""
         self._acknowledged = self._acknowledged_rows = self._held_rows = self._missed_chunks = 0
         self._rules.forget()
         self._has_acknowledged = False

@@ -12,7 +12,7 @@ STDERR = 2
 def say(message: str) -> None:
     """Write one line to the log, from any thread. If the disk is full, the line is lost."""
     try:
-        # os.write instead of print: print keeps what it cannot write, and fails again at the next line.
+        # os.write instead of print: print keeps a line that it cannot write, and fails again at the next one.
         os.write(STDERR, (message + "\n").encode())
     except OSError:
         return

@@ -1,7 +1,8 @@
-"""A node's link to its head: says how the node is, ships closed parts, and samples the head's clock.
+"""A node's link to its head: reports the node's state, ships closed parts, and samples the head's clock.
 
-A thread of its own does all that may wait: an absent head delays neither rows nor programs. At the end of the session
-the main thread closes the parts, ships them for a bounded time, and leaves the rest to a shipper that outlives it.
+A thread of its own makes every call that may wait, so an absent head delays neither rows nor programs. At the end of
+the session the main thread closes the parts, ships them for a bounded time, and leaves the rest to a shipper that
+outlives it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from rerun_mp.session.collector_start import collector_environment, output_to
 from rerun_mp.session.kinship import boot_id
 from rerun_mp.session.node import close_parts, node_name, open_directory, recording_name, remove_open_directory
 from rerun_mp.shipping.parts import node_directory, write_end, write_target
-from rerun_mp.shipping.shipper import Left, Shipper, drop_oldest, left_in
+from rerun_mp.shipping.shipper import PartTotals, Shipper, drop_oldest, unshipped_in
 from rerun_mp.shipping.targets import open_target
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["NodeLink"]
 
 NOTE_SECS = 1.0
-"""Seconds between two words to the head."""
+"""Seconds between two reports to the head."""
 MAX_RETRY_SECS = 10.0
 """Maximum seconds between two attempts to reach a head that is away."""
 SAMPLE_SECS = 10.0
@@ -57,12 +58,12 @@ class NodeLink:
         self._samples: deque[ClockSample] = deque(maxlen=4)
         self._next_sample = self._next_status = 0.0
         self._status: dict[str, dict[str, Any]] = {}
-        """Recording -> what the head is told."""
+        """Recording -> the state that the head gets."""
         self._open = open_directory(node, nonce)
         self._list_sizes: dict[str, int] | None = None
         """Path of each part list -> its size when the parts in it were closed. The thread alone uses it."""
-        self._dropped = Left(0, 0, 0)
-        """What was removed before it was shipped."""
+        self._dropped = PartTotals(0, 0, 0)
+        """Parts that were removed before they were shipped."""
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rerun_mp-node", daemon=True)
         self._thread.start()
@@ -70,7 +71,7 @@ class NodeLink:
     # In the main thread
 
     def report(self) -> None:
-        """Bring what the head is told up to date, and log samples of its clock."""
+        """Update the state that the head gets, and log samples of its clock."""
         now = time.monotonic()
         if now >= self._next_status:
             self._next_status = now + NOTE_SECS
@@ -106,7 +107,7 @@ class NodeLink:
         deadline = begin + SHIP_PATIENCE
 
         def may_go_on() -> bool:
-            # It is asked after each block that the target has taken.
+            # The target asks it after each block.
             nonlocal deadline
             now = time.monotonic()
             deadline, is_in_time = now + SHIP_PATIENCE, now < deadline
@@ -119,7 +120,7 @@ class NodeLink:
         return lines
 
     def _note_end(self) -> None:
-        """Leave word for the head that this node has ended. A shipper brings it there."""
+        """Write that this node has ended into its directory. A shipper reports that to the head."""
         try:
             for recording, status in self._statuses("ended").items():
                 directory = node_directory(self._node.parts, recording, self._name)
@@ -135,7 +136,7 @@ class NodeLink:
             start_detached([*command, self._node.parts, self._node.ship_to], environment, output_to(os.devnull))
         except (OSError, RerunMpError) as error:
             say(f"worker {os.getpid()}: no shipper could be started: {error}")
-        left = left_in(self._node.parts, self._node.ship_to)
+        left = unshipped_in(self._node.parts, self._node.ship_to)
         if not left.parts:
             return []
         reason = f" ({failure})" if failure else ""
@@ -151,7 +152,7 @@ class NodeLink:
         """Remove the oldest parts beyond the limit. The thread calls it, and the main thread when that has ended."""
         dropped = drop_oldest(self._node.parts, self._node.parts_bytes)
         if dropped.parts:
-            self._dropped = Left(*(one + more for one, more in zip(self._dropped, dropped, strict=True)))
+            self._dropped = PartTotals(*(one + more for one, more in zip(self._dropped, dropped, strict=True)))
             for line in self._lines_of_dropped():
                 say(f"rerun_mp: {line}")
 
@@ -185,9 +186,9 @@ class NodeLink:
         shipper = Shipper(self._node.parts, self._node.token, self._node.ship_to)
         said, pause_secs, next_attempt = "", NOTE_SECS, 0.0
         while not self._stopped.wait(NOTE_SECS if self._status else 0.05):
-            failure = self._tidy()
+            failure = self._close_parts()
             if time.monotonic() >= next_attempt:
-                failure = self._attend(target, shipper) or failure
+                failure = self._report_and_ship(target, shipper) or failure
                 pause_secs = NOTE_SECS if failure is None else min(2 * pause_secs, MAX_RETRY_SECS)
                 next_attempt = 0.0 if failure is None else time.monotonic() + pause_secs
                 if failure and failure != said:
@@ -196,7 +197,7 @@ class NodeLink:
         target.close()
         shipper.close()
 
-    def _tidy(self) -> str | None:
+    def _close_parts(self) -> str | None:
         """Close parts, and remove those beyond the limit. Returns the reason of a failure, or None."""
         try:
             # The part lists grow with the run. They are read only if one has changed.
@@ -210,7 +211,7 @@ class NodeLink:
             return str(error)
         return None
 
-    def _attend(self, target: Target, shipper: Shipper) -> str | None:
+    def _report_and_ship(self, target: Target, shipper: Shipper) -> str | None:
         """Tell the head the node's state, and ship parts. Returns the reason of a failure, or None."""
         try:
             for recording, status in list(self._status.items()):

@@ -1,7 +1,7 @@
 """The outputs of a session: for each recording one store, and any number of live sinks that read from it.
 
 A sink that takes only what one process and its descendants log (`config.Scope`) has a store of its own, too. That store
-holds copies: its failures are reported, but the recording's store decides whether a row counts as delivered.
+holds copies. Its failures are reported, but only the recording's own store decides whether a row counts as stored.
 
 A row goes to the store first. Live sinks have threads of their own; if one stalls or dies, nothing here waits for it.
 Used by the worker's main thread only.

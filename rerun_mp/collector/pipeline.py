@@ -1,4 +1,4 @@
-"""The way of a sweep through the collector: copy from the ring, build chunks, store, flush, mark as done, show.
+"""The steps of a sweep in the collector: copy from the ring, build chunks, store, flush, mark as done, wake live sinks.
 
 The worker and the end of the session both drain through one `Pipeline`. Used by the worker's main thread only.
 """
@@ -66,7 +66,7 @@ class Pipeline:
             segment.runtime_directory, self.sweeper.progress.done, segment.ring.geometry.slots
         )
         self.state: int = SessionState.LIVE
-        """State of the session. The header's word is a copy for other processes, and may be damaged."""
+        """State of the session. The word in the header is a copy for other processes, which may damage it."""
         self._has_participants = False
         """Whether any participant lived at the last look."""
         self.has_timers = False
@@ -89,7 +89,7 @@ class Pipeline:
             except OSError as error:
                 if is_first:
                     raise
-                # Out of descriptors: the configuration is not in force yet.
+                # No descriptor is free. The configuration is not in force yet, and the next look reads it again.
                 say(f"worker {os.getpid()}: {error}")
                 return
             else:

@@ -137,7 +137,7 @@ class RuleBook:
             memory.rows += len(kept)
             kept = kept[first :: rule.every]
         if rule.sample is not None:
-            kept = kept[_spread(ids[kept]) < rule.sample]
+            kept = kept[_unit_hash(ids[kept]) < rule.sample]
         if rule.max_hz is not None:
             moments = ids[kept, 0] // np.uint64(max(1, int(NANOS / rule.max_hz)))
             kept = kept[[self._is_new(memory, int(moment)) for moment in moments]]
@@ -153,7 +153,7 @@ class RuleBook:
         return True
 
 
-def _spread(ids: NDArray[np.uint64]) -> NDArray[np.float64]:
+def _unit_hash(ids: NDArray[np.uint64]) -> NDArray[np.float64]:
     """Return a number from 0 to 1 for each row id, equal for equal ids: the mixing step of splitmix64."""
     mixed = ids[:, 0] ^ (ids[:, 1] * np.uint64(0x9E3779B97F4A7C15))
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

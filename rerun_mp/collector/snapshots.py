@@ -4,8 +4,8 @@ A thread of its own copies the chunks, so that the worker goes on draining. Mean
 part. The file lies under a hidden name until it is complete. A worker that is killed before it has answered a request
 leaves it to its successor, which begins the file anew, unless the file had got its path.
 
-A request may be old when it is met: a recovery meets it after the program was killed. A file that came to the path
-since the request belongs to a later program or call, so the snapshot goes to a path beside it.
+A request may be old: a recovery finds it after the program was killed. A file that came to the path since the request
+belongs to a later program or call, so the snapshot goes to a path beside it.
 
 The worker's main thread calls; one thread at a time writes.
 """

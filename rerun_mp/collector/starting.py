@@ -14,7 +14,10 @@ ALREADY_RUNNING = 3
 
 
 def outlive_signals() -> None:
-    """Let SIGINT, SIGTERM and SIGHUP only wake this process. They ask it to drain, and the collector always does."""
+    """Let SIGINT, SIGTERM and SIGHUP only wake this process.
+
+    They ask a process to stop; the collector goes on draining until its session ends.
+    """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
 

@@ -1,8 +1,8 @@
 """Rows that a live sink has not acknowledged at the end of a session: where they are kept, and what the user is told.
 
-Rows that are in a file of the user's stay there. Others become a file in `directories.unsent_directory()`, whose files
-are bounded in number and bytes: beyond a bound, the oldest files are removed, and the user is told how many rows they
-held. Used by the worker's main thread.
+Rows that are in a file of the user's stay there. Other rows become a file in `directories.unsent_directory()`. The
+number and the size of these files are bounded: beyond a bound, the collector removes the oldest ones, and tells the
+user how many rows they held. Used by the worker's main thread.
 """
 
 from __future__ import annotations

@@ -142,7 +142,10 @@ class Worker:
                 self._sleep(self._idle_secs(begin - last_news))
 
     def _let_go(self) -> None:
-        """Have the next row start a collector. One that has just been committed is found by the next worker at once."""
+        """Let the next row start a collector.
+
+        If a row has been committed just now, the next worker finds it at once.
+        """
         self._pipeline.report()
         self._pipeline.outputs.close_live(LIVE_PATIENCE)
         self._words[Header.IS_AWAY] = 1
@@ -211,6 +214,6 @@ class Worker:
         self._segment.restore_identity()
         if leases.is_held(self._descriptor, Lock.GUARD):
             return
-        # Out of processes or descriptors: the next check tries again.
+        # No process or descriptor is free; the next check tries again.
         with contextlib.suppress(RerunMpError, OSError):
             collector_start.ensure_collector(self._segment, need_guard=True)

@@ -29,7 +29,7 @@ from rerun_mp.encoding.rrd_files import (
 )
 from rerun_mp.errors import CorruptionError
 
-__all__ = ["Store", "compose", "lone_prelude", "stores_in"]
+__all__ = ["Store", "compose", "prelude_of_only_recording", "stores_in"]
 
 STREAM_FOOTER = struct.Struct("<QQI12s")
 """Offset and length of the footer, its checksum, and the end of the file."""
@@ -69,7 +69,7 @@ def stores_in(path: str) -> list[Store]:
         return list(dict.fromkeys(store for _, store in _messages(file.fileno(), path)))
 
 
-def lone_prelude(path: str) -> int | None:
+def prelude_of_only_recording(path: str) -> int | None:
     """Return the prelude's size of a file that holds one recording and begins with it; None for any other file.
 
     Raises as `stores_in`.

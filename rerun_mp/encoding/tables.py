@@ -106,7 +106,7 @@ class TablePlan(NamedTuple):
     dictionary: int
     first_counter: int
     """Counter half of the id of row 0."""
-    least_time: int
+    min_time: int
     """Smallest time half of a row's id, in nanoseconds, even if the clock steps back."""
 
 
@@ -128,7 +128,7 @@ def pack_head(shape: TableShape) -> bytes:
 
 
 def plan_table(
-    shape: TableShape, head_bytes: int, slot_bytes: int, first_counter: int, least_time: int
+    shape: TableShape, head_bytes: int, slot_bytes: int, first_counter: int, min_time: int
 ) -> TablePlan | None:
     """Divide a slot between columns and dictionary. None: fewer than `MIN_ROWS` rows fit."""
     begin = head_bytes + PLAN.size + -PLAN.size % WORD
@@ -154,7 +154,7 @@ def plan_table(
         heap = _aligned(levels + (2 * capacity if shape.value_kind == ValueKind.LEVELLED_TEXT else 0))
     heap_bytes = dictionary - heap if heap else 0
     return TablePlan(
-        capacity, begin, entity, timelines, values, heap, heap_bytes, levels, dictionary, first_counter, least_time
+        capacity, begin, entity, timelines, values, heap, heap_bytes, levels, dictionary, first_counter, min_time
     )
 
 

@@ -33,7 +33,7 @@ def _asked_module() -> str | None:
     return None
 
 
-def _become(asked: str) -> None:
+def _run_and_exit(asked: str) -> None:
     """Run the module and end the process."""
     # `import rerun_mp` has not returned. Imports in other threads of the module that runs now must not wait for it.
     spec = getattr(sys.modules.get("rerun_mp"), "__spec__", None)
@@ -49,4 +49,4 @@ def _become(asked: str) -> None:
 
 
 if (asked_module := _asked_module()) is not None:
-    _become(asked_module)
+    _run_and_exit(asked_module)

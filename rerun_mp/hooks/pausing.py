@@ -7,22 +7,22 @@ from collections.abc import Callable
 
 from rerun_mp.shm.layout import Attention, Header
 
-__all__ = ["connect", "heed"]
+__all__ = ["apply_pause", "connect"]
 
-HEED_SECS = 0.25
+REPEAT_SECS = 0.25
 """Seconds between two looks of a thread that logs while a recording is paused."""
 
 _leave: list[Callable[[], None]] = []
 
 
-class _Heeded:
+class _Applied:
     """The pause that this process has heeded last, and when it is to be heeded again. A forked child inherits it."""
 
     pause = 0
     again_at = 0.0
 
 
-def heed(attention: int, words: memoryview) -> None:
+def apply_pause(attention: int, words: memoryview) -> None:
     """Let each thread's next call see whether its recording is paused, if the attention word says so.
 
     That is due once after each pause. A call that opened a lane meanwhile has not seen the pause, so it is due again a
@@ -31,8 +31,8 @@ def heed(attention: int, words: memoryview) -> None:
     if not attention & Attention.PAUSED:
         return
     now, pause = time.monotonic(), words[Header.PAUSED]
-    if pause != _Heeded.pause or now >= _Heeded.again_at:
-        _Heeded.pause, _Heeded.again_at = pause, now + HEED_SECS
+    if pause != _Applied.pause or now >= _Applied.again_at:
+        _Applied.pause, _Applied.again_at = pause, now + REPEAT_SECS
         for leave in _leave:
             leave()
 

@@ -68,7 +68,7 @@ class Claims:
         self._spares: list[int] = []
         self._mapped = bytearray(segment.ring.geometry.slots)
         """1 for each slot whose pages this process has mapped."""
-        self.is_torn = False
+        self.needs_repair = False
         """Whether an exception ended a call that may have left a slot open which the producer does not know."""
 
     def claim(self, kind: int, rows: int, *, maps_ahead: bool) -> int | None:
@@ -151,7 +151,7 @@ class Claims:
         spares = self._spares
         missing = slots - len(spares)
         if missing > 0:
-            self.mend()
+            self.repair()
             ahead = min(MAX_SPARES, self._ring.words[Header.USABLE_SLOTS] // SPARE_SHARE)
             more = self.claim_chain(max(missing, ahead), rows)
             spares = self._spares = spares + more
@@ -168,14 +168,14 @@ class Claims:
         spares, self._spares = self._spares, []
         self._writer.abandon(spares)
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         """Give back the slots that a call left open when an exception ended it.
 
         A KeyboardInterrupt may come after any call: between a claim and the store of its result, or while a slot is
         given back. Such a slot is open and this producer's, but the producer does not know it. The caller must not be
         in the middle of a call, because such a call has slots of this kind, too.
         """
-        if not self.is_torn:
+        if not self.needs_repair:
             return
         ring, words, owner = self._ring, self._ring.words, self._writer.owner
         known = {*self._open_slots(), *self._spares}
@@ -194,4 +194,4 @@ class Claims:
                 self._writer.seal(slot)
             else:
                 self._writer.abandon((slot,))
-        self.is_torn = False
+        self.needs_repair = False

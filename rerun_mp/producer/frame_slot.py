@@ -54,7 +54,7 @@ class FrameSlot:
         if self.slot >= 0 and self._append_at(self._words[self._ring.count_word(self.slot)], rows):
             return True
         self.seal()
-        self._claims.mend()
+        self._claims.repair()
         slot = self._claims.claim(Kind.FRAMES, rows.rows, maps_ahead=rows.size >= WIDE_ROW)
         if slot is None:
             return False

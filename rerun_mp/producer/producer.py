@@ -106,7 +106,7 @@ class Producer:
         self._mutex = threading.RLock()
         self._busy = False
         """Whether a call is in progress, under the mutex."""
-        fences = not ordering.registers(self._words[Header.ORDERING])
+        fences = not ordering.register_producer(self._words[Header.ORDERING])
         self._writer = SlotWriter(segment.ring, self._registration.owner, alive, armed, fences=fences)
         self._full_ring = FullRing(self._writer, self._mutex)
         self._claims = Claims(segment, self._writer, self._full_ring, self._check_collector, self._open_slots)
@@ -205,7 +205,7 @@ class Producer:
             try:
                 is_committed = self._oversize.append_known(message, times, blob)
             except BaseException:
-                self._claims.is_torn, self._busy = True, False
+                self._claims.needs_repair, self._busy = True, False
                 raise
             self._busy = False
         if is_committed and self._words[Header.ATTENTION]:
@@ -281,7 +281,7 @@ class Producer:
                     return self._frames.append(rows)
                 return self._oversize.append(rows, self._claims.take_spares)
             except BaseException:
-                self._claims.is_torn = True
+                self._claims.needs_repair = True
                 raise
             finally:
                 self._busy = is_nested
@@ -305,7 +305,7 @@ class Producer:
             try:
                 return self._tables.append(row)
             except BaseException:
-                self._claims.is_torn = True
+                self._claims.needs_repair = True
                 raise
             finally:
                 self._busy = False
@@ -318,12 +318,12 @@ class Producer:
         """Give every open slot to the collector. The caller holds the mutex and is not in the middle of a call."""
         self._busy = True
         try:
-            self._claims.mend()
+            self._claims.repair()
             self._frames.seal()
             self._claims.abandon_spares()
             self._tables.seal()
         except BaseException:
-            self._claims.is_torn = True
+            self._claims.needs_repair = True
             raise
         finally:
             self._busy = False
@@ -336,7 +336,7 @@ class Producer:
             self._check_collector()
         if wanted & Attention.PRESSURE:
             self.seal()
-        pausing.heed(wanted, self._words)
+        pausing.apply_pause(wanted, self._words)
 
     def _check_collector(self) -> None:
         """Check that a collector lives, once a second at most, and at once if guard and worker have let go."""

@@ -88,7 +88,7 @@ class BlobAppend:
         self._messages: dict[str, KnownMessage | bytes] = {}
         """By the entity path as the user wrote it. If one slot holds the message: the canonical path instead."""
 
-    def know(self, name: str, entity_path: bytes) -> None:
+    def prepare(self, name: str, entity_path: bytes) -> None:
         """Compose the message for an entity, whose path the user wrote as `name`."""
         template = self._template
         size = len(template.before) + template.times.size + len(template.between) + self._size + len(template.after)

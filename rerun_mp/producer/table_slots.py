@@ -134,7 +134,7 @@ class TableSlots:
 
     def table_of(self, shape: TableShape) -> OpenTable | None:
         """Return the table of a shape that the calling thread owns, if there is one."""
-        return self._mine().tables.get(shape)
+        return self._calling_owner().tables.get(shape)
 
     def append(self, row: TableRow) -> Outcome:
         """Append a row to the open table of its shape, or else to a new one. Never returns `DROPPED`."""
@@ -160,7 +160,7 @@ class TableSlots:
         self._adopt_ended()
         may_close_all = has_gil()
         for owner in tuple(self._owners):
-            if may_close_all or owner is self._shared or owner is self._mine():
+            if may_close_all or owner is self._shared or owner is self._calling_owner():
                 for shape in list(owner.tables):
                     self._close(owner, shape)
 
@@ -186,13 +186,13 @@ class TableSlots:
 
     def _runs_elsewhere(self) -> bool:
         """Return whether an append may be in progress on another thread."""
-        others = [owner for owner in self._owners if owner is not self._shared and owner is not self._mine()]
+        others = [owner for owner in self._owners if owner is not self._shared and owner is not self._calling_owner()]
         return any(table.is_marked for owner in others for table in list(owner.tables.values()))
 
     def _all(self) -> list[OpenTable]:
         return [table for owner in tuple(self._owners) for table in list(owner.tables.values())]
 
-    def _mine(self) -> Owner:
+    def _calling_owner(self) -> Owner:
         """Return the calling thread as an owner."""
         try:
             owner: Owner = self._local.end.owner
@@ -206,7 +206,7 @@ class TableSlots:
 
     def _owner_for(self, shape: TableShape) -> Owner:
         """Return the owner to whose table the calling thread appends a row of a shape."""
-        mine = self._mine()
+        mine = self._calling_owner()
         if shape in mine.tables:
             return mine
         rows = mine.rows
@@ -224,14 +224,14 @@ class TableSlots:
         plan = plan_for(row.shape, self._ring.geometry.slot_bytes)
         if plan is None:
             return Outcome.NOT_A_TABLE
-        self._claims.mend()
+        self._claims.repair()
         slot = self._claims.claim(Kind.TABLE, 1, maps_ahead=row.shape.width >= WIDE_ROW)
         if slot is None:
             return Outcome.NO_SPACE
         keeps_open = False
         try:
-            least_time, first_counter = self._row_ids.mint(plan.capacity)
-            plan = plan._replace(first_counter=first_counter, least_time=least_time)
+            min_time, first_counter = self._row_ids.mint(plan.capacity)
+            plan = plan._replace(first_counter=first_counter, min_time=min_time)
             table = OpenTable(self._writer, slot, row.shape, plan, self._attend, former)
             if not table.learn(row):
                 # The dictionary that the table has taken over may leave no room.
@@ -252,7 +252,7 @@ class TableSlots:
 
     def _close_oldest(self) -> None:
         """Close the oldest shared table, or else the calling thread's oldest."""
-        for owner in (self._shared, self._mine()):
+        for owner in (self._shared, self._calling_owner()):
             if owner.tables:
                 self._close(owner, next(iter(owner.tables)))
                 return
@@ -260,7 +260,7 @@ class TableSlots:
     def _close(self, owner: Owner, shape: TableShape) -> None:
         table = owner.tables[shape]
         self._row_ids.reach(table.close())
-        # An exception before this line leaves a closed table; after it, a slot that `Claims.mend` seals.
+        # An exception before this line leaves a closed table; after it, a slot that `Claims.repair` seals.
         del owner.tables[shape]
         self._writer.seal(table.slot)
 

@@ -1,7 +1,8 @@
 """Rows that a process logs in no session, because it belongs to none while a process above it belongs to one.
 
-As in rerun, `log` before `init` does nothing and says nothing. But a child of a program that logs is meant to log, too.
-If it cannot find the session, it warns once, and says at its exit how many calls went nowhere. Any thread may call.
+As in rerun, `log` before `init` does nothing and warns of nothing. But a child of a program that logs is expected to
+log, too. If the child cannot find the session, it warns once, and says at its exit how many calls went nowhere. Any
+thread may call.
 """
 
 from __future__ import annotations
@@ -16,22 +17,22 @@ from rerun_mp.standard_error import tell
 
 __all__ = ["note_call"]
 
-_is_adrift: bool | None = None
+_lacks_session: bool | None = None
 """Whether a session exists that this process should have found; None: not known yet. A forked child inherits it."""
 _calls = 0
-"""Calls that went nowhere, in a process that is adrift."""
+"""Calls that went nowhere, if `_lacks_session`."""
 
 
 def note_call() -> None:
     """Note a call that logs, in a process without a session. The first one may warn."""
-    global _is_adrift, _calls
-    if _is_adrift is None:
+    global _lacks_session, _calls
+    if _lacks_session is None:
         reason = _reason()
-        _is_adrift = reason is not None
+        _lacks_session = reason is not None
         if reason is not None:
             tell(f"rerun_mp: {reason}\n")
             atexit.register(_tell)
-    if _is_adrift:
+    if _lacks_session:
         _calls += 1
 
 

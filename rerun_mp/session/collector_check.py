@@ -38,7 +38,7 @@ REASON_LINES = 3
 EXCEPTION = re.compile(r"[\w.]+(Error|Exception|Exit|Interrupt)\b")
 """The last line of a traceback."""
 REASON_BYTES = 2000
-"""Bytes at the end of the log in which they are looked for."""
+"""Bytes at the end of the log that are searched for these lines."""
 
 
 def is_usual_start(paths: list[str]) -> bool:
@@ -126,13 +126,13 @@ def is_starting(segment: Segment) -> bool:
 def _cannot_run(segment: Segment) -> CollectorError:
     return CollectorError(
         f"the collector cannot run: {segment.ring.words[Header.FAILED_STARTS]} starts of its worker failed. Its log "
-        f"says: {_last_words(segment.runtime_directory)}. It runs with {find_python()}; correct that installation, or "
+        f"says: {_end_of_log(segment.runtime_directory)}. It runs with {find_python()}; correct that installation, or "
         f"set {VARIABLE} to another Python."
     )
 
 
-def _last_words(directory: str) -> str:
-    """Return the end of the collector's log, without the guard's own lines."""
+def _end_of_log(directory: str) -> str:
+    """Return the last lines of the collector's log that are not the guard's."""
     try:
         with open(os.path.join(directory, LOG), "rb") as log:
             log.seek(max(0, log.seek(0, os.SEEK_END) - REASON_BYTES))

@@ -38,7 +38,8 @@ class CollectorWatch:
             self._note(error)
             return
         except OSError as error:
-            # Out of descriptors: likewise. A ResourceError says that the segment is gone, which the caller must know.
+            # No descriptor is free; the next look tries again. A ResourceError says that the segment is gone, which the
+            # caller must know.
             if isinstance(error, ResourceError) or not is_own(error):
                 raise
             self._note(error)
@@ -46,7 +47,7 @@ class CollectorWatch:
         self._failing = None
 
     def failure(self) -> str | None:
-        """Return why no collector could be started for `NO_COLLECTOR_SECS`: nothing would end a wait for one.
+        """Return why no collector could be started for `NO_COLLECTOR_SECS`, so that a wait for one would not end.
 
         None if one runs, or failed to start for a shorter time.
         """

@@ -72,7 +72,7 @@ class ConfigEditor:
         return self._editing_thread == threading.get_ident()
 
     def edit(self, change: Callable[[SessionConfig], SessionConfig]) -> int:
-        """Replace the configuration by what `change` makes of it, wake the collector, and return the new revision.
+        """Replace the configuration by the result of `change`, wake the collector, and return the new revision.
 
         Raises
         ------

@@ -60,7 +60,7 @@ def host() -> str | None:
 
 
 def choose_session(name: str) -> None:
-    """Make this process and its children members of the session with this name, unless it is a member already.
+    """Make this process and its children members of the session with this name, unless the process is a member already.
 
     Raises
     ------

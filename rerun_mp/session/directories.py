@@ -54,7 +54,7 @@ def runtime_base() -> str:
         return os.path.join(os.path.abspath(base), "rerun_mp")
     above = temporary_directory()
     if not os.access(above, os.W_OK | os.X_OK):
-        above = MEMORY  # the root of a container may be read-only, and all that it may write to a mount for its output
+        above = MEMORY  # in a container with a read-only root, the only writable place may be a mount for its output
     return os.path.join(above, f"rerun_mp-{os.geteuid()}")
 
 
@@ -62,7 +62,7 @@ def spool_base() -> str:
     """Return the directory that holds the spools of all sessions of this user."""
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     if not os.path.isabs(cache) or not _may_be_made(os.path.join(cache, "rerun_mp")):
-        # No home, or a read-only one, as in containers: a spool that a reboot may clear is better than none.
+        # Containers may have no home, or a read-only one. A spool that a reboot may clear is better than none.
         cache = runtime_base()
     return os.path.join(cache, "rerun_mp")
 
@@ -177,7 +177,7 @@ def session_names(base: str) -> list[str]:
 
 def remove_tree(path: str) -> None:
     """Remove a session's directory, and the base above it if it is empty then."""
-    with contextlib.suppress(OSError):  # out of descriptors
+    with contextlib.suppress(OSError):  # no descriptor is free
         import shutil  # brings bz2 and lzma; few processes need them
 
         shutil.rmtree(path, ignore_errors=True)

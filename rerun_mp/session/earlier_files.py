@@ -1,8 +1,8 @@
 """Files of earlier runs that a run adds to: `save(path, mode="append" | "resume")`.
 
-The file stays at its path until the collector puts the complete one there (`collector.store.other_recordings`). Here a
-process waits until earlier sessions are done with the file, claims it as it is, and finds the recording that goes on.
-Any process and thread may call.
+The file stays at its path until the collector puts the complete one there (`collector.store.other_recordings`). The
+functions here wait until earlier sessions have completed the file, claim it as it is, and find the recording that goes
+on. Any process and thread may call.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from rerun_mp.session.config import SinkSpec
     from rerun_mp.shm.segment import Segment
 
-__all__ = ["keep_file", "settle"]
+__all__ = ["await_earlier_runs", "keep_file"]
 
 MAX_FIRST = 256
 """Maximum messages of a file that are searched for the recording's start time."""
 
 
-def settle(segment: Segment, sink: SinkSpec) -> None:
+def await_earlier_runs(segment: Segment, sink: SinkSpec) -> None:
     """Wait until earlier runs have completed the file that a sink adds to. Other sinks do not wait.
 
     Raises

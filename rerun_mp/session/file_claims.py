@@ -1,10 +1,10 @@
-"""Claims on the paths of files: the first moment of a file, the lock that keeps it, and the names beside it.
+"""Claims on the paths of files: the file that claims a path, the lock that keeps the claim, and the names beside it.
 
 A program claims a path by putting an empty file there. The identity of this file, and of the parts that replace it,
-tells to which session the file at the path belongs. A shared lock on the file tells that the session lives. The process
-that claims holds it, and so does the worker that writes; it reaches into every container that shares the directory. A
-lock belongs to an open file, which a one-page mapping keeps open without a descriptor, as in `leases`. A forked child
-inherits the lock.
+tells which session the file at the path belongs to. A shared lock on the file tells that the session lives. The process
+that claims holds this lock, and so does the worker that writes. The lock is visible in every container that shares the
+directory. A lock belongs to an open file, which a one-page mapping keeps open without a descriptor, as in `leases`. A
+forked child inherits the lock.
 
 Any process and thread may call.
 """

@@ -1,10 +1,10 @@
-"""Heirs: processes that a session started, and that come after its end. They bring their rows into its recordings.
+"""Heirs: processes that were started in a session and join after its end. Their rows go into its recordings.
 
 When a session ends while living processes still name it, it leaves a *note* in `heirs` below the base of the runtime
 directories: its configuration, when it ended, and the files that it has completed. A process that was started before
 that moment is an heir. The first heir founds a session that *continues* the ended one: it has the same key, root and
-recordings. It adds its rows to a file that is still the one the ended session completed, and else writes to another
-file beside it. Viewers are connected again.
+recordings. If the file is still the one that the ended session completed, it adds its rows there; otherwise it writes
+to another file beside it. Viewers are connected again.
 
 A note lies in a private directory. The next session that ends removes notes whose sessions no process can still name.
 Any process and thread may call.
@@ -149,7 +149,10 @@ def continued(note: Note) -> SessionConfig:
 
 
 def _file_after(sink: SinkSpec, whole: WholeFile | None, spool: str) -> SinkSpec | None:
-    """Return the sink of a session that continues one with this file sink. None: the file was for that one alone."""
+    """Return the sink of a session that continues a session with this file sink.
+
+    None: the file was for that session alone.
+    """
     if whole is not None and whole.is_unchanged():
         # Programs that want the path must find its file locked, also before the collector has begun.
         _held.append(hold_file(whole.path))

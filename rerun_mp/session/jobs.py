@@ -7,7 +7,7 @@ session's key from the job's variables and from its launcher. A job with one ran
 The hosts of a job share nothing at all. The job's variables are equal on them, so they give a job that spans hosts the
 same recording ids everywhere. Each host's session has a key of its own, with facts that other users cannot read.
 
-The environment counts as it was at exec: a program that sets RANK for itself is no rank. Any thread may call.
+The environment at exec counts: a program that sets RANK for itself is no rank. Any thread may call.
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ def recording_key_of(job: Job) -> bytes | None:
 
 
 def tell_if_repeated() -> None:
-    """Have rank 0 of a job of several hosts warn once if its hosts, or its next run, cannot tell the recording's id.
+    """Let rank 0 warn once if the job's hosts cannot agree on the recording's id, or if the next run may repeat it.
 
     torchrun gives each run that has no `--rdzv-id` the id "none". Hosts that cannot talk to each other then agree on
     nothing but the master's address and port. Other launchers give hosts nothing in common.

@@ -1,4 +1,4 @@
-"""Facts about processes, from /proc: when they were started, from which process, as which program, in what environment.
+"""Facts about processes, from /proc: their start time, ancestors, program, command line and environment.
 
 A fact that cannot be read, because the process has ended or belongs to another user, is 0 or empty. Any thread may
 call.

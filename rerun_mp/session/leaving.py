@@ -1,8 +1,8 @@
-"""Leaves a session: what a process does on its normal way out. Any thread may call.
+"""Leaves a session: what a process does at its normal exit. Any thread may call.
 
 A process that set a sink waits, bounded, until its rows are stored. If it is the last participant it also waits until
 the files are complete, so that `python train.py && rerun out.rrd` sees the whole file, and until viewers have all rows
-or make no progress. It says which rows a viewer has not acknowledged, and where they are.
+or make no progress. At the end it reports the rows that no viewer has acknowledged, and where they are.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from rerun_mp.errors import FlushTimeoutError, RerunMpError, SessionError
 from rerun_mp.session import accounts, ownership, refused_rows
-from rerun_mp.session.farewell import FILE_MARK, expect_farewell, read_farewell, where_is_it
 from rerun_mp.session.file_claims import aside_paths
+from rerun_mp.session.final_report import FILE_MARK, describe_files, open_final_report, read_final_report
 from rerun_mp.session.notices import say, take_notices
 from rerun_mp.session.participants import Participants
 from rerun_mp.session.recovery_notes import note_exit
@@ -43,7 +43,7 @@ def leave(session: Session) -> None:
     begin = time.monotonic()
     patience = Patience("rows are being written; press Ctrl-C again to leave that to the collector")
     session.seal()
-    farewell = expect_farewell(session.segment) if session.must_complete or session.is_founder else None
+    report = open_final_report(session.segment) if session.must_complete or session.is_founder else None
     is_late = False
     if session.must_complete:
         try:
@@ -67,13 +67,13 @@ def leave(session: Session) -> None:
     if session.must_complete or session.is_founder:
         _report_moved_files(files, session.segment.nonce.hex()[:8])
         _report_losses(session)
-    if farewell is not None:
-        text = read_farewell(farewell)
+    if report is not None:
+        text = read_final_report(report)
         for line in text.splitlines():
             if not line.startswith(FILE_MARK):
                 say(line.removeprefix("rerun_mp: "))
         if text.startswith(FILE_MARK) and is_terminal() and session.settings.exit_line:
-            say(where_is_it(text))
+            say(describe_files(text))
 
 
 def await_childrens_files(path: str, timeout: float) -> None:
@@ -157,7 +157,10 @@ def _what_remains(session: Session) -> str | Backlog:
 
 
 def _report_refused(session: Session) -> None:
-    """Write one line about rows that other processes could not log. The accounts go with the session, so read now."""
+    """Write one line about rows that other processes could not log.
+
+    The session's end removes the accounts, so read them now.
+    """
     try:
         found = accounts.read_accounts(session.segment)
     except (OSError, ValueError):

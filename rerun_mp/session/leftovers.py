@@ -1,13 +1,13 @@
 """Finds leftover sessions: all processes of their trees were killed, the collectors included.
 
-Only sessions with directories where this process would put its own, and that exist: a container may share /dev/shm with
-other containers, but not their files, and files with other containers, but not /dev/shm. A session with a segment is
-left over if no process holds a lock on the segment. A session without a segment is left over if its locks on its files
-are free, too (`origin`). If in addition its origin proves that its segment is gone for good, it may be recovered
-without being asked; otherwise only the explicit command recovers it.
+A session counts only if its directories exist and lie where this process would put its own: containers may share
+/dev/shm but not their files, or files but not /dev/shm. A session with a segment is left over if no process holds a
+lock on the segment. A session without a segment is left over if its locks on its files are free, too (`origin`). If in
+addition its origin proves that its segment is gone for good, it may be recovered without being asked; otherwise only
+the explicit command recovers it.
 
 A founder calls `recover_in_background`, which reads some names and locks; what it starts is `python -m rerun_mp
-recover`. Nothing here changes a session. Any thread may call.
+recover`. No function here changes a session. Any thread may call.
 """
 
 from __future__ import annotations

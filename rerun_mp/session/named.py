@@ -1,4 +1,4 @@
-"""Sessions with a name, for processes that no common process has started: units of systemd, containers, terminals.
+"""Sessions with a name, for processes without a common ancestor: units of systemd, containers, terminals.
 
 The key of such a session is derived from its name and from 32 random bytes of this user: the *secret*, a file that only
 the user can read. So another user can neither join the session nor take its place. The sinks of every member take the

@@ -1,8 +1,8 @@
 """This session as one node of a job. A job has several hosts and one recording, or it has a head.
 
 The founder writes the node into the configuration. The collector reads it there, because it has none of the variables
-that name job and head. Every recording of a node with a head has two sinks more: the head's live view, which may forget
-rows, and a part on this host's disk, which the collector ships. Any thread may call.
+that name job and head. Every recording of a node with a head has two more sinks: the head's live view, which may forget
+rows, and a file on this host's disk that rotates, whose parts the collector ships. Any thread may call.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Where a session lives, and the lock that proves its life. Both lie in the session's directories.
+"""Where a session was founded, and the lock that proves that it lives. Both are in the session's directories.
 
 Containers and hosts may share directories, but not /dev/shm. So a segment that is missing here proves nothing about its
 session. Before a recovery, two facts in the session's directories count:
 
-- the *origin*: the boot of the kernel and the /dev/shm that the session was founded in. Only there a missing segment
-  means that the session is dead. After another boot, no process of the session can live on this machine.
+- the *origin*: the boot of the kernel and the /dev/shm that the session was founded in. Only in that /dev/shm does a
+  missing segment mean that the session is dead. After another boot, no process of the session can live on this machine.
 - the *life lock*: each participant holds a share of a lock on a file in the spool directory, and a worker holds the
   spool directory itself (`directories.hold`). Such locks reach across containers, because the kernel keeps them.
 

@@ -1,4 +1,6 @@
-"""Whether other participants of a session live. A process asks that when it leaves, or waits for the session's end.
+"""Whether other participants of a session live.
+
+A process asks this when it leaves, and when it waits for the session's end.
 
 The kernel drops a participant's share of the lock when it frees the process's memory. A process that reads the dead
 one's files in /proc at that moment (ps, a monitor, the collector) keeps this memory, and the share, for some

@@ -1,12 +1,12 @@
 """Notes on files of killed programs that a collector has completed in their place.
 
-The user starts a killed program again, and cannot know how far its collector has come. So a program that takes the path
-later must not replace such a file, but set it aside, as it does with a file that is not complete yet. A note names path
-and session; it is written before the file is completed, and gets the file's identity after that. Notes lie in the
-rescue directory.
+A user who starts a killed program again cannot know whether the collector has completed its file by then. So a program
+that takes the path later sets such a file aside, as it does with an incomplete one, and does not replace it. A note
+names path and session; it is written before the file is completed, and gets the file's identity after that. Notes lie
+in the rescue directory.
 
 A process that has founded the session or set a sink notes its exit when it leaves normally, by a file in the session's
-runtime directory. Without it the program was killed. Any process and thread may call.
+runtime directory. If this file is missing, the program was killed. Any process and thread may call.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Turns the system's refusals into errors that name what failed. Any process and thread may call."""
+"""Turns errors of the system into `ResourceError`s that name the failed step. Any process and thread may call."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Rule:
     sample
         Send this share of the rows, from 0 to 1, chosen by their row ids.
     max_hz
-        Send at most so many rows of an entity per second of their time.
+        Send at most this many rows of an entity per second of their time.
     max_side
         Scale images down so that no side has more pixels. Points and boxes in pixels of the original do not fit then.
         For live sinks only, as `jpeg`.
@@ -80,11 +80,11 @@ class Rule:
             "sample": (int | float, 0, 1),
             "max_hz": (int | float, 1e-6, 1e9),
         }
-        for name, (kind, least, most) in limits.items():
+        for name, (kind, minimum, maximum) in limits.items():
             value = getattr(self, name)
-            if value is not None and (not isinstance(value, kind) or not least <= value <= most):
+            if value is not None and (not isinstance(value, kind) or not minimum <= value <= maximum):
                 raise InvalidArgumentError(
-                    f"rule {self.path!r}: {name}={value!r} is no number from {least} to {most:g}"
+                    f"rule {self.path!r}: {name}={value!r} is no number from {minimum} to {maximum:g}"
                 )
         if self.changes_images:
             from importlib.util import find_spec

@@ -1,4 +1,4 @@
-"""A session that this process has joined: the way of its rows into the ring, and the waits for the collector.
+"""A session that this process has joined: it appends rows to the ring, and waits for the collector.
 
 Modules beside this one do the rest for a session: `founding` founds or joins it, `current` keeps that of the process,
 `sink_changes` sets its sinks, `leaving` ends the process's part. Any thread may call, and signal handlers may log.

@@ -13,7 +13,7 @@ from rerun_mp.session import ancestry
 from rerun_mp.session.config import Blueprint, RecordingSpec, Scope
 from rerun_mp.session.notices import say
 from rerun_mp.session.ownership import Taken, await_former_owners
-from rerun_mp.session.sink_claims import claim_default, claim_target, settle
+from rerun_mp.session.sink_claims import await_earlier_runs, claim_default, claim_target
 from rerun_mp.session.waiting import wait_until
 from rerun_mp.shm.layout import Header
 
@@ -73,9 +73,9 @@ def set_default_sinks(session: Session, sinks: Sequence[SinkSpec]) -> None:
     Raises
     ------
     ResourceError
-        If a sink adds to a file that earlier runs have not completed, as `earlier_files.settle`.
+        If a sink adds to a file that earlier runs have not completed, as `earlier_files.await_earlier_runs`.
     """
-    settle(session, sinks)
+    await_earlier_runs(session, sinks)
     session.config_editor.edit(lambda config: replace(config, default_sinks=tuple(sinks)))
     session.must_complete = True
 
@@ -85,7 +85,7 @@ def add_default_sinks(session: Session, sinks: Sequence[SinkSpec]) -> None:
 
     Raises as `set_default_sinks`.
     """
-    settle(session, sinks)
+    await_earlier_runs(session, sinks)
     taken: list[Taken] = []
 
     def change(config: SessionConfig) -> SessionConfig:
@@ -121,7 +121,7 @@ def set_sinks(session: Session, key: RecordingKey, sinks: Sequence[SinkSpec]) ->
     FlushTimeoutError
         If the old sinks take longer than the session's exit timeout.
     InvalidArgumentError, ResourceError
-        If a sink adds to a file, as `earlier_files.settle` and `keep_file`.
+        If a sink adds to a file, as `earlier_files.await_earlier_runs` and `keep_file`.
     """
     owner, timeout = _owner(session), session.settings.exit_timeout
     replaced = _own_sinks(session, key)
@@ -135,7 +135,7 @@ def set_sinks(session: Session, key: RecordingKey, sinks: Sequence[SinkSpec]) ->
     elif replaced:
         deliver(session, timeout)
     own = {one.target for one in _files_of(session.config(), key)}
-    settle(session, [sink for sink in sinks if sink.target not in own])
+    await_earlier_runs(session, [sink for sink in sinks if sink.target not in own])
 
     needs_scope = False
 

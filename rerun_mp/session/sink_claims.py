@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from rerun_mp.session.config import SinkSpec
     from rerun_mp.session.session import Session
 
-__all__ = ["claim_default", "claim_target", "settle"]
+__all__ = ["await_earlier_runs", "claim_default", "claim_target"]
 
 
-def settle(session: Session, sinks: Sequence[SinkSpec]) -> None:
-    """Wait until earlier runs have completed the files that these sinks add to. Raises as `earlier_files.settle`."""
+def await_earlier_runs(session: Session, sinks: Sequence[SinkSpec]) -> None:
+    """Wait until earlier runs have completed the files that these sinks add to. Raises as `earlier_files`."""
     if any(sink.is_added_to for sink in sinks):
         from rerun_mp.session import earlier_files
 
         for sink in sinks:
-            earlier_files.settle(session.segment, sink)
+            earlier_files.await_earlier_runs(session.segment, sink)
 
 
 def claim_default(session: Session, key: RecordingKey, sink: SinkSpec, taken: list[Taken]) -> SinkSpec:

@@ -1,4 +1,4 @@
-"""How each sink of a session is. The collector's worker writes it, any participant reads it.
+"""The status of each sink of a session. The collector's worker writes it, any participant reads it.
 
 A file in the runtime directory holds it. The worker replaces it by rename when a status has changed, at most five times
 a second.

@@ -1,4 +1,6 @@
-"""Waits until another process stores a word in shared memory, on which nothing can block: sleeps with back-off.
+"""Waits until another process stores a word in shared memory.
+
+No system call can wait for that, so the waits sleep with back-off.
 
 A wait ends by its condition, its timeout or Ctrl-C; with `Patience`, by the second Ctrl-C. Any thread may call.
 """

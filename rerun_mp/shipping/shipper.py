@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
     from rerun_mp.shipping.targets import Target
 
-__all__ = ["Left", "Shipper", "drop_oldest", "left_in"]
+__all__ = ["PartTotals", "Shipper", "drop_oldest", "unshipped_in"]
 
 
-class Left(NamedTuple):
-    """Closed parts that are not at their target."""
+class PartTotals(NamedTuple):
+    """A number of parts, and their rows and bytes."""
 
     parts: int
     rows: int
@@ -48,15 +48,15 @@ class Shipper:
         self._only = target
         self._takes_all = takes_all
         self._targets: dict[str, Target] = {}
-        self.shipped = Left(0, 0, 0)
-        """What this shipper has brought to its targets."""
+        self.shipped = PartTotals(0, 0, 0)
+        """The parts that this shipper has brought to its targets."""
         self.failure: str | None = None
         """Why the last attempt failed; None if it did not."""
         self._kept: set[Path] = set()
         """Parts that are at their target, and that this user cannot remove here."""
 
     def ship(self, may_go_on: Callable[[], bool] = lambda: True) -> bool:
-        """Ship what is closed, then tell which nodes have ended. Returns whether nothing is left.
+        """Ship the closed parts, then report which nodes have ended. Returns whether nothing is left.
 
         A target that does not take a part gets no further one in this call.
         """
@@ -141,7 +141,7 @@ class Shipper:
             size = os.fstat(file.fileno()).st_size
             target.store(part, path, may_go_on)
             self._remove(path, target)
-        self.shipped = Left(self.shipped.parts + 1, self.shipped.rows + part.rows, self.shipped.num_bytes + size)
+        self.shipped = PartTotals(self.shipped.parts + 1, self.shipped.rows + part.rows, self.shipped.num_bytes + size)
         return True
 
 
@@ -167,19 +167,19 @@ def _lock(file: BinaryIO) -> bool:
     return True
 
 
-def left_in(root: str | Path, target: str | None = None) -> Left:
-    """Return what is not shipped below a directory, to one target or to any."""
+def unshipped_in(root: str | Path, target: str | None = None) -> PartTotals:
+    """Return the totals of the closed parts below `root` that have not been shipped, to one target or to any."""
     parts = rows = num_bytes = 0
     for part, path in parts_below(root):
         if target is None or read_target(path.parent) == target:
             with contextlib.suppress(FileNotFoundError):
                 num_bytes += path.stat().st_size
                 parts, rows = parts + 1, rows + part.rows
-    return Left(parts, rows, num_bytes)
+    return PartTotals(parts, rows, num_bytes)
 
 
-def drop_oldest(root: str | Path, max_bytes: int) -> Left:
-    """Remove the oldest parts beyond `max_bytes`, except the newest one, and return what was removed.
+def drop_oldest(root: str | Path, max_bytes: int) -> PartTotals:
+    """Remove the oldest parts beyond `max_bytes`, except the newest one, and return the removed ones.
 
     Parts that this user may not remove stay, such as those of another user in a directory that users share.
     """
@@ -197,4 +197,4 @@ def drop_oldest(root: str | Path, max_bytes: int) -> Left:
             path.unlink()
             parts, rows, num_bytes = parts + 1, rows + part.rows, num_bytes + size
             remove_if_empty(path.parent)
-    return Left(parts, rows, num_bytes)
+    return PartTotals(parts, rows, num_bytes)

@@ -21,7 +21,7 @@ import os
 
 from rerun_mp.shm import kernel
 
-__all__ = ["BARRIERS", "FENCES", "STRONG", "choose", "order_loads", "registers"]
+__all__ = ["BARRIERS", "FENCES", "STRONG", "choose", "order_loads", "register_producer"]
 
 STRONG = 0
 BARRIERS = 1
@@ -44,7 +44,7 @@ def choose() -> int:
     return BARRIERS if kernel.register_for_barriers() and kernel.barrier() else FENCES
 
 
-def registers(way: int) -> bool:
+def register_producer(way: int) -> bool:
     """Register this process as a producer of a session. Returns whether its stores need no fence of its own."""
     return way == STRONG or (way == BARRIERS and kernel.register_for_barriers())
 

@@ -2,8 +2,9 @@
 
 A child process, the program `rerun`, serves the web viewer on the loopback interface. Rerun's own functions serve it
 from threads of the program, which a forked child does not have, and on all interfaces of the machine. The server ends
-with the process that started it, even if that is killed: a shell between the two reads from a pipe, the leash, that the
-kernel closes with the process. Forked children close their copies of it. Any thread may call.
+with the process that started it, even if that process is killed: a shell between the two reads from the *owner pipe*,
+whose writing end the kernel closes with the process. Forked children close their copies of that end. Any thread may
+call.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ exec 3<&-
 wait "$server"
 """
 
-_leashes: list[int] = []
+_owner_pipes: list[int] = []
 """Writing ends of the pipes that tell servers of this process's end."""
 _url: str | None = None
 """The URL of the last server that this process, or a process it was forked from, has started."""
@@ -140,14 +141,14 @@ def _serve(port: int) -> int:
     from rerun_mp.viewers import spawn as viewer
 
     command = [viewer.program(), "--serve-web", f"--web-viewer-port={port}", f"--bind={viewer.LOOPBACK}", UNUSED_URL]
-    shell, life, leash = _launch(command)
+    shell, life, owner_pipe = _launch(command)
     try:
         deadline = time.monotonic() + START_SECS
         while time.monotonic() < deadline:
             has_ended = viewer.is_readable(life, POLL_SECS)
             found = _port_of(shell)
             if found is not None:
-                _leashes.append(leash)
+                _owner_pipes.append(owner_pipe)
                 return found
             if has_ended:
                 with contextlib.suppress(ChildProcessError):
@@ -156,18 +157,18 @@ def _serve(port: int) -> int:
                 raise ViewerError(f"no web viewer could be served on {where}: {' '.join(command)} has ended")
         raise ViewerError(f"the web viewer's server did not listen within {START_SECS:g} s")
     except BaseException:
-        os.close(leash)
+        os.close(owner_pipe)
         raise
     finally:
         os.close(life)
 
 
 def _launch(command: list[str]) -> tuple[int, int, int]:
-    """Return the shell's pid, a descriptor that is readable once the shell has ended, and the leash's writing end."""
+    """Return the shell's pid, a descriptor that is readable once it has ended, and the owner pipe's writing end."""
     from rerun_mp.viewers import spawn as viewer
 
     life, held = viewer.life_pipe()
-    leash_reader, leash = os.pipe()
+    pipe_reader, owner_pipe = os.pipe()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RERUN_MP_")}
     try:
         shell = os.posix_spawn(
@@ -175,7 +176,7 @@ def _launch(command: list[str]) -> tuple[int, int, int]:
             ["/bin/sh", "-c", SCRIPT.format(life=viewer.LIFE_DESCRIPTOR), "sh", *command],
             environment | {"RUST_LOG": "error"},
             file_actions=[
-                (os.POSIX_SPAWN_DUP2, leash_reader, 0),
+                (os.POSIX_SPAWN_DUP2, pipe_reader, 0),
                 (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
                 (os.POSIX_SPAWN_DUP2, held, viewer.LIFE_DESCRIPTOR),
             ],
@@ -184,12 +185,12 @@ def _launch(command: list[str]) -> tuple[int, int, int]:
         )
     except OSError as error:
         os.close(life)
-        os.close(leash)
+        os.close(owner_pipe)
         raise ViewerError(f"no web viewer can be served: {error.strerror} (errno {error.errno})") from error
     finally:
         os.close(held)
-        os.close(leash_reader)
-    return shell, life, leash
+        os.close(pipe_reader)
+    return shell, life, owner_pipe
 
 
 def _port_of(shell: int) -> int | None:
@@ -212,10 +213,10 @@ def _open(url: str) -> bool:
     return webbrowser.open(url)
 
 
-def _drop_leashes() -> None:
-    for leash in _leashes:
-        os.close(leash)
-    _leashes.clear()
+def _close_owner_pipes() -> None:
+    for owner_pipe in _owner_pipes:
+        os.close(owner_pipe)
+    _owner_pipes.clear()
 
 
-os.register_at_fork(after_in_child=_drop_leashes)
+os.register_at_fork(after_in_child=_close_owner_pipes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rerun_mp.shipping.parts import parts_below
-from rerun_mp.shipping.shipper import left_in
+from rerun_mp.shipping.shipper import unshipped_in
 from tests.conftest import StartPython
 from tests.field.held import WAIT, held
 from tests.harness.programs import wait_until
@@ -37,7 +37,9 @@ def test_parts_that_wait_are_bounded_while_the_program_runs(start_python: StartP
     with held(gate):
         program = start_python(PROGRAM, gate, env=environment)
         wait_until(
-            lambda: any(part.number > 4 for part, _ in parts_below(parts)) and left_in(parts).num_bytes <= MAX_BYTES,
+            lambda: (
+                any(part.number > 4 for part, _ in parts_below(parts)) and unshipped_in(parts).num_bytes <= MAX_BYTES
+            ),
             what="the removal of the oldest parts",
         )
     stderr = program.wait().check().stderr

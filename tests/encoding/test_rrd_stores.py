@@ -8,7 +8,7 @@ import pytest
 import rerun
 from rerun.blueprint import Blueprint, TimeSeriesView
 
-from rerun_mp.encoding.rrd_stores import Store, _checksum, compose, lone_prelude, stores_in
+from rerun_mp.encoding.rrd_stores import Store, _checksum, compose, prelude_of_only_recording, stores_in
 from rerun_mp.errors import CorruptionError
 from tests.harness.recordings import rows_of, verify
 
@@ -84,9 +84,9 @@ def test_the_whole_messages_of_a_file_that_was_cut_off_are_kept_without_a_footer
 def test_the_prelude_is_known_of_a_file_with_one_recording_alone(sources: tuple[str, str], tmp_path: Path) -> None:
     both = str(tmp_path / "both.rrd")
     compose([(source, everything) for source in sources], both, write_footer=True)
-    assert lone_prelude(sources[0]) is not None
-    assert lone_prelude(sources[1]) is None
-    assert lone_prelude(both) is None
+    assert prelude_of_only_recording(sources[0]) is not None
+    assert prelude_of_only_recording(sources[1]) is None
+    assert prelude_of_only_recording(both) is None
 
 
 def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:

@@ -320,7 +320,7 @@ REMOVALS = (
         (
             Edit(
                 "collector/store/rerun_sinks.py",
-                "        stream = _at_rest[recording].pop()\n",
+                "        stream = _idle_streams[recording].pop()\n",
                 "        stream = None\n",
             ),
         ),

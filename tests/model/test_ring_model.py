@@ -228,7 +228,7 @@ class RingMachine(RuleBasedStateMachine):
     def kill(self, name: str) -> None:
         """Kill a process between two calls."""
         if name in self.processes:
-            self.bury(self.processes[name])
+            self.reap(self.processes[name])
 
     @rule(death=st.one_of(st.none(), st.none(), st.integers(0, 120)), looks_ahead=st.booleans())
     def sweep(self, death: int | None, looks_ahead: bool) -> None:
@@ -250,7 +250,7 @@ class RingMachine(RuleBasedStateMachine):
     @rule()
     def replace_collector(self) -> None:
         """Kill the collector between two sweeps."""
-        self.bury_collector()
+        self.reap_collector()
 
     # ---- how a step runs ---------------------------------------------------------------------------------------------
 
@@ -271,7 +271,7 @@ class RingMachine(RuleBasedStateMachine):
             outcome = call()
         except DiedError:
             process.unsure = numbers
-            self.bury(process)
+            self.reap(process)
             return False
         except RingFullError:
             return True
@@ -283,11 +283,11 @@ class RingMachine(RuleBasedStateMachine):
             self.assert_below_count(process, len(numbers))
         return True
 
-    def bury(self, process: Process) -> None:
+    def reap(self, process: Process) -> None:
         process.die()
         del self.processes[process.name]
 
-    def bury_collector(self) -> None:
+    def reap_collector(self) -> None:
         if self.collector is not None:
             self.collector.end()
             self.collector = None
@@ -307,7 +307,7 @@ class RingMachine(RuleBasedStateMachine):
         try:
             found = self.sweep_once(collector, looks_ahead=looks_ahead)
         except DiedError:
-            self.bury_collector()
+            self.reap_collector()
             return True
         collector.life.left = None
         if not found:
@@ -427,7 +427,7 @@ class RingMachine(RuleBasedStateMachine):
         try:
             self.end()
         finally:
-            self.bury_collector()
+            self.reap_collector()
             for process in self.processes.values():
                 process.die()
             if self.made.participants is not None:
@@ -442,7 +442,7 @@ class RingMachine(RuleBasedStateMachine):
         """Close half of the living processes, kill the others, drain the ring, and compare."""
         for number, process in enumerate(list(self.processes.values())):
             if number % 2:
-                self.bury(process)
+                self.reap(process)
             else:
                 del self.processes[process.name]
                 process.producer.close()

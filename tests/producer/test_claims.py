@@ -67,12 +67,12 @@ def test_mending_gives_back_what_the_producer_does_not_know(made: Segment) -> No
     assert (known, committed, empty) == (0, 1, 2)
     open_slots.add(0)
     writer.commit(1, 8, 1)
-    claims.mend()
+    claims.repair()
     assert states(made)[:3] == [SlotState.OPEN] * 3, "no exception has been noted"
-    claims.is_torn = True
-    claims.mend()
+    claims.needs_repair = True
+    claims.repair()
     assert states(made)[:3] == [SlotState.OPEN, SlotState.SEALED, SlotState.ABANDONED]
-    assert not claims.is_torn
+    assert not claims.needs_repair
 
 
 def test_mending_leaves_the_parts_of_a_chain_to_its_head(wide: Segment) -> None:
@@ -85,6 +85,6 @@ def test_mending_leaves_the_parts_of_a_chain_to_its_head(wide: Segment) -> None:
     writer.scatter([head, part], (pack_chain([(part, epoch)], 5000), bytes(5000)))
     writer.commit(head, 1, 1)
     assert wide.ring.words[Header.USABLE_SLOTS] == 64
-    claims.is_torn = True
-    claims.mend()
+    claims.needs_repair = True
+    claims.repair()
     assert states(wide)[:2] == [SlotState.SEALED, SlotState.OPEN], "the collector frees the part with its head"

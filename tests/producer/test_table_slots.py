@@ -236,6 +236,6 @@ def test_a_thread_that_an_exception_has_kept_from_becoming_an_owner_ends_in_sile
 def test_an_exception_of_the_program_while_a_thread_becomes_an_owner_reaches_the_program(made: Segment) -> None:
     """It is of the class that Python raises in a thread that is no owner yet."""
     producer = register(made)
-    assert raised_at_every_step(lambda: producer.append_row(row()), TableSlots._mine, AttributeError) > 3
+    assert raised_at_every_step(lambda: producer.append_row(row()), TableSlots._calling_owner, AttributeError) > 3
     assert producer.append_row(row()) is Outcome.COMMITTED
     producer.close()

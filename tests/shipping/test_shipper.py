@@ -21,7 +21,7 @@ from rerun_mp.shipping.parts import (
     write_end,
     write_target,
 )
-from rerun_mp.shipping.shipper import Left, Shipper, drop_oldest, left_in
+from rerun_mp.shipping.shipper import PartTotals, Shipper, drop_oldest, unshipped_in
 from rerun_mp.shipping.targets import DirectoryTarget
 from tests.harness.programs import ROOT, wait_until
 
@@ -48,7 +48,7 @@ def test_parts_go_where_their_nodes_say(tmp_path: Path) -> None:
     second = add_part(root, other, 1, node="host-0022")
     shipper = Shipper(root, "")
     assert shipper.ship()
-    assert shipper.shipped == Left(3, 30, 3000)
+    assert shipper.shipped == PartTotals(3, 30, 3000)
     assert list(contents(one).values()) == first
     assert list(contents(other).values()) == [second]
     assert list(root.iterdir()) == []
@@ -60,7 +60,7 @@ def test_a_shipper_of_one_target_leaves_the_parts_of_others(tmp_path: Path) -> N
     add_part(root, one, 1)
     add_part(root, other, 1, node="host-0022")
     assert Shipper(root, "", str(one)).ship()
-    assert left_in(root) == left_in(root, str(other)) == Left(1, 10, 1000)
+    assert unshipped_in(root) == unshipped_in(root, str(other)) == PartTotals(1, 10, 1000)
 
 
 def test_a_target_that_is_away_keeps_no_part_from_another(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_target_that_is_away_keeps_no_part_from_another(tmp_path: Path) -> Non
     shipper = Shipper(root, "")
     assert not shipper.ship()
     assert "takes no part" in (shipper.failure or "")
-    assert left_in(root).parts == 1
+    assert unshipped_in(root).parts == 1
     assert len(contents(one)) == 1
 
 
@@ -123,7 +123,7 @@ def test_the_oldest_parts_go_when_there_are_too_many_bytes(tmp_path: Path) -> No
     for number in range(1, 5):
         add_part(root, tmp_path / "away", number)
         os.utime(parts_below(root)[-1][1], (number, number))
-    assert drop_oldest(root, 2500) == Left(2, 20, 2000)
+    assert drop_oldest(root, 2500) == PartTotals(2, 20, 2000)
     assert [part.number for part, _ in parts_below(root)] == [3, 4]
     assert drop_oldest(root, 0).parts == 1, "the newest one stays"
 
@@ -230,7 +230,7 @@ def test_parts_that_went_to_a_mistyped_head_can_be_brought_to_another(tmp_path: 
     done = subprocess.run([*command, "--all"], capture_output=True, text=True, cwd=ROOT, check=True)
     assert (done.stdout, done.stderr) == ("shipped 1 parts with 10 rows\n", "")
     assert len(contents(one)) == 1
-    assert left_in(root).parts == 0
+    assert unshipped_in(root).parts == 0
 
 
 def test_a_shipper_tries_again_until_the_target_is_back(tmp_path: Path) -> None:

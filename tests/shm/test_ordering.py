@@ -28,7 +28,7 @@ def test_where_the_kernel_refuses_the_barrier_processes_fence(monkeypatch: pytes
     assert ordering.choose() in (ordering.BARRIERS, ordering.FENCES)
     monkeypatch.setattr(kernel, "_membarrier", lambda _: False)
     assert ordering.choose() == ordering.FENCES
-    assert [ordering.registers(way) for way in (ordering.STRONG, ordering.BARRIERS, ordering.FENCES)] == [
+    assert [ordering.register_producer(way) for way in (ordering.STRONG, ordering.BARRIERS, ordering.FENCES)] == [
         True,
         False,
         False,

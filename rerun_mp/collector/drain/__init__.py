@@ -1,1 +1,1 @@
-"""From the bytes in the ring to chunks: sweeps read slots, and chunks are built from what they took."""
+"""From the bytes in the ring to chunks: a sweep copies new rows out of the slots, and chunks are built of them."""

@@ -1,10 +1,10 @@
 """Quarantine: a slot or chunk that kills workers is found, left out from then on, and counted as damaged.
 
-A row that crashes native code would crash every worker that follows, for ever. So each worker notes at its start at
-which sweep it begins. After `MAX_DEATHS` workers that ended without completing a sweep, the next one is *careful*: it
-takes one slot a sweep, stores one chunk at a time, flushes each, and notes beforehand what it is about to touch. What
-the worker was touching when it died is the *suspect*. A suspect of `MAX_SUSPICIONS` deaths is quarantined; after the
-first death it is not, because another process may have killed the worker.
+A row that crashes native code would crash every worker that follows, for ever. So each worker notes at its start the
+sweep that it begins with. After `MAX_DEATHS` workers that ended without completing a sweep, the next one is *careful*:
+it takes one slot a sweep, stores one chunk at a time, flushes each, and notes beforehand what it is about to touch.
+The slot or chunk that the worker was touching when it died is the *suspect*. A suspect of `MAX_SUSPICIONS` deaths is
+quarantined; after the first death it is not, because another process may have killed the worker.
 
 Chunk ids do not depend on care, so a reader still keeps one copy of what an earlier worker had stored of a sweep.
 

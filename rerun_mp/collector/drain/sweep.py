@@ -1,6 +1,6 @@
 """Sweeps: the collector copies new rows out of the ring, and makes the sweep done after the store has them.
 
-One sweep is in flight at a time. Its steps, in this order, are what a collector may die between:
+One sweep is in flight at a time. It has these steps, in this order. A collector may die between any two of them:
 
 1. `Sweeper.collect` copies what lies between done and count of each slot that moved. It stores nothing, so it may run
    ahead: while one sweep is being flushed, the next one is copied.

@@ -142,7 +142,7 @@ def copy_rows(
         return np.frombuffer(bytes(memory[begin : begin + (stop - first) * width]), dtype)
 
     all_clocks = column(plan.clock, "<u8", 0)
-    reached = np.maximum(np.maximum.accumulate(all_clocks), np.uint64(plan.least_time))
+    reached = np.maximum(np.maximum.accumulate(all_clocks), np.uint64(plan.min_time))
     entity = column(plan.entity, "<u2")
     values: Any
     heap_bytes = 0

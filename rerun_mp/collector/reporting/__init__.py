@@ -1,1 +1,1 @@
-"""What the collector reports: who died, which rows are lost, how the sinks are, and the session's figures."""
+"""What the collector reports: killed processes, lost rows, the state of the sinks, and the session's figures."""

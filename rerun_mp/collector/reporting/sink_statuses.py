@@ -19,7 +19,7 @@ MIN_INTERVAL = 0.2
 
 
 class SinkStatuses:
-    """Compares the status of the sinks with what it wrote last."""
+    """Writes the status of the sinks if it differs from the last one written."""
 
     def __init__(self, segment: Segment, outputs: Outputs) -> None:
         self._segment = segment

@@ -64,7 +64,7 @@ class Appending:
         """Take chunks, and return those that rerun-sdk refuses. The others are delivered when `flush` has returned."""
         refused: list[ChunkBatch] = []
         self._journal.catch_up()
-        self.go_on_if_there_is_room()
+        self.resume_file_if_there_is_room()
         for run in _runs(chunks):
             num_bytes = sum(chunk.num_bytes for chunk in run)
             if self._writing.unflushed_bytes + num_bytes > MAX_UNFLUSHED_BYTES:
@@ -76,7 +76,7 @@ class Appending:
                 self._journal.save()
         return refused
 
-    def go_on_if_there_is_room(self) -> None:
+    def resume_file_if_there_is_room(self) -> None:
         """Let the next chunk go to the user's file again, if that file has failed and its disk has room by now.
 
         A file that rotates needs room for all its rows that wait, because its present part is completed next.

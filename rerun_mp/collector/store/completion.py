@@ -3,7 +3,7 @@
 - If one whole part lies at the user's path, nothing is copied.
 - Several parts, or one without its footer, are copied as a stream into a new file that leaves out repeated chunk ids.
   The new file is renamed to the path, unless another program has put a file there since: the later run has the path.
-  The rows then go to a path beside it (`file_claims.aside_paths`). If no file can be written there any more, a recovery
+  The rows then go to a path beside it (`file_claims.aside_paths`). If no file can be written there either, a recovery
   writes the rows to another path.
 - A path that is not a regular file (a device, a pipe) received its rows directly. It is never renamed over.
 
@@ -137,7 +137,7 @@ class Completion:
     def _whole_part(self, target: SinkSpec, parts: list[Part]) -> Part | None:
         """Return a complete part with the chunks of all `parts`, wherever it lies; None if there are none."""
         is_one = len(parts) == 1 and parts[0].purpose == "file" and _needs_no_copy(parts[0], target)
-        if is_one and (parts[0].path == target.target or not self._goes_on(target)):
+        if is_one and (parts[0].path == target.target or not self._resumes(target)):
             return parts[0]
         return self._merge(target, parts) if parts else None
 
@@ -148,14 +148,14 @@ class Completion:
         whole = Part(number, path, "file", first=parts[0].first, chunks=parts[-1].stop - parts[0].first)
         if not os.path.isdir(os.path.dirname(target.target)):
             raise ResourceError(f"{target.target} has no directory any more")
-        goes_on = self._goes_on(target)
-        former_bytes = os.path.getsize(target.target) if goes_on else 0
+        resumes = self._resumes(target)
+        former_bytes = os.path.getsize(target.target) if resumes else 0
         if not disks.has_room(path, sum(part.size() for part in parts) + former_bytes):
             raise ResourceError(f"no space is left to complete {target.target}")
         writer = open_part(whole, self._journal, target)
         try:
             seen: set[int] = set()
-            if goes_on:
+            if resumes:
                 hidden = self._journal.hidden_path(target.target, self._journal.take_number())
                 merge([chunks_of(target.target, self._journal.written, hidden)], writer, seen)
                 whole.carried += len(seen)
@@ -189,7 +189,7 @@ class Completion:
         except (CorruptionError, OSError) as error:
             raise ResourceError(f"{target.target} could not be completed: {error}") from error
 
-    def _goes_on(self, target: SinkSpec) -> bool:
+    def _resumes(self, target: SinkSpec) -> bool:
         """Whether the recording goes on in the file at the target's path."""
         return target.mode == "resume" and self._keeps_file(target)
 

@@ -1,4 +1,4 @@
-"""What the store asks a path or its disk. Any thread may call."""
+"""Questions of the store about a path and its disk. Any thread may call."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 from rerun_mp.session.directories import temporary_directory
 
-__all__ = ["has_room", "is_special", "is_thrown_away"]
+__all__ = ["has_room", "is_discarded", "is_special"]
 
 SPARE_BYTES = 8 << 20
 """Bytes left free on every disk: rerun's writer does not survive a full disk, and a footer must still fit."""
@@ -17,8 +17,8 @@ def is_special(path: str) -> bool:
     return os.path.exists(path) and not os.path.isfile(path)
 
 
-def is_thrown_away(path: str) -> bool:
-    """Whether the directory of `path` was a temporary one, and is gone: the user wants no file there any more."""
+def is_discarded(path: str) -> bool:
+    """Whether `path` lay in a temporary directory that is gone: the user wants no file there any more."""
     directory = os.path.dirname(path)
     inside = os.path.commonpath([directory, temporary_directory()]) == temporary_directory()
     return inside and not os.path.lexists(directory)

@@ -4,9 +4,9 @@ The row id identifies the producer: the counter half of a producer's row ids beg
 account names (`Account.first_row`), and only grows. A row belongs to the producer with the nearest beginning at or
 below its counter. So the rows need no further mark, and rows in the spool can be assigned when their part is dropped.
 
-A new collector repeats the sweep that its predecessor died in, and sends the chunks again. So it counts anew what the
-store dropped *of that sweep*. Rows that were dropped of earlier sweeps are gone and stay counted. Used in the worker's
-main thread.
+A new collector repeats the sweep that its predecessor died in, and sends the chunks again. So it counts the rows that
+the store drops *of that sweep* anew. Dropped rows of earlier sweeps do not come again, and stay counted. Used in the
+worker's main thread.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The flushed chunks of a store, in order: what its live sinks read.
 
-Each chunk has an ordinal, counted in the order of appending. A reader that knows the last ordinal it saw gets what
-follows, as the messages that lie in the parts: servers take the same. The latest chunks lie in memory too, once for all
-live sinks, for parts that cannot be read back: a pipe, or a file that the user has moved.
+Each chunk has an ordinal, counted in the order of appending. A reader gives the last ordinal that it has read, and gets
+the chunks after it as messages, in the form that they have in the parts and that servers take. The latest chunks are
+also kept in memory, once for all live sinks, because some parts cannot be read back: a pipe, or a file that the user
+has moved.
 
 The worker's main thread adds; any thread may read.
 """

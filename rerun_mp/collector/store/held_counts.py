@@ -1,7 +1,8 @@
-"""The file in which a store counts the rows that rules hold back. Such rows come with every sweep.
+"""The file in which a store counts the rows that rules hold back.
 
-The journal is replaced by rename, which costs a disk too much for that. These counts are written in place, into two
-files by turns: whenever the collector is killed, one of them is whole. Used in the worker's main thread.
+Rules hold rows back in every sweep. The journal is replaced by rename, which is too expensive to do so often. So these
+counts are written in place, into two files in turn: whenever the collector is killed, one of the files is whole. Used
+in the worker's main thread.
 """
 
 from __future__ import annotations

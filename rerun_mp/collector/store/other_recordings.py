@@ -2,8 +2,8 @@
 
 While the store writes, the file at the path stays as it is, and the parts lie beside it under hidden names. If a
 recording of the file goes on, the completion merges its chunks with those of the parts. Then it writes the messages of
-the other recordings and those of the complete part to a new file, which gets the path. So a collector that is killed at
-any moment leaves the former file or the new one. Used by the store, in the worker's main thread.
+the other recordings and those of the complete part to a new file, which gets the path. So whenever the collector is
+killed, the former file or the new one lies at the path. Used by the store, in the worker's main thread.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rerun_mp.collector.store.parts import Part
 from rerun_mp.collector.store.rerun_files import read_file
 from rerun_mp.encoding.rrd_files import HEADER_SIZE
-from rerun_mp.encoding.rrd_stores import Store, compose, lone_prelude, stores_in
+from rerun_mp.encoding.rrd_stores import Store, compose, prelude_of_only_recording, stores_in
 from rerun_mp.errors import CorruptionError
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ def chunks_of(path: str, recording: RecordingKey, hidden: str) -> Iterator[sdk.C
     own = Store(False, *recording)
     if own not in stores_in(path):
         return
-    prelude = lone_prelude(path)
+    prelude = prelude_of_only_recording(path)
     if prelude is None:
         _composed([(path, own.__eq__)], hidden, write_footer=False, announces_once=True)
-        path, prelude = hidden, lone_prelude(hidden)
+        path, prelude = hidden, prelude_of_only_recording(hidden)
     if prelude is None:
         raise CorruptionError(f"{path} does not begin recording {recording.recording_id!r} before its rows")
     try:

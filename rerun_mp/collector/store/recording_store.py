@@ -204,7 +204,7 @@ class RecordingStore:
 
     def _complete_file(self, *, otherwise: str | None = None, is_final: bool = True) -> None:
         self._appending.end_part(with_footer=True)
-        if self._journal.target is not None and disks.is_thrown_away(self._journal.target.target):
+        if self._journal.target is not None and disks.is_discarded(self._journal.target.target):
             self._writing.say(f"{self._journal.target.target} was in a temporary directory, which is gone")
             self._appending.give_file_up()
             return

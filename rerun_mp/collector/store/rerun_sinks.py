@@ -40,7 +40,7 @@ __all__ = ["SinkWriter", "open_file", "open_server"]
 OPEN_FLUSH_SECS = 5.0
 """Maximum seconds until a new file has its prelude."""
 
-_at_rest: dict[RecordingKey, list[sdk.Stream]] = {}
+_idle_streams: dict[RecordingKey, list[sdk.Stream]] = {}
 """Streams of closed files, by the recording that they can write."""
 
 
@@ -138,7 +138,7 @@ class SinkWriter:
             self.abandon()
             return False
         if self.recording is not None:
-            _at_rest.setdefault(self.recording, []).append(self._stream)
+            _idle_streams.setdefault(self.recording, []).append(self._stream)
         self._stream = None
         return True
 
@@ -173,7 +173,7 @@ def open_file(
     """
     stream = None
     with contextlib.suppress(KeyError, IndexError):  # another thread may take the last one
-        stream = _at_rest[recording].pop()
+        stream = _idle_streams[recording].pop()
     writer = _open(sdk.FileSink(os.fspath(path), write_footer=write_footer), str(path), recording, blueprint, stream)
     writer.recording = recording
     try:

@@ -128,7 +128,7 @@ class Rotating:
         series, spec = self._journal.series, self._spec
         if series is None or spec is None:
             return
-        self._appending.go_on_if_there_is_room()
+        self._appending.resume_file_if_there_is_room()
         now = self._clock.boot_secs()
         if self._window is not None:
             self._window.note_rows(self._chunks.rows, are_new=has_participants)

@@ -34,7 +34,7 @@ class Window:
         if series.began is not None:
             known.append(series.began - series.paused_secs)
         if known:
-            # An earlier life of the collector has ended at some time after that.
+            # The earlier life of the collector ended at an unknown time after that.
             series.paused_secs = clock.boot_secs() - max(known)
         self._newest = self._now()
         """When the newest row was stored."""

@@ -50,7 +50,7 @@ def table_of(
     shape = TableShape(RecordingKey("app", "rec"), kind, components, True, (("step", "sequence"),), row_bytes)
     plan = plan_for(shape, GEOMETRY.slot_bytes)
     assert plan is not None
-    plan = plan._replace(first_counter=1000, least_time=5)
+    plan = plan._replace(first_counter=1000, min_time=5)
     table = OpenTable(writer, slot, shape, plan, lambda: None, None)
     for name, archetype, step in rows:
         assert table.learn(TableRow(shape, name, b"/" + name.encode(), archetype, {}))

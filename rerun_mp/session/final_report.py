@@ -1,6 +1,6 @@
-"""The collector's last words to the programs that wait for the end of a session.
+"""The collector's final report to the programs that wait for the end of a session: complete files, missing rows.
 
-A program that leaves opens the file `farewell.txt` in the runtime directory while it is still a participant. The
+A program that leaves opens the file `final_report.txt` in the runtime directory while it is still a participant. The
 collector writes into that file, not a new one, before the state REMOVING, and then removes the directory. The program
 reads through its descriptor, so it gets the text although the file is gone. Any thread may call.
 """
@@ -16,7 +16,7 @@ from rerun_mp.session import directories
 if TYPE_CHECKING:
     from rerun_mp.shm.segment import Segment
 
-__all__ = ["FILE_MARK", "expect_farewell", "file_line", "read_farewell", "where_is_it", "write_farewell"]
+__all__ = ["FILE_MARK", "describe_files", "file_line", "open_final_report", "read_final_report", "write_final_report"]
 
 MAX_BYTES = 1 << 16
 FILE_MARK = "file "
@@ -24,7 +24,7 @@ FILE_MARK = "file "
 its path."""
 
 
-def expect_farewell(segment: Segment) -> int | None:
+def open_final_report(segment: Segment) -> int | None:
     """Return the descriptor through which this process will read; None if the file cannot be opened."""
     try:
         directories.ensure_private(segment.runtime_directory)
@@ -33,8 +33,8 @@ def expect_farewell(segment: Segment) -> int | None:
         return None
 
 
-def read_farewell(descriptor: int) -> str:
-    """Return what the collector has written until now, and close the descriptor."""
+def read_final_report(descriptor: int) -> str:
+    """Return the report as written so far, and close the descriptor."""
     try:
         return os.pread(descriptor, MAX_BYTES, 0).decode("utf-8", "replace")
     except OSError:
@@ -48,8 +48,8 @@ def file_line(path: str, rows: int | None, held_rows: int) -> str:
     return f"{FILE_MARK}{'-' if rows is None else rows} {held_rows} {printable(path)}\n"
 
 
-def where_is_it(text: str) -> str:
-    """Return what a program's user reads of the files that a farewell names: "12,000 rows in run.rrd"."""
+def describe_files(text: str) -> str:
+    """Return the files that a report names, as the user reads them: "12,000 rows in run.rrd"."""
     found = []
     for line in text.splitlines():
         if line.startswith(FILE_MARK):
@@ -61,7 +61,7 @@ def where_is_it(text: str) -> str:
     return ", ".join(found)
 
 
-def write_farewell(segment: Segment, text: str) -> None:
+def write_final_report(segment: Segment, text: str) -> None:
     """Write the text for the programs that expect it, in place of an earlier one."""
     try:
         descriptor = os.open(_path(segment), os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -76,4 +76,4 @@ def write_farewell(segment: Segment, text: str) -> None:
 
 
 def _path(segment: Segment) -> str:
-    return os.path.join(segment.runtime_directory, "farewell.txt")
+    return os.path.join(segment.runtime_directory, "final_report.txt")

@@ -14,7 +14,7 @@ from tests.harness.programs import ROOT
 
 PROGRAM = """
 import rerun_mp as rr
-rr.init("rerun_mp_farewell")
+rr.init("rerun_mp_final_report")
 rr.save("run.rrd")
 for step in range(1200):
     rr.log("x", rr.Scalars(float(step)))
