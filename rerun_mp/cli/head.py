@@ -13,7 +13,6 @@ import os
 import secrets
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from rerun_mp.cli import nodes
 from rerun_mp.cli.catalog import DATASET, Catalog
+from rerun_mp.cli.tied import start_tied
 from rerun_mp.errors import RerunMpError
 from rerun_mp.shipping.receiver import Receiver
 from rerun_mp.viewers import spawn as viewer
@@ -80,22 +80,23 @@ def _serve(directory: Path, bind: str, port: int, options: Sequence[str], catalo
     thread = threading.Thread(target=receiver.serve_forever, name="rerun_mp-receiver", daemon=True)
     thread.start()
     command = [viewer.program(), *options]
-    live = _start(command)
+    live = start_tied(command)
     shown = viewer.LOOPBACK if bind in ("0.0.0.0", "::") else bind
     print(f"export RERUN_MP_HEAD=rerun+http://{shown}:{port}/proxy RERUN_MP_HEAD_TOKEN={token}", flush=True)
     print(f"parts come to {directory.resolve()}; live view: rerun rerun+http://{shown}:{port}/proxy", flush=True)
     if catalog is not None:
+        catalog.follow()
         print(f"catalog: {catalog.url}, dataset {DATASET!r}", flush=True)
     pause_secs, restart = CHECK_SECS, 0.0
     try:
         while not stopped.wait(CHECK_SECS):
             if live.poll() is not None and time.monotonic() >= restart:
                 sys.stderr.write(f"rerun-mp: the live view has ended with {live.returncode}; it is started again\n")
-                live = _start(command)
+                live = start_tied(command)
                 pause_secs = min(2 * pause_secs, MAX_PAUSE_SECS)
                 restart = time.monotonic() + pause_secs
             if catalog is not None:
-                catalog.update()
+                catalog.end_if_frozen()
     finally:
         viewer.end(live)
         receiver.shutdown()
@@ -120,11 +121,6 @@ def _check_port(bind: str, port: int) -> None:
             raise OSError(
                 error.errno, f"{error.strerror}: {bind}:{port}, for the live view; choose another --port"
             ) from error
-
-
-def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RERUN_MP_")}
-    return subprocess.Popen(command, env=environment | {"RUST_LOG": "error"}, stdin=subprocess.DEVNULL)
 
 
 def _kept_token(directory: Path) -> str:

@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.harness.programs import ROOT
+from tests.harness.programs import ROOT, wait_until
+from tests.harness.viewers import free_port
 
 
 @pytest.mark.parametrize("further", [0, 1], ids=["live view", "receiver"])
@@ -24,3 +26,21 @@ def test_a_port_that_another_program_has_is_named(tmp_path: Path, further: int) 
     assert "Address already in use" in done.stderr
     if not further:
         assert f"127.0.0.1:{port}, for the live view; choose another --port" in done.stderr
+
+
+def test_a_head_that_was_killed_starts_again(tmp_path: Path) -> None:
+    """Its live view ends with it, so that the port is free."""
+    command = [sys.executable, "-m", "rerun_mp", "head", "--dir", str(tmp_path), f"--port={free_port()}"]
+    for _ in range(2):
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as head:
+            assert head.stdout is not None
+            assert head.stdout.readline().startswith("export RERUN_MP_HEAD=")
+            live = next(child for child in psutil.Process(head.pid).children() if wait_for_exec(child))
+            head.kill()
+        wait_until(lambda live=live: not live.is_running(), what="the end of the live view")  # type: ignore[misc]
+
+
+def wait_for_exec(live: psutil.Process) -> bool:
+    """Wait until the live view's process has become rerun's program."""
+    wait_until(lambda: "--serve-grpc" in live.cmdline()[:2], what="the live view")
+    return True
