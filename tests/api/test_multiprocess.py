@@ -28,7 +28,7 @@ def test_every_process_names_application_and_viewer_again(
         server.wait_until_listening()
         printed = run_python(TASKS, method, server.url).check().stdout
         expected = {"log": 5, "task_0": 1, "task_1": 2, "task_2": 3, "task_3": 4}
-        wait_until(lambda: server.rows() == expected, timeout_secs=30.0, what="the rows of all processes")
+        wait_until(lambda: server.rows() == expected, what="the rows of all processes")
     finally:
         server.end()
     ids = printed.splitlines()

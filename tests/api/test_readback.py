@@ -169,7 +169,7 @@ def test_a_server_has_all_rows_for_late_viewers_and_ends_with_the_session(tmp_pa
         assert uri == f"rerun+http://127.0.0.1:{port}/proxy"
         assert not reachable(port), "only loopback"
         with follower(uri, tmp_path / "first.rrd") as rows:
-            wait_until(lambda: rows() == {"before": 1, "child": 100}, timeout_secs=30.0, what="the served rows")
+            wait_until(lambda: rows() == {"before": 1, "child": 100}, what="the served rows")
         program.stdin.write("\n")
         program.stdin.flush()
         assert program.stdout.readline() == "killed\n"
@@ -178,14 +178,12 @@ def test_a_server_has_all_rows_for_late_viewers_and_ends_with_the_session(tmp_pa
             with socket.socket() as probe:
                 return probe.connect_ex(("127.0.0.1", port)) == 0
 
-        wait_until(is_served, timeout_secs=30.0, what="the next server")
+        wait_until(is_served, what="the next server")
         with follower(uri, tmp_path / "second.rrd") as rows:
-            wait_until(
-                lambda: rows() == {"before": 1, "child": 100, "after": 1}, timeout_secs=30.0, what="the served rows"
-            )
+            wait_until(lambda: rows() == {"before": 1, "child": 100, "after": 1}, what="the served rows")
         program.stdin.close()
         assert program.wait(30.0) == 0
-        wait_until(lambda: not is_served(), timeout_secs=30.0, what="the server's end")
+        wait_until(lambda: not is_served(), what="the server's end")
     finally:
         program.kill()
         program.wait()

@@ -19,7 +19,7 @@ def running(tmp_path: Path, place: Path) -> Iterator[tuple[subprocess.Popen[str]
     path = tmp_path / "run.rrd"
     code = (
         "import rerun as rr, time; rr.init('rerun_mp_run'); rr.log('a', rr.Scalars(1.0)); print('x', flush=True);"
-        "time.sleep(60)"
+        "time.sleep(600)"
     )
     command = [*COMMAND, "run", "--save", str(path), "--", sys.executable, "-c", code]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

@@ -38,7 +38,7 @@ def open_gate(gate: Path, number: int) -> None:
 
 def printed(program: Program, lines: int) -> dict[int, int]:
     """Wait until the program has printed so many lines, and return the counts of the last one."""
-    wait_until(lambda: program.stdout.count("\n") >= lines, timeout_secs=30.0, what="the counts")
+    wait_until(lambda: program.stdout.count("\n") >= lines, what="the counts")
     return {int(pid): rows for pid, rows in json.loads(program.stdout.splitlines()[-1]).items()}
 
 

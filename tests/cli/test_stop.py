@@ -40,7 +40,7 @@ def test_stop_kills_a_process_that_ignores_sigterm(tmp_path: Path, place: Path) 
     code = (
         "import signal, sys, time; import rerun_mp as rr; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
         f"rr.init('rerun_mp_run'); rr.save({str(path)!r}); rr.log('a', rr.Scalars(1.0));"
-        "print('x', flush=True); time.sleep(60)"
+        "print('x', flush=True); time.sleep(600)"
     )
     watch = SessionWatch()
     environment = {**os.environ, **watch.environment}

@@ -24,7 +24,7 @@ from tests.collector.endings import finish
 from tests.collector.made_frames import MEGABYTE, NONCE, RECORDING, blob
 from tests.collector.store.made_stores import file_spec, numbers_in, put
 from tests.harness.cutting_proxy import CuttingProxy
-from tests.harness.programs import ROOT, wait_until
+from tests.harness.programs import ROOT, slowdown, wait_until
 from tests.harness.recordings import rows_of
 from tests.harness.servers import Server
 from tests.harness.viewers import free_port
@@ -94,7 +94,7 @@ def test_rows_from_before_and_after_the_sink_was_attached_arrive(
     for number in range(2, 10):
         put_and_wake(one, sink, number)
     wait_until(lambda: is_up_to_date(sink))
-    assert sink.close(10.0)
+    assert sink.close(60.0)
     assert sink.report().missed_chunks == 0
     wait_until(lambda: has(server, set(range(10))))
     finish(one)
@@ -108,7 +108,7 @@ def test_rows_that_are_stored_before_the_sink_is_closed_arrive(
     wait_until(lambda: sink.report().state == "connected")
     put(one, list(range(200)))
     one.complete()
-    assert sink.close(10.0)
+    assert sink.close(60.0)
     wait_until(lambda: has(server, set(range(200))))
 
 
@@ -121,7 +121,7 @@ def test_a_viewer_that_comes_later_gets_everything(
     server = serve()
     put_and_wake(one, sink, 1)
     wait_until(lambda: is_up_to_date(sink))
-    assert sink.close(10.0)
+    assert sink.close(60.0)
     wait_until(lambda: has(server, {0, 1}))
     finish(one)
 
@@ -130,7 +130,7 @@ def test_a_viewer_that_was_never_there_costs_nothing(one: RecordingStore, spec: 
     sink = LiveSink(spec, one)
     put_and_wake(one, sink, 0)
     wait_until(lambda: sink.report().failure)
-    assert sink.close(10.0)
+    assert sink.close(60.0)
     assert (sink.report().state, sink.report().behind_chunks) == ("closed", 1)
     finish(one)
 
@@ -148,7 +148,7 @@ def test_a_viewer_started_anew_is_noticed_and_gets_everything_again(
     wait_until(lambda: has(second, {0}))
     put_and_wake(one, sink, 1)
     wait_until(lambda: is_up_to_date(sink))
-    assert sink.close(10.0)
+    assert sink.close(60.0)
     wait_until(lambda: has(second, {0, 1}))
     finish(one)
     assert "has closed the connection" in capfd.readouterr().err
@@ -167,15 +167,15 @@ def test_a_frozen_viewer_costs_neither_the_file_nor_memory_and_catches_up(
     for number in range(total):
         chunk = blob(number)
         one.append([chunk])
-        one.flush(10.0)
+        one.flush(60.0)
         sink.wake()
     wait_until(lambda: sink.report().state == "stalled")
     assert resident_megabytes() - before < 110  # recent chunks, one window, and what is on its way
     assert total - sink.report().behind_chunks < 20
     assert (tmp_path / "out.rrd").stat().st_size > total * MEGABYTE
     server.thaw()
-    wait_until(lambda: is_up_to_date(sink), timeout_secs=30)
-    assert sink.close(10.0)
+    wait_until(lambda: is_up_to_date(sink))
+    assert sink.close(60.0)
     wait_until(lambda: has(server, set(range(total))))
     finish(one)
 
@@ -187,7 +187,7 @@ def test_a_viewer_that_freezes_while_it_catches_up_is_sent_no_more_than_a_few_me
     total, server, read = 60, serve(), one.chunks.read
     for number in range(total):
         one.append([blob(number)])
-        one.flush(10.0)
+        one.flush(60.0)
 
     def freeze_and_read(since: int = 0) -> Iterator[Flushed]:
         if since == 0:
@@ -197,11 +197,11 @@ def test_a_viewer_that_freezes_while_it_catches_up_is_sent_no_more_than_a_few_me
     monkeypatch.setattr(one.chunks, "read", freeze_and_read)
     before = resident_megabytes()
     sink = LiveSink(spec, one)
-    wait_until(lambda: sink.report().state == "stalled", timeout_secs=30)
+    wait_until(lambda: sink.report().state == "stalled")
     assert resident_megabytes() - before < 30
     server.thaw()
-    wait_until(lambda: is_up_to_date(sink), timeout_secs=30)
-    assert sink.close(10.0)
+    wait_until(lambda: is_up_to_date(sink))
+    assert sink.close(60.0)
     wait_until(lambda: has(server, set(range(total))))
     finish(one)
 
@@ -217,14 +217,14 @@ def test_a_stopped_sink_delivers_what_came_before_and_nothing_that_came_after(
     server.freeze()
     for number in range(60):
         one.append([blob(number)])
-    one.flush(10.0)
+    one.flush(60.0)
     sink.wake()
     wait_until(lambda: sink.report().state == "stalled")
     sink.stop()
     put_and_wake(one, sink, 60)
     finish(one)
     server.thaw()
-    assert sink.close(10.0)
+    assert sink.close(60.0)
     wait_until(lambda: has(server, set(range(60))))
     assert numbers_in(tmp_path / "out.rrd") == list(range(61))
 
@@ -239,12 +239,12 @@ def test_closing_a_sink_whose_viewer_is_frozen_takes_no_longer_than_its_patience
     server.freeze()
     for number in range(8):
         one.append([blob(number)])
-    one.flush(10.0)
+    one.flush(60.0)
     sink.wake()
     wait_until(lambda: sink.report().state == "stalled")
     start = time.monotonic()
     sink.close(0.2)
-    assert time.monotonic() - start < 2.0
+    assert (secs := time.monotonic() - start) < 2.0 or secs < 2.0 * slowdown()
     finish(one)
     wait_until(lambda: sink.report().state == "closed")
 
@@ -268,17 +268,17 @@ def test_after_a_cut_connection_the_sink_goes_on_from_what_the_same_server_has_a
     server.wait_until_listening()
     for number in range(20):
         one.append([blob(number)])
-        one.flush(10.0)
+        one.flush(60.0)
     with CuttingProxy(port) as proxy:
         sink = LiveSink(SinkSpec("grpc", proxy.url), one)
-        wait_until(lambda: is_up_to_date(sink), timeout_secs=30)
+        wait_until(lambda: is_up_to_date(sink))
         assert sink.report().acknowledged_rows == 20
         proxy.cut()
         one.append([blob(20)])
-        one.flush(10.0)
+        one.flush(60.0)
         sink.wake()
-        wait_until(lambda: sink.report().acknowledged_rows == 21, timeout_secs=30)
-        assert sink.close(10.0)
+        wait_until(lambda: sink.report().acknowledged_rows == 21)
+        assert sink.close(60.0)
     first, *others = proxy.sent_bytes
     assert first > 20 * MEGABYTE
     assert sum(others) < 2 * MEGABYTE
@@ -301,7 +301,7 @@ def test_a_server_started_anew_behind_the_same_address_gets_everything(
         put_and_wake(one, sink, 1)
         wait_until(lambda: has(second, {0, 1}))
         wait_until(lambda: sink.report().acknowledged_rows == 2)
-        assert sink.close(10.0)
+        assert sink.close(60.0)
     finish(one)
 
 
@@ -314,11 +314,11 @@ def test_acknowledged_rows_never_exceed_those_that_the_server_has(
     server.wait_until_listening()
     for number in range(12):
         one.append([blob(number)])
-        one.flush(10.0)
+        one.flush(60.0)
     cut_after = random.Random(seed).randrange(1, 12 * MEGABYTE)
     with CuttingProxy(port, cut_after) as proxy:
         sink = LiveSink(SinkSpec("grpc", proxy.url), one)
-        wait_until(lambda: proxy.sent_bytes and proxy.sent_bytes[0] == cut_after, timeout_secs=30)
+        wait_until(lambda: proxy.sent_bytes and proxy.sent_bytes[0] == cut_after)
         sink.close(0.1)
         wait_until(lambda: sink.is_done)
     outcome = sink.outcome()

@@ -118,7 +118,7 @@ def test_long_paths_of_our_directories_are_no_matter(place: Path, run_python: Ru
         directory = place / name / ("a-directory-of-a-long-name-" * 7)
         directory.mkdir(mode=0o700)
         environment[variable] = str(directory)
-    run_python(LONG_PATHS, path, env=environment, timeout=30.0).check()
+    run_python(LONG_PATHS, path, env=environment).check()
     verify(path)
     assert Counter(row.entity_path for row in rows_of(path)) == {"worker": 10}
 
@@ -149,14 +149,18 @@ def test_a_port_where_no_viewer_listens_costs_neither_file_nor_program_anything(
 ) -> None:
     """Another server has the port: it takes connections, and answers nothing or in another protocol."""
     path = tmp_path / "out.rrd"
-    usual = [run_python(NO_VIEWER, tmp_path / "before.rrd").check()]
+    usual = run_python(NO_VIEWER, tmp_path / "before.rrd").check()
     with other_server(answer) as port:
         done = run_python(NO_VIEWER, path, f"rerun+http://127.0.0.1:{port}/proxy").check()
-    # Before and after, because the load of the machine may change meanwhile.
-    usual.append(run_python(NO_VIEWER, tmp_path / "after.rrd").check())
-    assert float(done.stdout) < 1.0 + 2.0 * max(float(run.stdout) for run in usual)
-    # The collector has patience with viewers; the program does not wait for that.
-    assert done.elapsed_secs < 5.0 + 2.0 * max(run.elapsed_secs for run in usual)
+
+    def is_as_usual() -> bool:
+        # The collector has patience with viewers; the program does not wait for that.
+        is_soon = done.elapsed_secs < 5.0 + 2.0 * usual.elapsed_secs
+        return is_soon and float(done.stdout) < 1.0 + 2.0 * float(usual.stdout)
+
+    if not is_as_usual():  # the load of the machine may have changed
+        usual = run_python(NO_VIEWER, tmp_path / "after.rrd").check()
+        assert is_as_usual()
     verify(path)
     assert Counter(row.entity_path for row in rows_of(path)) == {"row": 3000}
 
@@ -197,7 +201,7 @@ needs_namespace = pytest.mark.skipif(not may_unshare(), reason="unshare -rm is f
 def test_little_shared_memory_costs_no_row(size: str, filled: str, run_python: RunPython, tmp_path: Path) -> None:
     """As in containers, and with somebody else who fills it: images by larger ways, and never a SIGBUS."""
     path, program, images = tmp_path / "out.rrd", PROGRAMS / "little_memory.py", 30
-    run_python(*on_small_disks({SHARED_MEMORY: size}, program, path, str(images), filled), timeout=60.0).check()
+    run_python(*on_small_disks({SHARED_MEMORY: size}, program, path, str(images), filled)).check()
     verify(path)
     counts = Counter(row.entity_path for row in rows_of(path))
     assert counts == {f"{kind}/{number}": images for kind in ("scalar", "image") for number in range(2)}
@@ -256,7 +260,7 @@ def test_a_directory_that_is_not_private_is_not_used(
     else:
         pytest.skip("only root can give a directory to somebody else")
     watch = SessionWatch()
-    message = run_python(SAYS_WHAT, env=watch.environment, timeout=30.0).check().stdout
+    message = run_python(SAYS_WHAT, env=watch.environment).check().stdout
     assert str(directory) in message
     assert ("drwxrwxrwx" if whose == "open to all" else "owner 65534") in message
     assert not list(directory.iterdir())
@@ -284,7 +288,7 @@ def test_a_segment_that_is_not_ours_is_not_used(whose: str, run_python: RunPytho
     watch = SessionWatch()
     make_foreign(watch.segment, whose)
     try:
-        done = run_python(IS_REFUSED, env=watch.environment, timeout=30.0).check()
+        done = run_python(IS_REFUSED, env=watch.environment).check()
     finally:
         remove(watch.segment)
     assert "recording None" in done.stdout

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rerun_mp.shm.layout import Header, SessionState
+from rerun_mp.shm.layout import SessionState
 from tests.conftest import StartPython
 from tests.harness.leftovers import Machine
 from tests.harness.programs import COMMAND, wait_until
@@ -52,18 +52,14 @@ def test_a_collector_killed_after_the_files_are_complete_leaves_them_complete(
     machine, path, watch = Machine.snapshot(place), tmp_path / "out.rrd", SessionWatch()
     url = f"rerun+http://127.0.0.1:{mute_server.getsockname()[1]}/proxy"
     program = start_python(SAVING, path, url, env=watch.environment)
-    wait_until(watch.segment.exists, what="the session")
-    wait_until(
-        lambda: watch.header(Header.SESSION_STATE) >= SessionState.FILES_COMPLETE,
-        timeout_secs=60.0,
-        what="the state FILES_COMPLETE",
-    )
-    watch.kill(*roles)
+    watch.wait_for_state(SessionState.FILES_COMPLETE)
+    # The worker stays in this state for a second. If this process did not run meanwhile, nothing is left to kill.
+    watch.kill_running(*roles)
     mute_server.close()  # the next collector does not wait for the server
     program.wait().check()
     if "guard" in roles:
         start_python("import rerun_mp as rr; rr.init('rerun_mp_next')").wait().check()
-    wait_until(lambda: not machine.leftovers(), timeout_secs=60.0, what="the session's end")
+    wait_until(lambda: not machine.leftovers(), what="the session's end")
     verify(path)
     assert Counter(row.entity_path for row in rows_of(path)) == {"row": ROWS}
 
@@ -96,11 +92,11 @@ def test_a_program_that_waits_for_its_files_gets_another_collector(
     program.wait_for_output("stored")
     watch.kill("worker")  # the file now has two parts, and completing it takes a while
     go_on.write_bytes(b"x")
-    wait_until(lambda: watch.header(Header.SESSION_STATE) >= SessionState.ENDING, timeout_secs=60.0, what="the end")
+    watch.wait_for_state(SessionState.ENDING)
     watch.kill_running()
     program.wait().check()
     verify(path)
     assert Counter(row.entity_path for row in rows_of(path)) == {"image": 40}
     # If the file was complete at the kill, the program has started no other collector.
     start_python(COMMAND, "recover").wait().check()
-    wait_until(lambda: not machine.leftovers(), timeout_secs=60.0, what="the session's end")
+    wait_until(lambda: not machine.leftovers(), what="the session's end")

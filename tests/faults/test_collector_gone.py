@@ -50,7 +50,7 @@ def test_a_collector_killed_after_the_last_participant_has_gone_is_replaced(
     watch.kill(role)
     if role == "guard":
         worker.send_signal(signal.SIGCONT)
-    wait_until(lambda: not any(watch.collectors().values()), timeout_secs=60.0, what="the session's end")
+    wait_until(lambda: not any(watch.collectors().values()), what="the session's end")
     assert not watch.segment.exists()
     assert Counter(row.entity_path for row in checked_rows(path)) == {"early": 1, "late": 5000}
 
@@ -63,7 +63,7 @@ rr.save(sys.argv[1])
 rr.log("row", rr.Scalars(0.0))
 rr.flush()
 print("flushed", flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -94,7 +94,8 @@ def test_a_program_that_ends_without_a_collector_says_why_in_one_line(
     """It does not say that a collector goes on. A recovery brings the row into the file."""
     path, fifo, watch = tmp_path / "out.rrd", tmp_path / "fifo", SessionWatch()
     os.mkfifo(fifo)
-    environment = {**watch.environment, "RERUN_MP_EXIT_TIMEOUT": "6"}
+    # The reason needs five seconds without a collector; a busy machine may begin to count late.
+    environment = {**watch.environment, "RERUN_MP_EXIT_TIMEOUT": "9"}
     program = start_python(ENDS_WITHOUT, path, fifo, env=environment)
     program.wait_for_output("flushed")
     watch.kill("guard", "worker")

@@ -127,7 +127,7 @@ def test_a_stopped_collector_is_not_replaced_and_goes_on(press: Press) -> None:
     assert start_by_hand(pressed.watch, "guard") == 0
     assert start_by_hand(pressed.watch, "worker") == ALREADY_RUNNING
     guard, worker = pressed.watch.stop("guard", "worker")
-    wait_until(lambda: pressed.watch.free_slots() == 0, timeout_secs=60.0, what="a full ring")
+    wait_until(lambda: pressed.watch.free_slots() == 0, what="a full ring")
     sweeps = pressed.watch.sweeps_done()
     assert start_by_hand(pressed.watch, "guard") == 0
     guard.send_signal(signal.SIGKILL)
@@ -150,10 +150,10 @@ def test_only_one_of_many_workers_started_at_once_stays(press: Press) -> None:
     command, environment = command_by_hand(pressed.watch, "worker")
     racers = [subprocess.Popen(command, env=environment) for _ in range(5)]
     try:
-        wait_until(lambda: sum(racer.poll() is None for racer in racers) <= 1, timeout_secs=60.0, what="one that stays")
+        wait_until(lambda: sum(racer.poll() is None for racer in racers) <= 1, what="one that stays")
         assert {racer.returncode for racer in racers} <= {None, ALREADY_RUNNING}
         pressed.watch.wait_for_sweeps(3)
-        wait_until(lambda: len(pressed.watch.collectors()["worker"]) == 1, timeout_secs=60.0, what="one worker")
+        wait_until(lambda: len(pressed.watch.collectors()["worker"]) == 1, what="one worker")
         pressed.end()
         assert {racer.wait(30) for racer in racers} <= {0, ALREADY_RUNNING}
     finally:
@@ -217,7 +217,7 @@ def test_workers_without_memory_to_start_are_started_until_one_lives(press: Pres
     limit_memory(guard.pid, 256 << 20)
     pressed.watch.kill("worker")
     (log,) = (place / "runtime" / "rerun_mp").glob("*/collector.log")
-    wait_until(lambda: log.read_text().count("the worker ended with status") >= 4, timeout_secs=60.0, what="4 deaths")
+    wait_until(lambda: log.read_text().count("the worker ended with status") >= 4, what="4 deaths")
     limit_memory(guard.pid, resource.RLIM_INFINITY)
     pressed.watch.wait_for_sweeps(3)
     assert pressed.watch.collector("guard") == guard

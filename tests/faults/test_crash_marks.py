@@ -67,14 +67,14 @@ def test_a_death_is_reported_once_although_the_collector_is_killed(start_python:
         path,
         env=watch.environment,
     )
-    wait_until(lambda: program.stdout.endswith("\n"), timeout_secs=60.0, what="the child's id")
+    wait_until(lambda: program.stdout.endswith("\n"), what="the child's id")
     child = int(program.stdout)
     for _ in range(3):
         watch.kill("worker")
         watch.collector("worker")
     os.kill(child, signal.SIGKILL)
     watch.kill("worker")
-    wait_until(lambda: child not in living(watch), timeout_secs=60.0, what="the end of the child's account")
+    wait_until(lambda: child not in living(watch), what="the end of the child's account")
     os.kill(program.pid, signal.SIGTERM)
     program.wait().check()
     assert [text.split(" (")[1] for text in marks(path)] == [f"pid {child}) was killed by SIGKILL after row 1"]

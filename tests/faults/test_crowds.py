@@ -33,8 +33,12 @@ def task(number):
 if __name__ == "__main__":
     rr.init("rerun_mp_crowd")
     rr.save(sys.argv[1])
+    task(0)
+    rr.flush()
+    print("begun", flush=True)
+    open(sys.argv[3]).read()
     with multiprocessing.get_context("fork").Pool(8, maxtasksperchild=1) as pool:
-        pool.map(task, range(int(sys.argv[2])), chunksize=1)
+        pool.map(task, range(1, int(sys.argv[2])), chunksize=1)
 """
 
 
@@ -51,11 +55,16 @@ def test_hundreds_of_workers_of_one_task_each(
     Each worker takes a slot and an entry. There are 256 slots by default, and 64 with the small ring: a slot or an
     entry a worker that does not come back would soon leave none, and the program would wait for ever.
     """
-    path, watch = tmp_path / "out.rrd", SessionWatch()
+    path, fifo, watch = tmp_path / "out.rrd", tmp_path / "fifo", SessionWatch()
     assert ring_bytes // Settings().slot_bytes < workers
+    os.mkfifo(fifo)
     sizes = {"RERUN_MP_RING_BYTES": str(ring_bytes), "RERUN_MP_PRODUCERS": str(producers)}
-    program = start_python(ONE_TASK_WORKERS, path, str(workers), env={**watch.environment, **sizes})
-    seen = watch.usage_until_end(program, timeout_secs=200.0)
+    program = start_python(ONE_TASK_WORKERS, path, str(workers), fifo, env={**watch.environment, **sizes})
+    # The first look is at a collector that has loaded all and opened the file.
+    program.wait_for_output("begun")
+    first = watch.usage()
+    fifo.write_bytes(b"")
+    seen = [first, *watch.usage_until_end(program, timeout_secs=200.0)]
     most = _report(f"{workers} one-task workers, ring of {ring_bytes // MIB} MiB", seen)
 
     verify(path)

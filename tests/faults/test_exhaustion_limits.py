@@ -87,7 +87,7 @@ def test_a_collector_without_descriptors_delivers_when_it_has_some(start_python:
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (3, before[1]))
     watch.wait_for_sweeps(3)  # these need no more descriptors
     watch.kill("worker")
-    wait_until(lambda: watch.blocked_ns() > 200_000_000, what="a full ring", timeout_secs=60.0)
+    wait_until(lambda: watch.blocked_ns() > 200_000_000, what="a full ring")
     resource.prlimit(guard.pid, resource.RLIMIT_NOFILE, before)
     watch.wait_for_sweeps(3)
     stop.touch()

@@ -46,7 +46,7 @@ def test_a_signal_handler_that_forks_in_a_call_costs_no_row(run_python: RunPytho
 def test_a_signal_handler_that_logs_in_a_call_costs_no_row(kind: str, run_python: RunPython, tmp_path: Path) -> None:
     """Hazard 22: a handler that logs while its own thread holds the producer's mutex neither hangs nor loses a row."""
     path = tmp_path / "out.rrd"
-    done = run_python(PROGRAMS / "logging_in_a_handler.py", path, kind, timeout=60.0).check()
+    done = run_python(PROGRAMS / "logging_in_a_handler.py", path, kind).check()
     outer, inner = map(int, done.stdout.split())
     counts = Counter(row.entity_path for row in rows_of(path))
     assert counts == {"warm": 1, "outer": outer, "handler": inner}
@@ -59,7 +59,7 @@ def test_daemon_threads_and_finalisers_do_not_hang_the_end(where: str, run_pytho
     The founder has left the session by then. A forked child has not, so its `__del__` logs.
     """
     path = tmp_path / "out.rrd"
-    run_python(PROGRAMS / "logging_at_the_end.py", path, where, timeout=40.0).check()
+    run_python(PROGRAMS / "logging_at_the_end.py", path, where).check()
     verify(path)
     counts = Counter(row.entity_path for row in rows_of(path))
     assert counts["main"] == 1
@@ -70,7 +70,7 @@ def test_daemon_threads_and_finalisers_do_not_hang_the_end(where: str, run_pytho
 def test_a_daemonised_worker_logs_on(run_python: RunPython, tmp_path: Path) -> None:
     """Hazards 1 and 2: it forks twice and closes all descriptors. Its rows arrive, and its own file stays intact."""
     path, own = tmp_path / "out.rrd", tmp_path / "own"
-    run_python(PROGRAMS / "daemonised.py", path, own, timeout=60.0).check()
+    run_python(PROGRAMS / "daemonised.py", path, own).check()
     counts = Counter(row.entity_path for row in _rows_when_complete(path))
     # The first row was logged by the intermediate process.
     assert counts == {"parent": 200, "daemon": 1 + 2000 + 1}
@@ -85,5 +85,5 @@ def _rows_when_complete(path: Path) -> list[Row]:
             return False
         return True
 
-    wait_until(is_complete, timeout_secs=60.0, what="the complete file")
+    wait_until(is_complete, what="the complete file")
     return rows_of(path)

@@ -59,7 +59,7 @@ def test_an_interrupt_in_the_middle_costs_that_row_alone(run_python: RunPython, 
     """
     path = tmp_path / "out.rrd"
     environment = {"RERUN_MP_RING_BYTES": str(5 << 20)}
-    done = run_python(PROGRAMS / "interrupted_chains.py", path, env=environment, timeout=60.0).check()
+    done = run_python(PROGRAMS / "interrupted_chains.py", path, env=environment).check()
     returned, interrupted = map(int, done.stdout.split())
     verify(path)
     paths = [row.entity_path for row in rows_of(path)]
@@ -94,7 +94,7 @@ def test_many_messages_of_a_quarter_of_the_ring_all_arrive(run_python: RunPython
     """Hazard 9: sixteen processes together need more slots than exist. None waits while it holds slots."""
     path = tmp_path / "out.rrd"
     environment = {"RERUN_MP_RING_BYTES": str(2 << 20)}
-    run_python(CONTENDING, path, env=environment, timeout=45.0).check()
+    run_python(CONTENDING, path, env=environment).check()
     verify(path)
     assert Counter(row.entity_path for row in rows_of(path)) == {f"image/{number}": 10 for number in range(16)}
 
@@ -118,7 +118,7 @@ def test_thousands_of_entities_need_more_space_than_a_slot_and_arrive(run_python
     """Hazard 26: 3,000 paths of 29 bytes take 93,000 bytes, and a slot has 65,536. Further tables take the rest."""
     path, entities = tmp_path / "out.rrd", 3000
     environment = {"RERUN_MP_RING_BYTES": str(4 << 20), "RERUN_MP_SLOT_BYTES": str(64 << 10)}
-    run_python(MANY_ENTITIES, path, str(entities), env=environment, timeout=60.0).check()
+    run_python(MANY_ENTITIES, path, str(entities), env=environment).check()
     verify(path)
     counts = Counter(row.entity_path for row in rows_of(path))
     names = [f"a/path/of/29/bytes/each/{number:05}" for number in range(entities)]

@@ -65,7 +65,7 @@ def check_file(path: Path, expected: dict[str, int] = EXPECTED) -> None:
 
 def wait_for_nothing(machine: Machine) -> None:
     """Wait until nothing of the session remains. Its collector ends a moment after it has removed the files."""
-    wait_until(lambda: not machine.leftovers(), timeout_secs=60.0, what="the end of everything")
+    wait_until(lambda: not machine.leftovers(), what="the end of everything")
 
 
 def test_recover_brings_every_row_into_the_file_and_removes_the_rest(
@@ -88,7 +88,7 @@ def test_a_recovery_that_can_start_no_collector_ends_and_says_why(
     """The rows stay where they are, and the next recovery brings them into their file."""
     path = tmp_path / "out.rrd"
     killed = KilledProgram(start_python, tmp_path, path)
-    done = run_python(COMMAND, "recover", env={"RERUN_MP_PYTHON": "/bin/false"}, timeout=60.0)
+    done = run_python(COMMAND, "recover", env={"RERUN_MP_PYTHON": "/bin/false"})
     assert done.returncode == 1
     assert "for 5 s no collector could be started: RERUN_MP_PYTHON names /bin/false" in done.stderr
     assert f"The rows stay in {killed.watch.segment}" in done.stderr
@@ -157,7 +157,7 @@ def test_the_next_init_recovers_in_the_background_and_speaks_only_of_its_own_row
     assert run_python(NEXT, own, env={"RERUN_MP_RECOVER": "off"}).check().stderr == ""
     assert killed.has_segment()
     done = run_python(NEXT, own, *([] if has_file else ["rerun_mp_worst"])).check()
-    wait_until(lambda: not killed.has_segment(), timeout_secs=60.0, what="the recovery")
+    wait_until(lambda: not killed.has_segment(), what="the recovery")
     if has_file:
         assert done.stderr == ""
     else:
@@ -286,7 +286,7 @@ def test_a_killed_recovery_is_completed_by_the_next(
     killed = KilledProgram(start_python, tmp_path, path)
     for _ in range(3):
         recovery = start_python(COMMAND, "recover", "--quiet")
-        wait_until(lambda: any(killed.watch.collectors().values()), timeout_secs=60.0, what="the collector")
+        wait_until(lambda: any(killed.watch.collectors().values()), what="the collector")
         os.killpg(recovery.pid, signal.SIGKILL)
         killed.watch.kill_running()
         recovery.wait()
@@ -348,7 +348,7 @@ def test_rows_that_could_not_be_written_at_the_end_are_kept_for_a_recovery(
     go_on.write_bytes(b"x")
     program.wait().check()
     cache = machine.own / "cache"
-    wait_until(lambda: all(cache in path.parents for path in found_of(machine)), timeout_secs=60.0, what="the end")
+    wait_until(lambda: all(cache in path.parents for path in found_of(machine)), what="the end")
     assert "100 rows undelivered" in run_python(COMMAND, "recover", "--list").check().stdout
     run_python(COMMAND, "recover", "--into", into).check()
     (rescued,) = into.iterdir()

@@ -82,4 +82,4 @@ def test_a_worker_knows_its_guard_although_the_headers_word_is_damaged(
     wait_until(lambda: not worker.is_running() or worker.num_ctx_switches().voluntary > enough, what="some looks")
     assert watch.collector("worker") == worker
     os.kill(program.pid, signal.SIGKILL)
-    wait_until(lambda: not watch.segment.exists(), timeout_secs=60.0, what="the end of the session")
+    wait_until(lambda: not watch.segment.exists(), what="the end of the session")

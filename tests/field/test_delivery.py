@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import RunPython
-from tests.harness.programs import COMMAND, Finished, wait_until
+from tests.harness.programs import COMMAND, Finished, slowdown, wait_until
 from tests.harness.recordings import rows_of, verify
 from tests.harness.servers import Server
 from tests.harness.viewers import free_port
@@ -22,7 +22,7 @@ PROGRAM = Path(__file__).with_name("programs") / "receiver_that_ends.py"
 ROWS = 200
 MAX_EXIT_SECS = 2.0
 LOAD_FACTOR = 4.0
-"""How much longer an exit may take on a machine that does many other things."""
+"""How much longer an exit may take, beyond what the machine's other work explains."""
 
 
 @pytest.fixture
@@ -108,7 +108,8 @@ def test_a_receiver_that_does_not_answer_costs_two_seconds_at_exit(
     run_python: RunPython, server: Server, signal_number: int
 ) -> None:
     done, secs = run(run_python, server, signal_number)
-    assert secs < MAX_EXIT_SECS * LOAD_FACTOR
+    limit_secs = MAX_EXIT_SECS * LOAD_FACTOR
+    assert secs < limit_secs or secs < limit_secs * slowdown()
     assert "has not acknowledged" in done.stderr
     assert len(rows_of(*unsent_files())) == ROWS
 

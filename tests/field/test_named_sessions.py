@@ -81,8 +81,12 @@ def test_three_programs_in_any_order_each_restarted_twice_make_one_recording(
         verify(out)
         assert len(recordings_in(out)) == 1
         assert count_rows(out) == expected
-        received = {path: rows for path, rows in server.rows().items() if not path.startswith("__")}
-        assert received == expected
+
+        def received() -> dict[str, int]:
+            return {path: rows for path, rows in server.rows().items() if not path.startswith("__")}
+
+        # The server acknowledges rows before it writes them.
+        wait_until(lambda: received() == expected, what="the rows in the server's file")
     finally:
         server.end()
 

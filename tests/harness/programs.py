@@ -19,7 +19,7 @@ from typing import IO
 
 from tests.harness.preloading import PreloadedProcess, may_preload, start_preloaded
 
-__all__ = ["COMMAND", "ROOT", "SLOWNESS", "Finished", "Program", "wait_until"]
+__all__ = ["COMMAND", "ROOT", "SLOWNESS", "Finished", "Program", "slowdown", "wait_until"]
 
 ROOT = Path(__file__).resolve().parents[2]
 """The root of the source tree."""
@@ -35,8 +35,21 @@ STACKS_SECS = 30.0
 WAIT_SECS = 60.0
 """Default limit of a wait. Only a failing test waits so long, because a busy machine may take ten times as long as an
 idle one. A test that wants to bound a duration measures it in another way."""
+CALIBRATION_SECS = 0.05
+"""Processor time of a computation that shows how busy the machine is."""
 PROGRAM_SECS = 120.0
 """Seconds that a program may take."""
+
+
+def slowdown() -> float:
+    """Return how many times longer than its processor time a computation takes just now: 1 on an idle machine.
+
+    A test that bounds a duration multiplies the bound by this if the duration exceeds it.
+    """
+    begin, used = time.monotonic(), time.thread_time()
+    while time.thread_time() - used < CALIBRATION_SECS:
+        pass
+    return max(1.0, (time.monotonic() - begin) / CALIBRATION_SECS) * SLOWNESS
 
 
 def wait_until(

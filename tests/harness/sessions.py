@@ -125,7 +125,11 @@ class SessionWatch:
         return stopped
 
     def kill_everything(self, program: Program) -> None:
-        """Kill the program's process group and the collector. All are stopped first, so that none reacts."""
+        """Kill the program's process group and the collector. All are stopped first, so that none reacts.
+
+        A collector that begins to start has no command line of its own yet, so this waits until one has.
+        """
+        wait_until(lambda: any(self.collectors().values()), what="a collector")
         os.killpg(program.pid, signal.SIGSTOP)
         self.kill_running()
         os.killpg(program.pid, signal.SIGKILL)
@@ -202,6 +206,18 @@ class SessionWatch:
             with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
                 return int(memoryview(file.read(PAGE)).cast("Q")[word])
         raise FileNotFoundError(f"{self.segment} does not exist")
+
+    def wait_for_state(self, state: int) -> None:
+        """Wait until the session has reached a `SessionState`, or is gone."""
+        wait_until(self.segment.exists, what="the session")
+
+        def has_reached() -> bool:
+            try:
+                return self.header(Header.SESSION_STATE) >= state
+            except FileNotFoundError:
+                return True  # a busy machine may not run this process while the session ends
+
+        wait_until(has_reached, what=f"state {state} of the session")
 
     def sweeps_done(self) -> int:
         """Return the number of stored sweeps."""

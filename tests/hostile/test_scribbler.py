@@ -51,7 +51,7 @@ def test_a_scribbler_costs_no_row_of_another_process(
         done = scribbler.wait().check()
         assert int(done.stdout.split()[-1]) > 0
     done = honest.wait().check()
-    wait_until(lambda: not any(watch.collectors().values()), timeout_secs=60.0, what="the end of the session")
+    wait_until(lambda: not any(watch.collectors().values()), what="the end of the session")
     expected = dict.fromkeys(("scalar", "text", "points", "frame"), steps) | {"image": -(-steps // 50), "begun": 1}
     assert json.loads(done.stdout.splitlines()[-1]) == [sum(expected.values()), 0]
     verify(path)
@@ -75,6 +75,6 @@ def test_a_collector_is_replaced_after_the_header_was_overwritten(start_python: 
     watch.kill("guard", "worker")
     fifo.write_bytes(b"")
     program.wait(timeout_secs=60.0).check()
-    wait_until(lambda: not any(watch.collectors().values()), timeout_secs=60.0, what="the end of the session")
+    wait_until(lambda: not any(watch.collectors().values()), what="the end of the session")
     verify(path)
     assert Counter(row.entity_path for row in rows_of(path)) == {"value": 100, "child": 1}

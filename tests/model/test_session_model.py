@@ -229,7 +229,7 @@ class SessionMachine(RuleBasedStateMachine):
                 agent.tell("end")
                 assert agent.lines.readline() == ""
             self.program.wait() if self.has_root() else self.program.end()
-            wait_until(lambda: not self.is_in_use(), timeout_secs=60.0, what="the end of the session's processes")
+            wait_until(lambda: not self.is_in_use(), what="the end of the session's processes")
             if self.watch.segment.exists():
                 self.recover()
             self.check()

@@ -50,5 +50,5 @@ def test_a_loop_over_images_of_many_sizes_logs_each_byte_for_byte(run_python: Ru
 def test_slots_claimed_ahead_come_back(ring_bytes: int, run_python: RunPython, place: Path) -> None:
     """A process holds a few spare slots for images to come, and none once it has sealed or was killed."""
     path = place / "out.rrd"
-    run_python(PROGRAMS / "spare_slots.py", path, env={"RERUN_MP_RING_BYTES": str(ring_bytes)}, timeout=60.0).check()
+    run_python(PROGRAMS / "spare_slots.py", path, env={"RERUN_MP_RING_BYTES": str(ring_bytes)}).check()
     assert sorted(row.entity_path for row in rows_of(path)) == ["child"] + ["image"] * 6

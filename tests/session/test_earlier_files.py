@@ -138,7 +138,7 @@ rr.save(sys.argv[1], mode="resume")
 rr.set_time("step", sequence=int(sys.argv[2]))
 rr.log("number", rr.Scalars(1.0))
 print("logged", flush=True)
-time.sleep(100)
+time.sleep(600)
 """
 
 

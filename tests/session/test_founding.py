@@ -96,7 +96,7 @@ def test_a_named_session_whose_end_hangs_is_waited_for_in_vain(
     ending = os.open(watch.segment, os.O_RDWR)
     try:
         assert leases.try_lock(ending, Lock.PARTICIPANTS)
-        done = run_python(JOINING, env={"RERUN_MP_SESSION": program.stdout.strip()}, timeout=30.0).check()
+        done = run_python(JOINING, env={"RERUN_MP_SESSION": program.stdout.strip()}).check()
     finally:
         os.close(ending)
     assert done.stdout == (f"the session at {watch.segment} neither lives nor ends; remove that file if it is unused\n")

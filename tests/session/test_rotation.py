@@ -138,7 +138,7 @@ def test_a_lock_of_another_program_on_the_directory_keeps_no_part_open(run_pytho
     directory = os.open(tmp_path, os.O_RDONLY)
     try:
         fcntl.flock(directory, fcntl.LOCK_EX)
-        done = run_python(LOCKED, path, timeout=60.0).check()
+        done = run_python(LOCKED, path).check()
     finally:
         os.close(directory)
     assert done.stderr == ""

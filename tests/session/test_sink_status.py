@@ -24,10 +24,10 @@ def test_the_status_follows_a_viewer_that_starts_late_and_freezes(start_python: 
         program.wait_for_output("connected\n")
         server.freeze()
         (tmp_path / "go").write_text("")
-        program.wait_for_output("stalled\n", timeout_secs=60.0)
+        program.wait_for_output("stalled\n")
         server.thaw()
         program.wait().check()
-        wait_until(lambda: server.rows() == {"text": 20_010}, timeout_secs=30.0, what="every row at the server")
+        wait_until(lambda: server.rows() == {"text": 20_010}, what="every row at the server")
     finally:
         server.end()
 

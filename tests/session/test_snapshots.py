@@ -46,7 +46,7 @@ def test_the_window_of_a_tree_that_was_killed_with_its_collector_is_readable(
     watch, path = SessionWatch(), tmp_path / "box.rrd"
     program = start_python(PROGRAM, "run", "0.6", path, tmp_path / "-", env=watch.environment)
     program.wait_for_output("begun")
-    wait_until(lambda: rr.parts(path) and rr.parts(path)[0].number > 1, what="a window that moves")
+    wait_until(lambda: any(part.number > 1 for part in rr.parts(path)[:1]), what="a window that moves")
     watch.kill_everything(program)
     listed = read_part_list(str(path)).removing  # the collector was killed before it had removed these files
     there = [part for part in sorted(tmp_path.glob("box.*.rrd")) if str(part) not in listed]
@@ -69,7 +69,7 @@ def test_a_process_that_was_stopped_gets_its_answer_after_requests_of_others(
 ) -> None:
     run_python(
         """
-        import os, signal, sys
+        import os, signal, sys, time
         import rerun_mp as rr
         directory = sys.argv[1]
         rr.init("box")
@@ -77,10 +77,10 @@ def test_a_process_that_was_stopped_gets_its_answer_after_requests_of_others(
         rr.log("x", rr.Scalars(1.0))
         child = os.fork()
         if child == 0:
-            rr.snapshot(f"{directory}/first.rrd", timeout=10)
+            rr.snapshot(f"{directory}/first.rrd", timeout=100)
             os._exit(0)
         while not os.path.exists(f"{directory}/first.rrd"):
-            pass
+            time.sleep(0.001)
         os.kill(child, signal.SIGSTOP)
         for number in range(2):
             rr.snapshot(f"{directory}/{number}.rrd")

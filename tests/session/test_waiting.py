@@ -89,7 +89,7 @@ def test_two_interrupts_leave_the_rest_to_the_collector(tmp_path: Path, place: P
         for worker in watch.collectors()["worker"]:
             worker.send_signal(signal.SIGCONT)
         terminal.close()
-    wait_until(lambda: not any(watch.collectors().values()), timeout_secs=30.0, what="the session's end")
+    wait_until(lambda: not any(watch.collectors().values()), what="the session's end")
     verify(path)
     assert count_rows(path) == {"first": 1, "late": 1000}
 

@@ -65,9 +65,9 @@ def check_viewer(viewer: HeadlessViewer, logged: dict[str, int], saved: Path) ->
     def last_step() -> int | None:
         return next((line.end for line in viewer.schema(APPLICATION).timelines if line.name == "step"), None)
 
-    wait_until(lambda: last_step() == max(steps) - 1, timeout_secs=60.0, what="the last step in the viewer")
+    wait_until(lambda: last_step() == max(steps) - 1, what="the last step in the viewer")
     with follower(viewer.url, saved) as rows:
-        wait_until(lambda: rows() == logged, timeout_secs=60.0, what="every row in the viewer")
+        wait_until(lambda: rows() == logged, what="every row in the viewer")
     entities = {entity.entity_path.removeprefix("/") for entity in viewer.schema(APPLICATION).entities}
     assert logged.keys() <= entities
 
@@ -89,7 +89,7 @@ def test_a_frozen_viewer_costs_nothing_and_catches_up(
 ) -> None:
     """It is frozen for seconds while the program logs to it and to a file. Later both have the same rows."""
     run = Run(start_python, tmp_path, headless_viewer.url)
-    wait_until(lambda: headless_viewer.store_id(APPLICATION), timeout_secs=60.0, what="rows in the viewer")
+    wait_until(lambda: headless_viewer.store_id(APPLICATION), what="rows in the viewer")
     headless_viewer.freeze()
     run.wait_for_beats(FROZEN_BEATS)
     headless_viewer.thaw()
@@ -103,7 +103,7 @@ def test_a_server_that_is_frozen_when_the_program_ends_delays_nothing(
 ) -> None:
     """Neither the program nor its file nor its session waits for the server."""
     run = Run(start_python, tmp_path, server.url)
-    wait_until(server.rows, timeout_secs=60.0, what="rows in the server")
+    wait_until(server.rows, what="rows in the server")
     server.freeze()
     run.wait_for_beats(2)
     run.check_file(run.end())
@@ -116,13 +116,13 @@ def test_a_viewer_that_is_killed_and_started_again_gets_everything(
 ) -> None:
     """The collector sends the rows again from the file, or without a file from its spool."""
     run = Run(start_python, tmp_path, headless_viewer.url, saves=saves)
-    wait_until(lambda: headless_viewer.store_id(APPLICATION), timeout_secs=60.0, what="rows in the viewer")
+    wait_until(lambda: headless_viewer.store_id(APPLICATION), what="rows in the viewer")
     headless_viewer.end()
     run.wait_for_beats(2)
     (tmp_path / "again").mkdir()
     again = start_headless_viewer(tmp_path / "again", port=headless_viewer.port)
     try:
-        wait_until(lambda: again.store_id(APPLICATION), timeout_secs=60.0, what="rows in the new viewer")
+        wait_until(lambda: again.store_id(APPLICATION), what="rows in the new viewer")
         logged = run.end()
         if saves:
             run.check_file(logged)
@@ -139,9 +139,9 @@ def test_a_late_viewer_gets_the_earlier_rows(start_python: StartPython, tmp_path
     run.wait_for_beats(2)
     server = Server(tmp_path / "served.rrd", port)
     try:
-        wait_until(server.rows, timeout_secs=60.0, what="rows in the server")
+        wait_until(server.rows, what="rows in the server")
         logged = run.end()
-        wait_until(lambda: server.rows() == logged, timeout_secs=60.0, what="every row in the server")
+        wait_until(lambda: server.rows() == logged, what="every row in the server")
     finally:
         server.end()
 
@@ -165,7 +165,9 @@ def test_a_viewer_that_is_never_started_costs_nothing(saves: bool, run_python: R
     url = f"rerun+http://127.0.0.1:{free_port()}/proxy"
     usual = run_python(WITHOUT_VIEWER, "", tmp_path / "usual.rrd").check()
     done = run_python(WITHOUT_VIEWER, url, *([path] if saves else [])).check()
-    assert done.elapsed_secs < 5.0 + 2.0 * usual.elapsed_secs
+    if done.elapsed_secs >= 5.0 + 2.0 * usual.elapsed_secs:  # the load of the machine may have changed
+        usual = run_python(WITHOUT_VIEWER, "", tmp_path / "after.rrd").check()
+        assert done.elapsed_secs < 5.0 + 2.0 * usual.elapsed_secs
     if saves:
         verify(path)
         assert [row.times["step"] for row in rows_of(path)] == list(range(1000))

@@ -33,7 +33,7 @@ def test_devices_and_pipes_are_written_directly(spool: Path, tmp_path: Path) -> 
         except OSError:
             continue
         break
-    reader.join(5)
+    reader.join()
     reader = threading.Thread(target=lambda: received.append(pipe.read_bytes()))
     received.clear()
     reader.start()
@@ -43,7 +43,7 @@ def test_devices_and_pipes_are_written_directly(spool: Path, tmp_path: Path) -> 
         one.set_files([file_spec(pipe)])
     put(one, [0, 1])
     finish(one)
-    reader.join(5)
+    reader.join()
     assert pipe.is_fifo()
     copy = tmp_path / "copy.rrd"
     copy.write_bytes(received[0])
