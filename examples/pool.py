@@ -9,7 +9,7 @@ At the end the parent reads the recording back, and prints the rows that each wo
     python examples/pool.py --workers 4 --start-method fork --out pool.rrd --show auto
 
 A `multiprocessing.Pool` waits for ever for the task of a killed worker. So this example has a pool of its own, in which
-each worker has its own pipe, and a worker's death is an event like any other.
+each worker has its own pipe, and the end of a worker is an event like any other.
 """
 
 from __future__ import annotations

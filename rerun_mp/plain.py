@@ -1,4 +1,4 @@
-"""`rerun_mp` as plain rerun, on a machine without what a session needs (`rerun_mp.protection`).
+"""`rerun_mp` as plain rerun, on a machine that lacks something a session needs (`rerun_mp.protection`).
 
 Every name of rerun is rerun's own object. The names that only rerun_mp has do what they can without a session: settings
 are checked and ignored, statistics are empty, `series` calls rerun's `log`. Each importing program warns once;

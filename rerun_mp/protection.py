@@ -1,7 +1,7 @@
-"""Says whether this machine has what a session needs. Where it has not, `rerun_mp` is plain rerun (`rerun_mp.plain`).
+"""Says whether this machine has everything that a session needs. If not, `rerun_mp` is plain rerun (`rerun_mp.plain`).
 
 A session needs Linux 4.14 with glibc, locks of open file descriptions, `/dev/shm`, and memory that the kernel clears in
-forked children. This module tries each of them when `rerun_mp` is imported: a number of a version says nothing about a
+forked children. This module tries each of them when `rerun_mp` is imported: a version number says nothing about a
 sandbox. It imports a module that a platform may lack only inside a try. A forked child keeps its parent's answer.
 """
 

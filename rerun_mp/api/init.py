@@ -65,7 +65,7 @@ def init(
     settings
         Limits and policies of the session; by default as the environment says. Only the founder's settings count.
     session
-        Name of a session that processes of this user share which no common process has started, such as robot-7. The
+        Name of a session, such as robot-7, that processes of this user share although they have no common ancestor. The
         sinks that each of them sets take the rows of all. By default RERUN_MP_SESSION, else none: the session of this
         process tree.
 

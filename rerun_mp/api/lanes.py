@@ -1,6 +1,6 @@
 """Lanes: per-thread caches of what a `log` or `set_time` call needs, so that the common call looks nothing up.
 
-A lane is valid while its `version` equals this module's. Whatever changes the meaning of a call in any thread (another
+A lane is valid while its `version` equals this module's. Code that changes what a call of any thread means (another
 active recording, another prefix, a pause, a fork) calls `leave_lanes`. The next call of each thread then takes the slow
 path, which opens the lane again. Any thread may call.
 """

@@ -1,8 +1,8 @@
 """`log`: from the user's call into the ring.
 
-A call takes one of two ways. The short way: the calling thread's lane has an append function for such rows, and `log`
-calls it. The long way: `_log` looks everything up, logs the row, and opens the lane so that the next such call can take
-the short way. Both commit the row to shared memory before they return. Any thread of any process may call.
+A call takes one of two paths. The fast path: the calling thread's lane has an append function for such rows, and `log`
+calls it. The slow path: `_log` looks everything up, logs the row, and opens the lane so that the next such call can
+take the fast path. Both commit the row to shared memory before they return. Any thread of any process may call.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 __all__ = ["log"]
 
 MAX_IN_LANE = 256
-"""Maximum append functions in a lane. Further archetypes and layouts of blobs take the long way."""
+"""Maximum append functions in a lane. Further archetypes and layouts of blobs take the slow path."""
 TABLED = frozenset({GENERAL, SCALARS, TEXT_LOG, TRANSFORM_3D})
 """Archetypes whose rows go into tables."""
 BLOBS = frozenset({DEPTH_IMAGE, ENCODED_IMAGE, IMAGE, SEGMENTATION_IMAGE, TENSOR})
@@ -179,7 +179,7 @@ def _log(
     recording: RecordingStream | None,
     strict: bool | None = None,
 ) -> None:
-    """Log a row the long way."""
+    """Log a row on the slow path."""
     if recording is not None and is_foreign(recording):
         import rerun
 

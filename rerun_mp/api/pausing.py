@@ -1,6 +1,6 @@
 """Pause and resume: a recording takes no rows for a while. `rerun_mp` loads this module when one of its names is used.
 
-A pause concerns all processes of the session, because the program that pauses seldom is the one that logs. It is part
+A pause concerns all processes of the session, because the process that pauses is seldom the one that logs. It is part
 of the session's configuration, so processes that start later find it, too. Any thread of any process may call.
 """
 

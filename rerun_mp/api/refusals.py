@@ -1,7 +1,7 @@
-"""What a call does when it cannot log its rows, although its arguments are right: it counts them, and warns or raises.
+"""Handles rows that a call cannot log although its arguments are right: counts them, and warns or raises.
 
-Causes are a full ring, a limit of the system, shared memory that was removed, a collector that cannot start, or a
-session that has ended. None of them is the program's fault, so none ends the program: outside strict mode a call warns
+The cause is a full ring, a limit of the system, shared memory that was removed, a collector that cannot start, or a
+session that has ended. It is not the program's fault, so it does not end the program: outside strict mode a call warns
 once of each cause. Strict mode and the policy `raise` ask for an exception at each call.
 
 Any thread may call, also in a signal handler.

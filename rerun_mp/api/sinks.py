@@ -1,7 +1,7 @@
 """The kinds of sinks: a file, a gRPC server elsewhere, a gRPC server of our own, the standard output.
 
 Each checks its arguments and carries them to the collector, which opens the sink; rerun's classes of the same names
-hide them. Here, a file or port is opened only for a test. Sinks are immutable, so any thread may use them.
+hide them. These classes open a file or port only to test it. Sinks are immutable, so any thread may use them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""`rerun-mp head`: what the head of a job needs.
+"""`rerun-mp head`: the servers of a job's head.
 
-Three servers: Rerun's own for the live view, the receiver of parts on the next port, and, if asked for, Rerun's catalog
-over the directory. The directory is the truth: the live view may have forgotten rows, and the catalog knows only the
-parts that were registered since its start. All listen on the loopback interface unless told otherwise.
+There are three: Rerun's own for the live view, the receiver of parts on the next port, and, if asked for, Rerun's
+catalog over the directory. Only the directory has all rows: the live view may have forgotten some, and the catalog
+knows only the parts that were registered since its start. All listen on the loopback interface unless told otherwise.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _serve(directory: Path, bind: str, port: int, options: Sequence[str], catalo
 
 
 def _check_port(bind: str, port: int) -> None:
-    """Check that the live view can listen. It would end without a word if another program has the port.
+    """Check that the live view can listen. If another program has the port, the live view ends without a message.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a command prints reaches its reader, or the command says that it did not.
+"""Makes sure that the output of a command reaches its reader, or that the command says that it did not.
 
 Used by the main thread of a command, around all of it.
 """
@@ -36,7 +36,9 @@ class _Watched(io.FileIO):
 
 @contextlib.contextmanager
 def checked_output() -> Iterator[None]:
-    """Write out what the block has printed. If that fails, exit with 1 and a line; without the line if its reader went.
+    """Flush the output of the block.
+
+    If that fails, exit with 1 and a line on stderr; without the line if the reader has gone.
 
     Names that standard output's encoding has no characters for are printed with escapes.
     """

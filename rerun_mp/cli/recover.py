@@ -132,7 +132,7 @@ def _list(left: LeftoverSession) -> list[str]:
 
 
 def _recover_automatically(left: LeftoverSession) -> list[str]:
-    """Recover a session of which the user has not spoken, and note its files: the next program sets them aside."""
+    """Recover a session that the user has not named, and note its files, so that the next program sets them aside."""
     try:
         files = {path for paths in recovery.targets_of(left).values() for path in paths}
     except (RerunMpError, OSError):

@@ -110,7 +110,8 @@ def run(command: Sequence[str], destination: Destination) -> int:
 def _with_own_python(command: Sequence[str]) -> Sequence[str]:
     """Return the command with this program's Python in place of a bare `python` that is missing or lacks rerun_mp.
 
-    That is what a user means who has not activated the environment of `rerun-mp`. Says so.
+    A user who has not activated the environment of `rerun-mp` means this Python. The function prints that it replaces
+    one.
     """
     found = shutil.which(command[0])
     if command[0] not in BARE or (found is not None and _has_rerun_mp(found)):

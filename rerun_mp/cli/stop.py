@@ -35,7 +35,8 @@ def stop(view: SessionView, *, timeout: float, kill: bool) -> list[int]:
 
     def is_over() -> bool:
         nonlocal now
-        # While a session ends, its segment has another name: the collector still drains it and completes the files.
+        # While a session ends, its segment has another name: the collector still drains the ring and completes the
+        # files.
         now = look_at(view.segment_path)
         if now is None or now.name != view.name:
             now = look_at(view.ending_path)

@@ -16,7 +16,7 @@ from rerun_mp.session.config import RecordingSpec, SinkSpec
 __all__ = ["FLUSH_TIMEOUT", "OutputKey", "RecordingOutput"]
 
 FLUSH_TIMEOUT = 30.0
-"""Seconds after which a file that does not take its rows has failed."""
+"""Seconds without progress after which a file counts as failed."""
 
 
 class OutputKey(NamedTuple):

@@ -80,7 +80,7 @@ def _old_module(name: str) -> ModuleType | None:
 
 
 def replace_unknown_archetypes(names: dict[str, Any]) -> None:
-    """Put rerun's own classes into a module for archetypes that an unknown release of rerun-sdk has otherwise.
+    """Replace the fast archetypes in a module that differ from an unknown release of rerun-sdk by rerun's own classes.
 
     Loads rerun, if such a release is installed.
     """
@@ -126,7 +126,7 @@ def _replace(rerun: ModuleType) -> None:
 
 
 def _replace_senders(rerun: ModuleType) -> None:
-    """Three of rerun's Python functions do not end in its native ones as we need."""
+    """Replace `send_chunks`, which calls none of the native functions that are replaced."""
     senders = versions.send_chunks_modules()
     if senders:
         originals["_send_chunks"] = senders[0].send_chunks
@@ -144,7 +144,7 @@ def _replace_viewers(rerun: ModuleType) -> None:
 
 
 def _replace_sinks(rerun: ModuleType) -> None:
-    """Rerun's sinks hide their arguments."""
+    """Replace rerun's classes of sinks, which hide their arguments."""
     for module in (rerun, sys.modules["rerun.sinks"]):
         for kind in (FileSink, GrpcServerSink, GrpcSink):
             setattr(module, kind.__name__, kind)
@@ -155,7 +155,7 @@ def _replace_init(rerun: ModuleType) -> None:
 
 
 def _warn_of_unknown(found: str, left_out: list[str]) -> None:
-    """Say in one warning what an unknown release of rerun-sdk has otherwise, and what that means."""
+    """Warn once of the differences of an unknown release of rerun-sdk, and of their consequences."""
     parts = [f"rerun-sdk {found} is newer than this rerun_mp knows."]
     if left_out:
         parts.append(

@@ -3,7 +3,7 @@
 rerun-sdk 0.32 is the oldest: 0.31 has no `Chunk.from_record_batch`, which the collector needs to keep row ids. All
 releases from `OLDEST` to `NEWEST` are tested (`make test-versions`; docs/platforms.md has the table). A newer one works
 as far as it matches: when it is loaded, `compat.bridge` compares the signatures of its native functions,
-`fast.verification` its archetypes, and both step back to rerun's own code, with one warning, where they differ. The
+`fast.verification` its archetypes, and both leave those that differ to rerun's own code, with one warning. The
 collector tries a chunk at its start (`collector.store.rerun_sdk`).
 
 Functions ask for a name or a signature rather than for a version. Nothing here loads rerun. Any thread may call.

@@ -1,1 +1,1 @@
-"""Bytes: what lies in slots and files, from the arguments of `log` to the ring and back. No process, no lock."""
+"""The bytes in slots and files: from the arguments of `log` to the ring, and back. No process, no lock."""

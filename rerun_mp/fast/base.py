@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["FastArchetype", "FastMeta", "left_to_rerun"]
 
 left_to_rerun: set[str] = set()
-"""Names of archetypes that an unknown release of rerun-sdk has otherwise. `rerun_mp` has rerun's classes for them."""
+"""Names of archetypes that differ in an unknown release of rerun-sdk. `rerun_mp` has rerun's classes for them."""
 
 RERUN_OBJECT = "_rerun_object"
 """Key of rerun's object in an archetype's `__dict__`. `dict.setdefault` under this key is atomic."""

@@ -1,4 +1,4 @@
-"""Whether the fast archetypes give what an unknown release of rerun-sdk gives: names, signatures, and a known row.
+"""Compares the fast archetypes with those of an unknown release of rerun-sdk: names, signatures, and a known row.
 
 A release that is tested needs no check. For a newer one, `compat.bridge` calls `differing` when rerun is loaded, and
 leaves the archetypes that it names to rerun. Loads rerun, numpy and pyarrow. Any thread may call.

@@ -1,1 +1,1 @@
-"""What must happen when something is loaded, forked or called wrongly."""
+"""Functions that run when a module is loaded, when a process forks or is started, and when a call is wrong."""

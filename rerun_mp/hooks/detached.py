@@ -43,7 +43,7 @@ def start_detached(command: Sequence[str], environment: Mapping[str, str], file_
         _start(SHELL, ["sh", "-c", '"$@" &', "sh", *command], environment, file_actions)
     except (FileNotFoundError, PermissionError):
         if os.access(SHELL, os.X_OK):
-            raise  # the path in a file action is meant
+            raise  # the error concerns a path in a file action
         if is_frozen():
             forker = [*python_command("rerun_mp.collector"), DETACH]
         else:

@@ -1,9 +1,10 @@
 """Runs a module of this package in a process that was started for it. `import rerun_mp` loads this module first.
 
-A frozen program is started once more to be a collector. Without this module it would be the user's program once more,
-and start a collector itself. The hook for PyInstaller loads this module before the first line of the program.
+To run a collector, rerun_mp starts a frozen program a second time. Without this module the second process would run the
+user's program again, and start a collector itself. The hook for PyInstaller loads this module before the first line of
+the program.
 
-A collector of plain Python also comes here, so that it does not load what only users need.
+A collector of plain Python also uses this module, so that it loads nothing that only users need.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Lets a producer close the short ways of `log`, which lie above it, when a recording is paused. For any thread."""
+"""Lets a producer invalidate the lanes of `log`, a module above it, when a recording is paused. Any thread may call."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from rerun_mp.shm.layout import Attention, Header
 __all__ = ["apply_pause", "connect"]
 
 REPEAT_SECS = 0.25
-"""Seconds between two looks of a thread that logs while a recording is paused."""
+"""Seconds after which a pause is applied again, while it lasts."""
 
 _leave: list[Callable[[], None]] = []
 
 
 class _Applied:
-    """The pause that this process has heeded last, and when it is to be heeded again. A forked child inherits it."""
+    """The pause that this process has applied last, and when it applies it again. A forked child inherits both."""
 
     pause = 0
     again_at = 0.0
 
 
 def apply_pause(attention: int, words: memoryview) -> None:
-    """Let each thread's next call see whether its recording is paused, if the attention word says so.
+    """If the attention word names a pause, let the next call of each thread check whether its recording is paused.
 
-    That is due once after each pause. A call that opened a lane meanwhile has not seen the pause, so it is due again a
-    moment later. Recordings that are not paused take the long way for one row then. `words`: the segment's words.
+    Once after each pause is not enough, because a call that opens a lane at that moment has not seen the pause. So the
+    function does this again every `REPEAT_SECS`. Recordings that are not paused then take the slow path for one row.
+    `words`: the segment's words.
     """
     if not attention & Attention.PAUSED:
         return
@@ -38,5 +39,5 @@ def apply_pause(attention: int, words: memoryview) -> None:
 
 
 def connect(leave: Callable[[], None]) -> None:
-    """Call `leave` when a producer has seen a pause."""
+    """Have `apply_pause` call `leave`."""
     _leave.append(leave)

@@ -1,7 +1,7 @@
 """Integrations with other libraries, one small module each. A module never imports a library that is not installed.
 
-Every process of the tree can log without them. They label rows with the process that logged them, and log what does not
-come from `log`::
+Every process of the tree can log without them. They label rows with the process that logged them, and log other data,
+such as output and warnings::
 
     workers.py        rank, pid, host and name of this process, as an entity prefix or as a row of its own
     pools.py          an initializer for multiprocessing.Pool, ProcessPoolExecutor and joblib/loky

@@ -41,5 +41,5 @@ class RerunPlugin(WorkerPlugin):  # type: ignore[misc]
         clusters.begin()
 
     def teardown(self, worker: Any) -> None:  # noqa: ARG002 (Dask's signature)
-        """Bring the worker's rows to its host's disk before it ends."""
+        """Wait until the worker's rows are on its host's disk, before the worker ends."""
         rr.flush()

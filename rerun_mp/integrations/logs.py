@@ -44,8 +44,8 @@ _inside = threading.local()
 """`is_logging`: whether this thread is logging a line or a warning. A row may warn or log in turn."""
 _warnings_path = "warnings"
 """The entity that gets the warnings. Forked children inherit it."""
-_shows_otherwise = warnings.showwarning
-"""What showed warnings before `_show` did."""
+_previous_show = warnings.showwarning
+"""The function that showed warnings before `_show` replaced it."""
 
 
 class Handler(logging.Handler):
@@ -146,10 +146,10 @@ def capture_warnings(entity_path: str = "warnings") -> None:
     --------
     >>> capture_warnings()  # doctest: +SKIP
     """
-    global _warnings_path, _shows_otherwise
+    global _warnings_path, _previous_show
     _warnings_path = entity_path
     if warnings.showwarning is not _show:
-        _shows_otherwise = warnings.showwarning
+        _previous_show = warnings.showwarning
         warnings.showwarning = _show
 
 
@@ -169,7 +169,7 @@ def _show(
             rr.log(_warnings_path, rr.TextLog(_encodable(text), level="WARN"))
         finally:
             _inside.is_logging = False
-    _shows_otherwise(message, category, filename, lineno, file, line)
+    _previous_show(message, category, filename, lineno, file, line)
 
 
 def _components(extra: dict[str, Any]) -> list[DescribedComponentBatch]:

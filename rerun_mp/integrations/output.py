@@ -99,8 +99,8 @@ def capture_output(entity_path: str = "output") -> OutputCapture:
     Returns
     -------
     OutputCapture
-        Stops the capture. It stops nothing if another process has begun it, if logging is disabled, or where rerun_mp
-        is plain rerun: nothing is captured there.
+        Stops the capture. It stops nothing if another process has begun the capture, if logging is disabled, or where
+        rerun_mp is plain rerun: in the last two cases nothing is captured.
 
     Raises
     ------

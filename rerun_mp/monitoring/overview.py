@@ -79,8 +79,8 @@ class Collector:
     """The two processes that drain the ring. Liveness comes from the locks, not from the pids."""
 
     guard_pid: int
-    """From the list of processes: a guard takes its lock before it stores its pid in the header. If the list has no
-    guard, the header's pid: that of the last one."""
+    """Found in the list of processes, because a guard takes its lock before it stores its pid in the header. If the
+    list has no guard, this is the header's pid, that of the last guard."""
     worker_pid: int
     """Found in the same way."""
     is_guard_live: bool

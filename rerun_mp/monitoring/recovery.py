@@ -1,9 +1,9 @@
 """Recovers leftover sessions: all their processes were killed, the collectors included.
 
-Such rows need a collector, and nothing else: it goes on where the killed one stopped, completes the files and removes
-the session. So a recovery names, in the session's configuration, the directory for rows without a file, then starts an
-ordinary collector. Where the segment is gone too (after a restart of the machine), it completes the files from the
-spool, which holds the rows that had reached the disk.
+The rows of such a session need only a collector: it goes on where the killed one stopped, completes the files and
+removes the session. So a recovery names, in the session's configuration, the directory for rows without a file, then
+starts an ordinary collector. Where the segment is gone too (after a restart of the machine), it completes the files
+from the spool, which holds the rows that had reached the disk.
 
 `python -m rerun_mp recover` calls this, and a founder starts that command (`leftovers`). A live session is never
 changed. Any thread may call.

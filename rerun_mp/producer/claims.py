@@ -1,4 +1,4 @@
-"""How a producer gets slots: claims, spares for large messages, and the repair after an exception.
+"""Gets slots for a producer: claims, spares for large messages, and the repair after an exception.
 
 Belongs to one producer. Its caller holds the producer's mutex, or claims slots that no other call of the process knows.
 """
@@ -99,7 +99,7 @@ class Claims:
                 slots = self._writer.claim(kinds, self._start, locks.lock, locks.reserve, tried)
             for slot in slots:
                 if maps_ahead and not self._mapped[slot]:
-                    # Page by page, at the first touches, it would take several times as long.
+                    # To map page by page, at the first store to each, takes several times as long.
                     self._segment.map_ahead(slot)
                     self._mapped[slot] = 1
         except BaseException as error:

@@ -1,4 +1,4 @@
-"""What happens to rows that find no space: the session's policy, and the producer's counters in shared memory.
+"""Rows that find no space: applies the session's policy, and adds to the producer's counters in shared memory.
 
 Belongs to one producer. Any thread may call it, with or without the producer's mutex.
 """

@@ -1,4 +1,4 @@
-"""A session's configuration: what its processes tell the collector about recordings and their sinks.
+"""A session's configuration: everything that its processes tell the collector about recordings and their sinks.
 
 Frozen data, and its JSON text, which holds no code and is checked on reading. `config_file` reads and replaces the
 file. Any process and thread may call.

@@ -1,4 +1,4 @@
-"""Which session a path belongs to, and what happens if another one wants it.
+"""Finds the session that a path belongs to, and resolves the conflict if another session wants the path.
 
 - A path whose file a living session of another program holds is not taken: the newcomer's file gets another name, and
   both programs are told.

@@ -1,4 +1,4 @@
-"""When a recording's file ends and the next part begins, and the names of the parts.
+"""Rotation: when a recording's file ends and the next part begins, and the names of the parts.
 
 The parts of `run.rrd` are `run.0001.rrd`, `run.0002.rrd` and so on. Numbers go on after the highest number that lies
 there, so that no run overwrites a part of an earlier one. Beside the parts lies `run.parts.jsonl`, the *part list*: one

@@ -1,4 +1,4 @@
-"""Requests for snapshots: a process asks, and the collector writes what it still has of a recording into one file.
+"""Requests for snapshots: the collector writes all rows that it still has of a recording into one file.
 
 The request lies in the session's configuration, so it outlives the process that made it, and a collector that was
 killed: the successor writes the file. The answers lie in a file in the runtime directory. The worker alone writes that

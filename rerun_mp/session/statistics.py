@@ -1,4 +1,4 @@
-"""What `statistics()` returns: the account of each producer, and the status of each sink.
+"""The result of `statistics()`: the account of each producer, and the status of each sink.
 
 Immutable values, which any process and thread may make and read. Needs nothing that a platform may lack.
 """

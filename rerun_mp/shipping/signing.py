@@ -1,4 +1,4 @@
-"""Signs what nodes and head say to each other with the secret of the job, which never crosses the network.
+"""Signs the requests of nodes to the head with the secret of the job, which never crosses the network.
 
 A signature covers method, path, place and size of the content, and its SHA-256. It does not hide anything: across an
 untrusted network, use a tunnel. Repeating a signed request changes nothing, because parts never change.

@@ -1,4 +1,4 @@
-"""Where parts go: to the receiver of a head, or to a directory that head and node share.
+"""The places that parts go to: the receiver of a head, or a directory that head and node share.
 
 Each target belongs to one thread.
 

@@ -1,9 +1,9 @@
-"""Telling what interrupts a call of this package from what the package does itself.
+"""Tells code that interrupts a call of this package from the package's own code.
 
 A signal handler, a `__del__` method or a trace function can run in the middle of any call. It may log, and it may raise
 anything. Two questions follow, and slow paths ask them here:
 
-- Does a function that has left a mark still run further out, or has an exception ended it? (`is_running`)
+- Does a function that has set a mark still run, further out on the stack, or has an exception ended it? (`is_running`)
 - Does an exception come from our own code, or from code of the user's that ran in the middle? Ours may mean that a
   table is closed or that the system has refused something; the user's goes to the user. (`is_own`, `is_from_handler`,
   `attribute_of`)

@@ -33,7 +33,7 @@
      72  first row counter half of its first row id: identifies its rows  new producer
      80  refused   rows whose call raised RingFullError                   producer
      88  scope     token of the scope whose sinks take its rows, or 0     new producer
-     96  left      1 once it has left the session in good order           producer
+     96  left      1 once it has left the session normally           producer
     104  damage    as total, for damaged rows                             collector
     136  spare, 56 bytes
     192  name      UTF-8, padded with zeros, 64 bytes                     new producer
@@ -171,7 +171,7 @@ class Attention:
     PRESSURE = 2
     """Few slots are free, and producers hold more than half of the usable slots open: seal before returning."""
     PAUSED = 4
-    """A recording is paused: look whether it is yours before the next row."""
+    """A recording is paused: before the next row, check whether it is the row's."""
 
 
 class Line:

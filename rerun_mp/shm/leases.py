@@ -1,4 +1,4 @@
-"""Leases: the kernel states which processes live and which may write. Never a timeout, never a pid.
+"""Leases: the kernel states which processes live and which may write. No timeout and no pid decides that.
 
 All locks are byte ranges (`layout.Lock`) of the segment's own inode. They are open-file-description locks: they exclude
 threads and processes alike, and belong to an open file description, not to a process or a descriptor number.

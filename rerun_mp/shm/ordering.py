@@ -1,4 +1,4 @@
-"""Memory order between processes: what a session does so that a process that sees a count also sees the rows below it.
+"""Memory order between processes: a process that sees a count must also see the rows below it.
 
 On x86-64, other processors see the stores of a process in program order, and nothing needs to be done (`STRONG`).
 Elsewhere, such as on aarch64, one of two ways is chosen by the founder and stands in the segment's header:
@@ -11,8 +11,8 @@ Elsewhere, such as on aarch64, one of two ways is chosen by the founder and stan
   state, and so does the collector at its three places. An append to a table has no place for a fence, so rows go into
   frames.
 
-A producer that cannot register, because its sandbox refuses what the founder's allowed, fences in either case.
-tests/protocol/order.pml checks each of these places. Any thread may call.
+A producer whose sandbox refuses the registration runs fences in either case. tests/protocol/order.pml checks each of
+these places. Any thread may call.
 """
 
 from __future__ import annotations

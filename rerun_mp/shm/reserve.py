@@ -1,7 +1,8 @@
 """A descriptor of the segment for a process that may change its user, as workers of servers do after a fork.
 
-A claim opens the segment's file, which only its user may open. A process of root opens it once more while it may, and
-keeps that descriptor. After a change of the user (setuid), claims and the entry in the producers table use it.
+A claim opens the segment's file, which only the session's user may open. So a process of root opens the file
+beforehand, and keeps the descriptor. After a change of the user (setuid), claims and the entry in the producers table
+use this descriptor.
 
 Guarantees: the description belongs to one process, because a forked child opens its own; so this process may unlock
 what it has locked there. The program may close the descriptor, and its number may then belong to another file: each use

@@ -1,8 +1,8 @@
 """Named semaphores of POSIX: the C library's for the collector, which waits, and posix_ipc's for producers, which ring.
 
-The collector's wait must count in the monotonic clock: with the wall clock, a clock that is set back by an hour makes
-an idle collector sleep for an hour. posix_ipc has no such wait. Its call to ring costs a tenth of one through ctypes.
-Where it is not installed (it has no wheel for Python 3.14), producers call the C library, too.
+The collector's wait must use the monotonic clock: with the wall clock, a clock that is set back by an hour makes an
+idle collector sleep for an hour. posix_ipc has no such wait. But a ring through posix_ipc costs a tenth of one through
+ctypes. Where it is not installed (it has no wheel for Python 3.14), producers call the C library, too.
 
 Any thread may use a semaphore; forked children share it.
 """

@@ -36,7 +36,7 @@ class Found(NamedTuple):
 def survey() -> tuple[list[Found], list[str]]:
     """Return this user's segments, and an error text for each of them that this version cannot read.
 
-    Files of other users are passed over: what they hold is not for this user to read or to remove.
+    Files of other users are passed over: this user may neither read nor remove them.
     """
     found: list[Found] = []
     problems: list[str] = []
@@ -87,7 +87,7 @@ def header_at(path: str) -> memoryview | None:
 def _look_at(path: str, problems: list[str]) -> Found:
     descriptor = open_checked(path)
     try:
-        # Check the locks before the header, so that a leftover session's header is not read from a process just come.
+        # The locks first: if no process holds one, no process changes the header that is read after that.
         is_leftover = not leases.is_held(descriptor, Lock.BASE, Lock.LIVES)
         try:
             words, _ = read_header(descriptor, path)

@@ -1,8 +1,8 @@
 """Calls to a gRPC server over HTTP/2 (RFC 9113), with an answer that says that the server has taken every message.
 
 rerun-sdk makes one call for as long as a program runs. Its flush returns when the last message has left for the kernel.
-If the server dies then, what it had taken is unknown. A server answers a call when it has taken the last message of
-that call. So this client makes one short call after the other on one connection.
+If the server dies then, it is unknown how much the server had taken. A server answers a call when it has taken the last
+message of that call. So this client makes one short call after the other on one connection.
 
     connection   preface, SETTINGS ◄──► SETTINGS
     call         HEADERS (path), DATA (messages, within both windows), END_STREAM ──►
@@ -191,7 +191,7 @@ class GrpcConnection:
         return is_met
 
     def check(self) -> None:
-        """Answer what the server has sent meanwhile. Never waits.
+        """Answer the frames that the server has sent meanwhile. Never waits.
 
         Raises
         ------
@@ -252,7 +252,7 @@ class GrpcConnection:
                 self._body[0] = head[size:]
 
     def _write(self) -> None:
-        """Write what the kernel takes."""
+        """Write as much as the kernel takes."""
         while self._out and self._loss is None:
             try:
                 sent = self._socket.send(self._out[:OUT_BYTES])

@@ -1,4 +1,4 @@
-"""Chunks: what the collector builds from the rows of a sweep, and what stores and live sinks take."""
+"""Chunks, which the collector builds from the rows of a sweep, and which stores and live sinks take."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Freeing slots: a slot whose rows are stored goes back to the producers, with the parts of its chain.
 
 Only the worker frees. A slot is freed after its owner has sealed or abandoned it, or after the kernel has freed the
-lease of its dead owner. Each step can be repeated: the next collector frees what a dead one has left. Used by the
-worker's main thread only.
+lease of its dead owner. Each step can be repeated: the next collector frees the slots that a dead one has left. Used by
+the worker's main thread only.
 """
 
 from __future__ import annotations

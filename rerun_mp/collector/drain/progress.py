@@ -44,7 +44,7 @@ class Progress:
     def moved(self, taken: dict[int, int], first: int) -> list[int]:
         """Return the slots with rows that no sweep has, in the ring's order from slot `first` on.
 
-        `taken` is what the sweep in flight has: slot -> how far.
+        `taken`: how far the sweep in flight has taken each slot.
         """
         content = self.control.tobytes()
         if (content, self.done) == self._settled and not self.damaged:

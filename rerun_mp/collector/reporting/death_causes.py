@@ -1,4 +1,4 @@
-"""What signal killed a producer, as far as the kernel tells a process that is not its parent.
+"""The signal that killed a producer, as far as the kernel tells a process that is not its parent.
 
 Producers send a descriptor of their process (`introductions`). For a producer that sent none, the worker opens one
 while the producer's lease is held: so the process id is still its own. After the death there are two sources: while the

@@ -45,7 +45,7 @@ COUNTERS = [ProducerWord.DROPPED, ProducerWord.DAMAGE, ProducerWord.DAMAGE + 2]
 
 
 class LossReports:
-    """Reports what has been lost since its last report."""
+    """Reports the rows lost since its last report."""
 
     def __init__(self, segment: Segment, outputs: Outputs, dead_producers: DeadProducers) -> None:
         self._segment = segment

@@ -1,7 +1,8 @@
-"""Logs what the session's processes and the machine use, as time series, if `integrations.system` asks for it.
+"""Logs the resources that the session's processes and the machine use, if `integrations.system` asks for it.
 
-For each process that logs: processor time, resident memory, threads and descriptors. For the machine: processor time,
-memory, and each GPU of NVIDIA if the module pynvml is installed. Used by the worker's main thread only.
+The rows are time series. For each process that logs: processor time, resident memory, threads and descriptors. For the
+machine: processor time, memory, and each GPU of NVIDIA if the module pynvml is installed. Used by the worker's main
+thread only.
 """
 
 from __future__ import annotations

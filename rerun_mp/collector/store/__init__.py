@@ -1,1 +1,1 @@
-"""Where chunks are kept: files and spools."""
+"""The durable places of chunks: files and spools."""

@@ -14,7 +14,7 @@ __all__ = ["FileStatuses"]
 
 
 class FileStatuses:
-    """States of the files of one store, and since when they have these."""
+    """States of the files of one store, and when these states began."""
 
     def __init__(self, journal: Journal, writing: PartWriter, rotating: Rotating) -> None:
         self._rotating = rotating

@@ -1,4 +1,4 @@
-"""The journal of a store: what the next life of a collector must know if this one is killed.
+"""The journal of a store: facts for the next life of the collector, if this one is killed.
 
 A small JSON file in the store's spool directory, replaced by rename, and a copy of it for the case that it is damaged.
 It names a part before the part's first chunk is written. Used by the store, in the worker's main thread.

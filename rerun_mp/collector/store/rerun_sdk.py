@@ -1,4 +1,4 @@
-"""What the collector uses of rerun-sdk, looked up in this module and nowhere else in the collector.
+"""The functions of rerun-sdk that the collector uses. No other module of the collector looks them up.
 
 It uses `rerun_bindings`, rerun-sdk's native part, which loads in 0.02 s. `import rerun` takes 0.5 s, which every new
 worker would pay before its first sweep. `compat.versions` says how releases differ.

@@ -1,6 +1,6 @@
 """Writes .rrd files with rerun-sdk's sinks, and runs its servers. `acknowledged_calls` sends to viewers and servers.
 
-How rerun-sdk 0.41 behaves, and what the collector makes of it (measured, and tested with the installed version):
+Behaviour of rerun-sdk 0.41, measured and tested with the installed version, and the consequences for the collector:
 
 - `send_chunks` keeps pointing at our buffers until they are written. A chunk must never change after it was sent.
 - `FileSink` truncates the file that it opens, and flushes within a millisecond. Once a write fails (disk full), its

@@ -13,9 +13,9 @@ __all__ = ["CONTINUES", "FIRST_DESCRIPTOR", "HAS_PAUSED", "READY", "STOP"]
 FIRST_DESCRIPTOR = 20
 """The reader's descriptor of the control socket. Those of the captured sockets follow."""
 READY = b"r"
-"""The reader says that it reads."""
+"""The reader's message that it reads."""
 STOP = b"s"
-"""The program asks that everything written until now be logged."""
+"""The program's request to log everything written until now."""
 CONTINUES = b"c"
 """The keeper's answer if other processes still write. Otherwise it ends, which closes the control socket."""
 HAS_PAUSED = 3

@@ -1,4 +1,4 @@
-"""PyInstaller runs this for a program that imports rerun_mp: what a collector loads by name, no import shows."""
+"""PyInstaller runs this for a program that imports rerun_mp. It names the modules that a collector loads by name."""
 
 from __future__ import annotations
 
