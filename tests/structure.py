@@ -1,4 +1,6 @@
-"""The package's structure in figures: `python -m tests.structure [ROOT]` prints them; tests/test_structure.py judges.
+"""The package's structure in figures: `python -m tests.structure [ROOT] [--pairs]`; tests/test_structure.py judges.
+
+`--pairs` also lists the places that share lines.
 
 An import counts wherever it stands: at the top of a module, in a function, or for type checkers only.
 """
@@ -268,25 +270,32 @@ def circles(edges: dict[str, set[str]]) -> list[list[str]]:
     return found
 
 
-def shared_places(paths: Iterable[Path]) -> int:
-    """Count the pairs of places that share `SHARED_LINES` lines in a row or more, blank lines and indents left out."""
+def shared_places(paths: Iterable[Path]) -> list[str]:
+    """Return the pairs of places that share `SHARED_LINES` lines in a row or more, blank lines and indents left out."""
     places: defaultdict[tuple[str, ...], list[tuple[Path, int]]] = defaultdict(list)
+    line_numbers: dict[tuple[Path, int], int] = {}
     for path in paths:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-        lines = [line for line in lines if line and not line.startswith(("import ", "from "))]
+        lines = [(at, line.strip()) for at, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)]
+        lines = [(at, line) for at, line in lines if line and not line.startswith(("import ", "from "))]
         for number in range(len(lines) - SHARED_LINES + 1):
-            places[tuple(lines[number : number + SHARED_LINES])].append((path, number))
+            places[tuple(line for _, line in lines[number : number + SHARED_LINES])].append((path, number))
+            line_numbers[path, number] = lines[number][0]
     runs = set()
     for where in places.values():
         for i, (path, number) in enumerate(where):
             for other, at in where[i + 1 :]:
                 runs.add((path, number, other, at))
-    return sum((path, number - 1, other, at - 1) not in runs for path, number, other, at in runs)
+    return [
+        f"{path}:{line_numbers[path, number]} and {other}:{line_numbers[other, at]}"
+        for path, number, other, at in sorted(runs)
+        if (path, number - 1, other, at - 1) not in runs
+    ]
 
 
 def main() -> None:
     """Print the figures."""
-    structure = Structure(Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else ROOT)
+    arguments = [argument for argument in sys.argv[1:] if argument != "--pairs"]
+    structure = Structure(Path(arguments[0]).resolve() if arguments else ROOT)
     edges = {name: structure.imports_of(name) for name in structure.paths}
     tests = sorted((structure.root / "tests").rglob("*.py"))
     print(f"packages and modules at the top   {len(structure.packages())}")
@@ -302,7 +311,10 @@ def main() -> None:
         "largest classes                   " + ", ".join(f"{name} {size}" for size, name in structure.class_sizes()[:3])
     )
     print(f"lines of rerun_mp, of tests       {sum(size for size, _ in structure.module_sizes())}, {_lines(tests)}")
-    print(f"pairs sharing {SHARED_LINES} lines or more     {shared_places([*structure.paths.values(), *tests])}")
+    pairs = shared_places([*structure.paths.values(), *tests])
+    print(f"pairs sharing {SHARED_LINES} lines or more     {len(pairs)}")
+    if "--pairs" in sys.argv:
+        print(*pairs, sep="\n")
 
 
 def _lines(paths: Iterable[Path]) -> int:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from rerun_mp.api.handle import RecordingHandle, handle_of
 from rerun_mp.api.lanes import leave_lanes
 from rerun_mp.errors import WrongKindError
-from rerun_mp.session import current
+from rerun_mp.session import absence, current
 from rerun_mp.shm.interruptions import is_from_handler, is_own
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ __all__ = [
     "global_recording",
     "is_foreign",
     "is_left_to_rerun",
-    "lacks_session",
     "leaves_foreign_to_rerun",
+    "logging_state",
     "recording_of_call",
     "replace_global_recording",
     "replace_thread_recording",
@@ -93,7 +93,25 @@ def active_state(recording: object = None) -> RecordingState | None:
         raise _not_a_recording(stream) from None
 
 
-def lacks_session() -> bool:
+def logging_state(recording: object) -> RecordingState | None:
+    """Return the state of the recording that a call logs to. None: the call logs nothing.
+
+    There is no recording, or it is disabled or paused. A process whose session is missing counts the call.
+
+    Raises
+    ------
+    TypeError
+        If `recording` is no `RecordingStream`.
+    """
+    state = active_state(recording)
+    if state is None:
+        if recording is None and _lacks_session():
+            absence.note_call()
+        return None
+    return None if state.is_paused else state
+
+
+def _lacks_session() -> bool:
     """Return whether calls go nowhere because this process has chosen no recording and has no session."""
     return not _is_chosen and _global is None and _thread.recording is None and current.session() is None
 

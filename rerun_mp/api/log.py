@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from rerun_mp.api import lanes
-from rerun_mp.api.active import active_state, is_foreign, is_left_to_rerun, lacks_session
+from rerun_mp.api.active import active_state, is_foreign, is_left_to_rerun, logging_state
 from rerun_mp.api.column_rows import ColumnRow, combined, is_frequent, row_of_arrays, small_blob
 from rerun_mp.api.lanes import active_lanes
 from rerun_mp.api.refusals import REFUSALS, refuse
@@ -35,7 +35,7 @@ from rerun_mp.hooks import strictness
 from rerun_mp.hooks.strictness import warns_unless_strict
 from rerun_mp.producer.open_table import TableRow
 from rerun_mp.producer.table_slots import Outcome
-from rerun_mp.session import absence, current
+from rerun_mp.session import current
 from rerun_mp.shm.interruptions import is_from_handler, is_own
 
 if TYPE_CHECKING:
@@ -186,12 +186,8 @@ def _log(
         rerun.log(entity_path, entity, *extra, static=static, recording=recording, strict=strict)
         return
     version = lanes.version  # read before the lookups that it guards
-    state = active_state(recording)
+    state = logging_state(recording)
     if state is None:
-        if recording is None and lacks_session():
-            absence.note_call()
-        return
-    if state.is_paused:
         return
     now = time.time_ns()
     tick = next(state.ticks)

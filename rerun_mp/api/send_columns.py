@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rerun_mp.api.active import active_state, is_foreign, lacks_session
+from rerun_mp.api.active import is_foreign, logging_state
 from rerun_mp.api.rows import append_columns, new_encoder
 from rerun_mp.hooks.strictness import warns_unless_strict
-from rerun_mp.session import absence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,12 +63,8 @@ def send_columns(
 
         rerun.send_columns(entity_path, indexes, columns, recording=recording, strict=strict)
         return
-    state = active_state(recording)
+    state = logging_state(recording)
     if state is None:
-        if recording is None and lacks_session():
-            absence.note_call()
-        return
-    if state.is_paused:
         return
     if not isinstance(entity_path, str):
         raise TypeError(f"argument 'entity_path': '{type(entity_path).__name__}' object is not an instance of 'str'")

@@ -121,11 +121,7 @@ class Image(FastArchetype, fast_kind=IMAGE):
         return IMAGE, self._format, len(self._buffer)
 
     def _as_columns(self) -> tuple[ColumnsLayout, list[Any]]:
-        return layout_of(type(self).__name__, "ImageBuffer"), [
-            _pack_length(len(self._buffer)),
-            self._buffer,
-            *format_blocks(self._format),
-        ]
+        return _columns_of_pixels(self)
 
     def _to_rerun(self, rerun_class: Any) -> Any:
         return rerun_class.from_fields(buffer=bytes(self._buffer), format=_rerun_format(self._format))
@@ -222,14 +218,15 @@ class SegmentationImage(FastArchetype, fast_kind=SEGMENTATION_IMAGE):
         return SEGMENTATION_IMAGE, self._format, len(self._buffer)
 
     def _as_columns(self) -> tuple[ColumnsLayout, list[Any]]:
-        return layout_of(type(self).__name__, "ImageBuffer"), [
-            _pack_length(len(self._buffer)),
-            self._buffer,
-            *format_blocks(self._format),
-        ]
+        return _columns_of_pixels(self)
 
     def _to_rerun(self, rerun_class: Any) -> Any:
         return rerun_class.from_fields(buffer=bytes(self._buffer), format=_rerun_format(self._format))
+
+
+def _columns_of_pixels(image: Image | SegmentationImage) -> tuple[ColumnsLayout, list[Any]]:
+    layout = layout_of(type(image).__name__, "ImageBuffer")
+    return layout, [_pack_length(len(image._buffer)), image._buffer, *format_blocks(image._format)]
 
 
 @cache

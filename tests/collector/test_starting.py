@@ -12,29 +12,17 @@ from pathlib import Path
 import pytest
 
 from rerun_mp.collector.starting import find_segment
-from rerun_mp.shm import segment
 from rerun_mp.shm.layout import Geometry
 from rerun_mp.shm.segment import Segment
 from tests.harness.programs import ROOT
+from tests.harness.segments import new_segment
 
 
 @pytest.fixture
 def made(tmp_path: Path) -> Iterator[Segment]:
     """Make a segment without a collector."""
-    path = f"/dev/shm/rmp-test-{os.getpid()}-{os.urandom(4).hex()}"
-    own = segment.create(
-        path,
-        Geometry(4096, 8, 4),
-        os.urandom(16),
-        runtime_directory=str(tmp_path / "runtime"),
-        spool_directory=str(tmp_path / "spool"),
-    )
-    assert own is not None
-    try:
+    with new_segment(tmp_path, Geometry(4096, 8, 4)) as own:
         yield own
-    finally:
-        for name in (path, own.ending_path):
-            Path(name).unlink(missing_ok=True)
 
 
 def test_a_segment_is_found_before_and_while_its_session_ends(made: Segment) -> None:

@@ -13,7 +13,7 @@ import rerun
 from tests.faults.programs.calls import CALLS, Call, number_of
 from tests.harness.recordings import Row, rows_of, verify
 
-__all__ = ["Recorded", "assert_whole"]
+__all__ = ["Recorded", "accounts_without_loss", "assert_whole"]
 
 
 @dataclass(slots=True)
@@ -73,6 +73,20 @@ class Recorded:
         for row in found:
             assert_whole(row, call, number_of(at, row.times["step"]))
         return len(steps) - len(returned)
+
+
+def accounts_without_loss(delivered: int) -> dict[str, Any]:
+    """Return the last line that the programs print if no row was lost, and nothing stays behind."""
+    return {
+        "living": 1,
+        "held slots": 0,
+        "delivered": delivered,
+        "dropped": 0,
+        "damaged": 0,
+        "damaged slots": 0,
+        "files": [],
+        "workers": 1,
+    }
 
 
 def assert_whole(row: Row, call: Call, number: int) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import RunPython, StartPython
-from tests.harness.programs import wait_until
+from tests.harness.programs import Program, wait_until
 from tests.harness.recordings import rows_of, verify
 from tests.harness.sessions import SessionWatch
 
@@ -70,16 +70,27 @@ def test_init_without_descriptors_names_the_cause(limit: int, run_python: RunPyt
     assert Counter(row.entity_path for row in rows_of(path)) == {"row": 1}
 
 
+def start_logging(start_python: StartPython, path: Path, stop: Path, watch: SessionWatch) -> Program:
+    """Start a program that logs until the file `stop` exists, and wait until it logs."""
+    program = start_python(LOGGING, path, stop, env={**watch.environment, "RERUN_MP_RING_BYTES": str(4 << 20)})
+    program.wait_for_output("ready")
+    return program
+
+
+def stop_and_check(program: Program, path: Path, stop: Path) -> None:
+    """Let the program of `start_logging` end. Its file has each row once."""
+    stop.touch()
+    logged = int(program.wait(timeout_secs=60.0).check().stdout.split()[-1])
+    verify(path)
+    rows = rows_of(path)
+    assert len({row.row_id for row in rows}) == len(rows)
+    assert Counter(row.entity_path for row in rows) == {"row": logged, "image": logged - 1}
+
+
 def test_a_collector_without_descriptors_delivers_when_it_has_some(start_python: StartPython, tmp_path: Path) -> None:
     """Guard and worker can open no file. The worker is killed meanwhile, and cannot be replaced until later."""
     path, stop, watch = tmp_path / "out.rrd", tmp_path / "stop", SessionWatch()
-    program = start_python(
-        LOGGING,
-        path,
-        stop,
-        env={**watch.environment, "RERUN_MP_RING_BYTES": str(4 << 20)},
-    )
-    program.wait_for_output("ready")
+    program = start_logging(start_python, path, stop, watch)
     watch.wait_for_sweeps(3)  # the worker's modules are loaded and its file is open
     guard, worker = (watch.collector(role) for role in ("guard", "worker"))
     before = resource.prlimit(guard.pid, resource.RLIMIT_NOFILE)
@@ -90,12 +101,7 @@ def test_a_collector_without_descriptors_delivers_when_it_has_some(start_python:
     wait_until(lambda: watch.blocked_ns() > 200_000_000, what="a full ring")
     resource.prlimit(guard.pid, resource.RLIMIT_NOFILE, before)
     watch.wait_for_sweeps(3)
-    stop.touch()
-    logged = int(program.wait(timeout_secs=60.0).check().stdout.split()[-1])
-    verify(path)
-    rows = rows_of(path)
-    assert len({row.row_id for row in rows}) == len(rows)
-    assert Counter(row.entity_path for row in rows) == {"row": logged, "image": logged - 1}
+    stop_and_check(program, path, stop)
 
 
 @pytest.mark.soak
@@ -104,13 +110,7 @@ def test_a_file_that_may_not_grow_any_further_costs_no_row(
 ) -> None:
     """Hazard 7: a failed write ends rerun's writer. Its rows and later ones go to the spool."""
     path, stop, watch = tmp_path / "out.rrd", tmp_path / "stop", SessionWatch()
-    program = start_python(
-        LOGGING,
-        path,
-        stop,
-        env={**watch.environment, "RERUN_MP_RING_BYTES": str(4 << 20)},
-    )
-    program.wait_for_output("ready")
+    program = start_logging(start_python, path, stop, watch)
     worker = watch.collector("worker")
     hard = resource.prlimit(worker.pid, resource.RLIMIT_FSIZE)[1]
     watch.wait_for_sweeps(3)
@@ -120,12 +120,7 @@ def test_a_file_that_may_not_grow_any_further_costs_no_row(
     )
     resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, hard))
     watch.wait_for_sweeps(3)
-    stop.touch()
-    logged = int(program.wait(timeout_secs=60.0).check().stdout.split()[-1])
-    verify(path)
-    rows = rows_of(path)
-    assert len({row.row_id for row in rows}) == len(rows)
-    assert Counter(row.entity_path for row in rows) == {"row": logged, "image": logged - 1}
+    stop_and_check(program, path, stop)
 
 
 SMALL_FILES = """

@@ -18,15 +18,21 @@ from tests.collector.drain.rows import SLOTS, log, states
 from tests.shm.bench_ring import claim_one
 
 
-def test_a_part_that_has_a_new_owner_is_not_freed_with_its_old_chain(made: Segment) -> None:
-    """Hazard 9: a collector died after freeing a part and before freeing its head; the part was claimed again."""
+def sweeper_after_a_chain(made: Segment) -> Sweeper:
+    """Log a message that lies in a chain, and return the sweeper of a collector that has stored and not freed it."""
     log(made, 500)
-    dead = Sweeper(made)
-    sweep = dead.collect()
+    sweeper = Sweeper(made)
+    sweep = sweeper.collect()
     assert sweep is not None
     built = build_chunks(sweep.taken, nonce=made.nonce)
-    dead.begin(sweep)
-    dead.complete(sweep, built)
+    sweeper.begin(sweep)
+    sweeper.complete(sweep, built)
+    return sweeper
+
+
+def test_a_part_that_has_a_new_owner_is_not_freed_with_its_old_chain(made: Segment) -> None:
+    """Hazard 9: a collector died after freeing a part and before freeing its head; the part was claimed again."""
+    sweeper_after_a_chain(made)
     kinds = [made.ring.words[made.ring.geometry.line_word(slot) + Line.KIND] for slot in range(SLOTS)]
     part = kinds.index(Kind.PART)
     made.ring.free(part)
@@ -69,13 +75,7 @@ def test_a_collector_that_dies_before_any_store_of_freeing_a_chain_leaves_no_slo
     words, control = made.ring.words, made.ring.states
     deaths = 0
     for stores in range(1000):
-        log(made, 500)
-        dead = Sweeper(made)
-        sweep = dead.collect()
-        assert sweep is not None
-        built = build_chunks(sweep.taken, nonce=made.nonce)
-        dead.begin(sweep)
-        dead.complete(sweep, built)
+        dead = sweeper_after_a_chain(made)
         budget = [stores]
         made.ring.words, made.ring.states = StoresLeft(words, budget), StoresLeft(control, budget)  # type: ignore[assignment]
         try:

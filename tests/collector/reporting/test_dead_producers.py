@@ -11,9 +11,9 @@ import pytest
 from rerun_mp.collector.drain.sweep import Sweeper
 from rerun_mp.collector.reporting.dead_producers import DeadProducers
 from rerun_mp.encoding.frames import large_file_prefix
-from rerun_mp.shm import segment
 from rerun_mp.shm.layout import Geometry, Kind, Line, ProducerState, ProducerWord, SlotState, pack_owner
 from rerun_mp.shm.segment import Segment
+from tests.harness.segments import new_segment
 
 PRODUCERS = 4
 
@@ -21,22 +21,10 @@ PRODUCERS = 4
 @pytest.fixture
 def made(tmp_path: Path) -> Iterator[Segment]:
     """Make a segment without a collector."""
-    path = f"/dev/shm/rmp-test-{os.getpid()}-{os.urandom(4).hex()}"
-    directories = [str(tmp_path / name) for name in ("runtime", "spool")]
-    for directory in directories:
-        os.mkdir(directory, 0o700)
-    own = segment.create(
-        path,
-        Geometry(4096, 8, PRODUCERS),
-        os.urandom(16),
-        runtime_directory=directories[0],
-        spool_directory=directories[1],
-    )
-    assert own is not None
-    try:
+    for name in ("runtime", "spool"):
+        (tmp_path / name).mkdir(mode=0o700)
+    with new_segment(tmp_path, Geometry(4096, 8, PRODUCERS)) as own:
         yield own
-    finally:
-        os.unlink(path)
 
 
 @pytest.fixture
