@@ -36,6 +36,9 @@ __all__ = ["NodeLink"]
 
 NOTE_SECS = 1.0
 """Seconds between two reports to the head."""
+SAME_SECS = 5.0
+"""Seconds between two reports to the head of a recording that has no new rows. The first recording has one each second,
+which asks for the head's time."""
 MAX_RETRY_SECS = 10.0
 """Maximum seconds between two attempts to reach a head that is away."""
 SAMPLE_SECS = 10.0
@@ -60,8 +63,10 @@ class NodeLink:
         self._status: dict[str, dict[str, Any]] = {}
         """Recording -> the state that the head gets."""
         self._open = open_directory(node, nonce)
-        self._list_sizes: dict[str, int] | None = None
-        """Path of each part list -> its size when the parts in it were closed. The thread alone uses it."""
+        self._list_ends: dict[str, int] = {}
+        """Path of each part list -> offset of the first line whose part is not closed. The thread alone uses it."""
+        self._told: dict[str, tuple[dict[str, Any], float]] = {}
+        """Recording -> the state that the head has, and when it got it (monotonic seconds). Used by the thread."""
         self._dropped = PartTotals(0, 0, 0)
         """Parts that were removed before they were shipped."""
         self._stopped = threading.Event()
@@ -168,7 +173,7 @@ class NodeLink:
 
     def _statuses(self, state: str) -> dict[str, dict[str, Any]]:
         found = {}
-        for key, store in self._outputs.stores()[:MAX_RECORDINGS]:
+        for key, store in self._outputs.stores():
             found[recording_name(key)] = {
                 "application_id": key.application_id,
                 "recording_id": key.recording_id,
@@ -200,13 +205,10 @@ class NodeLink:
     def _close_parts(self) -> str | None:
         """Close parts, and remove those beyond the limit. Returns the reason of a failure, or None."""
         try:
-            # The part lists grow with the run. They are read only if one has changed.
-            with os.scandir(self._open) as entries:
-                sizes = {one.path: one.stat().st_size for one in entries if one.name.endswith(".parts.jsonl")}
-            if sizes != self._list_sizes:
-                close_parts(self._node.parts)
+            known = dict(self._list_ends)
+            close_parts(self._node.parts, self._list_ends)
+            if known != self._list_ends:
                 self._drop_oldest()
-                self._list_sizes = sizes
         except (RerunMpError, OSError) as error:
             return str(error)
         return None
@@ -214,8 +216,12 @@ class NodeLink:
     def _report_and_ship(self, target: Target, shipper: Shipper) -> str | None:
         """Tell the head the node's state, and ship parts. Returns the reason of a failure, or None."""
         try:
-            for recording, status in list(self._status.items()):
+            for number, (recording, status) in enumerate(self._status.items()):
+                told, told_secs = self._told.get(recording, ({}, 0.0))
+                if number and status == told and time.monotonic() < told_secs + SAME_SECS:
+                    continue
                 sample = target.note(recording, self._name, {**status, **_order()})
+                self._told[recording] = status, time.monotonic()
                 if sample is not None:
                     self._samples.append(sample)
             shipper.ship(lambda: not self._stopped.is_set())

@@ -73,17 +73,24 @@ def recording_name(recording: RecordingKey) -> str:
     return "-".join(directories.name_of(*recording))
 
 
-def close_parts(root: str) -> None:
+def close_parts(root: str, ends: dict[str, int] | None = None) -> None:
     """Give the complete parts of all sessions, living and ended, their final names. Any process may call.
+
+    A caller that calls again passes the same `ends`: path of each part list -> offset of the first line whose part is
+    not closed yet. So no line is read twice.
 
     Raises
     ------
     OSError
         If a part cannot be renamed. It stays where it is.
     """
+    ends = {} if ends is None else ends
     for name in glob.glob(f"{glob.escape(os.path.join(root, OPEN))}/*/*.parts.jsonl"):
         open_ = Path(name).parent
-        for part in closed_parts(name.removesuffix(".parts.jsonl") + ".rrd"):
+        end = _end_of_lines(name)
+        if end == ends.get(name):
+            continue
+        for part in closed_parts(name.removesuffix(".parts.jsonl") + ".rrd", ends.get(name, 0)):
             if os.path.exists(part.path):
                 recording = recording_name(RecordingKey(part.application_id, part.recording_id))
                 directory = node_directory(root, recording, open_.name)
@@ -92,6 +99,16 @@ def close_parts(root: str) -> None:
                     write_target(directory, target)
                 with contextlib.suppress(FileNotFoundError):  # another process has renamed it
                     close_part(part.path, directory, part.rows, part.number)
+        ends[name] = end
+
+
+def _end_of_lines(path: str) -> int:
+    """Return the size of a part list; 0 if a crash has cut off its last line, which may be written again."""
+    with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 1))
+        return size if file.read(1) == b"\n" else 0
+    return 0
 
 
 def remove_open_directory(path: str) -> None:

@@ -223,26 +223,27 @@ def is_part_or_list(file: str, path: str) -> bool:
     )
 
 
-def closed_parts(path: str) -> list[ClosedPart]:
+def closed_parts(path: str, since: int = 0) -> list[ClosedPart]:
     """Return the complete parts of the file `path` as its part list names them, in the order of their completion.
 
-    A line that was cut off by a crash is left out.
+    A line that was cut off by a crash is left out. `since`: offset in bytes of the first line to read.
     """
-    return read_part_list(path).parts
+    return read_part_list(path, since).parts
 
 
-def read_part_list(path: str) -> PartList:
+def read_part_list(path: str, since: int = 0) -> PartList:
     """Return the content of the part list of `path`; nothing if there is no list.
 
     A line that is no line of a part list is left out, and so is each name that no part of `path` can have: the
-    collector removes the files that the list names.
+    collector removes the files that the list names. `since`: offset in bytes of the first line to read.
     """
     parts: list[ClosedPart] = []
     removed_parts = removed_rows = 0
     removing: list[str] = []
     directory = os.path.dirname(path)
     try:
-        with open(part_list_path(path), encoding="utf-8", errors="replace") as file:
+        with open(part_list_path(path), "rb") as file:
+            file.seek(since)
             for line in file:
                 try:
                     raw = json.loads(line)
@@ -312,15 +313,13 @@ def write_part_list(path: str, content: PartList) -> None:
 
 
 def add_to_part_list(path: str, part: ClosedPart) -> None:
-    """Append a part to the part list of `path`, unless the list names it already.
+    """Append a part to the part list of `path`.
 
     Raises
     ------
     OSError
         If the list cannot be written.
     """
-    if any((known.path, known.session) == (part.path, part.session) for known in closed_parts(path)):
-        return
     with open(part_list_path(path), "a+b") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 1))

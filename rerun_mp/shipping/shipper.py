@@ -63,9 +63,12 @@ class Shipper:
         away: set[str] = set()
         is_all = True
         self.failure = None
+        targets: dict[Path, str | None] = {}
         found: list[tuple[PartName | None, Path]] = [*parts_below(self._root)]
         for part, path in found + [(None, path) for path in untold_ends(self._root)]:
-            target = self._only if self._takes_all else read_target(path.parent) or self._only
+            if path.parent not in targets:
+                targets[path.parent] = self._only if self._takes_all else read_target(path.parent) or self._only
+            target = targets[path.parent]
             if target is None or (self._only is not None and target != self._only) or path in self._kept:
                 continue
             if target in away or not may_go_on():

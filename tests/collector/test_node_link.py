@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rerun_mp.shipping.accounts import node_accounts
 from rerun_mp.shipping.parts import parts_below
 from rerun_mp.shipping.shipper import unshipped_in
-from tests.conftest import StartPython
+from tests.conftest import RunPython, StartPython
 from tests.field.held import WAIT, held
 from tests.harness.programs import wait_until
 
@@ -46,3 +47,20 @@ def test_parts_that_wait_are_bounded_while_the_program_runs(start_python: StartP
     assert "rows were removed from" in stderr
     assert f"the oldest of more than {MAX_BYTES:,} bytes" in stderr
     assert f"are not at {away} yet" in stderr
+
+
+RECORDINGS = 20
+MANY = f"""
+import rerun_mp as rr
+for number in range({RECORDINGS}):
+    recording = rr.RecordingStream("rerun_mp_many", recording_id=f"episode {{number}}")
+    recording.log("x", rr.Scalars(1.0))
+"""
+
+
+def test_the_head_learns_of_every_recording(run_python: RunPython, tmp_path: Path) -> None:
+    """A robot that logs one recording for each episode has many."""
+    environment = {"RERUN_MP_SHIP_TO": str(tmp_path / "runs"), "RERUN_MP_PARTS_DIRECTORY": str(tmp_path / "parts")}
+    assert run_python(MANY, env=environment).check().stderr == ""
+    found = [(node.state, node.stored, node.acknowledged) for node in node_accounts(tmp_path / "runs")]
+    assert found == [("ended", 1, 1)] * RECORDINGS

@@ -10,7 +10,9 @@ import pytest
 
 from rerun_mp.errors import ResourceError
 from rerun_mp.session.config import NodeSpec, SessionConfig
-from rerun_mp.session.node import open_directory, with_node
+from rerun_mp.session.node import close_parts, open_directory, with_node
+from rerun_mp.session.rotation import ClosedPart, add_to_part_list, part_list_path
+from rerun_mp.shipping.parts import parts_below
 
 NONCE = bytes(32)
 
@@ -32,3 +34,29 @@ def test_a_directory_that_cannot_be_made_is_named_with_its_setting(tmp_path: Pat
     node = NodeSpec("host", ship_to=str(tmp_path / "runs"), parts=str(tmp_path / "file/parts"))
     with pytest.raises(ResourceError, match=r"file/parts for this host's parts \(RERUN_MP_PARTS_DIRECTORY\) cannot"):
         with_node(SessionConfig(), node, NONCE)
+
+
+def test_each_line_of_a_part_list_is_read_once(tmp_path: Path) -> None:
+    """Otherwise each part of a long run would cost as much as all parts before it."""
+    node = NodeSpec("host", ship_to=str(tmp_path), parts=str(tmp_path), part_bytes=4096, part_seconds=60.0)
+    with_node(SessionConfig(), node, NONCE)
+    listed, ends = os.path.join(open_directory(node, NONCE), "part.rrd"), dict[str, int]()
+
+    def add(number: int) -> Path:
+        path = Path(listed).with_name(f"part.{number:04}.rrd")
+        path.touch()
+        add_to_part_list(listed, ClosedPart(str(path), number, "app", "one", "host", "session", 10, 0, 0))
+        return path
+
+    first = add(1)
+    close_parts(node.parts, ends)
+    first.touch()
+    with open(part_list_path(listed), "ab") as file:
+        file.write(b'{"cut off')
+    add(2)
+    close_parts(node.parts, ends)
+    close_parts(node.parts, ends)
+    assert first.exists()
+    assert [part.number for part, _ in parts_below(node.parts)] == [1, 2]
+    close_parts(node.parts)
+    assert not first.exists()

@@ -18,6 +18,7 @@ from rerun_mp.session.rotation import (
     Rotation,
     add_to_part_list,
     lock_part_list,
+    part_list_path,
     read_part_list,
     write_part_list,
 )
@@ -33,6 +34,8 @@ class Retention:
         self._clock = clock
         self._failure: int | None = None
         """Error number of the last attempt to write the list; None: it was written."""
+        self._stamp = _stamp_of(path)
+        """The part list's file when it was last read or written here."""
         self._list = read_part_list(path)
         self._unlink(self._list.removing)
 
@@ -49,13 +52,17 @@ class Retention:
     def add(self, part: ClosedPart) -> bool:
         """Name a complete part in the part list, if it is not there yet. False: the list cannot be written now."""
         with lock_part_list(self._path):
+            self._read_if_changed()
+            if any((known.path, known.session) == (part.path, part.session) for known in self._list.parts):
+                return True
             try:
                 add_to_part_list(self._path, part)
             except OSError as error:
                 self._say_once(error)
                 return False
             self._failure = None
-            self._list = read_part_list(self._path)
+            self._list.parts.append(part)
+            self._stamp = _stamp_of(self._path)
         return True
 
     def apply(self, rotation: Rotation, window: Window | None = None, session: str = "") -> None:
@@ -73,7 +80,7 @@ class Retention:
         if not self._beyond(self._list.parts, rotation, window, session):
             return
         with lock_part_list(self._path):
-            self._list = read_part_list(self._path)
+            self._read_if_changed()
             gone = self._beyond(self._list.parts, rotation, window, session)
             kept = [part for part in self._list.parts if part not in gone]
             # A file that another program has put there, or has changed, is not the part any more.
@@ -88,12 +95,19 @@ class Retention:
         if window is not None:
             window.forget(gone)
 
+    def _read_if_changed(self) -> None:
+        """Read the list if another run at the path has changed it. A run of days has thousands of lines in it."""
+        stamp = _stamp_of(self._path)
+        if stamp is None or stamp != self._stamp:
+            self._list, self._stamp = read_part_list(self._path), stamp
+
     def _write_list(self) -> bool:
         try:
             write_part_list(self._path, self._list)
         except OSError as error:
             self._say_once(error)
             return False
+        self._stamp = _stamp_of(self._path)
         return True
 
     def _say_once(self, error: OSError) -> None:
@@ -124,6 +138,15 @@ class Retention:
         for path in paths:
             with contextlib.suppress(OSError):
                 os.unlink(path)
+
+
+def _stamp_of(path: str) -> tuple[int, int, int] | None:
+    """Return what changes when the part list of `path` does; None if there is none."""
+    try:
+        status = os.stat(part_list_path(path))
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _is_there(part: ClosedPart) -> bool:

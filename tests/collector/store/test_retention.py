@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rerun_mp.collector.drain.own_chunks import start_time_chunk
+from rerun_mp.collector.store import retention
 from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.collector.store.retention import Retention
 from rerun_mp.session.config import SinkSpec
@@ -68,6 +69,26 @@ def test_size_and_age_bound_the_parts_too(out: Path) -> None:
     kept.apply(Rotation(keep_seconds=3600))
     assert names(out) == ["out.0004.rrd"]
     assert read_part_list(str(out))[1:3] == (3, 3 * ROWS)
+
+
+def test_the_list_names_each_part_once_and_is_read_again_only_if_another_run_changed_it(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise each part of a long run would cost as much as all parts before it."""
+    reads: list[str] = []
+    read = retention.read_part_list
+    monkeypatch.setattr(retention, "read_part_list", lambda path: reads.append(path) or read(path))
+    one, other = Retention(str(out)), Retention(str(out))
+    parts = [written(out, number) for number in range(1, 6)]
+    for part in parts[:4]:
+        one.add(part)
+    assert len(reads) == 3
+    other.add(parts[3])
+    other.add(parts[4])
+    assert len(reads) == 4
+    one.add(parts[4])
+    assert len(reads) == 5
+    assert one.parts == other.parts == closed_parts(str(out)) == parts
 
 
 def test_a_collector_killed_before_it_removed_a_file_counts_it_once(out: Path) -> None:
