@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from tests.collector.store.made_stores import chunks, write_file
-from tests.conftest import RunPython
+from tests.conftest import RunPython, StartPython
 from tests.harness.programs import wait_until
-from tests.harness.recordings import Row, rows_of
+from tests.harness.recordings import Row, recordings_in, rows_of, verify
 from tests.harness.rerun_names import RrdReader
 from tests.harness.servers import Server
 from tests.harness.sessions import SessionWatch
@@ -110,3 +110,26 @@ def test_a_file_has_what_its_rules_allow_and_the_accounts_add_up(
         assert len(rows_of(tmp_path / "full.rrd")) == LOGGED
     if how == "rotate":
         assert len(rows_of(tmp_path / "snapshot.rrd")) == in_file
+
+
+RESUMING_PROGRAM = PROGRAM.with_name("resuming_ruled.py")
+
+
+def test_a_file_with_rules_goes_on_after_a_kill_of_everything(
+    run_python: RunPython, start_python: StartPython, tmp_path: Path
+) -> None:
+    """The rows of the killed run that no collector had swept fulfil the rules, too. Each run counts anew."""
+    path = tmp_path / "run.rrd"
+    watch = SessionWatch()
+    killed = start_python(RESUMING_PROGRAM, "waiting", path, env=watch.environment, start_new_session=True)
+    killed.wait_for_output("logged")
+    watch.kill_everything(killed)
+    done = run_python(RESUMING_PROGRAM, "ended", path).check()
+    assert json.loads(done.stdout) == {"stored": 110, "held_back": 190, "dropped": 0}
+    verify(path)
+    assert len(recordings_in(path)) == 1
+    rows = rows_of(path)
+    assert Counter(row.entity_path.strip("/") for row in rows) == {"free": 300, "every": 30}
+    assert len({row.row_id for row in rows}) == len(rows)
+    every = [row.components["Scalars:scalars"].as_py()[0] for row in rows if row.entity_path.strip("/") == "every"]
+    assert sorted(every) == sorted(3 * list(range(0, 100, 10)))

@@ -4,6 +4,9 @@
 test has a directory of its own (`own`) for runtime directory, cache and temporary files, and its path stands in the
 environment of every process that the test starts. This tells a test's processes from those of other runs. Only a daemon
 that the test's own process forks without exec is not recognised: let `run_python` start programs that make daemons.
+
+Semaphores of multiprocessing (`sem.mp-...`) do not count. rerun_mp makes none, and if all processes of a program are
+killed, the one that would remove them is killed with them.
 """
 
 from __future__ import annotations

@@ -41,6 +41,29 @@ def test_the_recording_has_what_every_process_writes(run_python: RunPython, tmp_
     verify(path)
 
 
+CLOSED = """
+import os, sys
+import rerun_mp as rr
+from rerun_mp.integrations.output import capture_output
+
+rr.init("rerun_mp_output")
+rr.save(sys.argv[1])
+reading, writing = os.pipe()
+os.dup2(writing, 1)
+os.close(writing)
+os.close(reading)
+with capture_output():
+    for number in range(3):
+        print(number, flush=True)
+"""
+
+
+def test_the_recording_has_the_lines_that_a_closed_pipe_does_not_take(run_python: RunPython, tmp_path: Path) -> None:
+    path = tmp_path / "run.rrd"
+    run_python(CLOSED, path).check()
+    assert texts_of(path) == ["0", "1", "2"]
+
+
 def texts_of(path: Path) -> list[str]:
     """Return all texts of a recording."""
     return [row.components["TextLog:text"].as_py()[0] for row in rows_of(path) if "TextLog:text" in row.components]

@@ -6,15 +6,18 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import rerun_mp as rr
 from rerun_mp.collector.store.drops import KnownProducers
 from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.session.config import SinkSpec
+from rerun_mp.session.rotation import Rotation
 from rerun_mp.session.rules import file_values_of
 from tests.collector.endings import finish
 from tests.collector.made_frames import NONCE, RECORDING
+from tests.collector.store.made_clocks import HandedClock
 from tests.collector.store.made_stores import FLUSH_SECS, chunks, file_spec, file_status, nothing_left, numbers_in, put
 from tests.harness.programs import ROOT
 from tests.harness.recordings import verify
@@ -57,6 +60,24 @@ def test_other_rules_of_the_same_file_hold_from_then_on_and_the_next_file_has_it
     put(one, [2, 3])
     finish(one)
     assert (numbers_in(out), numbers_in(second)) == ([1], [2])
+
+
+def test_a_window_keeps_the_last_rows_that_the_rules_allow_and_counts_the_others(spool: Path, out: Path) -> None:
+    clock = HandedClock()
+    one = RecordingStore(RECORDING, spool, NONCE, clock=clock)
+    first = out.with_suffix(".0001.rrd")
+    rotation = Rotation(keep_last=60.0).values
+    one.set_files([replace(ruled(first, every=2), wanted=str(out), rotation=rotation)])
+    for number in range(100):
+        clock.go(2.0)
+        put(one, [number])
+        one.rotate_if_due()
+    held, removed = one.chunks.held_rows, file_status(one).removed_rows
+    finish(one)
+    kept = [number for part in sorted(out.parent.glob("*.rrd")) for number in numbers_in(part)]
+    assert held == 50
+    assert kept == list(range(2 * removed, 100, 2))
+    assert 60 / 4 <= len(kept) <= (60 + 60 / 6) / 4 + 2
 
 
 LIFE = """
