@@ -12,7 +12,7 @@ from rerun_mp.collector.store import retention
 from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.collector.store.retention import Retention
 from rerun_mp.session.config import SinkSpec
-from rerun_mp.session.rotation import ClosedPart, Rotation, closed_parts, part_list_path, read_part_list
+from rerun_mp.session.rotation import ClosedPart, PartList, Rotation, closed_parts, part_list_path, read_part_list
 from tests.collector.endings import finish
 from tests.collector.made_frames import NONCE, RECORDING
 from tests.collector.store.made_stores import file_status, numbers_in, put, step_in
@@ -76,8 +76,12 @@ def test_the_list_names_each_part_once_and_is_read_again_only_if_another_run_cha
 ) -> None:
     """Otherwise each part of a long run would cost as much as all parts before it."""
     reads: list[str] = []
-    read = retention.read_part_list
-    monkeypatch.setattr(retention, "read_part_list", lambda path: reads.append(path) or read(path))
+
+    def read(path: str) -> PartList:
+        reads.append(path)
+        return read_part_list(path)
+
+    monkeypatch.setattr(retention, "read_part_list", read)
     one, other = Retention(str(out)), Retention(str(out))
     parts = [written(out, number) for number in range(1, 6)]
     for part in parts[:4]:
