@@ -304,9 +304,12 @@ class Outputs:
         """Return the state of each sink."""
         found = []
         for output in list(self._outputs.values()):
-            found += output.store.reports()
-            found += [sink.report() for sink in output.live.values()]
+            found += [*output.store.reports(), *(sink.report() for sink in output.live.values())]
         return found
+
+    def has_live(self) -> bool:
+        """Return whether a live sink follows some recording."""
+        return any(output.live for output in self._outputs.values())
 
     def stop_live(self) -> None:
         """Let all live sinks deliver what is stored now, and nothing later. Never waits."""

@@ -34,6 +34,11 @@ if TYPE_CHECKING:
 __all__ = ["Pipeline", "Prepared"]
 
 
+MIN_CHUNK_BYTES_AHEAD = 64 << 10
+"""Average bytes of a full sweep's chunks from which on the next sweep follows at once. With smaller chunks, of more
+entities, a rest lets more rows gather for each chunk, until the ring is half full."""
+
+
 class Prepared(NamedTuple):
     """A sweep that has been copied and has not begun, and its chunks."""
 
@@ -166,7 +171,8 @@ class Pipeline:
         refused = self._store_carefully(built) if is_careful else self.outputs.store(built.chunks)
         for chunk in refused:
             count_as_damaged(chunk, sweep, built)
-        is_busy = (sweep.is_full or self.sweeper.freer.is_half_full()) and not is_careful
+        is_full = sweep.is_full and sweep.num_bytes >= MIN_CHUNK_BYTES_AHEAD * len(built.chunks)
+        is_busy = (is_full or self.sweeper.freer.is_half_full()) and not is_careful
         ahead = self.collect(after=sweep) if looks_ahead and is_busy else None
         self.outputs.flush()
         self.loss_reports.save_store_drops()

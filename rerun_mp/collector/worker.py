@@ -32,6 +32,9 @@ REST_FACTOR = 3.0
 """Rest after a sweep, as a multiple of the time that it took."""
 MAX_REST = 0.25
 """Maximum seconds of such a rest."""
+LONG_MAX_REST = 1.0
+"""The same if no live sink waits for rows and no work is due at a certain time. Sweeps over thousands of entities take
+tenths of a second, whatever number of rows they have."""
 MIN_NAP = 0.005
 """Minimum seconds between two looks at the free slots while resting."""
 IDLE_POLL = 0.25
@@ -188,7 +191,9 @@ class Worker:
         entities, it lasts longer, so that the program has the cores most of the time.
         """
         now = time.monotonic()
-        end = max(begin + self._tick, now + min(REST_FACTOR * (now - begin), MAX_REST))
+        is_urgent = self._pipeline.has_timers or self._pipeline.outputs.has_live()
+        longest = MAX_REST if is_urgent else LONG_MAX_REST
+        end = max(begin + self._tick, now + min(REST_FACTOR * (now - begin), longest))
         while now < end and not self._freer.is_half_full():
             if self._bell.wait(min(end - now, max(self._tick, MIN_NAP))):
                 return

@@ -52,6 +52,18 @@ def test_a_scoped_file_has_the_rows_of_its_scope_and_the_recording_s_file_has_al
     assert sorted(numbers_in(scoped)) == [1, 2]
 
 
+def test_a_live_sink_is_noticed_until_it_is_stopped(outputs: Outputs, tmp_path: Path) -> None:
+    """The worker rests longer while there is none."""
+    file = SinkSpec("file", str(tmp_path / "out.rrd"))
+    outputs.apply(config_of(file))
+    assert not outputs.has_live()
+    outputs.apply(config_of(file, SinkSpec("grpc", "rerun+http://127.0.0.1:9/proxy")))
+    assert outputs.has_live()
+    outputs.apply(config_of(file))
+    assert not outputs.has_live()
+    outputs.close_live(0.0)
+
+
 def test_recordings_that_the_configuration_does_not_name_are_bounded(
     outputs: Outputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:

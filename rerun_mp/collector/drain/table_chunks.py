@@ -35,6 +35,9 @@ __all__ = ["build_table_chunks"]
 TIME_TYPES = {"sequence": pa.int64(), "timestamp": pa.timestamp("ns"), "duration": pa.duration("ns")}
 ITEM_TYPES = {"f4": pa.float32(), "u1": pa.uint8()}
 
+MAX_DICTIONARIES = 8
+"""Maximum number of dictionaries that a slot's dictionary is compared with."""
+
 
 def build_table_chunks(taken: Sequence[TakenRows], *, nonce: bytes) -> BuiltChunks:
     """Group and order the table rows of a sweep, and cut them into chunks.
@@ -80,23 +83,14 @@ def _runs(pieces: list[TakenRows]) -> list[list[TakenRows]]:
 
 
 def _chunks_of_shape(shape: TableShape, pieces: list[TakenRows], nonce: bytes) -> list[ChunkBatch]:
-    numbers: dict[str, int] = {}
-    entities = []
-    for piece in pieces:
-        # A table may know thousands of entities; the rows of one sweep name few of them.
-        used = np.flatnonzero(np.bincount(piece.entity))
-        number_of = np.zeros(int(used[-1]) + 1, np.int64)
-        number_of[used] = [numbers.setdefault(piece.paths[index], len(numbers)) for index in used.tolist()]
-        entities.append(number_of[piece.entity])
-    entity = np.concatenate(entities)
+    entity, names = _numbered(pieces)
     time_half = np.concatenate([piece.time_half for piece in pieces])
     counter_half = np.concatenate([piece.counter_half for piece in pieces])
-    order = _order(entity, time_half, counter_half) if len(pieces) > 1 or len(numbers) > 1 else None
+    order = _order(entity, time_half, counter_half) if len(pieces) > 1 or len(names) > 1 else None
     if order is not None:
         entity, time_half, counter_half = entity[order], time_half[order], counter_half[order]
     batch = _batch(shape, pieces, order, time_half, counter_half)
     bounds = [0, *(np.flatnonzero(entity[1:] != entity[:-1]) + 1).tolist(), len(entity)]
-    names = list(numbers)
     num_bytes = batch.nbytes  # read once: it takes as long as a chunk
     rows_of_chunk = min(MAX_CHUNK_ROWS, max(1, MAX_CHUNK_BYTES * len(entity) // num_bytes))
     digest = _digest(nonce, shape, pieces)
@@ -111,6 +105,26 @@ def _chunks_of_shape(shape: TableShape, pieces: list[TakenRows], nonce: bytes) -
             size = num_bytes * (last - first) // len(entity)
             chunks.append(ChunkBatch(shape.recording, path, chunk_id, rows, size, pieces[0].scope))
     return chunks
+
+
+def _numbered(pieces: list[TakenRows]) -> tuple[Any, list[str]]:
+    """Return a number for each row's entity, the same one in all pieces, and the paths by number."""
+    numbers: dict[str, int] = {}
+    entities = []
+    known: list[tuple[list[str], Any]] = []
+    """Dictionaries of slots, and for each of their paths its number, or -1."""
+    for piece in pieces:
+        # The slots of a producer, and producers of the same kind, have the same dictionary.
+        number_of = next((found for paths, found in known[-MAX_DICTIONARIES:] if paths == piece.paths), None)
+        if number_of is None:
+            number_of = np.full(len(piece.paths), -1, np.int64)
+            known.append((piece.paths, number_of))
+        # A table may know thousands of entities; the rows of one sweep name few of them.
+        used = np.flatnonzero(np.bincount(piece.entity))
+        new = used[number_of[used] < 0]
+        number_of[new] = [numbers.setdefault(piece.paths[index], len(numbers)) for index in new.tolist()]
+        entities.append(number_of[piece.entity])
+    return np.concatenate(entities), list(numbers)
 
 
 def _order(entity: Any, time_half: Any, counter_half: Any) -> Any:

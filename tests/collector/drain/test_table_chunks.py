@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -246,6 +247,22 @@ def test_components_that_cannot_be_are_noticed(components: tuple[NumericComponen
     assert plan is not None
     with pytest.raises(CorruptionError):
         unpack_head(memoryview(pack_head(shape) + pack_plan(plan)), GEOMETRY.slot_bytes)
+
+
+def test_rows_of_slots_with_equal_and_with_other_dictionaries_come_to_their_entities() -> None:
+    ring = make_ring(GEOMETRY)
+    slots = ["abab", "bcca", "ab", "cbba"]  # the second half of a slot's rows knows all of its entities
+    taken, expected = [], Counter[tuple[str, int]]()
+    for number, names in enumerate(slots):
+        rows = [(name, Fast(_value=0.5), 10 * number + step) for step, name in enumerate(names)]
+        table, _ = table_of(ring, ValueKind.SCALARS, rows)
+        dictionary = Dictionary()
+        taken += [
+            take(ring, table, *bounds, dictionary) for bounds in ((0, len(names) // 2), (len(names) // 2, len(names)))
+        ]
+        expected.update((f"/{name}", step) for name, _, step in rows)
+    found = read(build_table_chunks(taken, nonce=NONCE).chunks, "Scalars:scalars")
+    assert Counter((path, step) for path, values in found.items() for step, _ in values) == expected
 
 
 def test_a_repeated_sweep_makes_the_same_chunks() -> None:
