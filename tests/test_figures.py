@@ -84,7 +84,7 @@ def test_figures_are_those_of_the_session(start_python: StartPython, tmp_path: P
     assert later + first > 0.5 * delivered
 
 
-def test_there_are_none_unless_they_are_asked_for(run_python: RunPython, tmp_path: Path) -> None:
+def test_no_figures_are_logged_unless_they_are_asked_for(run_python: RunPython, tmp_path: Path) -> None:
     path, gates = tmp_path / "run.rrd", [tmp_path / "stop_logging", tmp_path / "end"]
     for gate in gates:
         gate.touch()

@@ -1,4 +1,4 @@
-"""What a user wrote cannot command the terminal of another."""
+"""Texts of users are escaped, so that they cannot control a terminal."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ def test_texts_of_all_languages_stay(text: str) -> None:
         (os.fsdecode(b"r\xff.rrd"), "r\\udcff.rrd"),
     ],
 )
-def test_what_commands_a_terminal_is_escaped(text: str, shown: str) -> None:
+def test_control_characters_are_escaped(text: str, shown: str) -> None:
     assert printable(text) == shown

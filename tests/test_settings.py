@@ -120,7 +120,7 @@ def test_the_flush_tick_of_a_batcher_config_becomes_the_collectors(
 
 
 @pytest.mark.parametrize("name", [name for name, *_ in TEXTS])
-def test_a_text_is_a_text(name: str) -> None:
+def test_a_setting_that_must_be_a_text_refuses_a_number(name: str) -> None:
     given: dict[str, Any] = {name: 1}
     with pytest.raises(InvalidArgumentError, match=f"{name} must be a text"):
         Settings(**given)

@@ -1,4 +1,4 @@
-"""The package's order: imports go down its floors, never round in a circle, and load nothing heavy on the way."""
+"""The package's order: imports go down the tiers, never in a circle, and load no heavy package."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ print(json.dumps(sorted(set(sys.modules) - before)))
 
 
 @pytest.mark.parametrize("module", ["rerun_mp", "rerun_mp.collector.guard"])
-def test_what_starts_often_loads_nothing_heavy(module: str, run_python: RunPython) -> None:
+def test_modules_that_start_often_load_nothing_heavy(module: str, run_python: RunPython) -> None:
     loaded = json.loads(run_python(LOADED, module, fresh=True).check().stdout)
     assert module in loaded
     assert not [name for name in loaded if name.partition(".")[0] in HEAVY]

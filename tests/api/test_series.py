@@ -28,7 +28,7 @@ def test_its_rows_equal_those_of_log(run_python: RunPython, place: Path) -> None
     assert len(made["log"]) == 4016
 
 
-def test_it_refuses_what_log_refuses_at_the_users_line(run_python: RunPython, place: Path) -> None:
+def test_series_refuses_what_log_refuses_at_the_users_line(run_python: RunPython, place: Path) -> None:
     run_python(PROGRAMS / "wrong_series_values.py").check()
 
 

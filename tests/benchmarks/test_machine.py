@@ -67,7 +67,7 @@ def test_a_token_in_the_environment_marks_our_processes(orphans: tuple[int, int]
     assert os.getpid() not in looked
 
 
-def test_a_child_of_ours_is_ours_without_the_token() -> None:
+def test_a_child_process_counts_as_own_without_the_token() -> None:
     child = subprocess.Popen(SLEEPER, env={}, stdout=subprocess.DEVNULL)
     try:
         assert child.pid not in {pid for pid, _ in ForeignCpu()._look()}

@@ -41,7 +41,7 @@ def test_a_reader_that_has_gone_is_no_message() -> None:
 
 
 @pytest.mark.usefixtures("place")
-def test_a_name_that_commands_a_terminal_or_has_no_characters_is_escaped(tmp_path: Path) -> None:
+def test_control_characters_and_undecodable_bytes_in_names_are_escaped(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"[red]\x1b[2J\xff.rrd")).write_bytes(b"no recording")
     environment = {**os.environ, "COLUMNS": "200"}
     done = subprocess.run(

@@ -110,7 +110,7 @@ def test_a_memory_recording_is_found_in_the_module_that_documents_it() -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("name", VALUES)
-def test_an_old_value_is_there(name: str) -> None:
+def test_an_old_constant_exists(name: str) -> None:
     assert getattr(rr, name) is not None
 
 

@@ -107,7 +107,9 @@ def test_components_of_any_names_that_differ_are_reruns_own(
 
 
 @pytest.mark.real_collectors
-def test_a_release_that_matches_is_used_without_a_word(run_python: RunPython, directory: Path, tmp_path: Path) -> None:
+def test_a_release_that_matches_is_used_without_a_warning(
+    run_python: RunPython, directory: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "out.rrd"
     code = (
         LOGS
@@ -137,7 +139,7 @@ def test_native_functions_that_differ_or_are_gone_are_left_to_rerun(run_python: 
 
 
 @pytest.mark.real_collectors
-def test_a_release_with_other_chunks_is_an_error_of_init(run_python: RunPython, directory: Path) -> None:
+def test_a_release_that_makes_other_chunks_is_an_error_of_init(run_python: RunPython, directory: Path) -> None:
     done = run(run_python, directory, "change_chunks", 'import rerun_mp as rr; rr.init("next", strict=True)')
     assert done.returncode == 1
     assert "CollectorError: the collector cannot run" in done.stderr

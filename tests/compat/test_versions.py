@@ -1,4 +1,6 @@
-"""What the releases of rerun-sdk differ in is found out by asking, not by comparing versions."""
+"""Differences between releases of rerun-sdk are found by looking for names and signatures, not by comparing
+versions.
+"""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def test_the_python_code_runs(
 
 
 @pytest.mark.parametrize(("page", "number", "code"), blocks("py"), ids=lambda value: str(value)[:24])
-def test_the_code_for_pytorch_runs(page: str, number: int, code: str, place: Path, tmp_path: Path) -> None:
+def test_the_python_code_for_pytorch_runs(page: str, number: int, code: str, place: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), sysconfig.get_path("purelib")))}
     command = [python_with_torch(), "-W", "ignore", "-c", code]
     done = subprocess.run(

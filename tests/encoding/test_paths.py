@@ -26,7 +26,7 @@ def spelled_by_rerun(path: str) -> bytes:
 
 
 @pytest.mark.parametrize("path", ODD_PATHS)
-def test_odd_paths_are_spelled_as_rerun_spells_them(path: str) -> None:
+def test_unusual_paths_are_spelled_as_rerun_spells_them(path: str) -> None:
     assert canonical_entity_path(path) == spelled_by_rerun(path)
 
 

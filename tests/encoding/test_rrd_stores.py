@@ -89,7 +89,7 @@ def test_the_prelude_is_known_of_a_file_with_one_recording_alone(sources: tuple[
     assert prelude_of_only_recording(both) is None
 
 
-def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_recording_is_refused(tmp_path: Path) -> None:
     other = tmp_path / "other.rrd"
     other.write_bytes(b"something else")
     with pytest.raises(CorruptionError, match=r"is not an \.rrd file"):

@@ -1,4 +1,4 @@
-"""The examples of the integrations keep their word: each kills a worker, and the recording has every row."""
+"""The examples of the integrations run: each kills a worker, and the recording has every row."""
 
 from __future__ import annotations
 

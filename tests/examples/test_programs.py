@@ -1,4 +1,4 @@
-"""The other examples keep their word: each prints what it did, and the recording agrees."""
+"""The other examples run: each prints what it did, and the recording agrees."""
 
 from __future__ import annotations
 

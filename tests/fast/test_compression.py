@@ -81,7 +81,7 @@ def test_signature_and_docstring_are_reruns() -> None:
         )
 
 
-def test_the_image_stays_fast_and_reads_its_array_again() -> None:
+def test_compressing_keeps_the_image_fast_and_reads_its_array_again() -> None:
     pixels = COLORS.copy()
     image = rr.Image(pixels)
     image.compress()

@@ -111,7 +111,7 @@ if __name__ == "__main__":
 """
 
 
-def test_long_paths_of_our_directories_are_no_matter(place: Path, run_python: RunPython, tmp_path: Path) -> None:
+def test_directories_with_long_paths_cost_no_row(place: Path, run_python: RunPython, tmp_path: Path) -> None:
     """Hazard 25: sockets have paths of 107 bytes at most. There is none of ours, and our directories lie anywhere."""
     path, environment = tmp_path / "out.rrd", {}
     for name, variable in (("runtime", "XDG_RUNTIME_DIR"), ("cache", "XDG_CACHE_HOME")):
@@ -331,7 +331,7 @@ rr.log("row", rr.Scalars(1.0))
 
 
 @pytest.mark.parametrize("text", ["", "no name", "ab" * 200, "äöü", "../run"])
-def test_rubbish_for_a_session_key_is_named_and_ignored(text: str, run_python: RunPython, tmp_path: Path) -> None:
+def test_a_malformed_session_key_is_named_and_ignored(text: str, run_python: RunPython, tmp_path: Path) -> None:
     path = tmp_path / "out.rrd"
     done = run_python(RUBBISH_KEY, path, env={"RERUN_MP_SESSION": text}).check()
     assert "RERUN_MP_SESSION is neither a name such as robot-7 nor a session's key (64 hex digits" in done.stderr

@@ -179,7 +179,7 @@ def test_calls_that_block_wait_for_the_collector_and_lose_nothing(start_python: 
 
 
 @pytest.mark.soak
-def test_a_collector_that_stutters_costs_no_row(start_python: StartPython, tmp_path: Path) -> None:
+def test_a_collector_that_is_stopped_again_and_again_costs_no_row(start_python: StartPython, tmp_path: Path) -> None:
     """It is stopped again and again, anywhere in its work. Calls block meanwhile, and every row is stored once."""
     path, fifo, watch = tmp_path / "out.rrd", tmp_path / "fifo", SessionWatch()
     os.mkfifo(fifo)

@@ -1,4 +1,6 @@
-"""Outside strict mode no exception of ours leaves `log` or the program's exit: one true warning, and exact counts."""
+"""Outside strict mode `log` and the program's exit raise no exception of rerun_mp: one correct warning, and exact
+counts.
+"""
 
 from __future__ import annotations
 

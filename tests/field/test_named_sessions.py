@@ -130,7 +130,7 @@ def test_a_later_session_with_the_same_name_has_another_recording(run_python: Ru
 
 
 @pytest.mark.parametrize("wrong", ["", "-x", "a b", "a/b", "ab" * 32, "x" * 65, "ä"])
-def test_what_cannot_be_a_name_is_refused(wrong: str) -> None:
+def test_a_text_that_can_be_no_session_name_is_refused(wrong: str) -> None:
     with pytest.raises(rr.InvalidArgumentError, match="session"):
         named.check_name(wrong)
 

@@ -1,4 +1,6 @@
-"""Who has a path: restarts of a killed script, unrelated programs, several recordings of one program, odd paths."""
+"""Which program gets a path: restarts of a killed script, unrelated programs, several recordings of one program,
+unusual paths.
+"""
 
 from __future__ import annotations
 

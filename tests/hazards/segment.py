@@ -70,7 +70,7 @@ REMOVALS = (
                 "        self.words[line + other] = sweep << TAKEN_BITS\n        self.words[line + other] |= taken\n",
             ),
         ),
-        ("tests/shm/test_ring.py::test_a_take_is_one_store",),
+        ("tests/shm/test_ring.py::test_take_makes_one_store",),
         "would split the sweep",
     ),
     Removal(
@@ -186,7 +186,7 @@ REMOVALS = (
                 "    return not try_lock(descriptor, byte + count - 1)\n",
             ),
         ),
-        ("tests/shm/test_leases.py::test_probing_does_not_take",),
+        ("tests/shm/test_leases.py::test_a_probe_does_not_take_the_lease",),
         "assert leases.try_lock(owner, BYTE)",
     ),
     Removal(
@@ -226,7 +226,7 @@ REMOVALS = (
                 "    except AttributeError:\n",
             ),
         ),
-        ("tests/faults/test_bad_input.py::test_long_paths_of_our_directories_are_no_matter",),
+        ("tests/faults/test_bad_input.py::test_directories_with_long_paths_cost_no_row",),
         "",
     ),
     Removal(

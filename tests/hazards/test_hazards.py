@@ -22,7 +22,7 @@ TEST_SECS = 100
 HUNG = -signal.SIGKILL
 
 
-def test_the_table_is_whole() -> None:
+def test_each_hazard_has_an_entry_and_no_two_entries_have_one_name() -> None:
     """Each hazard has an entry, and no two entries have one name."""
     assert {removal.hazard for removal in REMOVALS} == set(TITLES) == set(range(1, 31))
     assert len({removal.name for removal in REMOVALS}) == len(REMOVALS)

@@ -1,4 +1,4 @@
-"""How a producer gets slots, keeps spares, and gives back what an exception left open."""
+"""A producer claims slots, keeps spares, and gives back slots that an exception left open."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_no_spares_are_kept_in_a_ring_that_is_short_of_slots(wide: Segment) -> N
     assert states(wide)[46:50] == [SlotState.OPEN] + [SlotState.ABANDONED] * 3
 
 
-def test_mending_gives_back_what_the_producer_does_not_know(made: Segment) -> None:
+def test_repair_gives_back_slots_that_the_producer_does_not_know(made: Segment) -> None:
     """Rows below a count go to the collector; known slots, and parts of a chain with a head, stay."""
     open_slots: set[int] = set()
     claims, writer = make_claims(made, [], open_slots)
@@ -75,7 +75,7 @@ def test_mending_gives_back_what_the_producer_does_not_know(made: Segment) -> No
     assert not claims.needs_repair
 
 
-def test_mending_leaves_the_parts_of_a_chain_to_its_head(wide: Segment) -> None:
+def test_repair_leaves_the_parts_of_a_chain_to_the_collector(wide: Segment) -> None:
     from rerun_mp.encoding.chains import pack_chain
 
     claims, writer = make_claims(wide, [], set())

@@ -52,7 +52,7 @@ def test_the_dictionary_is_taken_over_by_the_next_table() -> None:
     assert dictionary(ring, second, 3) == ["/a", "/b", "/c"]
 
 
-def test_a_full_dictionary_is_an_answer() -> None:
+def test_learn_returns_false_if_the_dictionary_is_full() -> None:
     ring = make_ring(GEOMETRY)
     table = open_table(ring)
     names = [f"{number:0200}" for number in range(100)]

@@ -1,7 +1,7 @@
-"""Every check: each model as the code is, and each guard of the protocol taken away, which must not go unnoticed.
+"""Every check: each model as the code is, and each model without one guard, which must have a counterexample.
 
-A variant without a guard names the assertion that must break. So a model that could not fail would be noticed, and a
-guard that nothing needs too.
+A variant without a guard names the assertion that must break. This exposes a model that cannot fail, and a guard that
+nothing needs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The models hold, each guard that is taken out of them is missed, and what they speak of is in the code."""
+"""The models hold, each removed guard has a counterexample, and the names in the models' comments are in the code."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _spin() -> None:
     "check",
     [pytest.param(check, id=check.name, marks=() if check.quick else pytest.mark.soak) for check in CHECKS],
 )
-def test_the_search_finds_what_it_must(check: Check) -> None:
+def test_a_model_has_a_counterexample_only_without_a_guard(check: Check) -> None:
     """Nothing in a model as the code is; a counterexample where a guard of the code has been taken out."""
     surprise = run(check).surprise(check)
     assert surprise is None, surprise

@@ -49,7 +49,7 @@ def test_the_command_names_role_segment_and_nonce(lone_segment: Segment) -> None
 
 
 @pytest.mark.parametrize("lock", [Lock.GUARD, Lock.WORKER, Lock.STARTER])
-def test_none_is_started_beside_a_guard_a_worker_or_another_starter(
+def test_no_collector_is_started_beside_a_guard_a_worker_or_another_starter(
     lock: int, lone_segment: Segment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[Segment] = []

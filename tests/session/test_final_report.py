@@ -1,4 +1,4 @@
-"""A program says at its exit where its rows are: on a terminal, and unless it shall be quiet."""
+"""A program says at its exit where its rows are: on a terminal, unless `exit_line` is off."""
 
 from __future__ import annotations
 

@@ -186,7 +186,7 @@ def test_another_part_of_the_same_name_is_refused(tmp_path: Path, part: Path) ->
     assert (runs / PART.path).read_bytes() == CONTENT
 
 
-def test_the_head_tells_its_clock_and_keeps_the_newest_word_of_a_node(tmp_path: Path) -> None:
+def test_the_head_returns_its_clock_and_keeps_the_newest_status_of_a_node(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     status: dict[str, Any] = {"state": "running", "stored": 1, "host": "host"}
     with head(runs) as url, target_of(url) as target:

@@ -220,7 +220,7 @@ def test_the_command_ships_and_says_what_is_left(tmp_path: Path) -> None:
     assert f"1 parts with 10 rows are still in {root}" in done.stderr
 
 
-def test_parts_that_went_to_a_mistyped_head_can_be_brought_to_another(tmp_path: Path) -> None:
+def test_parts_for_a_mistyped_head_can_be_shipped_to_another(tmp_path: Path) -> None:
     root, one = tmp_path / "parts", tmp_path / "one"
     add_part(root, tmp_path / "mistyped", 1)
     command = [sys.executable, "-m", "rerun_mp", "ship", str(root), str(one)]
@@ -286,7 +286,7 @@ def test_the_target_learns_of_an_end_when_it_is_back(tmp_path: Path) -> None:
     assert list(root.iterdir()) == []
 
 
-def test_the_command_says_that_only_the_word_of_an_end_is_left(tmp_path: Path) -> None:
+def test_the_command_says_that_only_the_report_of_an_end_is_left(tmp_path: Path) -> None:
     root, one = tmp_path / "parts", tmp_path / "one"
     one.touch()
     directory = node_directory(root, "app-00", "host-0011")

@@ -1,4 +1,6 @@
-"""The doorbell on a real semaphore: it wakes, loses no ring that matters, and trusts no other user's."""
+"""The doorbell on a real semaphore: it wakes the collector, loses no ring that matters, and uses no semaphore of
+another user.
+"""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def test_a_lease_survives_closing_every_descriptor(path: str) -> None:
     os.waitpid(child, 0)
 
 
-def test_release_lets_go(path: str) -> None:
+def test_release_ends_the_lease_and_a_second_one_does_nothing(path: str) -> None:
     """A release ends the lease; a second one does nothing."""
     lease = _take(path, inherited=False)
     assert _is_held(path)
@@ -105,7 +105,7 @@ def test_a_child_that_releases_takes_nothing_from_its_parent(path: str) -> None:
     lease.release()
 
 
-def test_probing_does_not_take(path: str) -> None:
+def test_a_probe_does_not_take_the_lease(path: str) -> None:
     """Hazard 17: a process can take a lease while another one probes it."""
     probe = os.open(path, os.O_RDWR)
     owner = os.open(path, os.O_RDWR)

@@ -77,7 +77,7 @@ def test_a_sweep_counts_only_when_the_header_says_so() -> None:
     assert (ring.done(3, 3), ring.done(3, 1), ring.done(3, 0)) == (300, 0, 0), "by the caller's number"
 
 
-def test_a_take_is_one_store() -> None:
+def test_take_makes_one_store() -> None:
     """Hazard 4: one word holds the sweep and how far it takes the slot, so no crash can come in between."""
     ring = make_ring()
     made = watch(ring)

@@ -63,7 +63,7 @@ def test_both_kinds_wake_each_other(own: ModuleType, name: str) -> None:
     theirs.close()
 
 
-def test_its_errors_say_what_happened(own: ModuleType, name: str) -> None:
+def test_series_errors_say_what_happened(own: ModuleType, name: str) -> None:
     with pytest.raises(own.Error, match="No such file"):
         own.Semaphore(name)
     with pytest.raises(FileNotFoundError, match="No such file"):

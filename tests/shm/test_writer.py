@@ -90,7 +90,7 @@ def test_several_slots_are_claimed_at_once_or_as_many_as_there_are() -> None:
     assert writer.claim([Kind.PART] * 9, 0, always, always) == [1, 4, 5, 6, 7]
 
 
-def test_a_full_ring_is_an_answer() -> None:
+def test_claim_returns_none_if_the_ring_is_full() -> None:
     """Running out is a result, not a surprise."""
     ring = make_ring()
     writer, _ = make_writer(ring)

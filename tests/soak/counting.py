@@ -1,4 +1,4 @@
-"""A program that logs numbers, and tells outside how many calls have returned, and how many rows are stored.
+"""A program that logs numbers, and publishes how many calls have returned and how many rows are stored.
 
 Arguments: the path of the recording's file, an entity, and a file of three words: calls that have returned, rows that
 a flush has confirmed, and a word that ends the program.

@@ -98,7 +98,7 @@ def test_a_script_that_is_restarted_over_its_path_loses_no_row() -> None:
     assert totals.others["script restarted over its path"] == 3
 
 
-def test_a_receiver_that_is_gone_at_the_end_costs_no_row_and_the_program_tells_the_truth() -> None:
+def test_a_receiver_that_is_gone_at_the_end_costs_no_row_and_the_program_reports_it() -> None:
     run_episodes("receivers")
 
 

@@ -25,7 +25,7 @@ def frame(kind: int, stream: int = 0) -> bytes:
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", False),
     ],
 )
-def test_the_answer_decides(answer: bytes, expected: bool) -> None:
+def test_the_answer_to_the_preface_decides(answer: bytes, expected: bool) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.sendall(answer)
@@ -40,7 +40,7 @@ def test_a_closed_connection_is_no_server() -> None:
         assert speaks_http2(ours, 5.0) is False
 
 
-def test_silence_is_no_server() -> None:
+def test_a_connection_that_stays_silent_is_no_server() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         assert speaks_http2(ours, 0.05) is False

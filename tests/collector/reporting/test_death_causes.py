@@ -55,7 +55,7 @@ def test_a_process_that_waits_for_its_parent_tells_its_signal(
     assert causes.cause(1, child) == cause
 
 
-def test_of_a_process_that_lives_or_is_gone_nothing_is_known(child: int) -> None:
+def test_a_process_that_lives_or_is_gone_has_no_cause_of_death(child: int) -> None:
     causes = DeathCauses()
     assert causes.cause(1, child) is None
     causes.watch(2, 0)

@@ -19,7 +19,7 @@ def test_the_last_whole_value_is_read(tmp_path: Path) -> None:
     assert HeldCounts(tmp_path).read() == {"7": 3}
 
 
-def test_a_value_that_was_cut_off_gives_way_to_the_one_before(tmp_path: Path) -> None:
+def test_the_value_before_is_read_if_the_last_one_was_cut_off(tmp_path: Path) -> None:
     counts = HeldCounts(tmp_path)
     counts.write("first")
     counts.write("second")

@@ -1,4 +1,4 @@
-"""What lies in a spool directory can be told from its journals, and only what is complete is removed."""
+"""The journals tell what lies in a spool directory, and only complete stores are removed."""
 
 from __future__ import annotations
 
