@@ -107,9 +107,7 @@ def test_components_of_any_names_that_differ_are_reruns_own(
 
 
 @pytest.mark.real_collectors
-def test_a_release_that_matches_is_used_without_a_warning(
-    run_python: RunPython, directory: Path, tmp_path: Path
-) -> None:
+def test_a_release_that_matches_warns_of_nothing(run_python: RunPython, directory: Path, tmp_path: Path) -> None:
     path = tmp_path / "out.rrd"
     code = (
         LOGS

@@ -1,6 +1,4 @@
-"""Differences between releases of rerun-sdk are found by looking for names and signatures, not by comparing
-versions.
-"""
+"""Differences between releases of rerun-sdk are found by names and signatures, not by comparing versions."""
 
 from __future__ import annotations
 

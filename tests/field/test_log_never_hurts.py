@@ -1,6 +1,4 @@
-"""Outside strict mode `log` and the program's exit raise no exception of rerun_mp: one correct warning, and exact
-counts.
-"""
+"""Outside strict mode `log` and the program's exit raise no exception of rerun_mp, warn once, and count exactly."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Which program gets a path: restarts of a killed script, unrelated programs, several recordings of one program,
-unusual paths.
-"""
+"""Which program gets a path: restarts of a killed script, unrelated programs, several recordings of a program."""
 
 from __future__ import annotations
 

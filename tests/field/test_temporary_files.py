@@ -31,9 +31,7 @@ recording.flush()
 
 
 @pytest.mark.parametrize("how", ["completed", "open"])
-def test_a_file_in_a_temporary_directory_that_was_removed_is_not_kept(
-    how: str, place: Path, run_python: RunPython
-) -> None:
+def test_a_file_in_a_removed_temporary_directory_is_not_kept(how: str, place: Path, run_python: RunPython) -> None:
     """Also rows that are logged after the directory has gone. Neither this run nor the next one keeps them."""
     before = Machine.snapshot(place)
     for _ in range(2):

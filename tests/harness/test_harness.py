@@ -64,9 +64,7 @@ def test_the_wait_ends_when_the_program_ends_without_the_output(start_python: St
         start_python("print('no')").wait_for_output("ready")
 
 
-def test_each_test_has_a_directory_of_its_own(
-    place: Path, run_python: RunPython, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_test_has_its_own_directory(place: Path, run_python: RunPython, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runtime directory, cache and temporary files of a program lie in the test's directory, at short paths."""
     monkeypatch.setenv("RERUN_MP_SESSION", "inherited by programs only if the test asks for it")
     code = """

@@ -1,6 +1,4 @@
-"""The doorbell on a real semaphore: it wakes the collector, loses no ring that matters, and uses no semaphore of
-another user.
-"""
+"""The doorbell on a real semaphore: it wakes the collector, and uses no semaphore of another user."""
 
 from __future__ import annotations
 
