@@ -45,6 +45,8 @@ SAMPLE_SECS = 10.0
 """Minimum seconds between two samples of the head's clock in the recordings, after the first."""
 SHIP_PATIENCE = 3.0
 """Seconds without progress after which the end of the session leaves parts to a shipper of its own."""
+HANG_SECS = 6.0
+"""Seconds after which the end of the session leaves a target that hangs. Connections to a head have shorter limits."""
 THREAD_SECS = 1.0
 """Maximum seconds that the end of the session waits for the thread to let go of the part that it ships."""
 MAX_SHIP_SECS = 30.0
@@ -107,21 +109,9 @@ class NodeLink:
         self._note_end()
         self._drop_oldest()
         lines = self._lines_of_dropped()
-        shipper = Shipper(self._node.parts, self._node.token, self._node.ship_to)
-        begin = time.monotonic()
-        deadline = begin + SHIP_PATIENCE
-
-        def may_go_on() -> bool:
-            # The target asks it after each block.
-            nonlocal deadline
-            now = time.monotonic()
-            deadline, is_in_time = now + SHIP_PATIENCE, now < deadline
-            return is_in_time and now < begin + MAX_SHIP_SECS
-
-        with closing(shipper):
-            is_all = shipper.ship(may_go_on)
-        if not is_all:
-            lines += self._leave_to_shipper(shipper.failure)
+        last = _LastShipping(Shipper(self._node.parts, self._node.token, self._node.ship_to))
+        if not last.wait():
+            lines += self._leave_to_shipper(last.failure)
         return lines
 
     def _note_end(self) -> None:
@@ -228,6 +218,39 @@ class NodeLink:
         except (RerunMpError, OSError, ValueError, KeyError) as error:
             return str(error)
         return shipper.failure
+
+
+class _LastShipping:
+    """Ships parts at the end of the session, in a thread: a call into a directory of a server that is away hangs."""
+
+    def __init__(self, shipper: Shipper) -> None:
+        self._shipper = shipper
+        self._begin = self._last_step = time.monotonic()
+        self._is_all = False
+        self._thread = threading.Thread(target=self._run, name="rerun_mp-last-shipping", daemon=True)
+        self._thread.start()
+
+    def wait(self) -> bool:
+        """Wait while parts are being shipped, for a bounded time. Returns whether none is left."""
+        while self._thread.is_alive() and time.monotonic() < self._last_step + HANG_SECS:
+            self._thread.join(self._last_step + HANG_SECS - time.monotonic())
+        return self._is_all
+
+    @property
+    def failure(self) -> str | None:
+        """Why parts are left; None if there was no time for them."""
+        return "it does not answer" if self._thread.is_alive() else self._shipper.failure
+
+    def _run(self) -> None:
+        with closing(self._shipper):
+            self._is_all = self._shipper.ship(self._may_go_on)
+
+    def _may_go_on(self) -> bool:
+        """Say whether there is time for the next block. The target asks it after each one."""
+        now = time.monotonic()
+        is_in_time = now < self._last_step + SHIP_PATIENCE
+        self._last_step = now
+        return is_in_time and now < self._begin + MAX_SHIP_SECS
 
 
 def _order() -> dict[str, Any]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import time
 from pathlib import Path
 
+from rerun_mp.collector.node_link import MAX_SHIP_SECS
 from rerun_mp.shipping.accounts import node_accounts
 from rerun_mp.shipping.parts import parts_below
 from rerun_mp.shipping.shipper import unshipped_in
 from tests.conftest import RunPython, StartPython
 from tests.field.held import WAIT, held
 from tests.harness.programs import wait_until
+from tests.harness.sessions import SessionWatch
 
 MAX_BYTES = 12_000
 PROGRAM = f"""
@@ -64,3 +69,35 @@ def test_the_head_learns_of_every_recording(run_python: RunPython, tmp_path: Pat
     assert run_python(MANY, env=environment).check().stderr == ""
     found = [(node.state, node.stored, node.acknowledged) for node in node_accounts(tmp_path / "runs")]
     assert found == [("ended", 1, 1)] * RECORDINGS
+
+
+ROWS = 7
+HUNG = f"""
+import rerun_mp as rr
+rr.init("rerun_mp_hung")
+for _ in range({ROWS}):
+    rr.log("x", rr.Scalars(1.0))
+rr.flush()
+print("stored", flush=True)
+{WAIT}
+"""
+
+
+def test_a_directory_that_hangs_keeps_no_program(start_python: StartPython, tmp_path: Path) -> None:
+    """As a shared directory whose server is away: the worker's open of its copy never returns. A shipper's does."""
+    watch = SessionWatch()
+    runs, gate = tmp_path / "runs", tmp_path / "gate"
+    environment = {"RERUN_MP_SHIP_TO": str(runs), "RERUN_MP_PARTS_DIRECTORY": str(tmp_path / "parts")}
+    with held(gate):
+        program = start_python(HUNG, gate, env={**environment, **watch.environment})
+        program.wait_for_output("stored")
+        wait_until(lambda: node_accounts(runs), what="the node's first report")
+        worker, (node,) = watch.collector("worker"), node_accounts(runs)
+        place = runs / node.recording / node.node
+        place.mkdir(parents=True)
+        os.mkfifo(place / f".0001-{ROWS}-rows.rrd.{socket.gethostname()}.{worker.pid}.partial")
+    begin = time.monotonic()
+    stderr = program.wait().check().stderr
+    assert time.monotonic() < begin + MAX_SHIP_SECS
+    assert f"1 parts with {ROWS} rows of this host are not at {runs} yet (it does not answer)" in stderr
+    wait_until(lambda: [(one.state, one.acknowledged) for one in node_accounts(runs)] == [("ended", ROWS)], what="it")
