@@ -45,8 +45,8 @@ demo: $(STAMP)
 	@mkdir -p $(ARTIFACTS)
 	RUST_LOG=error $(BIN)/python examples/pool.py --out $(ARTIFACTS)/pool.rrd --show auto
 
-# Many tests wait rather than compute, so there is one worker more than there are processors.
-TEST_WORKERS ?= $(shell expr $$(nproc) + 1)
+# Tests wait for half of their time, so there are twice as many workers as processors.
+TEST_WORKERS ?= $(shell expr 2 \* $$(nproc))
 
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses=$(TEST_WORKERS) --dist=worksteal --durations=20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -55,7 +56,19 @@ def components(archetype: Any) -> list[tuple[object, bytes]]:
 
 
 def outcome(call: Callable[[], Any], *, strict: bool = False) -> Outcome:
-    """Return the outcome of `call` as values that can be compared."""
+    """Return the outcome of `call` as values that can be compared.
+
+    The call is made in a thread of its own: a warning of rerun's looks up the source of each frame of the stack, and
+    pytest has fifty.
+    """
+    found: list[Outcome] = []
+    thread = threading.Thread(target=lambda: found.append(_outcome(call, strict=strict)))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def _outcome(call: Callable[[], Any], *, strict: bool) -> Outcome:
     made: object
     mode = rerun.strict_mode()
     rerun.set_strict_mode(strict)

@@ -44,7 +44,7 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize(
     ("ring_bytes", "producers", "workers"),
-    [(Settings().ring_bytes, Settings().producers, 400), (4 * MIB, 64, 200)],
+    [(Settings().ring_bytes, Settings().producers, 270), (4 * MIB, 64, 100)],
     ids=["as set by default", "fewer slots and entries than workers"],
 )
 def test_hundreds_of_workers_of_one_task_each(
@@ -77,7 +77,7 @@ def test_hundreds_of_workers_of_one_task_each(
 
 @pytest.mark.parametrize(
     ("ring_bytes", "processes"),
-    [(Settings().ring_bytes, 300), (4 * MIB, 100)],
+    [(Settings().ring_bytes, 260), (4 * MIB, 70)],
     ids=["as set by default", "more processes than slots"],
 )
 def test_many_idle_processes_and_one_that_logs(
@@ -153,7 +153,7 @@ def test_recordings_beyond_64_rest_and_are_whole_all_the_same(start_python: Star
 
     Two of the threads remain, whatever a recording's files were: rerun-sdk keeps them as long as it lives.
     """
-    files, fifo, recordings, watch = tmp_path / "files", tmp_path / "fifo", 150, SessionWatch()
+    files, fifo, recordings, watch = tmp_path / "files", tmp_path / "fifo", 90, SessionWatch()
     files.mkdir()
     os.mkfifo(fifo)
     program = start_python(MANY_RECORDINGS, files, str(recordings), fifo, env=watch.environment)

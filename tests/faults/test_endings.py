@@ -1,6 +1,6 @@
 """P2 and P3: all rows of a worker arrive, for each start method and end, with and without `init` and the decorator.
 
-One program per start method and ending runs four groups of four workers; each cell of the table is a test of its own.
+One program per start method and ending runs four groups of workers; each cell of the table is a test of its own.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import RunPython
-from tests.faults.programs.matrix import ROWS, WORKERS
+from tests.faults.programs.matrix import MAX_WORKERS, ROWS
 from tests.harness.recordings import rows_of, verify
 
 PROGRAM = Path(__file__).with_name("programs") / "matrix.py"
@@ -27,6 +27,8 @@ ENDINGS = (
     "pool closed and joined",
     "executor",
 )
+WORKERS = {"fork": MAX_WORKERS, "forkserver": 2, "spawn": 2}
+"""Workers of each group, by start method. Those that are not forked load rerun_mp anew."""
 GROUPS = ("plain", "initialised", "decorated", "both")
 
 
@@ -35,8 +37,8 @@ GROUPS = ("plain", "initialised", "decorated", "both")
 def test_every_returned_row_is_in_the_file_when_the_program_has_ended(
     method: str, ending: str, run_python: RunPython, tmp_path: Path
 ) -> None:
-    """Four workers of each group log a thousand rows each. The parent's complete file has each row once."""
-    check_ending(method, ending, run_python, tmp_path / "out.rrd")
+    """The workers of each group log a thousand rows each. The parent's complete file has each row once."""
+    check_ending(method, ending, run_python, tmp_path / "out.rrd", workers=WORKERS[method])
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -68,7 +70,7 @@ def check_ending(
     path: Path,
     *,
     order: str | None = None,
-    workers: int = WORKERS,
+    workers: int = MAX_WORKERS,
 ) -> None:
     """Run the program once and count its rows. `order` replaces the machine's way of ordering stores."""
     environment = {"PYTHONFAULTHANDLER": None, "RERUN_MP_MEMORY_ORDER": order}

@@ -14,7 +14,7 @@ from tests.harness.recordings import Row, count_rows, rows_of, verify
 PROGRAMS = Path(__file__).with_name("programs")
 
 
-@pytest.mark.parametrize("forks", [80, pytest.param(400, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("forks", [40, pytest.param(400, marks=pytest.mark.soak)])
 def test_a_fork_while_eight_threads_log_costs_no_row(forks: int, run_python: RunPython, tmp_path: Path) -> None:
     """The parent forks so many times while its eight threads log. Every returned row is stored once."""
     path = tmp_path / "out.rrd"

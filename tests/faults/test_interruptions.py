@@ -52,8 +52,12 @@ def test_every_row_is_there_once(scene: str, calls: int, run_python: RunPython, 
 
 @pytest.mark.parametrize(
     ("scene", "calls", "least"),
-    [("raising_handlers", 1500, 300), ("exception_at_every_step", 400, 300), ("first_call_at_every_step", 150, 50)],
-    ids=["raising_handlers-1500", "exception_at_every_step-400", "first_call_at_every_step-150"],
+    [
+        pytest.param("raising_handlers", 500, 300, id="raising_handlers-500"),
+        pytest.param("raising_handlers", 5000, 3000, id="raising_handlers-5000", marks=pytest.mark.soak),
+        pytest.param("exception_at_every_step", 400, 300, id="exception_at_every_step-400"),
+        pytest.param("first_call_at_every_step", 150, 50, id="first_call_at_every_step-150"),
+    ],
 )
 def test_the_programs_exceptions_are_its_own(
     scene: str, calls: int, least: int, run_python: RunPython, tmp_path: Path

@@ -43,6 +43,7 @@ NOT_NEEDED = (
     "matplotlib",
     "mypy",
     "networkx",
+    "opentelemetry",
     "pandas",
     "pytest",
     "ray",
@@ -53,6 +54,7 @@ NOT_NEEDED = (
     "tkinter",
     "tornado",
     "typer",
+    "yaml",
 )
 
 

@@ -164,7 +164,7 @@ REMOVALS = (
         "takes-the-programs-exception-for-its-own",
         "Only an exception that our own code has raised means that a table is closed or does not know an entity.",
         (Edit("api/log.py", "            if not is_own(error):\n                raise\n", "            pass\n"),),
-        ("tests/faults/test_interruptions.py::test_the_programs_exceptions_are_its_own[raising_handlers-1500]",),
+        ("tests/faults/test_interruptions.py::test_the_programs_exceptions_are_its_own[raising_handlers-500]",),
         "",
     ),
     Removal(

@@ -1,6 +1,6 @@
 """A user's program: workers of one start method log, and end in one way; see tests/faults/test_endings.py.
 
-Usage: matrix.py METHOD ENDING FILE [WORKERS]. There are four groups of WORKERS workers (default: `WORKERS`): with and
+Usage: matrix.py METHOD ENDING FILE WORKERS. There are four groups of WORKERS workers, at most `MAX_WORKERS`: with and
 without `init` in the worker, with and without the decorator. Each worker logs `ROWS` rows on an entity of its own.
 """
 
@@ -18,7 +18,7 @@ import rerun_mp as rr
 
 APPLICATION = "rerun_mp_endings"
 ROWS = 1000
-WORKERS = 4
+MAX_WORKERS = 4
 
 
 def log_rows(group: str, worker: int, *, calls_init: bool) -> None:
@@ -71,8 +71,8 @@ def both(worker: int, ending: str) -> None:
 
 
 FUNCTIONS = (plain, initialised, decorated, both)
-TASKS = [(function, worker) for function in FUNCTIONS for worker in range(WORKERS)]
-"""For the pools, which have `WORKERS` workers."""
+TASKS = [(function, worker) for worker in range(MAX_WORKERS) for function in FUNCTIONS]
+"""For the pools, which take the first ones."""
 
 
 def call(task: int) -> int:
@@ -85,21 +85,21 @@ def call(task: int) -> int:
 def main() -> None:
     """Run all workers of all groups, one group at a time."""
     method, ending, path = sys.argv[1:4]
-    workers = int(sys.argv[4]) if len(sys.argv) > 4 else WORKERS
+    workers = int(sys.argv[4])
     context: Any = multiprocessing.get_context(method)
     rr.init(APPLICATION)
     rr.save(path)
-    numbers = range(len(TASKS))
+    numbers = range(len(FUNCTIONS) * workers)
     if ending == "pool left by with":
-        with context.Pool(WORKERS) as pool:
+        with context.Pool(workers) as pool:
             assert pool.map(call, numbers, chunksize=1) == list(numbers)
     elif ending == "pool closed and joined":
-        pool = context.Pool(WORKERS, maxtasksperchild=1)
+        pool = context.Pool(workers, maxtasksperchild=1)
         pool.map(call, numbers, chunksize=1)
         pool.close()
         pool.join()
     elif ending == "executor":
-        with ProcessPoolExecutor(WORKERS, mp_context=context) as executor:
+        with ProcessPoolExecutor(workers, mp_context=context) as executor:
             assert list(executor.map(call, numbers)) == list(numbers)
     else:
         for function in FUNCTIONS:
