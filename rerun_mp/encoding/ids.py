@@ -16,7 +16,7 @@ import time
 from itertools import count
 from typing import NamedTuple
 
-from rerun_mp.shm.interruptions import is_running
+from rerun_mp.shm.interruptions import Mark, is_own, is_running
 
 __all__ = [
     "ENVIRONMENT_VARIABLE",
@@ -111,19 +111,24 @@ class RowIds:
         """The first counter of each block of the range set aside."""
         self._next = self.first + SET_ASIDE_ROWS
         self._last = 0
-        self._minting = False
-        """Whether `mint` is in progress, or an exception has ended it."""
+        self._minting = Mark()
+        """Set while `mint` is in progress."""
 
     def mint(self, rows: int) -> tuple[int, int]:
         """Return (time half, counter half) of the first of `rows` consecutive ids."""
         now = max(0, time.time_ns())
-        if self._minting and is_running({RowIds.mint.__code__}, lambda frame: frame.f_locals.get("self") is self):
-            return max(self._last, now), self._take_set_aside(rows)
-        self._minting = True
+        try:
+            del self._minting.free
+        except AttributeError as error:
+            if not is_own(error):
+                raise
+            if is_running({RowIds.mint.__code__}, lambda frame: frame.f_locals.get("self") is self):
+                return max(self._last, now), self._take_set_aside(rows)
+            # An exception has ended a call before it had taken ids, or after.
         first = self._next
         self._next = first + rows
         self._last = max(self._last, now)
-        self._minting = False
+        self._minting.free = True
         return self._last, first
 
     def _take_set_aside(self, rows: int) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rerun_mp.errors import RingFullError, SessionEndedError
 from rerun_mp.settings import Policy
+from rerun_mp.shm.interruptions import Mark, is_own
 from rerun_mp.shm.layout import Header, ProducerWord, unpack_owner
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ __all__ = ["FullRing"]
 class FullRing:
     """Applies the policy and counts dropped rows, refused rows and the time spent waiting."""
 
-    __slots__ = ("_entry", "_is_counting", "_mutex", "_pending", "_policy", "_slots", "_words", "_writer", "is_closed")
+    __slots__ = ("_counting", "_entry", "_mutex", "_pending", "_policy", "_slots", "_words", "_writer", "is_closed")
 
     def __init__(self, writer: SlotWriter, mutex: threading.RLock) -> None:
         """Count in the producers-table entry of `writer`'s owner, under the producer's mutex."""
@@ -37,8 +38,8 @@ class FullRing:
         self._mutex = mutex
         self._pending: deque[tuple[int, int]] = deque()
         """Counters and the numbers to add to them."""
-        self._is_counting = False
-        """Whether a call is adding the pending numbers. A call that interrupts it leaves its own number to it."""
+        self._counting = Mark()
+        """Set while a call is adding the pending numbers. A call that interrupts it leaves its own number to it."""
         self.is_closed = False
         """Whether the producer is closed. Its entry may belong to another process then."""
 
@@ -103,12 +104,17 @@ class FullRing:
 
     def _count(self, word: int, number: int) -> None:
         self._pending.append((word, number))
-        while self._pending and not self._is_counting:
-            self._is_counting = True
+        while self._pending:
+            try:
+                del self._counting.free
+            except AttributeError as error:
+                if not is_own(error):
+                    raise
+                return
             try:
                 self._add_pending()
             finally:
-                self._is_counting = False
+                self._counting.free = True
 
     def _add_pending(self) -> None:
         while self._pending:

@@ -7,9 +7,10 @@ local variable is the cheapest name to look up.
 An append runs on the one thread that owns its table, but anything can run in the middle of it: a signal handler, a
 `__del__` method, a trace function, a greenlet, a fork. Three rules make it safe, whatever the interpreter does:
 
-- The append sets the table's mark before its first store and clears it after the last. A nested call of the same
-  thread finds the mark set and returns False, having stored nothing. If an exception ends the append, the mark stays,
-  and the slow path decides whether the append still runs (`interruptions.is_running`).
+- The append sets the table's mark before its first store and clears it after the last. The instruction that sets it
+  fails if it is set already: then a nested call of the same thread, or another greenlet, returns False, having stored
+  nothing. If an exception ends the append, the mark stays, and the slow path decides whether the append still runs
+  (`interruptions.is_running`).
 - Everything that an append stores goes through views of its own. To close a table, in a forked child too, its owner
   releases them: an append that was interrupted anywhere raises ValueError at its next store.
 - The count is stored last, by one aligned 8-byte store. A row that an append did not finish does not exist.
@@ -31,6 +32,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
+from rerun_mp.shm.interruptions import Mark, is_own
 from rerun_mp.shm.layout import Header
 
 __all__ = ["VARIANTS", "Append", "Columns", "compile_usual", "factory"]
@@ -49,8 +51,8 @@ class Columns(NamedTuple):
     capacity: int
     alive: memoryview
     armed: int
-    mark: list[int]
-    """One item: 1 while the owner's thread is in the middle of an append, 0 otherwise."""
+    mark: Mark
+    """Set while the owner's thread is in the middle of an append."""
     entities: dict[str, int]
     clock: memoryview
     entity: memoryview
@@ -86,12 +88,15 @@ def NAME(columns, PARAMETERS):
         READ
         READ_TIMES
         now = time_ns()
-        if mark[0]:
+        try:
+            del mark.free
+        except AttributeError as error:
+            if not is_own(error):
+                raise
             return False
-        mark[0] = 1
         row = count[0]
         if row >= capacity or not alive[armed]:
-            mark[0] = 0
+            mark.free = True
             return False
         STORE
         clock[row] = now
@@ -99,7 +104,7 @@ def NAME(columns, PARAMETERS):
             entity[row] = index
         STORE_TIMES
         count[0] = row + 1
-        mark[0] = 0
+        mark.free = True
         if words[attention]:
             attend()
         return True
@@ -111,7 +116,7 @@ STORE_IN_HEAP = (
     "begin = ends[row - 1] if row else 0",
     "end = begin + size",
     "if end > heap_bytes:",
-    "    mark[0] = 0",
+    "    mark.free = True",
     "    return False",
     "heap[begin:end] = block",
     "ends[row] = end",
@@ -163,7 +168,7 @@ def factory(name: str, timelines: int, columns: int = 0) -> Callable[..., Append
     blocks = f", blocks: {columns}" if columns else ""
     path = os.path.join(os.path.dirname(__file__), f"<{name}, timelines: {timelines}{blocks}>")
     linecache.cache[path] = (len(source), None, source.splitlines(keepends=True), path)
-    namespace: dict[str, Any] = {"__name__": __name__, "time": time, "Header": Header}
+    namespace: dict[str, Any] = {"__name__": __name__, "time": time, "Header": Header, "is_own": is_own}
     exec(compile(source, path, "exec", dont_inherit=True), namespace)
     made: Callable[..., Append] = namespace[name]
     return made
@@ -182,7 +187,7 @@ def _columns(variant: Variant, columns: int) -> Variant:
     read = [*variant.read, f"{names}, = blocks", *(f"size_{n} = len(block_{n})" for n in range(columns))]
     store = [f"first = row * {columns}" if columns > 1 else "first = row", "begin = ends[first - 1] if row else 0"]
     store += [f"end_{n} = {f'end_{n - 1}' if n else 'begin'} + size_{n}" for n in range(columns)]
-    store += [f"if end_{columns - 1} > heap_bytes:", "    mark[0] = 0", "    return False"]
+    store += [f"if end_{columns - 1} > heap_bytes:", "    mark.free = True", "    return False"]
     for n in range(columns):
         store.append(f"heap[{f'end_{n - 1}' if n else 'begin'}:end_{n}] = block_{n}")
         store.append(f"ends[first{f' + {n}' if n else ''}] = end_{n}")

@@ -28,6 +28,7 @@ from rerun_mp.encoding.tables import (
     plan_table,
 )
 from rerun_mp.producer.hot_appends import Append, Columns, factory
+from rerun_mp.shm.interruptions import Mark
 from rerun_mp.shm.writer import SlotWriter
 
 __all__ = ["OpenTable", "TableRow", "has_gil", "plan_for"]
@@ -89,7 +90,7 @@ class OpenTable:
         """
         self.shape = shape
         self.slot = slot
-        self.mark = [0]
+        self.mark = Mark()
         """See `hot_appends.Columns.mark`."""
         self.is_closed = False
         """Whether `close` or `invalidate` has begun."""
@@ -150,7 +151,7 @@ class OpenTable:
     @property
     def is_marked(self) -> bool:
         """Whether an append is in progress, or an exception has ended one."""
-        return self.mark[0] != 0
+        return self.mark.is_set
 
     @property
     def codes(self) -> set[CodeType]:

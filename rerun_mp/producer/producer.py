@@ -18,7 +18,7 @@ import os
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rerun_mp.encoding.ids import RowIds
 from rerun_mp.hooks import pausing
@@ -31,6 +31,7 @@ from rerun_mp.producer.registration import Registration
 from rerun_mp.producer.repeated_blobs import BlobAppend
 from rerun_mp.producer.table_slots import Outcome, TableSlots
 from rerun_mp.shm import introductions, ordering
+from rerun_mp.shm.interruptions import Mark, is_own
 from rerun_mp.shm.layout import Attention, Header, ProducerWord
 from rerun_mp.shm.writer import SlotWriter
 
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
     from rerun_mp.shm.segment import Segment
 
 __all__ = ["Producer"]
+
+Result = TypeVar("Result")
 
 CHECK_SECS = 1.0
 """Seconds between two checks that a collector lives."""
@@ -104,8 +107,8 @@ class Producer:
         introductions.announce(segment.runtime_directory, self._registration.owner)
         self._ringer = ringer
         self._mutex = threading.RLock()
-        self._busy = False
-        """Whether a call is in progress, under the mutex."""
+        self._busy = Mark()
+        """Set while a call is in progress, under the mutex."""
         fences = not ordering.register_producer(self._words[Header.ORDERING])
         self._writer = SlotWriter(segment.ring, self._registration.owner, alive, armed, fences=fences)
         self._full_ring = FullRing(self._writer, self._mutex)
@@ -199,18 +202,11 @@ class Producer:
         if sys.is_finalizing() or not writer.alive[writer.armed]:
             return False
         with self._mutex:
-            if self._busy or self._full_ring.is_closed:
+            if self._full_ring.is_closed or not self._undisturbed(self._oversize.append_known, message, times, blob):
                 return False
-            self._busy = True
-            try:
-                is_committed = self._oversize.append_known(message, times, blob)
-            except BaseException:
-                self._claims.needs_repair, self._busy = True, False
-                raise
-            self._busy = False
-        if is_committed and self._words[Header.ATTENTION]:
+        if self._words[Header.ATTENTION]:
             self._attend()
-        return is_committed
+        return True
 
     def blob_append(self, template: BlobTemplate, names: tuple[str, ...], log_time: str, archetype: Any) -> BlobAppend:
         """Return the object that appends blobs like this one. See `BlobAppend`."""
@@ -240,8 +236,8 @@ class Producer:
     def seal(self) -> None:
         """Give every open slot to the collector."""
         with self._mutex:
-            if not self._busy and not self.is_closed:
-                self._seal_all()
+            if not self.is_closed:
+                self._undisturbed(self._seal_all)
 
     def pending(self) -> list[tuple[int, int, int]]:
         """Return (slot, epoch, count) of each slot whose rows may not be in the store yet."""
@@ -251,8 +247,7 @@ class Producer:
         """Release everything; the collector takes over the slots. Later calls of `append` raise."""
         with self._mutex:
             self._full_ring.is_closed = True
-            if not self._busy:
-                self._seal_all()
+            self._undisturbed(self._seal_all)
             if self.is_intact:
                 self._words[self._ring.geometry.producer_word(self.index) + ProducerWord.LEFT] = 1
             # Once the lease is released, the collector owns the slots: a call of this process that was interrupted, in
@@ -272,25 +267,24 @@ class Producer:
         with self._mutex:
             if self._full_ring.is_closed:
                 return False
-            is_nested = self._busy
-            self._busy = True
-            try:
-                if is_nested:
-                    return self._append_alone(rows)
-                if self._frames.fits(rows):
-                    return self._frames.append(rows)
-                return self._oversize.append(rows, self._claims.take_spares)
-            except BaseException:
-                self._claims.needs_repair = True
-                raise
-            finally:
-                self._busy = is_nested
+            appended = self._undisturbed(self._append_to_open, rows)
+            return self._append_alone(rows) if appended is None else appended
+
+    def _append_to_open(self, rows: Rows) -> bool:
+        """Append rows to the open slot, or to spares."""
+        if self._frames.fits(rows):
+            return self._frames.append(rows)
+        return self._oversize.append(rows, self._claims.take_spares)
 
     def _append_alone(self, rows: Rows) -> bool:
         """Append rows to slots claimed for them alone: no other call's state is touched."""
-        if self._frames.fits(rows):
-            return self._frames.append_alone(rows)
-        return self._oversize.append(rows, self._claims.claim_chain)
+        try:
+            if self._frames.fits(rows):
+                return self._frames.append_alone(rows)
+            return self._oversize.append(rows, self._claims.claim_chain)
+        except BaseException:
+            self._claims.needs_repair = True
+            raise
 
     def _append_row_once(self, row: TableRow) -> Outcome:
         """Append a row without waiting. A closed producer has no space."""
@@ -299,34 +293,34 @@ class Producer:
         with self._mutex:
             if self._full_ring.is_closed:
                 return Outcome.NO_SPACE
-            if self._busy:
-                return Outcome.NOT_A_TABLE
-            self._busy = True
-            try:
-                return self._tables.append(row)
-            except BaseException:
-                self._claims.needs_repair = True
+            return self._undisturbed(self._tables.append, row) or Outcome.NOT_A_TABLE
+
+    def _undisturbed(self, step: Callable[..., Result], *arguments: Any) -> Result | None:
+        """Call `step`, or return None if another call of this thread is in progress. The caller holds the mutex."""
+        try:
+            del self._busy.free
+        except AttributeError as error:
+            if not is_own(error):
                 raise
-            finally:
-                self._busy = False
+            return None
+        try:
+            return step(*arguments)
+        except BaseException:
+            self._claims.needs_repair = True
+            raise
+        finally:
+            self._busy.free = True
 
     def _open_slots(self) -> set[int]:
         """Return the slots that this producer keeps open between calls, spares excepted."""
         return {self._frames.slot, *self._tables.slots()}
 
     def _seal_all(self) -> None:
-        """Give every open slot to the collector. The caller holds the mutex and is not in the middle of a call."""
-        self._busy = True
-        try:
-            self._claims.repair()
-            self._frames.seal()
-            self._claims.abandon_spares()
-            self._tables.seal()
-        except BaseException:
-            self._claims.needs_repair = True
-            raise
-        finally:
-            self._busy = False
+        """Give every open slot to the collector. `_undisturbed` calls this."""
+        self._claims.repair()
+        self._frames.seal()
+        self._claims.abandon_spares()
+        self._tables.seal()
 
     def _attend(self) -> None:
         """Do what the attention word asks for, after a commit."""

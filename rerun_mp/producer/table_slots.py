@@ -149,7 +149,7 @@ class TableSlots:
         if table is not None:
             if table.is_marked and is_running(table.codes, lambda frame: _appends_to(frame, table)):
                 return Outcome.NOT_A_TABLE
-            table.mark[0] = 0
+            table.mark.free = True
             if table.learn(row) and table.append(row.name, row.archetype, row.point):
                 return Outcome.COMMITTED
             self._close(owner, row.shape)

@@ -1,7 +1,8 @@
 """Tells code that interrupts a call of this package from the package's own code.
 
-A signal handler, a `__del__` method or a trace function can run in the middle of any call. It may log, and it may raise
-anything. Two questions follow, and slow paths ask them here:
+A signal handler, a `__del__` method or a trace function can run in the middle of any call. It may log, it may raise
+anything, and it may switch to another greenlet. A `Mark` says that a call is in progress. Two questions follow, and
+slow paths ask them here:
 
 - Does a function that has set a mark still run, further out on the stack, or has an exception ended it? (`is_running`)
 - Does an exception come from our own code, or from code of the user's that ran in the middle? Ours may mean that a
@@ -21,11 +22,30 @@ from collections.abc import Callable, Collection, Iterator
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
-__all__ = ["attribute_of", "is_from_handler", "is_own", "is_running", "suppress_own"]
+__all__ = ["Mark", "attribute_of", "is_from_handler", "is_own", "is_running", "suppress_own"]
 
 PACKAGE = __name__.partition(".")[0]
 REPLACES_C = {"gevent"}
 """Packages that replace functions of the standard library. The replaced functions are written in C."""
+
+
+class Mark:
+    """Says that a call is in the middle of a section, for calls that interrupt one another on one thread.
+
+    `del mark.free` enters the section. It is one step of the interpreter, so that of two greenlets only one enters,
+    wherever each of them is interrupted. It raises AttributeError if a call is inside. `mark.free = True` leaves the
+    section. If an exception ends the call in between, the mark stays set.
+    """
+
+    __slots__ = ("free",)
+
+    def __init__(self) -> None:
+        self.free = True
+
+    @property
+    def is_set(self) -> bool:
+        """Whether a call is inside, or an exception has ended one."""
+        return not hasattr(self, "free")
 
 
 def is_running(codes: Collection[CodeType], belongs: Callable[[FrameType], bool]) -> bool:

@@ -22,12 +22,12 @@ def test_a_call_in_the_middle_of_another_uses_a_slot_of_its_own(made: Segment) -
     """A signal handler or `__del__` may interrupt any call of its own thread."""
     producer = register(made)
     assert producer.append(make_rows(100))
-    producer._busy = True
+    del producer._busy.free
     assert producer.append(make_rows(100))
     assert states(made, producer) == [SlotState.OPEN, SlotState.SEALED]
     producer.seal()
     assert states(made, producer) == [SlotState.OPEN, SlotState.SEALED], "the outer call seals, not the nested one"
-    producer._busy = False
+    producer._busy.free = True
     producer.close()
 
 

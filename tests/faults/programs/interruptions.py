@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from itertools import count
+from itertools import count, product
 from types import FrameType
 from typing import Any
 
@@ -349,6 +349,97 @@ def greenlets(calls: int) -> None:
     sys.settrace(None)
 
 
+HOT_APPENDS = {f"append_{kind}.<locals>.append" for kind in ("scalar", "text", "levelled_text")}
+ENTRANCES = HOT_APPENDS | {"Producer._append_once", "Producer._undisturbed"}
+"""The functions in which a call sets a mark."""
+MIDDLES = HOT_APPENDS | {"FrameSlot._append_at"}
+"""The functions that have read a count and store the next one."""
+
+
+class Switching:
+    """Cyclic garbage of the second greenlet. Collected in the middle of an append, it switches to the main greenlet."""
+
+    is_armed = False
+    is_inside = False
+    switch_back: Callable[[], object]
+
+    def __init__(self) -> None:
+        self.itself = self
+
+    def __del__(self) -> None:
+        if not Switching.is_armed:
+            return
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and frame.f_code.co_qualname not in MIDDLES:
+            frame = frame.f_back
+        if frame is not None:
+            Switching.is_armed, Switching.is_inside = False, True
+            Switching.switch_back()
+            Switching.is_inside = False
+        else:
+            Switching()
+
+
+class LogsInSlice:
+    """Logs inside `__getitem__`, so that the next slice has to be allocated."""
+
+    def __getitem__(self, key: slice) -> None:
+        log_next(key.start)
+
+
+def greenlets_both_ways(calls: int) -> None:
+    """Stop a call at each instruction that sets a mark, then another greenlet's in the middle of its append."""
+    from greenlet import getcurrent, greenlet
+
+    Switching.switch_back = main_switch = getcurrent().switch
+    how = stopped = 0
+
+    def work() -> None:
+        while True:
+            gc.set_threshold(1)
+            Switching.is_armed = True
+            Switching()
+            LogsInSlice()[how:]
+            Switching.is_armed = False
+            gc.set_threshold(0)
+            main_switch()
+
+    second = greenlet(work)
+
+    def log_and_stop(at: int) -> bool:
+        """Log, stopped at this instruction if there is one. Returns whether there is."""
+        steps = count()
+
+        def trace(frame: FrameType, event: str, _: object) -> Callable[..., Any] | None:
+            nonlocal stopped
+            if frame.f_code.co_qualname in ENTRANCES:
+                frame.f_trace_opcodes = True
+                if event == "opcode" and next(steps) == at:
+                    second.switch()
+                    gc.set_threshold(0)
+                    stopped += Switching.is_inside
+            return trace
+
+        sys.settrace(trace)
+        log_next(how)
+        sys.settrace(None)
+        if Switching.is_inside:
+            second.switch()
+        return next(steps) > at
+
+    gc.set_threshold(0)
+    for is_frame, how in product((False, True), range(3)):
+        if is_frame:
+            for timeline in ("a", "b", "c"):  # tables have two at most
+                rr.set_time(timeline, sequence=1)
+        log_next(how)
+        at = 0
+        while at < calls and log_and_stop(at):
+            at += 1
+    gc.set_threshold(700)
+    assert stopped > 20
+
+
 def before_1970(calls: int) -> None:
     """Log with a clock that shows a time before 1970."""
     real = time.time_ns
@@ -373,6 +464,7 @@ SCENES: dict[str, Callable[[int], None]] = {
         "raising_handlers",
         "logging_handlers",
         "greenlets",
+        "greenlets_both_ways",
         "before_1970",
     )
 }
