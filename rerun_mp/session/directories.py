@@ -23,6 +23,7 @@ import stat
 from collections.abc import Iterator, Sequence
 
 from rerun_mp.errors import PrivacyError, ResourceError
+from rerun_mp.shm.interruptions import is_from_handler
 
 __all__ = [
     "MEMORY",
@@ -131,12 +132,17 @@ def replace_file(directory: str, name: str, text: str) -> None:
     Raises
     ------
     OSError
-        If it cannot be written.
+        If it cannot be written. It names the file, also if the disk is full.
     """
     ensure_private(directory)
     path = os.path.join(directory, name)
-    with open(path + ".new", "w", encoding="utf-8") as file:
-        file.write(text)
+    try:
+        with open(path + ".new", "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        if error.filename is None and not is_from_handler(error):
+            error.filename = path  # write(2) has none
+        raise
     os.replace(path + ".new", path)
 
 

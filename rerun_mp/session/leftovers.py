@@ -114,15 +114,15 @@ def recover_in_background(application_id: str) -> None:
     _has_searched = True
     with contextlib.suppress(OSError, RerunMpError):
         found = [one for one in find_leftovers()[0] if one.is_certain]
-        has_rows = any(_has_rows_without_file(one, application_id) for one in found)
+        is_without_file = any(_is_without_file(one, application_id) for one in found)
         if found:
             start_recovery()
-        if has_rows:
+        if is_without_file:
             into = directories.rescue_base()
-            say(f"recovering what a killed run of {application_id} left without a file, into {into}")
+            say(f"a killed run of {application_id} had no file; its rows, if there are any, go into {into}")
 
 
-def _has_rows_without_file(left: LeftoverSession, application_id: str) -> bool:
+def _is_without_file(left: LeftoverSession, application_id: str) -> bool:
     with contextlib.suppress(OSError, RerunMpError):
         return any(
             spec.application_id == application_id and not any(sink.kind == "file" for sink in spec.sinks)

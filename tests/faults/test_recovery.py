@@ -162,8 +162,8 @@ def test_the_next_init_recovers_in_the_background_and_speaks_only_of_its_own_row
         assert done.stderr == ""
     else:
         base = machine.own / "data" / "rerun_mp"
-        what = "recovering what a killed run of rerun_mp_worst left without a file"
-        assert done.stderr == f"rerun_mp: {what}, into {base}\n"
+        what = "a killed run of rerun_mp_worst had no file; its rows, if there are any, go into"
+        assert done.stderr == f"rerun_mp: {what} {base}\n"
         (path,) = base.iterdir()
     check_file(path)
     check_file(own, {"next": 1})

@@ -97,3 +97,11 @@ def test_file_names_of_recordings_are_readable_and_distinct() -> None:
     path = directories.rescue_path("/rescue", "my app", "recording", bytes(16))
     assert path.startswith("/rescue/my_app-00000000-")
     assert path.endswith(".rrd")
+
+
+def test_a_file_that_a_full_disk_refuses_is_named(tmp_path: Path) -> None:
+    directory = tmp_path / "rerun_mp" / "one"
+    directories.ensure_private(str(directory))
+    (directory / "config.json.new").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=f"No space left on device: '{directory}/config.json'"):
+        directories.replace_file(str(directory), "config.json", "text")
