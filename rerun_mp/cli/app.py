@@ -78,7 +78,7 @@ def status(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show each process's rows, how full the ring is, what was dropped, and the state of the sinks."""
+    """Show each process's rows, how full the ring is, dropped rows, and the state of the sinks."""
     views, problems = _look(sessions)
     rates = tables.Rates()
     rates.note(views)
@@ -168,7 +168,7 @@ def snapshot(
     recording: Annotated[str | None, typer.Option(metavar="ID", help="By default the only one.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait.", min=0)] = 60.0,
 ) -> None:
-    """Write what a running session still has, such as the last 60 s of a window, into one file."""
+    """Write all rows that a running session still has, such as the last 60 s of a window, into one file."""
     from rerun_mp.cli.snapshot import choose, default_path, take
 
     views, _ = _look(None if session is None else [session])
@@ -242,7 +242,7 @@ def nodes(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,
 ) -> None:
-    """List a head's nodes: when each was last seen, and which of its rows have come."""
+    """List a head's nodes: when each was last seen, and how many of its rows have arrived."""
     from rerun_mp.cli.nodes import main
 
     raise typer.Exit(main([str(directory), *["--json"] * as_json]))
@@ -253,11 +253,15 @@ def nodes(
     "Exit status: 1 if something is left."
 )
 def ship(
-    directory: Annotated[str | None, typer.Argument(metavar="DIR", help="By default where programs put parts.")] = None,
-    target: Annotated[str | None, typer.Argument(metavar="TO", help="By default where each part goes.")] = None,
+    directory: Annotated[
+        str | None, typer.Argument(metavar="DIR", help="Directory of the parts; by default where programs put them.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Argument(metavar="TO", help="Target of the parts; by default each part's own.")
+    ] = None,
     *,
     takes_all: Annotated[bool, typer.Option("--all", help="Bring parts that go to other targets to TO, too.")] = False,
-    seconds: Annotated[float, typer.Option("--for", help="Try again for so many seconds.", min=0)] = 0.0,
+    seconds: Annotated[float, typer.Option("--for", help="Seconds to keep trying.", min=0)] = 0.0,
     follow: Annotated[
         bool, typer.Option("--follow", help="Ship parts as they come, until SIGTERM, and then once more.")
     ] = False,
@@ -327,14 +331,14 @@ def serve(
     *,
     save: Annotated[Path | None, typer.Option(help="Save to this .rrd file.")] = None,
     mode: Mode = "new",
-    rotate_seconds: Annotated[float | None, typer.Option(help="With --save: a part ends after so long.")] = None,
+    rotate_seconds: Annotated[float | None, typer.Option(help="With --save: seconds after which a part ends.")] = None,
     rotate_bytes: Annotated[int | None, typer.Option(help="With --save: a part ends at this size.")] = None,
-    keep_parts: Annotated[int | None, typer.Option(help="With --save: so many complete parts stay.")] = None,
+    keep_parts: Annotated[int | None, typer.Option(help="With --save: number of complete parts that stay.")] = None,
     viewer: Annotated[bool, typer.Option("--viewer", help="Show in a viewer; start one if none listens.")] = False,
     headless: Annotated[bool, typer.Option("--headless", help="With --viewer: without a window.")] = False,
     connect: Annotated[str | None, typer.Option(metavar="URL", help="Send to this viewer or server.")] = None,
 ) -> None:
-    """Hold a session with a name open, for processes that are started by themselves."""
+    """Hold a session with a name open, for processes that are started independently."""
     from rerun_mp.api.sinks import FileSink, GrpcSink
     from rerun_mp.cli.run import viewer_sink
     from rerun_mp.cli.serve import serve

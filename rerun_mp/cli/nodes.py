@@ -1,4 +1,4 @@
-"""`rerun-mp nodes`: the nodes of a head: when each was last seen, and which of its rows have come."""
+"""`rerun-mp nodes`: the nodes of a head: when each was last seen, and how many of its rows have arrived."""
 
 from __future__ import annotations
 

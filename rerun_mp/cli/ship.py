@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("directory", nargs="?", help="directory of the parts; by default where programs put them")
     parser.add_argument("target", nargs="?", help="a head's receiver or a directory; by default where each part goes")
     parser.add_argument("--all", action="store_true", help="bring parts that go to other targets to TARGET, too")
-    parser.add_argument("--for", dest="seconds", type=float, default=0.0, help="try again for so many seconds")
+    parser.add_argument("--for", dest="seconds", type=float, default=0.0, help="seconds to keep trying")
     parser.add_argument("--follow", action="store_true", help="ship parts as they come, until SIGTERM, then once more")
     parser.add_argument("--quiet", action="store_true", help="print nothing")
     chosen = parser.parse_args(arguments)

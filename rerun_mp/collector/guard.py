@@ -28,16 +28,16 @@ FIRST_DELAY = 0.02
 MAX_DELAY = 1.0
 """Maximum seconds between a worker's end and the next start."""
 STABLE_SECS = 5.0
-"""A worker that has lived for so many seconds resets the delay to `FIRST_DELAY`."""
+"""A worker that has lived for this many seconds resets the delay to `FIRST_DELAY`."""
 MAX_FAILED_STARTS = 8
-"""The guard pauses when so many workers in a row have failed, and after each further one. A row that kills workers is
-found after five of them (`quarantine`)."""
+"""Number of workers in a row that fail before the guard pauses. It also pauses after each further one. A row that kills
+workers is found after five of them (`quarantine`)."""
 FIRST_PAUSE = 15.0
 """Seconds of the first pause. Each further one takes twice as long. `ensure_collector` names the reason meanwhile."""
 MAX_PAUSE = 300.0
 """Maximum seconds of a pause."""
 PAUSE_STEP = 0.1
-"""During a pause, the guard checks every so many seconds whether the session has ended or lost its participants."""
+"""Seconds between two checks, during a pause, whether the session has ended or lost its participants."""
 
 
 def main(path: str, nonce: str) -> int:

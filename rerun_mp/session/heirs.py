@@ -171,7 +171,7 @@ def _file_after(sink: SinkSpec, whole: WholeFile | None, spool: str) -> SinkSpec
             "are not there"
         )
         return None
-    _say(f"{sink.target} is not the file any more that its session completed; later rows of its recording go to {path}")
+    _say(f"{sink.target} has been replaced since its session completed it; later rows of its recording go to {path}")
     return replace(sink, target=path, claim=claim, continues=None, checkpoints=0)
 
 

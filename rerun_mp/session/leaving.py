@@ -138,7 +138,7 @@ def _await_files(session: Session, participants: Participants, begin: float, pat
         remaining = max(0.0, begin + timeout - time.monotonic())
         if not wait_until(is_over, remaining, meanwhile=meanwhile, patience=patience):
             tell(
-                f"rerun_mp: the collector is still completing files after {timeout:g} s; it goes on without us. "
+                f"rerun_mp: the collector is still completing files after {timeout:g} s; it goes on after this program's end. "
                 f"Its log is in {session.segment.runtime_directory}.\n"
             )
     except KeyboardInterrupt:
@@ -201,6 +201,6 @@ def _report_losses(session: Session) -> None:
     if incomplete:
         reasons = sorted(set(ownership.failures(segment.spool_directory))) or ["their disks are full"]
         say(
-            f"{incomplete} files could not be completed: {'; '.join(reasons)}. What they lack lies in "
-            f"{segment.spool_directory}. When the reason is gone, `rerun-mp recover` brings it into the files."
+            f"{incomplete} files could not be completed: {'; '.join(reasons)}. Their missing rows are in "
+            f"{segment.spool_directory}. Remove the cause, then run `rerun-mp recover`."
         )

@@ -38,9 +38,9 @@ RETRY_SECS = 5.0
 MAX_RETRY_SECS = 300.0
 """Maximum seconds between two attempts."""
 STABLE_SECS = 60.0
-"""A file that has taken rows for so many seconds resets the delay to `RETRY_SECS`."""
+"""Seconds of taking rows after which a file resets the delay to `RETRY_SECS`."""
 ROOM_BYTES = 16 << 20
-"""A file that has failed goes on when its disk has so many bytes free besides the spare ones."""
+"""Bytes that a disk must have free, besides the spare ones, before a file that has failed goes on."""
 
 
 class Appending:

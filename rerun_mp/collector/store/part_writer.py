@@ -32,7 +32,7 @@ __all__ = ["FLUSH_SECS", "PartWriter", "open_part"]
 FLUSH_SECS = 30.0
 """Maximum seconds for a flush."""
 STALLED_SECS = 5.0
-"""A file that did not grow for so many seconds while it was flushed has failed."""
+"""Seconds without growth after which a file that is being flushed has failed."""
 FOOTER_BYTES_PER_CHUNK = 512
 """Upper bound of what a chunk adds to a file's footer."""
 

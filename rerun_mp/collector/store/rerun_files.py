@@ -12,7 +12,7 @@ from rerun_mp.encoding.rrd_files import windows
 __all__ = ["merge", "read_file"]
 
 MERGE_FLUSH_BYTES = 16 << 20
-"""`merge` flushes each time it has copied so many bytes, which bounds its memory."""
+"""Bytes after which `merge` flushes, which bounds its memory."""
 MERGE_FLUSH_SECS = 60.0
 """Maximum seconds for each of these flushes."""
 
