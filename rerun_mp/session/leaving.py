@@ -138,8 +138,8 @@ def _await_files(session: Session, participants: Participants, begin: float, pat
         remaining = max(0.0, begin + timeout - time.monotonic())
         if not wait_until(is_over, remaining, meanwhile=meanwhile, patience=patience):
             tell(
-                f"rerun_mp: the collector is still completing files after {timeout:g} s; it goes on after this program's end. "
-                f"Its log is in {session.segment.runtime_directory}.\n"
+                f"rerun_mp: the collector is still completing files after {timeout:g} s; it goes on "
+                f"after this program's end. Its log is in {session.segment.runtime_directory}.\n"
             )
     except KeyboardInterrupt:
         tell(f"rerun_mp: the collector goes on; its log is in {session.segment.runtime_directory}\n")
