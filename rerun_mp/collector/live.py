@@ -73,6 +73,8 @@ DISCARD_SECS = 2.0
 """Maximum seconds to close a server of the collector."""
 HANDOVER_SECS = 0.00005
 """Seconds that `wake_all` waits, so that the sinks' threads get the interpreter's lock."""
+LONG_HANDOVER_SECS = 0.0005
+"""The same before a rest: in this time a thread reads a few chunks and sends them."""
 
 State = Literal["connecting", "following", "stalled", "closed"]
 
@@ -368,9 +370,12 @@ class LiveSink:
         self._failure = reason
 
 
-def wake_all(sinks: Sequence[LiveSink]) -> None:
-    """Wake sinks, and let their threads begin. Otherwise the caller keeps the interpreter's lock until it waits."""
+def wake_all(sinks: Sequence[LiveSink], *, is_before_rest: bool = False) -> None:
+    """Wake sinks, and let their threads begin. Otherwise the caller keeps the interpreter's lock until it waits.
+
+    Before a rest the caller waits longer, because it would take the lock back at the thread's first system call.
+    """
     for sink in sinks:
         sink.wake()
     if sinks:
-        time.sleep(HANDOVER_SECS)
+        time.sleep(LONG_HANDOVER_SECS if is_before_rest else HANDOVER_SECS)

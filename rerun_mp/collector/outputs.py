@@ -190,10 +190,10 @@ class Outputs:
             store.flush(FLUSH_TIMEOUT)
         self._unflushed.clear()
 
-    def show(self, chunks: Sequence[ChunkBatch]) -> None:
-        """Wake the live sinks that take some of these chunks."""
+    def show(self, chunks: Sequence[ChunkBatch], *, is_before_rest: bool = False) -> None:
+        """Wake the live sinks that take some of these chunks. See `live.wake_all`."""
         keys = [key for key, _ in self._by_output(chunks) if key in self._outputs]
-        wake_all([sink for key in keys for sink in self._outputs[key].live.values()])
+        wake_all([sink for key in keys for sink in self._outputs[key].live.values()], is_before_rest=is_before_rest)
 
     def _by_output(self, chunks: Sequence[ChunkBatch]) -> Iterator[tuple[OutputKey, list[ChunkBatch]]]:
         """Yield each output that takes some of the chunks, and those chunks."""

@@ -178,7 +178,7 @@ class Pipeline:
         self.loss_reports.save_store_drops()
         self._figure_logger.count(built)
         self.sweeper.complete(sweep, built)
-        self.outputs.show(built.chunks)
+        self.outputs.show(built.chunks, is_before_rest=ahead is None)
         return ahead
 
     def _collect_carefully(self, *, resume: bool) -> Prepared | None:

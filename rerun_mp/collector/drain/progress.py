@@ -6,6 +6,7 @@ this object is the memory of the running one. Used by the worker's main thread o
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,11 @@ from rerun_mp.shm.layout import LINE_WORDS, MAX_SWEEPS, TAKEN_BITS, TAKEN_MASK, 
 from rerun_mp.shm.ring import Ring
 
 __all__ = ["Progress"]
+
+LINE = Struct(f"<{LINE_WORDS}Q")
+"""One line of the control table."""
+FEW_LINES = 4
+"""If more lines than these have changed, all are looked at together."""
 
 
 class Progress:
@@ -36,8 +42,8 @@ class Progress:
         """slot -> how far it is copied by a sweep that has not begun. Such a slot must not be freed."""
         self.damaged: dict[int, int] = {}
         """slot -> epoch in which the collector reads no more of it."""
-        self._settled: tuple[bytes, int] = b"", 0
-        """The content of `control` that had no new rows, and `done` at that time."""
+        self._settled: tuple[bytes, int] | None = None
+        """A content of `control` that had no new rows, and `done` at that time."""
         self._given_up: dict[int, tuple[int, int]] = {}
         """damaged slot -> (epoch, number of the sweep that has given up the rest)."""
 
@@ -47,18 +53,32 @@ class Progress:
         `taken`: how far the sweep in flight has taken each slot.
         """
         content = self.control.tobytes()
-        if (content, self.done) == self._settled and not self.damaged:
-            return []  # an idle collector looks every second
+        if self._settled is not None and self._settled[1] == self.done and not self.damaged and not taken:
+            changed = _changed_lines(self._settled[0], content)
+            if len(changed) <= FEW_LINES:
+                found = [slot for slot in changed if self._has_moved(content, slot)]
+                if not found:
+                    self._settled = content, self.done
+                return [slot for slot in found if slot >= first] + [slot for slot in found if slot < first]
         snapshot: Any = np.frombuffer(content, np.uint64).reshape(self.control.shape)
         states = snapshot[:, Line.STATE] & np.uint64(0xFF)
         live = (states == SlotState.OPEN) | (states == SlotState.SEALED)
         stored = self.stored(snapshot)
         stored[list(taken)] = list(taken.values())
         moved = np.flatnonzero(live & (snapshot[:, Line.COUNT] > stored)).tolist()
-        self._settled = (b"", 0) if moved or taken else (content, self.done)
+        if not moved and not taken:
+            self._settled = content, self.done
         if self.damaged:
             moved = [s for s in moved if self._is_readable(s, int(snapshot[s, Line.EPOCH]), int(states[s]))]
         return [slot for slot in moved if slot >= first] + [slot for slot in moved if slot < first]
+
+    def _has_moved(self, content: bytes, slot: int) -> bool:
+        """Return whether a slot has rows that no sweep has, by a content of `control`."""
+        line = LINE.unpack_from(content, slot * LINE.size)
+        if line[Line.STATE] & 0xFF not in (SlotState.OPEN, SlotState.SEALED):
+            return False
+        taken = (line[word] for word in (Line.TAKEN_A, Line.TAKEN_B) if line[word] >> TAKEN_BITS <= self.done)
+        return bool(line[Line.COUNT] > max((word & TAKEN_MASK for word in taken), default=0))
 
     def stored(self, snapshot: Any) -> Any:
         """Return how far each slot is stored, by a snapshot of `control`."""
@@ -99,3 +119,20 @@ class Progress:
         if not self.is_damaged(slot, epoch):
             return True
         return state == SlotState.SEALED and self._given_up.get(slot, (None, 0))[0] != epoch
+
+
+def _changed_lines(old: bytes, new: bytes) -> list[int]:
+    """Return the lines that differ between two contents of one control table, ascending, at most `FEW_LINES` + 1."""
+    found: list[int] = []
+    ranges = [(0, len(new) // LINE.size)]
+    while ranges and len(found) <= FEW_LINES:
+        begin, end = ranges.pop()
+        part = slice(begin * LINE.size, end * LINE.size)
+        if old[part] == new[part]:
+            continue
+        if end == begin + 1:
+            found.append(begin)
+        else:
+            middle = (begin + end) // 2
+            ranges += [(middle, end), (begin, middle)]
+    return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -148,12 +149,17 @@ def _batch(shape: TableShape, pieces: list[TakenRows], order: Any, time_half: An
         numbers = _ordered(
             [piece.clock.view(np.int64) if number < 0 else piece.timelines[number] for piece in pieces], order
         )
-        fields.append(pa.field(name, TIME_TYPES[kind], metadata={"rerun:kind": "index", "rerun:index_name": name}))
+        fields.append(_time_field(name, kind))
         columns.append(pa.Array.from_buffers(TIME_TYPES[kind], len(ids), [None, pa.py_buffer(numbers)]))
     for field, column in _components(shape, pieces, order):
         fields.append(field)
         columns.append(column)
     return pa.RecordBatch.from_arrays([row_ids, *columns], schema=pa.schema([ROW_ID_FIELD, *fields]))
+
+
+@lru_cache(maxsize=1024)
+def _time_field(name: str, kind: str) -> Any:
+    return pa.field(name, TIME_TYPES[kind], metadata={"rerun:kind": "index", "rerun:index_name": name})
 
 
 def _components(shape: TableShape, pieces: list[TakenRows], order: Any) -> list[tuple[Any, Any]]:

@@ -46,11 +46,13 @@ class Drops:
         """Note that the chunks of a sweep come: of the next sweep, or of the last one again."""
         if sweep != self.sweep:
             for reason, rows in self._of_sweep.items():
-                self._settled[reason].update(rows)
+                if rows:
+                    self._settled[reason].update(rows)
         else:
             self.version += 1
         self.sweep = sweep
-        self._of_sweep = {reason: Counter() for reason in Reason}
+        for rows in self._of_sweep.values():
+            rows.clear()
 
     def add(self, reason: Reason, rows: Counter[int], *, is_of_sweep: bool) -> None:
         """Count rows by producer. `is_of_sweep`: they came with the present sweep."""

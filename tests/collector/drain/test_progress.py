@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rerun_mp.collector.drain.progress import Progress
+from rerun_mp.collector.drain.progress import FEW_LINES, Progress
 from rerun_mp.shm.layout import MAX_SWEEPS, Header, Line
 from rerun_mp.shm.segment import Segment
 from tests.collector.drain.rows import SLOTS, log
@@ -34,16 +34,35 @@ def test_slots_come_in_the_rings_order_from_the_first_one_on(made: Segment) -> N
     assert progress.moved({slots[0]: count - 1}, 0) == slots
 
 
-def test_rows_that_come_after_a_look_that_found_none_are_found(made: Segment) -> None:
-    """An idle collector compares the control table with the one that had no new rows."""
-    progress = Progress(made.ring)
-    assert progress.moved({}, 0) == progress.moved({}, 0) == []
+def take_all(made: Segment, slot: int, sweep: int) -> None:
+    """Note that a sweep has taken all rows of a slot."""
+    made.ring.take(slot, sweep, made.ring.words[made.ring.count_word(slot)])
+
+
+@pytest.mark.parametrize("rows", [(1,), (1, 1, 1), (500, 500)])
+def test_rows_that_come_after_a_look_that_found_none_are_found(rows: tuple[int, ...], made: Segment) -> None:
+    """A worker that slept compares the control table with the one that had no new rows. 500 rows change three lines."""
+    assert FEW_LINES < 6
     log(made, 1)
-    slots = progress.moved({}, 0)
-    assert len(slots) == 1
-    count = made.ring.words[made.ring.count_word(slots[0])]
-    assert progress.moved({slots[0]: count}, 0) == [], "the sweep in flight has the row"
-    assert progress.moved({}, 0) == slots, "no sweep is in flight"
+    progress = Progress(made.ring)
+    (old,) = progress.moved({}, 0)
+    take_all(made, old, 1)
+    progress.done = 1
+    assert progress.moved({}, 0) == progress.moved({}, 0) == []
+    for number in rows:
+        log(made, number)
+    found = progress.moved({}, 0)
+    assert found == progress.moved({}, 0) == Progress(made.ring).moved({}, 0)[-len(rows) :]
+    assert len(found) == len(rows)
+    assert progress.moved({}, found[-1]) == [found[-1], *found[:-1]]
+    progress.done = 0
+    assert progress.moved({}, 0) == [old, *found], "the sweep that took the first row is not done"
+    progress.done = 1
+    for slot in found:
+        take_all(made, slot, 2)
+    assert progress.moved({}, 0) == found, "the sweep in flight has the rows, and is not done"
+    progress.done = 2
+    assert progress.moved({}, 0) == []
 
 
 def test_a_sealed_damaged_slot_is_read_once_more_and_forgotten_with_its_epoch(made: Segment) -> None:
