@@ -33,7 +33,7 @@ FRAMES_FIRST = 4
 """Rows of a layout that go into frames before a table is opened for it."""
 MAX_EARLY = 16
 """Layouts of a recording that get a table at their first row, while the process has not loaded pyarrow."""
-SMALL_BLOB = 32 * 1024
+MAX_SMALL_BLOB_BYTES = 32 * 1024
 """Bytes of an image or tensor up to which it lies in a table."""
 MAX_REMEMBERED = 1024
 """Upper bound of remembered combinations, and of remembered kinds of arrays; all are forgotten beyond it."""
@@ -107,7 +107,7 @@ def small_blob(entity: Any) -> ColumnRow | None:
         return None if row is None else ColumnRow(*row)
     if type(type(entity)) is not FastMeta or not entity._fast_kind or not entity._is_blob:
         return None
-    if len(entity._buffer) > SMALL_BLOB:
+    if len(entity._buffer) > MAX_SMALL_BLOB_BYTES:
         return None
     row = entity._as_columns()
     return None if row is None else ColumnRow(*row)

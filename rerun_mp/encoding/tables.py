@@ -48,11 +48,11 @@ TEXT = struct.Struct("<H")
 ENTITY_BYTES = 2
 WORD = 8
 MAX_ENTITIES = 0xFFFF
-TEXT_GUESS = 64
+TEXT_BYTES = 64
 """Expected bytes of a text, by which a slot is divided between rows and heap."""
 MIN_ROWS = 4
 """Minimum rows of a table; a shape of which fewer fit into a slot gets no table."""
-WIDE_ROW = 1024
+MIN_WIDE_ROW_BYTES = 1024
 """Bytes of values from which on a row counts as wide."""
 DICTIONARY_SHARE = 4
 WIDE_DICTIONARY_SHARE = 32
@@ -133,12 +133,12 @@ def plan_table(
     """Divide a slot between columns and dictionary. None: fewer than `MIN_ROWS` rows fit."""
     begin = head_bytes + PLAN.size + -PLAN.size % WORD
     # A table of wide rows has few rows, so few entities.
-    share = WIDE_DICTIONARY_SHARE if shape.width >= WIDE_ROW else DICTIONARY_SHARE
+    share = WIDE_DICTIONARY_SHARE if shape.width >= MIN_WIDE_ROW_BYTES else DICTIONARY_SHARE
     dictionary = slot_bytes - slot_bytes // share
     row = WORD + ENTITY_BYTES + WORD * len(shape.timelines)
     if shape.value_kind in HEAP_KINDS:
         row += (
-            4 * shape.columns + (2 if shape.value_kind == ValueKind.LEVELLED_TEXT else 0) + (shape.width or TEXT_GUESS)
+            4 * shape.columns + (2 if shape.value_kind == ValueKind.LEVELLED_TEXT else 0) + (shape.width or TEXT_BYTES)
         )
     else:
         row += shape.width or WORD

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rerun_mp.encoding.frames import pack_rows_head, pack_shape
-from rerun_mp.encoding.tables import WIDE_ROW
+from rerun_mp.encoding.tables import MIN_WIDE_ROW_BYTES
 from rerun_mp.shm.layout import Attention, Header, Kind
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class FrameSlot:
             return True
         self.seal()
         self._claims.repair()
-        slot = self._claims.claim(Kind.FRAMES, rows.rows, maps_ahead=rows.size >= WIDE_ROW)
+        slot = self._claims.claim(Kind.FRAMES, rows.rows, maps_ahead=rows.size >= MIN_WIDE_ROW_BYTES)
         if slot is None:
             return False
         self.slot = slot
@@ -65,7 +65,7 @@ class FrameSlot:
     def append_alone(self, rows: Rows) -> bool:
         """Append rows to a slot of their own: no other call's state is touched. False: the ring has no space now."""
         pieces, size = pack_message(rows, self._row_ids)
-        slot = self._claims.claim(Kind.FRAMES, rows.rows, maps_ahead=rows.size >= WIDE_ROW)
+        slot = self._claims.claim(Kind.FRAMES, rows.rows, maps_ahead=rows.size >= MIN_WIDE_ROW_BYTES)
         if slot is None:
             return False
         try:

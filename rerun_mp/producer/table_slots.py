@@ -16,7 +16,7 @@ from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from rerun_mp.encoding.tables import WIDE_ROW
+from rerun_mp.encoding.tables import MIN_WIDE_ROW_BYTES
 from rerun_mp.producer.open_table import OpenTable, has_gil, plan_for
 from rerun_mp.shm import kernel
 from rerun_mp.shm.interruptions import is_own, is_running
@@ -225,7 +225,7 @@ class TableSlots:
         if plan is None:
             return Outcome.NOT_A_TABLE
         self._claims.repair()
-        slot = self._claims.claim(Kind.TABLE, 1, maps_ahead=row.shape.width >= WIDE_ROW)
+        slot = self._claims.claim(Kind.TABLE, 1, maps_ahead=row.shape.width >= MIN_WIDE_ROW_BYTES)
         if slot is None:
             return Outcome.NO_SPACE
         keeps_open = False

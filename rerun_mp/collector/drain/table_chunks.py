@@ -29,7 +29,7 @@ from rerun_mp.collector.drain.table_rows import ArrayValues, TakenRows
 from rerun_mp.encoding.component_arrays import array_of, component_field, numbers, take
 from rerun_mp.encoding.component_types import parse_type
 from rerun_mp.encoding.row_layouts import TEXT_KINDS, ListComponent, NumericComponent, ValueKind
-from rerun_mp.encoding.tables import WIDE_ROW, TableShape
+from rerun_mp.encoding.tables import MIN_WIDE_ROW_BYTES, TableShape
 
 __all__ = ["build_table_chunks"]
 
@@ -57,7 +57,7 @@ def build_table_chunks(taken: Sequence[TakenRows], *, nonce: bytes) -> BuiltChun
     good: Counter[int] = Counter({rows.slot: rows.stop - rows.start for rows in taken})
     chunks: list[ChunkBatch] = []
     for (shape, _), pieces in by_shape.items():
-        for run in _runs(pieces) if shape.width >= WIDE_ROW else [pieces]:
+        for run in _runs(pieces) if shape.width >= MIN_WIDE_ROW_BYTES else [pieces]:
             chunks.extend(_chunks_of_shape(shape, run, nonce))
     return BuiltChunks(chunks, good, Counter())
 

@@ -20,10 +20,10 @@ from rerun_mp.errors import CorruptionError
 
 __all__ = ["ArrayValues", "Dictionary", "TakenRows", "copy_rows", "gather"]
 
-LARGE_BLOCK = 256
+MIN_LARGE_BLOCK_BYTES = 256
 """Average bytes from which on blocks of different sizes are copied one by one; below, by an index of each byte."""
 
-NEAR_DICTIONARY = 2048
+FIRST_DICTIONARY_BYTES = 2048
 """Bytes of a dictionary that are copied first."""
 
 
@@ -101,7 +101,7 @@ class Dictionary:
         if missing <= 0:
             return
         begin += len(self._raw)
-        near = min(begin + NEAR_DICTIONARY, end)
+        near = min(begin + FIRST_DICTIONARY_BYTES, end)
         raw = bytes(memory[begin:near])
         try:
             texts, size = unpack_texts(memoryview(raw), missing)
@@ -252,7 +252,7 @@ def gather(raw: Any, begins: Any, sizes: Any) -> Any:
     first = int(sizes[0])
     if (sizes == first).all():
         return np.lib.stride_tricks.sliding_window_view(raw, first)[begins].reshape(-1) if first else raw[:0]
-    if total >= LARGE_BLOCK * len(sizes):
+    if total >= MIN_LARGE_BLOCK_BYTES * len(sizes):
         view = memoryview(raw)
         joined = b"".join(
             [view[begin : begin + size] for begin, size in zip(begins.tolist(), sizes.tolist(), strict=True)]

@@ -25,7 +25,7 @@ __all__ = ["OWN_ENTITIES", "Drops", "KnownProducers", "count_by_producer"]
 OWN_ENTITIES = ("/__properties", "__properties", "/__rerun_mp", "__rerun_mp")
 """Beginnings of the entity paths of rows that the collector logs itself. No producer counts them."""
 ROW_ID = "rerun.controls.RowId"
-NEAR = 1 << 40
+MAX_DISTANCE = 1 << 40
 """Maximum distance of a row's counter from its producer's first one. Within it, the row belongs to that producer."""
 
 
@@ -156,7 +156,7 @@ class KnownProducers:
     """Counts rows as `count_by_producer`, and asks for the producers only when a row may belong to a new one.
 
     `first_rows` returns the first row-id counter of each producer. Beginnings are 62 random bits, so two of them are
-    nearer than `NEAR` only by a chance of about one in a million.
+    nearer than `MAX_DISTANCE` only by a chance of about one in a million.
     """
 
     def __init__(self, first_rows: Callable[[], Iterable[int]]) -> None:
@@ -171,4 +171,4 @@ class KnownProducers:
 
     def _knows(self, counters: NDArray[np.uint64]) -> bool:
         nearest = np.searchsorted(self._firsts, counters, side="right")
-        return bool(len(self._firsts) and nearest.all() and (counters - self._firsts[nearest - 1] < NEAR).all())
+        return bool(len(self._firsts) and nearest.all() and (counters - self._firsts[nearest - 1] < MAX_DISTANCE).all())

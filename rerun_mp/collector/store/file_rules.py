@@ -24,7 +24,7 @@ from rerun_mp.session.rules import RuleValues
 
 __all__ = ["FileRules"]
 
-OWN_CHUNKS = 64
+MAX_OWN_CHUNKS = 64
 """Maximum number of chunks of the collector itself between the chunks of the sweep that is repeated."""
 
 
@@ -108,7 +108,7 @@ class FileRules:
 
     def _find_in_files(self, ids: set[str]) -> None:
         """Find the chunks with these ids among the last ones that the dead collector stored."""
-        for chunk in self._chunks.read(max(0, self._chunks.begin - len(ids) - OWN_CHUNKS)):
+        for chunk in self._chunks.read(max(0, self._chunks.begin - len(ids) - MAX_OWN_CHUNKS)):
             if chunk.ordinal >= self._chunks.begin:
                 return
             batch = batch_of(chunk.payload)
