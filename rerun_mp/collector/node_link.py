@@ -21,9 +21,16 @@ from rerun_mp.errors import RerunMpError
 from rerun_mp.hooks.detached import start_detached
 from rerun_mp.hooks.interpreters import python_command
 from rerun_mp.session.collector_start import collector_environment, output_to
-from rerun_mp.session.kinship import boot_id
-from rerun_mp.session.node import close_parts, node_name, open_directory, recording_name, remove_open_directory
-from rerun_mp.shipping.parts import node_directory, write_end, write_target
+from rerun_mp.session.node import (
+    close_parts,
+    node_name,
+    node_status,
+    note_end,
+    open_directory,
+    recording_name,
+    remove_open_directory,
+    report_order,
+)
 from rerun_mp.shipping.shipper import PartTotals, Shipper, drop_oldest, unshipped_in
 from rerun_mp.shipping.targets import open_target
 
@@ -58,6 +65,7 @@ class NodeLink:
 
     def __init__(self, node: NodeSpec, nonce: bytes, outputs: Outputs) -> None:
         self._node = node
+        self._nonce = nonce
         self._name = node_name(node, nonce)
         self._outputs = outputs
         self._samples: deque[ClockSample] = deque(maxlen=4)
@@ -82,7 +90,10 @@ class NodeLink:
         now = time.monotonic()
         if now >= self._next_status:
             self._next_status = now + NOTE_SECS
-            self._status = self._statuses("running")
+            self._status = {
+                recording_name(key): node_status(self._node, key, "running", store.rotating.rows_until_now())
+                for key, store in self._outputs.stores()
+            }
         if self._samples and now >= self._next_sample:
             self._next_sample = now + SAMPLE_SECS
             sample = self._samples.pop()
@@ -117,10 +128,8 @@ class NodeLink:
     def _note_end(self) -> None:
         """Write that this node has ended into its directory. A shipper reports that to the head."""
         try:
-            for recording, status in self._statuses("ended").items():
-                directory = node_directory(self._node.parts, recording, self._name)
-                write_target(directory, self._node.ship_to)
-                write_end(directory, {**status, **_order()})
+            for key, store in self._outputs.stores():
+                note_end(self._node, self._nonce, key, store.rotating.rows_until_now())
         except OSError as error:
             say(f"worker {os.getpid()}: the head cannot be told that this node has ended: {error}")
 
@@ -161,19 +170,6 @@ class NodeLink:
         )
         return [line]
 
-    def _statuses(self, state: str) -> dict[str, dict[str, Any]]:
-        found = {}
-        for key, store in self._outputs.stores():
-            found[recording_name(key)] = {
-                "application_id": key.application_id,
-                "recording_id": key.recording_id,
-                "host": self._node.host,
-                "job": self._node.job,
-                "state": state,
-                "stored": store.rotating.rows_until_now(),
-            }
-        return found
-
     # In the thread
 
     def _run(self) -> None:
@@ -210,7 +206,7 @@ class NodeLink:
                 told, told_secs = self._told.get(recording, ({}, 0.0))
                 if number and status == told and time.monotonic() < told_secs + SAME_SECS:
                     continue
-                sample = target.note(recording, self._name, {**status, **_order()})
+                sample = target.note(recording, self._name, {**status, **report_order()})
                 self._told[recording] = status, time.monotonic()
                 if sample is not None:
                     self._samples.append(sample)
@@ -251,8 +247,3 @@ class _LastShipping:
         is_in_time = now < self._last_step + SHIP_PATIENCE
         self._last_step = now
         return is_in_time and now < self._begin + MAX_SHIP_SECS
-
-
-def _order() -> dict[str, Any]:
-    """Return the boot and a number by which the head orders this node's messages. The wall clock may be set back."""
-    return {"boot": boot_id(), "order": time.clock_gettime_ns(time.CLOCK_BOOTTIME)}

@@ -24,6 +24,7 @@ from rerun_mp.session import directories
 from rerun_mp.session.collector_watch import CollectorWatch
 from rerun_mp.session.config_file import read_config, read_config_in, write_config
 from rerun_mp.session.file_claims import aside_paths
+from rerun_mp.session.node import close_parts, note_end, open_directory, remove_open_directory
 from rerun_mp.session.participants import Participants
 from rerun_mp.session.waiting import Backlog, Patience, Progress, pause_length, wait_until
 from rerun_mp.shm import doorbell, leases, segment
@@ -31,6 +32,7 @@ from rerun_mp.shm.layout import Header, Lock, SessionState
 
 if TYPE_CHECKING:
     from rerun_mp.encoding.frames import RecordingKey
+    from rerun_mp.session.config import NodeSpec
     from rerun_mp.session.leftovers import LeftoverSession
     from rerun_mp.shm.segment import Segment
 
@@ -251,6 +253,15 @@ def _has_participants(joined: Segment, participants: Participants) -> bool:
         os.close(descriptor)
 
 
+def _node_of(leftover: LeftoverSession) -> NodeSpec | None:
+    """Return the node that a leftover session was, if it has parts to ship."""
+    try:
+        node = read_config_in(leftover.runtime_directory, leftover.spool_directory).node
+    except (RerunMpError, OSError):
+        return None
+    return node if node is not None and node.parts else None
+
+
 def _hold_spool(path: str) -> int:
     """Lock a spool directory. Waits while another recovery holds it.
 
@@ -272,6 +283,7 @@ def _recover_spool(leftover: LeftoverSession, rescue: str) -> str | None:
     from rerun_mp.collector.store.spools import remove_complete, stored_recordings
 
     spool, nonce = Path(leftover.spool_directory), bytes.fromhex(leftover.name)
+    node = _node_of(leftover)
     problem = None
     if spool.is_dir():
         lease = _hold_spool(leftover.spool_directory)
@@ -279,9 +291,15 @@ def _recover_spool(leftover: LeftoverSession, rescue: str) -> str | None:
             for key, scoped_to in stored_recordings(spool):
                 place = None if scoped_to else directories.rescue_path(rescue, *key, nonce)
                 try:
-                    RecordingStore(key, spool, nonce, scoped_to=scoped_to).complete(place)
+                    store = RecordingStore(key, spool, nonce, scoped_to=scoped_to)
+                    store.complete(place)
+                    if node is not None and not scoped_to:
+                        note_end(node, nonce, key, store.rotating.rows_until_now())
                 except (RerunMpError, OSError) as error:
                     problem = f"{error}; its rows stay in {spool}"
+            if node is not None and problem is None:
+                close_parts(node.parts)
+                remove_open_directory(open_directory(node, nonce))
             if remove_complete(spool):
                 directories.remove_tree(leftover.spool_directory)
         finally:

@@ -11,18 +11,28 @@ import contextlib
 import glob
 import os
 import stat
+import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.session import directories
 from rerun_mp.session.config import NODE_OWNER, NodeSpec, SinkSpec
 from rerun_mp.session.host_names import host_name
 from rerun_mp.session.jobs import recording_key_of
+from rerun_mp.session.kinship import boot_id
 from rerun_mp.session.refusals import as_resource_error
 from rerun_mp.session.rotation import Rotation, closed_parts, part_path
-from rerun_mp.shipping.parts import OPEN, close_part, node_directory, parts_url, read_target, write_target
+from rerun_mp.shipping.parts import (
+    OPEN,
+    close_part,
+    node_directory,
+    parts_url,
+    read_target,
+    write_end,
+    write_target,
+)
 
 if TYPE_CHECKING:
     from rerun_mp.session.config import SessionConfig
@@ -34,9 +44,12 @@ __all__ = [
     "close_parts",
     "node_name",
     "node_of",
+    "node_status",
+    "note_end",
     "open_directory",
     "recording_name",
     "remove_open_directory",
+    "report_order",
     "set_node",
 ]
 
@@ -109,6 +122,36 @@ def _end_of_lines(path: str) -> int:
         file.seek(max(0, size - 1))
         return size if file.read(1) == b"\n" else 0
     return 0
+
+
+def node_status(node: NodeSpec, recording: RecordingKey, state: str, rows: int) -> dict[str, Any]:
+    """Return the state of a node and one of its recordings, as the head gets it. `rows`: those that are stored."""
+    return {
+        "application_id": recording.application_id,
+        "recording_id": recording.recording_id,
+        "host": node.host,
+        "job": node.job,
+        "state": state,
+        "stored": rows,
+    }
+
+
+def report_order() -> dict[str, Any]:
+    """Return the boot and a number by which the head orders a node's reports. The wall clock may be set back."""
+    return {"boot": boot_id(), "order": time.clock_gettime_ns(time.CLOCK_BOOTTIME)}
+
+
+def note_end(node: NodeSpec, nonce: bytes, recording: RecordingKey, rows: int) -> None:
+    """Write that a recording of this node has ended into its directory. A shipper reports that to the head.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    directory = node_directory(node.parts, recording_name(recording), node_name(node, nonce))
+    write_target(directory, node.ship_to)
+    write_end(directory, {**node_status(node, recording, "ended", rows), **report_order()})
 
 
 def remove_open_directory(path: str) -> None:

@@ -2,7 +2,7 @@
 
 Two nodes log without a pause, and a third host is the head. Links are cut, the head, whole hosts and collectors are
 killed, and programs end while the head is away. After that everything is up again, and each row that a program has
-seen stored must be at the head, once.
+seen stored must be at the head, once. The head's list must say so: each node has ended, and its rows are here.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from rerun_mp.shipping.accounts import NodeAccount
 from tests.harness.hosts import Host, HostProgram, hosts
 from tests.harness.programs import wait_until
 from tests.harness.recordings import count_rows
@@ -61,6 +62,8 @@ class Result(NamedTuple):
     """Rows at the head, each once."""
     lacking: dict[str, tuple[int, int]]
     """Program -> rows that it has seen stored, and rows at the head, if those are fewer."""
+    wrong: list[NodeAccount]
+    """Nodes of which the head's list says anything but that they have ended and all of their rows are here."""
     longest_secs: float
     """The longest call of `log`."""
 
@@ -166,11 +169,12 @@ def _judge(place: Path, head: Head, counts: Counter[str]) -> Result:
         if arrived.get(f"run/{name}", 0) < rows
     }
     longest = max(float(secs) for _, secs in marks.values())
-    return Result(counts, len(marks), sum(stored.values()), sum(arrived.values()), lacking, longest)
+    wrong = [node for node in head.nodes() if node.state != "ended" or node.stored != node.acknowledged]
+    return Result(counts, len(marks), sum(stored.values()), sum(arrived.values()), lacking, wrong, longest)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run once and print the result. Returns 1 if rows are lacking."""
+    """Run once and print the result. Returns 1 if rows are lacking, or the head's list is wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faults", type=int, default=50)
     parser.add_argument("--seed", type=int, default=int(time.time()))
@@ -181,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="rmp-faults-") as place:
         result = run(Path(place), faults=chosen.faults, seed=chosen.seed, secs_range=tuple(chosen.seconds))
     print(f"seed {chosen.seed}: {result}")
-    return 1 if result.lacking else 0
+    return 1 if result.lacking or result.wrong else 0
 
 
 if __name__ == "__main__":

@@ -92,6 +92,8 @@ def test_a_host_that_was_killed_ships_its_rows_when_it_is_back(
     machines[1].start(sys.executable, "-m", "rerun_mp", "recover").check()
     machines[1].start(sys.executable, "-m", "rerun_mp", "ship", env=head.environment).check()
     assert head.rows(tmp_path / "merged.rrd") == {"rank/1": 1000}
+    assert [(node.state, node.stored, node.acknowledged) for node in head.nodes()] == [("ended", 1000, 1000)]
+    assert not list((machines[1].place / "home/.local/share/rerun_mp").glob("parts/*/*"))
 
 
 def test_a_sidecar_ships_what_a_container_has_left(make_hosts: MakeHosts, tmp_path: Path) -> None:
@@ -117,5 +119,6 @@ def test_random_faults_lose_no_row(place: Path) -> None:
     """The same few faults in each run; `make soak` makes more."""
     result = run(place, faults=2, seed=5, secs_range=(0.0, 0.5))
     assert result.lacking == {}
+    assert result.wrong == []
     assert result.stored > 0
     assert result.longest_secs < MAX_CALL_SECS * SLOWNESS
