@@ -43,11 +43,12 @@ def log_step(call: Call, path: str, turn: int, step: int) -> None:
 
 def set_stage(call: Call, path: str, turn: int, before: int) -> Callable[[], object]:
     """Log the rows before the turn's call, and return the call, which must be made at once. Then call `end_stage`."""
+    joined = joined_session()
+    assert wait_until(lambda: has_room(joined), PATIENCE_SECS, meanwhile=joined.ring_doorbell)
     for step in range(before):
         log_step(call, path, turn, step)
     rr.set_time("step", sequence=before)
     log = call.prepare(rr, path, number_of(turn, before))
-    joined = joined_session()
     if call.seals_before:
         joined.seal()
     words = joined.segment.ring.words
@@ -56,6 +57,12 @@ def set_stage(call: Call, path: str, turn: int, before: int) -> Callable[[], obj
     while words[Header.ATTENTION] and not call.finds_asleep:
         joined.ring_doorbell()
     return log
+
+
+def has_room(joined: Session) -> bool:
+    """Return whether three quarters of the slots are free: the turn brings no pressure, which would seal its slot."""
+    states = [state & 0xFF for state in joined.segment.ring.states.tolist()]
+    return 4 * sum(state <= SlotState.FREE for state in states) >= 3 * len(states)
 
 
 def stop_asleep(joined: Session) -> None:
