@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from rerun_mp import errors
 from tests.harness.programs import ROOT
 
-__all__ = ["messages", "normal"]
+__all__ = ["messages", "normal", "texts"]
 
 BUILTIN = {"TypeError", "ValueError", "RuntimeError", "AttributeError", "OverflowError"}
 KINDS = {*errors.__all__, *BUILTIN}
@@ -22,6 +22,13 @@ def messages() -> dict[str, set[str]]:
         for kind, template in _made_in(ast.parse(path.read_text())):
             found.setdefault(normal(template), set()).add(kind)
     return found
+
+
+def texts() -> set[str]:
+    """Return each template of a text in the package's code, whether an error has it or not."""
+    trees = [ast.parse(path.read_text()) for path in sorted((ROOT / "rerun_mp").rglob("*.py"))]
+    templates = [_template(node) for tree in trees for node in ast.walk(tree) if isinstance(node, ast.expr)]
+    return {re.sub(r"\s+", " ", template) for template in templates if template}
 
 
 def normal(template: str) -> str:

@@ -14,7 +14,7 @@ import pytest
 
 from rerun_mp.settings import Settings
 from tests.conftest import RunPython
-from tests.docs.messages import messages, normal
+from tests.docs.messages import messages, normal, texts
 from tests.docs.reference import abi, api
 from tests.examples.test_integrations import python_with_torch
 from tests.harness.programs import ROOT
@@ -77,6 +77,19 @@ def test_every_message_is_in_the_troubleshooting_page_with_cause_and_cure() -> N
     for section in page.split("#### ")[1:]:
         assert "**Cause.**" in section, section.partition("\n")[0]
         assert "**Cure.**" in section, section.partition("\n")[0]
+
+
+def test_the_code_has_every_text_in_the_table_of_symptoms() -> None:
+    """Spans of three words or more in the first column. An ellipsis and a variable of ours stand for values."""
+    table = (
+        (ROOT / "docs" / "troubleshooting.md").read_text().partition("## By symptom")[2].partition("## By message")[0]
+    )
+    in_code = texts()
+    for row in re.findall(r"^\| (.+?) \|", table, re.MULTILINE):
+        for span in re.findall(r"``(.+?)``|`(.+?)`", row):
+            for text in re.split(r"…|RERUN_MP_[A-Z]+", "".join(span)):
+                known = any(text.strip(" :") in template for template in in_code)
+                assert known or len(text.split()) < 3, f"no line of the code says {text!r}"
 
 
 def test_every_setting_is_in_its_page() -> None:
