@@ -23,10 +23,6 @@ from rerun_mp.shm.segment import Segment
 
 __all__ = ["is_awaited"]
 
-UNREADABLE = (OSError, ValueError, IndexError)
-"""What a look at another process raises that has ended, or that this process may not look at."""
-
-
 KNOWN_SECS = 5.0
 """Seconds for which the collector remembers whether its parent is its guard, and whether its adopter is a participant.
 The adopter is usually the init process. A look at these processes four times a second took two fifths of an idle
@@ -62,19 +58,13 @@ def is_awaited(segment: Segment, quiet_secs: float) -> bool:
     quiet_secs
         Seconds since the last row.
     """
-    with suppress(*UNREADABLE):
+    with suppress(OSError):  # the process has ended, or this one may not look at it
         own, parent = os.getpid(), os.getppid()
-        adopter = _parent_of(parent) if _is_guard(parent, segment) else parent
+        adopter = kinship.parent_of(parent) if _is_guard(parent, segment) else parent
         if adopter <= 0 or not _is_participant(adopter, segment):
             return False
         return _waits(adopter, if_unknown=quiet_secs > QUIET_SECS) and _children_of(adopter) <= {own, parent}
     return False
-
-
-def _parent_of(pid: int) -> int:
-    with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-        # The program's name stands in parentheses, and may itself have some.
-        return int(file.read().rpartition(b")")[2].split()[1])
 
 
 def _waits(pid: int, *, if_unknown: bool) -> bool:
@@ -90,13 +80,7 @@ def _waits(pid: int, *, if_unknown: bool) -> bool:
 
 
 def _children_of(pid: int) -> set[int]:
-    children = set()
-    for name in os.listdir("/proc"):
-        if name.isdecimal():
-            with suppress(*UNREADABLE):
-                if _parent_of(int(name)) == pid:
-                    children.add(int(name))
-    return children
+    return {int(name) for name in os.listdir("/proc") if name.isdecimal() and kinship.parent_of(int(name)) == pid}
 
 
 def _is_guard(pid: int, segment: Segment) -> bool:

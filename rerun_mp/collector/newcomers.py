@@ -12,7 +12,14 @@ from collections.abc import Iterator, Mapping
 
 from rerun_mp.encoding.ids import ENVIRONMENT_VARIABLE, parse_name, segment_name
 from rerun_mp.session import directories, heirs, jobs
-from rerun_mp.session.kinship import ancestors, environment_of, own_processes, uses_segment
+from rerun_mp.session.kinship import (
+    command_line,
+    environment_of,
+    executable_of,
+    own_processes,
+    parent_of,
+    uses_segment,
+)
 from rerun_mp.shm.segment import Segment
 
 __all__ = ["newcomers", "watch_note"]
@@ -73,26 +80,10 @@ def _places(key: bytes, root: bytes) -> tuple[str, str]:
 
 def _is_bystander(pid: int) -> bool:
     """Return whether a process that has inherited the session will not join by itself."""
-    line = _command_line(pid)
-    if _program(pid) == "rerun":
+    line = command_line(pid)
+    if executable_of(pid) == "rerun":
         return True
     if not any(helper in line for helper in HELPERS):
         return False
     # A child of the fork server has the server's command line, and may be a worker that has not logged yet.
-    parent = next(iter(ancestors(pid)), 0)
-    return "multiprocessing.forkserver" not in _command_line(parent)
-
-
-def _command_line(pid: int) -> str:
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return os.fsdecode(file.read()).replace("\0", " ")
-    except OSError:
-        return ""
-
-
-def _program(pid: int) -> str:
-    try:
-        return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
-    except OSError:
-        return ""
+    return "multiprocessing.forkserver" not in command_line(parent_of(pid))

@@ -24,9 +24,12 @@ __all__ = [
     "argument_of",
     "boot_id",
     "collector_of",
+    "command_line",
     "environment_of",
+    "executable_of",
     "holds_lease",
     "own_processes",
+    "parent_of",
     "program_mark",
     "segment_inodes",
     "start_ticks",
@@ -72,11 +75,16 @@ def own_processes() -> Iterator[int]:
 def ancestors(pid: int) -> Iterator[int]:
     """Yield the ids of a process's parent, of that process's parent, and so on."""
     for _ in range(MAX_ANCESTORS):
-        fields = _stat(pid)
-        pid = int(fields[1]) if len(fields) > 1 else 0
+        pid = parent_of(pid)
         if pid <= 0:
             return
         yield pid
+
+
+def parent_of(pid: int) -> int:
+    """Return the id of a process's parent; 0 if it has none."""
+    fields = _stat(pid)
+    return int(fields[1]) if len(fields) > 1 else 0
 
 
 def boot_id() -> str:
@@ -107,18 +115,30 @@ def environment_of(pid: int | str) -> dict[str, str]:
 
 def argument_of(pid: int, option: str) -> str:
     """Return the argument that follows an option in a process's command line; empty if there is none."""
-    arguments = _read(pid, "cmdline").split(b"\0")
+    arguments = _arguments_of(pid)
     found = (after for one, after in itertools.pairwise(arguments) if one == option.encode())
     return os.fsdecode(next(found, b""))
 
 
 def collector_of(pid: int) -> tuple[str, str]:
     """Return the role and the session's nonce from a collector's command line. Both are empty for another process."""
-    arguments = _read(pid, "cmdline").rstrip(b"\0").split(b"\0")
+    arguments = _arguments_of(pid)
     if COLLECTOR_MODULE not in arguments[:-3]:
         return "", ""
     role, _, nonce = map(os.fsdecode, arguments[-3:])
     return role, nonce
+
+
+def command_line(pid: int) -> str:
+    """Return a process's command line, with a blank between two arguments."""
+    return os.fsdecode(b" ".join(_arguments_of(pid)))
+
+
+def executable_of(pid: int) -> str:
+    """Return the name of the file that a process runs."""
+    with suppress_own(OSError):
+        return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+    return ""
 
 
 def segment_inodes(path: str = "") -> frozenset[int]:
@@ -150,12 +170,16 @@ def _mapped_segments(pid: int) -> Iterator[tuple[int, bytes]]:
             yield int(fields[4]), fields[1]
 
 
+def _arguments_of(pid: int) -> list[bytes]:
+    return _read(pid, "cmdline").rstrip(b"\0").split(b"\0")
+
+
 def _stat(pid: int) -> list[bytes]:
     # The second field, the program's name, may contain blanks and parentheses.
     return _read(pid, "stat").rpartition(b")")[2].split()
 
 
 def _read(pid: int | str, name: str) -> bytes:
-    with suppress_own(OSError), open(f"/proc/{pid}/{name}", "rb") as file:
+    with suppress_own(OSError), open(f"/proc/{pid}/{name}", "rb", buffering=0) as file:
         return file.read()
     return b""
