@@ -127,7 +127,7 @@ COVERED_BY: dict[str, str] = {
     "rerun_mp.cli.send": "tests/field/test_delivery.py",
     "rerun_mp.collector.acknowledged_calls": "tests/collector/test_live.py",
     "rerun_mp.collector.unsent": "tests/field/test_delivery.py",
-    "rerun_mp.cli.tied": "tests/cli/test_head.py",
+    "rerun_mp.cli.child_server": "tests/cli/test_head.py",
     "rerun_mp.cli.vulkan": "tests/cli/test_doctor.py",
     "rerun_mp.cli": "tests/cli/test_run.py",
     "rerun_mp.cli.startup.sitecustomize": "tests/cli/test_run.py",

@@ -13,7 +13,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from rerun_mp.cli.tied import start_tied
+from rerun_mp.cli.child_server import start_child_server
 from rerun_mp.errors import ViewerError
 from rerun_mp.session.waiting import wait_until
 from rerun_mp.shipping.parts import parts_below
@@ -158,7 +158,7 @@ class Catalog:
 
     def _begin(self) -> None:
         command = [viewer.program(), "server", "--host", viewer.LOOPBACK, "--port", str(self._port)]
-        self._server = start_tied(command)
+        self._server = start_child_server(command)
         self._known: set[Path] = set()
         if not wait_until(lambda: self._server.poll() is not None or viewer.is_there(self._port), START_SECS) or (
             self._server.poll() is not None

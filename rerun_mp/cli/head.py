@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from rerun_mp.cli import nodes
 from rerun_mp.cli.catalog import DATASET, Catalog
-from rerun_mp.cli.tied import start_tied
+from rerun_mp.cli.child_server import start_child_server
 from rerun_mp.errors import RerunMpError
 from rerun_mp.shipping.receiver import Receiver
 from rerun_mp.viewers import spawn as viewer
@@ -80,7 +80,7 @@ def _serve(directory: Path, bind: str, port: int, options: Sequence[str], catalo
     thread = threading.Thread(target=receiver.serve_forever, name="rerun_mp-receiver", daemon=True)
     thread.start()
     command = [viewer.program(), *options]
-    live = start_tied(command)
+    live = start_child_server(command)
     shown = viewer.LOOPBACK if bind in ("0.0.0.0", "::") else bind
     print(f"export RERUN_MP_HEAD=rerun+http://{shown}:{port}/proxy RERUN_MP_HEAD_TOKEN={token}", flush=True)
     print(f"parts come to {directory.resolve()}; live view: rerun rerun+http://{shown}:{port}/proxy", flush=True)
@@ -92,7 +92,7 @@ def _serve(directory: Path, bind: str, port: int, options: Sequence[str], catalo
         while not stopped.wait(CHECK_SECS):
             if live.poll() is not None and time.monotonic() >= restart:
                 sys.stderr.write(f"rerun-mp: the live view has ended with {live.returncode}; it is started again\n")
-                live = start_tied(command)
+                live = start_child_server(command)
                 pause_secs = min(2 * pause_secs, MAX_PAUSE_SECS)
                 restart = time.monotonic() + pause_secs
             if catalog is not None:

@@ -65,8 +65,8 @@ ABSENT_SECS = 1.0
 GRACE_SECS = 30.0
 """Seconds without progress after which a stopped sink gives up although its server answers others: it may be busy."""
 MAX_REPEATED = 20_000
-"""First chunks of a life of the collector that are compared with those of the life before, because they may repeat
-them. A sweep has fewer."""
+"""Number of a life's first chunks that are compared with those of the life before, because they may repeat them. A
+sweep has fewer."""
 PROBE_SECS = 0.25
 """Maximum seconds in which an awake server answers, and seconds between two probes."""
 DISCARD_SECS = 2.0
@@ -74,7 +74,7 @@ DISCARD_SECS = 2.0
 HANDOVER_SECS = 0.00005
 """Seconds that `wake_all` waits, so that the sinks' threads get the interpreter's lock."""
 LONG_HANDOVER_SECS = 0.0005
-"""The same before a rest: in this time a thread reads a few chunks and sends them."""
+"""The same before a rest. In this time a thread reads a few chunks and sends them."""
 
 State = Literal["connecting", "following", "stalled", "closed"]
 

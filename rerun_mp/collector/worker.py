@@ -33,8 +33,8 @@ REST_FACTOR = 3.0
 MAX_REST = 0.25
 """Maximum seconds of such a rest."""
 LONG_MAX_REST = 1.0
-"""The same if no live sink waits for rows and no work is due at a certain time. Sweeps over thousands of entities take
-tenths of a second, whatever number of rows they have."""
+"""The same if no live sink waits for rows and no work is due at a certain time. A sweep over thousands of entities
+takes tenths of a second, however few rows it has."""
 MIN_NAP = 0.005
 """Minimum seconds between two looks at the free slots while resting."""
 IDLE_POLL = 0.25

@@ -15,17 +15,17 @@ from rerun_mp.hooks.interpreters import find_python, is_frozen
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["start_tied"]
+__all__ = ["start_child_server"]
 
-TIE_AND_RUN = (
+DIE_WITH_PARENT = (
     "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); "  # PR_SET_PDEATHSIG, SIGKILL
     "os.getppid() == int(sys.argv[1]) and os.execv(sys.argv[2], sys.argv[2:])"
 )
-"""What a Python does before it becomes the server. The kernel keeps the setting over exec."""
+"""Program of a Python that becomes the server. The kernel keeps the setting over exec."""
 
 
-def start_tied(command: Sequence[str]) -> subprocess.Popen[bytes]:
-    """Start a server. In a frozen program it is not tied: there is no other Python.
+def start_child_server(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start a server that the kernel kills when this thread ends. In a frozen program the server outlives it.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def start_tied(command: Sequence[str]) -> subprocess.Popen[bytes]:
         If there is no Python.
     """
     if not is_frozen():
-        command = [find_python(), "-I", "-S", "-c", TIE_AND_RUN, str(os.getpid()), *command]
+        command = [find_python(), "-I", "-S", "-c", DIE_WITH_PARENT, str(os.getpid()), *command]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RERUN_MP_")}
     return subprocess.Popen(
         command, env=environment | {"RUST_LOG": "error"}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
