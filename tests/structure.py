@@ -97,7 +97,6 @@ COVERED_BY: dict[str, str] = {
     "rerun_mp.session.host_names": "tests/hosts/test_identity.py",
     "rerun_mp.collector.reporting.system_logger": "tests/integrations/test_system.py",
     "rerun_mp.collector.reporting.loss_reports": "tests/faults/test_crash_marks.py",
-    "rerun_mp.collector.worker": "tests/faults/test_collector_kills.py",
     "rerun_mp.fast": "tests/fast/test_base.py",
     "rerun_mp.fast.catalogue": "tests/fast/test_general.py",
     "rerun_mp.fast.verification": "tests/compat/test_next_release.py",

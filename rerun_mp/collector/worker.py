@@ -97,6 +97,8 @@ class Worker:
         producers less."""
         self._gone_since: float | None = None
         """When the worker first saw that no participant is left."""
+        self._is_rung_for = False
+        """Whether the bell has ended the last rest, and no sweep since has taken all rows."""
 
     def run(self, *, is_ending: bool) -> None:
         """Drain until the session has ended."""
@@ -166,8 +168,9 @@ class Worker:
             return None
         ahead = self._pipeline.forward(prepared, looks_ahead=True)
         self._freer.free_done()
-        if ahead is None:
-            self._rest(begin)
+        # A caller that waits for its rows rings once, and its rows may need several full sweeps.
+        if ahead is None and not (self._is_rung_for and prepared.sweep.is_full):
+            self._is_rung_for = self._rest(begin)
         return ahead
 
     def _idle_secs(self, idle: float) -> float:
@@ -184,8 +187,10 @@ class Worker:
             self._bell.wait(secs)
         self._attend(is_sleeping=False)
 
-    def _rest(self, begin: float) -> None:
+    def _rest(self, begin: float) -> bool:
         """Let rows gather after a sweep that began at `begin`, until the ring is half full or the bell rings.
+
+        Returns whether the bell has rung.
 
         The rest lasts at least until the tick has passed. If the sweep took long, because its rows were of many
         entities, it lasts longer, so that the program has the cores most of the time.
@@ -196,8 +201,9 @@ class Worker:
         end = max(begin + self._tick, now + min(REST_FACTOR * (now - begin), longest))
         while now < end and not self._freer.is_half_full():
             if self._bell.wait(min(end - now, max(self._tick, MIN_NAP))):
-                return
+                return True
             now = time.monotonic()
+        return False
 
     def _attend(self, *, is_sleeping: bool) -> None:
         """Store the attention word. `is_sleeping`: the worker must be woken."""

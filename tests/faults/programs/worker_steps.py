@@ -7,9 +7,9 @@ The first is killed before instruction FIRST, FIRST + STRIDE and so on of the pa
 stores, completes the file or removes the session. In every second session the next worker dies too. The last worker
 completes the session. The program ends when a first worker lives to the session's end.
 
-Writes DIRECTORY/AT.rrd for each session; with `rotating` the file's parts, while each sweep takes one slot; with the
-other modes it adds to a copy of DIRECTORY/former.rrd. Prints a
-JSON object for each: the instructions at which its workers died.
+Writes DIRECTORY/AT.rrd for each session; with `rotating` the file's parts, while each sweep takes one slot and the next
+one follows at once; with the other modes it adds to a copy of DIRECTORY/former.rrd. Prints a JSON object for each: the
+instructions at which its workers died.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pathlib import Path
 from types import FrameType
 
 import rerun_mp as rr
-from rerun_mp.collector import worker
+from rerun_mp.collector import pipeline, worker
 from rerun_mp.collector.drain import sweep
 from rerun_mp.session.waiting import wait_until
 from rerun_mp.shm import leases
@@ -46,6 +46,7 @@ def main() -> None:
     directory, first, stride, way = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), "".join(sys.argv[4:])
     if way == "rotating":
         sweep.MAX_SWEEP_BYTES = 1
+        pipeline.MIN_CHUNK_BYTES_AHEAD = 0
     rng = random.Random(first)
     for at in count(first, stride):
         path, nonce = found(directory / f"{at}.rrd", at, way)

@@ -1,0 +1,48 @@
+"""The rests of the worker between two sweeps."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from rerun_mp.collector.drain import sweep
+from rerun_mp.collector.worker import LONG_MAX_REST, REST_FACTOR, Worker
+from rerun_mp.shm.doorbell import Ringer, remove
+from rerun_mp.shm.layout import Header
+from rerun_mp.shm.segment import Segment
+from tests.collector.drain.rows import log
+
+SLOTS = 4
+
+
+@pytest.fixture
+def worker(made: Segment) -> Iterator[Worker]:
+    """Make a worker that runs no loop, of a segment with rows in four slots."""
+    made.ring.words[Header.SPOOL_BYTES] = 1 << 30
+    for _ in range(SLOTS):
+        log(made, 1)
+    descriptor = made.open()
+    try:
+        yield Worker(made, descriptor)
+    finally:
+        remove(made.nonce)
+        os.close(descriptor)
+
+
+def test_a_caller_that_has_rung_waits_for_no_rest_between_full_sweeps(
+    worker: Worker, made: Segment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It rings once, and its rows may need many sweeps. The chunks are too small for a sweep that is copied ahead."""
+    monkeypatch.setattr(sweep, "MAX_SWEEP_BYTES", 1)
+    Ringer(made.nonce).ring()
+    begin = time.monotonic()
+    for _ in range(SLOTS):
+        prepared = worker._pipeline.collect()
+        assert prepared is not None
+        assert len(prepared.sweep.stops) == 1
+        assert worker._forward(prepared, time.monotonic() - LONG_MAX_REST / REST_FACTOR) is None
+    assert worker._pipeline.collect() is None
+    assert time.monotonic() - begin < LONG_MAX_REST, "no rest"
