@@ -11,12 +11,13 @@ import ast
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.harness.programs import ROOT
 
-__all__ = ["COVERED_BY", "ORDER", "Structure", "circles", "mirror_of", "tier_of"]
+__all__ = ["COVERED_BY", "ORDER", "Structure", "circles", "mirror_of", "structure", "tier_of"]
 
 ORDER = (
     ("rerun_mp.errors", "rerun_mp.printable", "rerun_mp.standard_error"),
@@ -222,6 +223,12 @@ class Structure:
     def packages(self) -> list[str]:
         """Return the packages, and the modules that lie beside them."""
         return sorted({".".join(name.split(".")[:2]) for name in self.paths} - {"rerun_mp"})
+
+
+@cache
+def structure() -> Structure:
+    """Return the structure of the package. To read all of its code takes a second, so no module does that on import."""
+    return Structure()
 
 
 def mirror_of(module: str) -> str:

@@ -13,44 +13,42 @@ import pytest
 
 from tests.conftest import RunPython, StartPython
 from tests.harness.sessions import SessionWatch
-from tests.structure import COVERED_BY, Structure, circles, mirror_of
+from tests.structure import COVERED_BY, circles, mirror_of, structure
 
 MAX_MODULE_LINES = 400
 MAX_CLASS_LINES = 300
 MAX_PROGRAM_LINES = 20
 
-STRUCTURE = Structure()
-
 
 def test_imports_only_go_down() -> None:
-    assert [f"{module} -> {name}" for module, name in STRUCTURE.upward()] == []
+    assert [f"{module} -> {name}" for module, name in structure().upward()] == []
 
 
 def test_no_imports_go_round_in_a_circle() -> None:
-    assert circles({module: STRUCTURE.imports_of(module) for module in STRUCTURE.paths}) == []
+    assert circles({module: structure().imports_of(module) for module in structure().paths}) == []
 
 
 def test_no_imports_go_round_in_a_circle_when_modules_are_loaded() -> None:
-    TopologicalSorter({module: STRUCTURE.imports_of(module, at_start=True) for module in STRUCTURE.paths}).prepare()
+    TopologicalSorter({module: structure().imports_of(module, at_start=True) for module in structure().paths}).prepare()
 
 
 def test_modules_and_classes_are_small_enough_to_read() -> None:
-    assert [size for size in STRUCTURE.module_sizes() if size.lines > MAX_MODULE_LINES] == []
-    assert [size for size in STRUCTURE.class_sizes() if size.lines > MAX_CLASS_LINES] == []
+    assert [size for size in structure().module_sizes() if size.lines > MAX_MODULE_LINES] == []
+    assert [size for size in structure().class_sizes() if size.lines > MAX_CLASS_LINES] == []
 
 
 def test_every_module_has_its_tests() -> None:
     """An `__init__` with nothing but a docstring needs none."""
     bare = {
-        name for name, path in STRUCTURE.paths.items() if len(ast.parse(path.read_text(encoding="utf-8")).body) == 1
+        name for name, path in structure().paths.items() if len(ast.parse(path.read_text(encoding="utf-8")).body) == 1
     }
-    without = {name for name in STRUCTURE.paths if not (STRUCTURE.root / mirror_of(name)).exists()} - bare
+    without = {name for name in structure().paths if not (structure().root / mirror_of(name)).exists()} - bare
     assert without == set(COVERED_BY)
-    assert [test for test in COVERED_BY.values() if not (STRUCTURE.root / test).exists()] == []
+    assert [test for test in COVERED_BY.values() if not (structure().root / test).exists()] == []
 
 
 def test_the_ring_needs_the_standard_library_and_posix_ipc_only() -> None:
-    for module, path in STRUCTURE.paths.items():
+    for module, path in structure().paths.items():
         if module.startswith("rerun_mp.shm"):
             tree = ast.parse(path.read_text(encoding="utf-8"))
             names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
@@ -62,12 +60,12 @@ def test_the_ring_needs_the_standard_library_and_posix_ipc_only() -> None:
 def test_long_programs_are_files_that_are_linted_and_checked() -> None:
     """A program that a test holds in a string has 20 lines at most, blank lines left out."""
     long = []
-    for path in sorted((STRUCTURE.root / "tests").rglob("*.py")):
+    for path in sorted((structure().root / "tests").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant | ast.JoinedStr):
                 lines = [line.strip() for line in text_of(node).splitlines() if line.strip()]
                 if len(lines) > MAX_PROGRAM_LINES and any(line.startswith(("import ", "from ")) for line in lines):
-                    long.append(f"{path.relative_to(STRUCTURE.root)}:{node.lineno}: {len(lines)} lines")
+                    long.append(f"{path.relative_to(structure().root)}:{node.lineno}: {len(lines)} lines")
     assert long == []
 
 

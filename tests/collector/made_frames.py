@@ -84,7 +84,8 @@ def frame(
 
 
 def _scalars(values: Sequence[float]) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    array: Any = pa.array([[value] for value in values], pa.list_(pa.float64()))
+    offsets = pa.array(range(len(values) + 1), pa.int32())
+    array: Any = pa.ListArray.from_arrays(offsets, pa.array(values, pa.float64()))
     return step([int(value) for value in values]), column(array)
 
 

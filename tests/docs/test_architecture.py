@@ -6,9 +6,8 @@ import re
 
 from tests.docs.architecture import PAGE, package_map, written_map
 from tests.harness.programs import ROOT
-from tests.structure import Structure
+from tests.structure import structure
 
-STRUCTURE = Structure()
 MODULE = re.compile(r"`([\w/]+\.py)`")
 
 
@@ -20,12 +19,12 @@ def steps() -> list[str]:
 
 def imports_of(path: str) -> set[str]:
     """Return the paths of the modules that a module imports."""
-    imported = STRUCTURE.imports_of("rerun_mp." + path.removesuffix(".py").replace("/", "."))
-    return {STRUCTURE.paths[name].relative_to(ROOT / "rerun_mp").as_posix() for name in imported}
+    imported = structure().imports_of("rerun_mp." + path.removesuffix(".py").replace("/", "."))
+    return {structure().paths[name].relative_to(ROOT / "rerun_mp").as_posix() for name in imported}
 
 
 def test_the_map_is_drawn_from_the_code() -> None:
-    assert written_map() == package_map(STRUCTURE), "run: python -m tests.docs.architecture"
+    assert written_map() == package_map(structure()), "run: python -m tests.docs.architecture"
 
 
 def test_each_module_on_the_way_of_a_row_imports_the_next() -> None:
