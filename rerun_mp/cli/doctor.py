@@ -28,8 +28,8 @@ __all__ = ["Check", "examine"]
 
 NEEDED_FILES = 64
 """File descriptors for rerun_mp: two while a process claims slots; in the collector, three for each recording."""
-MIN_KERNEL = (3, 15)
-"""The first Linux with locks of open file descriptions (F_OFD_SETLK)."""
+MIN_KERNEL = (4, 14)
+"""The first Linux with MADV_WIPEONFORK. It has the locks of open file descriptions, too."""
 POPULATE_KERNEL = (5, 14)
 """The first Linux with MADV_POPULATE_WRITE."""
 
@@ -73,7 +73,7 @@ def _kernel() -> Check:
         return Check("kernel", "problem", found, "rerun_mp runs on Linux only")
     numbers = tuple(int(part) for part in release.split("-", maxsplit=1)[0].split(".")[:2] if part.isdecimal())
     if numbers < MIN_KERNEL:
-        return Check("kernel", "problem", found, "it has no F_OFD_SETLK; Linux 3.15 is needed")
+        return Check("kernel", "problem", found, "it has no MADV_WIPEONFORK; Linux 4.14 is needed")
     if platform.machine() not in ("x86_64", "AMD64"):
         advice = "rerun_mp is tested on x86-64 only"
         if platform.machine() == "aarch64":
@@ -213,10 +213,10 @@ def _left_sessions() -> Check:
     try:
         left, problems = leftovers.find_leftovers()
     except OSError as error:
-        return Check("killed programs", "problem", str(error), f"look at {segment.DIRECTORY}")
+        return Check("leftover sessions", "problem", str(error), f"look at {segment.DIRECTORY}")
     if problems:
-        return Check("killed programs", "problem", "; ".join(problems), "remove these files if no program uses them")
+        return Check("leftover sessions", "problem", "; ".join(problems), "remove these files if no program uses them")
     if left:
         names = ", ".join(one.name for one in left)
-        return Check("killed programs", "warning", f"left {names}", "rerun-mp recover brings their rows into files")
-    return Check("killed programs", "ok", "left nothing")
+        return Check("leftover sessions", "warning", names, "rerun-mp recover brings their rows into files")
+    return Check("leftover sessions", "ok", "none")

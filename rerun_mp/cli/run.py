@@ -216,11 +216,16 @@ def _leave(joined: Session) -> None:
         where = f", in {', '.join(files)}" if files else ""
         if not writers:
             where = "; the program logged nothing with rerun or rerun_mp that could be captured"
-        sys.stderr.write(f"rerun-mp: {view.logged:,} rows from {writers} processes{where}\n")
+        sys.stderr.write(f"rerun-mp: {_counted(view.logged, 'row')} from {_counted(writers, 'process')}{where}\n")
     remaining = look_at(path)
     if remaining is not None and remaining.participants:
         pids = ", ".join(map(str, remaining.participants))
         sys.stderr.write(f"rerun-mp: processes {pids} are still in the session; its files are complete when they end\n")
+
+
+def _counted(number: int, noun: str) -> str:
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"
 
 
 def viewer_sink(*, headless: bool) -> SinkSpec:

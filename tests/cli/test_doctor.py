@@ -77,9 +77,9 @@ def test_leftover_sessions_are_a_warning_until_they_are_recovered(start_python: 
     watch.kill_everything(program)
     view = look_at(str(watch.segment))
     assert view is not None
-    found = checks()["killed programs"]
+    found = checks()["leftover sessions"]
     assert found["verdict"] == "warning"
     assert view.name in found["found"]
     assert "rerun-mp recover" in found["advice"]
     assert call("recover", "--quiet", view.name).returncode == 0
-    assert view.name not in checks()["killed programs"]["found"]
+    assert view.name not in checks()["leftover sessions"]["found"]

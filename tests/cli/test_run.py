@@ -73,7 +73,7 @@ def test_the_command_serves_the_web_viewer_while_the_program_runs(tmp_path: Path
     ended = call("run", "--serve", "--", sys.executable, "-c", code)
     assert ended.returncode == 0, ended.stderr
     assert "rerun-mp: open http://127.0.0.1:" in ended.stderr
-    assert "rerun-mp: 1 rows from 1 processes" in ended.stderr
+    assert "rerun-mp: 1 row from 1 process" in ended.stderr
 
 
 def test_without_the_extra_the_command_says_what_to_install(tmp_path: Path, place: Path) -> None:
