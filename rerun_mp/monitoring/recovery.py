@@ -24,7 +24,7 @@ from rerun_mp.session import directories
 from rerun_mp.session.collector_watch import CollectorWatch
 from rerun_mp.session.config_file import read_config, read_config_in, write_config
 from rerun_mp.session.file_claims import aside_paths
-from rerun_mp.session.node import close_parts, note_end, open_directory, remove_open_directory
+from rerun_mp.session.node import close_parts, note_end, open_directory, place_of_part, remove_open_directory
 from rerun_mp.session.participants import Participants
 from rerun_mp.session.waiting import Backlog, Patience, Progress, pause_length, wait_until
 from rerun_mp.shm import doorbell, leases, segment
@@ -167,7 +167,7 @@ def files_of(
     for key in sorted({*inspection.rows, *inspection.files}):
         # Only this session uses this name: if the file exists, it holds the rows.
         aside = directories.rescue_path(rescue, *key, bytes.fromhex(leftover.name))
-        named = [_actual(path, leftover.name) for path in inspection.files.get(key, [])]
+        named = [place_of_part(_actual(path, leftover.name), key) for path in inspection.files.get(key, [])]
         files[key] = [aside] if os.path.exists(aside) else named
     return files
 

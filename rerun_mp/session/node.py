@@ -47,6 +47,7 @@ __all__ = [
     "node_status",
     "note_end",
     "open_directory",
+    "place_of_part",
     "recording_name",
     "remove_open_directory",
     "report_order",
@@ -152,6 +153,16 @@ def note_end(node: NodeSpec, nonce: bytes, recording: RecordingKey, rows: int) -
     directory = node_directory(node.parts, recording_name(recording), node_name(node, nonce))
     write_target(directory, node.ship_to)
     write_end(directory, {**node_status(node, recording, "ended", rows), **report_order()})
+
+
+def place_of_part(path: str, recording: RecordingKey) -> str:
+    """Return where the rows of a node's open part are now, for people. Any other path is returned as it is."""
+    open_, name = os.path.split(os.path.dirname(path))
+    root = os.path.dirname(open_)
+    if os.path.basename(open_) != OPEN or os.path.exists(path):
+        return path
+    directory = node_directory(root, recording_name(recording), name)
+    return str(directory) if directory.exists() else f"parts that have been shipped from {root}"
 
 
 def remove_open_directory(path: str) -> None:

@@ -89,7 +89,8 @@ def test_a_host_that_was_killed_ships_its_rows_when_it_is_back(
         wait_until(lambda: "stored" in rank.stdout, what="the rows")
         machines[1].kill()
     machines[1].boot()
-    machines[1].start(sys.executable, "-m", "rerun_mp", "recover").check()
+    recovered = machines[1].start(sys.executable, "-m", "rerun_mp", "recover").check().stdout
+    assert f" rows, in {machines[1].place}/home/.local/share/rerun_mp/parts/rerun_mp_hosts-" in recovered
     machines[1].start(sys.executable, "-m", "rerun_mp", "ship", env=head.environment).check()
     assert head.rows(tmp_path / "merged.rrd") == {"rank/1": 1000}
     assert [(node.state, node.stored, node.acknowledged) for node in head.nodes()] == [("ended", 1000, 1000)]
