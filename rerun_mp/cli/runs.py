@@ -7,11 +7,14 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rerun_mp.encoding.rrd_files import is_complete
+from rerun_mp.encoding.log_messages import batch_of
+from rerun_mp.encoding.rrd_files import MessageKind, is_complete, messages_in_file
+from rerun_mp.encoding.rrd_stores import stores_in
+from rerun_mp.errors import CorruptionError
 from rerun_mp.viewers import spawn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 __all__ = ["Run", "find_runs", "open_runs"]
 
@@ -34,7 +37,8 @@ class Run(NamedTuple):
     """Rows of data, without properties and rows of rerun_mp."""
     entities: int
     ended: str
-    """`complete`, or `cut off`: the file has no footer, because its writer has not ended or was killed."""
+    """`complete`; `cut off`: the file has no footer, because its writer has not ended or was killed; `empty`: a run has
+    taken the path, and no row is in the file yet; or `unreadable`."""
     crashes: tuple[str, ...]
     """What rerun_mp has logged of killed processes."""
     failure: str = ""
@@ -55,20 +59,21 @@ def open_runs(runs: Sequence[Run]) -> int:
     ViewerError
         If there is no viewer.
     """
-    return subprocess.run([spawn.program(), *(run.path for run in runs if not run.failure)], check=False).returncode
+    return subprocess.run([spawn.program(), *(run.path for run in runs if run.application)], check=False).returncode
 
 
 def _read(path: Path) -> Run:
-    from rerun.chunk import RrdReader
-
     try:
+        if path.stat().st_size == 0:
+            return Run(str(path), "", path.stat().st_mtime_ns, None, 0, 0, "empty", ())
         ended = "complete" if is_complete(path) else "cut off"
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # rerun warns of each file without a footer
-            reader = RrdReader(path)
-            applications = sorted({entry.application_id for entry in reader.recordings()})
-            chunks = list(_chunks(reader))
-    except (OSError, RuntimeError, ValueError) as error:
+        try:
+            applications, chunks = _read_with_rerun(path)
+        except (RuntimeError, ValueError):
+            if ended == "complete":
+                raise
+            applications, chunks = _read_whole_messages(path)
+    except (OSError, RuntimeError, ValueError, KeyError, CorruptionError) as error:
         modified = path.stat().st_mtime_ns if path.exists() else None
         return Run(str(path), "", modified, None, 0, 0, "unreadable", (), " ".join(str(error).split()))
     data = [chunk for chunk in chunks if not chunk.path.startswith("/__")]
@@ -76,7 +81,7 @@ def _read(path: Path) -> Run:
     started = next((chunk.started_ns for chunk in chunks if chunk.started_ns is not None), min(times, default=None))
     return Run(
         str(path),
-        ", ".join(applications),
+        ", ".join(sorted(applications)),
         started,
         (max(times) - min(times)) / 1e9 if times else None,
         sum(chunk.rows for chunk in data),
@@ -94,13 +99,34 @@ class _Chunk(NamedTuple):
     crashes: tuple[str, ...]
 
 
-def _chunks(reader: Any) -> Iterator[_Chunk]:
+def _read_with_rerun(path: Path) -> tuple[set[str], list[_Chunk]]:
+    """Return the application ids and the chunks of a file. Raises RuntimeError or ValueError if rerun does not read it."""
+    from rerun.chunk import RrdReader
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # rerun warns of each file without a footer
+        reader = RrdReader(path)
+        applications = {entry.application_id for entry in reader.recordings()}
+        return applications, list(_chunks(chunk.to_record_batch() for chunk in reader.stream()))
+
+
+def _read_whole_messages(path: Path) -> tuple[set[str], list[_Chunk]]:
+    """Return what the whole messages of a file hold. Rerun reads no file that ends inside a message."""
+    recordings = [store for store in stores_in(str(path)) if not store.is_blueprint]
+    batches = (
+        batch_of(payload)
+        for kind, payload in messages_in_file(path)
+        if kind == MessageKind.CHUNK and any(store.names(payload) for store in recordings)
+    )
+    return {store.application_id for store in recordings}, list(_chunks(batches))
+
+
+def _chunks(batches: Iterable[Any]) -> Iterator[_Chunk]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    for chunk in reader.stream():
-        path = "/" + chunk.entity_path.strip("/")
-        batch = chunk.to_record_batch()
+    for batch in batches:
+        path = "/" + batch.schema.metadata[b"rerun:entity_path"].decode().strip("/")
         names = batch.schema.names
         times: tuple[int, ...] = ()
         if "log_time" in names and batch.num_rows:

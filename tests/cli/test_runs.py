@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from rerun_mp.encoding.rrd_files import HEADER_SIZE, Message, MessageKind, messages_at
 from tests.cli.commands import call
 from tests.conftest import RunPython
 
@@ -29,7 +30,9 @@ def test_runs_lists_recordings_with_the_latest_first(run_python: RunPython, tmp_
     run_python(PROGRAM, "first", runs / "first.rrd", "end").check()
     run_python(PROGRAM, "second", runs / "deep" / "second.rrd", "kill").check()
     content = (runs / "first.rrd").read_bytes()
-    (runs / "cut.rrd").write_bytes(content[: len(content) // 2])
+    last_chunk = max(message.start for message in chunks_in(runs / "first.rrd"))
+    (runs / "cut.rrd").write_bytes(content[: last_chunk + 20])
+    (runs / "empty.rrd").touch()
     (runs / "none.rrd").write_bytes(b"no recording")
     listed = call("runs", runs, "--json")
     assert listed.returncode == 1, "one recording cannot be read"
@@ -40,7 +43,9 @@ def test_runs_lists_recordings_with_the_latest_first(run_python: RunPython, tmp_
     assert 0 <= first["duration_secs"] < 60
     assert "SIGKILL" in second["crashes"][0]
     assert second["started_ns"] > first["started_ns"]
-    assert found["cut.rrd"]["ended"] in ("cut off", "unreadable")
+    cut, empty = found["cut.rrd"], found["empty.rrd"]
+    assert (cut["application"], cut["rows"], cut["ended"], cut["failure"]) == ("first", 1, "cut off", "")
+    assert (empty["ended"], empty["failure"]) == ("empty", ""), "a run has taken the path a moment ago"
     assert found["none.rrd"]["failure"]
     shown = call("runs", runs, env={"COLUMNS": "80"}).stdout
     assert "deep/second.rrd: " in shown
@@ -48,6 +53,12 @@ def test_runs_lists_recordings_with_the_latest_first(run_python: RunPython, tmp_
     order = [line for line in shown.splitlines() if "complete" in line]
     assert "second" in order[0]
     assert "first" in order[1]
+
+
+def chunks_in(path: Path) -> list[Message]:
+    """Return the chunks of a file."""
+    with path.open("rb") as file:
+        return [one for one in messages_at(file.fileno(), HEADER_SIZE) if one.kind == MessageKind.CHUNK]
 
 
 def test_an_empty_directory_has_no_runs(tmp_path: Path) -> None:
