@@ -100,7 +100,7 @@ class _Chunk(NamedTuple):
 
 
 def _read_with_rerun(path: Path) -> tuple[set[str], list[_Chunk]]:
-    """Return the application ids and the chunks of a file. Raises RuntimeError or ValueError if rerun does not read it."""
+    """Return a file's application ids and chunks. Raises RuntimeError or ValueError if rerun cannot read the file."""
     from rerun.chunk import RrdReader
 
     with warnings.catch_warnings():
