@@ -293,7 +293,15 @@ class Producer:
         with self._mutex:
             if self._full_ring.is_closed:
                 return Outcome.NO_SPACE
-            return self._undisturbed(self._tables.append, row) or Outcome.NOT_A_TABLE
+            return self._undisturbed(self._tables.append, row) or self._append_row_alone(row)
+
+    def _append_row_alone(self, row: TableRow) -> Outcome:
+        """Append a row to a table of its own: no other call's state is touched."""
+        try:
+            return self._tables.append_alone(row)
+        except BaseException:
+            self._claims.needs_repair = True
+            raise
 
     def _undisturbed(self, step: Callable[..., Result], *arguments: Any) -> Result | None:
         """Call `step`, or return None if another call of this thread is in progress. The caller holds the mutex."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from rerun_mp.encoding.ids import RowIds
-    from rerun_mp.encoding.tables import TableShape
+    from rerun_mp.encoding.tables import TablePlan, TableShape
     from rerun_mp.producer.claims import Claims
     from rerun_mp.producer.open_table import TableRow
     from rerun_mp.shm.writer import SlotWriter
@@ -148,12 +148,29 @@ class TableSlots:
             table = None
         if table is not None:
             if table.is_marked and is_running(table.codes, lambda frame: _appends_to(frame, table)):
-                return Outcome.NOT_A_TABLE
+                return self.append_alone(row)
             table.mark.free = True
             if table.learn(row) and table.append(row.name, row.archetype, row.point):
                 return Outcome.COMMITTED
             self._close(owner, row.shape)
         return self._append_to_new(owner, row, table)
+
+    def append_alone(self, row: TableRow) -> Outcome:
+        """Append a row to a table of its own, which is sealed at once: no other call's state is touched.
+
+        A call that interrupts another one comes here. A frame would need the encoder, whose import may be what the call
+        has interrupted.
+        """
+        plan = None if self._is_off or time.time_ns() < 0 else plan_for(row.shape, self._ring.geometry.slot_bytes)
+        if plan is None:
+            return Outcome.NOT_A_TABLE
+        slot = self._claims.claim(Kind.TABLE, 1, maps_ahead=row.shape.width >= MIN_WIDE_ROW_BYTES)
+        if slot is None:
+            return Outcome.NO_SPACE
+        try:
+            return Outcome.NOT_A_TABLE if self._begin_table(row, slot, plan, None) is None else Outcome.COMMITTED
+        finally:
+            self._writer.seal(slot)
 
     def seal(self) -> None:
         """Give the open tables to the collector. Without the GIL, only those that no other thread owns."""
@@ -230,13 +247,8 @@ class TableSlots:
             return Outcome.NO_SPACE
         keeps_open = False
         try:
-            min_time, first_counter = self._row_ids.mint(plan.capacity)
-            plan = plan._replace(first_counter=first_counter, min_time=min_time)
-            table = OpenTable(self._writer, slot, row.shape, plan, self._attend, former)
-            if not table.learn(row):
-                # The dictionary that the table has taken over may leave no room.
-                table.forget()
-            if not table.learn(row) or not table.append(row.name, row.archetype, row.point):
+            table = self._begin_table(row, slot, plan, former)
+            if table is None:
                 return Outcome.NOT_A_TABLE
             keeps_open = self._ring.has_room_to_keep()
             if keeps_open:
@@ -249,6 +261,16 @@ class TableSlots:
         finally:
             if not keeps_open:
                 self._writer.seal(slot)
+
+    def _begin_table(self, row: TableRow, slot: int, plan: TablePlan, former: OpenTable | None) -> OpenTable | None:
+        """Make a table in a newly claimed slot, and append its first row. None: the table has no room for it."""
+        min_time, first_counter = self._row_ids.mint(plan.capacity)
+        plan = plan._replace(first_counter=first_counter, min_time=min_time)
+        table = OpenTable(self._writer, slot, row.shape, plan, self._attend, former)
+        if not table.learn(row):
+            # The dictionary that the table has taken over may leave no room.
+            table.forget()
+        return table if table.learn(row) and table.append(row.name, row.archetype, row.point) else None
 
     def _close_oldest(self) -> None:
         """Close the oldest shared table, or else the calling thread's oldest."""
