@@ -35,8 +35,9 @@ __all__ = ["Pipeline", "Prepared"]
 
 
 MIN_CHUNK_BYTES_AHEAD = 64 << 10
-"""Average bytes of a full sweep's chunks from which on the next sweep follows at once. With smaller chunks, of more
-entities, a rest lets more rows gather for each chunk, until the ring is half full."""
+"""Average bytes of a full sweep's chunks from which on the next sweep follows at once."""
+MIN_ROW_BYTES_AHEAD = 1 << 10
+"""The same of its rows."""
 
 
 class Prepared(NamedTuple):
@@ -171,7 +172,7 @@ class Pipeline:
         refused = self._store_carefully(built) if is_careful else self.outputs.store(built.chunks)
         for chunk in refused:
             count_as_damaged(chunk, sweep, built)
-        is_full = sweep.is_full and sweep.num_bytes >= MIN_CHUNK_BYTES_AHEAD * len(built.chunks)
+        is_full = sweep.is_full and not _may_gather(sweep, built)
         is_busy = (is_full or self.sweeper.freer.is_half_full()) and not is_careful
         ahead = self.collect(after=sweep) if looks_ahead and is_busy else None
         self.outputs.flush()
@@ -212,3 +213,13 @@ class Pipeline:
                 refused.append(chunk)
         self._quarantine.clear_suspect()
         return refused
+
+
+def _may_gather(sweep: Sweep, built: BuiltChunks) -> bool:
+    """Return whether a rest after a full sweep is worth it: it lets more small rows gather for each small chunk.
+
+    The rest ends when the ring is half full.
+    """
+    rows = sum(built.good_rows.values())
+    has_small_chunks = sweep.num_bytes < MIN_CHUNK_BYTES_AHEAD * len(built.chunks)
+    return has_small_chunks and sweep.num_bytes < MIN_ROW_BYTES_AHEAD * rows
