@@ -44,3 +44,16 @@ def wait_for_exec(live: psutil.Process) -> bool:
     """Wait until the live view's process has become rerun's program."""
     wait_until(lambda: "--serve-grpc" in live.cmdline()[:2], what="the live view")
     return True
+
+
+def test_the_live_view_listens_when_the_head_says_where_it_is(tmp_path: Path) -> None:
+    """A viewer that is started then would give up if it could not connect."""
+    port = free_port()
+    command = [sys.executable, "-m", "rerun_mp", "head", "--dir", str(tmp_path), f"--port={port}"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as head:
+        assert head.stdout is not None
+        head.stdout.readline()
+        for one in (port, port + 1):
+            socket.create_connection(("127.0.0.1", one)).close()
+        head.terminate()
+    assert head.returncode == 0
