@@ -142,7 +142,7 @@ class Snapshots:
         directory, name = os.path.split(spec.path)
         fresh = os.path.join(directory, hidden_name(name, f"{spec.token}-snapshot"))
         if not disks.has_room(fresh, sources.size()):
-            raise ResourceError(f"no space is left to complete {spec.path}")
+            raise ResourceError(f"too little space is left to complete {spec.path}")
         writer = open_file(fresh, recording, blueprint=sources.default_blueprint)
         try:
             if sources.blueprint is not None:

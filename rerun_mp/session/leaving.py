@@ -201,6 +201,6 @@ def _report_losses(session: Session) -> None:
     if incomplete:
         reasons = sorted(set(ownership.failures(segment.spool_directory))) or ["their disks are full"]
         say(
-            f"{incomplete} files could not be completed: {'; '.join(reasons)}. Their missing rows are in "
-            f"{segment.spool_directory}. Remove the cause, then run `rerun-mp recover`."
+            f"{'1 file' if incomplete == 1 else f'{incomplete} files'} could not be completed: {'; '.join(reasons)}. "
+            f"The missing rows are in {segment.spool_directory}. Remove the cause, then run `rerun-mp recover`."
         )

@@ -60,8 +60,8 @@ def test_a_disk_that_stays_full_leaves_the_rows_in_the_spool_and_says_where(
     command = on_small_disks({disk: "48m"}, PROGRAM, "full_until_the_end", disk, copies={disk / "out.rrd": out})
     done = run_python(*command).check()
     (spool,) = (place / "cache" / "rerun_mp").iterdir()
-    reason = f"no space is left to complete {disk / 'out.rrd'}"
-    assert f"1 files could not be completed: {reason}. Their missing rows are in {spool}." in done.stderr
+    reason = f"too little space is left to complete {disk / 'out.rrd'}"
+    assert f"1 file could not be completed: {reason}. The missing rows are in {spool}." in done.stderr
     parts = [out, *spool.glob("*/*.rrd")]
     subprocess.run([RERUN_BINARY, "rrd", "merge", "-o", joined, *parts], check=True, capture_output=True)
     assert kept(distinct(rows_of(joined))) == {"before": 40, "full": 40}

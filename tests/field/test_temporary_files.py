@@ -67,6 +67,6 @@ def test_a_directory_of_the_users_that_is_gone_is_the_reason_that_is_named(
     done = run_python(GONE, directory / "out.rrd").check()
     assert "full" not in done.stderr
     reason = f"{directory / 'out.rrd'} has no directory any more"
-    assert f"1 files could not be completed: {reason}. Their missing rows are in {place}" in done.stderr
+    assert f"1 file could not be completed: {reason}. The missing rows are in {place}" in done.stderr
     run_python(COMMAND, "recover", "--quiet").check()
     assert len(list((place / "data").rglob("*.rrd"))) == 1

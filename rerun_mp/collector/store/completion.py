@@ -151,7 +151,7 @@ class Completion:
         resumes = self._resumes(target)
         former_bytes = os.path.getsize(target.target) if resumes else 0
         if not disks.has_room(path, sum(part.size() for part in parts) + former_bytes):
-            raise ResourceError(f"no space is left to complete {target.target}")
+            raise ResourceError(f"too little space is left to complete {target.target}")
         writer = open_part(whole, self._journal, target)
         try:
             seen: set[int] = set()
@@ -174,7 +174,7 @@ class Completion:
         if whole is None or not whole.is_readable() or whole.path == target.target or not self._keeps_file(target):
             return whole
         if not disks.has_room(whole.path, whole.size() + os.path.getsize(target.target)):
-            raise ResourceError(f"no space is left to complete {target.target}")
+            raise ResourceError(f"too little space is left to complete {target.target}")
         hidden = journal.hidden_path(target.target, journal.take_number())
         has_blueprint = target.blueprint is not None or journal.blueprint is not None
         try:

@@ -91,7 +91,7 @@ def test_a_disk_nearly_full_is_left_alone_and_the_rows_wait_in_the_spool(
     monkeypatch.setattr(disks, "has_room", lambda path, size: str(spool) in path and roomy(path, size))
     put(one, [1])
     assert file_status(one).state == "diverted"
-    with pytest.raises(ResourceError, match="no space is left to complete"):
+    with pytest.raises(ResourceError, match="too little space is left to complete"):
         finish(one)
     assert "its rows stay in" in str(file_status(one).failure)
     monkeypatch.undo()
