@@ -178,4 +178,4 @@ def _duration(secs: float) -> str:
     for length, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
         if secs >= 2 * length:
             return f"{secs / length:.0f} {unit}"
-    return f"{secs:.0f} seconds"
+    return "1 second" if round(secs) == 1 else f"{secs:.0f} seconds"
