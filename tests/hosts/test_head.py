@@ -77,13 +77,11 @@ def test_the_live_view_follows_and_a_frozen_head_costs_nothing(
     """Rows are at the live view while the program runs. Then the head is stopped, and the program logs and ends."""
     machines = make_hosts(2)
     head, gate, seen = Head(machines[0], tmp_path / "runs"), tmp_path / "gate", tmp_path / "seen.rrd"
+    machines[0].start(
+        RERUN_BINARY, Head.environment["RERUN_MP_HEAD"], "--save", seen, "--bind", "127.0.0.1", "--port", "9999"
+    )
     with held(gate):
         rank = start_rank(machines[1], script, 1, 1, "0", "1000", gate, env=head.environment)
-        wait_until(lambda: "stored" in rank.stdout, what="the rows")
-        # A viewer of rerun's that is there before the first row may get none on a machine with one processor.
-        machines[0].start(
-            RERUN_BINARY, Head.environment["RERUN_MP_HEAD"], "--save", seen, "--bind", "127.0.0.1", "--port", "9999"
-        )
         wait_until(lambda: saved_rows(seen)["rank/1"] == 1000, what="the rows at the live view")
         assert rank.process.poll() is None
         head.freeze()
