@@ -49,4 +49,6 @@ def test_control_characters_and_undecodable_bytes_in_names_are_escaped(tmp_path:
     )
     assert done.returncode == 1
     assert b"\x1b" not in done.stdout
-    assert done.stdout.count(rb"[red]\x1b[2J\udcff.rrd") == 2
+    assert (
+        done.stdout.count(rb"[red]\x1b[2J\udcff.rrd") == 3
+    )  # its name in the table and before the error, its path in the error

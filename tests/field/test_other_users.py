@@ -72,7 +72,7 @@ def test_no_command_speaks_of_another_users_sessions(start_python: StartPython, 
     assert done.returncode == 0, done.stderr
     status, check, *recoveries = done.stdout.splitlines()
     assert status == "status ([], [])"
-    assert "verdict='ok', found='left nothing'" in check
+    assert "verdict='ok', found='none'" in check
     assert recoveries == ["nothing is left to recover", "recover 0"] * 2
     assert done.stderr == ""
 
