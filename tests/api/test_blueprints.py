@@ -49,9 +49,9 @@ def test_a_blueprint_is_in_the_file_and_every_row_too(
 ) -> None:
     """Wherever it comes between rows, and even if the worker is killed after it."""
     path = tmp_path / "out.rrd"
-    run_python(PROGRAM, path, actions).check()
+    done = run_python(PROGRAM, path, actions).check()
     verify(path)
-    assert len(rows_of(path)) == 100 * actions.split().count("rows")
+    assert len(rows_of(path)) == 100 * actions.split().count("rows"), done.stderr
     assert shown(path) == [(name, name == "active") for name in expected]
 
 
