@@ -24,8 +24,9 @@ from rerun_mp.collector.store.parts import Part, Purpose
 from rerun_mp.collector.store.rerun_files import merge
 from rerun_mp.collector.store.rerun_sdk import chunks_in
 from rerun_mp.collector.store.rerun_sinks import SinkWriter, open_file
+from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import FlushTimeoutError, ResourceError
-from rerun_mp.session.config import SinkSpec
+from rerun_mp.session.config import Blueprint, SinkSpec
 
 __all__ = ["FLUSH_SECS", "PartWriter", "open_part"]
 
@@ -252,7 +253,7 @@ def open_part(part: Part, journal: Journal, target: SinkSpec | None) -> SinkWrit
         try:
             writer = open_file(part.path, recording, write_footer=target.write_footer, blueprint=target.blueprint)
             if blueprint is not None:
-                writer.send_blueprint(recording, blueprint)
+                _send_blueprint(writer, recording, blueprint)
         finally:
             if pipe is not None:
                 os.close(pipe)
@@ -268,3 +269,12 @@ def open_part(part: Part, journal: Journal, target: SinkSpec | None) -> SinkWrit
             raise
     part.identify()
     return writer
+
+
+def _send_blueprint(writer: SinkWriter, recording: RecordingKey, blueprint: Blueprint) -> None:
+    """Send a blueprint to a new file. If that fails, abandon the writer."""
+    try:
+        writer.send_blueprint(recording, blueprint)
+    except (ResourceError, FlushTimeoutError):
+        writer.abandon()
+        raise

@@ -156,7 +156,7 @@ class RecordingStore:
         try:
             if is_in_file and self._writing.writer is not None:
                 self._writing.writer.send_blueprint(self.recording, blueprint)
-        except ResourceError as error:
+        except (ResourceError, FlushTimeoutError) as error:
             self._writing.fail(str(error))
         self._journal.blueprint = blueprint
         if not is_in_file and any(part.purpose == "file" for part in self._journal.parts):

@@ -39,6 +39,8 @@ __all__ = ["SinkWriter", "open_file", "open_server"]
 
 OPEN_FLUSH_SECS = 5.0
 """Maximum seconds until a new file has its prelude."""
+BLUEPRINT_FLUSH_SECS = 10.0
+"""Maximum seconds until a file has a blueprint."""
 
 _idle_streams: dict[RecordingKey, list[sdk.Stream]] = {}
 """Streams of closed files, by the recording that they can write."""
@@ -78,10 +80,15 @@ class SinkWriter:
         return refused
 
     def send_blueprint(self, recording: RecordingKey, blueprint: Blueprint) -> None:
-        """Send a blueprint of the recording's application. In a file, its chunks lie together.
+        """Send a blueprint of the recording's application to a file, and wait until the file has it.
+
+        Its chunks then lie together: rerun-sdk has a queue for messages and one for chunks, and may take a chunk that
+        is sent later in the middle of the blueprint.
 
         Raises
         ------
+        FlushTimeoutError
+            If the file still takes it, but has not taken all in time.
         ResourceError
             If the blueprint cannot be read or sent.
         """
@@ -93,6 +100,7 @@ class SinkWriter:
             )
         except (RuntimeError, ValueError, OSError) as error:
             raise ResourceError(f"{self.target} takes no blueprint: {error}") from error
+        self.flush(BLUEPRINT_FLUSH_SECS)
 
     def flush(self, timeout_secs: float) -> None:
         """Wait until a file has everything.

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import time
 from pathlib import Path
 
 import pytest
+from rerun.blueprint import Blueprint, TimeSeriesView
+from rerun.blueprint.api import create_in_memory_blueprint
 
 from rerun_mp.collector.store.rerun_files import merge, read_file
 from rerun_mp.collector.store.rerun_sinks import open_file
 from rerun_mp.encoding.frames import RecordingKey
+from rerun_mp.encoding.rrd_files import count_chunks
 from rerun_mp.errors import ResourceError
+from rerun_mp.session.config import Blueprint as SentBlueprint
 from tests.collector.made_frames import RECORDING, row_ids
 from tests.collector.store.made_stores import chunks
 from tests.harness.recordings import verify
@@ -47,6 +52,24 @@ def test_merging_leaves_out_repeated_chunks_and_keeps_the_order(tmp_path: Path) 
     writer.close(10.0)
     verify(target)
     assert [chunk.id for chunk in RrdReader(target).stream()] == [c.chunk_id for c in chunks([3, 1, 2, 4])]
+
+
+def test_a_chunk_that_is_sent_after_a_blueprint_lies_after_it(tmp_path: Path) -> None:
+    """The chunks between a blueprint's store info and its activation count as the blueprint's.
+
+    rerun-sdk takes chunks and a blueprint's messages from two queues, in any order.
+    """
+    views = [TimeSeriesView(origin=f"/view/{number}") for number in range(40)]
+    made = create_in_memory_blueprint(application_id=RECORDING.application_id, blueprint=Blueprint(*views))
+    data = base64.b64encode(made.storage.concat_as_bytes()).decode()
+    path = tmp_path / "out.rrd"
+    writer = open_file(path, RECORDING)
+    for number in range(20):
+        writer.send_blueprint(RECORDING, SentBlueprint(data, make_active=False, make_default=True))
+        writer.send(chunks([number])[0])
+        writer.flush(10.0)
+    assert count_chunks(path, writer.prelude) == 20
+    writer.close(10.0)
 
 
 def test_files_of_one_recording_take_no_more_threads_than_one(tmp_path: Path) -> None:
