@@ -19,7 +19,7 @@ from rerun_mp.hooks.interpreters import find_python, is_frozen, python_command
 
 __all__ = ["DETACH", "SHELL", "FileAction", "start_detached"]
 
-FileAction = tuple[int, int, int] | tuple[int, int, str, int, int]
+FileAction = tuple[int, int] | tuple[int, int, int] | tuple[int, int, str, int, int]
 """One entry of `os.posix_spawn`'s `file_actions`."""
 
 SHELL = "/bin/sh"
