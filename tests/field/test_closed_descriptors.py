@@ -16,6 +16,7 @@ from tests.harness.recordings import Row
 
 pytestmark = pytest.mark.real_collectors
 RowsOf = Callable[..., list[Row]]
+PROGRAMS = Path(__file__).with_name("programs")
 
 PROGRAM = f"""
 import os, sys
@@ -65,42 +66,10 @@ def test_descriptors_that_the_collector_has_may_be_taken(
     assert len(rows_of(tmp_path / "run.rrd")) == 10
 
 
-SPAWNING = f"""
-import multiprocessing, os, signal, sys
-from multiprocessing.connection import wait
-sys.path.insert(0, {str(ROOT)!r})
-import rerun_mp as rr
-
-def work():
-    from rerun_mp.session import current
-    from rerun_mp.shm.layout import Header
-
-    rr.log("child", rr.Scalars(1.0))
-    rr.flush()  # the worker runs, and has stored its pid
-    words = current.session().segment.ring.words
-    os.kill(words[Header.WORKER_PID], signal.SIGSTOP)  # it would start another guard
-    os.kill(words[Header.GUARD_PID], signal.SIGKILL)
-    os.kill(words[Header.WORKER_PID], signal.SIGKILL)
-    rr.log("child", rr.Scalars(2.0))
-    rr.flush()
-
-if __name__ == "__main__":
-    rr.init("rerun_mp_spawning")
-    rr.save(sys.argv[1])
-    rr.flush()
-    child = multiprocessing.get_context("spawn").Process(target=work)
-    child.start()
-    assert wait([child.sentinel], {PROGRAM_SECS / 2}), "the join would hang"
-    child.join()
-    assert child.exitcode == 0
-"""
-
-
 def test_a_program_waits_for_a_spawned_child_that_has_started_the_collector(
     run_python: RunPython, tmp_path: Path, rows_of: RowsOf
 ) -> None:
     """Its join waits for the end of a pipe. A collector that inherited the pipe would live as long as the program."""
-    program, path = tmp_path / "program.py", tmp_path / "run.rrd"
-    program.write_text(SPAWNING)
-    run_python(program, path).check()
+    path = tmp_path / "run.rrd"
+    run_python(PROGRAMS / "spawned_starter.py", path, str(PROGRAM_SECS / 2)).check()
     assert len(rows_of(path)) == 2
