@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 
 from rerun_mp.hooks.interpreters import find_python, is_frozen, python_command
 
-__all__ = ["DETACH", "SHELL", "FileAction", "start_detached"]
+__all__ = ["DETACH", "SHELL", "FileAction", "start_detached", "without_inheritable"]
 
 FileAction = tuple[int, int] | tuple[int, int, int] | tuple[int, int, str, int, int]
 """One entry of `os.posix_spawn`'s `file_actions`."""
@@ -29,8 +29,25 @@ DETACH = "detach"
 """What a frozen program does in its place: the role of `rerun_mp.collector` that runs a command."""
 
 
+def without_inheritable(file_actions: Sequence[FileAction]) -> list[FileAction]:
+    """Return file actions that first close the inheritable descriptors, except those that they copy and 0 to 2.
+
+    A pipe ends when all of its writers have ended, and a program may wait for that: `Process.join` of `multiprocessing`
+    waits for the end of a pipe that the spawned child has. A process that the child starts may outlive the child, so
+    this process must not have the pipe.
+    """
+    copied = {action[1] for action in file_actions if action[0] == os.POSIX_SPAWN_DUP2}
+    closed: list[FileAction] = []
+    with contextlib.suppress(OSError):
+        for descriptor in map(int, os.listdir("/proc/self/fd")):
+            with contextlib.suppress(OSError):  # that of the directory, or one that another thread has closed
+                if descriptor > 2 and descriptor not in copied and os.get_inheritable(descriptor):
+                    closed.append((os.POSIX_SPAWN_CLOSE, descriptor))
+    return [*closed, *file_actions]
+
+
 def start_detached(command: Sequence[str], environment: Mapping[str, str], file_actions: Sequence[FileAction]) -> None:
-    """Start `command` in an operating-system session of its own.
+    """Start `command` in an operating-system session of its own. It gets streams and copied descriptors.
 
     Raises
     ------
@@ -39,6 +56,7 @@ def start_detached(command: Sequence[str], environment: Mapping[str, str], file_
     CollectorError
         If there is neither a shell nor a Python.
     """
+    file_actions = without_inheritable(file_actions)
     try:
         _start(SHELL, ["sh", "-c", '"$@" &', "sh", *command], environment, file_actions)
     except (FileNotFoundError, PermissionError):

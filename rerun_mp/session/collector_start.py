@@ -9,11 +9,9 @@ Any participant may call `ensure_collector`; a worker calls it when its guard is
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import sys
-from collections.abc import Collection
 from io import FileIO
 
 from rerun_mp.errors import CollectorError, SharedMemoryError
@@ -141,25 +139,9 @@ def output_to(log: str) -> list[FileAction]:
     ]
 
 
-def _close_inheritable(kept: Collection[int]) -> list[FileAction]:
-    """Return the file actions that close the inheritable descriptors of this process, without standard streams.
-
-    A program may wait for the end of a pipe: `Process.join` of `multiprocessing` waits for one whose other end only the
-    spawned child has. If that child starts a collector, which outlives it, the join would not return.
-    """
-    found: list[FileAction] = []
-    with contextlib.suppress(OSError):
-        for descriptor in map(int, os.listdir("/proc/self/fd")):
-            with contextlib.suppress(OSError):  # that of the directory, or one that another thread has closed
-                if descriptor > 2 and descriptor not in kept and os.get_inheritable(descriptor):
-                    found.append((os.POSIX_SPAWN_CLOSE, descriptor))
-    return found
-
-
 def _start(segment: Segment, starter: int) -> None:
     """Start a guard that inherits the descriptor `starter`, and with it the lock."""
-    actions = _close_inheritable(kept={starter, own_mailbox})
-    actions += output_to(os.path.join(segment.runtime_directory, collector_check.LOG))
+    actions = output_to(os.path.join(segment.runtime_directory, collector_check.LOG))
     actions.append((os.POSIX_SPAWN_DUP2, starter, STARTER_DESCRIPTOR))
     try:
         mailbox = births.open_mailbox(segment.runtime_directory) if own_mailbox < 0 else own_mailbox

@@ -19,14 +19,14 @@ import time
 from typing import TYPE_CHECKING
 
 from rerun_mp.errors import InvalidArgumentError, ViewerError
-from rerun_mp.hooks.detached import FileAction, start_detached
+from rerun_mp.hooks.detached import FileAction, start_detached, without_inheritable
 from rerun_mp.viewers.http2 import speaks_http2
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Sequence
 
-__all__ = ["LIFE_DESCRIPTOR", "LOOPBACK", "end", "is_readable", "is_there", "life_pipe", "program", "start"]
+__all__ = ["LIFE_DESCRIPTOR", "LOOPBACK", "end", "is_readable", "is_there", "life_pipe", "listens", "program", "start"]
 
 LOOPBACK = "127.0.0.1"
 CONNECT_SECS = 1.0
@@ -130,7 +130,7 @@ def start(executable: str, arguments: Sequence[str], *, port: int, detached: boo
         deadline = time.monotonic() + START_SECS
         while time.monotonic() < deadline:
             has_ended = is_readable(life, POLL_SECS)
-            if _listens(port):
+            if listens(port):
                 return is_there(port)
             if has_ended:
                 raise ViewerError(
@@ -201,7 +201,7 @@ def _launch(command: list[str], *, detached: bool) -> int:
                 command[0],
                 command,
                 _environment(),
-                file_actions=actions,
+                file_actions=without_inheritable(actions),
                 setsigmask=[],
                 setsigdef=[signal.SIGINT, signal.SIGQUIT],
             )
@@ -230,9 +230,10 @@ def _bundled() -> str:
     return os.path.join(os.path.dirname(origin), "rerun") if origin else ""
 
 
-def _listens(port: int) -> bool:
+def listens(port: int, address: str = LOOPBACK) -> bool:
+    """Return whether a program listens on a port of this machine."""
     try:
-        with socket.create_connection((LOOPBACK, port), CONNECT_SECS):
+        with socket.create_connection((address, port), CONNECT_SECS):
             return True
     except OSError:
         return False

@@ -52,3 +52,22 @@ def test_without_a_process_the_error_is_the_systems(tmp_path: Path) -> None:
     actions: list[FileAction] = [(os.POSIX_SPAWN_OPEN, 1, str(tmp_path / "missing" / "output"), os.O_WRONLY, 0)]
     with pytest.raises(OSError, match="No such file"):
         start_detached(["true"], {}, actions)
+
+
+def test_a_pipe_ends_although_a_detached_process_of_its_writer_lives() -> None:
+    """A spawned child has an inheritable pipe, for whose end `Process.join` waits."""
+    reader, writer = os.pipe()
+    stop_reader, stop = os.pipe()
+    os.set_inheritable(writer, True)
+    life, its_life = os.pipe()
+    actions: list[FileAction] = [(os.POSIX_SPAWN_DUP2, stop_reader, 0), (os.POSIX_SPAWN_DUP2, its_life, 1)]
+    start_detached([sys.executable, "-c", "print(flush=True); input()"], {}, actions)
+    os.close(its_life)
+    assert os.read(life, 1) == b"\n", "the process runs"
+    os.close(writer)
+    os.set_blocking(reader, False)
+    assert os.read(reader, 1) == b""
+    os.write(stop, b"\n")
+    assert os.read(life, 1) == b"", "the process has ended"
+    for descriptor in (reader, stop_reader, stop, life):
+        os.close(descriptor)
