@@ -24,9 +24,8 @@ from rerun_mp.collector.store.parts import Part, Purpose
 from rerun_mp.collector.store.rerun_files import merge
 from rerun_mp.collector.store.rerun_sdk import chunks_in
 from rerun_mp.collector.store.rerun_sinks import SinkWriter, open_file
-from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.errors import FlushTimeoutError, ResourceError
-from rerun_mp.session.config import Blueprint, SinkSpec
+from rerun_mp.session.config import SinkSpec
 
 __all__ = ["FLUSH_SECS", "PartWriter", "open_part"]
 
@@ -241,29 +240,22 @@ def open_part(part: Part, journal: Journal, target: SinkSpec | None) -> SinkWrit
     OSError
         If the file cannot be created or written, or is a pipe without a reader.
     """
-    blueprint = journal.blueprint
-    recording = journal.recording if target is None else journal.written
     if target is None:
-        writer = open_file(part.path, recording)
+        writer = open_file(part.path, journal.recording)
     else:
         pipe = None
         if os.path.exists(part.path) and stat.S_ISFIFO(os.stat(part.path).st_mode):
             # rerun-sdk would wait for a reader for ever. Opening it like this raises if there is none.
             pipe = os.open(part.path, os.O_WRONLY | os.O_NONBLOCK)
         try:
-            writer = open_file(part.path, recording, write_footer=target.write_footer, blueprint=target.blueprint)
-            if blueprint is not None:
-                _send_blueprint(writer, recording, blueprint)
+            writer = open_file(part.path, journal.written, write_footer=target.write_footer, blueprint=target.blueprint)
         finally:
             if pipe is not None:
                 os.close(pipe)
     part.prelude = writer.prelude
-    if target is not None and journal.series is not None and journal.series.carried is not None:
+    if target is not None:
         try:
-            for chunk in chunks_in(journal.series.carried):
-                writer.send(chunk)
-                part.carried += 1
-            writer.flush(FLUSH_SECS)
+            _begin_target(part, writer, journal)
         except (ResourceError, FlushTimeoutError):
             writer.abandon()
             raise
@@ -271,10 +263,12 @@ def open_part(part: Part, journal: Journal, target: SinkSpec | None) -> SinkWrit
     return writer
 
 
-def _send_blueprint(writer: SinkWriter, recording: RecordingKey, blueprint: Blueprint) -> None:
-    """Send a blueprint to a new file. If that fails, abandon the writer."""
-    try:
-        writer.send_blueprint(recording, blueprint)
-    except (ResourceError, FlushTimeoutError):
-        writer.abandon()
-        raise
+def _begin_target(part: Part, writer: SinkWriter, journal: Journal) -> None:
+    """Write what the user's file begins with after its prelude."""
+    if journal.blueprint is not None:
+        writer.send_blueprint(journal.written, journal.blueprint)
+    if journal.series is not None and journal.series.carried is not None:
+        for chunk in chunks_in(journal.series.carried):
+            writer.send(chunk)
+            part.carried += 1
+        writer.flush(FLUSH_SECS)
