@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["printable"]
+__all__ = ["counted", "printable"]
 
 
 def printable(text: str) -> str:
@@ -18,6 +18,20 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(one if _is_shown(one) else one.encode("unicode_escape").decode() for one in text)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number and its noun, in the singular or the plural.
+
+    Examples
+    --------
+    >>> counted(1, "process")
+    '1 process'
+    >>> counted(1200, "row")
+    '1,200 rows'
+    """
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"
 
 
 def _is_shown(character: str) -> bool:

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from rerun_mp.printable import printable
+from rerun_mp.printable import counted, printable
 
 
 @pytest.mark.parametrize("text", ["run.rrd", "Läufe/走る　1.rrd", "ein\u00a0Name", "🤖"])
@@ -26,3 +26,17 @@ def test_texts_of_all_languages_stay(text: str) -> None:
 )
 def test_control_characters_are_escaped(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "text"),
+    [
+        (0, "row", "0 rows"),
+        (1, "row", "1 row"),
+        (1200, "row", "1,200 rows"),
+        (1, "process", "1 process"),
+        (2, "process", "2 processes"),
+    ],
+)
+def test_a_number_of_things_is_in_the_singular_or_the_plural(number: int, noun: str, text: str) -> None:
+    assert counted(number, noun) == text

@@ -187,13 +187,9 @@ class GrpcServerSink(_Frozen):
 
     def listens(self) -> bool:
         """Return whether a server listens on the port now."""
-        import socket
+        from rerun_mp.viewers import spawn
 
-        try:
-            with socket.create_connection((self._host, self.port), 1.0):
-                return True
-        except OSError:
-            return False
+        return spawn.listens(self.port, self._host)
 
     @property
     def _host(self) -> str:

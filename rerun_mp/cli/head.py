@@ -38,8 +38,6 @@ MAX_PAUSE_SECS = 30.0
 """Maximum seconds until a live view that has ended is started again. Each pause is twice as long as the one before."""
 START_SECS = 10.0
 """Maximum seconds until the live view listens, before the head says where it is."""
-CONNECT_SECS = 1.0
-"""Maximum seconds of an attempt to connect to it."""
 TOKEN = ".token"
 
 
@@ -88,7 +86,7 @@ def _serve(directory: Path, bind: str, port: int, options: Sequence[str], catalo
     live = start_child_server(command)
     shown = viewer.LOOPBACK if bind in ("0.0.0.0", "::") else bind
     # A viewer that connects earlier gives up.
-    wait_until(lambda: live.poll() is not None or stopped.is_set() or _listens(shown, port), START_SECS)
+    wait_until(lambda: live.poll() is not None or stopped.is_set() or viewer.listens(port, shown), START_SECS)
     print(f"export RERUN_MP_HEAD=rerun+http://{shown}:{port}/proxy RERUN_MP_HEAD_TOKEN={token}", flush=True)
     print(f"parts come to {directory.resolve()}; live view: rerun rerun+http://{shown}:{port}/proxy", flush=True)
     if catalog is not None:
@@ -109,14 +107,6 @@ def _serve(directory: Path, bind: str, port: int, options: Sequence[str], catalo
         receiver.shutdown()
         receiver.server_close()
     return 0
-
-
-def _listens(address: str, port: int) -> bool:
-    try:
-        socket.create_connection((address, port), CONNECT_SECS).close()
-    except OSError:
-        return False
-    return True
 
 
 def _check_port(bind: str, port: int) -> None:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from rerun_mp.api.sinks import FileSink, GrpcSink
 from rerun_mp.errors import ViewerError
 from rerun_mp.monitoring.overview import look_at
+from rerun_mp.printable import counted
 from rerun_mp.session import current, sink_changes
 from rerun_mp.session.leaving import leave
 from rerun_mp.session.waiting import wait_until
@@ -216,16 +217,11 @@ def _leave(joined: Session) -> None:
         where = f", in {', '.join(files)}" if files else ""
         if not writers:
             where = "; the program logged nothing with rerun or rerun_mp that could be captured"
-        sys.stderr.write(f"rerun-mp: {_counted(view.logged, 'row')} from {_counted(writers, 'process')}{where}\n")
+        sys.stderr.write(f"rerun-mp: {counted(view.logged, 'row')} from {counted(writers, 'process')}{where}\n")
     remaining = look_at(path)
     if remaining is not None and remaining.participants:
         pids = ", ".join(map(str, remaining.participants))
         sys.stderr.write(f"rerun-mp: processes {pids} are still in the session; its files are complete when they end\n")
-
-
-def _counted(number: int, noun: str) -> str:
-    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
-    return f"{number:,} {noun if number == 1 else plural}"
 
 
 def viewer_sink(*, headless: bool) -> SinkSpec:

@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING
 
 from rerun_mp.errors import FlushTimeoutError, RerunMpError, SessionError
+from rerun_mp.printable import counted
 from rerun_mp.session import accounts, ownership, refused_rows
 from rerun_mp.session.file_claims import aside_paths
 from rerun_mp.session.final_report import FILE_MARK, describe_files, open_final_report, read_final_report
@@ -201,6 +202,6 @@ def _report_losses(session: Session) -> None:
     if incomplete:
         reasons = sorted(set(ownership.failures(segment.spool_directory))) or ["their disks are full"]
         say(
-            f"{'1 file' if incomplete == 1 else f'{incomplete} files'} could not be completed: {'; '.join(reasons)}. "
+            f"{counted(incomplete, 'file')} could not be completed: {'; '.join(reasons)}. "
             f"The missing rows are in {segment.spool_directory}. Remove the cause, then run `rerun-mp recover`."
         )
