@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rerun_mp.collector.drain.progress import FEW_LINES, Progress
+from rerun_mp.collector.drain.progress import MAX_CHANGED_LINES, Progress
 from rerun_mp.shm.layout import MAX_SWEEPS, Header, Line
 from rerun_mp.shm.segment import Segment
 from tests.collector.drain.rows import SLOTS, log
@@ -42,7 +42,7 @@ def take_all(made: Segment, slot: int, sweep: int) -> None:
 @pytest.mark.parametrize("rows", [(1,), (1, 1, 1), (500, 500)])
 def test_rows_that_come_after_a_look_that_found_none_are_found(rows: tuple[int, ...], made: Segment) -> None:
     """A worker that slept compares the control table with the one that had no new rows. 500 rows change three lines."""
-    assert FEW_LINES < 6
+    assert MAX_CHANGED_LINES < 6
     log(made, 1)
     progress = Progress(made.ring)
     (old,) = progress.moved({}, 0)
