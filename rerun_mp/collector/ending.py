@@ -3,7 +3,7 @@
 A process that exec'd and has not imported rerun_mp yet holds no lease. Its environment names the session, so the end
 waits for it, at most three seconds: programs that never import rerun_mp (an editor, a shell) have that variable too.
 
-The steps, each of which a successor can repeat: lock the participants exclusively (no process can join), rename the
+A successor can repeat each of these steps: lock the participants exclusively (no process can join), rename the
 segment aside (a newcomer founds a new session), drain, complete the files, store the state FILES_COMPLETE, let the live
 sinks finish, keep rows that no server has acknowledged, store the state REMOVING, remove everything, the segment last.
 The journal of a recording says when its file is complete. All journals stay until all files are complete: without them,

@@ -61,7 +61,7 @@ KNOW_SECS = 2.0
 """Maximum seconds to find out whether a server is the one that acknowledged. A server that keeps nothing never answers
 that."""
 ABSENT_SECS = 1.0
-"""Seconds without an answer of a server after which a stopped sink whose connection breaks gives up."""
+"""Seconds without an answer. If a stopped sink's connection breaks after them, the sink gives up."""
 GRACE_SECS = 30.0
 """Seconds without progress after which a stopped sink gives up although its server answers others: it may be busy."""
 MAX_REPEATED = 20_000

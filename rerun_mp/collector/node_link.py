@@ -74,7 +74,7 @@ class NodeLink:
         """Recording -> the state that the head gets."""
         self._open = open_directory(node, nonce)
         self._list_ends: dict[str, int] = {}
-        """Path of each part list -> offset of the first line whose part is not closed. The thread alone uses it."""
+        """Path of each part list -> offset up to which its lines have been read. Used by the thread alone."""
         self._told: dict[str, tuple[dict[str, Any], float]] = {}
         """Recording -> the state that the head has, and when it got it (monotonic seconds). Used by the thread."""
         self._dropped = PartTotals(0, 0, 0)

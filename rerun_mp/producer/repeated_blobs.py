@@ -89,7 +89,7 @@ class BlobAppend:
         """By the entity path as the user wrote it. If one slot holds the message: the canonical path instead."""
 
     def prepare(self, name: str, entity_path: bytes) -> None:
-        """Compose and cache the message for an entity, whose path the user wrote as `name`."""
+        """Compose the message for an entity and keep it. `name`: the path as the user wrote it."""
         template = self._template
         size = len(template.before) + template.times.size + len(template.between) + self._size + len(template.after)
         declaration = pack_shape(template.shape)

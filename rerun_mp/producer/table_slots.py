@@ -158,8 +158,8 @@ class TableSlots:
     def append_alone(self, row: TableRow) -> Outcome:
         """Append a row to a table of its own, which is sealed at once: no other call's state is touched.
 
-        A call that interrupts another one comes here. A frame would need the encoder, whose import may be what the call
-        has interrupted.
+        A call that interrupts another one uses this. A frame would need the encoder, and the interrupted call may be
+        importing it just now.
         """
         plan = None if self._is_off or time.time_ns() < 0 else plan_for(row.shape, self._ring.geometry.slot_bytes)
         if plan is None:

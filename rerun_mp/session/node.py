@@ -1,8 +1,8 @@
 """This session as one node of a job. A job has several hosts and one recording, or it has a head.
 
 The founder writes the node into the configuration. The collector reads it there, because it has none of the variables
-that name job and head. Every recording of a node with a head has two more sinks: the head's live view, which may forget
-rows, and a file on this host's disk that rotates, whose parts the collector ships. Any thread may call.
+that name job and head. Every recording of a node with a head has two more sinks. One is the head's live view, which may
+forget rows. The other is a file on this host's disk that rotates. The collector ships its parts. Any thread may call.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ def recording_name(recording: RecordingKey) -> str:
 def close_parts(root: str, ends: dict[str, int] | None = None) -> None:
     """Give the complete parts of all sessions, living and ended, their final names. Any process may call.
 
-    A caller that calls again passes the same `ends`: path of each part list -> offset of the first line whose part is
-    not closed yet. So no line is read twice.
+    `ends` maps the path of each part list to the offset up to which its lines have been read. If all calls of a process
+    get the same mapping, each line is read once.
 
     Raises
     ------

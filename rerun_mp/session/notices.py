@@ -1,4 +1,4 @@
-"""Lines that one session leaves in the runtime directory of another, whose processes print them at their exit.
+"""Notices: a session leaves lines in the runtime directory of another. The processes there print them at their exit.
 
 A program that finds its path taken by another session leaves a notice there, and so does a collector that has to write
 to another path than the user named. Any process and thread of the user may call.

@@ -8,7 +8,7 @@ below their directories::
     .nodes/<recording>/<host>-<nonce>.json                       on the head: what the node has said last
     .open/<host>-<nonce>/part.<number>.rrd                       on the node: parts that the collector writes
     <recording>/<host>-<nonce>/.to.json                          on the node: where its parts go
-    <recording>/<host>-<nonce>/.end.json                         on the node: its last word, which the head lacks yet
+    <recording>/<host>-<nonce>/.end.json                         on the node: its final status, which the head lacks yet
 
 So equal paths are equal parts, whichever way they came. Any process and thread may call.
 """
@@ -41,7 +41,7 @@ __all__ = [
     "read_target",
     "remove_if_empty",
     "sync_directory",
-    "untold_ends",
+    "unreported_ends",
     "write_end",
     "write_target",
 ]
@@ -157,12 +157,12 @@ def read_target(directory: Path) -> str | None:
 
 
 def write_end(directory: Path, status: Mapping[str, Any]) -> None:
-    """Note the last word of a node that has ended, which a shipper brings to the head."""
+    """Write the final status of a node that has ended. A shipper brings it to the head."""
     _write(directory / END, status)
 
 
 def read_end(directory: Path) -> dict[str, Any]:
-    """Return the last word of a node; empty if the file is damaged.
+    """Return the final status of a node; empty if the file is damaged.
 
     Raises
     ------
@@ -172,8 +172,8 @@ def read_end(directory: Path) -> dict[str, Any]:
     return _object((directory / END).read_bytes())
 
 
-def untold_ends(root: str | Path) -> list[Path]:
-    """Return the files with the last words of nodes below a directory that the head lacks, sorted by name."""
+def unreported_ends(root: str | Path) -> list[Path]:
+    """Return the files below a directory with final statuses that the head lacks, sorted by name."""
     return sorted(Path(root).glob(f"*/*/{END}"))
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from rerun_mp.errors import ResourceError
-from rerun_mp.shipping.parts import PartName, parts_below, read_end, read_target, remove_if_empty, untold_ends
+from rerun_mp.shipping.parts import PartName, parts_below, read_end, read_target, remove_if_empty, unreported_ends
 from rerun_mp.shipping.targets import open_target
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Shipper:
         self.failure = None
         targets: dict[Path, str | None] = {}
         found: list[tuple[PartName | None, Path]] = [*parts_below(self._root)]
-        for part, path in found + [(None, path) for path in untold_ends(self._root)]:
+        for part, path in found + [(None, path) for path in unreported_ends(self._root)]:
             if path.parent not in targets:
                 targets[path.parent] = self._only if self._takes_all else read_target(path.parent) or self._only
             target = targets[path.parent]

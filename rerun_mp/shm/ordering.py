@@ -11,8 +11,8 @@ Elsewhere, such as on aarch64, one of two ways is chosen by the founder and stan
   state, and so does the collector at its three places. An append to a table has no place for a fence, so rows go into
   frames.
 
-A producer whose sandbox refuses the registration runs fences in either case. tests/protocol/order.pml checks each of
-these places. Any thread may call.
+If a producer's sandbox refuses the registration, the producer runs fences in either case. tests/protocol/order.pml
+checks each of these places. Any thread may call.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 A child process, the program `rerun`, serves the web viewer on the loopback interface. Rerun's own functions serve it
 from threads of the program, which a forked child does not have, and on all interfaces of the machine. The server ends
-with the process that started it, even if that process is killed: a shell between the two reads from the *owner pipe*,
-whose writing end the kernel closes with the process. Forked children close their copies of that end. Any thread may
-call.
+with the process that started it, even if that process is killed: a shell between the two reads from the *owner pipe*.
+The process has the pipe's writing end, which the kernel closes at the process's end. Forked children close their copies
+of it. Any thread may call.
 """
 
 from __future__ import annotations
