@@ -135,6 +135,7 @@ class RecordingStore:
         self.rotating.follow(specs[0])
         if self._journal.target is None:
             self._begin_file(specs[0])
+            self.rotating.read_statics()
         self._journal.take_rules(specs)
         current = self._journal.target or specs[0]
         copies = tuple(spec for spec in specs if spec.target != current.target)
@@ -200,7 +201,7 @@ class RecordingStore:
         if self._journal.target is not None and any(part.purpose == "file" for part in self._journal.parts):
             with contextlib.suppress(ResourceError, FlushTimeoutError):  # `_complete_file` has reported it
                 self._complete_file(is_final=False)
-                self.rotating.note_merge()
+                self.rotating.read_statics()
 
     def _complete_file(self, *, otherwise: str | None = None, is_final: bool = True) -> None:
         self._appending.end_part(with_footer=True)

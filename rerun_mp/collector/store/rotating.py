@@ -192,8 +192,8 @@ class Rotating:
         series = self._journal.series
         return series is not None and series.number != number_of(series.first) and self._has_no_chunk()
 
-    def note_merge(self) -> None:
-        """Note that the parts of the present file have been merged."""
+    def read_statics(self) -> None:
+        """Find the static chunks of the present file, which was merged, or begins with chunks stored before."""
         if self._journal.series is not None:
             self._statics().read(self._journal.series.carried, self._parts())
 

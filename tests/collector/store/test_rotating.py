@@ -103,6 +103,21 @@ def test_each_part_begins_with_the_static_data_of_the_parts_before(spool: Path, 
     assert contents(out) == [list(range(20)), list(range(20, 40)), list(range(40, 60))]
 
 
+def test_static_data_that_came_before_the_file_are_in_each_part(spool: Path, out: Path) -> None:
+    one = RecordingStore(RECORDING, spool, NONCE)
+    one.append([start_time_chunk(RECORDING, 7)])
+    put(one, range(10))
+    one.set_files([rotating(out)])
+    for first in (10, 30):
+        put(one, range(first, first + 20))
+        one.rotate_if_due()
+    put(one, [50])
+    finish(one)
+    paths = sorted(out.parent.glob("*.rrd"))
+    assert [start_time_in(path) for path in paths] == [7, 7, 7]
+    assert contents(out) == [list(range(30)), list(range(30, 50)), [50]]
+
+
 def test_a_second_run_with_the_same_recording_id_adds_parts_to_the_recording(
     run_python: RunPython, tmp_path: Path
 ) -> None:
