@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rerun_mp.errors import RerunMpError, SessionEndedError
 from rerun_mp.monitoring import recovery
-from rerun_mp.printable import counted, printable
+from rerun_mp.printable import printable
 from rerun_mp.session import directories, leftovers, recovery_notes
 
 if TYPE_CHECKING:
@@ -178,4 +178,4 @@ def _duration(secs: float) -> str:
     for length, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
         if secs >= 2 * length:
             return f"{secs / length:.0f} {unit}"
-    return counted(round(secs), "second")
+    return f"{secs:.0f} seconds"
