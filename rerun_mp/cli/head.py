@@ -85,15 +85,15 @@ def _serve(directory: Path, bind: str, port: int, options: Sequence[str], catalo
     command = [viewer.program(), *options]
     live = start_child_server(command)
     shown = viewer.LOOPBACK if bind in ("0.0.0.0", "::") else bind
-    # A viewer that connects earlier gives up.
-    wait_until(lambda: live.poll() is not None or stopped.is_set() or viewer.listens(port, shown), START_SECS)
-    print(f"export RERUN_MP_HEAD=rerun+http://{shown}:{port}/proxy RERUN_MP_HEAD_TOKEN={token}", flush=True)
-    print(f"parts come to {directory.resolve()}; live view: rerun rerun+http://{shown}:{port}/proxy", flush=True)
-    if catalog is not None:
-        catalog.follow()
-        print(f"catalog: {catalog.url}, dataset {DATASET!r}", flush=True)
     pause_secs, restart = CHECK_SECS, 0.0
     try:
+        # A viewer that connects earlier gives up.
+        wait_until(lambda: live.poll() is not None or stopped.is_set() or viewer.listens(port, shown), START_SECS)
+        _print_line(f"export RERUN_MP_HEAD=rerun+http://{shown}:{port}/proxy RERUN_MP_HEAD_TOKEN={token}")
+        _print_line(f"parts come to {directory.resolve()}; live view: rerun rerun+http://{shown}:{port}/proxy")
+        if catalog is not None:
+            catalog.follow()
+            _print_line(f"catalog: {catalog.url}, dataset {DATASET!r}")
         while not stopped.wait(CHECK_SECS):
             if live.poll() is not None and time.monotonic() >= restart:
                 sys.stderr.write(f"rerun-mp: the live view has ended with {live.returncode}; it is started again\n")
@@ -107,6 +107,14 @@ def _serve(directory: Path, bind: str, port: int, options: Sequence[str], catalo
         receiver.shutdown()
         receiver.server_close()
     return 0
+
+
+def _print_line(line: str) -> None:
+    """Print a line. If its reader has gone, print nothing more: nodes may know the address from elsewhere."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (open until the process ends)
 
 
 def _check_port(bind: str, port: int) -> None:
