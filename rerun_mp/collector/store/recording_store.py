@@ -129,7 +129,6 @@ class RecordingStore:
                 self._checkpoints = 0
             else:
                 self.close_file()
-            current = None
         if not specs:
             return
         self.rotating.follow(specs[0])
