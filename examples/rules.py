@@ -45,8 +45,8 @@ def main() -> None:
     logged = 2 * (ROWS + ROWS // 10)
     while True:
         sinks = rr.statistics().sinks
-        [server] = [sink for sink in sinks if sink.kind == "serve"]
-        if (server.acknowledged_rows or 0) + server.held_rows == logged:
+        server = next((sink for sink in sinks if sink.kind == "serve"), None)  # none until the collector has started
+        if server is not None and (server.acknowledged_rows or 0) + server.held_rows == logged:
             break
         time.sleep(0.05)
     print(f"stored {rr.statistics().stored}, sent {server.acknowledged_rows}, held back {server.held_rows}")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import RunPython
+from tests.harness.programs import wait_until
 from tests.harness.recordings import RERUN_BINARY, rows_of, verify
 from tests.harness.servers import Server
 from tests.harness.viewers import free_port
@@ -59,8 +60,10 @@ def test_a_blueprint_reaches_a_server(run_python: RunPython, tmp_path: Path) -> 
     """In the middle of a recording."""
     server = Server(tmp_path / "served.rrd", free_port())
     try:
+        server.wait_until_listening()
         run_python(PROGRAM, tmp_path / "out.rrd", "rows active rows", server.url).check()
+        # The server acknowledges rows before it writes them.
+        wait_until(lambda: server.rows().total() == 200, what="the rows in the server's file")
     finally:
         server.end()
     assert shown(tmp_path / "served.rrd") == [("active", True)]
-    assert sum(server.rows().values()) == 200

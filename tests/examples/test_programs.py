@@ -9,7 +9,9 @@ from pathlib import Path
 import rerun_mp as rr
 from tests.conftest import RunPython
 from tests.examples.test_integrations import EXAMPLES, compared
+from tests.harness.programs import wait_until
 from tests.harness.recordings import count_rows, rows_of, verify
+from tests.harness.sessions import SessionWatch
 
 
 def test_a_pipeline_goes_on_without_the_stage_that_was_killed(run_python: RunPython, tmp_path: Path) -> None:
@@ -48,8 +50,11 @@ def test_a_black_box_keeps_the_last_rows_and_writes_them_on_demand(run_python: R
 
 
 def test_a_training_that_was_killed_goes_on_in_its_recording(run_python: RunPython, tmp_path: Path) -> None:
-    out = tmp_path / "out.rrd"
-    assert run_python(EXAMPLES / "resumed.py", "--out", out).returncode == -signal.SIGKILL
+    out, watch = tmp_path / "out.rrd", SessionWatch()
+    killed = run_python(EXAMPLES / "resumed.py", "--out", out, env=watch.environment)
+    assert killed.returncode == -signal.SIGKILL
+    # Its loaders may still log, and no other program adds to the file meanwhile.
+    wait_until(lambda: not watch.segment.exists(), what="the end of the session")
     done = run_python(EXAMPLES / "resumed.py", "--out", out).check()
     assert f"epochs 1 to 3 are in {out}" in done.stdout
     verify(out)

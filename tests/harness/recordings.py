@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -15,7 +16,17 @@ import rerun_cli
 
 from tests.harness.rerun_names import RrdReader
 
-__all__ = ["RERUN_BINARY", "ChunkRows", "Row", "chunks_of", "count_rows", "recordings_in", "rows_of", "verify"]
+__all__ = [
+    "RERUN_BINARY",
+    "ChunkRows",
+    "Row",
+    "chunks_of",
+    "count_rows",
+    "recordings_in",
+    "rows_before_cut",
+    "rows_of",
+    "verify",
+]
 
 RERUN_BINARY = Path(rerun_cli.__file__).with_name("rerun")
 """The native program. The console script of that name starts it, and would leave it running when killed."""
@@ -78,16 +89,27 @@ def rows_of(path: str | Path, *, properties: bool = False, recording_id: str | N
     """Return the rows of one recording of the .rrd at `path`, in the order of the file. See `chunks_of`."""
     rows: list[Row] = []
     for chunk in chunks_of(path, properties=properties, recording_id=recording_id):
-        rows.extend(
-            Row(
-                chunk.entity_path,
-                row_id,
-                {name: time for name, values in chunk.times.items() if (time := values[i]) is not None},
-                {name: column[i] for name, column in chunk.components.items() if column[i].is_valid},
-            )
-            for i, row_id in enumerate(chunk.row_ids)
-        )
+        rows += _rows_in(chunk)
     return rows
+
+
+def rows_before_cut(path: str | Path) -> list[Row]:
+    """Return the rows of an .rrd file whose writer was killed, maybe in the middle of a message."""
+    rows: list[Row] = []
+    with contextlib.suppress(RuntimeError):
+        for chunk in chunks_of(path):
+            rows += _rows_in(chunk)
+    return rows
+
+
+def _rows_in(chunk: ChunkRows) -> Iterator[Row]:
+    for i, row_id in enumerate(chunk.row_ids):
+        yield Row(
+            chunk.entity_path,
+            row_id,
+            {name: time for name, values in chunk.times.items() if (time := values[i]) is not None},
+            {name: column[i] for name, column in chunk.components.items() if column[i].is_valid},
+        )
 
 
 def count_rows(path: str | Path, *, timeline: str | None = None, below: str = "") -> Counter[str]:

@@ -127,9 +127,10 @@ class SessionWatch:
     def kill_everything(self, program: Program) -> None:
         """Kill the program's process group and the collector. All are stopped first, so that none reacts.
 
-        A collector that begins to start has no command line of its own yet, so this waits until one has.
+        A process of the collector that begins to start has no command line of its own yet, so this waits until both
+        have.
         """
-        wait_until(lambda: any(self.collectors().values()), what="a collector")
+        wait_until(lambda: all(self.collectors().values()), what="guard and worker")
         os.killpg(program.pid, signal.SIGSTOP)
         self.kill_running()
         os.killpg(program.pid, signal.SIGKILL)

@@ -147,8 +147,10 @@ def test_a_viewer_answers(headless_viewer: HeadlessViewer, run_python: RunPython
             rr.log("curve", rr.Scalars(i * i))
     """
     run_python(code, headless_viewer.url).check()
-    wait_until(lambda: headless_viewer.client.get_state().recordings, what="a recording in the Viewer")
-    (recording,) = headless_viewer.client.get_state().recordings
-    schema = headless_viewer.client.get_recording_schema(recording.store_id)
-    assert "/curve" in [entity.entity_path for entity in schema.entities]
+    wait_until(lambda: headless_viewer.store_id("shown"), what="a recording in the Viewer")
+
+    def entities() -> list[str]:
+        return [entity.entity_path for entity in headless_viewer.schema("shown").entities]
+
+    wait_until(lambda: "/curve" in entities(), what="the rows in the Viewer")
     assert headless_viewer.screenshot(artifacts / "harness-viewer.png").stat().st_size > 1000

@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import RunPython, StartPython
 from tests.harness.preloading import PreloadedProcess, server_pids
+from tests.harness.programs import wait_until
 from tests.harness.sessions import SessionWatch
 
 PROGRAMS = Path(__file__).with_name("user_programs")
@@ -98,12 +99,24 @@ def test_a_forked_collector_has_the_same_surroundings(tmp_path: Path, place: Pat
             assert guard.ppid() not in (program.pid, *server_pids())
             # What the session's name and nonce are differs.
             names = dict.fromkeys((watch.segment.name, watch.nonce.hex(), watch.nonce.hex()[:16], str(own)), "")
-            seen.append([_look(process, names) for process in (guard, worker)])
+            seen.append([_steady_look(process, names) for process in (guard, worker)])
             is_forked = Path(f"/proc/{guard.pid}/maps").read_text().count("numpy") > 0
             assert is_forked is not real, "a guard that is really started loads no numpy"
         finally:
             starter.end()
     assert seen[0] == seen[1]
+
+
+def _steady_look(process: psutil.Process, names: dict[str, str]) -> dict[str, Any]:
+    """Return what a collector's process has, without what it has open for a moment."""
+    looks = [_look(process, names)]
+
+    def is_steady() -> bool:
+        looks.append(_look(process, names))
+        return looks[-1] == looks[-2]
+
+    wait_until(is_steady, what="two looks that find the same")
+    return looks[-1]
 
 
 def _look(process: psutil.Process, names: dict[str, str]) -> dict[str, Any]:

@@ -8,9 +8,11 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import psutil
 from rerun.experimental import ViewerClient
@@ -30,6 +32,8 @@ __all__ = [
     "start_headless_viewer",
     "vulkan_missing",
 ]
+
+Answer = TypeVar("Answer")
 
 START_SECS = 60.0
 ANSWER_SECS = 60.0
@@ -58,14 +62,15 @@ class HeadlessViewer:
 
     def store_id(self, application_id: str) -> str | None:
         """Return the viewer's id of an application's recording, or None."""
-        recordings = self.client.get_state().recordings
+        recordings = _answer(self.client.get_state).recordings
         found = [entry.store_id for entry in recordings if entry.store_id.startswith(f"Recording:{application_id}:")]
         assert len(found) <= 1, found
         return found[0] if found else None
 
     def schema(self, application_id: str) -> RecordingSchema:
         """Return the viewer's schema of an application's recording: entities, components, timelines."""
-        return self.client.get_recording_schema(self.store_id(application_id), max_entities=1000)
+        store_id = self.store_id(application_id)
+        return _answer(partial(self.client.get_recording_schema, store_id, max_entities=1000))
 
     def rows(self, application_id: str) -> dict[str, list[bytes]]:
         """Return the ids of all rows of an application in the viewer's store, by entity path.
@@ -77,15 +82,17 @@ class HeadlessViewer:
         if store_id is None:
             return {}
         begin = self.log_path.stat().st_size
-        self.client.run_command("recording.print_chunk_store", store_id=store_id)
+        _answer(partial(self.client.run_command, "recording.print_chunk_store", store_id=store_id))
+        end = b"\n    virtual chunks: ["
 
         def has_been_printed() -> bool:
-            return b"\n    virtual chunks: [" in self._log_since(begin)
+            return end in self._log_since(begin)
 
         wait_until(has_been_printed, timeout_secs=ANSWER_SECS, what="the viewer to print its store")
         rows: dict[str, list[bytes]] = {}
         path = ""
-        for line in self._log_since(begin).decode("utf-8", errors="replace").splitlines():
+        printed, _, _ = self._log_since(begin).partition(end)
+        for line in printed.decode("utf-8", errors="replace").splitlines():
             words = line.strip("│ \t").split()
             if words[:2] == ["*", "entity_path:"]:
                 path = words[2]
@@ -109,16 +116,8 @@ class HeadlessViewer:
     def screenshot(self, path: Path) -> Path:
         """Save a picture of the viewer as a PNG at `path`."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        deadline = time.monotonic() + ANSWER_SECS
-        while True:
-            try:
-                path.write_bytes(self.client.take_screenshot())
-            except TimeoutError:
-                # The client's timeout is fixed, and drawing in software takes longer on a busy machine.
-                if time.monotonic() > deadline:
-                    raise
-            else:
-                return path
+        path.write_bytes(_answer(self.client.take_screenshot))
+        return path
 
     def end(self) -> None:
         """Kill the viewer. Harmless if it is stopped or has ended."""
@@ -127,6 +126,20 @@ class HeadlessViewer:
             self.process.wait()
         except psutil.NoSuchProcess:
             pass
+
+
+def _answer(call: Callable[[], Answer]) -> Answer:
+    """Make a call of a viewer's client until the viewer answers.
+
+    The client's timeout is fixed, and drawing in software takes longer on a busy machine.
+    """
+    deadline = time.monotonic() + ANSWER_SECS
+    while True:
+        try:
+            return call()
+        except TimeoutError:
+            if time.monotonic() > deadline:
+                raise
 
 
 def vulkan_missing() -> str | None:
@@ -182,7 +195,7 @@ def start_headless_viewer(directory: Path, *, port: int | None = None) -> Headle
             lambda: process.poll() is not None or listens(port), timeout_secs=START_SECS, what="the viewer's start"
         )
         viewer = HeadlessViewer(ViewerClient.connect(f"rerun+http://127.0.0.1:{port}/proxy"), process, port, log_path)
-        viewer.client.get_state()
+        _answer(viewer.client.get_state)
     except Exception as error:
         process.kill()
         process.wait()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.field.held import held
-from tests.harness.programs import SLOWNESS, wait_until
+from tests.harness.programs import wait_until
 from tests.hosts.conftest import MakeHosts
 from tests.hosts.faults import run
 from tests.hosts.head import Head
@@ -30,7 +30,7 @@ for step in range(100):
 """Logs more bytes than the shared memory of a container has."""
 
 MAX_CALL_SECS = 1.0
-"""A call that waits for the head takes seconds. A call that is slow on a busy machine takes less."""
+"""A call that waits for the head sleeps for seconds."""
 
 pytestmark = pytest.mark.usefixtures("make_hosts")
 
@@ -122,4 +122,4 @@ def test_random_faults_lose_no_row(place: Path) -> None:
     assert result.lacking == {}
     assert result.wrong == []
     assert result.stored > 0
-    assert result.longest_secs < MAX_CALL_SECS * SLOWNESS
+    assert result.longest_secs < MAX_CALL_SECS

@@ -63,6 +63,8 @@ with open(seen, "rb") as file:
 print(json.dumps(lags))
 """
 """Measures how long a row takes until a viewer has it, which writes all that it gets to a file."""
+HICCUPS = 2
+"""Rows that may take longer, because the machine has halted for a moment."""
 TIMES_OF_RERUN = 10
 """Limit of the lag on a machine that is so slow that rerun alone takes a tenth of a second, as a multiple of that."""
 
@@ -79,4 +81,5 @@ def test_the_live_view_follows_within_a_second(make_hosts: MakeHosts, tmp_path: 
         name: machines[1].start(script, name, url, seen, env=head.environment) for name in ("rerun_mp", "rerun")
     }
     lags = {name: json.loads(program.check().stdout) for name, program in programs.items()}
-    assert max(lags["rerun_mp"]) < max(1.0, TIMES_OF_RERUN * max(lags["rerun"])), lags
+    usual = sorted(lags["rerun_mp"])[:-HICCUPS]
+    assert max(usual) < max(1.0, TIMES_OF_RERUN * max(lags["rerun"])), lags

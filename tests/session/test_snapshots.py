@@ -11,7 +11,7 @@ import rerun_mp as rr
 from rerun_mp.session.rotation import read_part_list
 from tests.conftest import RunPython, StartPython
 from tests.harness.programs import COMMAND, wait_until
-from tests.harness.recordings import count_rows, rows_of, verify
+from tests.harness.recordings import count_rows, rows_before_cut, rows_of, verify
 from tests.harness.sessions import SessionWatch
 from tests.session.programs.black_box import ROWS
 
@@ -50,7 +50,7 @@ def test_the_window_of_a_tree_that_was_killed_with_its_collector_is_readable(
     watch.kill_everything(program)
     listed = read_part_list(str(path)).removing  # the collector was killed before it had removed these files
     there = [part for part in sorted(tmp_path.glob("box.*.rrd")) if str(part) not in listed]
-    before = [row for part in there for row in rows_of(part) if row.times]
+    before = [row for part in there for row in rows_before_cut(part) if row.times]
     assert before
     run_python(COMMAND, "recover").check()
     parts = sorted(tmp_path.glob("box.*.rrd"))

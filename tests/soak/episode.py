@@ -9,6 +9,7 @@ At its end these must hold:
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -234,13 +235,18 @@ def _harm_collector(watch: SessionWatch, fault: str, choose: random.Random, stop
     if not all(victims):
         return True
     chosen = [processes[0] for processes in victims]
-    for process in chosen:
-        process.send_signal(signal.SIGSTOP)
+    _signal(chosen, signal.SIGSTOP)
     if fault == "stop":
         stop.wait(choose.uniform(0.0, 0.3))
-    for process in chosen:
-        process.send_signal(signal.SIGCONT if fault == "stop" else signal.SIGKILL)
+    _signal(chosen, signal.SIGCONT if fault == "stop" else signal.SIGKILL)
     return True
+
+
+def _signal(processes: list[psutil.Process], number: signal.Signals) -> None:
+    """Send a signal to each process that has not ended: the session may be ending by itself."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
 
 
 def check_rows(path: Path, returned: list[int], killed: list[int], accounts: list[list[int]], totals: Totals) -> None:

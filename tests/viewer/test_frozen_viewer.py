@@ -21,7 +21,7 @@ PROGRAM = Path(__file__).with_name("programs") / "steady.py"
 
 FROZEN_BEATS = 5
 MAX_CALL_SECS = 1.0
-"""A call that waits for a frozen viewer takes seconds. A call that is slow on a loaded machine takes less."""
+"""A call that waits for a frozen viewer sleeps for seconds."""
 
 
 class Run:
@@ -39,7 +39,7 @@ class Run:
         self.program.wait_for_output(f"beat {begun + beats}\n")
 
     def end(self) -> dict[str, int]:
-        """Let the program end, check its longest call, and return the number of rows by entity."""
+        """Let the program end, check how long its calls have slept, and return the number of rows by entity."""
         self._stop.touch()
         done: Finished = self.program.wait(timeout_secs=60.0).check()
         report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

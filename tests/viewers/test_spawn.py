@@ -89,8 +89,8 @@ def test_a_program_with_more_than_1024_descriptors_starts_what_others_can(
 
 
 def test_a_server_that_does_not_react_to_sigterm_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(viewer, "END_SECS", 0.1)
-    for command, code in (("trap '' TERM; echo; read _", -9), ("echo; read _", -15)):
+    for command, code, secs in (("trap '' TERM; echo; read _", -9, 0.1), ("echo; read _", -15, 60.0)):
+        monkeypatch.setattr(viewer, "END_SECS", secs)
         with subprocess.Popen(["sh", "-c", command], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
             assert server.stdout is not None
             server.stdout.readline()

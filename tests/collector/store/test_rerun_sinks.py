@@ -19,6 +19,7 @@ from rerun_mp.errors import ResourceError
 from rerun_mp.session.config import Blueprint as SentBlueprint
 from tests.collector.made_frames import RECORDING, row_ids
 from tests.collector.store.made_stores import chunks
+from tests.harness.programs import wait_until
 from tests.harness.recordings import verify
 from tests.harness.rerun_names import RrdReader
 
@@ -76,16 +77,18 @@ def test_files_of_one_recording_take_no_more_threads_than_one(tmp_path: Path) ->
     """Hazard 27: a rotating spool writes thousands of files, and rerun-sdk keeps two threads of every stream."""
     recording = RecordingKey("app", "many files")
 
-    def write(number: int) -> int:
+    def write(number: int) -> None:
         writer = open_file(tmp_path / f"{number}.rrd", recording)
         writer.send(chunks([number])[0])
         writer.close(10.0)
-        return len(os.listdir("/proc/self/task"))
-
-    threads = write(0)
-    for number in range(1, 20):
-        assert write(number) <= threads + 6, "each file adds two threads"
         verify(tmp_path / f"{number}.rrd")
+
+    write(0)
+    threads = len(_threads())
+    for number in range(1, 20):
+        write(number)
+    # Each file would add two. Those that end may be there for a moment.
+    wait_until(lambda: len(_threads()) <= threads + 6, what="the end of the files' threads")
     for number in range(20):
         reader = RrdReader(tmp_path / f"{number}.rrd")
         assert [(store.application_id, store.recording_id) for store in reader.recordings()] == [recording]
@@ -98,7 +101,8 @@ def test_the_threads_of_an_idle_stream_sleep(tmp_path: Path) -> None:
     writer = open_file(tmp_path / "out.rrd", RecordingKey("app", "idle"))
     threads = _threads() - before
     assert threads
-    assert _wakes(threads, secs=0.7) <= 1, "one may still be on its way to sleep"
+    # On a busy machine they are on their way to sleep for a while.
+    wait_until(lambda: _wakes(threads, secs=0.7) <= 1, what="threads that sleep")
     writer.close(10.0)
 
 

@@ -1,4 +1,7 @@
-"""Usage: output.py FILE. Writes lines in many ways, and prints the process id of each writer after all."""
+"""Usage: output.py FILE GATE. Writes lines in many ways, and prints the process id of each writer after all.
+
+A shell that outlives the program writes a line when the file GATE exists.
+"""
 
 from __future__ import annotations
 
@@ -44,8 +47,8 @@ def main() -> None:
         [reader] = {one.pid for one in rr.statistics().producers if one.is_live} - {os.getpid()}
         os.kill(reader, signal.SIGKILL)
         print("after the reader's death")
-        late = f"while kill -0 {os.getpid()} 2>/dev/null; do sleep 0.02; done; echo late"
-        subprocess.Popen(["sh", "-c", late], start_new_session=True)
+        late = 'while [ ! -e "$0" ]; do sleep 0.02; done; echo late'
+        subprocess.Popen(["sh", "-c", late, sys.argv[2]], start_new_session=True)
         sys.stdout.write("without an end")
     print("\nafter")
     print("writers", os.getpid(), *(worker.pid for worker in workers))

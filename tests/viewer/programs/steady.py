@@ -1,7 +1,8 @@
 """A user's program: workers log curves and readings at a steady rate.
 
 Usage: steady.py STOP URL [FILE]. Logs to the viewer at URL, and to FILE if it is given, until the file STOP exists.
-Prints `beat N` every second and, at the end, JSON: the rows of each entity, and the longest call in seconds.
+Prints `beat N` every second and, at the end, JSON: the rows of each entity, and for how many seconds a
+call has slept at most.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 import rerun_mp as rr
+from tests.harness.waits import SleepClock
 
 APPLICATION = "rerun_mp_steady"
 WORKERS = 2
@@ -29,7 +31,7 @@ READINGS_EVERY = 100
 def work(worker: int, is_over: Any, results: Any) -> None:
     """Log until `is_over` is set."""
     counts: Counter[str] = Counter()
-    longest = 0.0
+    longest, clock = 0.0, SleepClock()
     random = np.random.default_rng(worker)
     step = 0
     while not is_over.value:
@@ -39,9 +41,9 @@ def work(worker: int, is_over: Any, results: Any) -> None:
         if step % READINGS_EVERY == 0:
             # A long text that no view shows: many bytes to send, and little work for the viewer.
             row, path = rr.AnyValues(readings=random.bytes(READINGS).hex()), f"worker_{worker}/readings"
-        begin = time.monotonic()
+        begin = clock.secs()
         rr.log(path, row)
-        longest = max(longest, time.monotonic() - begin)
+        longest = max(longest, clock.secs() - begin)
         counts[path] += 1
         step += 1
         time.sleep(PACE_SECS)
