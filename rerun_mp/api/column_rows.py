@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from rerun_mp.api.state import RecordingState
 
-__all__ = ["ColumnRow", "combined", "is_frequent", "row_of_arrays", "small_blob"]
+__all__ = ["ColumnRow", "blocks_of_call", "combined", "is_frequent", "row_of_arrays", "small_blob"]
 
 FRAMES_FIRST = 4
 """Rows of a layout that go into frames before a table is opened for it."""
@@ -98,6 +98,17 @@ def combined(entity: Any, extra: Sequence[Any]) -> Any:
         return None
     layout, order = known
     return ColumnRow(layout, [blocks[index] for index in order])
+
+
+def blocks_of_call(entity: Any, extra: Sequence[Any]) -> tuple[ColumnsLayout, list[Any]] | None:
+    """Return layout and blocks of the row of a call; None if anything in it is no fast archetype."""
+    if extra:
+        row = combined(entity, extra)
+        return None if row is None else (row._layout, row._blocks)
+    if type(type(entity)) is not FastMeta or not entity._fast_kind:
+        return None
+    found: tuple[ColumnsLayout, list[Any]] | None = entity._as_columns()
+    return found
 
 
 def small_blob(entity: Any) -> ColumnRow | None:

@@ -12,10 +12,18 @@ from typing import TYPE_CHECKING
 
 from rerun_mp.api import lanes
 from rerun_mp.api.active import active_state, is_foreign, is_left_to_rerun, logging_state
-from rerun_mp.api.column_rows import ColumnRow, combined, is_frequent, row_of_arrays, small_blob
+from rerun_mp.api.column_rows import ColumnRow, blocks_of_call, combined, is_frequent, row_of_arrays, small_blob
 from rerun_mp.api.lanes import active_lanes
 from rerun_mp.api.refusals import REFUSALS, refuse
-from rerun_mp.api.rows import append, append_arrays, full_path, new_encoder, stamp
+from rerun_mp.api.rows import (
+    append,
+    append_arrays,
+    append_blocks,
+    full_path,
+    lacks_encoder,
+    new_encoder,
+    stamp,
+)
 from rerun_mp.api.times import LOG_TIME
 from rerun_mp.encoding.row_layouts import ColumnsLayout
 from rerun_mp.encoding.tables import TableShape
@@ -200,6 +208,11 @@ def _log(
     row = combined(entity, extra) if extra else entity if kind in TABLED else small_blob(entity)
     if row is not None and _log_in_table(state, entity_path, row, own_lanes, version, static=static):
         return
+    if lacks_encoder(state):
+        found = blocks_of_call(entity, extra)
+        if found is not None:
+            append_blocks(state, entity_path, *found, now, tick, static=static)
+            return
     encoder = state.encoder or new_encoder(state)
     if kind in BLOBS and not extra:
         timelines, times = stamp(state, now, tick, static=static)

@@ -6,15 +6,18 @@ returns, the rows are in shared memory.
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING
 
 from rerun_mp.api import lanes
 from rerun_mp.api.refusals import REFUSALS, refuse
+from rerun_mp.encoding.block_frames import pack_blocks
 from rerun_mp.encoding.paths import canonical_entity_path
 from rerun_mp.errors import SessionEndedError
 from rerun_mp.hooks.strictness import warn_or_raise
 from rerun_mp.session import current
+from rerun_mp.shm.interruptions import interrupted_imports, is_loaded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,20 +26,33 @@ if TYPE_CHECKING:
     from rerun import ComponentDescriptor, RecordingStream
 
     from rerun_mp.api.state import RecordingState
+    from rerun_mp.encoding.block_frames import BlockRow
     from rerun_mp.encoding.encoder import EncodedRows, Encoder
+    from rerun_mp.encoding.row_layouts import ColumnsLayout
     from rerun_mp.encoding.timepoints import TimelineNames
 
 __all__ = [
     "append",
     "append_arrays",
+    "append_blocks",
     "append_columns",
     "append_components",
     "checked_times",
     "full_path",
+    "lacks_encoder",
     "new_encoder",
     "set_entity_prefix",
     "stamp",
 ]
+
+ENCODING = "rerun_mp.encoding."
+ENCODER = f"{ENCODING}encoder"
+BINDINGS = "rerun_bindings"
+"""Rerun's native part, which describes components."""
+NEEDED_BY_ENCODER = ("numpy", "pyarrow", "rerun_mp", BINDINGS)
+"""Packages whose import, while it is in progress, may lack what the encoder needs."""
+MAX_EARLY_ROWS = 4
+"""Rows of a recording that are logged as blocks while the process has not loaded pyarrow, which takes 0.1 s."""
 
 RESERVED = b"/__"
 """The beginning of entity paths under which a recording describes itself. They get no prefix."""
@@ -83,11 +99,52 @@ def stamp(state: RecordingState, now: int, tick: int, *, static: bool) -> tuple[
 
 def new_encoder(state: RecordingState) -> Encoder:
     """Make the recording's encoder."""
+    for name in interrupted_imports():
+        if name.startswith(ENCODING):
+            # A module of which only a part has run. The import below runs it anew, and the interrupted import takes
+            # over the result.
+            sys.modules.pop(name, None)
     # This import loads pyarrow. A process that logs nothing must not.
     from rerun_mp.encoding.encoder import Encoder
 
     state.encoder = Encoder(state.key)
     return state.encoder
+
+
+def append_blocks(
+    state: RecordingState,
+    entity_path: str | list[object],
+    layout: ColumnsLayout,
+    blocks: list[Any],
+    now: int,
+    tick: int,
+    *,
+    static: bool,
+) -> None:
+    """Log one row of blocks, stamped with the time (ns) and the tick of the call. This needs no import.
+
+    Raises
+    ------
+    RingFullError
+        As in `log`.
+    """
+    path = full_path(entity_path)
+    timelines, times = stamp(state, now, tick, static=static)
+    append(path, pack_blocks(state.key, layout.components, blocks, timelines, times, is_static=static))
+
+
+def lacks_encoder(state: RecordingState) -> bool:
+    """Say whether a row that has blocks is logged as such, because the encoder is not loaded.
+
+    The first rows of a program that has not loaded pyarrow do without it. So does a call that interrupts an import on
+    which the encoder depends: it could neither finish that import nor wait for it.
+    """
+    if is_loaded(ENCODER) and is_loaded(BINDINGS):
+        return False
+    if "pyarrow" not in sys.modules and state.rows_in_blocks < MAX_EARLY_ROWS:
+        state.rows_in_blocks += 1
+        return True
+    return any(name.partition(".")[0] in NEEDED_BY_ENCODER for name in interrupted_imports())
 
 
 def append_components(
@@ -173,7 +230,7 @@ def _check_lengths(times: dict[str, Any], descriptors: list[Any], arrays: list[A
             )
 
 
-def append(entity_path: bytes, encoded: EncodedRows) -> None:
+def append(entity_path: bytes, encoded: EncodedRows | BlockRow) -> None:
     """Append encoded rows to the ring. If that fails, `refusals` says what the call does.
 
     Raises
@@ -189,6 +246,6 @@ def append(entity_path: bytes, encoded: EncodedRows) -> None:
             raise SessionEndedError(
                 "the session of this process tree has ended, so the row has nowhere to go; call rerun_mp.init() again"
             )
-        joined.append(encoded.shape, entity_path, encoded.pieces, encoded.rows, stream=encoded.stream)
+        joined.append(encoded.shape, entity_path, encoded.pieces, encoded.rows, encoded.kind)
     except REFUSALS as error:
         refuse(error, encoded.rows)

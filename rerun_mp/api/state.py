@@ -42,6 +42,8 @@ class RecordingState:
         """Made at the first row, because it loads pyarrow."""
         self.rows_of_layouts: dict[tuple[object, bool], int] = {}
         """(layout, is static) -> rows so far, up to the number from which on they lie in tables."""
+        self.rows_in_blocks = 0
+        """Rows so far that were logged as blocks because pyarrow was not loaded."""
         self.lanes = Lanes()
         """The lanes of calls that name the recording."""
         self._times = threading.local()

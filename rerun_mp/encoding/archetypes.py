@@ -18,7 +18,7 @@ import pyarrow as pa
 from rerun_mp.encoding.blob_components import blob_components, is_blob
 from rerun_mp.encoding.component_arrays import array_of
 from rerun_mp.encoding.component_types import parse_type
-from rerun_mp.shm.interruptions import attribute_of
+from rerun_mp.shm.interruptions import attribute_of, is_loaded
 
 if TYPE_CHECKING:
     from rerun import ComponentDescriptor
@@ -55,7 +55,7 @@ def components_of(given: Any, descriptors: list[ComponentDescriptor], arrays: li
         If an element of the iterable is no described component batch.
     """
     if is_blob(given):
-        blob_descriptors, blob_arrays = blob_components(given, _ask_rerun)
+        blob_descriptors, blob_arrays = blob_components(given, _ask)
         descriptors.extend(blob_descriptors)
         arrays.extend(blob_arrays)
         return
@@ -106,8 +106,14 @@ def descriptors_of(layout: ColumnsLayout) -> list[Any]:
     return layout.descriptors
 
 
-def _ask_rerun(archetype: Any) -> tuple[list[ComponentDescriptor], list[pa.Array]]:
-    """Return the descriptors and arrays that rerun makes of an archetype."""
+def _ask(archetype: Any) -> tuple[list[ComponentDescriptor], list[pa.Array]]:
+    """Return the descriptors and arrays of a blob archetype: equal to those that rerun makes, and without loading it.
+
+    A tensor's array holds a union, whose unused types rerun fills with other bytes. If rerun is loaded, it makes them.
+    """
+    row = archetype._as_columns()
+    if row is not None and not (is_loaded("rerun") and any("union" in one.type for one in row[0].components)):
+        return list(descriptors_of(row[0])), arrays_of_blocks(*row)
     descriptors: list[ComponentDescriptor] = []
     arrays: list[pa.Array] = []
     components_of(archetype.as_component_batches(), descriptors, arrays)
@@ -134,7 +140,7 @@ def _component_fields(kind: type) -> ComponentFields | None:
 def _describe(
     archetype: Any, field: str, component_type: str, known: dict[str, ComponentDescriptor]
 ) -> ComponentDescriptor:
-    from rerun import ComponentDescriptor
+    from rerun_bindings import ComponentDescriptor
 
     component = f"{archetype.archetype_short_name()}:{field}"
     known[component_type] = ComponentDescriptor(

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from rerun_mp.encoding.archetypes import components_of
 from rerun_mp.encoding.component_arrays import take
-from rerun_mp.encoding.frames import RecordingKey, Shape
+from rerun_mp.encoding.frames import FrameKind, RecordingKey, Shape
 from rerun_mp.encoding.messages import message_pieces
 from rerun_mp.encoding.schemas import TIME_TYPES, CallSchema, call_schema, checked_times, time_kind
 from rerun_mp.encoding.timepoints import TimelineNames
@@ -63,6 +63,11 @@ class EncodedRows(NamedTuple):
     """True: the message is a whole IPC stream, because a column is dictionary-encoded."""
     duplicates: tuple[ComponentDescriptor, ...] = ()
     """Components that the call gives again; only the first of each is in the message."""
+
+    @property
+    def kind(self) -> FrameKind:
+        """The kind of the frame that holds the message."""
+        return FrameKind.STREAM if self.stream else FrameKind.ROWS
 
     @property
     def body(self) -> pa.Buffer | bytes:

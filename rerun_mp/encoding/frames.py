@@ -17,7 +17,8 @@ Row i of a frame has the row id `(time, counter + i)`. Integers are little-endia
 encapsulated Arrow IPC schema message. The batch is an encapsulated IPC record batch message: timelines and components,
 without the row id. A batch with dictionary-encoded columns is a whole IPC stream instead (kind STREAM). A batch that is
 too large for the ring lies in a file of the spool (kind FILE); then the body ends in u8 kind of the batch, u64 bytes of
-the batch, and the file's name.
+the batch, and the file's name. A row that a process without pyarrow logs has another schema and batch (kind BLOCKS; see
+`block_frames`).
 
 The producer packs into a private buffer. The collector unpacks a private copy, and checks every length and offset
 before it uses it, because it does not trust shared memory.
@@ -67,6 +68,10 @@ class FrameKind(IntEnum):
     ROWS = 2
     STREAM = 3
     FILE = 4
+    BLOCKS = 5
+
+
+ROWS_KINDS = frozenset({FrameKind.ROWS, FrameKind.STREAM, FrameKind.FILE, FrameKind.BLOCKS})
 
 
 class RecordingKey(NamedTuple):
@@ -83,7 +88,8 @@ class Shape:
     recording: RecordingKey
     is_static: bool
     schema: bytes
-    """Arrow IPC schema message (encapsulated) of timelines and components, with rerun's field metadata."""
+    """Arrow IPC schema message (encapsulated) of timelines and components, with rerun's field metadata.
+    BLOCKS: JSON."""
 
 
 class Rows(NamedTuple):
@@ -198,7 +204,7 @@ def _unpack_one(
             if known is not None:
                 known[declaration] = shape
         shapes[base + at] = shape
-    elif kind in (FrameKind.ROWS, FrameKind.STREAM, FrameKind.FILE):
+    elif kind in ROWS_KINDS:
         frames.append(_unpack_rows(FrameKind(kind), body, base + at, shapes))
     else:
         raise CorruptionError(f"frame at offset {base + at} has unknown kind {kind}")

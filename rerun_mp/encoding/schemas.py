@@ -25,7 +25,7 @@ from rerun_mp.errors import InvalidArgumentError
 if TYPE_CHECKING:
     from rerun import ComponentDescriptor
 
-__all__ = ["TIME_TYPES", "CallSchema", "call_schema", "checked_times", "time_kind"]
+__all__ = ["TIME_TYPES", "CallSchema", "call_schema", "checked_times", "index_field", "time_kind"]
 
 TIME_TYPES = {
     TimeKind.SEQUENCE: pa.int64(),
@@ -84,7 +84,7 @@ def call_schema(
         else:
             by_component[descriptor.component] = i
     columns = []
-    fields = [_index_field(name, kind) for name, kind in timelines]
+    fields = [index_field(name, kind) for name, kind in timelines]
     for component in sorted(by_component):
         i = by_component[component]
         items = types[i].value_type if not is_row and pa.types.is_list(types[i]) else types[i]
@@ -137,7 +137,8 @@ def time_kind(name: str, given: pa.DataType) -> TimeKind:
     )
 
 
-def _index_field(name: str, kind: TimeKind) -> pa.Field:
+def index_field(name: str, kind: TimeKind) -> pa.Field:
+    """Return the field of a timeline, with the metadata that rerun writes."""
     return pa.field(name, TIME_TYPES[kind], metadata={"rerun:kind": "index", "rerun:index_name": name})
 
 

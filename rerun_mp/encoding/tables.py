@@ -34,6 +34,7 @@ from rerun_mp.errors import CorruptionError
 __all__ = [
     "TablePlan",
     "TableShape",
+    "checked_list_component",
     "head_bytes",
     "pack_head",
     "pack_text",
@@ -207,7 +208,7 @@ def _plan_of(declaration: bytes, begin: int, slot_bytes: int) -> tuple[TableShap
         shape = TableShape(
             RecordingKey(str(application_id), str(recording_id)),
             ValueKind(value_kind),
-            tuple(_checked_list(*fields) for fields in components)
+            tuple(checked_list_component(*fields) for fields in components)
             if value_kind == ValueKind.COLUMNS
             else tuple(_checked_component(*fields) for fields in components),
             bool(has_log_time),
@@ -273,7 +274,8 @@ def _checked_component(
     return component
 
 
-def _checked_list(name: object, archetype: object, component_type: object, notation: object) -> ListComponent:
+def checked_list_component(name: object, archetype: object, component_type: object, notation: object) -> ListComponent:
+    """Return a component whose facts came out of shared memory. Raises CorruptionError if they describe none."""
     texts = (name, archetype, component_type, notation)
     if not all(text is None or (isinstance(text, str) and "\0" not in text) for text in texts) or not name:
         raise CorruptionError(f"a table claims a component {texts}")

@@ -13,6 +13,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from rerun_mp.shm.interruptions import is_loaded
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from importlib.machinery import ModuleSpec
@@ -38,10 +40,8 @@ def when_loaded(name: str, callback: Callable[[ModuleType], None]) -> None:
 
     Needs `install_finder`. An exception in the callback fails the import.
     """
-    module = sys.modules.get(name)
-    spec = getattr(module, "__spec__", None)
-    if module is not None and not getattr(spec, "_initializing", False):
-        callback(module)
+    if is_loaded(name):
+        callback(sys.modules[name])
     else:
         _callbacks.setdefault(name, []).append(callback)
 

@@ -152,7 +152,7 @@ class Session:
     # ---- rows ------------------------------------------------------------------------------------------------------
 
     def append(
-        self, shape: Shape, entity_path: bytes, body: Iterable[Buffer], rows: int, *, stream: bool = False
+        self, shape: Shape, entity_path: bytes, body: Iterable[Buffer], rows: int, kind: FrameKind = FrameKind.ROWS
     ) -> bool:
         """Log rows of one shape on one entity. True: they survive the death of this process. False: dropped.
 
@@ -160,15 +160,14 @@ class Session:
         ----------
         body
             Their batch in pieces, which are copied once, into the ring.
-        stream
-            Whether the batch is a whole Arrow stream.
+        kind
+            The form of the batch: ROWS, STREAM or BLOCKS.
 
         Raises
         ------
         RingFullError
             If the ring stayed full for as long as the session's policy waits.
         """
-        kind = FrameKind.STREAM if stream else FrameKind.ROWS
         pieces = tuple(memoryview(piece).cast("B") for piece in body)
         row = Rows(shape, entity_path, pieces, sum(map(len, pieces)), rows, kind)
         while True:

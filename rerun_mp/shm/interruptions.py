@@ -16,15 +16,27 @@ from __future__ import annotations
 
 import functools
 import gc
+import importlib
 import signal
 import sys
 from collections.abc import Callable, Collection, Iterator
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
-__all__ = ["Mark", "attribute_of", "is_from_handler", "is_own", "is_running", "suppress_own"]
+__all__ = [
+    "Mark",
+    "attribute_of",
+    "interrupted_imports",
+    "is_from_handler",
+    "is_loaded",
+    "is_own",
+    "is_running",
+    "suppress_own",
+]
 
 PACKAGE = __name__.partition(".")[0]
+IMPORT = importlib._bootstrap._find_and_load.__code__  # type: ignore[attr-defined]
+"""The code that runs while a module is imported. Its argument `name` is the module's name."""
 REPLACES_C = {"gevent"}
 """Packages that replace functions of the standard library. The replaced functions are written in C."""
 
@@ -90,6 +102,22 @@ def attribute_of(holder: object, name: str) -> Any:
         if not is_own(error) and is_from_handler(error):
             raise
         return None
+
+
+def interrupted_imports() -> set[str]:
+    """Return the names of the modules whose import is in progress on this thread: the caller interrupts it.
+
+    The caller can neither finish such an import nor wait for it.
+    """
+    frames = _frames(sys._getframe(1))
+    return {str(frame.f_locals.get("name")) for frame in frames if frame.f_code is IMPORT}
+
+
+def is_loaded(name: str) -> bool:
+    """Return whether module `name` has been executed to its end."""
+    module = sys.modules.get(name)
+    spec = getattr(module, "__spec__", None)
+    return module is not None and not getattr(spec, "_initializing", False)
 
 
 class suppress_own:  # noqa: N801 (stands beside contextlib.suppress)

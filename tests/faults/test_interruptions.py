@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import RunPython
-from tests.harness.recordings import rows_of
+from tests.harness.recordings import Row, rows_of
 
 PROGRAM = Path(__file__).parent / "programs" / "interruptions.py"
+AMID_IMPORTS = PROGRAM.with_name("logging_amid_imports.py")
 ENTITIES = {"number": "Scalars:scalars", "text": "TextLog:text", "level": "TextLog:text"}
 
 
@@ -81,6 +82,28 @@ def test_a_trace_function_may_fork_in_the_middle_of_a_call(run_python: RunPython
     assert found.total() <= len(told["returned"]) + children
     rows = [row for row in rows_of(tmp_path / "rows.rrd") if row.entity_path.lstrip("/") == "child"]
     assert len(rows) == children
+
+
+@pytest.mark.parametrize("scene", ["pyarrow", "rerun", "encoder", "encoder_of_rerun"])
+def test_rows_are_safe_that_interrupt_an_import_on_which_the_encoder_depends(
+    scene: str, run_python: RunPython, tmp_path: Path
+) -> None:
+    done = run_python(AMID_IMPORTS, tmp_path / "rows.rrd", scene, fresh=True).check()
+    returned = json.loads(done.stdout)
+    assert "Warning" not in done.stderr
+    found = [number_of(row) for row in rows_of(tmp_path / "rows.rrd") if row.entity_path.lstrip("/") == "row"]
+    assert len(returned) > 4
+    assert Counter(found) == Counter(returned)
+
+
+def number_of(row: Row) -> int:
+    """Return the number that a row of `logging_amid_imports.py` holds."""
+    for component in ("Image:buffer", "EncodedImage:blob"):
+        if component in row.components:
+            return int.from_bytes(bytes(row.components[component].as_py()[0][:4]), "little")
+    if "Tensor:data" in row.components:
+        return int.from_bytes(bytes(row.components["Tensor:data"].as_py()[0]["buffer"][:4]), "little")
+    return int(row.components["Points2D:positions"].as_py()[0][0])
 
 
 def test_monitoring_is_tried_where_python_has_it() -> None:

@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from rerun_mp.collector.drain.block_rows import decode_blocks
 from rerun_mp.collector.drain.chunks import (
     MAX_CHUNK_BYTES,
     MAX_CHUNK_ROWS,
@@ -122,7 +123,7 @@ def build_chunks(taken: Sequence[TakenFrames], *, nonce: bytes) -> BuiltChunks:
     for piece in taken:
         for nth, frame in enumerate(piece.frames):
             try:
-                batch = decode_frame(frame, _trusted(frame.shape.schema)) if _has_sane_head(frame) else None
+                batch = _decode(frame) if _has_sane_head(frame) else None
             except CorruptionError:
                 batch = None
             if batch is None:
@@ -152,6 +153,12 @@ def _has_sane_head(frame: RowsFrame) -> bool:
         and "\0" not in frame.entity_path
         and frame.entity_path != ""
     )
+
+
+def _decode(frame: RowsFrame) -> Any:
+    if frame.kind == FrameKind.BLOCKS:
+        return decode_blocks(frame)
+    return decode_frame(frame, _trusted(frame.shape.schema))
 
 
 def _trusted(schema: bytes) -> TrustedSchema:

@@ -34,6 +34,8 @@ MAX_FILE_BYTES = 1 << 40
 MAX_CACHED_SHAPE_BYTES = 64 * 1024 * 1024
 """Maximum bytes of slots read into the cache of frame shapes; the cache is cleared beyond it."""
 
+BATCH_KINDS = (FrameKind.ROWS, FrameKind.STREAM, FrameKind.BLOCKS)
+"""Kinds of the batches in files."""
 MAX_DICTIONARIES = 256
 """Maximum number of dictionaries kept for the next slots of their owners."""
 
@@ -158,7 +160,7 @@ class SlotReader:
             # A frame may name only files of its own producer: any other file holds another producer's row.
             owner, generation = unpack_owner(state)
             is_ours = name.startswith(f"{LARGE_FILE_PREFIX}{owner}-{generation}-") and not {"/", "\0"} & {*name}
-            if number in (FrameKind.ROWS, FrameKind.STREAM) and is_ours:
+            if number in BATCH_KINDS and is_ours:
                 kind = FrameKind(number)
                 path = os.path.join(self._spool, name)
                 body = _read_private(path, min(size, MAX_FILE_BYTES))
