@@ -27,6 +27,7 @@ from tests.harness.leftovers import Leftovers, Machine
 from tests.harness.programs import PROGRAM_SECS, ROOT, SLOWNESS, Finished, Program
 from tests.harness.recordings import Row, rows_of, verify
 from tests.harness.requirements import need
+from tests.harness.scheduling import dealt, is_long
 from tests.harness.viewers import HeadlessViewer, start_headless_viewer, vulkan_missing
 
 LEFTOVER_SECS = 60.0 * SLOWNESS
@@ -63,6 +64,13 @@ def pytest_xdist_setupnodes(specs: list[Any]) -> None:
     for spec in specs:
         if spec.popen and not spec.python and may_isolate():
             spec.python = interpreter()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let each worker of `pytest -n` begin with long tests."""
+    if workers := getattr(config, "workerinput", {}).get("workercount"):
+        items[:] = dealt(items, workers, lambda item: is_long(item.nodeid))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import sysconfig
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -66,11 +67,18 @@ def test_lines_and_exceptions_of_all_processes(run_python: RunPython, tmp_path: 
     verify(out)
 
 
+@cache
 def python_with_torch() -> str:
     """Return an interpreter that has PyTorch: the one of the tests, or Debian's."""
     places = os.pathsep.join((str(ROOT), sysconfig.get_path("purelib")))
     for python in (sys.executable, "/usr/bin/python3"):
-        code = f"import sys; assert sys.version_info[:2] == {sys.version_info[:2]!r}; import torch.utils.data, numpy"
+        # Only looks for them, because to import PyTorch takes seconds.
+        code = f"""
+import sys
+from importlib.util import find_spec
+assert sys.version_info[:2] == {sys.version_info[:2]!r}
+assert find_spec("torch") and find_spec("numpy")
+"""
         environment = {**os.environ, "PYTHONPATH": places}
         if (
             os.path.exists(python)

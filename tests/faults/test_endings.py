@@ -27,8 +27,8 @@ ENDINGS = (
     "pool closed and joined",
     "executor",
 )
-WORKERS = {"fork": MAX_WORKERS, "forkserver": 2, "spawn": 2}
-"""Workers of each group, by start method. Those that are not forked load rerun_mp anew."""
+WORKERS = {"fork": MAX_WORKERS, "forkserver": 1, "spawn": 1}
+"""Workers of each group, by start method. All groups run at once. Those that are not forked load rerun_mp anew."""
 GROUPS = ("plain", "initialised", "decorated", "both")
 
 

@@ -49,6 +49,7 @@ PRELOADED = (
         "psutil",
         "typing_extensions",
     ),
+    *("typer", "typer.rich_utils", "rich.live", "rich.table"),
     *("argparse", "asyncio", "dataclasses", "decimal", "logging", "pathlib", "secrets", "subprocess", "tempfile"),
 )
 """Modules that behave the same when they are imported before the program."""

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Mapping
@@ -19,7 +20,7 @@ from typing import IO
 
 from tests.harness.preloading import PreloadedProcess, may_preload, start_preloaded
 
-__all__ = ["COMMAND", "ROOT", "SLOWNESS", "Finished", "Program", "slowdown", "wait_until"]
+__all__ = ["COMMAND", "ROOT", "SLOWNESS", "Finished", "Program", "run_program", "slowdown", "wait_until"]
 
 ROOT = Path(__file__).resolve().parents[2]
 """The root of the source tree."""
@@ -214,6 +215,17 @@ class Program:
 
     def _output(self) -> str:
         return f"--- stdout\n{self.stdout}\n--- stderr\n{self.stderr}"
+
+
+def run_program(
+    code_or_path: str | Path,
+    *args: str | Path,
+    env: Mapping[str, str | None] | None = None,
+    timeout_secs: float = PROGRAM_SECS,
+) -> Finished:
+    """Run a program to its end, for helpers that are no fixtures. See `Program`."""
+    directory = Path(tempfile.mkdtemp(prefix="program-"))
+    return Program(code_or_path, *args, directory=directory, env=env).wait(timeout_secs=timeout_secs)
 
 
 def _start(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,7 @@ def test_the_code_defines_each_name_in_a_models_comments(model: str) -> None:
     assert named - defined_names() == set()
 
 
+@cache
 def defined_names() -> set[str]:
     """Return `module.name` and `Class.name` for everything that the package defines."""
     found = set()

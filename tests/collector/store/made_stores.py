@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from rerun_mp.encoding.log_messages import batch_of
 from rerun_mp.session.config import SinkSpec
 from rerun_mp.session.sink_status import SinkStatus
 from tests.collector.made_frames import NONCE, RECORDING, scalars_frame
-from tests.harness.programs import ROOT
+from tests.harness.programs import run_program
 from tests.harness.recordings import rows_of
 
 __all__ = [
@@ -112,9 +110,9 @@ def live_and_be_killed(
 
     `is_written`: number 99 is in the file by then; otherwise it may be.
     """
-    arguments = [str(spool), str(out), ",".join(map(str, numbers)), target, "written" if is_written else ""]
-    done = subprocess.run([sys.executable, "-c", LIFE, *arguments], cwd=ROOT, check=False, timeout=60)
-    assert done.returncode == -signal.SIGKILL
+    numbers_text = ",".join(map(str, numbers))
+    done = run_program(LIFE, spool, out, numbers_text, target, "written" if is_written else "")
+    assert done.returncode == -signal.SIGKILL, done.describe()
 
 
 def file_status(store: RecordingStore) -> SinkStatus:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +17,7 @@ from tests.collector.endings import finish
 from tests.collector.made_frames import NONCE, RECORDING
 from tests.collector.store.made_clocks import HandedClock
 from tests.collector.store.made_stores import FLUSH_SECS, chunks, file_spec, file_status, nothing_left, numbers_in, put
-from tests.harness.programs import ROOT
+from tests.harness.programs import run_program
 from tests.harness.recordings import verify
 
 
@@ -104,8 +102,7 @@ def sweep(store: RecordingStore, number: int, numbers: Iterable[int]) -> None:
 
 
 def test_a_repeated_sweep_gives_each_row_once_and_the_count_stays_exact(spool: Path, out: Path) -> None:
-    command = [sys.executable, "-c", LIFE, str(spool), str(out)]
-    assert subprocess.run(command, cwd=ROOT, check=False, timeout=60).returncode == -signal.SIGKILL
+    assert run_program(LIFE, spool, out).returncode == -signal.SIGKILL
     one = RecordingStore(RECORDING, spool, NONCE)
     one.set_files([ruled(out, every=3)])
     sweep(one, 2, range(10, 15))

@@ -90,25 +90,26 @@ def main() -> None:
     rr.init(APPLICATION)
     rr.save(path)
     numbers = range(len(FUNCTIONS) * workers)
+    pool_size = max(2, workers)
     if ending == "pool left by with":
-        with context.Pool(workers) as pool:
+        with context.Pool(pool_size) as pool:
             assert pool.map(call, numbers, chunksize=1) == list(numbers)
     elif ending == "pool closed and joined":
-        pool = context.Pool(workers, maxtasksperchild=1)
+        pool = context.Pool(pool_size, maxtasksperchild=1)
         pool.map(call, numbers, chunksize=1)
         pool.close()
         pool.join()
     elif ending == "executor":
-        with ProcessPoolExecutor(workers, mp_context=context) as executor:
+        with ProcessPoolExecutor(pool_size, mp_context=context) as executor:
             assert list(executor.map(call, numbers)) == list(numbers)
     else:
-        for function in FUNCTIONS:
-            processes = [context.Process(target=function, args=(worker, ending)) for worker in range(workers)]
-            for process in processes:
-                process.start()
-            for process in processes:
-                process.join()
-            print(function.__name__, [process.exitcode for process in processes], flush=True)
+        arguments = [(worker, ending) for worker in range(workers)]
+        processes = [context.Process(target=function, args=given) for function in FUNCTIONS for given in arguments]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+        print([process.exitcode for process in processes], flush=True)
 
 
 if __name__ == "__main__":
