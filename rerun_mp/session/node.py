@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rerun_mp.encoding.frames import RecordingKey
+from rerun_mp.errors import ResourceError
 from rerun_mp.session import directories
 from rerun_mp.session.config import NODE_OWNER, NodeSpec, SinkSpec
 from rerun_mp.session.host_names import host_name
@@ -25,6 +26,7 @@ from rerun_mp.session.kinship import boot_id
 from rerun_mp.session.refusals import as_resource_error
 from rerun_mp.session.rotation import Rotation, closed_parts, part_path
 from rerun_mp.shipping.parts import (
+    NODES,
     OPEN,
     close_part,
     node_directory,
@@ -200,10 +202,11 @@ def with_node(config: SessionConfig, node: NodeSpec, nonce: bytes) -> SessionCon
     Raises
     ------
     ResourceError
-        If the directory for the parts cannot be made.
+        If the directory for the parts cannot be made, or is the one that parts go to.
     """
     sinks: list[SinkSpec] = []
     if node.parts:
+        _check_apart(node)
         directory = open_directory(node, nonce)
         with as_resource_error(
             f"the directory {node.parts} for this host's parts (RERUN_MP_PARTS_DIRECTORY) cannot be made"
@@ -224,6 +227,22 @@ def with_node(config: SessionConfig, node: NodeSpec, nonce: bytes) -> SessionCon
         mine = tuple(_begun(sink) for sink in config.default_sinks_of(spec.key) if sink.owner == NODE_OWNER)
         config = config.with_recording(replace(spec, sinks=(*kept, *mine)))
     return config
+
+
+def _check_apart(node: NodeSpec) -> None:
+    """Check that parts do not wait where they go to: a part that has come there is removed where it has waited.
+
+    Raises
+    ------
+    ResourceError
+        If they do.
+    """
+    is_heads = os.path.isdir(os.path.join(node.parts, NODES))
+    if is_heads or ("://" not in node.ship_to and os.path.realpath(node.parts) == os.path.realpath(node.ship_to)):
+        raise ResourceError(
+            f"{node.parts} is the directory of a head, or one that parts go to. Parts that wait need another one: set "
+            "RERUN_MP_PARTS_DIRECTORY"
+        )
 
 
 def _make_shared(parts: str) -> None:

@@ -33,6 +33,7 @@ __all__ = [
     "OPEN",
     "PartName",
     "close_part",
+    "file_mark",
     "node_directory",
     "node_files",
     "parts_below",
@@ -140,6 +141,12 @@ def close_part(path: str | Path, directory: Path, rows: int, number: int = 1) ->
     os.rename(path, final)
     sync_directory(directory)
     return final
+
+
+def file_mark(path: str | Path) -> str:
+    """Return a text that is equal for two paths of one file, on one host or on several, and differs for a copy."""
+    status = os.stat(path)
+    return f"{status.st_ino}-{status.st_mtime_ns}"
 
 
 def write_target(directory: Path, target: str) -> None:

@@ -1,6 +1,6 @@
 """The head's receiver of parts: an HTTP server over a directory, made with the standard library's server.
 
-    GET  /parts/<path>  X-Size, X-Digest                → {"is_stored": ..., "offset": ...}
+    GET  /parts/<path>  X-Size, X-Digest, X-File        → {"is_stored": ..., "offset": ...}
     PUT  /parts/<path>  X-Size, X-Digest, X-Offset      → 201: the part is on the disk, flushed, under its final name
     POST /nodes/<recording>/<node>  JSON                → {"time_ns": ...}: the head's clock
 
@@ -8,10 +8,12 @@ Guarantees:
 
 - A part gets its final name only when all of its bytes are there and their SHA-256 is right. A kill leaves a `.partial`
   file, and the next upload continues it.
-- Each request is signed with the job's secret; the receiver reads no content of any other request.
+- Each request is signed with the job's secret; the receiver reads no content of any other request. Its
+  answers are signed, too.
 - A path cannot lead out of the directory. Sizes are bounded, and the disk keeps `MIN_FREE_BYTES`.
 
-Each request has a thread of its own, at most `MAX_THREADS`.
+Each connection has a thread of its own, at most `MAX_THREADS`. At most `MAX_KEPT` connections stay open after an
+answer. So more nodes than threads take turns.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rerun_mp.errors import InvalidArgumentError
-from rerun_mp.shipping.parts import NODES, PartName, node_directory, sync_directory
-from rerun_mp.shipping.signing import is_signed
+from rerun_mp.shipping.parts import NODES, PartName, file_mark, node_directory, sync_directory
+from rerun_mp.shipping.signing import ANSWER, is_signed, sign
 from rerun_mp.standard_error import tell
 
 if TYPE_CHECKING:
@@ -46,7 +48,13 @@ MAX_STATUS_BYTES = 1 << 16
 MIN_FREE_BYTES = 256 << 20
 """Bytes that stay free on the head's disk."""
 MAX_THREADS = 64
-"""Maximum number of requests at a time. More are refused, and nodes try again."""
+"""Maximum number of connections at a time. A further one waits for a thread, or its node tries again."""
+MAX_KEPT = 48
+"""Maximum number of connections that stay open after an answer."""
+THREAD_SECS = 1.0
+"""Maximum seconds that a connection waits for a thread. The receiver accepts no other one meanwhile."""
+SAID = (403, 422, 507)
+"""Statuses of refusals that the head's user can do something about."""
 SAY_SECS = 60.0
 """Seconds after which the head says again why it refuses a host."""
 MAX_REASONS = 256
@@ -65,13 +73,17 @@ class Receiver(ThreadingHTTPServer):
         self.directory = directory
         self.token = token
         self._free_threads = threading.BoundedSemaphore(MAX_THREADS)
+        self.free_to_keep = threading.BoundedSemaphore(MAX_KEPT)
+        """Counts the connections that may stay open besides those that do."""
         self._said: dict[tuple[str, int], float] = {}
         """When the head last told its user of a refusal (monotonic seconds), by host and status."""
         super().__init__((host, port), _Handler)
+        # Programs whose parts wait know by this directory that they must wait elsewhere.
+        (directory / NODES).mkdir(parents=True, exist_ok=True)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Handle a connection in a thread of its own, or close it if there are too many."""
-        if self._free_threads.acquire(blocking=False):
+        if self._free_threads.acquire(timeout=THREAD_SECS):
             super().process_request(request, client_address)
         else:
             self.shutdown_request(request)
@@ -104,8 +116,14 @@ class _RefusedError(Exception):
         self.status = status
 
 
+class _NodeGoneError(Exception):
+    """The node has closed its connection, or has sent nothing for `REQUEST_SECS`. There is nobody to answer."""
+
+
 class _Handler(BaseHTTPRequestHandler):
     server: Receiver
+    _is_kept = False
+    """Whether this connection may stay open after an answer."""
     protocol_version = "HTTP/1.1"
     timeout = REQUEST_SECS
     wbufsize = -1
@@ -120,6 +138,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._answer(self._note)
 
+    def finish(self) -> None:
+        """Close the connection."""
+        if self._is_kept:
+            self.server.free_to_keep.release()
+        super().finish()
+
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the base class's name)
         """Write no line for each request."""
 
@@ -132,21 +156,30 @@ class _Handler(BaseHTTPRequestHandler):
         except InvalidArgumentError as error:
             status, answer = 400, {"error": str(error)}
             self.close_connection = True
-        except OSError as error:
-            status, answer = 507, {"error": f"the head cannot write: {error.strerror}"}
+        except _NodeGoneError:
             self.close_connection = True
-        if status in (403, 507):
+            return
+        except OSError as error:
+            status, answer = 507, {"error": f"the head cannot write {error.filename or ''}: {error.strerror or error}"}
+            self.close_connection = True
+        if status in SAID:
             self.server.say_refused(self.client_address[0], status, answer["error"])
-        text = json.dumps(answer).encode()
+        self._is_kept = self._is_kept or self.server.free_to_keep.acquire(blocking=False)
+        text = json.dumps(answer)
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(text)))
+        self.send_header(ANSWER, sign(self.server.token, self.headers.get("Authorization", ""), text))
+        if self.close_connection or not self._is_kept:
+            self.send_header("Connection", "close")
         self.end_headers()
-        self.wfile.write(text)
+        self.wfile.write(text.encode())
 
     def _check(self, *facts: str) -> None:
         if not is_signed(self.server.token, self.headers.get("Authorization"), self.command, self.path, *facts):
-            raise _RefusedError(403, "the request is not signed with the secret of this head's job")
+            raise _RefusedError(
+                403, "the request is not signed with the secret of this head's job, or was changed on its way"
+            )
 
     def _number(self, name: str, maximum: int) -> int:
         text = self.headers.get(name, "")
@@ -163,7 +196,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _ask(self) -> tuple[int, dict[str, Any]]:
         path, size, digest = self._part()
-        if _is_stored(path, size):
+        if _is_stored(path, size, digest):
+            if self.headers.get("X-File") == file_mark(path):
+                raise _RefusedError(
+                    409, f"{path} is the part's own file; parts that wait need another directory than the head's"
+                )
             return 200, {"is_stored": True, "offset": size}
         partial = _partial(path, digest)
         offset = partial.stat().st_size if partial.exists() else 0
@@ -176,7 +213,7 @@ class _Handler(BaseHTTPRequestHandler):
         if offset + length != size:
             raise _RefusedError(400, f"{offset} + {length} bytes are not the {size} of the part")
         self._check_room(length)
-        if _is_stored(path, size):
+        if _is_stored(path, size, digest):
             raise _RefusedError(409, "the part is stored")
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = _partial(path, digest)
@@ -212,14 +249,22 @@ class _Handler(BaseHTTPRequestHandler):
     def _receive(self, file: BinaryIO, length: int) -> None:
         left = length
         while left:
-            block = self.rfile.read(min(BLOCK_BYTES, left))
-            if not block:
-                raise ConnectionResetError(104, "the node closed the connection")
+            block = self._read(min(BLOCK_BYTES, left))
             file.write(block)
             left -= len(block)
 
+    def _read(self, length: int) -> bytes:
+        """Return so many bytes of the request, or fewer if the node closes its connection after them."""
+        try:
+            block = self.rfile.read(length)
+        except OSError as error:
+            raise _NodeGoneError from error
+        if length and not block:
+            raise _NodeGoneError
+        return block
+
     def _note(self) -> tuple[int, dict[str, Any]]:
-        content = self.rfile.read(self._number("Content-Length", MAX_STATUS_BYTES))
+        content = self._read(self._number("Content-Length", MAX_STATUS_BYTES))
         self._check(hashlib.sha256(content).hexdigest())
         recording, _, node = self.path.removeprefix("/nodes/").partition("/")
         node_directory(self.server.directory, recording, node)  # checks the names
@@ -247,14 +292,16 @@ def _partial(path: Path, digest: str) -> Path:
     return path.with_name(f".{path.name}.{digest[:16]}.partial")
 
 
-def _is_stored(path: Path, size: int) -> bool:
+def _is_stored(path: Path, size: int, digest: str) -> bool:
     """Say whether the part is there. Its name holds its node's nonce, so equal names are equal parts."""
     try:
         found = path.stat().st_size
+        is_equal = found == size and _digest_of(path) == digest
     except FileNotFoundError:
         return False
-    if found != size:
-        raise _RefusedError(422, f"the head has {path.name} with {found} bytes, not {size}")
+    if not is_equal:
+        how = f"with {found} bytes, not {size}" if found != size else "with other bytes"
+        raise _RefusedError(422, f"the head has {path} {how}. If it is a copy that was cut off or damaged, remove it")
     return True
 
 

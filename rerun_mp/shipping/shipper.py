@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rerun_mp.errors import ResourceError
 from rerun_mp.shipping.parts import PartName, parts_below, read_end, read_target, remove_if_empty, unreported_ends
-from rerun_mp.shipping.targets import open_target
+from rerun_mp.shipping.targets import PartRefusedError, open_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +58,7 @@ class Shipper:
     def ship(self, may_go_on: Callable[[], bool] = lambda: True) -> bool:
         """Ship the closed parts, then report which nodes have ended. Returns whether nothing is left.
 
-        A target that does not take a part gets no further one in this call.
+        A target that takes no part now gets no further one in this call. One that refuses a part gets the next one.
         """
         away: set[str] = set()
         is_all = True
@@ -79,6 +79,8 @@ class Shipper:
                     self._tell_end(path, self._target(target))
                 else:
                     is_all &= self._ship(part, path, self._target(target), may_go_on)
+            except PartRefusedError as error:
+                self.failure, is_all = str(error), False
             except ResourceError as error:
                 self.failure = str(error)
                 away.add(target)

@@ -2,6 +2,9 @@
 
 A signature covers method, path, place and size of the content, and its SHA-256. It does not hide anything: across an
 untrusted network, use a tunnel. Repeating a signed request changes nothing, because parts never change.
+
+The head signs its answers, too. So a node removes a part only after the head of its job has said that it has the part.
+Another server cannot say so, nor can a proxy that changes bytes.
 """
 
 from __future__ import annotations
@@ -9,10 +12,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 
-__all__ = ["AUTHORIZATION", "is_signed", "sign"]
+__all__ = ["ANSWER", "AUTHORIZATION", "is_signed", "sign"]
 
 AUTHORIZATION = "rerun_mp"
 """The scheme of the header `Authorization`."""
+ANSWER = "X-Answer"
+"""The header with the signature of an answer. Its facts are the request's header `Authorization` and the content."""
 
 
 def sign(token: str, *facts: str) -> str:

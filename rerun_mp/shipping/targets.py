@@ -8,6 +8,7 @@ Each target belongs to one thread.
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import glob
 import hashlib
 import http.client
@@ -19,20 +20,28 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from rerun_mp.errors import ResourceError
-from rerun_mp.shipping.parts import NODES, PartName, sync_directory
-from rerun_mp.shipping.signing import sign
+from rerun_mp.shipping.parts import NODES, PartName, file_mark, sync_directory
+from rerun_mp.shipping.signing import ANSWER, is_signed, sign
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-__all__ = ["ClockSample", "Target", "open_target"]
+__all__ = ["ClockSample", "PartRefusedError", "Target", "open_target"]
 
 BLOCK_BYTES = 1 << 20
 CONNECT_SECS = 3.0
 """Maximum seconds to connect to a head, and until it answers a small request."""
 ANSWER_SECS = 60.0
 """Maximum seconds until the head has flushed a part."""
+KEPT_SECS = 20.0
+"""Seconds for which a connection is used again. The head closes one after 30 s without a request."""
+PART_STATUSES = (400, 409, 413, 422)
+"""Statuses by which a head refuses one part, and perhaps not the next one."""
+
+
+class PartRefusedError(ResourceError):
+    """The target does not take this part. It may take others."""
 
 
 class ClockSample(NamedTuple):
@@ -53,6 +62,8 @@ class Target(Protocol):
 
         Raises
         ------
+        PartRefusedError
+            If the target refuses this part.
         ResourceError
             If the target does not take it now.
         """
@@ -90,8 +101,14 @@ class DirectoryTarget:
         hidden = os.path.join(os.path.dirname(final), f".{part.file}.{socket.gethostname()}.{os.getpid()}.partial")
         try:
             if os.path.exists(final):
-                if os.path.getsize(final) != path.stat().st_size:
-                    raise ResourceError(f"{final} is another file than {path}")
+                if os.path.samefile(final, path):
+                    raise PartRefusedError(
+                        f"{self.name} is the directory of the parts that wait; give them another one to go to"
+                    )
+                if not filecmp.cmp(final, path, shallow=False):
+                    raise PartRefusedError(
+                        f"{final} is another file than {path}. If it is a copy that was cut off or damaged, remove it"
+                    )
                 return
             os.makedirs(os.path.dirname(final), exist_ok=True)
             with path.open("rb") as source, open(hidden, "wb") as copy:
@@ -134,6 +151,8 @@ class HeadTarget:
         self.name = url
         self._token = token
         self._connection: http.client.HTTPConnection | None = None
+        self._answered_secs = 0.0
+        """When the head answered last (monotonic seconds)."""
 
     def store(self, part: PartName, path: Path, may_go_on: Callable[[], bool]) -> None:
         """Upload the part, from where an earlier upload has ended."""
@@ -141,7 +160,7 @@ class HeadTarget:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             where, facts = f"/parts/{part.path}", {"X-Size": str(size), "X-Digest": digest}
-            known = self._request("GET", where, facts, signed=(str(size), digest, ""))
+            known = self._request("GET", where, {**facts, "X-File": file_mark(path)}, signed=(str(size), digest, ""))
             if known["is_stored"]:
                 return
             offset = min(int(known["offset"]), size)
@@ -178,6 +197,8 @@ class HeadTarget:
     ) -> dict[str, Any]:
         """Make a request, and return its answer."""
         headers = {**headers, "Authorization": sign(self._token, method, path, *signed)}
+        if time.monotonic() > self._answered_secs + KEPT_SECS:
+            self.close()
         connection = self._connection or self._connect()
         self._connection = None  # it is kept only after an answer
         try:
@@ -186,26 +207,47 @@ class HeadTarget:
             connection.timeout = timeout
             connection.request(method, path, body, headers)
             response = connection.getresponse()
-            answer = json.loads(response.read())
+            content = response.read()
         except (OSError, http.client.HTTPException, ValueError) as error:
             connection.close()
             raise ResourceError(f"{self.name} does not answer: {error or type(error).__name__}") from error
         except BaseException:
             connection.close()
             raise
-        if response.status >= 300:
+        text = content.decode("utf-8", "replace")
+        signature = response.headers.get(ANSWER)
+        if response.status >= 300 or not is_signed(self._token, signature, headers["Authorization"], text):
             connection.close()
-            raise ResourceError(f"{self.name} refuses: {answer.get('error', response.status)}")
+            raise self._refusal(response.status, text)
+        self._answered_secs = time.monotonic()
         self._connection = None if response.will_close else connection
-        return dict(answer)
+        return dict(json.loads(text))
+
+    def _refusal(self, status: int, text: str) -> ResourceError:
+        """Return the error of an answer that is no consent."""
+        if status < 300:
+            return ResourceError(
+                f"{self.name} gives an answer that is not signed with the secret of this job's head; another server "
+                "may listen there, or a proxy may change answers"
+            )
+        try:
+            reason = str(json.loads(text)["error"])
+        except (ValueError, KeyError, TypeError):
+            reason = f"status {status} without a reason; it may be a proxy, or another server"
+        kind = PartRefusedError if status in PART_STATUSES else ResourceError
+        return kind(f"{self.name} refuses: {reason}")
 
     def _connect(self) -> http.client.HTTPConnection:
         parts = urlsplit(self.name)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        return kind(parts.hostname or "127.0.0.1", parts.port, timeout=CONNECT_SECS)
+        try:
+            return kind(parts.hostname or "127.0.0.1", parts.port, timeout=CONNECT_SECS)
+        except ValueError as error:
+            raise ResourceError(f"{self.name} is no address of a head: {error}") from error
 
     def close(self) -> None:
         """Close the connection."""
-        if self._connection is not None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
             with contextlib.suppress(OSError):
-                self._connection.close()
+                connection.close()

@@ -12,7 +12,7 @@ from rerun_mp.errors import ResourceError
 from rerun_mp.session.config import NodeSpec, SessionConfig
 from rerun_mp.session.node import close_parts, open_directory, with_node
 from rerun_mp.session.rotation import ClosedPart, add_to_part_list, part_list_path
-from rerun_mp.shipping.parts import parts_below
+from rerun_mp.shipping.parts import NODES, parts_below
 
 NONCE = bytes(32)
 
@@ -36,9 +36,21 @@ def test_a_directory_that_cannot_be_made_is_named_with_its_setting(tmp_path: Pat
         with_node(SessionConfig(), node, NONCE)
 
 
+@pytest.mark.parametrize("ship_to", ["parts", "http://head:9877"])
+def test_parts_may_not_wait_where_they_go_to(ship_to: str, tmp_path: Path) -> None:
+    """The shipper would find them there, and remove them as shipped."""
+    parts = tmp_path / "parts"
+    if "://" in ship_to:
+        (parts / NODES).mkdir(parents=True)  # as a head does
+    else:
+        ship_to = f"{tmp_path}/./{ship_to}"
+    with pytest.raises(ResourceError, match="is the directory of a head, or one that parts go to"):
+        with_node(SessionConfig(), NodeSpec("host", ship_to=ship_to, parts=str(parts)), NONCE)
+
+
 def test_each_line_of_a_part_list_is_read_once(tmp_path: Path) -> None:
     """Otherwise each part of a long run would cost as much as all parts before it."""
-    node = NodeSpec("host", ship_to=str(tmp_path), parts=str(tmp_path), part_bytes=4096, part_seconds=60.0)
+    node = NodeSpec("host", ship_to=str(tmp_path / "runs"), parts=str(tmp_path), part_bytes=4096, part_seconds=60.0)
     with_node(SessionConfig(), node, NONCE)
     listed, ends = os.path.join(open_directory(node, NONCE), "part.rrd"), dict[str, int]()
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
+import socket
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,11 @@ import pytest
 
 from rerun_mp.errors import ResourceError
 from rerun_mp.shipping import receiver as receiving
+from rerun_mp.shipping import targets
 from rerun_mp.shipping.parts import PartName
 from rerun_mp.shipping.receiver import Receiver
 from rerun_mp.shipping.signing import sign
-from rerun_mp.shipping.targets import HeadTarget
+from rerun_mp.shipping.targets import HeadTarget, PartRefusedError
 
 TOKEN = "the secret"
 PART = PartName("app-0011", "host-00112233", 1, 10)
@@ -198,3 +201,97 @@ def test_the_head_returns_its_clock_and_keeps_the_newest_status_of_a_node(tmp_pa
         assert '"running"' in said.read_text()
         target.note("app-0011", "host-00112233", {**status, "boot": "c", "order": 1, "state": "ended"})
         assert '"ended"' in said.read_text()
+
+
+def test_the_head_blames_no_disk_when_a_node_goes_away(
+    tmp_path: Path, part: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Half of the part is there, and the head has said nothing: the next upload continues it."""
+    runs, digest, where = tmp_path / "runs", hashlib.sha256(CONTENT).hexdigest(), f"/parts/{PART.path}"
+    half = len(CONTENT) // 2
+    with head(runs) as url:
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as node:
+            headers = {**signed("PUT", where, len(CONTENT), digest, "0"), "Content-Length": str(len(CONTENT))}
+            lines = [f"PUT {where} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+            node.sendall("\r\n".join(lines).encode() + CONTENT[:half])
+            node.shutdown(socket.SHUT_WR)
+            assert node.recv(1) == b""
+        (partial,) = files_in(runs)
+        assert (runs / partial).stat().st_size == half
+        with target_of(url) as target:
+            target.store(PART, part, lambda: True)
+    assert capsys.readouterr().err == ""
+    assert (runs / PART.path).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "reason"),
+    [
+        (200, b'{"is_stored": true}', "not signed with the secret of this job's head"),
+        (200, b"<html>Log in</html>", "not signed with the secret of this job's head"),
+        (502, b"<html>Bad Gateway</html>", "refuses: status 502 without a reason"),
+        (403, b'["forbidden"]', "refuses: status 403 without a reason"),
+    ],
+)
+def test_another_server_cannot_say_that_it_has_a_part(status: int, content: bytes, reason: str, part: Path) -> None:
+    class Another(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class's name)
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Another) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            with target_of(f"http://127.0.0.1:{server.server_port}") as target, pytest.raises(ResourceError) as raised:
+                target.store(PART, part, lambda: True)
+        finally:
+            server.shutdown()
+            thread.join()
+    assert reason in str(raised.value)
+
+
+def test_more_nodes_than_the_head_has_threads_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiving, "MAX_THREADS", 3)
+    monkeypatch.setattr(receiving, "MAX_KEPT", 2)
+    with head(tmp_path / "runs") as url, ExitStack() as stack:
+        nodes = [stack.enter_context(target_of(url)) for _ in range(6)]
+        for order in range(2):
+            for number, node in enumerate(nodes):
+                node.note("app-0011", f"host-{number}", {"boot": "b", "order": order})
+    assert len(list((tmp_path / "runs/.nodes/app-0011").iterdir())) == 6
+
+
+def test_a_connection_that_the_head_has_closed_is_not_used_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The head closes a connection on which nothing comes, and a node has a part only now and then."""
+    monkeypatch.setattr(receiving._Handler, "timeout", 0.05)
+    monkeypatch.setattr(targets, "KEPT_SECS", 0.0)
+    with head(tmp_path / "runs") as url, target_of(url) as target:
+        for order in range(2):
+            target.note("app-0011", "host-00112233", {"boot": "b", "order": order})
+            assert target._connection is not None
+            assert target._connection.sock.recv(1) == b""
+
+
+def test_a_copy_that_was_cut_off_or_damaged_is_no_part(
+    tmp_path: Path, part: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It came there without the receiver. The node keeps its part, and the head's user learns which file to remove."""
+    runs = tmp_path / "runs"
+    copy = runs / PART.path
+    with head(runs) as url, target_of(url) as target:
+        copy.parent.mkdir(parents=True)
+        for content, reason in ((CONTENT[:7], "with 7 bytes, not"), (bytes(len(CONTENT)), "with other bytes")):
+            copy.write_bytes(content)
+            with pytest.raises(PartRefusedError, match=reason):
+                target.store(PART, part, lambda: True)
+        copy.unlink()
+        target.store(PART, part, lambda: True)
+    assert copy.read_bytes() == CONTENT
+    assert f"the head has {copy} with 7 bytes" in capsys.readouterr().err

@@ -24,9 +24,10 @@ from rerun_mp.shipping.parts import (
 from rerun_mp.shipping.shipper import PartTotals, Shipper, drop_oldest, unshipped_in
 from rerun_mp.shipping.targets import DirectoryTarget
 from tests.harness.programs import ROOT, wait_until
+from tests.shipping.test_receiver import TOKEN, head
 
 
-def add_part(root: Path, target: Path, number: int, *, size: int = 1000, node: str = "host-0011") -> bytes:
+def add_part(root: Path, target: Path | str, number: int, *, size: int = 1000, node: str = "host-0011") -> bytes:
     """Close a part with ten rows, and return its content."""
     content, open_ = os.urandom(size), root / "open.rrd"
     root.mkdir(exist_ok=True)
@@ -325,3 +326,34 @@ def test_parts_go_to_the_port_after_that_of_the_live_view(head: str, receiver: s
 def test_other_paths_name_no_part(path: str) -> None:
     with pytest.raises(ValueError, match="is not the path of a part"):
         PartName.parse(path)
+
+
+@pytest.mark.parametrize("kind", ["a directory", "a head"])
+def test_parts_are_not_removed_where_they_are_to_be_kept(kind: str, tmp_path: Path) -> None:
+    """The directory where the parts wait is also the one that they go to."""
+    root = tmp_path / "parts"
+    root.mkdir()
+    with head(root) as url:
+        content = add_part(root, url if kind == "a head" else root, 1)
+        shipper = Shipper(root, TOKEN)
+        assert not shipper.ship()
+        shipper.close()
+    assert list(contents(root).values()) == [content]
+    assert "director" in (shipper.failure or "")
+
+
+def test_a_part_that_is_refused_keeps_no_other_from_the_target(tmp_path: Path) -> None:
+    """A copy of the second part was cut off at the target."""
+    root, one = tmp_path / "parts", tmp_path / "one"
+    for number in (1, 2, 3):
+        add_part(root, one, number)
+    cut = one / parts_below(root)[1][0].path
+    cut.parent.mkdir(parents=True)
+    cut.write_bytes(b"cut off")
+    shipper = Shipper(root, "")
+    assert not shipper.ship()
+    assert f"{cut} is another file" in (shipper.failure or "")
+    assert [part.number for part, _ in parts_below(root)] == [2]
+    cut.unlink()
+    assert shipper.ship()
+    assert [part.number for part, _ in parts_below(one)] == [1, 2, 3]
