@@ -157,13 +157,22 @@ def _found(identity: Identity, created: Segment, settings: Settings) -> Session:
     founded = _enter(identity, created, settings, is_founder=leads)
     # The program that the others of an ended session wait for has ended, too.
     founded.must_complete = identity.note is not None
+    try:
+        _configure(identity, founded, settings)
+    except BaseException:
+        withdraw(founded)
+        raise
+    return founded
+
+
+def _configure(identity: Identity, founded: Session, settings: Settings) -> None:
+    """Write what the settings say about a new session into its configuration."""
     if settings.figures is not None:
         founded.config_editor.edit(lambda config: replace(config, figures=settings.figures))
     if identity.job is not None or identity.note is not None or settings.head or settings.ship_to:
         from rerun_mp.session import node  # other programs need not load it
 
         node.set_node(founded, identity.job, settings)
-    return founded
 
 
 def _enter(identity: Identity, joined: Segment, settings: Settings | None, *, is_founder: bool) -> Session:
@@ -192,7 +201,7 @@ def _recording_key(identity: Identity, joined: Segment) -> bytes | None:
 
 
 def withdraw(founded: Session) -> None:
-    """Remove everything of a session that its founder has just founded, because no collector can run."""
+    """Remove everything of a session that its founder has just founded, because it cannot begin."""
     withdrawn = founded.segment
     # The guard ends when it reads this. What it does until then must not make the directories anew.
     withdrawn.ring.words[Header.SESSION_STATE] = SessionState.ENDED

@@ -234,8 +234,9 @@ class HeadTarget:
             reason = str(json.loads(text)["error"])
         except (ValueError, KeyError, TypeError):
             reason = f"status {status} without a reason; it may be a proxy, or another server"
-        kind = PartRefusedError if status in PART_STATUSES else ResourceError
-        return kind(f"{self.name} refuses: {reason}")
+        if status in PART_STATUSES:
+            return PartRefusedError(f"{self.name} refuses: {reason}")
+        return ResourceError(f"{self.name} refuses: {reason}")
 
     def _connect(self) -> http.client.HTTPConnection:
         parts = urlsplit(self.name)

@@ -13,6 +13,8 @@ from rerun_mp.session.config import NodeSpec, SessionConfig
 from rerun_mp.session.node import close_parts, open_directory, with_node
 from rerun_mp.session.rotation import ClosedPart, add_to_part_list, part_list_path
 from rerun_mp.shipping.parts import NODES, parts_below
+from tests.conftest import RunPython
+from tests.harness.leftovers import Machine
 
 NONCE = bytes(32)
 
@@ -27,6 +29,19 @@ def test_users_that_share_a_directory_of_parts_do_not_keep_each_other_out(tmp_pa
     with_node(SessionConfig(), node, NONCE)
     own = Path(open_directory(node, NONCE))
     assert [stat.S_IMODE(os.stat(path).st_mode) for path in (own.parent, own)] == [mode, 0o700]
+
+
+def test_a_session_whose_parts_have_no_place_is_an_error_of_init_and_leaves_nothing(
+    run_python: RunPython, place: Path, tmp_path: Path
+) -> None:
+    parts, before = str(tmp_path / "runs"), Machine.snapshot(place)
+    done = run_python(
+        "import rerun_mp as rr\nrr.init('rerun_mp_node')",
+        env={"RERUN_MP_SHIP_TO": parts, "RERUN_MP_PARTS_DIRECTORY": parts},
+    )
+    assert done.returncode == 1
+    assert "or one that parts go to" in done.stderr
+    assert before.leftovers().segments == []
 
 
 def test_a_directory_that_cannot_be_made_is_named_with_its_setting(tmp_path: Path) -> None:
