@@ -14,6 +14,7 @@ Belongs to one thread.
 from __future__ import annotations
 
 import base64
+import socket
 from urllib.parse import urlsplit
 
 from rerun_mp.encoding import log_messages
@@ -22,8 +23,9 @@ from rerun_mp.encoding.rrd_files import MessageKind
 from rerun_mp.errors import ResourceError
 from rerun_mp.session.config import Blueprint
 from rerun_mp.viewers.grpc_calls import GrpcConnection
+from rerun_mp.viewers.http2 import speaks_http2
 
-__all__ = ["AcknowledgedCalls", "address_of"]
+__all__ = ["AcknowledgedCalls", "address_of", "is_awake"]
 
 DEFAULT_PORT = {"rerun+http": 9876, "rerun+https": 443, "rerun": 443}
 """Ports of URLs that name none, as in rerun."""
@@ -126,3 +128,15 @@ def address_of(url: str) -> tuple[str, int, bool]:
     parts = urlsplit(url)
     port = DEFAULT_PORT.get(parts.scheme, 9876) if parts.port is None else parts.port
     return parts.hostname or "127.0.0.1", port, parts.scheme != "rerun+http"
+
+
+def is_awake(url: str, timeout_secs: float) -> bool:
+    """Return whether the server at `url` itself answers, and not the kernel for it. Not known if it is encrypted."""
+    host, port, is_secure = address_of(url)
+    if is_secure:
+        return False
+    try:
+        with socket.create_connection((host, port), timeout_secs) as connection:
+            return speaks_http2(connection, timeout_secs)
+    except OSError:
+        return False

@@ -27,13 +27,12 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import threading
 import time
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
-from rerun_mp.collector.acknowledged_calls import AcknowledgedCalls, address_of
+from rerun_mp.collector.acknowledged_calls import AcknowledgedCalls, is_awake
 from rerun_mp.collector.messages import say
 from rerun_mp.collector.rules import RuleBook
 from rerun_mp.collector.store.flushed_chunks import Flushed
@@ -43,7 +42,6 @@ from rerun_mp.encoding.log_messages import chunk_id_of, store_field
 from rerun_mp.errors import CorruptionError, FlushTimeoutError, ResourceError
 from rerun_mp.session.config import NODE_OWNER, Blueprint, SinkSpec
 from rerun_mp.session.sink_status import SinkStatus
-from rerun_mp.viewers.http2 import speaks_http2
 
 __all__ = ["LiveSink", "Outcome", "wake_all"]
 
@@ -111,7 +109,8 @@ class LiveSink:
         self._acknowledged = 0
         """Ordinal of the first chunk that the server has not acknowledged."""
         self._acknowledged_rows = 0
-        self._rules = RuleBook(spec.rules, self._recording)
+        self._rules = [(0, RuleBook(spec.rules, self._recording))]
+        """(ordinal of the first chunk to which they apply, rules), the oldest ones first."""
         self._held_rows = 0
         """Rows up to `_acknowledged` that the rules hold back."""
         self._has_acknowledged = False
@@ -121,6 +120,8 @@ class LiveSink:
         """Ids of the chunks that an earlier life of the collector stored, and of the first ones of this life."""
         self._blueprint: Blueprint | None = None
         """The last blueprint that the server has acknowledged."""
+        self._default: str | None = None
+        """The same of the sink's default blueprint."""
         self._wake = threading.Event()
         """Set when there may be more to send, or the sink was stopped."""
         self._stopped = threading.Event()
@@ -143,6 +144,16 @@ class LiveSink:
     def is_of_node(self) -> bool:
         """Whether the sink is the live view of a node's head. Its rows are in the node's parts."""
         return self._spec.owner == NODE_OWNER
+
+    def change(self, spec: SinkSpec) -> None:
+        """Take other rules and another default blueprint for the same server. The main thread calls this.
+
+        The rules do not apply to chunks that are stored by now. A chunk of which they hold rows back has another id, so
+        its rows would be there twice.
+        """
+        self._spec = spec
+        self._rules.append((self._store.chunks.end, RuleBook(spec.rules, self._recording)))
+        self.wake()
 
     def wake(self) -> None:
         """Say that the store may have another chunk or blueprint. Never waits."""
@@ -207,7 +218,8 @@ class LiveSink:
         self.stop()
         while not self.is_done:
             left = self._progress_at + patience_secs - time.monotonic()
-            if left <= 0 and (self._is_out_of_time() or not self._is_awake()):
+            may_be_awake = self._spec.kind == "grpc" and not self._is_out_of_time()
+            if left <= 0 and not (may_be_awake and is_awake(self._spec.target, PROBE_SECS)):
                 break
             self._thread.join(max(left, PROBE_SECS))
         self._given_up.set()
@@ -276,17 +288,24 @@ class LiveSink:
     def _begin(self, calls: AcknowledgedCalls) -> None:
         """Begin the recording in a server that has no chunk of this sink."""
         self._acknowledged = self._acknowledged_rows = self._held_rows = self._missed_chunks = 0
-        self._rules.forget()
+        self._rules[:] = [(0, RuleBook(self._spec.rules, self._recording))]
         self._has_acknowledged = False
         self._sent_ids.clear()
-        self._blueprint = None
+        self._blueprint = self._default = None
         calls.send_mark(self._mark)
-        if self._spec.blueprint is not None:
-            calls.send_blueprint(Blueprint(self._spec.blueprint, make_active=False, make_default=True))
+        self._send_default_blueprint(calls)
         self._await_answer(calls)
         self._has_acknowledged = True
 
+    def _send_default_blueprint(self, calls: AcknowledgedCalls) -> None:
+        default = self._spec.blueprint
+        if default is not None and default != self._default:
+            calls.send_blueprint(Blueprint(default, make_active=False, make_default=True))
+            self._await_answer(calls)
+            self._default = default
+
     def _send_new(self, calls: AcknowledgedCalls) -> None:
+        self._send_default_blueprint(calls)
         blueprint = self._store.blueprint
         if blueprint is not None and blueprint is not self._blueprint:
             calls.send_blueprint(blueprint)
@@ -296,7 +315,8 @@ class LiveSink:
         for chunk in self._store.chunks.read(following):
             if self._stop is not None and chunk.ordinal >= self._stop:
                 break
-            allowed = self._rules.allowed(chunk.payload)
+            rules = next(rules for first, rules in reversed(self._rules) if chunk.ordinal >= first)
+            allowed = rules.allowed(chunk.payload)
             missed += max(0, chunk.ordinal - following)
             following = max(following, chunk.ordinal + (not chunk.is_carried))
             new_rows = self._new_rows(chunk)
@@ -329,6 +349,8 @@ class LiveSink:
         self._held_rows += held
         self._acknowledged_rows += rows
         self._acknowledged = following
+        while len(self._rules) > 1 and self._rules[1][0] <= following:
+            del self._rules[0]
         self._store.chunks.note_seen(following)
 
     def _await_answer(self, calls: AcknowledgedCalls) -> None:
@@ -350,19 +372,6 @@ class LiveSink:
         if self._given_up.is_set():
             return True
         return self._stop is not None and time.monotonic() > self._progress_at + GRACE_SECS
-
-    def _is_awake(self) -> bool:
-        """Whether the server itself answers, and not the kernel for it."""
-        if self._spec.kind != "grpc":
-            return False
-        host, port, is_secure = address_of(self._spec.target)
-        if is_secure:
-            return False
-        try:
-            with socket.create_connection((host, port), PROBE_SECS) as connection:
-                return speaks_http2(connection, PROBE_SECS)
-        except OSError:
-            return False
 
     def _say(self, reason: str) -> None:
         if reason != self._failure:

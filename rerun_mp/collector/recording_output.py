@@ -11,7 +11,7 @@ from typing import NamedTuple
 from rerun_mp.collector.live import LiveSink, Outcome
 from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.encoding.frames import RecordingKey
-from rerun_mp.session.config import RecordingSpec, SinkSpec
+from rerun_mp.session.config import NODE_OWNER, RecordingSpec, SinkSpec
 
 __all__ = ["FLUSH_TIMEOUT", "OutputKey", "RecordingOutput"]
 
@@ -34,11 +34,18 @@ class RecordingOutput:
         self.store = store
         self.owners: frozenset[int] = frozenset()
         """Processes that set the sink. A scoped output takes the rows logged in their scopes."""
+        self.has_sinks = False
+        """Whether this life of the collector has opened sinks that it has not closed."""
         self.live: dict[SinkSpec, LiveSink] = {}
         self.lacking: list[Outcome] = []
         """Outcomes of ended live sinks that have not brought all rows to their server."""
         self.stopped: list[LiveSink] = []
         """Live sinks that were replaced and may still be delivering earlier rows."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it takes the rows of all processes."""
+        return not self.owners or NODE_OWNER in self.owners
 
     def apply(self, spec: RecordingSpec, taken: Collection[str] = ()) -> None:
         """Open and close sinks until they are those of `spec`, and give them its blueprint.
@@ -46,10 +53,16 @@ class RecordingOutput:
         `taken`: paths of files of the session's other outputs.
         """
         wanted = list(spec.sinks)
+        self.has_sinks = bool(wanted)
         self.store.set_files([sink for sink in wanted if sink.kind == "file"], taken)
         self.store.set_blueprint(spec.blueprint)
         for live in self.live.values():
             live.wake()
+        for known in [sink for sink in self.live if sink not in wanted]:
+            changed = next((sink for sink in wanted if (sink.kind, sink.target) == (known.kind, known.target)), None)
+            if changed is not None and changed not in self.live:
+                self.live[changed] = self.live.pop(known)
+                self.live[changed].change(changed)
         for unwanted in [sink for sink in self.live if sink not in wanted]:
             sink = self.live.pop(unwanted)
             sink.stop()

@@ -67,10 +67,6 @@ class RuleBook:
         self._rule_of: dict[str, Rule | None] = {}
         """Entity path -> its rule."""
 
-    def forget(self) -> None:
-        """Begin all counts anew."""
-        self._memories.clear()
-
     def allowed(self, payload: bytes) -> Allowed:
         """Return what of a chunk may be sent."""
         if not self._rules:

@@ -9,6 +9,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,13 +17,15 @@ import pytest
 from rerun_mp.collector import live
 from rerun_mp.collector.drain.own_chunks import start_time_chunk
 from rerun_mp.collector.live import LiveSink
+from rerun_mp.collector.recording_output import RecordingOutput
 from rerun_mp.collector.store.flushed_chunks import Flushed
 from rerun_mp.collector.store.recording_store import RecordingStore
-from rerun_mp.session.config import SinkSpec
+from rerun_mp.session.config import RecordingSpec, SinkSpec
 from rerun_mp.session.rotation import Rotation
+from rerun_mp.session.rules import Rule, values_of
 from tests.collector.endings import finish
 from tests.collector.made_frames import MEGABYTE, NONCE, RECORDING, blob
-from tests.collector.store.made_stores import file_spec, numbers_in, put
+from tests.collector.store.made_stores import chunks, file_spec, numbers_in, put
 from tests.harness.cutting_proxy import CuttingProxy
 from tests.harness.programs import ROOT, slowdown, wait_until
 from tests.harness.recordings import rows_of
@@ -302,6 +305,37 @@ def test_a_server_started_anew_behind_the_same_address_gets_everything(
         wait_until(lambda: has(second, {0, 1}))
         wait_until(lambda: sink.report().acknowledged_rows == 2)
         assert sink.close(60.0)
+    finish(one)
+
+
+def test_a_server_has_each_row_once_although_its_rules_change(
+    one: RecordingStore, spec: SinkSpec, serve: Callable[[], Server]
+) -> None:
+    """Rows that came before keep the former rules, except in a server that is started anew."""
+    server, output = serve(), RecordingOutput(one)
+
+    def log(number: int, rules: list[Rule]) -> None:
+        output.apply(RecordingSpec(*RECORDING, (replace(spec, rules=values_of(rules)),)))
+        one.append(chunks([number], rows=4))
+        one.flush(60.0)
+        sink.wake()
+
+    output.apply(RecordingSpec(*RECORDING, (replace(spec, rules=values_of([Rule(path="/**", every=2)])),)))
+    (sink,) = output.live.values()
+    log(0, [Rule(path="/**", every=2)])
+    wait_until(lambda: (sink.report().acknowledged_rows, sink.report().held_rows) == (2, 2))
+    log(1, [])
+    wait_until(lambda: (sink.report().acknowledged_rows, sink.report().held_rows) == (6, 2))
+    assert list(output.live.values()) == [sink]
+    wait_until(lambda: rows_saved(server) == 6)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="RRD file has no footer")
+        assert len(rows_of(server.saved)) == 6
+    server.end()
+    again = serve()
+    sink.wake()
+    wait_until(lambda: rows_saved(again) == 8)
+    assert sink.close(60.0)
     finish(one)
 
 
