@@ -52,6 +52,12 @@ RETRY_SECS = 0.5
 _recording_of: Callable[[ChunkBatch], RecordingKey] = attrgetter("recording")
 
 
+def _rescue_path(directory: str | None, key: OutputKey, nonce: bytes) -> str | None:
+    if directory is None or key.scoped_to:
+        return None
+    return directories.rescue_path(directory, *key.recording, nonce)
+
+
 class Outputs:
     """The outputs of all recordings of a session."""
 
@@ -119,8 +125,9 @@ class Outputs:
             checkpoints = sum(sink.checkpoints for sink in sinks)
             sinks = [replace(sink, owner=0, checkpoints=checkpoints) for sink in sinks[:1]]
         taken = {path for path in output.store.paths if self._is_taken(path, key)}
+        is_new = not output.has_sinks
         output.apply(replace(spec, sinks=tuple(sinks)), taken)
-        if NODE_OWNER in output.owners and key not in self._begun:
+        if is_new and NODE_OWNER in output.owners:
             output.take_earlier_rows(self._output(OutputKey(spec.key)))
         self._note_use(key, output.store)
         if any(sink.rotation is not None for sink in sinks):
@@ -210,11 +217,15 @@ class Outputs:
 
     def recordings(self) -> list[RecordingKey]:
         """Return the recordings of the session."""
-        return [key.recording for key in self._outputs if not key.scoped_to]
+        return [key for key, _ in self.stores()]
 
-    def stores(self, *, all_scopes: bool = False) -> list[tuple[RecordingKey, RecordingStore]]:
-        """Return recordings and their stores, with `all_scopes` also the stores of single sinks."""
-        return [(key.recording, one.store) for key, one in self._outputs.items() if all_scopes or not key.scoped_to]
+    def stores(self) -> list[tuple[RecordingKey, RecordingStore]]:
+        """Return recordings and their stores, without the stores of single sinks."""
+        return [(key.recording, one.store) for key, one in self._outputs.items() if not key.scoped_to]
+
+    def of_recording(self, recording: RecordingKey) -> list[RecordingOutput]:
+        """Return the recording's own output, and then those of single sinks."""
+        return [one for key, one in sorted(self._outputs.items()) if key.recording == recording]
 
     def files(self) -> list[str]:
         """Return the paths of the user's files that are being written. The session's own files are not among them."""
@@ -254,7 +265,7 @@ class Outputs:
             failed = []
             for key, output in unfinished:
                 try:
-                    output.store.complete(self._rescue_path(rescue_directory, key))
+                    output.store.complete(_rescue_path(rescue_directory, key, self._nonce))
                 except OSError as error:
                     failed.append((key, output))
                     say(f"worker {os.getpid()}: {key.recording}: {error}")
@@ -294,11 +305,6 @@ class Outputs:
                 kept += store.chunks.completed_files
             lines += [describe(key.recording, outcome, store.chunks.completed_files) for outcome in output.lacking]
         return lines + (drop_oldest(kept) if kept else [])
-
-    def _rescue_path(self, directory: str | None, key: OutputKey) -> str | None:
-        if directory is None or key.scoped_to:
-            return None
-        return directories.rescue_path(directory, *key.recording, self._nonce)
 
     def sinks(self) -> list[SinkStatus]:
         """Return the state of each sink."""

@@ -32,6 +32,7 @@ from rerun_mp.session.snapshots import read_answers, write_answers
 
 if TYPE_CHECKING:
     from rerun_mp.collector.outputs import Outputs
+    from rerun_mp.collector.recording_output import RecordingOutput
     from rerun_mp.collector.store.recording_store import RecordingStore
     from rerun_mp.collector.store.sources import Sources
     from rerun_mp.session.config import SessionConfig, SnapshotSpec
@@ -105,9 +106,8 @@ class Snapshots:
 
     def _begin(self, spec: SnapshotSpec) -> None:
         recording = RecordingKey(spec.application_id, spec.recording_id)
-        stores = [store for key, store in self._outputs.stores(all_scopes=True) if key == recording]
-        # The recording's own store, unless only that of some processes has a file.
-        store = max(stores, key=lambda store: (store.rotating.is_on, store.chunks.is_for_file), default=None)
+        output = max(self._outputs.of_recording(recording), key=_rank, default=None)
+        store = None if output is None else output.store
         sources = None if store is None else store.rotating.sources()
         if store is None or sources is None:
             self._answers[spec.token] = f"recording {recording.recording_id} has no rows"
@@ -172,6 +172,12 @@ class Snapshots:
             raise ResourceError(f"another program has written {spec.path} since, and no name beside it is free")
         say(f"rerun_mp: another program has written {spec.path} since; the snapshot is {path}")
         return path
+
+
+def _rank(output: RecordingOutput) -> tuple[bool, ...]:
+    """Return what makes an output a better source than others. Of equal ones, the recording's own comes first."""
+    chunks, is_rotating = output.store.chunks, output.store.rotating.is_on
+    return is_rotating or chunks.is_for_file, output.is_whole, is_rotating, not chunks.is_ruled
 
 
 def _is_placed(path: str, note: str) -> bool:

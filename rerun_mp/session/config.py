@@ -107,8 +107,8 @@ class SinkSpec:
     episodes: int = 0
     """Number of requests to end the present part of a file that rotates."""
     has_own_store: bool = False
-    """Whether a sink that takes the whole recording has a store of its own: the recording's store writes files of
-    another rotation, or with other rules. It stays so, because a sink never changes its store."""
+    """Whether a sink that takes the whole recording has a store of its own: the recording's store writes another file,
+    or has rules. It stays so, because a sink never changes its store."""
 
     mode: FileMode = "new"
     """What becomes of a file that lies at the path. Once the sink is claimed: "new" if no recording lies there."""
@@ -234,7 +234,7 @@ class RecordingSpec:
     def with_sinks(self, sinks: Iterable[SinkSpec], known: Container[str] = ()) -> RecordingSpec:
         """Return the recording with these sinks. Some get a store of their own.
 
-        - A file, if it or the first file rotates.
+        - Each file but the first: another file rotates otherwise, has other rules, keeps other rows, or stays longer.
         - A file with rules, unless it is the only new sink. The recording's store then has every row for the others.
         - Any other sink, if the recording's store writes a file with rules already.
 
@@ -245,17 +245,13 @@ class RecordingSpec:
         files = [one for one in wholes if one.kind == "file"]
         others: list[SinkSpec] = []
         if files:
-            main = min(files, key=lambda one: (one.target not in known, bool(one.rules)))
+            # A pipe or device has no claim. What went there cannot be read again, for a live sink or a snapshot.
+            main = min(files, key=lambda one: (one.target not in known, bool(one.rules), one.claim is None))
             is_ruled = bool(main.rules)
             if is_ruled and main.target not in known and len(wholes) > len(files):
                 others = files  # the recording's store is for the live sinks
             else:
-                others = [
-                    one
-                    for one in wholes
-                    if one.target != main.target
-                    and (is_ruled or (one.kind == "file" and bool(one.rotation or main.rotation or one.rules)))
-                ]
+                others = [one for one in wholes if one.target != main.target and (is_ruled or one.kind == "file")]
         return replace(
             self, sinks=tuple(replace(sink, has_own_store=True) if sink in others else sink for sink in given)
         )

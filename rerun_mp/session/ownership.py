@@ -223,7 +223,7 @@ def _owners_of(path: str) -> Iterator[Owner]:
             with suppress_own(KeyError, TypeError, ValueError):
                 if raw["is_complete"]:
                     complete.add(tuple(raw["recording"]))
-                elif path in (spec["target"] for spec in (raw["target"], *raw["copies"]) if spec):
+                elif raw["target"] and raw["target"]["target"] == path:
                     is_named = True
                     inodes |= {(int(device), int(number)) for device, number in raw["owned"]}
         with suppress_own(OSError, RerunMpError):

@@ -9,8 +9,9 @@ import pytest
 
 from rerun_mp.collector.outputs import Outputs
 from rerun_mp.collector.snapshots import Snapshots
-from rerun_mp.session.config import RecordingSpec, SessionConfig, SinkSpec, SnapshotSpec
+from rerun_mp.session.config import RecordingSpec, Scope, SessionConfig, SinkSpec, SnapshotSpec
 from rerun_mp.session.file_claims import aside_paths, claim_of
+from rerun_mp.session.rules import Rule, values_of
 from rerun_mp.session.snapshots import read_answers
 from rerun_mp.shm.layout import Header
 from rerun_mp.shm.segment import Segment
@@ -82,3 +83,19 @@ def test_a_worker_that_was_killed_before_its_answer_has_written_the_snapshot(
     meet(made, outputs, tmp_path, asked)
     assert claim_of(str(path)) == before
     assert not list(Path(made.runtime_directory).glob("snapshot-*"))
+
+
+def test_a_snapshot_is_taken_from_the_file_with_all_rows(made: Segment, tmp_path: Path) -> None:
+    """Stores come in any order. Files of a child, and files with rules, lack rows."""
+    made.ring.words[Header.SPOOL_BYTES] = 1 << 30
+    path, main = tmp_path / "incident.rrd", SinkSpec("file", str(tmp_path / "run.rrd"))
+    child = SinkSpec("file", str(tmp_path / "child.rrd"), owner=5)
+    off = values_of([Rule(path="/**", off=True)])
+    small = SinkSpec("file", str(tmp_path / "small.rrd"), rules=off, has_own_store=True)
+    spec = RecordingSpec(*RECORDING, (child, small, main))
+    outputs = Outputs(made)
+    outputs.apply(SessionConfig(recordings=(spec,), scopes=(Scope(5, 0, (1, 1)),)))
+    outputs.add(chunks([0, 1]))
+    meet(made, outputs, tmp_path, request(path))
+    assert sorted(numbers_in(path)) == [0, 1]
+    assert outputs.complete_files(0.0) == 0

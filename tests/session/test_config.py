@@ -79,3 +79,19 @@ def test_two_recordings_never_share_a_default_file() -> None:
 def test_a_server_is_shown_by_host_and_port() -> None:
     assert SinkSpec("serve", '["127.0.0.1", 9876, 0]').shown_target == "127.0.0.1:9876"
     assert SinkSpec("file", "/out.rrd").shown_target == "/out.rrd"
+
+
+def test_the_first_file_reads_from_the_recordings_store_and_each_other_has_one_of_its_own() -> None:
+    def own_stores(spec: RecordingSpec) -> dict[str, bool]:
+        return {sink.target: sink.has_own_store for sink in spec.sinks}
+
+    pipe, first, second = SinkSpec("file", "/pipe"), file("/first"), file("/second")
+    spec = RecordingSpec(*KEY).with_sinks((pipe, first, SinkSpec("grpc", "url"), second))
+    assert own_stores(spec) == {"/pipe": True, "/first": False, "url": False, "/second": True}
+    later = spec.with_sinks((file("/third"), *spec.sinks[2:]), {"/second", "url"})
+    assert own_stores(later) == {"/third": False, "url": False, "/second": True}, "a sink keeps its store"
+    assert own_stores(RecordingSpec(*KEY).with_sinks((pipe,))) == {"/pipe": False}
+
+
+def file(path: str) -> SinkSpec:
+    return SinkSpec("file", path, claim=(1, 2, 3))

@@ -15,22 +15,19 @@ from __future__ import annotations
 
 import glob
 import os
-import shutil
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from rerun_mp.collector.messages import say
 from rerun_mp.collector.store import disks
 from rerun_mp.collector.store.journal import Journal
-from rerun_mp.collector.store.other_recordings import chunks_of, with_all, with_others
+from rerun_mp.collector.store.other_recordings import chunks_of, with_others
 from rerun_mp.collector.store.part_writer import open_part
 from rerun_mp.collector.store.parts import Part, inode_of
 from rerun_mp.collector.store.rerun_files import merge
 from rerun_mp.errors import CorruptionError, FlushTimeoutError, ResourceError
 from rerun_mp.session.config import SinkSpec, WholeFile
-from rerun_mp.session.file_claims import claim_of, is_claimed, move_or_copy
 
 __all__ = ["Completion"]
 
@@ -81,7 +78,6 @@ class Completion:
             hidden = self._hidden_files(target)
             other = SinkSpec("file", otherwise, write_footer=target.write_footer, blueprint=target.blueprint)
             journal.begin_target(other)
-            journal.copies = ()
             journal.save()
             self._otherwise = None
             self._complete(other, is_final=True)
@@ -119,7 +115,7 @@ class Completion:
             if part.purpose == "diverted":
                 part.unlink()
         if is_final:
-            journal.completed = _completed(target, whole, journal.copies)
+            journal.completed = _completed(target, whole)
             journal.end_target()
         journal.save()
 
@@ -199,11 +195,10 @@ class Completion:
         return target.is_added_to and inode_of(path) in self._journal.owned and os.path.getsize(path) > 0
 
     def _publish(self, target: SinkSpec, whole: Part) -> None:
-        """Bring a complete part to the target's path, and copies of it to the other paths."""
+        """Bring a complete part to the target's path."""
         if whole.path != target.target and whole.exists():
             with self._lock:  # a reader must find it in one of the two places
                 self._place(whole)
-        self._journal.copies = tuple(self._copy(whole, spec) for spec in self._journal.copies)
 
     def _place(self, whole: Part) -> None:
         journal = self._journal
@@ -215,41 +210,13 @@ class Completion:
         else:
             journal.place(whole)
 
-    def _copy(self, whole: Part, spec: SinkSpec) -> SinkSpec:
-        """Copy the complete file to the path of `spec`, and return `spec` with the copy's claim."""
-        if not whole.is_readable():
-            return spec
-        if spec.claim is not None and os.path.exists(spec.target) and not is_claimed(spec.target, spec.claim):
-            say(f"rerun_mp: another program has replaced {spec.target}; it is not written over")
-            return spec
-        try:
-            self._copy_to(whole, spec)
-        except ResourceError as error:
-            say(f"rerun_mp: {error}")
-            return spec
-        return replace(spec, claim=claim_of(spec.target))
 
-    def _copy_to(self, whole: Part, spec: SinkSpec) -> None:
-        path, fresh = spec.target, self._journal.hidden_path(spec.target, whole.number)
-        try:
-            if spec.is_added_to and os.path.isfile(path) and os.path.getsize(path):
-                with_all(path, whole, fresh, write_footer=spec.write_footer)
-            else:
-                shutil.copyfile(whole.path, fresh)
-            move_or_copy(fresh, path)
-        except (CorruptionError, OSError) as error:
-            Path(fresh).unlink(missing_ok=True)
-            raise ResourceError(f"{path} could not be written: {error}") from error
-
-
-def _completed(target: SinkSpec, whole: Part | None, copies: Iterable[SinkSpec]) -> list[WholeFile]:
-    """Return what lies now at the paths of a target and its copies, as far as it is the complete part."""
-    if whole is None:
+def _completed(target: SinkSpec, whole: Part | None) -> list[WholeFile]:
+    """Return what lies now at the path of a target, if it is the complete part."""
+    if whole is None or whole.path != target.target or not whole.exists():
         return []
-    paths = [target.target] if whole.path == target.target and whole.exists() else []
-    paths += [spec.target for spec in copies if spec.claim is not None and is_claimed(spec.target, spec.claim)]
-    found = (WholeFile.at(path, whole.prelude, whole.digest) for path in paths)
-    return [one for one in found if one is not None]
+    found = WholeFile.at(target.target, whole.prelude, whole.digest)
+    return [] if found is None else [found]
 
 
 def _needs_no_copy(part: Part, target: SinkSpec) -> bool:

@@ -24,7 +24,7 @@ class FileStatuses:
         self._state = ""
 
     def current(self) -> list[SinkStatus]:
-        """Return the state of each file."""
+        """Return the state of the file, if there is one."""
         target = self._journal.target
         if target is None:
             return []
@@ -35,7 +35,4 @@ class FileStatuses:
         removed = self._rotating.removed_rows
         held = self._journal.drops.held_rows()
         recording, since_ns, failure = self._journal.recording, self._since_ns, self._writing.failure
-        return [
-            SinkStatus(*recording, "file", spec.target, state, since_ns, 0, 0, 0, failure, None, removed, held)
-            for spec in (target, *self._journal.copies)
-        ]
+        return [SinkStatus(*recording, "file", target.target, state, since_ns, 0, 0, 0, failure, None, removed, held)]

@@ -114,6 +114,11 @@ class FlushedChunks:
         return self._journal.target is not None
 
     @property
+    def is_ruled(self) -> bool:
+        """Whether the rules of the user's file may hold rows back."""
+        return self._journal.target is not None and bool(self._journal.target.rules)
+
+    @property
     def held_rows(self) -> int:
         """Rows that the rules of the store's files hold back."""
         return self._journal.drops.held_rows()

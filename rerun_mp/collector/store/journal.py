@@ -77,8 +77,6 @@ class Journal:
     """Whether the session has ended for this recording. The file is then the user's, though parts may remain."""
     target: SinkSpec | None = None
     """The user's file that is being written."""
-    copies: tuple[SinkSpec, ...] = ()
-    """The user's further files, which become copies of the target."""
     owned: list[tuple[int, int]] = field(default_factory=list)
     """Inodes at the target's path that the store may replace: the file that lay there when the user named it, and the
     store's own since. Any other file belongs to another program."""
@@ -151,7 +149,6 @@ class Journal:
         try:
             journal.is_complete = bool(raw["is_complete"])
             journal.target = SinkSpec(**raw["target"]) if raw["target"] else None
-            journal.copies = tuple(SinkSpec(**spec) for spec in raw["copies"])
             journal.owned = [(int(device), int(number)) for device, number in raw["owned"]]
             journal.moved = [(str(named), str(actual)) for named, actual in raw.get("moved", ())]
             journal.next_number = int(raw["next_number"])
@@ -182,7 +179,6 @@ class Journal:
                 "scoped_to": self.scoped_to,
                 "is_complete": self.is_complete,
                 "target": asdict(self.target) if self.target else None,
-                "copies": [asdict(spec) for spec in self.copies],
                 "owned": self.owned,
                 "moved": self.moved,
                 "failure": self.failure,
@@ -253,7 +249,7 @@ class Journal:
 
     def end_target(self) -> None:
         """Let go of the target. The caller saves."""
-        self.target, self.copies, self.owned = None, (), []
+        self.target, self.owned = None, []
         self._hold(None)
 
     def owns_target(self) -> bool:

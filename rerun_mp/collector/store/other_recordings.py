@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rerun_mp.collector.store import rerun_sdk as sdk
     from rerun_mp.encoding.frames import RecordingKey
 
-__all__ = ["chunks_of", "with_all", "with_others"]
+__all__ = ["chunks_of", "with_others"]
 
 
 def chunks_of(path: str, recording: RecordingKey, hidden: str) -> Iterator[sdk.Chunk]:
@@ -81,12 +81,6 @@ def with_others(
     part.first, part.chunks, part.carried, part.repeated = whole.first, whole.chunks, whole.carried, whole.repeated
     part.identify()
     return part
-
-
-def with_all(path: str, whole: Part, hidden: str, *, write_footer: bool) -> None:
-    """Make a file at `hidden` with all that the file at `path` and a complete part hold. Raises as `with_others`."""
-    is_new = not set(stores_in(path)) & set(stores_in(whole.path))
-    _composed([(path, _all), (whole.path, _all)], hidden, write_footer=write_footer and is_new)
 
 
 def _composed(

@@ -110,11 +110,10 @@ class RecordingStore:
     # Sinks
 
     def set_files(self, specs: Sequence[SinkSpec], taken: Collection[str] = ()) -> None:
-        """Write to these files from now on. A file no longer among them is completed, or given up if it is in `taken`.
+        """Write to this file from now on. A file no longer given is completed, or given up if it is in `taken`.
 
-        Paths in `taken` belong to other outputs of the session now. Rows that came before any sink was set go into
-        the first file. If there are several, one is written, and the others become copies of it when it is completed.
-        Ignored once the store is complete.
+        At most one file is given: each further one has a store of its own. Rows that came before any sink was set go
+        into the file. Paths in `taken` belong to other outputs of the session now. Ignored once the store is complete.
         """
         if self._journal.is_complete:
             return
@@ -134,13 +133,8 @@ class RecordingStore:
         self.rotating.follow(specs[0])
         if self._journal.target is None:
             self._begin_file(specs[0])
-            self.rotating.read_statics()
+            self.rotating.take_earlier_rows()
         self._journal.take_rules(specs)
-        current = self._journal.target or specs[0]
-        copies = tuple(spec for spec in specs if spec.target != current.target)
-        if [spec.target for spec in copies] != [spec.target for spec in self._journal.copies]:
-            self._journal.copies = copies
-            self._journal.save()
         checkpoints = sum(spec.checkpoints for spec in specs)
         if checkpoints != self._checkpoints:
             self._checkpoints = checkpoints

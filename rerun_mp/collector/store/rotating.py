@@ -31,7 +31,15 @@ from rerun_mp.collector.store.statics import Statics
 from rerun_mp.collector.store.window import Window
 from rerun_mp.errors import FlushTimeoutError
 from rerun_mp.session.config import SinkSpec
-from rerun_mp.session.rotation import ClosedPart, Rotation, lock_part_list, number_of, part_path, part_paths
+from rerun_mp.session.rotation import (
+    ClosedPart,
+    Rotation,
+    is_part_or_list,
+    lock_part_list,
+    number_of,
+    part_path,
+    part_paths,
+)
 
 __all__ = ["Rotating"]
 
@@ -192,6 +200,12 @@ class Rotating:
         series = self._journal.series
         return series is not None and series.number != number_of(series.first) and self._has_no_chunk()
 
+    def take_earlier_rows(self) -> None:
+        """Count the rows that came before the file, with which it has begun, and find their static chunks."""
+        if self._journal.series is not None:
+            self._rows_before -= sum(part.count_logged_rows() for part in self._parts())
+            self.read_statics()
+
     def read_statics(self) -> None:
         """Find the static chunks of the present file, which was merged, or begins with chunks stored before."""
         if self._journal.series is not None:
@@ -278,7 +292,10 @@ class Rotating:
         series = self._journal.series
         assert series is not None
         recording = self._journal.recording_of(series)
-        for whole in self._journal.completed[:1]:
+        # The present part may have been given up. The last one is in the list then, or was removed from it.
+        last = self._journal.completed[:1]
+        is_new = last and last[0].path != self._journal.closed_path and is_part_or_list(last[0].path, series.path)
+        for whole in last if is_new else ():
             part = next((one for one in reversed(self._journal.parts) if one.path == whole.path), None)
             is_counted = part is not None and not self._is_inherited
             rows = self._chunks.rows - self._rows_before if is_counted else part.count_logged_rows() if part else 0
@@ -292,9 +309,8 @@ class Rotating:
                 whole.size,
                 self._clock.wall_ns(),
             )
-            if self._journal.closed_path != closed.path:
-                self._journal.closed_path = closed.path
-                self._journal.closed_rows += rows
+            self._journal.closed_path = closed.path
+            self._journal.closed_rows += rows
             if self._window is not None:
                 self._window.note_closed(series.number)
             series.unlisted = [one for one in series.unlisted if one["path"] != closed.path] + [closed._asdict()]

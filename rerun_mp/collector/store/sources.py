@@ -26,11 +26,13 @@ class Source(NamedTuple):
     """Size of the file before its first chunk, in bytes."""
     chunks: int | None = None
     """Number of its chunks that are flushed; None: the file is complete."""
+    begin: int = 0
+    """Where the recording begins in the file if other recordings lie before it; 0: there are none."""
 
     def read(self) -> Iterator[Chunk]:
         """Yield its chunks; none if the user has moved the file away."""
         if self.chunks is not None:
-            yield from read_file(self.path, prelude=self.prelude, limit=self.chunks)
+            yield from read_file(self.path, prelude=self.prelude, limit=self.chunks, begin=self.begin)
         elif os.path.exists(self.path):
             yield from chunks_in(self.path)
 
@@ -50,7 +52,7 @@ class Sources:
                 self._opened.callback(os.close, fd)
                 # Only flushed chunks count: another part repeats the others.
                 chunks = part.carried + part.chunks - part.repeated
-                self.files.append(Source(f"/proc/self/fd/{fd}", part.prelude, chunks))
+                self.files.append(Source(f"/proc/self/fd/{fd}", part.prelude, chunks, part.begin))
 
     def size(self) -> int:
         """Return the bytes of all files."""

@@ -41,8 +41,8 @@ def stored_targets(spool: Path) -> dict[RecordingKey, list[str]]:
     for raw in _journals(spool):
         with contextlib.suppress(*UNREADABLE):
             if not raw["is_complete"]:
-                specs = [raw["target"], *raw["copies"]] if raw["target"] else []
-                found.setdefault(RecordingKey(*raw["recording"]), []).extend(str(spec["target"]) for spec in specs)
+                targets = [str(raw["target"]["target"])] if raw["target"] else []
+                found.setdefault(RecordingKey(*raw["recording"]), []).extend(targets)
     return found
 
 

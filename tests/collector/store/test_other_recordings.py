@@ -117,15 +117,3 @@ def test_without_room_the_former_file_stays_and_the_next_attempt_adds_to_it(
     finish(one)
     assert numbers(former, OTHER) == list(range(5))
     assert numbers(former, RECORDING) == [10]
-
-
-def test_a_further_file_of_the_recording_can_be_added_to(spool: Path, former: Path) -> None:
-    first = former.with_name("first.rrd")
-    one = RecordingStore(RECORDING, spool, NONCE)
-    one.set_files([file_spec(first), file_spec(former, mode="append")])
-    put(one, [10, 11])
-    finish(one)
-    verify(former)
-    assert numbers(first, RECORDING) == [10, 11]
-    assert numbers(former, RECORDING) == [10, 11]
-    assert numbers(former, OTHER) == list(range(5))

@@ -80,16 +80,6 @@ def test_after_the_file_is_closed_rows_go_to_the_next(spool: Path, out: Path) ->
     assert (numbers_in(out), numbers_in(second)) == ([0], [1, 2])
 
 
-def test_further_files_are_copies(spool: Path, out: Path) -> None:
-    second = out.with_name("second.rrd")
-    one = RecordingStore(RECORDING, spool, NONCE)
-    one.set_files([file_spec(out), file_spec(second)])
-    put(one, [0, 1])
-    finish(one)
-    verify(second)
-    assert second.read_bytes() == out.read_bytes()
-
-
 def test_the_default_blueprint_is_in_the_file(spool: Path, out: Path) -> None:
     blueprint = create_in_memory_blueprint(
         application_id=RECORDING.application_id, blueprint=Blueprint(TimeSeriesView(origin="/"))

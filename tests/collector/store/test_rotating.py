@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,22 @@ def test_the_last_part_is_removed_if_no_row_came(spool: Path, out: Path) -> None
     assert contents(out) == [list(range(20))]
 
 
+def test_the_list_names_no_part_that_was_removed_before_an_end_without_rows(spool: Path, out: Path) -> None:
+    clock = HandedClock()
+    one = RecordingStore(RECORDING, spool, NONCE, clock=clock)
+    spec = replace(rotating(out), rotation=Rotation(bytes=4096, keep_seconds=60).values)
+    one.set_files([spec])
+    put(one, range(20))
+    one.rotate_if_due()
+    assert [part.number for part in closed_parts(str(out))] == [1]
+    clock.go(100)
+    one.rotate_if_due()
+    one.set_files([])
+    assert closed_parts(str(out)) == []
+    assert contents(out) == []
+    finish(one)
+
+
 def test_each_part_begins_with_the_static_data_of_the_parts_before(spool: Path, out: Path) -> None:
     """The properties of the recording are static data; a reader that follows all parts gets them once."""
     one = RecordingStore(RECORDING, spool, NONCE)
@@ -104,6 +121,7 @@ def test_each_part_begins_with_the_static_data_of_the_parts_before(spool: Path, 
 
 
 def test_static_data_that_came_before_the_file_are_in_each_part(spool: Path, out: Path) -> None:
+    """All rows that came before count in the first part."""
     one = RecordingStore(RECORDING, spool, NONCE)
     one.append([start_time_chunk(RECORDING, 7)])
     put(one, range(10))
@@ -116,6 +134,7 @@ def test_static_data_that_came_before_the_file_are_in_each_part(spool: Path, out
     paths = sorted(out.parent.glob("*.rrd"))
     assert [start_time_in(path) for path in paths] == [7, 7, 7]
     assert contents(out) == [list(range(30)), list(range(30, 50)), [50]]
+    assert [part.rows for part in closed_parts(str(out))] == [30, 20, 1]
 
 
 def test_a_second_run_with_the_same_recording_id_adds_parts_to_the_recording(

@@ -10,7 +10,7 @@ from rerun_mp.session.rotation import Rotation
 from tests.collector.endings import finish
 from tests.collector.made_frames import NONCE, RECORDING
 from tests.collector.store.made_clocks import HandedClock
-from tests.collector.store.made_stores import file_status, put
+from tests.collector.store.made_stores import chunks, file_spec, file_status, put, write_file
 from tests.collector.store.test_window import STEP, WINDOW, log, store_of
 
 PART_SECS = WINDOW / 6
@@ -51,3 +51,15 @@ def test_rows_of_an_earlier_life_and_rows_without_a_file_are_sources(spool: Path
     put(again, [2])
     assert steps_in(again) == [0, 1, 2]
     finish(again)
+
+
+def test_a_snapshot_has_no_row_of_the_files_other_recordings(spool: Path, out: Path) -> None:
+    """A file that is added to holds them from its first completion for readers on."""
+    write_file(out, chunks(range(5)))
+    one = RecordingStore(RECORDING._replace(recording_id="added"), spool, NONCE)
+    one.set_files([file_spec(out, mode="append")])
+    put(one, [10])
+    one.set_files([file_spec(out, mode="append", checkpoints=1)])
+    put(one, [11])
+    assert steps_in(one) == [10, 11]
+    finish(one)
