@@ -67,7 +67,19 @@ def _before_fork_unlocked() -> None:
     if prepare is not None:
         prepare()
     if gc.isenabled():
-        gc.collect(0)
+        _collect_young_garbage()
+
+
+def _collect_young_garbage() -> None:
+    """Collect what a forked child would soon collect, by copying the pages of all young objects.
+
+    Nothing if few objects are new: each collection counts towards one of older objects, and would bring that on in
+    every child of a process that forks often and allocates little.
+    """
+    threshold, older_threshold, _ = gc.get_threshold()
+    count, older_count, _ = gc.get_count()
+    if threshold and count * 4 >= threshold:
+        gc.collect(1 if older_count >= older_threshold else 0)
 
 
 def _load() -> None:

@@ -57,7 +57,8 @@ def _no_collections() -> Iterator[None]:
     """Keep the garbage collector from running in the block.
 
     A module that is being loaded makes objects that stay. rerun makes half a million, which the collector would walk
-    over again and again: a tenth of the time that rerun takes to load.
+    over again and again: a tenth of the time that rerun takes to load. For the same reason they become old objects at
+    once, unless the program has frozen objects: forked children would copy the pages of young ones.
     """
     if not gc.isenabled():
         yield
@@ -66,6 +67,9 @@ def _no_collections() -> Iterator[None]:
     try:
         yield
     finally:
+        if not gc.get_freeze_count():
+            gc.freeze()
+            gc.unfreeze()  # to the oldest generation
         gc.enable()
 
 

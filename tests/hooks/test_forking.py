@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+
+import pytest
 
 from tests.conftest import RunPython
 
@@ -63,3 +66,30 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 def test_a_childs_first_row_waits_for_no_collection_and_no_compiler(run_python: RunPython) -> None:
     run_python(FIRST_ROW, fresh=True).check()
+
+
+MANY_FORKS = """
+import gc, os
+import rerun_mp as rr
+rr.init("rerun_mp_forking")
+gc.collect()
+gc.disable()
+young = [[] for _ in range(10 * gc.get_threshold()[0])]
+gc.enable()
+generations = []
+gc.callbacks.append(lambda phase, facts: generations.append(facts["generation"]))
+for _ in range(2 * gc.get_threshold()[1]):
+    child = os.fork()
+    if child == 0:
+        generations.clear()
+        new = [[] for _ in range(2 * gc.get_threshold()[0])]
+        os._exit(max(generations))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert generations and max(generations) == 0, generations
+"""
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="the interpreter has one generation of young objects")
+def test_many_forks_bring_no_child_a_collection_of_older_objects(run_python: RunPython) -> None:
+    """It would copy all pages of its parent's objects."""
+    run_python(MANY_FORKS, fresh=True).check()

@@ -65,6 +65,22 @@ def test_no_collection_runs_while_a_watched_module_is_executed(tmp_path: Path, n
     assert seen == [False]
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="the interpreter has other generations")
+@pytest.mark.parametrize("is_frozen", [False, True])
+def test_objects_of_a_watched_module_are_old(tmp_path: Path, name: str, is_frozen: bool) -> None:
+    """Forked children copy the pages of young ones. A program's own frozen objects stay frozen."""
+    (tmp_path / "loaded_late.py").write_text("value = []\n")
+    when_loaded.when_loaded(name, lambda _: None)
+    if is_frozen:
+        gc.freeze()
+    try:
+        value = import_module(name).value
+        assert any(value is one for one in gc.get_objects(generation=2)) != is_frozen
+        assert bool(gc.get_freeze_count()) == is_frozen
+    finally:
+        gc.unfreeze()
+
+
 def test_an_exception_in_a_callback_fails_the_import(name: str) -> None:
     def fail(module: ModuleType) -> None:
         raise RuntimeError(module.__name__)
