@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from rerun_mp.encoding.log_messages import BLUEPRINT, dataframe_of, dataframe_part, fields_of, length_delimited
@@ -37,6 +37,9 @@ END_OF_FILE = TRAILER + struct.pack("<I", 1)
 CHECKSUM_SEED = 7850921
 """Rerun's seed of the footer's checksum."""
 WORD = 0xFFFFFFFF
+LANE_BITS = 64
+MIXED_BYTES = 1 << 16
+"""Bytes that numpy prepares at once for a checksum; a multiple of 16."""
 HEAD_BYTES = 1024
 """Bytes of a chunk that are read to find its store. Longer ids need the whole chunk."""
 PLACES = "chunk_byte_offset"
@@ -242,10 +245,8 @@ def _checksum(content: bytes, seed: int) -> int:
     whole, rest = len(content) & ~15, len(content) & ~3
     mixed = seed + prime_5
     if whole:
-        lanes = [(seed + prime_1 + prime_2) & WORD, (seed + prime_2) & WORD, seed, (seed - prime_1) & WORD]
-        for words in struct.iter_unpack("<4I", content[:whole]):
-            for lane, word in enumerate(words):
-                lanes[lane] = _turned((lanes[lane] + word * prime_2) & WORD, 13) * prime_1 & WORD
+        starts = ((seed + prime_1 + prime_2) & WORD, (seed + prime_2) & WORD, seed, (seed - prime_1) & WORD)
+        lanes = _mix(memoryview(content)[:whole], starts, prime_1, prime_2)
         mixed = sum(_turned(lane, bits) for lane, bits in zip(lanes, (1, 7, 12, 18), strict=True))
     mixed = (mixed + len(content)) & WORD
     for (word,) in struct.iter_unpack("<I", content[whole:rest]):
@@ -255,6 +256,26 @@ def _checksum(content: bytes, seed: int) -> int:
     mixed = (mixed ^ mixed >> 15) * prime_2 & WORD
     mixed = (mixed ^ mixed >> 13) * prime_3 & WORD
     return mixed ^ mixed >> 16
+
+
+def _mix(content: memoryview, starts: Sequence[int], prime_1: int, prime_2: int) -> list[int]:
+    """Return the checksum's four lanes after a whole number of 16 bytes.
+
+    One number holds all lanes, 64 bits apart: a step then takes a third of the time that single lanes take.
+    """
+    import numpy as np
+
+    lanes = sum(start << LANE_BITS * n for n, start in enumerate(starts))
+    low_words = sum(WORD << LANE_BITS * n for n in range(4))
+    for at in range(0, len(content), MIXED_BYTES):
+        words = np.frombuffer(content[at : at + MIXED_BYTES], "<u4").astype("<u8")
+        words *= prime_2
+        words &= WORD
+        raw = words.tobytes()
+        for begin in range(0, len(raw), 32):
+            lanes = (lanes + int.from_bytes(raw[begin : begin + 32], "little")) & low_words
+            lanes = ((lanes << 13 | lanes >> 19) & low_words) * prime_1 & low_words
+    return [lanes >> LANE_BITS * n & WORD for n in range(4)]
 
 
 def _turned(word: int, bits: int) -> int:

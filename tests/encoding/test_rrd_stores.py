@@ -37,7 +37,12 @@ def sources(tmp_path: Path) -> tuple[str, str]:
 
 @pytest.mark.parametrize(
     ("content", "checksum"),
-    [(b"", 0x02CC5D05), (b"abc", 0x32D153FF), (b"Nobody inspects the spammish repetition", 0xE2293B2F)],
+    [
+        (b"", 0x02CC5D05),
+        (b"abc", 0x32D153FF),
+        (b"Nobody inspects the spammish repetition", 0xE2293B2F),
+        (bytes(range(256)) * 300 + b"end", 0x701BF446),
+    ],
 )
 def test_the_checksum_is_xxhash(content: bytes, checksum: int) -> None:
     """The values are those of the reference implementation."""
