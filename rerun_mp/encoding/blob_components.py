@@ -1,9 +1,9 @@
 """Components of blob archetypes: Arrow arrays that point at the user's memory.
 
 A *blob archetype* (`Image`, `DepthImage`, `SegmentationImage`, `EncodedImage`, `Tensor`) is mostly one block of bytes,
-the *blob*. Rerun copies an image's pixels twice to make an Arrow array of them. This module asks rerun once for each
-format and remembers everything but the blob; later it wraps the user's bytes in an array of that type. The producer
-copies them once, into the ring.
+the *blob*. Rerun copies an image's pixels twice to make an Arrow array of them. This module makes the arrays once for
+each format and remembers everything but the blob; later it wraps the user's bytes in an array of that type. The
+producer copies them once, into the ring.
 
 Three caches hold facts about blob archetypes, each for a case that the other two do not cover (processor time for a
 640x480 color image):
@@ -13,7 +13,7 @@ Three caches hold facts about blob archetypes, each for a case that the other tw
 - `producer.repeated_blobs`, by entity too, a message that is complete except for row id, times and blob: saves 25 to
   40 us of the 310 us of a whole `log` call, most of which copy the pixels.
 
-Any thread may call this: a race at worst asks rerun twice. A forked child inherits what is remembered.
+Any thread may call this: a race at worst makes them twice. A forked child inherits what is remembered.
 """
 
 from __future__ import annotations
@@ -68,12 +68,12 @@ def blob_components(archetype: Any, ask: Callable[[Any], Components]) -> Compone
     archetype
         `is_blob` holds for it. It stays unchanged.
     ask
-        Returns the descriptors and arrays that rerun makes of an archetype; may materialise it.
+        Returns the descriptors and arrays of an archetype; may materialise it.
     """
     view, key = archetype._buffer, (type(archetype), archetype._format)
     known = _formats.get(key)
     if known is None:
-        # A copy, because asking rerun materialises the archetype.
+        # A copy, because rerun, if it is asked, materialises the archetype.
         descriptors, arrays = ask(archetype.__copy__())
         fields = [descriptor.component.rpartition(":")[2] for descriptor in descriptors]
         position = next(i for i, field in enumerate(fields) if field in BLOB_FIELDS)

@@ -101,6 +101,7 @@ def main() -> None:
     elif scene == "encoder":
         import_pyarrow()
         interrupted(log_fast, log_fast)
+        assert "rerun" not in sys.modules, "an image has loaded rerun"
     else:
         log = logger_of_batches()
         interrupted(log, log)
