@@ -160,9 +160,11 @@ class Catalog:
         command = [viewer.program(), "server", "--host", viewer.LOOPBACK, "--port", str(self._port)]
         self._server = start_child_server(command)
         self._known: set[Path] = set()
-        if not wait_until(lambda: self._server.poll() is not None or viewer.is_there(self._port), START_SECS) or (
-            self._server.poll() is not None
-        ):
+
+        def has_started() -> bool:
+            return self._server.poll() is not None or viewer.is_there(self._port, START_SECS)
+
+        if not wait_until(has_started, START_SECS) or self._server.poll() is not None:
             self._server.kill()
             self._server.wait()
             raise ViewerError(f"the catalog did not start: {' '.join(command)}")

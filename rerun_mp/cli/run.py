@@ -246,7 +246,7 @@ def _server() -> Iterator[SinkSpec]:
         command, env=environment | {"RUST_LOG": "error"}, stdin=subprocess.DEVNULL, start_new_session=True
     )
     try:
-        if not wait_until(lambda: server.poll() is not None or viewer.is_there(port), SERVER_SECS):
+        if not wait_until(lambda: server.poll() is not None or viewer.is_there(port, SERVER_SECS), SERVER_SECS):
             raise ViewerError(f"the web viewer's server did not listen within {SERVER_SECS:g} s")
         if server.poll() is not None:
             raise ViewerError(f"no web viewer could be served: {' '.join(command)} has ended")

@@ -31,10 +31,10 @@ __all__ = ["LIFE_DESCRIPTOR", "LOOPBACK", "end", "is_readable", "is_there", "lif
 LOOPBACK = "127.0.0.1"
 CONNECT_SECS = 1.0
 """Maximum seconds for a connection to the viewer's port."""
-ANSWER_SECS = 2.0
-"""Maximum seconds until a viewer answers as an HTTP/2 server."""
+ANSWER_SECS = 5.0
+"""Maximum seconds until a viewer that runs already answers as an HTTP/2 server."""
 START_SECS = 20.0
-"""Maximum seconds until a new viewer listens."""
+"""Maximum seconds until a new viewer listens, and from then on until it answers."""
 POLL_SECS = 0.02
 """Seconds between two checks whether a new viewer listens."""
 END_SECS = 5.0
@@ -43,8 +43,15 @@ LIFE_DESCRIPTOR = 9
 """The descriptor of the pipe's writing end in the viewer."""
 
 
-def is_there(port: int) -> bool:
+def is_there(port: int, answer_secs: float | None = None) -> bool:
     """Return whether a viewer listens on `port` of the loopback interface, as a server that speaks HTTP/2.
+
+    Parameters
+    ----------
+    port
+        The port.
+    answer_secs
+        Maximum seconds until it answers; None: `ANSWER_SECS`. One that has just started may need longer.
 
     Raises
     ------
@@ -60,7 +67,7 @@ def is_there(port: int) -> bool:
     except OSError:
         return False
     with connection:
-        if speaks_http2(connection, ANSWER_SECS):
+        if speaks_http2(connection, ANSWER_SECS if answer_secs is None else answer_secs):
             return True
     raise ViewerError(
         f"port {port} is in use, and the program that listens there does not answer as a viewer does. Choose another "
@@ -131,7 +138,7 @@ def start(executable: str, arguments: Sequence[str], *, port: int, detached: boo
         while time.monotonic() < deadline:
             has_ended = is_readable(life, POLL_SECS)
             if listens(port):
-                return is_there(port)
+                return is_there(port, START_SECS)
             if has_ended:
                 raise ViewerError(
                     f"the viewer ended before it listened on port {port}; its standard error says why. "

@@ -43,6 +43,7 @@ class CuttingProxy:
     ) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._threads[0].join()  # a connection that it has just accepted is cut, too
         self.cut()
         for thread in self._threads:
             thread.join()

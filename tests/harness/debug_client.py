@@ -6,6 +6,7 @@ each session, this client stops at one breakpoint, steps from there into calls, 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -52,7 +53,8 @@ class DebugClient:
 
     def _serve(self, session: Session, configuration: dict[str, Any]) -> None:
         """Answer the events of one process, until the debugger ends the session."""
-        with _Connection(self._address) as connection:
+        # The debugger may close the connection before the last request.
+        with contextlib.suppress(ConnectionError), _Connection(self._address) as connection:
             self._answer(session, connection, configuration)
 
     def _answer(self, session: Session, connection: _Connection, configuration: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -195,6 +196,28 @@ def test_the_wait_for_a_slow_viewer_is_bounded(tmp_path: Path, port: int, monkey
     assert not viewer.start(str(program), [], port=port, detached=True)
     wait_until(lambda: (tmp_path / "pid").is_file() and (tmp_path / "pid").read_text())
     psutil.Process(int((tmp_path / "pid").read_text())).kill()
+
+
+SLOW_TO_ANSWER = """\
+import socket, sys, time
+port = int(sys.argv[1].partition("=")[2])
+with socket.create_server(("127.0.0.1", port)) as listening:
+    while connection := listening.accept()[0]:
+        if connection.recv(1000):
+            time.sleep(0.5)
+            connection.sendall(bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))
+            break
+"""
+
+
+def test_a_new_viewer_may_take_longer_to_answer_than_one_that_runs(
+    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine it listens before it can answer. No other program has its port."""
+    monkeypatch.setattr(viewer, "ANSWER_SECS", 0.1)
+    (tmp_path / "slow.py").write_text(SLOW_TO_ANSWER)
+    program = script(tmp_path / "slow", f'exec {sys.executable} {tmp_path}/slow.py "$@"')
+    assert viewer.start(str(program), [], port=port, detached=True)
 
 
 def test_a_file_that_is_no_program_is_named(tmp_path: Path, port: int) -> None:
