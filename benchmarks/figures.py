@@ -159,9 +159,11 @@ def _draw_scaling(results: Results) -> str:
     shapes = [shape for shape, share in next(iter(measured.values()))["rerun_mp"].items() if share != 1]
     rows = []
     for kind, carriers in measured.items():
-        theirs = carriers.get("rerun", {})
+        theirs, ratios = carriers.get("rerun", {}), carriers.get("over_rerun", {})
         cells = [
-            f"{carriers['rerun_mp'][shape]:.0%}" + (f" (rerun {theirs[shape]:.0%})" if shape in theirs else "")
+            f"{carriers['rerun_mp'][shape]:.0%}"
+            + (f" (rerun {theirs[shape]:.0%})" if shape in theirs else "")
+            + (f", {_times(ratios[shape])} rerun's rows/s" if shape in ratios else "")
             for shape in shapes
         ]
         rows.append((PLURALS[kind], *cells))

@@ -21,8 +21,8 @@ class Plan:
     workers: tuple[int, ...] = WORKERS
     """Numbers of workers in the section on scaling; the other sections have two."""
     entities: tuple[int, ...] = ENTITIES
-    scaled_beside_rerun: str | None = "scalars"
-    """The kind of rows for which the section on scaling also measures rerun-sdk."""
+    scaled_beside_rerun: bool = True
+    """Whether the section on scaling also measures rerun-sdk."""
     turns: int = 3
     share: float = 1.0
     """Share of the rows of a full run."""
@@ -33,7 +33,7 @@ class Plan:
     @classmethod
     def quick(cls) -> Plan:
         """Return a small plan that shows that everything works. Its figures mean nothing."""
-        return cls(scaled_beside_rerun=None, turns=1, share=0.1, latency_rows=20, idle_secs=4.0)
+        return cls(scaled_beside_rerun=False, turns=1, share=0.1, latency_rows=20, idle_secs=4.0)
 
     def logging(self, carrier: str, kind: str, *, workers: int = 2, entities: int = 1) -> Job:
         """Return the job of logging without timing the calls."""

@@ -48,6 +48,16 @@ class Prepared(NamedTuple):
     is_repeated: bool = False
     """Whether a dead collector has begun the sweep, and may have stored some of its chunks."""
 
+    @property
+    def may_gather(self) -> bool:
+        """Whether a rest after the sweep is worth it: it lets more small rows gather for each small chunk.
+
+        The rest ends when the ring is half full.
+        """
+        rows = sum(self.chunks.good_rows.values())
+        has_small_chunks = self.sweep.num_bytes < MIN_CHUNK_BYTES_AHEAD * len(self.chunks.chunks)
+        return has_small_chunks and self.sweep.num_bytes < MIN_ROW_BYTES_AHEAD * rows
+
 
 class Pipeline:
     """Drains one session."""
@@ -151,7 +161,7 @@ class Pipeline:
         if self.sweeper.new_owners:
             self.dead_producers.watch(self.sweeper.new_owners)
             self._process_rows.note(self.sweeper.new_owners)
-        return None if sweep is None else Prepared(sweep, self.outputs.build(sweep.taken, sweep.rows), resume)
+        return None if sweep is None else self._build(sweep, resume)
 
     def forward(self, prepared: Prepared | None, *, looks_ahead: bool = False) -> Prepared | None:
         """Bring a sweep into the store, make it done, and then show it to the live sinks.
@@ -172,7 +182,7 @@ class Pipeline:
         refused = self._store_carefully(built) if is_careful else self.outputs.store(built.chunks)
         for chunk in refused:
             count_as_damaged(chunk, sweep, built)
-        is_full = sweep.is_full and not _may_gather(sweep, built)
+        is_full = sweep.is_full and not prepared.may_gather
         is_busy = (is_full or self.sweeper.freer.is_half_full()) and not is_careful
         ahead = self.collect(after=sweep) if looks_ahead and is_busy else None
         self.outputs.flush()
@@ -199,7 +209,13 @@ class Pipeline:
             may_read(rows.slot, rows.epoch)
             self.outputs.build([], [rows])
         self._quarantine.clear_suspect()
-        return Prepared(sweep, self.outputs.build(sweep.taken, sweep.rows), resume)
+        return self._build(sweep, resume)
+
+    def _build(self, sweep: Sweep, is_repeated: bool) -> Prepared:
+        """Group the rows of a sweep into chunks."""
+        built = self.outputs.build(sweep.taken, sweep.rows)
+        sweep.free_values()
+        return Prepared(sweep, built, is_repeated)
 
     def _store_carefully(self, built: BuiltChunks) -> list[ChunkBatch]:
         """Store chunk by chunk, each named in the quarantine's record, and return those that are left out."""
@@ -213,13 +229,3 @@ class Pipeline:
                 refused.append(chunk)
         self._quarantine.clear_suspect()
         return refused
-
-
-def _may_gather(sweep: Sweep, built: BuiltChunks) -> bool:
-    """Return whether a rest after a full sweep is worth it: it lets more small rows gather for each small chunk.
-
-    The rest ends when the ring is half full.
-    """
-    rows = sum(built.good_rows.values())
-    has_small_chunks = sweep.num_bytes < MIN_CHUNK_BYTES_AHEAD * len(built.chunks)
-    return has_small_chunks and sweep.num_bytes < MIN_ROW_BYTES_AHEAD * rows

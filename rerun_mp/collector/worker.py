@@ -30,6 +30,8 @@ MAX_TICK = 1.0
 """Maximum seconds between two sweeps under load, whatever the session's settings say."""
 REST_FACTOR = 3.0
 """Rest after a sweep, as a multiple of the time that it took."""
+GATHERING_REST_FACTOR = 8.0
+"""The same after a sweep of small chunks, if no live sink waits for rows and no work is due at a certain time."""
 MAX_REST = 0.25
 """Maximum seconds of such a rest."""
 LONG_MAX_REST = 1.0
@@ -170,7 +172,7 @@ class Worker:
         self._freer.free_done()
         # A caller that waits for its rows rings once, and its rows may need several full sweeps.
         if ahead is None and not (self._is_rung_for and prepared.sweep.is_full):
-            self._is_rung_for = self._rest(begin)
+            self._is_rung_for = self._rest(begin, gathers=prepared.may_gather)
         return ahead
 
     def _idle_secs(self, idle: float) -> float:
@@ -187,7 +189,7 @@ class Worker:
             self._bell.wait(secs)
         self._attend(is_sleeping=False)
 
-    def _rest(self, begin: float) -> bool:
+    def _rest(self, begin: float, *, gathers: bool) -> bool:
         """Let rows gather after a sweep that began at `begin`, until the ring is half full or the bell rings.
 
         Returns whether the bell has rung.
@@ -198,7 +200,8 @@ class Worker:
         now = time.monotonic()
         is_urgent = self._pipeline.has_timers or self._pipeline.outputs.has_live()
         longest = MAX_REST if is_urgent else LONG_MAX_REST
-        end = max(begin + self._tick, now + min(REST_FACTOR * (now - begin), longest))
+        factor = GATHERING_REST_FACTOR if gathers and not is_urgent else REST_FACTOR
+        end = max(begin + self._tick, now + min(factor * (now - begin), longest))
         while now < end and not self._freer.is_half_full():
             if self._bell.wait(min(end - now, max(self._tick, MIN_NAP))):
                 return True

@@ -25,7 +25,7 @@ import contextlib
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rerun_mp.collector.drain.chunks import BuiltChunks
 from rerun_mp.collector.drain.frame_chunks import TakenFrames
@@ -43,6 +43,9 @@ __all__ = ["Sweep", "Sweeper"]
 MAX_SWEEP_BYTES = 16 * 1024 * 1024
 """Bytes after which a sweep takes no further slot. Two sweeps are in memory at a time; without a maximum, the collector
 grew to 1 GB."""
+MAX_SMALL_ROW_BYTES = 256
+"""Average bytes of rows up to which a sweep may take twice as many bytes: so the small chunks of many entities get more
+rows."""
 MIN_TABLE_ROW_BYTES = 10
 """Bytes of a table's clock and entity columns per row: bounds how many rows a slot can hold."""
 
@@ -63,11 +66,17 @@ class Sweep:
     files: list[str] = field(default_factory=list)
     """Spool files that have been read into `taken`."""
     num_bytes: int = 0
+    num_table_rows: int = 0
 
     @property
     def is_full(self) -> bool:
         """Whether the ring may hold more than this sweep could take."""
-        return self.num_bytes >= MAX_SWEEP_BYTES
+        has_small_rows = self.num_bytes <= MAX_SMALL_ROW_BYTES * self.num_table_rows
+        return self.num_bytes >= (2 if has_small_rows else 1) * MAX_SWEEP_BYTES
+
+    def free_values(self) -> None:
+        """Free the columns of the rows that are in chunks now. What identifies the rows stays."""
+        self.rows = [replace(rows, clock=None, timelines=[], values=None) for rows in self.rows]
 
 
 class Sweeper:
@@ -200,6 +209,7 @@ class Sweeper:
                 sweep.rows.append(rows)
                 sweep.owners[slot] = producer
                 sweep.num_bytes += rows.num_bytes
+                sweep.num_table_rows += stop - start
                 self._recordings[state & ~0xFF].add(rows.shape.recording)
                 return stop
             else:

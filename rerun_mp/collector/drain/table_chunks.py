@@ -130,7 +130,15 @@ def _numbered(pieces: list[TakenRows]) -> tuple[Any, list[str]]:
 
 def _order(entity: Any, time_half: Any, counter_half: Any) -> Any:
     """Return the indices that put rows in order of entity and row id; None if they are in order."""
-    order: Any = np.lexsort((counter_half, time_half, entity))
+    # numpy counts numbers of 16 bits instead of comparing them.
+    keys = entity.astype(np.uint16) if entity.max() < 1 << 16 else entity
+    is_later = time_half[1:] > time_half[:-1]
+    is_later |= (time_half[1:] == time_half[:-1]) & (counter_half[1:] > counter_half[:-1])
+    if is_later.all():
+        order: Any = keys.argsort(kind="stable")
+    else:
+        by_row_id = np.lexsort((counter_half, time_half))
+        order = by_row_id[keys[by_row_id].argsort(kind="stable")]
     return None if (order[1:] > order[:-1]).all() else order
 
 
@@ -237,23 +245,36 @@ def _instances(numbers: Any, component: NumericComponent) -> Any:
 def _list_columns(shape: TableShape, pieces: list[TakenRows], order: Any) -> list[Any]:
     """Return the instances of each component, with a list for each row."""
     if isinstance(pieces[0].values, ArrayValues):
-        lists = _arrays([piece.values for piece in pieces], shape.components[0].type)  # type: ignore[union-attr]
-        return [lists if order is None else take(lists, order)]
+        return [_arrays([piece.values for piece in pieces], order, shape.components[0].type)]  # type: ignore[union-attr]
     return [_taken([piece.values[n] for piece in pieces], order) for n in range(len(shape.components))]
 
 
-def _arrays(values: list[ArrayValues], notation: str) -> Any:
-    """Copy the numbers of all slots out of shared memory into one buffer, and return a list for each row."""
-    raw = np.empty(sum(len(value.shared) for value in values), np.uint8)
-    offsets = [np.zeros(1, np.int32)]
-    at = 0
+def _arrays(values: list[ArrayValues], order: Any, notation: str) -> Any:
+    """Copy the numbers of all slots out of shared memory into one buffer, in order, and return a list for each row."""
+    sizes = np.concatenate([np.diff(value.bounds) for value in values])
+    unit = parse_type(notation).unit
+    raw = np.empty(int(sizes.sum(dtype=np.int64)) * unit, np.uint8)
+    is_scattered = order is not None and bool(raw.size and (sizes == sizes[0]).all())
+    if is_scattered:
+        # Move whole rows, once. Arrow would move them instance by instance, after a copy.
+        places = np.empty_like(order)
+        places[order] = np.arange(len(order))
+        rows = raw.reshape(len(order), -1)
+    at = row = 0
     for value in values:
-        raw[at : at + len(value.shared)] = np.frombuffer(value.shared, np.uint8)
-        at += len(value.shared)
-        offsets.append(value.bounds[1:] + offsets[-1][-1])
-    bounds = np.concatenate(offsets)
-    items = array_of(notation, [raw], len(raw) // parse_type(notation).unit)
-    return pa.Array.from_buffers(pa.list_(items.type), len(bounds) - 1, [None, pa.py_buffer(bounds)], children=[items])
+        piece = np.frombuffer(value.shared, np.uint8)
+        if is_scattered:
+            count = len(value.bounds) - 1
+            rows[places[row : row + count]] = piece.reshape(count, -1)
+            row += count
+        else:
+            raw[at : at + len(piece)] = piece
+            at += len(piece)
+    bounds = np.zeros(len(sizes) + 1, np.int32)
+    np.cumsum(sizes, out=bounds[1:])
+    items = array_of(notation, [raw], len(raw) // unit)
+    lists = pa.Array.from_buffers(pa.list_(items.type), len(sizes), [None, pa.py_buffer(bounds)], children=[items])
+    return lists if order is None or is_scattered else take(lists, order)
 
 
 def _digest(nonce: bytes, shape: TableShape, pieces: list[TakenRows]) -> bytes:

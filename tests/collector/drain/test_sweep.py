@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rerun_mp.collector.drain.frame_chunks import build_chunks
-from rerun_mp.collector.drain.sweep import Sweeper
+from rerun_mp.collector.drain.sweep import MAX_SMALL_ROW_BYTES, MAX_SWEEP_BYTES, Sweep, Sweeper
 from rerun_mp.shm.layout import Header, SlotState
 from rerun_mp.shm.segment import Segment
 from tests.collector.drain.rows import deliver, log, states
@@ -67,3 +67,11 @@ def test_waiting_rows_are_counted_without_a_store_into_the_segment(made: Segment
     before = bytes(made.ring.memory)
     assert sorted(Sweeper(made).waiting_rows().values()) in ([2, 500], [502])
     assert bytes(made.ring.memory) == before
+
+
+def test_a_sweep_takes_twice_as_many_bytes_of_small_rows() -> None:
+    """So each chunk of many entities gets twice as many rows: a chunk costs as much with one row as with a hundred."""
+    rows = MAX_SWEEP_BYTES // MAX_SMALL_ROW_BYTES
+    assert Sweep(1, num_bytes=MAX_SWEEP_BYTES, num_table_rows=rows - 1).is_full
+    assert not Sweep(1, num_bytes=MAX_SWEEP_BYTES, num_table_rows=rows).is_full
+    assert Sweep(1, num_bytes=2 * MAX_SWEEP_BYTES, num_table_rows=2 * rows).is_full

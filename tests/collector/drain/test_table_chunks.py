@@ -265,6 +265,27 @@ def test_rows_of_slots_with_equal_and_with_other_dictionaries_come_to_their_enti
     assert Counter((path, step) for path, values in found.items() for step, _ in values) == expected
 
 
+def test_wide_rows_of_two_producers_come_to_their_entities_in_order() -> None:
+    """The slots' rows lie in the order of the calls, and those of a chunk in the order of the row ids."""
+    ring = make_ring(GEOMETRY)
+    layout = columns_layout((POSITIONS,))
+    names = "abcab"
+    taken = []
+    for producer in range(2):
+        blocks = [np.full((2, 3), 10 * producer + step, np.float32) for step in range(len(names))]
+        rows = [(name, Fast(_layout=layout, _blocks=[blocks[n].data.cast("B")]), n) for n, name in enumerate(names)]
+        table, _ = table_of(ring, ValueKind.COLUMNS, rows, (POSITIONS,))
+        times = np.arange(len(names), dtype=np.uint64) * np.uint64(2) + np.uint64(producer)
+        taken.append(replace(take(ring, table, 0, len(names)), time_half=times))
+    found = read(build_table_chunks(taken, nonce=NONCE).chunks, "Points3D:positions")
+    assert found == {
+        f"/{name}": [
+            (n, [[10 * producer + n] * 3] * 2) for n, own in enumerate(names) if own == name for producer in range(2)
+        ]
+        for name in "abc"
+    }
+
+
 def test_a_repeated_sweep_makes_the_same_chunks() -> None:
     """A restarted collector that takes the same ranges makes chunks with the same ids and the same rows."""
     ring = make_ring(GEOMETRY)
