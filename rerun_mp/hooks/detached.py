@@ -13,7 +13,9 @@ from __future__ import annotations
 import contextlib
 import os
 import posix
+import signal
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rerun_mp.hooks.interpreters import find_python, is_frozen, python_command
 
@@ -27,6 +29,12 @@ FORK_AND_RUN = "import os, sys; os.fork() and os._exit(0); os.execvp(sys.argv[1]
 """What a Python does in place of the shell."""
 DETACH = "detach"
 """What a frozen program does in its place: the role of `rerun_mp.collector` that runs a command."""
+RESET_SIGNALS = (signal.SIGCHLD, signal.SIGTERM)
+"""Signals that a program may ignore, which exec keeps, and that a detached process needs: a guard waits for its worker,
+and SIGTERM ends a viewer."""
+REAL_TIME = (os.SCHED_FIFO, os.SCHED_RR)
+"""Scheduling policies that a program may have chosen for its control loop. A detached process must not have them: it
+would keep that loop, and everything else, from its processor."""
 
 
 def without_inheritable(file_actions: Sequence[FileAction]) -> list[FileAction]:
@@ -69,8 +77,23 @@ def start_detached(command: Sequence[str], environment: Mapping[str, str], file_
         _start(forker[0], [*forker, *command], environment, file_actions)
 
 
+def _usual_scheduling() -> dict[str, Any]:
+    """Return the argument of `posix_spawn` that makes the process a usual one, if this thread is a real-time thread."""
+    is_real_time = os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK in REAL_TIME
+    return {"scheduler": (os.SCHED_OTHER, os.sched_param(0))} if is_real_time else {}
+
+
 def _start(path: str, command: list[str], environment: Mapping[str, str], file_actions: Sequence[FileAction]) -> None:
-    intermediate = os.posix_spawn(path, command, environment, file_actions=file_actions, setsid=True, setsigmask=[])
+    intermediate = os.posix_spawn(
+        path,
+        command,
+        environment,
+        file_actions=file_actions,
+        setsid=True,
+        setsigmask=[],
+        setsigdef=RESET_SIGNALS,
+        **_usual_scheduling(),
+    )
     # The program's SIGCHLD handler, or another thread's loop of os.wait(), may have collected it first.
     with contextlib.suppress(ChildProcessError):
         posix.waitpid(intermediate, 0)

@@ -169,7 +169,6 @@ def register_exit() -> None:
     global _exit_pid
     if _exit_pid != os.getpid():
         _exit_pid = os.getpid()
-        atexit.register(_leave_at_exit)
         process = sys.modules.get("multiprocessing.process")
         if process is not None and process.parent_process() is not None:
             # multiprocessing ends its children with os._exit, and runs no atexit hooks there.
@@ -235,5 +234,7 @@ def _after_fork_in_child() -> None:
         _session.begin_life()
 
 
+# As rerun does: functions that a program registers after the import run before this one, and may log.
+atexit.register(_leave_at_exit)
 os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
 forking.wait_for_imports_before_forks()

@@ -9,6 +9,9 @@ Processes make both at the first need, mode 0700; the collector removes them at 
 - rescue directory: `$XDG_DATA_HOME/rerun_mp` or `~/.local/share/rerun_mp`: rows recovered from a killed program that
   have no file of their own, and under `unsent` rows that no viewer has acknowledged. It stays.
 
+Under `sudo -E` these variables name another user's directories. What root makes there would keep that user out of his
+own sessions, so its name is `rerun_mp-<uid>`.
+
 Any process and thread may call.
 """
 
@@ -52,7 +55,7 @@ def runtime_base() -> str:
     """Return the directory that holds the runtime directories of all sessions of this user."""
     base = os.environ.get("XDG_RUNTIME_DIR")
     if base and os.path.isdir(base) and os.access(base, os.W_OK):
-        return os.path.join(os.path.abspath(base), "rerun_mp")
+        return os.path.join(os.path.abspath(base), _name_below(base))
     above = temporary_directory()
     if not os.access(above, os.W_OK | os.X_OK):
         above = MEMORY  # in a container with a read-only root, the only writable place may be a mount for its output
@@ -61,11 +64,13 @@ def runtime_base() -> str:
 
 def spool_base() -> str:
     """Return the directory that holds the spools of all sessions of this user."""
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    if not os.path.isabs(cache) or not _may_be_made(os.path.join(cache, "rerun_mp")):
-        # Containers may have no home, or a read-only one. A spool that a reboot may clear is better than none.
-        cache = runtime_base()
-    return os.path.join(cache, "rerun_mp")
+    above = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~")
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(above, ".cache")
+    base = os.path.join(cache, _name_below(above))
+    if os.path.isabs(cache) and _may_be_made(base):
+        return base
+    # Containers may have no home, or a read-only one. A spool that a reboot may clear is better than none.
+    return os.path.join(runtime_base(), "rerun_mp")
 
 
 def temporary_directory() -> str:
@@ -80,10 +85,10 @@ def temporary_directory() -> str:
 
 def rescue_base() -> str:
     """Return the directory for recovered rows that have no file of their own."""
-    data = os.environ.get("XDG_DATA_HOME") or os.path.join(os.path.expanduser("~"), ".local", "share")
-    if not os.path.isabs(data) or not _may_be_made(os.path.join(data, "rerun_mp")):
-        data = temporary_directory()
-    return os.path.join(data, "rerun_mp")
+    above = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~")
+    data = os.environ.get("XDG_DATA_HOME") or os.path.join(above, ".local", "share")
+    base = os.path.join(data, _name_below(above))
+    return base if os.path.isabs(data) and _may_be_made(base) else os.path.join(temporary_directory(), "rerun_mp")
 
 
 def unsent_directory() -> str:
@@ -233,6 +238,15 @@ def _make_or_check(path: str) -> None:
                 "open. It is not used. Remove it, or set XDG_RUNTIME_DIR (runtime) or XDG_CACHE_HOME (spool) to "
                 "another place."
             ) from None
+
+
+def _name_below(path: str) -> str:
+    """Return the name of this user's base below `path`, which may be another user's directory, or not exist yet."""
+    try:
+        is_own = os.stat(path).st_uid == os.geteuid()
+    except OSError:
+        is_own = True
+    return "rerun_mp" if is_own else f"rerun_mp-{os.geteuid()}"
 
 
 def _may_be_made(path: str) -> bool:

@@ -54,11 +54,19 @@ def describe_files(text: str) -> str:
     for line in text.splitlines():
         if line.startswith(FILE_MARK):
             rows, held, path = line.removeprefix(FILE_MARK).split(" ", 2)
-            beside = os.path.relpath(path)
-            shown = path if beside.startswith("..") else beside
+            shown = _shown(path)
             where = f"{int(rows):,} rows in {shown}" if rows.isdecimal() else f"rows in {shown}"
             found.append(f"{where} ({int(held):,} held back by its rules)" if int(held) else where)
     return ", ".join(found)
+
+
+def _shown(path: str) -> str:
+    """Return a path as the user would write it: relative to the current directory if it lies below that."""
+    try:
+        beside = os.path.relpath(path)
+    except FileNotFoundError:  # the current directory has been removed
+        return path
+    return path if beside.startswith("..") else beside
 
 
 def write_final_report(segment: Segment, text: str) -> None:

@@ -7,7 +7,8 @@ session's key from the job's variables and from its launcher. A job with one ran
 The hosts of a job share nothing at all. The job's variables are equal on them, so they give a job that spans hosts the
 same recording ids everywhere. Each host's session has a key of its own, with facts that other users cannot read.
 
-The environment at exec counts: a program that sets RANK for itself is no rank. Any thread may call.
+The environment at exec counts: a program that sets RANK for itself is no rank. Lightning is the exception: the script
+that the user starts is rank 0, sets its own variables, and starts the other ranks. Any thread may call.
 """
 
 from __future__ import annotations
@@ -123,6 +124,15 @@ LAUNCHERS = (
         "WORLD_SIZE",
         ("CROSS_SIZE",),
     ),
+    # Lightning's own launcher, whose ranks have no RANK. Source: its `_SubprocessScriptLauncher`.
+    Launcher(
+        "lightning",
+        ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR"),
+        ("MASTER_ADDR", "MASTER_PORT"),
+        ("WORLD_SIZE",),
+        ("LOCAL_RANK",),
+        "",
+    ),
 )
 """In the order in which they count, if a process has the variables of several."""
 
@@ -152,6 +162,8 @@ def this_job() -> Job | None:
     """Return the job of this process; None if it is no rank."""
     named = os.environ.get(JOB_VARIABLE)
     environment = environment_of("self") or dict(os.environ)
+    if _has_started_ranks(environment):
+        return job_of(dict(os.environ), os.getpid(), started_by=os.getpid())
     return job_of({**environment, **({} if named is None else {JOB_VARIABLE: named})}, os.getpid())
 
 
@@ -160,8 +172,11 @@ def may_be_rank(environment: Mapping[str, str]) -> bool:
     return JOB_VARIABLE in environment or _launcher_of(environment) is not None
 
 
-def job_of(environment: Mapping[str, str], pid: int) -> Job | None:
-    """Return the job of the process `pid`, which has this environment; None if it is no rank."""
+def job_of(environment: Mapping[str, str], pid: int, *, started_by: int = 0) -> Job | None:
+    """Return the job of the process `pid`, which has this environment; None if it is no rank.
+
+    `started_by`: the process that started the ranks; 0: the first ancestor without their variables.
+    """
     launcher = _launcher_of(environment)
     local_rank = None if launcher is None else _number(environment, *launcher.local_rank)
     rank = None if launcher is None else _number(environment, launcher.rank)
@@ -172,7 +187,10 @@ def job_of(environment: Mapping[str, str], pid: int) -> Job | None:
         return Job(text, local_rank, rank, named, spans_hosts, is_named=True) if named else None
     if launcher is None:
         return None
-    started_by = next((one for one in ancestors(pid) if launcher.marks[0] not in environment_of(one)), 0)
+    if not started_by:
+        started_by = next((one for one in ancestors(pid) if launcher.marks[0] not in environment_of(one)), 0)
+    if launcher.kind == "lightning":
+        started_by = _first_of_program(started_by)
     ids = _ids(launcher, environment, started_by)
     facts = [
         launcher.kind,
@@ -220,6 +238,24 @@ def tell_if_repeated() -> None:
             f"rerun_mp: the launcher gave this run no id, so a later run with the same master, {job.repeats}, logs "
             f"into the same recording. Give each run an id: torchrun --rdzv-id, or {JOB_VARIABLE}.\n"
         )
+
+
+def _has_started_ranks(environment: Mapping[str, str]) -> bool:
+    """Say whether this program, which had this environment at exec, is rank 0 of a job whose other ranks it starts."""
+    if "LOCAL_RANK" in environment or os.environ.get("LOCAL_RANK") != "0":
+        return False
+    launcher = _launcher_of(os.environ)
+    return launcher is not None and launcher.kind == "lightning"
+
+
+def _first_of_program(pid: int) -> int:
+    """Return the process that called exec, of which `pid` is a fork, or a fork of a fork."""
+    mark = program_mark(pid)
+    for one in ancestors(pid):
+        if not mark or program_mark(one) != mark:
+            break
+        pid = one
+    return pid
 
 
 def _ids(launcher: Launcher, environment: Mapping[str, str], started_by: int) -> list[str]:

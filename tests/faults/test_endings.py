@@ -84,3 +84,22 @@ def check_ending(
     steps = Counter((row.entity_path, row.times["step"]) for row in rows)
     assert set(steps.values()) == {1}
     assert all(row.components["Scalars:scalars"].as_py() == [float(row.times["step"])] for row in rows)
+
+
+def test_rows_arrive_from_functions_that_run_at_the_exit(run_python: RunPython, tmp_path: Path) -> None:
+    """The program and a forked child run them. As with rerun, they count if they are registered after the import."""
+    code = """
+import atexit, os, sys
+import rerun_mp as rr
+name = "parent"
+atexit.register(lambda: [rr.log(name, rr.Scalars(float(step))) for step in range(10)])
+rr.init("rerun_mp_exit")
+rr.save(sys.argv[1])
+rr.log(name, rr.Scalars(-1.0))
+if os.fork() == 0:
+    name = "child"
+    sys.exit()
+os.wait()
+"""
+    assert run_python(code, tmp_path / "out.rrd").check().stderr == ""
+    assert Counter(row.entity_path for row in rows_of(tmp_path / "out.rrd")) == {"parent": 11, "child": 10}

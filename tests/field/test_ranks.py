@@ -31,7 +31,8 @@ ROWS = 50
 RANK = f"""
 import os, sys
 import rerun_mp as rr
-rank = next(os.environ[name] for name in ("RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID") if name in os.environ)
+names = ("RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID", "LOCAL_RANK")
+rank = next(os.environ[name] for name in names if name in os.environ)
 rr.init("rerun_mp_ranks")
 rr.save(sys.argv[1])
 for step in range({ROWS}):
@@ -203,6 +204,28 @@ def test_a_name_joins_programs_that_no_launcher_has_started(
     launched(start_python, [command] * 2, variables).wait().check()
     wait_for_end(place, before)
     assert count_rows(path) == all_rows(2)
+
+
+LIGHTNING = f"""
+import os, subprocess, sys
+started = []
+if "LOCAL_RANK" not in os.environ:
+    shared = {{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500", "NODE_RANK": "0", "WORLD_SIZE": "2"}}
+    os.environ.update(shared, LOCAL_RANK="0")
+    started.append(subprocess.Popen([sys.executable, *sys.argv], env={{**os.environ, "LOCAL_RANK": "1"}}))
+{RANK}
+for one in started:
+    one.wait()
+"""
+"""A script that starts its other ranks as Lightning does, and calls `init` after that."""
+
+
+def test_a_script_that_starts_its_own_ranks(start_python: StartPython, tmp_path: Path, place: Path) -> None:
+    path, before = tmp_path / "same.rrd", Machine.snapshot(place)
+    done = start_python(LIGHTNING, path, fresh=True).wait().check()
+    wait_for_end(place, before)
+    assert count_rows(path) == all_rows(2)
+    assert done.stderr == ""
 
 
 def test_an_empty_name_keeps_ranks_apart(start_python: StartPython, script: Path, tmp_path: Path, place: Path) -> None:

@@ -89,8 +89,8 @@ REMOVALS = (
         (
             Edit(
                 "hooks/detached.py",
-                "setsid=True, setsigmask=[]",
-                "setsigmask=[]",
+                "        setsid=True,\n",
+                "",
             ),
         ),
         ("tests/faults/test_orphans.py::test_a_signal_to_the_whole_process_group_costs_no_row[9]",),

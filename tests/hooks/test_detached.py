@@ -13,6 +13,7 @@ import pytest
 from rerun_mp.hooks import detached
 from rerun_mp.hooks.detached import FileAction, start_detached
 from tests.harness.programs import wait_until
+from tests.harness.requirements import need
 
 PROGRAM = """
 import os, sys
@@ -34,6 +35,33 @@ def test_a_detached_process_is_no_child_and_has_a_session_of_its_own(
     assert int(parent) != os.getpid()
     assert int(session) != os.getsid(0)
     assert rest == ["x an argument $HOME\n"]
+
+
+@pytest.mark.parametrize("shell", ["/bin/sh", "/nowhere/sh"])
+def test_a_detached_process_inherits_no_ignored_signal_and_no_real_time_scheduling(
+    shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A guard waits for its worker, SIGTERM ends a viewer, and neither may keep a control loop from its processor."""
+    monkeypatch.setattr(detached, "SHELL", shell)
+    program = """
+import os, signal
+ignored = [signal.getsignal(number) is signal.SIG_IGN for number in (signal.SIGCHLD, signal.SIGTERM)]
+print(*ignored, os.sched_getscheduler(0) == os.SCHED_OTHER, flush=True)
+"""
+    output = tmp_path / "output"
+    actions: list[FileAction] = [(os.POSIX_SPAWN_OPEN, 1, str(output), os.O_WRONLY | os.O_CREAT, 0o600)]
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGCHLD, signal.SIGTERM)}
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))  # this thread alone
+        start_detached([sys.executable, "-S", "-c", program], {}, actions)
+    except PermissionError:
+        need("the right to choose real-time scheduling", "TESTS_NEED_NAMESPACES")
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    wait_until(lambda: output.exists() and output.read_text().endswith("\n"), what="the program")
+    assert output.read_text() == "False False True\n"
 
 
 def test_a_handler_that_collects_every_child_does_no_harm() -> None:

@@ -18,6 +18,22 @@ def test_the_environment_says_where_the_directories_lie(tmp_path: Path, monkeypa
     assert directories.runtime_base() == directories.spool_base() == directories.rescue_base() == f"{tmp_path}/rerun_mp"
 
 
+def test_the_names_in_another_users_directory_have_the_users_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as under `sudo -E`. Otherwise the other user could found no session any more."""
+    for variable in ("XDG_RUNTIME_DIR", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    bases = {directories.runtime_base(), directories.spool_base(), directories.rescue_base()}
+    assert bases == {f"{tmp_path}/rerun_mp-4711"}
+    for variable in ("XDG_CACHE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert directories.spool_base() == f"{tmp_path}/.cache/rerun_mp-4711"
+    assert directories.rescue_base() == f"{tmp_path}/.local/share/rerun_mp-4711"
+
+
 def test_without_a_runtime_directory_the_temporary_one_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "missing"))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
