@@ -21,6 +21,7 @@ from dataclasses import replace
 
 from rerun_mp.collector.messages import say
 from rerun_mp.collector.store import disks
+from rerun_mp.collector.store.file_rules import BacklogRules
 from rerun_mp.collector.store.journal import Journal
 from rerun_mp.collector.store.other_recordings import chunks_of, with_others
 from rerun_mp.collector.store.part_writer import open_part
@@ -44,6 +45,8 @@ class Completion:
         The store's journal. Its writer is closed.
     lock
         Held while the journal's list of parts changes.
+    rules
+        For chunks that came before the file and are not in it yet.
     give_up
         Counts the rows of a part that cannot be brought into the target.
     otherwise
@@ -51,10 +54,16 @@ class Completion:
     """
 
     def __init__(
-        self, journal: Journal, lock: threading.Lock, give_up: Callable[[Part], None], otherwise: str | None
+        self,
+        journal: Journal,
+        lock: threading.Lock,
+        rules: BacklogRules,
+        give_up: Callable[[Part], None],
+        otherwise: str | None,
     ) -> None:
         self._journal = journal
         self._lock = lock
+        self._rules = rules
         self._give_up = give_up
         self._otherwise = otherwise
 
@@ -105,6 +114,7 @@ class Completion:
             journal.parts = [part for part in journal.parts if part not in parts]
             if whole is not None:
                 journal.parts.append(whole)
+        self._rules.count()
         journal.save()
         if whole is not None:
             self._publish(target, whole)
@@ -155,7 +165,7 @@ class Completion:
                 hidden = self._journal.hidden_path(target.target, self._journal.take_number())
                 merge([chunks_of(target.target, self._journal.written, hidden)], writer, seen)
                 whole.carried += len(seen)
-            whole.repeated = merge([(chunk for _, chunk in part.read()) for part in parts], writer, seen)
+            whole.repeated = merge(map(self._rules.kept, parts), writer, seen) + self._rules.left_out
             writer.close(CLOSE_SECS)
             whole.is_ended = True
         except (FlushTimeoutError, CorruptionError, OSError) as error:

@@ -8,6 +8,7 @@ Used by the store, in the worker's main thread.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,12 +18,13 @@ from rerun_mp.collector.rules import RuleBook
 from rerun_mp.collector.store.drops import KnownProducers
 from rerun_mp.collector.store.flushed_chunks import FlushedChunks
 from rerun_mp.collector.store.journal import Journal
+from rerun_mp.collector.store.parts import Part
 from rerun_mp.collector.store.rerun_sdk import chunks_of_batch
 from rerun_mp.encoding.log_messages import batch_of
 from rerun_mp.session.accounts import Reason
 from rerun_mp.session.rules import RuleValues
 
-__all__ = ["FileRules"]
+__all__ = ["BacklogRules", "FileRules"]
 
 MAX_OWN_CHUNKS = 64
 """Maximum number of chunks of the collector itself between the chunks of the sweep that is repeated."""
@@ -68,23 +70,9 @@ class FileRules:
             self._journal.save_held()
         return found
 
-    def kept_of_backlog(self, chunks: Iterable[Any], left_out: list[str]) -> Iterator[Any]:
-        """Yield what the file gets of rerun's chunks that came before it, and add the ids of the others to `left_out`.
-
-        The caller saves the journal and its counts.
-        """
-        book = self._present()
-        for chunk in chunks:
-            batch = None if book is None else chunk.to_record_batch()
-            kept = None if book is None else book.kept_of(batch)
-            if kept is batch:
-                yield chunk
-                continue
-            self._count(chunk.entity_path, batch, kept, is_of_sweep=False)
-            if kept is None:
-                left_out.append(chunk.id)
-            else:
-                yield from chunks_of_batch(kept)
+    def for_backlog(self) -> BacklogRules:
+        """Return the rules for chunks that came before the file."""
+        return BacklogRules(self._present(), self._journal, self._producers)
 
     def _kept(self, book: RuleBook, chunk: ChunkBatch) -> ChunkBatch | None:
         if chunk.chunk_id in self._in_files:
@@ -123,6 +111,40 @@ class FileRules:
             self._values = values
             self._book = RuleBook(values, self._journal.recording) if values else None
         return self._book
+
+
+class BacklogRules:
+    """The rules of a file for chunks that came before it. What they hold back counts once the file has the rest."""
+
+    def __init__(self, book: RuleBook | None, journal: Journal, producers: KnownProducers) -> None:
+        self._book = book
+        self._journal = journal
+        self._producers = producers
+        self._held: Counter[int] = Counter()
+        self.left_out = 0
+        """Number of chunks of which the file gets nothing."""
+
+    def kept(self, part: Part) -> Iterator[Any]:
+        """Yield what the file gets of a part, as rerun's chunks: all chunks, unless it is backlog."""
+        for _, chunk in part.read():
+            batch = chunk.to_record_batch() if part.is_backlog and self._book is not None else None
+            kept = None if self._book is None or batch is None else self._book.kept_of(batch)
+            if kept is batch:
+                yield chunk
+                continue
+            self._held += self._producers.count(chunk.entity_path, batch)
+            if kept is None:
+                self.left_out += 1
+            else:
+                self._held -= self._producers.count(chunk.entity_path, kept)
+                yield from chunks_of_batch(kept)
+
+    def count(self) -> None:
+        """Count the rows that are held back. The caller saves the journal."""
+        if self._held:
+            self._journal.drops.add(Reason.RULES, self._held, is_of_sweep=False)
+            self._journal.save_held()
+            self._held = Counter()
 
 
 def _id_of(batch: Any) -> str:

@@ -29,7 +29,18 @@ from rerun_mp.shm.leases import Lease
 
 __all__ = ["Journal", "Series"]
 
-SAVED_OF_PART = ("number", "path", "purpose", "prelude", "digest", "inode", "begin", "is_ended", "carried")
+SAVED_OF_PART = (
+    "number",
+    "path",
+    "purpose",
+    "prelude",
+    "digest",
+    "inode",
+    "begin",
+    "is_ended",
+    "is_backlog",
+    "carried",
+)
 """Fields of a part that the journal holds. A new life counts the others anew."""
 
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rerun_mp.collector.drain.chunks import ChunkBatch
 from rerun_mp.collector.messages import say
 from rerun_mp.collector.store import disks
+from rerun_mp.collector.store.file_rules import BacklogRules
 from rerun_mp.collector.store.flushed_chunks import FlushedChunks
 from rerun_mp.collector.store.journal import Journal
 from rerun_mp.collector.store.parts import Part, Purpose
@@ -95,20 +95,16 @@ class PartWriter:
         self.writer, self.part = writer, part
         return True
 
-    def begin_with(self, backlog: Sequence[Part], choose: Callable[[Iterable[Any], list[str]], Iterator[Any]]) -> None:
+    def begin_with(self, backlog: Sequence[Part], rules: BacklogRules) -> None:
         """Move the chunks of these parts, the last ones stored, into the part that `open` has just begun.
 
-        `choose` yields what the file gets of them, and adds the ids of the others to its second argument. If writing
-        fails, the new part is abandoned, and the backlog stays.
+        The file gets what its rules allow. If writing fails, the new part is abandoned, and the backlog stays.
         """
         assert self.writer is not None
         assert self.part is not None
         self.part.first = backlog[0].first if backlog else self._chunks.end
         try:
-            left_out: list[str] = []
-            repeated = merge(
-                [choose((chunk for _, chunk in part.read()), left_out) for part in backlog], self.writer
-            ) + len(left_out)
+            repeated = merge(map(rules.kept, backlog), self.writer) + rules.left_out
         except (ResourceError, FlushTimeoutError) as error:
             self.fail(str(error))
             self.abandon()
@@ -117,8 +113,7 @@ class PartWriter:
             self.part.chunks, self.part.repeated = self._chunks.end - self.part.first, repeated
             for part in backlog:
                 self._journal.parts.remove(part)
-        if self._journal.drops.held_rows():
-            self._journal.save_held()
+        rules.count()
         self._journal.save()
         for part in backlog:
             part.unlink()

@@ -55,6 +55,8 @@ class Part:
     """(device, inode), or None while the file is being created."""
     is_ended: bool = False
     """Whether its writer was closed, so that nothing is cut off."""
+    is_backlog: bool = False
+    """Whether its chunks came before the file that they belong to, so that its rules have not been applied to them."""
     is_inherited: bool = False
     """Whether an earlier life of the collector wrote it."""
     first: int = 0

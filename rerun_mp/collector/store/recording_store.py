@@ -204,7 +204,8 @@ class RecordingStore:
             return
         give_up = partial(self._spool.count_part, Reason.WRITE)
         try:
-            Completion(self._journal, self.chunks.lock, give_up, otherwise).run(is_final=is_final)
+            rules = self._rules.for_backlog()
+            Completion(self._journal, self.chunks.lock, rules, give_up, otherwise).run(is_final=is_final)
         except (ResourceError, FlushTimeoutError) as error:
             self._writing.fail(f"{error}; its rows stay in {self.directory}")
             self._journal.failure = str(error)
@@ -319,12 +320,13 @@ class RecordingStore:
         self._journal.begin_target(spec)
         backlog = [part for part in self._journal.parts if part.purpose == "buffer"]
         for part in backlog:
-            part.purpose = "diverted"  # they belong to the file; if copying fails, completing it merges them
+            # They belong to the file. If copying fails, completing the file merges them.
+            part.purpose, part.is_backlog = "diverted", True
         goes_on = _continue_file(spec.continues, self._journal, self.chunks)
         self._journal.save()  # not before: a next life must not know the target without the part that lies there
         if goes_on or not self._writing.open("file"):
             return
-        self._writing.begin_with(backlog, self._rules.kept_of_backlog)
+        self._writing.begin_with(backlog, self._rules.for_backlog())
         if any(part.is_inherited for part in backlog):
             # The backlog may end with chunks that come again. They begin another part, and merging drops them.
             self._appending.end_part(with_footer=False)

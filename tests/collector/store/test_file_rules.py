@@ -7,9 +7,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 import rerun_mp as rr
+from rerun_mp.collector.store import part_writer
 from rerun_mp.collector.store.drops import KnownProducers
 from rerun_mp.collector.store.recording_store import RecordingStore
+from rerun_mp.errors import ResourceError
 from rerun_mp.session.config import SinkSpec
 from rerun_mp.session.rotation import Rotation
 from rerun_mp.session.rules import file_values_of
@@ -34,6 +38,30 @@ def test_rows_that_came_before_and_after_the_file_fulfil_its_rules(spool: Path, 
     finish(one)
     verify(out)
     assert numbers_in(out) == [0, 3, 6]
+    assert nothing_left(spool, out)
+
+
+def test_rows_that_came_before_the_file_fulfil_its_rules_also_if_the_file_could_not_take_them(
+    spool: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a collector that is killed while it copies them. The next one merges them."""
+
+    def fail(*_: object) -> int:
+        raise ResourceError("no more rows")
+
+    one = RecordingStore(RECORDING, spool, NONCE)
+    put(one, range(4))
+    with monkeypatch.context() as failing:
+        failing.setattr(part_writer, "merge", fail)
+        one.set_files([ruled(out, every=2)])
+    again = RecordingStore(RECORDING, spool, NONCE)
+    again.set_files([ruled(out, every=2)])
+    put(again, range(4, 6))
+    assert again.chunks.held_rows == 1
+    finish(again)
+    assert again.chunks.held_rows == 3
+    verify(out)
+    assert numbers_in(out) == [0, 2, 4]
     assert nothing_left(spool, out)
 
 
