@@ -86,5 +86,8 @@ def saved_rows(path: Path) -> Counter[str]:
 
 
 def _state(task: Path) -> str:
-    """Return the letter of a thread's state; its directory lies below /proc."""
-    return (task / "stat").read_text().rpartition(")")[2].split()[0]
+    """Return the letter of a thread's state; its directory lies below /proc. An ended thread is stopped."""
+    try:
+        return (task / "stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return STOPPED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -54,7 +55,8 @@ class Head:
 
     def _signal(self, number: signal.Signals) -> None:
         for pid in self.host.processes("serve-grpc") + self.host.processes("rerun_mp head"):
-            os.kill(pid, number)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def nodes(self) -> list[NodeAccount]:
         """Return what the head knows of its nodes."""

@@ -47,7 +47,7 @@ def test_a_cut_link_at_the_end_loses_nothing(make_hosts: MakeHosts, script: Path
     assert "1 parts with" in rank.stderr
     assert "rows of this host are not at http://host1:9877 yet" in rank.stderr
     assert f"rerun-mp ship {machines[1].place}" in rank.stderr
-    assert [node.state for node in head.nodes()] == ["running"]
+    assert [node.state for node in head.nodes()] in (["running"], ["silent"]), "the end may take a busy machine long"
     machines[1].restore()
     wait_until(lambda: [(node.parts, node.state) for node in head.nodes()] == [(1, "ended")], what="the shipper")
     assert head.rows(tmp_path / "merged.rrd") == {"rank/1": 1000}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
 from pathlib import Path
@@ -38,8 +39,12 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
         path.write_text(text, encoding="utf-8")
     command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--config-file", ""]
     # `make check` has other options. Sharing a cache, each would spoil the other's.
-    command += ["--cache-dir", str(ROOT / ".mypy_cache" / "typecheck"), *map(str, paths.values())]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    cache = ROOT / ".mypy_cache" / "typecheck"
+    cache.mkdir(parents=True, exist_ok=True)
+    command += ["--cache-dir", str(cache), *map(str, paths.values())]
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another worker of pytest may have the same cache
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1), done.stderr
     # Without our own configuration it has something to say of our modules too, as it would not of installed ones.
     # By name: for a file that has not changed, the cache may name the directory of an earlier run.
