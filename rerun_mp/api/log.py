@@ -253,7 +253,7 @@ def _log_in_table(
     joined = current.session()
     point = state.times
     kinds = () if static else point.timelines()
-    if joined is None or any(name == LOG_TIME for name, _ in kinds):
+    if joined is None or LOG_TIME in dict(kinds):
         return False
     layout = archetype._find_row_layout()
     row_layout: RowLayout = layout

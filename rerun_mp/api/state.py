@@ -17,7 +17,6 @@ from rerun_mp.compat import versions
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.session import current
 from rerun_mp.settings import parse_switch
-from rerun_mp.shm.interruptions import is_own
 from rerun_mp.shm.layout import Header
 
 if TYPE_CHECKING:
@@ -58,11 +57,8 @@ class RecordingState:
     @property
     def times(self) -> Timepoint:
         """The calling thread's times."""
-        try:
-            timepoint: Timepoint = self._times.point
-        except AttributeError as error:
-            if not is_own(error):
-                raise
+        timepoint: Timepoint | None = getattr(self._times, "point", None)
+        if timepoint is None:
             timepoint = self._times.point = Timepoint()
         return timepoint
 

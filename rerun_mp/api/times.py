@@ -58,6 +58,8 @@ class Timepoint:
 
     def timelines(self) -> tuple[tuple[str, str], ...]:
         """Return (name, kind) of each timeline, sorted by name."""
+        if not self.kinds:
+            return ()
         return tuple((name, kind.name.lower()) for name, kind in sorted(self.kinds.items()))
 
     def _forget(self) -> None:

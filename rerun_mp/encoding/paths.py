@@ -24,6 +24,8 @@ TUID = {"ARROW:extension:name": "rerun.datatypes.TUID", "ARROW:extension:metadat
 MAX_REMEMBERED = 1 << 16
 """Maximum number of remembered paths; all are forgotten beyond that."""
 
+PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./")
+"""Characters of which a path needs no regular expression, whose code is cold in a forked child."""
 _PLAIN_PART = re.compile(r"[\w.-]*")
 _remembered: dict[str, bytes] = {}
 
@@ -78,6 +80,8 @@ def canonical_entity_path(entity_path: str | list[object]) -> bytes:
 
 
 def _parse(entity_path: str) -> str:
+    if PLAIN.issuperset(entity_path):
+        return "/" + "/".join(filter(None, entity_path.split("/")))
     parts = [part for part in entity_path.split("/") if part]
     if all(_is_plain(part) for part in parts):
         return "/" + "/".join(parts)

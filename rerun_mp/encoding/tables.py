@@ -81,7 +81,9 @@ class TableShape(NamedTuple):
     @property
     def width(self) -> int:
         """Bytes of a row's components, or for COLUMNS the expected bytes; 0 if there are none."""
-        return self.row_bytes or sum(one.width for one in self.components if isinstance(one, NumericComponent))
+        if self.row_bytes or not self.components:
+            return self.row_bytes
+        return sum(one.width for one in self.components if isinstance(one, NumericComponent))
 
     @property
     def columns(self) -> int:

@@ -33,7 +33,7 @@ class FullRing:
         self._writer = writer
         self._words = writer.ring.words
         self._slots = geometry.slots
-        self._policy = Policy(writer.ring.words[Header.POLICY])
+        self._policy: int = writer.ring.words[Header.POLICY]
         self._entry = geometry.producer_word(unpack_owner(writer.owner)[0])
         self._mutex = mutex
         self._pending: deque[tuple[int, int]] = deque()

@@ -29,12 +29,14 @@ from rerun_mp.encoding.tables import (
 )
 from rerun_mp.producer.hot_appends import Append, Columns, factory
 from rerun_mp.shm.interruptions import Mark
+from rerun_mp.shm.layout import Line
 from rerun_mp.shm.writer import SlotWriter
 
 __all__ = ["OpenTable", "TableRow", "has_gil", "plan_for"]
 
 MAX_TIMELINES = 2
 """Maximum timelines of a table. Rows with more timelines are frames."""
+ZEROS = bytes(16 << 10)
 
 
 def has_gil() -> bool:
@@ -103,10 +105,20 @@ class OpenTable:
         self.texts: bytearray = former.texts if former is not None else bytearray()
         """The dictionary's bytes."""
         writer.fill(slot, 0, pack_head(shape) + pack_plan(plan))
-        writer.fill(slot, plan.entity, bytes(ENTITY_BYTES * plan.capacity))
+        self._clear_entities()
         writer.fill(slot, plan.dictionary, bytes(self.texts))
         self.append, self.append_number = _make_appends(self, writer, plan, attend)
         """Append an archetype; append a bare number (None unless the table holds scalars)."""
+
+    def _clear_entities(self) -> None:
+        """Let the column of entities begin as zeros. A slot that has never been freed has only zeros."""
+        ring, begin, left = self._writer.ring, self._plan.entity, ENTITY_BYTES * self._plan.capacity
+        if not ring.words[ring.geometry.line_word(self.slot) + Line.EPOCH]:
+            return
+        while left > 0:
+            # Zeros that a forked child need not make: each page of new memory costs it as much as ten calls.
+            self._writer.fill(self.slot, begin, ZEROS[:left])
+            begin, left = begin + len(ZEROS), left - len(ZEROS)
 
     def add(self, name: str, text: bytes) -> bool:
         """Add `text` to the dictionary, under the key `name`. False: the dictionary is full."""

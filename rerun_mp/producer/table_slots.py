@@ -211,14 +211,12 @@ class TableSlots:
 
     def _calling_owner(self) -> Owner:
         """Return the calling thread as an owner."""
-        try:
-            owner: Owner = self._local.end.owner
-        except AttributeError as error:
-            if not is_own(error):
-                raise
-            owner = Owner()
-            self._owners.append(owner)
-            self._local.end = _ThreadEnd(owner, self._ended)
+        end: _ThreadEnd | None = getattr(self._local, "end", None)
+        if end is not None:
+            return end.owner
+        owner = Owner()
+        self._owners.append(owner)
+        self._local.end = _ThreadEnd(owner, self._ended)
         return owner
 
     def _owner_for(self, shape: TableShape) -> Owner:
@@ -231,7 +229,7 @@ class TableSlots:
             rows.clear()
         rows[shape] = rows.get(shape, 0) + 1
         tables = self._all()
-        if not any(table.shape == shape for table in tables):
+        if not tables or not any(table.shape == shape for table in tables):
             return mine
         may_own = rows[shape] > MIN_ROWS_FOR_OWN and len(tables) < MAX_TABLES
         return mine if may_own and self._ring.has_room_to_keep() else self._shared

@@ -13,6 +13,7 @@ import array
 import contextlib
 import fcntl
 import os
+import sys
 from collections.abc import Iterator
 from io import FileIO
 
@@ -72,10 +73,10 @@ def announce(directory: str, owner: int) -> None:
     import _socket
 
     with suppress_own(OSError, AttributeError), no_forks(), FileIO(os.pidfd_open(os.getpid()), "r") as process:
-        rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", [process.fileno()]))]
+        rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, process.fileno().to_bytes(4, sys.byteorder))]
         sender = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC)
         try:
-            sender.sendmsg([owner.to_bytes(8, "little")], rights, 0, os.path.join(directory, NAME))
+            sender.sendmsg([owner.to_bytes(8, "little")], rights, 0, f"{directory}/{NAME}")
         finally:
             sender.close()
 

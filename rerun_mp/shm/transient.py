@@ -15,11 +15,9 @@ Forks made in C do not run these hooks. Claims pass over a slot that such a chil
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import threading
-from collections.abc import Iterator
 from io import FileIO
 
 __all__ = ["close_in_children", "no_forks", "releases_in_children"]
@@ -48,19 +46,29 @@ def close_in_children(file: FileIO) -> int:
     # Ask for the number first: in a child forked after the next line, the file is closed and does not know it.
     descriptor = file.fileno()
     _open.add(file)
-    _open.difference_update([other for other in tuple(_open) if other.closed])
+    if len(_open) > 1:
+        _open.difference_update([other for other in tuple(_open) if other.closed])
     return descriptor
 
 
-@contextlib.contextmanager
-def releases_in_children(view: memoryview) -> Iterator[memoryview]:
-    """Yield a view of the same memory, which a child forked meanwhile releases: the child stores nothing through it."""
-    own = view[:]
-    _views.append(own)
-    try:
-        yield own
-    finally:
-        _views[:] = [other for other in _views if other is not own]
+class releases_in_children:  # noqa: N801 (as contextlib names its classes)
+    """Gives a view of the same memory, which a child forked meanwhile releases: the child stores nothing through it."""
+
+    # No generator: a forked child would copy the pages of contextlib's functions.
+    __slots__ = ("_view",)
+
+    def __init__(self, view: memoryview) -> None:
+        self._view = view[:]
+
+    def __enter__(self) -> memoryview:
+        _views.append(self._view)
+        return self._view
+
+    def __exit__(self, *_: object) -> None:
+        for number, other in enumerate(_views):
+            if other is self._view:
+                del _views[number]
+                return
 
 
 def _before_fork() -> None:

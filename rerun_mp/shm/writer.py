@@ -89,6 +89,8 @@ class SlotWriter:
         claimed: list[int] = []
         # Used slots first: so the ring takes only as much memory as the load needs.
         for wanted in (SlotState.FREE, SlotState.UNTOUCHED):
+            if wanted not in snapshot:
+                continue
             most = CANDIDATES + len(kinds) if len(claimed) < len(kinds) else 0
             for slot in positions(snapshot, wanted, start if wanted == SlotState.FREE else 0, most):
                 if not lock(slot) or states[slot] != wanted:

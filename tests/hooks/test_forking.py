@@ -68,6 +68,28 @@ def test_a_childs_first_row_waits_for_no_collection_and_no_compiler(run_python: 
     run_python(FIRST_ROW, fresh=True).check()
 
 
+PAGES_OF_FIRST_ROW = """
+import os, resource
+import rerun_mp as rr
+rr.init("rerun_mp_forking")
+rr.save("out.rrd")
+child = os.fork()
+if child == 0:
+    row = rr.Scalars(1.0)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    rr.log("number", row)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before, flush=True)
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+MAX_PAGES = 480
+"""A child copies a page in 2.4 to 5 us, which makes most of its first row's time."""
+
+
+def test_a_childs_first_row_copies_few_pages(run_python: RunPython) -> None:
+    assert int(run_python(PAGES_OF_FIRST_ROW, fresh=True).check().stdout) <= MAX_PAGES
+
+
 MANY_FORKS = """
 import gc, os
 import rerun_mp as rr

@@ -65,6 +65,19 @@ def test_learn_returns_false_if_the_dictionary_is_full() -> None:
     assert dictionary(ring, table, 1) == ["/again"]
 
 
+def test_a_table_in_a_used_slot_has_no_entities_of_the_former_one() -> None:
+    """An append stores no entity index 0. A slot that was never freed is known to be zeros, and is not cleared."""
+    ring = make_ring(GEOMETRY)
+    first = open_table(ring)
+    begin = GEOMETRY.slot_offset(first.slot) + first._plan.entity
+    end = begin + 2 * first._plan.capacity
+    ring.memory[begin:end] = b"\1" * (end - begin)
+    ring.free(first.slot)
+    second = open_table(ring)
+    assert second.slot == first.slot
+    assert bytes(ring.memory[begin:end]) == bytes(end - begin)
+
+
 def test_a_closed_table_tells_its_greatest_time_and_takes_no_more() -> None:
     ring = make_ring(GEOMETRY)
     table = open_table(ring)
