@@ -28,6 +28,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tests.harness.lasting_objects import LastingObjects
 from tests.harness.process_titles import show
 
 __all__ = ["READ_LATE", "fork_collectors", "main"]
@@ -44,6 +45,10 @@ PRELOADED = (
     *("rerun_mp.api.sinks", "rerun_mp.collector.drain.sweep", "rerun_mp.collector.drain.quarantine"),
     *("rerun_mp.collector.reporting.dead_producers", "rerun_mp.collector.reporting.loss_reports"),
     *("rerun_mp.collector.reporting.figure_logger", "rerun_mp.collector.store.drops"),
+    *("rerun_mp.collector.newcomers", "rerun_mp.collector.drain.table_chunks", "rerun_mp.collector.store.clock"),
+    *("rerun_mp.collector.drain.refusals", "rerun_mp.encoding.rrd_files", "rerun_mp.encoding.log_messages"),
+    *("rerun_mp.session.rules", "rerun_mp.session.snapshots", "rerun_mp.viewers.grpc_calls"),
+    *("base64", "bz2", "encodings.idna", "lzma", "shlex", "shutil"),
 )
 """What a collector imports, without rerun's native part: that starts threads, which no forked process has."""
 
@@ -231,11 +236,13 @@ def run() -> None:
 
 def main() -> None:
     """Serve; in a guard's or a worker's process, run that."""
+    lasting = LastingObjects()
     connection = socket.socket(fileno=int(sys.argv[1]))
     for name in PRELOADED:
         importlib.import_module(name)
     assert "rerun_bindings" not in sys.modules
     gc.collect()
+    lasting.keep()
     gc.freeze()
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind("\0" + sys.argv[2])
