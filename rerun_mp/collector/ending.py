@@ -117,12 +117,11 @@ def _leave_note(pipeline: Pipeline, ended: int) -> None:
     """Leave a note for processes that have inherited the session and come later, if there are any."""
     segment = pipeline.segment
     try:
-        if next(newcomers(segment), None) is None:
-            heirs.remove_note(segment)
+        config = read_config(segment)
+        if heirs.may_restart(config) or next(newcomers(segment), None) is not None:
+            heirs.write_note(segment, config, [one for one, *_ in pipeline.outputs.completed_files()], ended)
         else:
-            heirs.write_note(
-                segment, read_config(segment), [one for one, *_ in pipeline.outputs.completed_files()], ended
-            )
+            heirs.remove_note(segment)
     except (OSError, RerunMpError) as error:
         say(f"worker {os.getpid()}: no note could be left for processes that come later: {error}")
 

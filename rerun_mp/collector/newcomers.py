@@ -48,7 +48,8 @@ def watch_note(segment: Segment) -> None:
     deadline = time.monotonic() + NOTE_SECS
     pause = MIN_NOTE_PAUSE
     while heirs.has_note(segment) and time.monotonic() < deadline:
-        if next(newcomers(segment), None) is None:
+        note = heirs.find_note(os.path.basename(segment.living_path), segment.root)
+        if next(newcomers(segment), None) is None and not (note is not None and heirs.may_restart(note.config)):
             heirs.remove_note(segment)
             directories.remove_base_of(segment.runtime_directory)
             return

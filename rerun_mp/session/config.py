@@ -281,6 +281,8 @@ class SessionConfig:
     """Directory for rows without a file at the end. Only a recovery sets it; otherwise such rows are removed."""
     node: NodeSpec | None = None
     """None: all of the job is on this host."""
+    restarter: tuple[int, int] | None = None
+    """See `Job.restarter`."""
     pauses: int = 0
     """Number of recordings' pauses and resumptions so far."""
     snapshots: tuple[SnapshotSpec, ...] = ()
@@ -373,6 +375,7 @@ class SessionConfig:
                 system=SystemFigures(str(raw["system"][0]), float(raw["system"][1])) if raw.get("system") else None,
                 rescue_directory=str(raw["rescue_directory"]) if raw.get("rescue_directory") is not None else None,
                 node=NodeSpec(*raw["node"]) if raw.get("node") is not None else None,
+                restarter=(int(raw["restarter"][0]), int(raw["restarter"][1])) if raw.get("restarter") else None,
                 pauses=int(raw.get("pauses", 0)),
                 snapshots=tuple(map(_snapshot_of, raw.get("snapshots", ()))),
             )

@@ -169,6 +169,9 @@ def _configure(identity: Identity, founded: Session, settings: Settings) -> None
     """Write what the settings say about a new session into its configuration."""
     if settings.figures is not None:
         founded.config_editor.edit(lambda config: replace(config, figures=settings.figures))
+    if identity.job is not None and identity.job.restarter is not None:
+        restarter = identity.job.restarter
+        founded.config_editor.edit(lambda config: replace(config, restarter=restarter))
     if identity.job is not None or identity.note is not None or settings.head or settings.ship_to:
         from rerun_mp.session import node  # other programs need not load it
 

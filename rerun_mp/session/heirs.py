@@ -2,9 +2,10 @@
 
 When a session ends while living processes still name it, it leaves a *note* in `heirs` below the base of the runtime
 directories: its configuration, when it ended, and the files that it has completed. A process that was started before
-that moment is an heir. The first heir founds a session that *continues* the ended one: it has the same key, root and
-recordings. If the file is still the one that the ended session completed, it adds its rows there; otherwise it writes
-to another file beside it. Viewers are connected again.
+that moment is an heir. So is a rank whose launcher was started before, and starts ranks anew. The first heir founds a
+session that *continues* the ended one: it has the same key, root and recordings. If the file is still the one that the
+ended session completed, the heir adds its rows there; otherwise it writes to another file beside it. Viewers are
+connected again.
 
 A note lies in a private directory. The next session that ends removes notes whose sessions no process can still name.
 Any process and thread may call.
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from rerun_mp.shm.leases import Lease
     from rerun_mp.shm.segment import Segment
 
-__all__ = ["Note", "continued", "find_note", "has_note", "remove_note", "write_note"]
+__all__ = ["Note", "continued", "find_note", "has_note", "may_restart", "remove_note", "write_note"]
 
 DIRECTORY = "heirs"
 MAX_NOTES = 64
@@ -94,6 +95,11 @@ def write_note(segment: Segment, config: SessionConfig, files: Iterable[WholeFil
     name = _name_of(os.path.basename(segment.living_path), segment.root)
     directories.replace_file(directory, name, text)
     _remove_old(directory, name)
+
+
+def may_restart(config: SessionConfig) -> bool:
+    """Say whether the launcher lives that starts the ranks of this session anew."""
+    return config.restarter is not None and start_ticks(config.restarter[0]) == config.restarter[1]
 
 
 def has_note(segment: Segment) -> bool:
@@ -245,7 +251,10 @@ def _remove_old(directory: str, own: str) -> None:
     here = _pid_namespace()
     for number, (age, path) in enumerate(sorted(ages)):
         is_used = all(
-            note.boot == boot_id() and (note.processes != here or note.root.hex() in named or note.segment in named)
+            note.boot == boot_id()
+            and (
+                note.processes != here or note.root.hex() in named or note.segment in named or may_restart(note.config)
+            )
             for note in _notes_in(directory, os.path.basename(path))
         )
         if number >= MAX_NOTES or age > MAX_AGE_SECS or not is_used:

@@ -186,15 +186,26 @@ def _multiprocessing_parent() -> int:
 
 def _of_job(job: jobs.Job) -> Identity:
     found = _of_key(jobs.key_of(job))
-    return _continued(found)._replace(leads=None if job.local_rank is None else job.local_rank == 0)
+    return _continued(found, job.restarter)._replace(leads=None if job.local_rank is None else job.local_rank == 0)
 
 
-def _continued(found: Identity) -> Identity:
-    """Return the same session, or the one that continues the last of that name, if this process is an heir."""
-    if find_root(found.path) is None:
+def _continued(found: Identity, restarter: tuple[int, int] | None = None) -> Identity:
+    """Return the same session, or the one that continues the last of that name, if this process is an heir.
+
+    A rank that `restarter` may have started anew is an heir, and waits while the session of the ranks before is ending.
+    """
+    pids = [*_own_pids(), *([] if restarter is None else restarter[:1])]
+    deadline = time.monotonic() + ENDING_SECS
+    attempt = 0
+    while find_root(found.path) is None:
+        is_ending = restarter is not None and bool(glob.glob(f"{glob.escape(found.path)}.*"))
         note = heirs.find_note(os.path.basename(found.path))
-        if note is not None and note.names_as_heir(*_own_pids()):
+        if note is not None and note.names_as_heir(*pids):
             return found._replace(root=note.root, note=note)
+        if not is_ending or time.monotonic() > deadline:
+            break
+        time.sleep(pause_length(attempt))
+        attempt += 1
     return found
 
 

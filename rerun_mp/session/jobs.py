@@ -156,6 +156,8 @@ class Job(NamedTuple):
     """Whether the launcher or the user gives all hosts of the job something in common."""
     repeats: str = ""
     """The address that is all that the hosts know of this run, if the launcher has no id for it; else empty."""
+    restarter: tuple[int, int] | None = None
+    """The process that starts the ranks of this host anew when one fails: its id, and when it was started."""
 
 
 def this_job() -> Job | None:
@@ -201,7 +203,17 @@ def job_of(environment: Mapping[str, str], pid: int, *, started_by: int = 0) -> 
         f"{started_by} {start_ticks(started_by)} {program_mark(started_by)}",
     ]
     name, repeats = " ".join([launcher.kind, *filter(None, ids)]), _repeats(launcher, environment)
-    return Job("\0".join(facts), local_rank, rank, name, spans_hosts, has_id=any(ids), repeats=repeats)
+    restarter = (started_by, start_ticks(started_by)) if launcher.kind == "torchrun" else None
+    return Job(
+        "\0".join(facts),
+        local_rank,
+        rank,
+        name,
+        spans_hosts,
+        has_id=any(ids),
+        repeats=repeats,
+        restarter=restarter,
+    )
 
 
 def key_of(job: Job) -> bytes:

@@ -156,7 +156,7 @@ def set_sinks(session: Session, key: RecordingKey, sinks: Sequence[SinkSpec]) ->
             taken_over = [sink for sink in others if (sink.kind, sink.target) in wanted]
             others = [sink for sink in others if sink not in taken_over]
             own_files = {sink.target for sink in taken_over if sink.kind == "file"}
-            for path in sorted(own_files):
+            for path in sorted(own_files) if not session.is_rank else ():
                 say(f"{path} takes the rows of all processes now; it replaces the file of a child process")
         if config.default_sinks and any(sink.blueprint for sink in mine):
             # `rerun-mp run` has set sinks, too, and they may be the same file: the blueprint goes to all of them.

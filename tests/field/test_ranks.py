@@ -195,6 +195,29 @@ def test_ranks_that_end_early_die_or_come_late_cost_no_row_of_others(
     verify(path)
 
 
+RESTARTER = """
+import json, os, subprocess, sys
+ranks = json.loads(sys.argv[1])
+for attempt in range(3):
+    started = [subprocess.Popen(command, env={**os.environ, **variables}) for command, variables in ranks]
+    assert [one.wait() for one in started] == [0] * len(ranks)
+"""
+"""Starts its ranks anew when they have ended, as torchrun does after a failure."""
+
+
+def test_ranks_that_are_restarted_add_to_the_file_of_those_before(
+    start_python: StartPython, script: Path, tmp_path: Path, place: Path
+) -> None:
+    path, before = tmp_path / "same.rrd", Machine.snapshot(place)
+    ranks = [([sys.executable, str(script), str(path)], of_accelerate(rank)) for rank in range(2)]
+    done = start_python(RESTARTER, json.dumps(ranks), fresh=True).wait().check()
+    wait_for_end(place, before)
+    assert count_rows(path) == {f"rank/{rank}": 3 * ROWS for rank in range(2)}
+    verify(path)
+    assert list(tmp_path.glob("*.rrd")) == [path]
+    assert done.stderr == ""
+
+
 def test_a_name_joins_programs_that_no_launcher_has_started(
     start_python: StartPython, script: Path, tmp_path: Path, place: Path
 ) -> None:
