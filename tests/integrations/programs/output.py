@@ -15,6 +15,10 @@ from multiprocessing.process import BaseProcess
 
 import rerun_mp as rr
 from rerun_mp.integrations.output import capture_output
+from tests.harness.programs import wait_until
+
+LINES = 9
+"""Lines that are captured before the reader is killed. It loses a line if it is killed between reading and logging."""
 
 
 def write_and_die(number: int) -> None:
@@ -23,6 +27,11 @@ def write_and_die(number: int) -> None:
     print("worker", number)
     ctypes.CDLL(None).puts(b"C in worker %d" % number)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def logged_by_others() -> dict[int, int]:
+    """Return the rows of each other process that lives: the reader, once it has logged."""
+    return {one.pid: one.logged for one in rr.statistics().producers if one.is_live and one.pid != os.getpid()}
 
 
 def main() -> None:
@@ -44,7 +53,8 @@ def main() -> None:
             worker.start()
             worker.join()
         subprocess.run(["sh", "-c", "echo from a shell"], check=True)
-        [reader] = {one.pid for one in rr.statistics().producers if one.is_live} - {os.getpid()}
+        wait_until(lambda: sum(logged_by_others().values()) == LINES, what="the lines in the recording")
+        [reader] = logged_by_others()
         os.kill(reader, signal.SIGKILL)
         print("after the reader's death")
         late = 'while [ ! -e "$0" ]; do sleep 0.02; done; echo late'
