@@ -107,8 +107,10 @@ def _array_encoder(value: Any) -> tuple[str, Any]:
 
 
 def _find_layout(key: list[Any]) -> tuple[ColumnsLayout, list[tuple[Any, Any]]]:
-    from rerun_mp.encoding.component_arrays import arrow_type
-
+    try:
+        from rerun_mp.encoding.component_arrays import arrow_type
+    except ImportError:  # this call interrupts that import
+        raise UnusualError from None
     archetype, *described = key
     components, entries = [], []
     for name, notation in zip(described[::2], described[1::2], strict=True):

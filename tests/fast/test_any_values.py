@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import sys
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -101,3 +103,14 @@ def test_they_stand_for_reruns_classes() -> None:
 
     assert isinstance(Mine(one=1), theirs.AnyValues)
     assert_same(rr.DynamicArchetype, theirs.DynamicArchetype)
+
+
+@has_registry
+def test_values_made_in_the_middle_of_an_import_go_to_rerun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal handler finds a module of which only a part has run."""
+    rr.AnyValues(made_amid_an_import=1)
+    part = ModuleType("rerun_mp.encoding.component_arrays")
+    monkeypatch.setitem(sys.modules, part.__name__, part)
+    assert not rr.AnyValues(made_amid_an_import=2)._fast_kind  # type: ignore[attr-defined]
+    monkeypatch.undo()
+    assert rr.AnyValues(made_amid_an_import=3)._fast_kind  # type: ignore[attr-defined]

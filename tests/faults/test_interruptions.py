@@ -101,6 +101,8 @@ def number_of(row: Row) -> int:
     for component in ("Image:buffer", "EncodedImage:blob"):
         if component in row.components:
             return int.from_bytes(bytes(row.components[component].as_py()[0][:4]), "little")
+    if "number" in row.components:
+        return int(row.components["number"].as_py()[0])
     if "Tensor:data" in row.components:
         return int.from_bytes(bytes(row.components["Tensor:data"].as_py()[0]["buffer"][:4]), "little")
     return int(row.components["Points2D:positions"].as_py()[0][0])
