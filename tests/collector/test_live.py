@@ -247,7 +247,7 @@ def test_closing_a_sink_whose_viewer_is_frozen_takes_no_longer_than_its_patience
     wait_until(lambda: sink.report().state == "stalled")
     start = time.monotonic()
     sink.close(0.2)
-    assert (secs := time.monotonic() - start) < 2.0 or secs < 2.0 * slowdown()
+    assert (secs := time.monotonic() - start) < 5.0 or secs < 5.0 * slowdown()
     finish(one)
     wait_until(lambda: sink.report().state == "closed")
 

@@ -75,9 +75,9 @@ def test_the_demo_shows_a_viewer_without_a_display(
     headless_viewer.end()  # the fixture has shown that a viewer can draw here; the demo starts its own
     out = tmp_path / "pool.rrd"
     example = ROOT / "examples" / "pool.py"
-    done = run_python(
-        example, "--workers", "2", "--out", out, "--show", "auto", timeout=80, env=NO_DISPLAY, fresh=True
-    ).check()
+    # A busy machine draws slowly.
+    arguments = ("--workers", "2", "--out", out, "--show", "auto", "--picture-secs", "90")
+    done = run_python(example, *arguments, timeout=150, env=NO_DISPLAY, fresh=True).check()
     assert "Nothing is missing" in done.stdout
     screenshot = out.with_suffix(".png").read_bytes()
     assert screenshot.startswith(b"\x89PNG")
