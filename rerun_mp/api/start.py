@@ -21,6 +21,7 @@ from rerun_mp.standard_error import tell
 if TYPE_CHECKING:
     import uuid
 
+    from rerun_mp.session.session import Session
     from rerun_mp.settings import Settings
 
 __all__ = ["begin"]
@@ -76,7 +77,7 @@ def begin(
     joined = current.found_or_join(settings)
     if joined.is_founder and joined.settings.recover:
         leftovers.recover_in_background(application_id)
-    forking.load_before_forks(*NEEDED_FOR_LOGGING, prepare=compile_usual)
+    forking.load_before_forks(*NEEDED_FOR_LOGGING, prepare=lambda: _prepare(joined))
     if recording_id is None and joined.is_rank:
         jobs.tell_if_repeated()
     key = RecordingKey(application_id, recording_id or joined.default_recording_id(application_id))
@@ -86,6 +87,14 @@ def begin(
         joined, key, make_default=make_default, start_time_ns=time.time_ns() if send_properties else None
     )
     return state
+
+
+def _prepare(joined: Session) -> None:
+    """Do once, before the first fork, what would take the first row of each forked child longer than the whole rest."""
+    from rerun_mp.session.rehearsal import rehearse  # a process that never forks need not load it
+
+    compile_usual()
+    rehearse(joined.segment.runtime_directory)
 
 
 def _check_id(argument: str, value: object) -> None:

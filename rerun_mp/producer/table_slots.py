@@ -16,7 +16,7 @@ from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from rerun_mp.encoding.tables import MIN_WIDE_ROW_BYTES
+from rerun_mp.encoding.tables import MIN_WIDE_ROW_BYTES, TablePlan
 from rerun_mp.producer.open_table import OpenTable, has_gil, plan_for
 from rerun_mp.shm import kernel
 from rerun_mp.shm.interruptions import is_own, is_running
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from rerun_mp.encoding.ids import RowIds
-    from rerun_mp.encoding.tables import TablePlan, TableShape
+    from rerun_mp.encoding.tables import TableShape
     from rerun_mp.producer.claims import Claims
     from rerun_mp.producer.open_table import TableRow
     from rerun_mp.shm.writer import SlotWriter
@@ -263,7 +263,7 @@ class TableSlots:
     def _begin_table(self, row: TableRow, slot: int, plan: TablePlan, former: OpenTable | None) -> OpenTable | None:
         """Make a table in a newly claimed slot, and append its first row. None: the table has no room for it."""
         min_time, first_counter = self._row_ids.mint(plan.capacity)
-        plan = plan._replace(first_counter=first_counter, min_time=min_time)
+        plan = TablePlan(*plan[:-2], first_counter, min_time)
         table = OpenTable(self._writer, slot, row.shape, plan, self._attend, former)
         if not table.learn(row):
             # The dictionary that the table has taken over may leave no room.

@@ -82,7 +82,7 @@ if child == 0:
     os._exit(0)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 """
-MAX_PAGES = 480
+MAX_PAGES = 415
 """A child copies a page in 2.4 to 5 us, which makes most of its first row's time."""
 
 
