@@ -8,6 +8,9 @@
     restarts.py  a script that is killed with its collector and started again over its path
     forking.py   a program that forks workers, some of which become another user
     workers.py   that program as process 1, or with changed users, whose workers and collectors are killed
+    mixed.py     processes that set sinks of every kind, log, take snapshots and so on at random, and are killed
+    player.py    such a process
+    mixed_checks.py  what the files of a mixed episode must have
     files.py     episodes of these kinds and of receivers.py
     __main__.py  one episode after another, and one line of totals
 

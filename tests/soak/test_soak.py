@@ -93,6 +93,14 @@ def run_episodes(kind: Kind, episodes: int = 1) -> Totals:
     return totals
 
 
+def test_files_and_sinks_in_any_combination_have_the_rows_that_they_must() -> None:
+    """The combination is always the same; `make soak` draws others. Processes and collectors are killed meanwhile."""
+    totals = Totals()
+    run_files("mixed", "fixed:6", totals, steps=15)
+    assert totals.is_clean
+    assert totals.returned > 0
+
+
 def test_a_script_that_is_restarted_over_its_path_loses_no_row() -> None:
     totals = run_episodes("restarts")
     assert totals.others["script restarted over its path"] == 3
