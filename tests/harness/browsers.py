@@ -86,7 +86,7 @@ def browser(directory: Path) -> Iterator[Browser]:
         "--disable-gpu-sandbox",
         "--use-angle=swiftshader",
         "--enable-unsafe-swiftshader",
-        "--window-size=1000,700",
+        "--window-size=640,480",
         "--remote-debugging-pipe",
         f"--user-data-dir={directory / 'profile'}",
     ]
