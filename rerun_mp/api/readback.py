@@ -39,9 +39,11 @@ class Readback:
         # Imported here because it would lengthen `import rerun_mp` by a fifth.
         from tempfile import mkdtemp
 
+        from rerun_mp.session.directories import ensure_private
+
         # The spool's directory is removed with the session, even if this process is killed.
         spool = session_of(state).segment.spool_directory
-        os.makedirs(spool, mode=0o700, exist_ok=True)
+        ensure_private(spool)
         self._directory = mkdtemp(prefix="readback-", dir=spool)
         self._mutex = threading.Lock()
         self._number = self._size = 0

@@ -119,7 +119,9 @@ class Oversize:
         name = large_file_prefix(*unpack_owner(self._writer.owner)) + str(self._files)
         path = os.path.join(directory, name)
         try:
-            os.makedirs(directory, mode=0o700, exist_ok=True)
+            # Each by itself: makedirs would open the base to other users, and no session could be founded there.
+            for one in (os.path.dirname(directory), directory):
+                os.makedirs(one, mode=0o700, exist_ok=True)
             self._write_file(path, rows.pieces)
         except BaseException as error:
             self._remove_file(path)

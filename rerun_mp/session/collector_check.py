@@ -126,8 +126,8 @@ def is_starting(segment: Segment) -> bool:
 def _cannot_run(segment: Segment) -> CollectorError:
     return CollectorError(
         f"the collector cannot run: {segment.ring.words[Header.FAILED_STARTS]} starts of its worker failed. Its log "
-        f"says: {_end_of_log(segment.runtime_directory)}. It runs with {find_python()}; correct that installation, or "
-        f"set {VARIABLE} to another Python."
+        f"says: {_end_of_log(segment.runtime_directory)}. It runs with {find_python()}, under the limits "
+        f"of this process; correct that installation or the limits (ulimit -a), or set {VARIABLE} to another Python."
     )
 
 

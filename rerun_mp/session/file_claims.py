@@ -300,6 +300,13 @@ def check_writable(path: str) -> None:
         raise ResourceError(f"cannot write a recording to {path}: that is no regular file; give the path of one")
     if os.path.isfile(path) and not os.access(path, os.W_OK):
         raise ResourceError(f"cannot overwrite {path}: it is read-only for this user; remove it or choose another path")
+    try:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.stat(path)
+    except OSError as error:
+        raise ResourceError(
+            f"cannot write {path}: {error.strerror} (errno {error.errno}); choose another path"
+        ) from error
     import tempfile
 
     try:

@@ -86,13 +86,16 @@ for path in sys.argv[2:]:
 def test_an_unwritable_path_is_refused_by_name_and_the_file_before_goes_on(
     run_python: RunPython, tmp_path: Path
 ) -> None:
-    """A missing directory, a path below a file, a directory, a file system that takes no files."""
-    path, plain = tmp_path / "out.rrd", tmp_path / "plain"
+    """A missing directory, a path below a file, a directory, a file system without files, a long name, a loop."""
+    path, plain, loop = (tmp_path / name for name in ("out.rrd", "plain", "loop"))
     plain.touch()
+    loop.symlink_to(loop)
     paths = [str(tmp_path / "missing" / "x.rrd"), str(plain / "x.rrd"), str(tmp_path), "/proc/x.rrd"]
+    paths += [str(tmp_path / ("x" * 300)), str(loop)]
     messages = run_python(UNWRITABLE, path, *paths).check().stdout.splitlines()
     assert len(messages) == len(paths)
     assert all(path in message for path, message in zip(paths, messages, strict=True)), messages
+    assert not any("limits" in message for message in messages), messages
     assert Counter(row.entity_path for row in rows_of(path)) == {"row": 1 + len(paths)}
 
 

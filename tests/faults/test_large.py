@@ -124,3 +124,21 @@ def test_thousands_of_entities_need_more_space_than_a_slot_and_arrive(run_python
     names = [f"a/path/of/29/bytes/each/{number:05}" for number in range(entities)]
     names += [f"a/path/of/30/bytes/each/{number:05}t" for number in range(entities)]
     assert counts == dict.fromkeys(names, 2)
+
+
+def test_a_removed_cache_stays_private_when_it_is_made_anew(run_python: RunPython, tmp_path: Path) -> None:
+    """The first row needs a file in the session's directory there. Other programs refuse a directory open to others."""
+    code = """
+import os, shutil, sys
+import numpy as np
+import rerun_mp as rr
+rr.init("rerun_mp_large")
+rr.save(sys.argv[1])
+base = os.environ["XDG_CACHE_HOME"] + "/rerun_mp"
+shutil.rmtree(base)
+rr.log("image", rr.Image(np.zeros((3000, 3000), np.uint8)))
+print(f"{os.stat(base).st_mode & 0o777:o}")
+"""
+    done = run_python(code, tmp_path / "out.rrd", env={"RERUN_MP_RING_BYTES": str(4 << 20)}).check()
+    assert done.stdout == "700\n"
+    assert [row.entity_path for row in rows_of(tmp_path / "out.rrd")] == ["image"]
