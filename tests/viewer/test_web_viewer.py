@@ -64,7 +64,7 @@ def test_a_browser_shows_the_images_of_forked_workers(
             return all((distance < 30).sum() > 10_000 for distance in distances)
 
         try:
-            wait_until(is_shown, timeout_secs=90.0, what="the workers' colours on the page")
+            wait_until(is_shown, timeout_secs=240.0, what="the workers' colours on the page")
         finally:
             (artifacts / "web_viewer.png").write_bytes(chromium.screenshot())
     (tmp_path / "end").write_text("")
