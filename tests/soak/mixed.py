@@ -515,8 +515,9 @@ class Mixed(Checks):
             self.perhaps_harm(0.3)
         else:
             self.faults["everything killed in a mixed episode"] += 1
-            with contextlib.suppress(FileNotFoundError):
-                self.watch.kill_everything(self.program)
+            os.killpg(self.program.pid, signal.SIGSTOP)  # so that no process starts another collector
+            self.watch.kill_running()
+            self.program.end()
         wait_until(lambda: not any(self.watch.collectors().values()), timeout_secs=END_SECS * 2, what="the end")
         self.close()
         if how != "exit":
