@@ -23,6 +23,7 @@ PORTABLE = {
         "rerun_mp.session.statistics",
     ),
     *("rerun_mp.settings", "rerun_mp.session.rotation", "rerun_mp.session.rules"),
+    *("rerun_mp.shm", "rerun_mp.shm.interruptions"),
 }
 """Our modules that may be loaded on every system."""
 OPENING = "So `rerun_mp` is plain rerun here."
