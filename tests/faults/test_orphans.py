@@ -135,7 +135,8 @@ def test_the_file_is_complete_before_the_program_has_ended(start_python: StartPy
     """Hazard 14: the collector is stopped until the program has left the session. The program waits for its file."""
     path, fifo, watch = tmp_path / "out.rrd", tmp_path / "fifo", SessionWatch()
     os.mkfifo(fifo)
-    program = start_python(LOOKS_AFTERWARDS, path, fifo, env=watch.environment)
+    # Fresh, because a preloaded interpreter has imported rerun_mp before the program begins.
+    program = start_python(LOOKS_AFTERWARDS, path, fifo, env=watch.environment, fresh=True)
     program.wait_for_output("flushed")
     worker = watch.collector("worker")
     worker.send_signal(signal.SIGSTOP)
