@@ -118,10 +118,10 @@ def test_a_program_run_again_at_once_has_the_path_for_itself(
 
 LOOKS_AFTERWARDS = """
 import atexit, sys
-from rerun_mp.encoding.rrd_files import is_complete
-# The handler that was registered first runs last, after rerun_mp's.
+# The function that was registered first runs last, after rerun_mp's, which is registered when rerun_mp is imported.
 atexit.register(lambda: print("complete", is_complete(sys.argv[1]), flush=True))
 import rerun_mp as rr
+from rerun_mp.encoding.rrd_files import is_complete
 rr.init("rerun_mp_looks")
 rr.save(sys.argv[1])
 rr.log("row", rr.Scalars(1.0))
