@@ -90,5 +90,9 @@ class RecordingOutput:
 
     def take_earlier_rows(self, other: RecordingOutput) -> None:
         """Take the rows that `other` has stored before any sink was set. A second call adds no row twice."""
-        self.store.append(list(other.store.chunks.before_sinks()))
+        earlier = list(other.store.chunks.before_sinks())
+        self.store.append(earlier)
         self.store.flush(FLUSH_TIMEOUT)
+        if earlier and other.store.chunks.begin:
+            # A dead collector has stored them, and the last ones may come again. Merging two parts drops them.
+            self.store.rest()

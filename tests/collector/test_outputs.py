@@ -95,3 +95,17 @@ def test_the_longest_unused_recordings_rest_beyond_the_bound(
 def test_a_later_life_knows_the_recordings_in_the_spool(outputs: Outputs, made: Segment) -> None:
     outputs.add(logged([0]))
     assert Outputs(made).recordings() == [RECORDING]
+
+
+def test_rows_before_a_further_file_are_there_once_although_a_dead_collector_had_begun_their_sweep(
+    outputs: Outputs, made: Segment, tmp_path: Path
+) -> None:
+    outputs.apply(config_of())
+    outputs.add(logged([0, 1]))
+    first, second = tmp_path / "first.rrd", tmp_path / "second.rrd"
+    again = Outputs(made)
+    again.apply(config_of(SinkSpec("file", str(first)), SinkSpec("file", str(second), has_own_store=True)))
+    again.begin(1, logged([1, 2]))
+    again.add(logged([1, 2]))
+    assert again.complete_files(0.0) == 0
+    assert sorted(numbers_in(first)) == sorted(numbers_in(second)) == [0, 1, 2]
