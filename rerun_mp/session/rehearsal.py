@@ -49,7 +49,7 @@ def rehearse(directory: str) -> None:
 def _rehearse_in(path: str) -> None:
     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
-        os.ftruncate(descriptor, GEOMETRY.total_bytes)
+        os.posix_fallocate(descriptor, 0, GEOMETRY.total_bytes)  # a store into a page without space raises SIGBUS
         address = kernel.map_file(descriptor, GEOMETRY.total_bytes, writable=True)
         try:
             _log_first_rows(Segment(path, os.fstat(descriptor).st_ino, address, GEOMETRY, None))
