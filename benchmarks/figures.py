@@ -156,7 +156,8 @@ def _draw_programs(results: Results) -> str:
 
 def _draw_scaling(results: Results) -> str:
     measured = results["scaling"]["figures"]
-    shapes = [shape for shape, share in next(iter(measured.values()))["rerun_mp"].items() if share != 1]
+    shapes = sorted(next(iter(measured.values()))["rerun_mp"], key=_unit_and_number)
+    shapes.remove("2 workers")  # all is compared with it
     rows = []
     for kind, carriers in measured.items():
         theirs, ratios = carriers.get("rerun", {}), carriers.get("over_rerun", {})
@@ -167,7 +168,13 @@ def _draw_scaling(results: Results) -> str:
             for shape in shapes
         ]
         rows.append((PLURALS[kind], *cells))
-    return _rows(("share of the rows/s of 2 workers and 1 entity", *shapes), *rows)
+    names = ("1 worker" if shape == "1 workers" else shape for shape in shapes)
+    return _rows(("share of the rows/s of 2 workers and 1 entity", *names), *rows)
+
+
+def _unit_and_number(shape: str) -> tuple[str, int]:
+    number, unit = shape.split()
+    return unit, int(number.replace(",", ""))
 
 
 BLOCKS: dict[str, Callable[[Results], str]] = {
