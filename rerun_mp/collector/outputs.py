@@ -52,6 +52,18 @@ RETRY_SECS = 0.5
 _recording_of: Callable[[ChunkBatch], RecordingKey] = attrgetter("recording")
 
 
+def _start_times(spec: RecordingSpec, sinks: Sequence[SinkSpec]) -> list[ChunkBatch]:
+    """Return the chunks with a recording's start time, which are the same in each life of a collector.
+
+    A recording that goes on keeps its start: the newest value counts. The sink that says so may be set after the
+    collector has stored the first.
+    """
+    if spec.start_time_ns is None:
+        return []
+    began = [start_time_chunk(spec.key, one.began_ns, spec.start_time_ns + 1) for one in sinks if one.began_ns]
+    return [start_time_chunk(spec.key, spec.start_time_ns), *began[:1]]
+
+
 def _rescue_path(directory: str | None, key: OutputKey, nonce: bytes) -> str | None:
     if directory is None or key.scoped_to:
         return None
@@ -80,8 +92,8 @@ class Outputs:
         self._config = SessionConfig()
         self._files: dict[str, OutputKey] = {}
         """The files that the configuration names, and the output of each."""
-        self._begun: set[OutputKey] = set()
-        """Outputs that have logged their recording's start time in this life."""
+        self._begun: dict[OutputKey, int] = {}
+        """Output -> start times of its recording that are stored in this life; 1 if it needs none."""
         self._unflushed: list[RecordingStore] = []
         self._rotating: list[RecordingStore] = []
         """Stores whose files rotate."""
@@ -132,17 +144,13 @@ class Outputs:
         self._note_use(key, output.store)
         if any(sink.rotation is not None for sink in sinks):
             self._rotating.append(output.store)
-        if key not in self._begun and spec.start_time_ns is not None and not output.store.is_complete:
-            # Each life of a collector does this, with the same chunk id each time.
-            output.store.append([start_time_chunk(spec.key, spec.start_time_ns)])
-            began_ns = next((sink.began_ns for sink in sinks if sink.began_ns is not None), None)
-            if began_ns is not None:
-                # A recording that goes on keeps its start: the newest value counts.
-                output.store.append([start_time_chunk(spec.key, began_ns, spec.start_time_ns + 1)])
+        stored, chunks = self._begun.get(key, 0), _start_times(spec, sinks)
+        self._begun[key] = max(stored, len(chunks), 1)
+        if chunks[stored:] and not output.store.is_complete:
+            output.store.append(chunks[stored:])
             output.store.flush(FLUSH_TIMEOUT)
             for live in output.live.values():
                 live.wake()
-        self._begun.add(key)
 
     def _is_taken(self, path: str, key: OutputKey) -> bool:
         """Whether a file of this output belongs to another recording now, or to the whole of the same recording."""

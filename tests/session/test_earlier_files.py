@@ -26,6 +26,8 @@ if __name__ == "__main__":
     path, mode, first, application, recording_id = sys.argv[1:]
     rr.init(application, recording_id=recording_id or None)
     rr.log("before", rr.TextLog("logged before the call"))
+    if int(first) % 4 == 2:
+        rr.flush(timeout_sec=60)  # the collector has begun the recording before it knows the file
     try:
         rr.save(path, mode=mode)
     except (rr.InvalidArgumentError, rr.ResourceError) as error:
