@@ -64,13 +64,8 @@ def runtime_base() -> str:
 
 def spool_base() -> str:
     """Return the directory that holds the spools of all sessions of this user."""
-    above = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~")
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(above, ".cache")
-    base = os.path.join(cache, _name_below(above))
-    if os.path.isabs(cache) and _may_be_made(base):
-        return base
     # Containers may have no home, or a read-only one. A spool that a reboot may clear is better than none.
-    return os.path.join(runtime_base(), "rerun_mp")
+    return _base_of_user("XDG_CACHE_HOME", ".cache") or os.path.join(runtime_base(), "rerun_mp")
 
 
 def temporary_directory() -> str:
@@ -85,10 +80,7 @@ def temporary_directory() -> str:
 
 def rescue_base() -> str:
     """Return the directory for recovered rows that have no file of their own."""
-    above = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~")
-    data = os.environ.get("XDG_DATA_HOME") or os.path.join(above, ".local", "share")
-    base = os.path.join(data, _name_below(above))
-    return base if os.path.isabs(data) and _may_be_made(base) else os.path.join(temporary_directory(), "rerun_mp")
+    return _base_of_user("XDG_DATA_HOME", ".local", "share") or os.path.join(temporary_directory(), "rerun_mp")
 
 
 def unsent_directory() -> str:
@@ -238,6 +230,16 @@ def _make_or_check(path: str) -> None:
                 "open. It is not used. Remove it, or set XDG_RUNTIME_DIR (runtime) or XDG_CACHE_HOME (spool) to "
                 "another place."
             ) from None
+
+
+def _base_of_user(variable: str, *below_home: str) -> str | None:
+    """Return this user's base in the directory that `variable` names, or else in one of the home.
+
+    None if there is none, and this user cannot make it.
+    """
+    named, home = os.environ.get(variable), os.path.expanduser("~")
+    base = os.path.join(named or os.path.join(home, *below_home), _name_below(named or home))
+    return base if os.path.isabs(base) and _may_be_made(base) else None
 
 
 def _name_below(path: str) -> str:

@@ -253,7 +253,7 @@ def tell_if_repeated() -> None:
 
 
 def _has_started_ranks(environment: Mapping[str, str]) -> bool:
-    """Say whether this program, which had this environment at exec, is rank 0 of a job whose other ranks it starts."""
+    """Say whether this program is rank 0 of a job and starts its other ranks. `environment`: what it had at exec."""
     if "LOCAL_RANK" in environment or os.environ.get("LOCAL_RANK") != "0":
         return False
     launcher = _launcher_of(os.environ)

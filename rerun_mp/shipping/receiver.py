@@ -78,7 +78,7 @@ class Receiver(ThreadingHTTPServer):
         self._said: dict[tuple[str, int], float] = {}
         """When the head last told its user of a refusal (monotonic seconds), by host and status."""
         super().__init__((host, port), _Handler)
-        # Programs whose parts wait know by this directory that they must wait elsewhere.
+        # By this directory a program knows that its own parts must wait in another one.
         (directory / NODES).mkdir(parents=True, exist_ok=True)
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -117,7 +117,7 @@ class _RefusedError(Exception):
 
 
 class _NodeGoneError(Exception):
-    """The node has closed its connection, or has sent nothing for `REQUEST_SECS`. There is nobody to answer."""
+    """The node has closed its connection, or has sent nothing for `REQUEST_SECS`. It gets no answer."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from hypothesis import strategies as st
 
 from rerun_mp.collector.drain.chunks import ChunkBatch
 from rerun_mp.collector.drain.frame_chunks import TakenFrames, build_chunks
@@ -20,6 +22,7 @@ __all__ = [
     "TYPES",
     "blob",
     "column",
+    "draw_damaged",
     "frame",
     "frame_of",
     "row_ids",
@@ -120,3 +123,13 @@ def frame_of(kind: Any, values: list[Any]) -> RowsFrame:
     array: Any = pa.array([values, values], pa.list_(kind))
     columns = (step([1, 2]), column(array, "c"))
     return frame(shape_of(schema_of(*columns)), *columns, row_id=(7, 1), stream=pa.types.is_dictionary(kind))
+
+
+def draw_damaged(data: st.DataObject, body: memoryview) -> bytearray:
+    """Return a copy of a frame's body in which up to three numbers of eight bytes are other ones."""
+    damaged = bytearray(body)
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(damaged) - 8))
+        value = data.draw(st.sampled_from([-1, 0, 1, 2**31 - 1, 2**62, -(2**62)]) | st.integers(-(2**63), 2**63 - 1))
+        struct.pack_into("<q", damaged, at, value)
+    return damaged

@@ -94,7 +94,7 @@ def rows_of(path: str | Path, *, properties: bool = False, recording_id: str | N
 
 
 def rows_before_cut(path: str | Path) -> list[Row]:
-    """Return the rows of an .rrd file whose writer was killed, maybe in the middle of a message."""
+    """Return the rows of an .rrd file whose writer was killed. Its last message may be cut off."""
     rows: list[Row] = []
     with contextlib.suppress(RuntimeError):
         for chunk in chunks_of(path):

@@ -83,7 +83,7 @@ def test_without_a_process_the_error_is_the_systems(tmp_path: Path) -> None:
 
 
 def test_a_pipe_ends_although_a_detached_process_of_its_writer_lives() -> None:
-    """A spawned child has an inheritable pipe, for whose end `Process.join` waits."""
+    """`Process.join` waits for the end of a pipe, which a spawned child has and hands on to its own children."""
     reader, writer = os.pipe()
     stop_reader, stop = os.pipe()
     os.set_inheritable(writer, True)

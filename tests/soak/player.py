@@ -30,7 +30,7 @@ COLUMNS = 4
 
 
 def returned_path(directory: Path, name: str) -> Path:
-    """Return the file with the number after that of the last row whose call has returned."""
+    """Return the path of the file with the number of the next row. The calls of all rows before it have returned."""
     return directory / f"{name}.returned"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +20,7 @@ from rerun_mp.encoding.encoder import Encoder
 from rerun_mp.encoding.frames import RowsFrame
 from rerun_mp.encoding.timepoints import TimeKind
 from rerun_mp.errors import CorruptionError
-from tests.collector.made_frames import NONCE, RECORDING
+from tests.collector.made_frames import NONCE, RECORDING, draw_damaged
 
 TIMELINES = (("frame", TimeKind.SEQUENCE), ("log_time", TimeKind.TIMESTAMP), ("since", TimeKind.DURATION))
 TIMES = [-3, 1_700_000_000_000_000_000, 5]
@@ -62,11 +61,7 @@ def test_the_batch_equals_the_encoders(name: str, static: bool) -> None:
 @given(data=st.data(), name=st.sampled_from(sorted(ROWS)))
 def test_damaged_bytes_are_refused_or_still_form_a_valid_row(data: st.DataObject, name: str) -> None:
     whole = frame_of(ROWS[name]())
-    body = bytearray(whole.body)
-    for _ in range(data.draw(st.integers(1, 3))):
-        at = data.draw(st.integers(0, len(body) - 8))
-        value = data.draw(st.sampled_from([-1, 0, 1, 2**31 - 1, 2**62, -(2**62)]) | st.integers(-(2**63), 2**63 - 1))
-        struct.pack_into("<q", body, at, value)
+    body = draw_damaged(data, whole.body)
     try:
         batch = decode_blocks(dataclasses.replace(whole, body=memoryview(body)))
     except CorruptionError:

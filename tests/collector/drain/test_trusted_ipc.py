@@ -15,7 +15,17 @@ from rerun_mp.collector.drain.trusted_ipc import decode_frame
 from rerun_mp.collector.drain.trusted_schema import trust_schema
 from rerun_mp.encoding.frames import RowsFrame
 from rerun_mp.errors import CorruptionError
-from tests.collector.made_frames import TYPES, column, frame, frame_of, scalars_frame, schema_of, shape_of, step
+from tests.collector.made_frames import (
+    TYPES,
+    column,
+    draw_damaged,
+    frame,
+    frame_of,
+    scalars_frame,
+    schema_of,
+    shape_of,
+    step,
+)
 
 
 def with_body(whole: RowsFrame, body: bytes) -> RowsFrame:
@@ -34,11 +44,7 @@ def test_rows_of_producers_are_decoded(kind: Any, values: list[Any]) -> None:
 @given(data=st.data(), seed=st.sampled_from(TYPES))
 def test_damaged_bytes_are_refused_or_still_form_valid_rows(data: st.DataObject, seed: tuple[Any, list[Any]]) -> None:
     whole = frame_of(*seed)
-    body = bytearray(whole.body)
-    for _ in range(data.draw(st.integers(1, 3))):
-        at = data.draw(st.integers(0, len(body) - 8))
-        value = data.draw(st.sampled_from([-1, 0, 1, 2**31 - 1, 2**62, -(2**62)]) | st.integers(-(2**63), 2**63 - 1))
-        struct.pack_into("<q", body, at, value)
+    body = draw_damaged(data, whole.body)
     try:
         batch = decode_frame(with_body(whole, bytes(body)), trust_schema(whole.shape.schema))
     except CorruptionError:

@@ -22,7 +22,7 @@ import rerun_mp as rr
 numbers = count()
 """The next number to log."""
 returned: list[int] = []
-"""Numbers whose call has returned."""
+"""Numbers that were logged: their calls have returned."""
 raised: list[str] = []
 """Names of the exceptions that came out of calls."""
 sent: list[str] = []

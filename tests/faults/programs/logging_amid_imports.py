@@ -17,7 +17,7 @@ import numpy as np
 import rerun_mp as rr
 
 returned: list[int] = []
-"""Numbers whose call has returned."""
+"""Numbers that were logged: their calls have returned."""
 numbers = count(1)
 MAX_BATCHES = 200
 EVERY = 2003
