@@ -111,12 +111,13 @@ class RowIds:
         """The first counter of each block of the range set aside."""
         self._next = self.first + SET_ASIDE_ROWS
         self._last = 0
+        """The greatest time half so far; 0 or greater."""
         self._minting = Mark()
         """Set while `mint` is in progress."""
 
     def mint(self, rows: int) -> tuple[int, int]:
         """Return (time half, counter half) of the first of `rows` consecutive ids."""
-        now = max(0, time.time_ns())
+        now = time.time_ns()
         try:
             del self._minting.free
         except AttributeError as error:
@@ -127,7 +128,8 @@ class RowIds:
             # An exception has ended a call before it had taken ids, or after.
         first = self._next
         self._next = first + rows
-        self._last = max(self._last, now)
+        if now > self._last:
+            self._last = now
         self._minting.free = True
         return self._last, first
 

@@ -65,7 +65,8 @@ class Claims:
         self._full_ring = full_ring
         self._check_collector = check_collector
         self._open_slots = open_slots
-        self._spares: list[int] = []
+        self.spares: list[int] = []
+        """Slots claimed ahead for large messages."""
         self._mapped = bytearray(segment.ring.geometry.slots)
         """1 for each slot whose pages this process has mapped."""
         self.needs_repair = False
@@ -148,24 +149,24 @@ class Claims:
 
         A claim makes a system call for each slot and some more; a claim for several messages at once is cheaper.
         """
-        spares = self._spares
+        spares = self.spares
         missing = slots - len(spares)
         if missing > 0:
             self.repair()
             ahead = min(MAX_SPARES, self._ring.words[Header.USABLE_SLOTS] // SPARE_SHARE)
             more = self.claim_chain(max(missing, ahead), rows)
-            spares = self._spares = spares + more
+            spares = self.spares = spares + more
             if not self._ring.has_room_to_keep():
-                surplus, self._spares = spares[slots:], spares[:slots]
+                surplus, self.spares = spares[slots:], spares[:slots]
                 self._writer.abandon(surplus)
-                spares = self._spares
+                spares = self.spares
         # One step, without a call: an interrupted call finds each slot either here or there.
-        chain, self._spares = spares[:slots], spares[slots:]
+        chain, self.spares = spares[:slots], spares[slots:]
         return chain
 
     def abandon_spares(self) -> None:
         """Give the spares back."""
-        spares, self._spares = self._spares, []
+        spares, self.spares = self.spares, []
         self._writer.abandon(spares)
 
     def repair(self) -> None:
@@ -178,7 +179,7 @@ class Claims:
         if not self.needs_repair:
             return
         ring, words, owner = self._ring, self._ring.words, self._writer.owner
-        known = {*self._open_slots(), *self._spares}
+        known = {*self._open_slots(), *self.spares}
         for slot in ring.owner_slots(owner):
             line = ring.geometry.line_word(slot)
             if words[line + Line.KIND] == Kind.HEAD and words[line + Line.COUNT]:

@@ -22,14 +22,13 @@ from rerun_mp.shm.transient import close_in_children
 from rerun_mp.shm.writer import ForkedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from rerun_mp.encoding.frames import Rows
     from rerun_mp.encoding.ids import RowIds
     from rerun_mp.producer.claims import Claims
     from rerun_mp.producer.frame_slot import FrameSlot
     from rerun_mp.producer.full_ring import FullRing
-    from rerun_mp.producer.repeated_blobs import KnownMessage
     from rerun_mp.shm.segment import Segment
     from rerun_mp.shm.writer import SlotWriter
 
@@ -73,15 +72,23 @@ class Oversize:
             return self._append_file(rows)
         return self._write_chain(take(slots, rows.rows), slots, size, rows.rows, pieces)
 
-    def append_known(self, message: KnownMessage, times: Sequence[int], blob: memoryview) -> bool:
-        """Append a message that is known but for its id, times and blob. False: use `append` instead."""
-        slots = message.slots
+    def take_chain(self, slots: int) -> list[int]:
+        """Take slots for a message of one row. An empty list: there is no space now, or the message needs a file."""
         if slots * RING_SHARE > self._words[Header.USABLE_SLOTS]:
-            return False
+            return []
         chain = self._claims.take_spares(slots, 1)
-        row_id = self._row_ids.mint(1)
-        head = message.pack(message.before, *row_id, message.between, *times, message.behind)
-        return self._write_chain(chain, slots, message.total, 1, (head, blob, message.after))
+        if len(chain) == slots:
+            return chain
+        self._writer.abandon(chain)
+        return []
+
+    def give_back(self, chain: list[int]) -> None:
+        """Give a chain's slots to the collector: a committed chain as its head, the slots of any other as abandoned."""
+        if chain and self._words[self._ring.count_word(chain[0])]:
+            # The collector frees the whole chain with its head.
+            self._writer.seal(chain[0])
+        else:
+            self._writer.abandon(chain)
 
     def _write_chain(
         self, chain: list[int], slots: int, size: int, rows: int, pieces: Iterable[bytes | memoryview]
@@ -97,11 +104,7 @@ class Oversize:
             self._writer.commit(chain[0], 1, rows)
             return True
         finally:
-            if chain and words[self._ring.count_word(chain[0])]:
-                # The collector frees the whole chain with its head.
-                self._writer.seal(chain[0])
-            else:
-                self._writer.abandon(chain)
+            self.give_back(chain)
 
     def _append_file(self, rows: Rows) -> bool:
         """Write the batch into a private file of the spool, and append a small frame that names it.

@@ -28,7 +28,7 @@ from rerun_mp.producer.full_ring import FullRing
 from rerun_mp.producer.open_table import has_gil
 from rerun_mp.producer.oversize import Oversize
 from rerun_mp.producer.registration import Registration
-from rerun_mp.producer.repeated_blobs import BlobAppend
+from rerun_mp.producer.repeated_blobs import BlobAppend, BlobParts
 from rerun_mp.producer.table_slots import Outcome, TableSlots
 from rerun_mp.shm import introductions, ordering
 from rerun_mp.shm.interruptions import Mark, is_own
@@ -36,14 +36,13 @@ from rerun_mp.shm.layout import Attention, Header, ProducerWord
 from rerun_mp.shm.writer import SlotWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from typing import Any
 
     from rerun_mp.encoding.encoder import BlobTemplate
     from rerun_mp.encoding.frames import Rows
     from rerun_mp.encoding.tables import TableShape
     from rerun_mp.producer.open_table import OpenTable, TableRow
-    from rerun_mp.producer.repeated_blobs import KnownMessage
     from rerun_mp.shm.doorbell import Ringer
     from rerun_mp.shm.leases import ForkGuard
     from rerun_mp.shm.segment import Segment
@@ -190,31 +189,24 @@ class Producer:
             attempt += 1
         return outcome
 
-    def append_known(self, message: KnownMessage, times: Sequence[int], blob: memoryview) -> bool:
-        """Log one row. Only its id, times and blob differ from `message`. False: log it by `append`.
-
-        Raises
-        ------
-        ForkedError
-            As `append`.
-        """
-        writer = self._writer
-        if sys.is_finalizing() or not writer.alive[writer.armed]:
-            return False
-        with self._mutex:
-            if self._full_ring.is_closed or not self._undisturbed(self._oversize.append_known, message, times, blob):
-                return False
-        if self._words[Header.ATTENTION]:
-            self._attend()
-        return True
-
     def blob_append(self, template: BlobTemplate, names: tuple[str, ...], log_time: str, archetype: Any) -> BlobAppend:
         """Return the object that appends blobs like this one. See `BlobAppend`."""
         made = self._blobs.get(template)
         if made is None:
             if len(self._blobs) >= MAX_BLOB_APPENDS:
                 self._blobs.clear()
-            made = self._blobs[template] = BlobAppend(self, template, names, log_time, archetype)
+            parts = BlobParts(
+                self._writer,
+                self._claims,
+                self._oversize,
+                self._full_ring,
+                self._row_ids,
+                self._mutex,
+                self._busy,
+                self._attend,
+                self.append,
+            )
+            made = self._blobs[template] = BlobAppend(parts, template, names, log_time, archetype)
         return made
 
     def count_refused(self, rows: int) -> bool:

@@ -46,6 +46,16 @@ class SlotWriter:
         self._states = ring.states[:]
 
     @property
+    def views(self) -> tuple[memoryview, memoryview, memoryview]:
+        """The views of the segment's bytes, words and slot states that `invalidate` releases."""
+        return self._memory, self._words, self._states
+
+    @property
+    def has_fences(self) -> bool:
+        """Whether this process orders its stores by fences of its own; see `ordering`."""
+        return self._fences
+
+    @property
     def is_intact(self) -> bool:
         """False in a process forked since the owner registered."""
         return self.alive[self.armed] == 1

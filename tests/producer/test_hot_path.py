@@ -24,7 +24,7 @@ RECORDED: dict[tuple[int, int], dict[str, int]] = {
         "AnyValues": 400,
         "Tensor": 1222,
         "two archetypes": 468,
-        "Image": 1258,
+        "Image": 578,
         "Transform3D": 237,
         "set_time": 44,
     },
@@ -42,7 +42,7 @@ RECORDED: dict[tuple[int, int], dict[str, int]] = {
         "AnyValues": 369,
         "Tensor": 1118,
         "two archetypes": 431,
-        "Image": 1156,
+        "Image": 542,
         "Transform3D": 217,
         "set_time": 42,
     },
@@ -60,7 +60,7 @@ RECORDED: dict[tuple[int, int], dict[str, int]] = {
         "AnyValues": 369,
         "Tensor": 1124,
         "two archetypes": 427,
-        "Image": 1101,
+        "Image": 548,
         "Transform3D": 223,
         "set_time": 40,
     },
@@ -78,12 +78,13 @@ RECORDED: dict[tuple[int, int], dict[str, int]] = {
         "AnyValues": 410,
         "Tensor": 1156,
         "two archetypes": 454,
-        "Image": 1149,
         "Transform3D": 244,
         "set_time": 49,
     },
 }
-"""By the interpreter's minor version, as `python -m tests.harness.bytecodes` prints them. Only these calls count."""
+"""By the interpreter's minor version, as `python -m tests.harness.bytecodes` prints them. Only these calls count.
+
+`Image` has no figure on 3.14 yet."""
 
 COMMAND = f"{sys.executable} -m tests.harness.bytecodes"
 

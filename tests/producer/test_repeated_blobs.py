@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from rerun_mp.encoding.chains import unpack_chain
+from rerun_mp.encoding.encoder import BlobTemplate
+from rerun_mp.encoding.frames import FrameKind, pack_rows_head, pack_shape
+from rerun_mp.producer.producer import Producer
+from rerun_mp.shm.layout import Kind, Line, SlotState
+from rerun_mp.shm.segment import Segment
 from tests.conftest import RunPython
 from tests.harness.recordings import rows_of, verify
+from tests.producer.conftest import SHAPE, register
+from tests.shm.bytecode import assert_stores_are_guarded
 
 PROGRAMS = Path(__file__).with_name("programs")
 FIELDS = {
@@ -52,3 +63,101 @@ def test_slots_claimed_ahead_come_back(ring_bytes: int, run_python: RunPython, p
     path = place / "out.rrd"
     run_python(PROGRAMS / "spare_slots.py", path, env={"RERUN_MP_RING_BYTES": str(ring_bytes)}).check()
     assert sorted(row.entity_path for row in rows_of(path)) == ["child"] + ["image"] * 6
+
+
+def blob_of(size: int) -> Any:
+    """Return what an append reads of an archetype."""
+    return SimpleNamespace(_format=("format",), _buffer=memoryview(bytes(n % 251 for n in range(size))))
+
+
+def append_of(producer: Producer, template: BlobTemplate, size: int) -> Any:
+    """Return the append of blobs of `size` bytes on the timelines `clock`, which takes the time, and `step`."""
+    blobs = producer.blob_append(template, ("clock", "step"), "clock", blob_of(size))
+    blobs.prepare("entity", b"/entity")
+    return blobs.append
+
+
+def template_of(after: int) -> BlobTemplate:
+    """Return a template with `after` bytes behind the blob."""
+    return BlobTemplate(SHAPE, b"before..", struct.Struct("<qq"), b"between.", b"A" * after)
+
+
+@pytest.mark.parametrize("after", [0, 40])
+@pytest.mark.parametrize("size", [4000, 8000, *range(8010, 8100, 8), 15_000])
+def test_a_message_over_several_slots_is_laid_out_as_that_of_the_slow_path(
+    size: int, after: int, wide: Segment
+) -> None:
+    """Also where a slot ends in the middle of the bytes behind the blob, or right before them."""
+    producer, template, words = register(wide), template_of(after), wide.ring.words
+    slot_bytes = wide.ring.geometry.slot_bytes
+    append = append_of(producer, template, size)
+    for step in (-5, 6):
+        known = {slot for slot in range(64) if words[wide.ring.count_word(slot)]}
+        assert append("entity", blob_of(size), {"step": step})
+        (head,) = {slot for slot in range(64) if words[wide.ring.count_word(slot)]} - known
+        assert wide.ring.states[head] & 0xFF == SlotState.SEALED
+        assert words[wide.ring.rows_word(head)] == words[wide.ring.count_word(head)] == 1
+
+        def content(slot: int) -> bytes:
+            begin = wide.ring.geometry.slot_offset(slot)
+            return bytes(wide.ring.memory[begin : begin + slot_bytes])
+
+        parts, total, begin = unpack_chain(memoryview(content(head)), 64, slot_bytes)
+        for part, epoch in parts:
+            line = wide.ring.geometry.line_word(part)
+            assert (words[line + Line.KIND], words[line + Line.EPOCH]) == (Kind.PART, epoch)
+            assert wide.ring.states[part] & 0xFF == SlotState.OPEN
+        message = (content(head) + b"".join(content(part) for part, _ in parts))[begin : begin + total]
+        declaration = pack_shape(SHAPE)
+        batch = 8 + 16 + 8 + size + after
+        frame = message[len(declaration) :]
+        time_half, counter = struct.unpack_from("<QQ", frame, 16)
+        expected, frame_bytes = pack_rows_head(FrameKind.ROWS, 0, 1, time_half, counter, b"/entity", batch)
+        assert message.startswith(declaration + expected + template.before)
+        clock, logged_step = struct.unpack_from("<qq", frame, len(expected) + 8)
+        assert logged_step == step
+        assert time_half - 10**9 < clock <= time_half
+        body = template.between + bytes(blob_of(size)._buffer) + template.after
+        assert frame[len(expected) + 24 : len(expected) + 24 + len(body)] == body
+        assert len(message) == len(declaration) + frame_bytes
+    producer.close()
+
+
+def test_a_row_of_another_layout_is_left_to_the_slow_path(wide: Segment) -> None:
+    producer = register(wide)
+    append = append_of(producer, template_of(8), 5000)
+    other = blob_of(5000)
+    other._format = ("other format",)
+    assert not append("entity", blob_of(5001), {"step": 1})
+    assert not append("entity", other, {"step": 1})
+    with pytest.raises(KeyError):
+        append("entity", blob_of(5000), {})
+    assert producer._busy.free, "the next call is not taken for one that interrupts this one"
+    assert append("entity", blob_of(5000), {"step": 1})
+    producer.close()
+    assert not append("entity", blob_of(5000), {"step": 1})
+
+
+def test_a_call_that_interrupts_another_one_is_left_to_the_slow_path(wide: Segment) -> None:
+    producer = register(wide)
+    append = append_of(producer, template_of(8), 5000)
+    del producer._busy.free
+    assert not append("entity", blob_of(5000), {"step": 1})
+
+
+def test_an_append_without_space_gives_its_slots_back(wide: Segment) -> None:
+    producer = register(wide)
+    append = append_of(producer, template_of(8), 10_000)
+    others = producer._claims.claim_chain(62, 1)
+    assert not append("entity", blob_of(10_000), {"step": 1}), "it needs three slots, and two are free"
+    left = [slot for slot in producer._ring.owner_slots(producer._writer.owner) if slot not in others]
+    assert [wide.ring.states[slot] & 0xFF for slot in left] == [SlotState.ABANDONED] * 2
+    producer.close()
+
+
+def test_each_store_of_an_append_is_guarded_against_forks(wide: Segment) -> None:
+    """From the last look at the fork guard to a store into the segment there is no call and no jump back."""
+    producer = register(wide)
+    append = append_of(producer, template_of(8), 5000)
+    assert_stores_are_guarded(append, private=("fields", "signed_fields"))
+    producer.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dis
+import linecache
+from collections.abc import Collection
 from types import FunctionType
 
 
@@ -24,12 +26,19 @@ def reachable(code: list[dis.Instruction], first: set[int], *, until: set[int]) 
     return found
 
 
-def assert_stores_are_guarded(function: object) -> None:
-    """Assert that a function checks the fork guard before each store, with no call or loop in between."""
+def assert_stores_are_guarded(function: object, *, private: Collection[str] = ()) -> None:
+    """Assert that a function checks the fork guard before each store, with no call or loop in between.
+
+    Stores into the objects named in `private`, which are not in shared memory, do not count.
+    """
     assert isinstance(function, FunctionType)
     code = list(dis.get_instructions(function))
     looks = {i for i in range(len(code)) if _is_look(code, i)}
-    stores = {i for i, op in enumerate(code) if op.opname in ("STORE_SUBSCR", "STORE_SLICE")}
+    stores = {
+        i
+        for i, op in enumerate(code)
+        if op.opname in ("STORE_SUBSCR", "STORE_SLICE") and _target(function, op) not in private
+    }
     assert looks
     assert stores
     entered = reachable(code, {0}, until=looks)
@@ -40,6 +49,15 @@ def assert_stores_are_guarded(function: object) -> None:
                 continue
             assert "CALL" not in code[i].opname, f"{code[i].opname} between the guard and the store"
             assert "BACKWARD" not in code[i].opname, f"{code[i].opname} between the guard and the store"
+
+
+def _target(function: FunctionType, store: dis.Instruction) -> str:
+    """Return the name of the object that an instruction stores into."""
+    place = store.positions
+    assert place is not None
+    assert place.lineno is not None
+    line = linecache.getline(function.__code__.co_filename, place.lineno)
+    return line[place.col_offset :].partition("[")[0]
 
 
 def _is_look(code: list[dis.Instruction], at: int) -> bool:

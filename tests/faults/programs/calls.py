@@ -97,7 +97,7 @@ HOT = {
 """Calls that append to an open table."""
 SLOW = {
     "frame": Call(untabled, frozenset({"_log", "FrameSlot._append_at", "SlotWriter.commit"})),
-    "image": Call(image(130), frozenset({"BlobAppend._append_frame", "SlotWriter.commit"}), LONG),
+    "image": Call(image(130), frozenset({"_append_frame", "SlotWriter.commit"}), LONG),
     "claim_table": Call(number, frozenset({"SlotWriter.claim", "OpenTable.__init__"}), seals_before=True),
     "claim_frame": Call(untabled, frozenset({"SlotWriter.claim", "SlotWriter.commit"}), seals_before=True),
     "seal_table": Call(points(1000), frozenset({"OpenTable.close", "SlotWriter.seal", "SlotWriter.claim"}), before=-1),
@@ -109,7 +109,7 @@ LARGE = {
     "first_chain": Call(
         image(300), frozenset({"_log", "SlotWriter.claim", "SlotWriter.scatter"}), before=0, seals_before=True
     ),
-    "chain": Call(image(300), frozenset({"Producer.append_known", "SlotWriter.scatter"}), LONG, before=1),
+    "chain": Call(image(300), frozenset({"log", "_make_append.<locals>.append"}), LONG | {"_append_frame"}, before=1),
     "file": Call(image(560), frozenset({"Oversize._append_file", "Oversize._write_file"}), before=0),
 }
 """Calls with messages larger than a slot."""
