@@ -88,6 +88,11 @@ class Pipeline:
         self.has_timers = False
         """Whether some work is due at a certain time, also if no row comes."""
 
+    @property
+    def is_urgent(self) -> bool:
+        """Whether a live sink waits for rows, or some work is due at a certain time."""
+        return self.has_timers or self.outputs.has_live()
+
     def set_state(self, state: int) -> None:
         """Set the state of the session, here and in the header."""
         self.state = self.words[Header.SESSION_STATE] = state
@@ -182,15 +187,22 @@ class Pipeline:
         refused = self._store_carefully(built) if is_careful else self.outputs.store(built.chunks)
         for chunk in refused:
             count_as_damaged(chunk, sweep, built)
-        is_full = sweep.is_full and not prepared.may_gather
-        is_busy = (is_full or self.sweeper.freer.is_half_full()) and not is_careful
-        ahead = self.collect(after=sweep) if looks_ahead and is_busy else None
+        is_busy = looks_ahead and not is_careful and self._is_busy(prepared)
+        ahead = self.collect(after=sweep) if is_busy else None
         self.outputs.flush()
         self.loss_reports.save_store_drops()
         self._figure_logger.count(built)
         self.sweeper.complete(sweep, built)
         self.outputs.show(built.chunks, is_before_rest=ahead is None)
         return ahead
+
+    def _is_busy(self, prepared: Prepared) -> bool:
+        """Return whether the next sweep must follow a sweep in flight without a rest."""
+        sweep, freer = prepared.sweep, self.sweeper.freer
+        if not prepared.may_gather:
+            return sweep.is_full or freer.is_half_full()
+        # Small chunks cost the same with more rows. If no sink waits, rows gather until the ring is half full again.
+        return freer.is_half_full() if self.is_urgent else freer.is_half_full(sweep.stops)
 
     def _collect_carefully(self, *, resume: bool) -> Prepared | None:
         """Collect slot by slot, each named in the quarantine's record before it is touched."""

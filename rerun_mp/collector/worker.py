@@ -198,7 +198,7 @@ class Worker:
         entities, it lasts longer, so that the program has the cores most of the time.
         """
         now = time.monotonic()
-        is_urgent = self._pipeline.has_timers or self._pipeline.outputs.has_live()
+        is_urgent = self._pipeline.is_urgent
         longest = MAX_REST if is_urgent else LONG_MAX_REST
         factor = GATHERING_REST_FACTOR if gathers and not is_urgent else REST_FACTOR
         end = max(begin + self._tick, now + min(factor * (now - begin), longest))

@@ -8,6 +8,8 @@ the worker's main thread only.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 
@@ -18,6 +20,8 @@ from rerun_mp.shm.layout import Attention, Header, Kind, Line, SlotState
 from rerun_mp.shm.ring import Ring
 
 __all__ = ["SlotFreer"]
+
+_NOTHING: Mapping[int, int] = MappingProxyType({})
 
 
 class SlotFreer:
@@ -71,9 +75,14 @@ class SlotFreer:
         free, _, usable = self._census()
         return 1.0 - free / usable if usable else 1.0
 
-    def is_half_full(self) -> bool:
-        """Return whether less than half of the usable slots is free now."""
+    def is_half_full(self, taken: Mapping[int, int] = _NOTHING) -> bool:
+        """Return whether less than half of the usable slots is free now.
+
+        `taken` (slot -> how far it is taken) is a sweep in flight: its slots count as free if that sweep frees them.
+        """
         free, _, usable = self._census()
+        sealed = [slot for slot in taken if self._ring.states[slot] & 0xFF == SlotState.SEALED]
+        free += sum(taken[slot] >= self._words[self._ring.count_word(slot)] for slot in sealed)
         return free * 2 < usable
 
     def seal_dead(self, owner: int) -> None:

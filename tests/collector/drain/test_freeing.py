@@ -46,6 +46,23 @@ def test_a_part_that_has_a_new_owner_is_not_freed_with_its_old_chain(made: Segme
     assert states(made).count(SlotState.FREE) == 2
 
 
+def test_a_sweep_in_flight_counts_the_slots_that_it_frees(made: Segment) -> None:
+    """It frees those that their owners have sealed, if it has taken all their rows."""
+    for _ in range(4):
+        log(made, 1)
+    for slot in range(7, SLOTS):
+        made.ring.states[slot] = SlotState.UNUSABLE
+    sweeper = Sweeper(made)
+    sweep = sweeper.collect()
+    assert sweep is not None
+    taken = {0: sweep.stops[0]}
+    assert sweeper.freer.is_half_full()
+    assert not sweeper.freer.is_half_full(taken)
+    assert sweeper.freer.is_half_full({0: taken[0] - 1})
+    made.ring.states[0] = made.ring.states[0] & ~0xFF | SlotState.OPEN
+    assert sweeper.freer.is_half_full(taken)
+
+
 class DiedError(Exception):
     """Stands for the death of the collector before one of its stores."""
 
