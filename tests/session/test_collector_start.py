@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -38,6 +39,14 @@ def test_a_collector_has_no_settings_of_the_program(monkeypatch: pytest.MonkeyPa
     environment = collector_start.collector_environment()
     assert not [name for name in environment if name.startswith("RERUN") or name in ("PYTHONSTARTUP", "PYTHONWARNINGS")]
     assert (environment["KEPT"], environment["MALLOC_TRIM_THRESHOLD_"]) == ("1", "17")
+
+
+def test_numpy_starts_no_threads_in_a_collector() -> None:
+    """It would start one for each further processor, and all of them would spin for a while."""
+    code = "import os, numpy; print(len(os.listdir('/proc/self/task')))"
+    environment = collector_start.collector_environment()
+    threads = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
+    assert threads.stdout == "1\n"
 
 
 def test_the_command_names_role_segment_and_nonce(lone_segment: Segment) -> None:
