@@ -4,6 +4,11 @@ Images are paced, so that the ring is never full and no call waits. The other ki
 collector is busy all the time. The worker alternates between calls and copies. A copy moves the same bytes into shared
 pages that are mapped already and, like the ring, too large for the caches.
 
+Other machines on the same host slow down a core of a virtual machine, and nothing in /proc says so. A text's call then
+takes 1.5 to 1.65 us at p50 instead of 0.96, for seconds or minutes, and on an idle core a plain Python loop takes 57 to
+111 ns a round, in processor time. So a difference between two runs says nothing about the code. Measure two states of
+the code turn about, at least five times each, and compare the fastest runs as well as the medians.
+
 An image's call costs 1.2 to 1.35 copies at this pace, for a target of 1.2, and 1.2 copies without pauses. Its own copy
 takes 0.8 of a copy: the ring's slots are reused soon. (Copies that go round in 8 MB instead of 64 take as long.) The
 rest, some 70 us, is code that no cache of the processor holds after a pause and the copy of 0.9 MB: `log` and its lane
