@@ -1,5 +1,8 @@
 """Files of earlier runs that a run adds to: `save(path, mode="append" | "resume")`.
 
+A worker that multiprocessing has started adds to the file of the workers that it replaces, also if all of them had
+ended and their session with them (`uvicorn --limit-max-requests`): the program that starts the workers still runs.
+
 The file stays at its path until the collector puts the complete one there (`collector.store.other_recordings`). The
 functions here wait until earlier sessions have completed the file, claim it as it is, and find the recording that goes
 on. Any process and thread may call.
@@ -16,9 +19,9 @@ from rerun_mp.encoding.log_messages import batch_of
 from rerun_mp.encoding.rrd_files import MessageKind, messages_in_file
 from rerun_mp.encoding.rrd_stores import Store, stores_in
 from rerun_mp.errors import CorruptionError, InvalidArgumentError, ResourceError
-from rerun_mp.session import recovery_notes
-from rerun_mp.session.file_claims import HeldError, claim_existing, is_in_place
-from rerun_mp.session.ownership import await_completion
+from rerun_mp.session import kinship, recovery_notes
+from rerun_mp.session.file_claims import HeldError, claim_existing, has_claimed, is_in_place
+from rerun_mp.session.ownership import await_completion, await_namesake
 from rerun_mp.session.rotation import existing_parts
 
 if TYPE_CHECKING:
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from rerun_mp.session.config import SinkSpec
     from rerun_mp.shm.segment import Segment
 
-__all__ = ["await_earlier_runs", "keep_file"]
+__all__ = ["as_successor", "await_earlier_runs", "keep_file"]
 
 MAX_FIRST = 256
 """Maximum messages of a file that are searched for the recording's start time."""
@@ -43,6 +46,31 @@ def await_earlier_runs(segment: Segment, sink: SinkSpec) -> None:
     if sink.is_added_to and sink.rotation is None and os.path.isfile(sink.target):
         await_completion(segment, sink.target)
         recovery_notes.take(sink.target)  # its rows stay at the path
+
+
+def as_successor(segment: Segment, sink: SinkSpec, key: RecordingKey, parent: int) -> SinkSpec:
+    """Return the sink that adds to its file if workers that this one replaces have written it; else the same sink.
+
+    All workers of a program have the same key, so the recording's default id is the same. A fixed authkey gives each
+    run of the program this id, so the file must be younger than the program. A file that this process has claimed
+    before is begun anew, as with rerun.
+
+    Parameters
+    ----------
+    key
+        The recording, with its default id.
+    parent
+        The id of the process by which multiprocessing has started this one.
+    """
+    if sink.kind != "file" or sink.is_added_to or sink.rotation is not None or has_claimed(sink.target):
+        return sink
+    try:
+        await_namesake(segment, sink.target)
+        is_young = os.path.isfile(sink.target) and os.stat(sink.target).st_mtime_ns >= kinship.started_ns(parent)
+        is_ours = is_young and Store(False, *key) in stores_in(sink.target)
+    except (OSError, CorruptionError):
+        return sink
+    return replace(sink, mode="resume") if is_ours else sink
 
 
 def keep_file(sink: SinkSpec, key: RecordingKey, *, is_own_id: bool) -> SinkSpec:

@@ -35,6 +35,7 @@ __all__ = [
     "claim_file",
     "claim_first",
     "claim_of",
+    "has_claimed",
     "hidden_name",
     "hold_file",
     "is_claimed",
@@ -125,6 +126,11 @@ def claim_existing(path: str) -> Claim:
         return _identity(os.fstat(descriptor))
     finally:
         os.close(descriptor)
+
+
+def has_claimed(path: str) -> bool:
+    """Say whether this process, or one that it was forked from, has claimed `path`, also if its file is complete."""
+    return path in _held
 
 
 def claim_beside(path: str) -> tuple[str, Claim]:

@@ -174,14 +174,8 @@ def _is_ending(path: str, root: bytes) -> bool:
 
 def _own_pids() -> list[int]:
     """Return the ids of this process and of the one by which multiprocessing has started it."""
-    parent = _multiprocessing_parent()
+    parent = kinship.multiprocessing_parent()
     return [os.getpid(), *([parent] if parent else [])]
-
-
-def _multiprocessing_parent() -> int:
-    process = sys.modules.get("multiprocessing.process")
-    parent = process.parent_process() if process is not None else None
-    return 0 if parent is None else int(parent.pid)
 
 
 def _of_job(job: jobs.Job) -> Identity:
@@ -214,7 +208,7 @@ def _of_authkey(*, may_create: bool) -> Identity | None:
     from multiprocessing.process import current_process
 
     key = session_key(bytes(current_process().authkey))
-    parent = _multiprocessing_parent()
+    parent = kinship.multiprocessing_parent()
     for pid in _own_pids():
         mark = kinship.program_mark(pid)
         beside = Identity(key, _path(key, _root_of_program(key, mark)), _root_of_program(key, mark))

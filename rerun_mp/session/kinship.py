@@ -10,6 +10,7 @@ import glob
 import hashlib
 import itertools
 import os
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -28,11 +29,13 @@ __all__ = [
     "environment_of",
     "executable_of",
     "holds_lease",
+    "multiprocessing_parent",
     "own_processes",
     "parent_of",
     "program_mark",
     "segment_inodes",
     "start_ticks",
+    "started_ns",
     "ticks_now",
     "uses_segment",
 ]
@@ -56,6 +59,11 @@ def start_ticks(pid: int) -> int:
     """Return when a process was started, in clock ticks since the start of the machine. exec does not change it."""
     fields = _stat(pid)
     return int(fields[19]) if len(fields) > 19 else 0
+
+
+def started_ns(pid: int) -> int:
+    """Return when a process was started, in nanoseconds since the epoch by today's clock."""
+    return time.time_ns() - (ticks_now() - start_ticks(pid) + 1) * (1_000_000_000 // TICKS_PER_SEC)
 
 
 def own_processes() -> Iterator[int]:
@@ -85,6 +93,13 @@ def parent_of(pid: int) -> int:
     """Return the id of a process's parent; 0 if it has none."""
     fields = _stat(pid)
     return int(fields[1]) if len(fields) > 1 else 0
+
+
+def multiprocessing_parent() -> int:
+    """Return the id of the process by which multiprocessing has started this one; 0 if it has not."""
+    process = sys.modules.get("multiprocessing.process")
+    parent = process.parent_process() if process is not None else None
+    return 0 if parent is None else int(parent.pid)
 
 
 def boot_id() -> str:

@@ -14,6 +14,7 @@ directories this process cannot see are known by the lock on the file alone (`fi
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from rerun_mp.session.file_claims import Claim
     from rerun_mp.shm.segment import Segment
 
-__all__ = ["Owner", "Taken", "await_completion", "await_former_owners", "failures", "take_path"]
+__all__ = ["Owner", "Taken", "await_completion", "await_former_owners", "await_namesake", "failures", "take_path"]
 
 RECOVERY_SECS = 20.0
 """Maximum seconds to wait until the rows of a killed run are in their file. The recovery goes on after that."""
@@ -122,6 +123,13 @@ def await_completion(segment: Segment, path: str) -> None:
             f"{path} is the file of a run that was killed, and after {RECOVERY_SECS:g} s its rows are not all in it; "
             "`rerun-mp recover` says why"
         )
+
+
+def await_namesake(segment: Segment, path: str) -> None:
+    """Wait, for a bounded time, while a session that had this one's name before it completes the file at `path`."""
+    names = {one.rpartition(".")[2] for one in glob.glob(f"{glob.escape(segment.living_path)}.*")}
+    former = [owner for owner in _owners_of(path) if owner.name in names] if names else []
+    wait_until(lambda: all(owner.is_gone for owner in former), RECOVERY_SECS)
 
 
 def _recover(former: Iterable[Owner]) -> list[Owner]:

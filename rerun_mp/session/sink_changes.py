@@ -13,7 +13,7 @@ from rerun_mp.session import ancestry
 from rerun_mp.session.config import Blueprint, RecordingSpec, Scope
 from rerun_mp.session.notices import say
 from rerun_mp.session.ownership import Taken, await_former_owners
-from rerun_mp.session.sink_claims import await_earlier_runs, claim_default, claim_target
+from rerun_mp.session.sink_claims import as_successor, await_earlier_runs, claim_default, claim_target
 from rerun_mp.session.waiting import wait_until
 from rerun_mp.shm.layout import Header
 
@@ -135,6 +135,7 @@ def set_sinks(session: Session, key: RecordingKey, sinks: Sequence[SinkSpec]) ->
     elif replaced:
         deliver(session, timeout)
     own = {one.target for one in _files_of(session.config(), key)}
+    sinks = [sink if sink.target in own else as_successor(session, key, sink) for sink in sinks]
     await_earlier_runs(session, [sink for sink in sinks if sink.target not in own])
 
     needs_scope = False

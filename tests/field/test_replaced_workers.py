@@ -1,0 +1,57 @@
+"""Workers of a program that never imports rerun_mp: those that replace all others add to the file of these."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import RunPython
+from tests.harness.recordings import count_rows, recordings_in, verify
+
+pytestmark = pytest.mark.real_collectors
+
+ROWS = 50
+SUPERVISOR = f"""
+import multiprocessing, sys
+
+def work(path, number):
+    import rerun_mp as rr
+    rr.init("rerun_mp_replaced")
+    rr.save(path)
+    for step in range({ROWS}):
+        rr.set_time("step", sequence={ROWS} * number + step)
+        rr.log("worker", rr.Scalars(float(step)))
+
+if __name__ == "__main__":
+    path, method, *authkeys = sys.argv[1:]
+    if authkeys:
+        multiprocessing.current_process().authkey = authkeys[0].encode()
+    context = multiprocessing.get_context(method)
+    for number in range(3):
+        workers = [context.Process(target=work, args=(path, 2 * number + one)) for one in range(2)]
+        for one in workers:
+            one.start()
+        for one in workers:
+            one.join()
+            assert one.exitcode == 0
+"""
+"""Starts two workers when the two before have ended, as `uvicorn --workers 2 --limit-max-requests` may do."""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_add_to_the_file_of_those_that_they_replace(method: str, run_python: RunPython, tmp_path: Path) -> None:
+    path = tmp_path / "out.rrd"
+    done = run_python(SUPERVISOR, path, method, fresh=True).check()
+    assert count_rows(path, timeline="step") == {"worker": 6 * ROWS}
+    verify(path)
+    assert len(recordings_in(path)) == 1
+    assert list(tmp_path.glob("*.rrd")) == [path]
+    assert done.stderr == ""
+
+
+def test_the_next_run_begins_the_file_anew_also_with_a_fixed_authkey(run_python: RunPython, tmp_path: Path) -> None:
+    path = tmp_path / "out.rrd"
+    for _ in range(2):
+        run_python(SUPERVISOR, path, "fork", "a fixed key", fresh=True).check()
+    assert count_rows(path, timeline="step") == {"worker": 6 * ROWS}
