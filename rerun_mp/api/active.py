@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from rerun_mp.api.handle import RecordingHandle, handle_of
 from rerun_mp.api.lanes import leave_lanes
-from rerun_mp.errors import WrongKindError
+from rerun_mp.errors import ResourceError, WrongKindError
 from rerun_mp.session import absence, current
 from rerun_mp.shm.interruptions import is_from_handler, is_own
 
@@ -113,7 +113,12 @@ def logging_state(recording: object) -> RecordingState | None:
 
 def _lacks_session() -> bool:
     """Return whether calls go nowhere because this process has chosen no recording and has no session."""
-    return not _is_chosen and _global is None and _thread.recording is None and current.session() is None
+    return (
+        not _is_chosen
+        and _global is None
+        and _thread.recording is None
+        and (absence.is_told() or current.session() is None)
+    )
 
 
 def is_foreign(recording: object) -> bool:
@@ -196,6 +201,9 @@ def _default_of_session() -> RecordingHandle | None:
         # No descriptor is free, or this process has changed its user. The next lookup tries again.
         if not is_own(error):
             raise
+        return None
+    except ResourceError as error:
+        absence.tell_reason(f"{error} What this process logs goes nowhere until it calls rerun_mp.init().")
         return None
     if key is None:
         return None

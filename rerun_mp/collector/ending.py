@@ -26,7 +26,7 @@ from rerun_mp.errors import CorruptionError, RerunMpError, SharedMemoryError
 from rerun_mp.printable import printable
 from rerun_mp.session import directories, heirs, kinship, recovery_notes
 from rerun_mp.session.config import WholeFile
-from rerun_mp.session.config_file import read_config
+from rerun_mp.session.config_file import find_config
 from rerun_mp.session.final_report import file_line, write_final_report
 from rerun_mp.shm import leases
 from rerun_mp.shm.doorbell import Bell
@@ -73,7 +73,7 @@ def end_session(pipeline: Pipeline, bell: Bell) -> bool:
             for path in killed_files:
                 recovery_notes.write(path, name, is_done=False)
             pipeline.words[Header.INCOMPLETE_FILES] = pipeline.outputs.complete_files(
-                COMPLETION_PATIENCE, _rescue_directory(segment)
+                COMPLETION_PATIENCE, _rescue_directory(pipeline)
             )
             for path in killed_files:
                 recovery_notes.write(path, name, is_done=True)
@@ -117,7 +117,7 @@ def _leave_note(pipeline: Pipeline, ended: int) -> None:
     """Leave a note for processes that have inherited the session and come later, if there are any."""
     segment = pipeline.segment
     try:
-        config = read_config(segment)
+        config = find_config(segment) or pipeline.config
         if heirs.may_restart(config) or next(newcomers(segment), None) is not None:
             heirs.write_note(segment, config, [one for one, *_ in pipeline.outputs.completed_files()], ended)
         else:
@@ -148,9 +148,9 @@ def _may_be_ours(path: str, nonce: bytes) -> bool:
     return name == nonce.hex()[:16] and os.path.basename(base).startswith("rerun_mp")
 
 
-def _rescue_directory(segment: Segment) -> str | None:
+def _rescue_directory(pipeline: Pipeline) -> str | None:
     try:
-        return read_config(segment).rescue_directory
+        return (find_config(pipeline.segment) or pipeline.config).rescue_directory
     except CorruptionError:
         return None  # `Pipeline.apply_config` has reported it
 

@@ -6,6 +6,7 @@ The worker and the end of the session both drain through one `Pipeline`. Used by
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from rerun_mp.collector.drain.chunks import BuiltChunks, ChunkBatch
@@ -22,14 +23,15 @@ from rerun_mp.collector.reporting.sink_statuses import SinkStatuses
 from rerun_mp.collector.reporting.system_logger import SystemLogger
 from rerun_mp.collector.snapshots import Snapshots
 from rerun_mp.errors import RerunMpError
-from rerun_mp.session.config_file import read_config
+from rerun_mp.session import directories
+from rerun_mp.session.config import SessionConfig
+from rerun_mp.session.config_file import find_config, restore_config
 from rerun_mp.shm import leases
 from rerun_mp.shm.layout import Attention, Header, Lock, SessionState
 from rerun_mp.shm.segment import Segment
 
 if TYPE_CHECKING:
     from rerun_mp.collector.node_link import NodeLink
-    from rerun_mp.session.config import SessionConfig
 
 __all__ = ["Pipeline", "Prepared"]
 
@@ -85,6 +87,8 @@ class Pipeline:
         """State of the session. The word in the header is a copy for other processes, which may damage it."""
         self._has_participants = False
         """Whether any participant lived at the last look."""
+        self.config = SessionConfig()
+        """The configuration in force."""
         self.has_timers = False
         """Whether some work is due at a certain time, also if no row comes."""
 
@@ -104,7 +108,7 @@ class Pipeline:
         revision = self.words[Header.CONFIG_REVISION]
         if is_first or revision != self.words[Header.CONFIG_APPLIED]:
             try:
-                config = read_config(self.segment)
+                config = find_config(self.segment) or self._removed_config(revision, is_first=is_first)
             except RerunMpError as error:
                 say(f"worker {os.getpid()}: {error}")
             except OSError as error:
@@ -114,6 +118,7 @@ class Pipeline:
                 say(f"worker {os.getpid()}: {error}")
                 return
             else:
+                self.config = config
                 self.outputs.apply(config)
                 self.has_timers = config.has_timers
                 self._figure_logger.apply(config)
@@ -126,6 +131,23 @@ class Pipeline:
 
                     self.node_link = NodeLink(config.node, self.segment.nonce, self.outputs)
             self.words[Header.CONFIG_APPLIED] = revision
+
+    def _removed_config(self, revision: int, *, is_first: bool) -> SessionConfig:
+        """Return what stands for a configuration whose copies have been removed: the one before.
+
+        A worker that has begun after that knows none. It keeps the rows as a recovery does.
+        """
+        say(f"worker {os.getpid()}: {self.segment.runtime_directory} has been removed, and so has the spool")
+        known = SessionConfig(rescue_directory=directories.rescue_base()) if is_first else self.config
+        return replace(known, revision=revision)
+
+    def _keep_config(self) -> None:
+        """Put the configuration back if both copies of it have been removed. Processes that start later need it."""
+        try:
+            if self.config.revision and restore_config(self.segment, self.config):
+                say(f"worker {os.getpid()}: {self.segment.runtime_directory} had been removed; it is there again")
+        except (OSError, RerunMpError) as error:
+            say(f"worker {os.getpid()}: {error}")
 
     def _apply_pauses(self, config: SessionConfig) -> None:
         """Tell the producers whether a recording is paused."""
@@ -148,6 +170,7 @@ class Pipeline:
         """Clear up after dead producers, and write all reports that are due."""
         self._process_rows.log()
         self._has_participants = leases.is_held(self.descriptor, Lock.PARTICIPANTS)
+        self._keep_config()
         self.outputs.rotate_if_due(has_participants=self._has_participants)
         self.dead_producers.clear_up()
         self.loss_reports.report()

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from rerun_mp.errors import RerunMpError
 from rerun_mp.session import kinship
 from rerun_mp.session.accounts import Account, read_accounts, totals
-from rerun_mp.session.config_file import read_config
+from rerun_mp.session.config import SessionConfig
+from rerun_mp.session.config_file import find_config
 from rerun_mp.session.sink_status import SinkStatus, read_sinks
 from rerun_mp.shm import leases, segment
 from rerun_mp.shm.layout import Header, Lock, SessionState, SlotState
@@ -217,7 +218,7 @@ def look_at(path: str) -> SessionView | None:
         processes=processes,
         participants=tuple(participants),
         program=_program(participants),
-        recordings=tuple(spec.key for spec in read_config(joined).recordings),
+        recordings=tuple(spec.key for spec in (find_config(joined) or SessionConfig()).recordings),
         sinks=read_sinks(joined),
         dropped={reason.name.lower(): rows for reason, rows in totals(accounts).items()},
     )

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 from rerun_mp.errors import CollectorError, RerunMpError, SessionEndedError
 from rerun_mp.session import directories
 from rerun_mp.session.collector_watch import CollectorWatch
-from rerun_mp.session.config_file import read_config, read_config_in, write_config
+from rerun_mp.session.config import SessionConfig
+from rerun_mp.session.config_file import find_config, read_config_in, write_config
 from rerun_mp.session.file_claims import aside_paths
 from rerun_mp.session.node import close_parts, note_end, open_directory, place_of_part, remove_open_directory
 from rerun_mp.session.participants import Participants
@@ -226,7 +227,7 @@ def _set_rescue_directory(joined: Segment, rescue: str) -> None:
     try:
         if leases.is_held(descriptor, Lock.BASE, Lock.LIVES) or not leases.try_lock(descriptor, Lock.CONFIG):
             return
-        config = read_config(joined)
+        config = find_config(joined) or SessionConfig()
         revision = joined.ring.words[Header.CONFIG_REVISION] + 1
         write_config(joined, replace(config, revision=revision, rescue_directory=rescue))
         joined.ring.words[Header.CONFIG_REVISION] = revision

@@ -15,7 +15,7 @@ from rerun_mp.errors import ResourceError
 from rerun_mp.session import identity, kinship
 from rerun_mp.standard_error import tell
 
-__all__ = ["note_call"]
+__all__ = ["is_told", "note_call", "tell_reason"]
 
 _lacks_session: bool | None = None
 """Whether a session exists that this process should have found; None: not known yet. A forked child inherits it."""
@@ -28,12 +28,25 @@ def note_call() -> None:
     global _lacks_session, _calls
     if _lacks_session is None:
         reason = _reason()
-        _lacks_session = reason is not None
+        _lacks_session = False
         if reason is not None:
-            tell(f"rerun_mp: {reason}\n")
-            atexit.register(_tell)
+            tell_reason(reason)
     if _lacks_session:
         _calls += 1
+
+
+def tell_reason(reason: str) -> None:
+    """Warn that calls go nowhere, and count them from now on. The first reason is told only."""
+    global _lacks_session
+    if not _lacks_session:
+        _lacks_session = True
+        tell(f"rerun_mp: {reason}\n")
+        atexit.register(_tell)
+
+
+def is_told() -> bool:
+    """Say whether this process, or one that it was forked from, has warned that its calls go nowhere."""
+    return bool(_lacks_session)
 
 
 def _reason() -> str | None:

@@ -2,7 +2,8 @@
 
 The file lies in the runtime directory and in the spool directory, because a logout removes the runtime directory while
 the session goes on. A process replaces it under the CONFIG lock, then raises the revision in the segment's header; the
-collector reads it whenever the revision has moved. Any thread may call.
+collector reads it whenever the revision has moved. If both directories have been removed, the worker puts the
+configuration that it has applied into the runtime directory again, and readers wait for it. Any thread may call.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import replace
 from io import FileIO
 from typing import TYPE_CHECKING
 
-from rerun_mp.errors import SessionError
+from rerun_mp.errors import ResourceError, SessionError
 from rerun_mp.session import directories
 from rerun_mp.session.config import SessionConfig
 from rerun_mp.session.refusals import as_resource_error
@@ -29,16 +30,66 @@ if TYPE_CHECKING:
     from rerun_mp.shm.doorbell import Ringer
     from rerun_mp.shm.segment import Segment
 
-__all__ = ["ConfigEditor", "read_config", "read_config_in", "write_config"]
+__all__ = ["ConfigEditor", "find_config", "read_config", "read_config_in", "restore_config", "write_config"]
 
 CONFIG_NAME = "config.json"
 LOCK_TIMEOUT_SECS = 10
 """Seconds that an edit waits for the CONFIG lock."""
+RESTORE_SECS = 5.0
+"""Seconds that a reader waits until the worker has put a removed configuration back. An idle one looks each second."""
 
 
 def read_config(segment: Segment) -> SessionConfig:
-    """Read a session's configuration; an empty one before the first write."""
-    return read_config_in(segment.runtime_directory, segment.spool_directory)
+    """Read a session's configuration; an empty one before the first write. The worker itself calls `find_config`.
+
+    Raises
+    ------
+    ResourceError
+        If both copies have been removed, and no worker puts one back.
+    """
+    deadline = time.monotonic() + RESTORE_SECS
+    attempt = 0
+    while (found := find_config(segment)) is None:
+        if time.monotonic() > deadline:
+            raise _removed(segment)
+        time.sleep(pause_length(attempt))
+        attempt += 1
+    return found
+
+
+def find_config(segment: Segment) -> SessionConfig | None:
+    """Read a session's configuration; an empty one before the first write. None: both copies have been removed."""
+    revision = segment.ring.words[Header.CONFIG_REVISION]
+    found = read_config_in(segment.runtime_directory, segment.spool_directory)
+    return None if revision and not found.revision else found
+
+
+def restore_config(segment: Segment, config: SessionConfig) -> bool:
+    """Put the configuration that the worker has applied into the runtime directory if both copies have been removed.
+
+    Only the worker calls this. False: it was there, or another process is editing it.
+
+    Raises
+    ------
+    ResourceError, SharedMemoryError, OSError
+        If it cannot be written.
+    """
+    places = (segment.runtime_directory, segment.spool_directory)
+    if any(os.path.exists(os.path.join(place, CONFIG_NAME)) for place in places):
+        return False
+    with no_forks(), FileIO(segment.open(), "r+") as file:
+        # Under the lock, because a process may be replacing the configuration by a newer one.
+        if not leases.try_lock(close_in_children(file), Lock.CONFIG) or find_config(segment) is not None:
+            return False
+        directories.replace_file(segment.runtime_directory, CONFIG_NAME, config.to_json())
+    return True
+
+
+def _removed(segment: Segment) -> ResourceError:
+    return ResourceError(
+        f"the session's directories {segment.runtime_directory} and {segment.spool_directory} have been removed while "
+        "it runs, and its collector has not put its configuration back. Remove no directory of a running session."
+    )
 
 
 def read_config_in(*places: str) -> SessionConfig:
@@ -79,7 +130,7 @@ class ConfigEditor:
         SessionError
             If another process holds the lock for `LOCK_TIMEOUT_SECS`.
         ResourceError
-            If the file cannot be written.
+            If the file cannot be written, or has been removed and is not put back.
         """
         deadline = time.monotonic() + LOCK_TIMEOUT_SECS
         attempt = 0
@@ -90,16 +141,21 @@ class ConfigEditor:
                 no_forks(),
                 FileIO(self._segment.open(), "r+") as file,
             ):
-                if leases.try_lock(close_in_children(file), Lock.CONFIG):
+                is_locked = leases.try_lock(close_in_children(file), Lock.CONFIG)
+                # The worker needs the lock to put a removed configuration back.
+                present = find_config(self._segment) if is_locked else None
+                if present is not None:
                     self._editing_thread = threading.get_ident()
                     try:
-                        config = change(read_config(self._segment))
+                        config = change(present)
                         revision = words[Header.CONFIG_REVISION] + 1
                         write_config(self._segment, replace(config, revision=revision))
                         words[Header.CONFIG_REVISION] = revision
                     finally:
                         self._editing_thread = None
                     break
+            if time.monotonic() > deadline and is_locked:
+                raise _removed(self._segment)
             if time.monotonic() > deadline:
                 raise SessionError(
                     "another process of the session has held the configuration lock for "

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rerun_mp.errors import FlushTimeoutError
 from rerun_mp.session import ancestry
 from rerun_mp.session.config import Blueprint, RecordingSpec, Scope
+from rerun_mp.session.kinship import multiprocessing_parent
 from rerun_mp.session.notices import say
 from rerun_mp.session.ownership import Taken, await_former_owners
 from rerun_mp.session.sink_claims import as_successor, await_earlier_runs, claim_default, claim_target
@@ -135,7 +136,10 @@ def set_sinks(session: Session, key: RecordingKey, sinks: Sequence[SinkSpec]) ->
     elif replaced:
         deliver(session, timeout)
     own = {one.target for one in _files_of(session.config(), key)}
-    sinks = [sink if sink.target in own else as_successor(session, key, sink) for sink in sinks]
+    continued = [sink if sink.target in own else as_successor(session, key, sink) for sink in sinks]
+    # Workers that replace others are equals. Whichever sets their file first, it takes the rows of all.
+    common = {after.target for sink, after in zip(sinks, continued, strict=True) if after is not sink}
+    sinks = continued
     await_earlier_runs(session, [sink for sink in sinks if sink.target not in own])
 
     needs_scope = False
@@ -143,7 +147,8 @@ def set_sinks(session: Session, key: RecordingKey, sinks: Sequence[SinkSpec]) ->
     def change(config: SessionConfig) -> SessionConfig:
         nonlocal needs_scope
         spec = config.recording(key) or RecordingSpec(*key, founder=owner)
-        mine = [_at_taken_path(config, key, replace(sink, owner=owner)) for sink in sinks]
+        given = (replace(sink, owner=0 if sink.target in common else owner) for sink in sinks)
+        mine = [_at_taken_path(config, key, sink) for sink in given]
         others = [sink for sink in spec.sinks if sink.owner != owner]
         needs_scope = any(not spec.is_whole(sink) for sink in mine)
         # A sink that already takes the whole recording takes our rows, too.
@@ -157,7 +162,7 @@ def set_sinks(session: Session, key: RecordingKey, sinks: Sequence[SinkSpec]) ->
             taken_over = [sink for sink in others if (sink.kind, sink.target) in wanted]
             others = [sink for sink in others if sink not in taken_over]
             own_files = {sink.target for sink in taken_over if sink.kind == "file"}
-            for path in sorted(own_files) if not session.is_rank else ():
+            for path in sorted(own_files) if not (session.is_rank or multiprocessing_parent()) else ():
                 say(f"{path} takes the rows of all processes now; it replaces the file of a child process")
         if config.default_sinks and any(sink.blueprint for sink in mine):
             # `rerun-mp run` has set sinks, too, and they may be the same file: the blueprint goes to all of them.
@@ -165,7 +170,8 @@ def set_sinks(session: Session, key: RecordingKey, sinks: Sequence[SinkSpec]) ->
             spec = replace(spec, blueprint=Blueprint(data, make_active=False, make_default=True))
             mine = [replace(sink, blueprint=None) for sink in mine]
         config, ours = _without_files(config, key, {sink.target for sink in mine if sink.kind == "file"})
-        claims = {sink.target: sink for sink in (*others, *replaced)}
+        present = [sink for sink in spec.sinks if sink.owner in (owner, 0)]
+        claims = {sink.target: sink for sink in (*present, *others, *replaced)}
         sinks_now = (*others, *(claim_target(session, key, sink, claims, ours | own_files, taken) for sink in mine))
         return config.with_recording(spec.with_sinks(sinks_now, claims))
 

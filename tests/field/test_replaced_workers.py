@@ -53,5 +53,5 @@ def test_workers_add_to_the_file_of_those_that_they_replace(method: str, run_pyt
 def test_the_next_run_begins_the_file_anew_also_with_a_fixed_authkey(run_python: RunPython, tmp_path: Path) -> None:
     path = tmp_path / "out.rrd"
     for _ in range(2):
-        run_python(SUPERVISOR, path, "fork", "a fixed key", fresh=True).check()
+        run_python(SUPERVISOR, path, "fork", str(tmp_path), fresh=True).check()
     assert count_rows(path, timeline="step") == {"worker": 6 * ROWS}
