@@ -157,7 +157,8 @@ class RecordingStream(RecordingHandle, _Theirs):
 
     def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         state: RecordingState | None = getattr(self, "state", None)
-        if state is not None and not is_finalizing():
+        # A subinterpreter clears the modules at its end, and the main interpreter goes on.
+        if state is not None and not is_finalizing() and sink_setting is not None:
             state.handles.pop(id(self), None)
             if not state.handles and state.sinks:
                 with contextlib.suppress(RerunMpError):

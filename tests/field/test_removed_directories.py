@@ -1,4 +1,4 @@
-"""A program whose temporary directory and home are removed while it runs: processes that start then log all the same."""
+"""A program whose temporary directory and home are removed while it runs: processes that start then log as well."""
 
 from __future__ import annotations
 
