@@ -75,6 +75,7 @@ COVERED_BY: dict[str, str] = {
     "rerun_mp.collector.store.file_statuses": "tests/collector/store/test_recording_store.py",
     "rerun_mp.collector.store.clock": "tests/collector/store/test_window.py",
     "rerun_mp.hooks.pausing": "tests/api/test_pausing.py",
+    "rerun_mp.encoding.rrd_sections": "tests/collector/store/test_sections.py",
     "rerun_mp.collector.store.statics": "tests/collector/store/test_rotating.py",
     "rerun_mp.collector.drain.arrow_envelope": "tests/collector/drain/test_trusted_ipc.py",
     "rerun_mp.collector.drain.chunks": "tests/collector/drain/test_frame_chunks.py",

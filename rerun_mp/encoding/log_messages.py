@@ -27,15 +27,19 @@ __all__ = [
     "blueprint_messages",
     "chunk_id_of",
     "chunk_message",
+    "compressed_part",
+    "dataframe_content",
     "dataframe_of",
-    "dataframe_part",
+    "field_head",
     "fields_of",
+    "first_batch",
     "length_delimited",
     "mark_of",
     "request",
     "rows_in_chunk",
     "store_field",
     "store_info",
+    "stream_of",
     "without_repeated_blueprints",
 ]
 
@@ -48,6 +52,8 @@ PYTHON = 2
 """Kind of a store's source."""
 UNCOMPRESSED, LZ4 = 1, 2
 ARROW_IPC = 1
+MAX_LZ4_BYTES = 0x7E000000
+"""The maximum size of a block that LZ4 compresses."""
 
 
 def request(kind: MessageKind, payload: bytes) -> bytes:
@@ -111,7 +117,7 @@ def chunk_message(recording: RecordingKey, chunk_id: str, batch: Any) -> bytes:
     batch
         Its record batch.
     """
-    content = _stream(batch)
+    content: bytes = stream_of(batch).to_pybytes()
     return b"".join(
         (
             length_delimited(1, _store_id(RECORDING, recording.recording_id, recording.application_id)),
@@ -147,39 +153,55 @@ def batch_of(payload: bytes) -> Any:
         If the payload is no chunk.
     """
     fields = dict(fields_of(payload))
-    return _batch(fields[5], fields.get(2), fields.get(3))
+    return first_batch(_content(fields[5], fields.get(2), fields.get(3)))
 
 
 def dataframe_of(part: bytes) -> Any:
     """Return the record batch of a table in a footer. Raises as `batch_of`."""
+    return first_batch(dataframe_content(part))
+
+
+def dataframe_content(part: bytes) -> Any:
+    """Return a buffer with the Arrow stream of a table in a footer. Raises as `batch_of`."""
     fields = dict(fields_of(part))
-    return _batch(fields[2], fields.get(3), fields.get(4))
+    return _content(fields[2], fields.get(3), fields.get(4))
 
 
-def dataframe_part(batch: Any) -> bytes:
-    """Return a table as a footer holds it."""
-    content = _stream(batch)
-    return _number(1, ARROW_IPC) + length_delimited(2, content) + _number(3, UNCOMPRESSED) + _number(4, len(content))
+def compressed_part(content: Any) -> list[Any]:
+    """Return, in pieces, a table as a footer holds it. `content`: a buffer with the table's Arrow stream."""
+    import pyarrow as pa
+
+    if len(content) > MAX_LZ4_BYTES:
+        tail = _number(3, UNCOMPRESSED) + _number(4, len(content))
+        return [_number(1, ARROW_IPC) + field_head(2, len(content)), content, tail]
+    packed = pa.Codec("lz4_raw").compress(content)
+    tail = _number(3, LZ4) + _number(4, len(content))
+    return [_number(1, ARROW_IPC) + field_head(2, len(packed)), packed, tail]
 
 
-def _batch(content: Any, compression: int | None, size: int | None) -> Any:
+def _content(content: Any, compression: int | None, size: int | None) -> Any:
     import pyarrow as pa
 
     content = pa.py_buffer(content)
-    if compression == LZ4:
-        content = pa.Codec("lz4_raw").decompress(content, decompressed_size=size)
+    return pa.Codec("lz4_raw").decompress(content, decompressed_size=size) if compression == LZ4 else content
+
+
+def first_batch(content: Any) -> Any:
+    """Return the first record batch of an Arrow stream, whose memory it shares."""
+    import pyarrow as pa
+
     with pa.ipc.open_stream(content) as reader:
         return reader.read_next_batch()
 
 
-def _stream(batch: Any) -> bytes:
+def stream_of(batch: Any) -> Any:
+    """Return a buffer with the Arrow stream of a record batch."""
     import pyarrow as pa
 
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
-    content: bytes = sink.getvalue().to_pybytes()
-    return content
+    return sink.getvalue()
 
 
 def without_repeated_blueprints(content: bytes, last: bytes) -> tuple[bytes, bytes]:
@@ -255,7 +277,12 @@ def _tuid(raw: bytes) -> bytes:
 
 def length_delimited(field: int, content: bytes) -> bytes:
     """Return a field of bytes."""
-    return _varint(field << 3 | 2) + _varint(len(content)) + content
+    return field_head(field, len(content)) + content
+
+
+def field_head(field: int, length: int) -> bytes:
+    """Return what comes before the content of a field of so many bytes."""
+    return _varint(field << 3 | 2) + _varint(length)
 
 
 def _number(field: int, value: int) -> bytes:

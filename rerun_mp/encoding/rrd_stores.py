@@ -12,34 +12,31 @@ rerun-sdk. Any thread may call.
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from rerun_mp.encoding.log_messages import BLUEPRINT, dataframe_of, dataframe_part, fields_of, length_delimited
+from rerun_mp.encoding.log_messages import (
+    BLUEPRINT,
+    compressed_part,
+    dataframe_of,
+    fields_of,
+    length_delimited,
+    stream_of,
+)
 from rerun_mp.encoding.rrd_files import (
     HEADER_SIZE,
     MAGIC,
     MESSAGE,
-    TRAILER,
     Message,
     MessageKind,
     copy_bytes,
     messages_at,
 )
+from rerun_mp.encoding.rrd_footers import end_file, footer_of, manifest, manifests_in
 from rerun_mp.errors import CorruptionError
 
-__all__ = ["Store", "compose", "prelude_of_only_recording", "stores_in"]
+__all__ = ["Store", "compose", "moved", "prelude_of_only_recording", "stores_in"]
 
-STREAM_FOOTER = struct.Struct("<QQI12s")
-"""Offset and length of the footer, its checksum, and the end of the file."""
-END_OF_FILE = TRAILER + struct.pack("<I", 1)
-CHECKSUM_SEED = 7850921
-"""Rerun's seed of the footer's checksum."""
-WORD = 0xFFFFFFFF
-LANE_BITS = 64
-MIXED_BYTES = 1 << 16
-"""Bytes that numpy prepares at once for a checksum; a multiple of 16."""
 HEAD_BYTES = 1024
 """Bytes of a chunk that are read to find its store. Longer ids need the whole chunk."""
 PLACES = "chunk_byte_offset"
@@ -114,7 +111,7 @@ def compose(
     OSError
         If a file cannot be read or written.
     """
-    manifests: list[bytes] | None = [] if write_footer else None
+    manifests: list[Any] | None = [] if write_footer else None
     begins: list[int] = []
     with open(path, "xb", buffering=0) as target:
         for number, (source, is_wanted) in enumerate(sources):
@@ -125,12 +122,7 @@ def compose(
                 moves, stores = _copy(file.fileno(), source, target.fileno(), is_wanted, announces_once)
                 own = _moved_manifests(file.fileno(), moves, stores) if manifests is not None else None
                 manifests = None if own is None or manifests is None else manifests + own
-        footer = b"".join(length_delimited(1, one) for one in manifests or ())
-        at = target.tell()
-        target.write(MESSAGE.pack(MessageKind.END, len(footer)) + footer)
-        if footer:
-            place = at + MESSAGE.size
-            target.write(STREAM_FOOTER.pack(place, len(footer), _checksum(footer, CHECKSUM_SEED), END_OF_FILE))
+        end_file(target.fileno(), manifests or ())
     return begins
 
 
@@ -197,86 +189,27 @@ def _copy(
     return moves, stores
 
 
-def _moved_manifests(fd: int, moves: list[tuple[int, int, int]], stores: set[Store]) -> list[bytes] | None:
-    """Return the manifests of these stores with the chunks' new places. None: some store has no manifest."""
-    found: dict[Store, bytes] = {}
-    for manifest in _manifests(fd):
-        fields = dict(fields_of(manifest))
+def _moved_manifests(fd: int, moves: list[tuple[int, int, int]], stores: set[Store]) -> list[Any] | None:
+    """Return, in pieces, the manifests of these stores with the chunks' new places. None: some store has none."""
+    found: dict[Store, list[Any]] = {}
+    for one in manifests_in(footer_of(fd) or b""):
+        fields = dict(fields_of(one))
         store = _store(fields[1])
         if store in stores:
-            found[store] = b"".join(
-                length_delimited(field, _moved(value, moves) if field == 4 else value)
-                for field, value in fields_of(manifest)
-            )
-    return list(found.values()) if found.keys() == stores else None
+            head = b"".join(length_delimited(field, value) for field, value in fields_of(one) if field != 4)
+            table = stream_of(moved(dataframe_of(fields[4]), moves))
+            found[store] = manifest(head, compressed_part(table))
+    return [piece for one in found.values() for piece in one] if found.keys() == stores else None
 
 
-def _manifests(fd: int) -> Iterator[bytes]:
-    """Yield the manifests in a file's footer; none if it has no valid footer."""
-    size = os.fstat(fd).st_size
-    end = os.pread(fd, STREAM_FOOTER.size, max(0, size - STREAM_FOOTER.size))
-    if len(end) < STREAM_FOOTER.size or not end.endswith(END_OF_FILE):
-        return
-    start, length, checksum, _ = STREAM_FOOTER.unpack(end)
-    footer = os.pread(fd, length, start)
-    if len(footer) == length and _checksum(footer, CHECKSUM_SEED) == checksum:
-        yield from (value for field, value in fields_of(footer) if field == 1)
-
-
-def _moved(part: bytes, moves: list[tuple[int, int, int]]) -> bytes:
-    """Return a manifest's table with the new places of the chunks."""
+def moved(table: Any, moves: Sequence[tuple[int, int, int]]) -> Any:
+    """Return a manifest's table with the new places of the chunks. `moves`: as (start, stop, new start) of each run."""
     import numpy as np
     import pyarrow as pa
 
-    batch: Any = dataframe_of(part)
-    at = batch.schema.get_field_index(PLACES)
-    places = batch.column(at).to_numpy(zero_copy_only=False).astype(np.int64)
+    at = table.schema.get_field_index(PLACES)
+    places = table.column(at).to_numpy(zero_copy_only=False).astype(np.int64)
     starts = np.array([start for start, _, _ in moves], np.int64)
     shifts = np.array([new - start for start, _, new in moves], np.int64)
-    moved = places + shifts[np.searchsorted(starts, places, side="right") - 1]
-    return dataframe_part(
-        batch.set_column(at, batch.schema.field(at), pa.array(moved).cast(batch.schema.field(at).type))
-    )
-
-
-def _checksum(content: bytes, seed: int) -> int:
-    """Return the xxHash of 32 bits (https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md)."""
-    prime_1, prime_2, prime_3, prime_4, prime_5 = 2654435761, 2246822519, 3266489917, 668265263, 374761393
-    whole, rest = len(content) & ~15, len(content) & ~3
-    mixed = seed + prime_5
-    if whole:
-        starts = ((seed + prime_1 + prime_2) & WORD, (seed + prime_2) & WORD, seed, (seed - prime_1) & WORD)
-        lanes = _mix(memoryview(content)[:whole], starts, prime_1, prime_2)
-        mixed = sum(_turned(lane, bits) for lane, bits in zip(lanes, (1, 7, 12, 18), strict=True))
-    mixed = (mixed + len(content)) & WORD
-    for (word,) in struct.iter_unpack("<I", content[whole:rest]):
-        mixed = _turned((mixed + word * prime_3) & WORD, 17) * prime_4 & WORD
-    for byte in content[rest:]:
-        mixed = _turned((mixed + byte * prime_5) & WORD, 11) * prime_1 & WORD
-    mixed = (mixed ^ mixed >> 15) * prime_2 & WORD
-    mixed = (mixed ^ mixed >> 13) * prime_3 & WORD
-    return mixed ^ mixed >> 16
-
-
-def _mix(content: memoryview, starts: Sequence[int], prime_1: int, prime_2: int) -> list[int]:
-    """Return the checksum's four lanes after a whole number of 16 bytes.
-
-    One number holds all lanes, 64 bits apart: a step then takes a third of the time that single lanes take.
-    """
-    import numpy as np
-
-    lanes = sum(start << LANE_BITS * n for n, start in enumerate(starts))
-    low_words = sum(WORD << LANE_BITS * n for n in range(4))
-    for at in range(0, len(content), MIXED_BYTES):
-        words = np.frombuffer(content[at : at + MIXED_BYTES], "<u4").astype("<u8")
-        words *= prime_2
-        words &= WORD
-        raw = words.tobytes()
-        for begin in range(0, len(raw), 32):
-            lanes = (lanes + int.from_bytes(raw[begin : begin + 32], "little")) & low_words
-            lanes = ((lanes << 13 | lanes >> 19) & low_words) * prime_1 & low_words
-    return [lanes >> LANE_BITS * n & WORD for n in range(4)]
-
-
-def _turned(word: int, bits: int) -> int:
-    return (word << bits | word >> (32 - bits)) & WORD
+    found = places + shifts[np.searchsorted(starts, places, side="right") - 1]
+    return table.set_column(at, table.schema.field(at), pa.array(found).cast(table.schema.field(at).type))

@@ -8,7 +8,7 @@ import pytest
 import rerun
 from rerun.blueprint import Blueprint, TimeSeriesView
 
-from rerun_mp.encoding.rrd_stores import Store, _checksum, compose, prelude_of_only_recording, stores_in
+from rerun_mp.encoding.rrd_stores import Store, compose, prelude_of_only_recording, stores_in
 from rerun_mp.errors import CorruptionError
 from tests.harness.recordings import rows_of, verify
 
@@ -33,20 +33,6 @@ def written(path: Path, recording_id: str, rows: int = 5, *, blueprint: bool = F
 @pytest.fixture
 def sources(tmp_path: Path) -> tuple[str, str]:
     return written(tmp_path / "one.rrd", "one"), written(tmp_path / "two.rrd", "two", 7, blueprint=True)
-
-
-@pytest.mark.parametrize(
-    ("content", "checksum"),
-    [
-        (b"", 0x02CC5D05),
-        (b"abc", 0x32D153FF),
-        (b"Nobody inspects the spammish repetition", 0xE2293B2F),
-        (bytes(range(256)) * 300 + b"end", 0x701BF446),
-    ],
-)
-def test_the_checksum_is_xxhash(content: bytes, checksum: int) -> None:
-    """The values are those of the reference implementation."""
-    assert _checksum(content, 0) == checksum
 
 
 def test_a_file_with_two_recordings_is_complete_and_has_the_rows_of_both(

@@ -30,6 +30,7 @@ from typing import Any
 
 from rerun_mp.collector.drain.chunks import ChunkBatch
 from rerun_mp.collector.store import rerun_sdk as sdk
+from rerun_mp.collector.store import sections
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.encoding.rrd_files import end_of_prelude
 from rerun_mp.errors import CorruptionError, FlushTimeoutError, ResourceError
@@ -41,6 +42,8 @@ OPEN_FLUSH_SECS = 5.0
 """Maximum seconds until a new file has its prelude."""
 BLUEPRINT_FLUSH_SECS = 10.0
 """Maximum seconds until a file has a blueprint."""
+SECTION_SECS = 30.0
+"""Maximum seconds to close the writer of a file's section."""
 
 _idle_streams: dict[RecordingKey, list[sdk.Stream]] = {}
 """Streams of closed files, by the recording that they can write."""
@@ -56,6 +59,10 @@ class SinkWriter:
         """Size of a file before its first chunk, in bytes."""
         self.recording: RecordingKey | None = None
         """The recording whose next file can use a file's stream again."""
+        self.sections: sections.FileSections | None = None
+        """The sections of a file that gets a footer."""
+        self._chunks = 0
+        """Number of chunks in the file's present section."""
 
     def send(self, chunk: ChunkBatch | sdk.Chunk) -> None:
         """Hand one chunk over. Blocks only while about 200 MB are queued.
@@ -66,6 +73,7 @@ class SinkWriter:
             If rerun-sdk refuses the chunk. Nothing was sent.
         """
         self._stream.send(_chunk_of(chunk) if isinstance(chunk, ChunkBatch) else chunk)
+        self._chunks += 1
 
     def send_all(self, chunks: Sequence[ChunkBatch]) -> list[tuple[ChunkBatch, CorruptionError]]:
         """Hand chunks over at once. Returns those that rerun-sdk refuses, and why; they were not sent."""
@@ -77,6 +85,7 @@ class SinkWriter:
             except CorruptionError as error:
                 refused.append((chunk, error))
         self._stream.send(converted)
+        self._chunks += len(converted)
         return refused
 
     def send_blueprint(self, recording: RecordingKey, blueprint: Blueprint) -> None:
@@ -112,12 +121,38 @@ class SinkWriter:
         ResourceError
             If the file takes no more. Later chunks would vanish: abandon this writer.
         """
+        self._flush(timeout_secs)
+        if self.sections is not None and self._chunks >= sections.MAX_CHUNKS:
+            self._begin_section(self.sections)
+
+    def _flush(self, timeout_secs: float) -> None:
         try:
             self._stream.flush(timeout_secs)
         except (RuntimeError, ValueError) as error:
             if "timed out" in str(error) or "unable to connect" in str(error):
                 raise FlushTimeoutError(f"{self.target} did not take its rows within {timeout_secs:g} s") from error
             raise ResourceError(f"{self.target} takes no more rows: {error}") from error
+
+    def _begin_section(self, file: sections.FileSections) -> None:
+        """Let another of rerun's writers go on in the file, which is flushed."""
+        self._chunks = 0
+        recording = self.recording
+        if recording is None or not file.prepare():
+            return
+        try:
+            self._end_section(file, SECTION_SECS)
+            following = _open_sink(file.begin_section(), self.target, recording)
+            self._stream = following._stream
+            self._flush(OPEN_FLUSH_SECS)
+            file.turn_to_file()
+        except (CorruptionError, FlushTimeoutError, OSError) as error:
+            raise ResourceError(f"{self.target} takes no more rows: {error}") from error
+
+    def _end_section(self, file: sections.FileSections, timeout_secs: float) -> None:
+        file.turn_away()
+        if not self.discard(timeout_secs):
+            raise FlushTimeoutError(f"{self.target} could not be closed within {timeout_secs:g} s")
+        file.end_section()
 
     def close(self, timeout_secs: float) -> None:
         """Flush and disconnect; a file gets its footer. On failure, or after `timeout_secs`, abandon the writer.
@@ -128,12 +163,28 @@ class SinkWriter:
             As `flush`. The file is not complete then.
         """
         try:
-            self.flush(timeout_secs)
+            self._flush(timeout_secs)
         except (FlushTimeoutError, ResourceError):
             self.abandon()
             raise
-        if not self.discard(timeout_secs):
+        file, self.sections = self.sections, None
+        if file is not None and file.has_ended_sections:
+            self._complete(file, timeout_secs)
+        elif not self.discard(timeout_secs):
             raise FlushTimeoutError(f"{self.target} could not be closed within {timeout_secs:g} s")
+
+    def _complete(self, file: sections.FileSections, timeout_secs: float) -> None:
+        """End the last section, and write the footer of all sections."""
+        try:
+            if not file.prepare():
+                self.abandon()
+                raise OSError("no descriptor or no space is left")
+            self._end_section(file, timeout_secs)
+            file.write_footer()
+        except (CorruptionError, OSError) as error:
+            raise ResourceError(f"{self.target} gets no footer: {error}") from error
+        finally:
+            file.close()
 
     def discard(self, timeout_secs: float) -> bool:
         """Disconnect, flushed or not. If that hangs, abandon the writer and return False."""
@@ -156,6 +207,9 @@ class SinkWriter:
             # One reference too many: not even the interpreter's end may drop the stream.
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._stream))
             self._stream = None
+        if self.sections is not None:
+            self.sections.close()
+            self.sections = None
 
 
 def open_file(
@@ -170,7 +224,7 @@ def open_file(
     recording
         The recording that the file will hold.
     write_footer
-        Whether closing completes the file with a footer. That costs about 235 bytes of memory a chunk.
+        Whether closing completes the file with a footer. `sections` says what memory that takes.
     blueprint
         Default blueprint, as base64 of an .rrd file with one blueprint store.
 
@@ -179,17 +233,26 @@ def open_file(
     ResourceError
         If the file cannot be created or written.
     """
-    stream = None
-    with contextlib.suppress(KeyError, IndexError):  # another thread may take the last one
-        stream = _idle_streams[recording].pop()
-    writer = _open(sdk.FileSink(os.fspath(path), write_footer=write_footer), str(path), recording, blueprint, stream)
-    writer.recording = recording
+    writer = _open_sink(path, str(path), recording, write_footer=write_footer, blueprint=blueprint)
     try:
         writer.flush(OPEN_FLUSH_SECS)
     except (ResourceError, FlushTimeoutError):
         writer.abandon()
         raise
     writer.prelude = end_of_prelude(path) if os.path.isfile(path) else 0
+    if write_footer and os.path.isfile(path):
+        writer.sections = sections.FileSections(os.fspath(path))
+    return writer
+
+
+def _open_sink(
+    path: str | Path, target: str, recording: RecordingKey, *, write_footer: bool = True, blueprint: str | None = None
+) -> SinkWriter:
+    stream = None
+    with contextlib.suppress(KeyError, IndexError):  # another thread may take the last one
+        stream = _idle_streams[recording].pop()
+    writer = _open(sdk.FileSink(os.fspath(path), write_footer=write_footer), target, recording, blueprint, stream)
+    writer.recording = recording
     return writer
 
 
