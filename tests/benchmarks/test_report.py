@@ -36,5 +36,5 @@ def test_small_times_keep_their_digits() -> None:
 
 
 def test_memory_may_grow_by_a_kilobyte_for_each_chunk_beyond_the_free_ones() -> None:
-    assert allowed_bytes(200_000) == allowed_bytes(0) == 300e6
-    assert allowed_bytes(300_000) == 400e6
+    assert allowed_bytes(500_000) == allowed_bytes(0) == 250e6
+    assert allowed_bytes(600_000) == 270e6
