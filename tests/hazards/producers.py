@@ -51,7 +51,7 @@ REMOVALS = (
         "keeps-interrupted-chains",
         "A call that an exception ends gives back the slots that it has claimed.",
         (
-            Edit("producer/oversize.py", "                self._writer.abandon(chain)\n", "                pass\n"),
+            Edit("producer/oversize.py", "            self._writer.abandon(chain)\n", "            pass\n"),
             Edit(
                 "producer/claims.py",
                 "            self._writer.abandon(tried)\n            if not self._is_refusal(error):",
