@@ -212,3 +212,16 @@ def _claim_often(made: Segment, producer: int, rounds: int) -> int:
             return 1
         made.ring.free(slot)
     return 0
+
+
+def test_a_claim_reserves_no_pages_that_the_founder_has_reserved(path: str) -> None:
+    """The founder has found memory for the first slots; a claim of a later one asks the system."""
+    made = _create(path)
+    assert made is not None
+    try:
+        reserved = os.stat(path).st_blocks * 512
+        assert reserved >= made.ring.geometry.slot_offset(4)
+        closed = ClaimLocks(made, -1)
+        assert [closed.reserve(slot) for slot in range(6)] == [True] * 4 + [False] * 2
+    finally:
+        os.unlink(path)
