@@ -12,6 +12,7 @@ import hashlib
 import struct
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from rerun_mp.encoding.rrd_files import HEADER_SIZE, MESSAGE, MessageKind, messages_of
@@ -33,6 +34,7 @@ __all__ = [
     "field_head",
     "fields_of",
     "first_batch",
+    "identity_of",
     "length_delimited",
     "mark_of",
     "request",
@@ -54,6 +56,8 @@ UNCOMPRESSED, LZ4 = 1, 2
 ARROW_IPC = 1
 MAX_LZ4_BYTES = 0x7E000000
 """The maximum size of a block that LZ4 compresses."""
+END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
+"""The end of an Arrow IPC stream."""
 
 
 def request(kind: MessageKind, payload: bytes) -> bytes:
@@ -105,7 +109,7 @@ def activation(store: bytes, *, make_active: bool, make_default: bool) -> bytes:
     return length_delimited(1, store) + _number(2, int(make_active)) + _number(3, int(make_default))
 
 
-def chunk_message(recording: RecordingKey, chunk_id: str, batch: Any) -> bytes:
+def chunk_message(recording: RecordingKey, chunk_id: str, batch: Any, *, is_plain: bool = False) -> bytes:
     """Return the payload of a chunk.
 
     Parameters
@@ -116,16 +120,18 @@ def chunk_message(recording: RecordingKey, chunk_id: str, batch: Any) -> bytes:
         Its id: "chunk_" and 32 hexadecimal digits.
     batch
         Its record batch.
+    is_plain
+        Whether no column of it has a dictionary.
     """
-    content: bytes = stream_of(batch).to_pybytes()
+    content = _plain_stream(batch) if is_plain else stream_of(batch).to_pybytes()
     return b"".join(
         (
-            length_delimited(1, _store_id(RECORDING, recording.recording_id, recording.application_id)),
+            store_field(recording),
             _number(2, UNCOMPRESSED),
             _number(3, len(content)),
             _number(4, ARROW_IPC),
             length_delimited(5, content),
-            length_delimited(6, _tuid(bytes.fromhex(chunk_id.removeprefix("chunk_")))),
+            length_delimited(6, identity_of(chunk_id)),
         )
     )
 
@@ -136,6 +142,11 @@ def chunk_id_of(payload: bytes) -> bytes:
         return bytes(dict(fields_of(payload))[6])
     except (ValueError, KeyError):
         return payload
+
+
+def identity_of(chunk_id: str) -> bytes:
+    """Return what `chunk_id_of` returns for the chunk with this id, "chunk_" and 32 hexadecimal digits."""
+    return _tuid(bytes.fromhex(chunk_id.removeprefix("chunk_")))
 
 
 def rows_in_chunk(payload: bytes) -> tuple[str, int]:
@@ -192,6 +203,11 @@ def first_batch(content: Any) -> Any:
 
     with pa.ipc.open_stream(content) as reader:
         return reader.read_next_batch()
+
+
+def _plain_stream(batch: Any) -> bytes:
+    """Return the bytes that `stream_of` gives, in half the time for the first row after a pause."""
+    return b"".join((batch.schema.serialize(), batch.serialize(), END_OF_STREAM))
 
 
 def stream_of(batch: Any) -> Any:
@@ -257,6 +273,7 @@ def _store_info(store: bytes, row_id: bytes) -> bytes:
     )
 
 
+@lru_cache(maxsize=256)
 def store_field(recording: RecordingKey) -> bytes:
     """Return the field that names a chunk's recording. At the end of a payload it takes the place of the first one."""
     return length_delimited(1, _store_id(RECORDING, recording.recording_id, recording.application_id))

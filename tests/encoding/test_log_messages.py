@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rerun_mp.encoding.log_messages import batch_of, chunk_id_of, chunk_message, rows_in_chunk
+from rerun_mp.encoding.log_messages import batch_of, chunk_id_of, chunk_message, identity_of, rows_in_chunk
 from rerun_mp.encoding.rrd_files import MessageKind, messages_of
 from tests.collector.made_frames import RECORDING
 from tests.collector.store.made_stores import chunks, write_file
@@ -20,6 +20,13 @@ def test_a_chunk_that_is_made_here_has_the_rows_and_the_id_of_the_one_that_rerun
     assert chunk_id_of(made) == chunk_id_of(written)
     assert rows_in_chunk(made) == rows_in_chunk(written) == (chunk.entity_path, 3)
     assert batch_of(made).to_pydict() == batch_of(written).to_pydict()
+
+
+def test_a_chunk_without_dictionaries_has_the_same_bytes_in_fewer_steps() -> None:
+    for chunk in chunks([7, 8], rows=3):
+        plain = chunk_message(RECORDING, chunk.chunk_id, chunk.batch, is_plain=True)
+        assert plain == chunk_message(RECORDING, chunk.chunk_id, chunk.batch)
+        assert identity_of(chunk.chunk_id) == chunk_id_of(plain)
 
 
 @pytest.mark.parametrize("payload", [b"", b"\x2a\x05abc", b"\x2d\0\0\0\0"])

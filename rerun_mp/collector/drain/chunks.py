@@ -45,6 +45,8 @@ class ChunkBatch:
     num_bytes: int
     scope: int = 0
     """Scope of the producers of its rows: `config.Scope`."""
+    is_plain: bool = False
+    """Whether no column has a dictionary, so that a message of it is made in fewer steps. False: not known."""
 
     @property
     def num_rows(self) -> int:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rerun_mp.collector.drain.table_rows import Dictionary, TakenRows, copy_rows
+from rerun_mp.collector.drain.table_rows import Dictionary, RunningClock, TakenRows, copy_rows
 from rerun_mp.encoding.chains import EPOCH_MASK, preamble_bytes, unpack_chain
 from rerun_mp.encoding.frames import (
     FILE_REFERENCE,
@@ -53,8 +53,8 @@ class SlotReader:
         self._cached_shapes: dict[bytes, Shape] = {}
         """Bytes of a declaration -> its shape, for all slots."""
         self._cached_bytes = 0
-        self._tables: dict[int, tuple[int, TableShape, TablePlan, Dictionary]] = {}
-        """table slot -> (epoch, shape, plan, what has been read of its dictionary)."""
+        self._tables: dict[int, tuple[int, TableShape, TablePlan, Dictionary, RunningClock]] = {}
+        """table slot -> (epoch, shape, plan, what has been read of its dictionary, the last row's time)."""
         self._dictionaries: dict[tuple[int, TableShape], Dictionary] = {}
         """(owner, shape) -> the dictionary of the owner's last table slot of that shape."""
 
@@ -104,13 +104,13 @@ class SlotReader:
             shape, plan = unpack_head(head, slot_bytes)
             known = self._dictionaries.pop((owner, shape), None)
             dictionary = (known and known.begins(self._ring.memory, offset + plan.dictionary)) or Dictionary()
-            cached = self._tables[slot] = (epoch, shape, plan, dictionary)
+            cached = self._tables[slot] = (epoch, shape, plan, dictionary, RunningClock())
             if len(self._dictionaries) >= MAX_DICTIONARIES:
                 del self._dictionaries[next(iter(self._dictionaries))]
             self._dictionaries[owner, shape] = dictionary
-        _, shape, plan, dictionary = cached
+        _, shape, plan, dictionary, clock = cached
         rows = (slot, epoch, start, stop)
-        return copy_rows(self._ring.memory, offset, slot_bytes, shape, plan, rows, dictionary, scope)
+        return copy_rows(self._ring.memory, offset, slot_bytes, shape, plan, rows, dictionary, scope, clock)
 
     def read_chain(self, slot: int, state: int) -> tuple[list[RowsFrame], CorruptionError | None]:
         """Return the frame of the chain whose head is `slot` with the state word `state`, or its damage."""

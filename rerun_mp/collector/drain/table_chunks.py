@@ -26,7 +26,7 @@ from rerun_mp.collector.drain.chunks import (
     ChunkBatch,
 )
 from rerun_mp.collector.drain.table_rows import ArrayValues, TakenRows
-from rerun_mp.encoding.component_arrays import array_of, component_field, numbers, take
+from rerun_mp.encoding.component_arrays import array_of, component_field, take
 from rerun_mp.encoding.component_types import parse_type
 from rerun_mp.encoding.row_layouts import TEXT_KINDS, ListComponent, NumericComponent, ValueKind
 from rerun_mp.encoding.tables import MIN_WIDE_ROW_BYTES, TableShape
@@ -36,6 +36,10 @@ __all__ = ["build_table_chunks"]
 TIME_TYPES = {"sequence": pa.int64(), "timestamp": pa.timestamp("ns"), "duration": pa.duration("ns")}
 ITEM_TYPES = {"f4": pa.float32(), "u1": pa.uint8()}
 
+ROW_ID_TYPE = pa.binary(16)
+
+FEW_ROWS = 8
+"""Rows up to which the offsets of lists are remembered."""
 MAX_DICTIONARIES = 8
 """Maximum number of dictionaries that a slot's dictionary is compared with."""
 
@@ -51,14 +55,20 @@ def build_table_chunks(taken: Sequence[TakenRows], *, nonce: bytes) -> BuiltChun
         The segment's nonce.
     """
     by_shape: dict[tuple[TableShape, int], list[TakenRows]] = {}
-    # In this order the rows are mostly sorted already.
-    for rows in sorted(taken, key=lambda rows: (rows.paths[rows.entity[0]], rows.time_half[0], rows.range)):
+    if len(taken) > 1:  # in this order the rows are mostly sorted already
+        taken = sorted(taken, key=lambda rows: (rows.paths[rows.entity[0]], rows.time_half[0], rows.range))
+    for rows in taken:
         by_shape.setdefault((rows.shape, rows.scope), []).append(rows)
-    good: Counter[int] = Counter({rows.slot: rows.stop - rows.start for rows in taken})
+    good: Counter[int] = Counter()
+    for rows in taken:
+        good[rows.slot] = rows.stop - rows.start
     chunks: list[ChunkBatch] = []
     for (shape, _), pieces in by_shape.items():
-        for run in _runs(pieces) if shape.width >= MIN_WIDE_ROW_BYTES else [pieces]:
-            chunks.extend(_chunks_of_shape(shape, run, nonce))
+        for run in _runs(pieces) if len(pieces) > 1 and shape.width >= MIN_WIDE_ROW_BYTES else [pieces]:
+            if len(run) == 1 and len(run[0].entity) == 1:
+                chunks.append(_chunk_of_row(shape, run[0], nonce))
+            else:
+                chunks.extend(_chunks_of_shape(shape, run, nonce))
     return BuiltChunks(chunks, good, Counter())
 
 
@@ -90,7 +100,7 @@ def _chunks_of_shape(shape: TableShape, pieces: list[TakenRows], nonce: bytes) -
     order = _order(entity, time_half, counter_half) if len(pieces) > 1 or len(names) > 1 else None
     if order is not None:
         entity, time_half, counter_half = entity[order], time_half[order], counter_half[order]
-    batch = _batch(shape, pieces, order, time_half, counter_half)
+    batch = _batch(shape, pieces, order, time_half, counter_half, None)
     bounds = [0, *(np.flatnonzero(entity[1:] != entity[:-1]) + 1).tolist(), len(entity)]
     num_bytes = batch.nbytes  # read once: it takes as long as a chunk
     rows_of_chunk = min(MAX_CHUNK_ROWS, max(1, MAX_CHUNK_BYTES * len(entity) // num_bytes))
@@ -101,11 +111,22 @@ def _chunks_of_shape(shape: TableShape, pieces: list[TakenRows], nonce: bytes) -
         for number, first in enumerate(range(begin, end, rows_of_chunk)):
             last = min(first + rows_of_chunk, end)
             chunk_id = _chunk_id(digest, path, number, int(time_half[first]))
-            metadata = {"sorbet:version": SORBET_VERSION, "rerun:entity_path": path, "rerun:id": chunk_id}
-            rows = batch.slice(first, last - first).replace_schema_metadata(metadata)
+            rows = batch.slice(first, last - first).replace_schema_metadata(_metadata(path, chunk_id))
             size = num_bytes * (last - first) // len(entity)
-            chunks.append(ChunkBatch(shape.recording, path, chunk_id, rows, size, pieces[0].scope))
+            chunks.append(ChunkBatch(shape.recording, path, chunk_id, rows, size, pieces[0].scope, is_plain=True))
     return chunks
+
+
+def _chunk_of_row(shape: TableShape, piece: TakenRows, nonce: bytes) -> ChunkBatch:
+    """Return the chunk of a single row, as `_chunks_of_shape` would, in fewer steps: see `table_rows`."""
+    path = piece.paths[int(piece.entity[0])]
+    chunk_id = _chunk_id(_digest(nonce, shape, [piece]), path, 0, int(piece.time_half[0]))
+    batch = _batch(shape, [piece], None, piece.time_half, piece.counter_half, _metadata(path, chunk_id))
+    return ChunkBatch(shape.recording, path, chunk_id, batch, piece.num_bytes, piece.scope, is_plain=True)
+
+
+def _metadata(path: str, chunk_id: str) -> dict[str, str]:
+    return {"sorbet:version": SORBET_VERSION, "rerun:entity_path": path, "rerun:id": chunk_id}
 
 
 def _numbered(pieces: list[TakenRows]) -> tuple[Any, list[str]]:
@@ -142,12 +163,19 @@ def _order(entity: Any, time_half: Any, counter_half: Any) -> Any:
     return None if (order[1:] > order[:-1]).all() else order
 
 
-def _batch(shape: TableShape, pieces: list[TakenRows], order: Any, time_half: Any, counter_half: Any) -> Any:
+def _batch(
+    shape: TableShape,
+    pieces: list[TakenRows],
+    order: Any,
+    time_half: Any,
+    counter_half: Any,
+    metadata: dict[str, str] | None,
+) -> Any:
     """Return all rows in one batch, in `order`."""
     ids = np.empty((len(time_half), 2), ">u8")
     ids[:, 0] = time_half
     ids[:, 1] = counter_half
-    row_ids = pa.Array.from_buffers(pa.binary(16), len(ids), [None, pa.py_buffer(ids)])
+    row_ids = pa.Array.from_buffers(ROW_ID_TYPE, len(ids), [None, pa.py_buffer(ids)])
     fields: list[Any] = []
     columns: list[Any] = []
     stamped = [(name, kind, number) for number, (name, kind) in enumerate(shape.timelines)]
@@ -162,7 +190,8 @@ def _batch(shape: TableShape, pieces: list[TakenRows], order: Any, time_half: An
     for field, column in _components(shape, pieces, order):
         fields.append(field)
         columns.append(column)
-    return pa.RecordBatch.from_arrays([row_ids, *columns], schema=pa.schema([ROW_ID_FIELD, *fields]))
+    schema = pa.schema([ROW_ID_FIELD, *fields], metadata)
+    return pa.RecordBatch.from_arrays([row_ids, *columns], schema=schema)
 
 
 @lru_cache(maxsize=1024)
@@ -191,7 +220,7 @@ def _components(shape: TableShape, pieces: list[TakenRows], order: Any) -> list[
     rows = len(values)
     if shape.value_kind == ValueKind.SCALARS:
         array = pa.Array.from_buffers(pa.float64(), rows, [None, pa.py_buffer(values)])
-        return [(_field("Scalars", "scalars", "Scalar", pa.float64()), _lists(array, 1))]
+        return [(SCALARS_FIELD, _lists(array, 1))]
     found = []
     begin = 0
     component: NumericComponent
@@ -226,10 +255,21 @@ def _field(archetype: str, name: str, component_type: str, item: Any) -> Any:
     return component_field(f"{archetype}:{name}", *types, pa.list_(item))
 
 
+SCALARS_FIELD = _field("Scalars", "scalars", "Scalar", pa.float64())
+
+
 def _lists(items: Any, length: int) -> Any:
     """Return an array of lists of `length` items each."""
-    offsets = np.arange(0, len(items) + 1, length, dtype=np.int32)
-    return pa.ListArray.from_arrays(numbers(offsets), items)
+    rows = len(items) // length
+    offsets = _few_offsets(rows, length) if rows <= FEW_ROWS else _offsets(rows, length)
+    return pa.Array.from_buffers(pa.list_(items.type), rows, [None, offsets], children=[items])
+
+
+def _offsets(rows: int, length: int) -> Any:
+    return pa.py_buffer(np.arange(0, rows * length + 1, length, dtype=np.int32))
+
+
+_few_offsets = lru_cache(maxsize=256)(_offsets)
 
 
 def _instances(numbers: Any, component: NumericComponent) -> Any:
@@ -279,8 +319,13 @@ def _arrays(values: list[ArrayValues], order: Any, notation: str) -> Any:
 
 def _digest(nonce: bytes, shape: TableShape, pieces: list[TakenRows]) -> bytes:
     digest = hashlib.blake2b(nonce, digest_size=16)
-    digest.update(repr((shape, sorted(piece.range for piece in pieces))).encode())
+    digest.update(f"({_name(shape)}, {sorted([piece.range for piece in pieces])!r})".encode())
     return digest.digest()
+
+
+@lru_cache(maxsize=256)
+def _name(shape: TableShape) -> str:
+    return repr(shape)
 
 
 def _chunk_id(digest: bytes, path: str, number: int, time_half: int) -> str:

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from rerun_mp.collector.drain import table_chunks
 from rerun_mp.collector.drain.table_chunks import build_table_chunks
-from rerun_mp.collector.drain.table_rows import Dictionary, TakenRows, copy_rows, gather
+from rerun_mp.collector.drain.table_rows import Dictionary, RunningClock, TakenRows, copy_rows, gather
 from rerun_mp.encoding.component_arrays import arrow_type, blocks_of
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.encoding.row_layouts import ListComponent, NumericComponent, RowLayout, ValueKind, columns_layout
@@ -59,13 +60,20 @@ def table_of(
     return table, shape
 
 
-def take(ring: Ring, table: OpenTable, start: int, stop: int, dictionary: Dictionary | None = None) -> TakenRows:
+def take(
+    ring: Ring,
+    table: OpenTable,
+    start: int,
+    stop: int,
+    dictionary: Dictionary | None = None,
+    clock: RunningClock | None = None,
+) -> TakenRows:
     """Copy rows as a sweep does."""
     at = GEOMETRY.slot_offset(table.slot)
     head = memoryview(bytes(ring.memory[at : at + 4096]))
     shape, plan = unpack_head(head, GEOMETRY.slot_bytes)
     rows = (table.slot, 1, start, stop)
-    return copy_rows(ring.memory, at, GEOMETRY.slot_bytes, shape, plan, rows, dictionary or Dictionary())
+    return copy_rows(ring.memory, at, GEOMETRY.slot_bytes, shape, plan, rows, dictionary or Dictionary(), 0, clock)
 
 
 def read(chunks: list[Any], component: str) -> dict[str, list[tuple[int, Any]]]:
@@ -103,6 +111,48 @@ def test_numbers_come_back_whatever_the_sweeps(rows: list[tuple[str, float, int]
     assert read(chunks, "Scalars:scalars") == expected
     ids = [row_id for chunk in chunks for row_id in chunk.batch.column(0).to_pylist()]
     assert len(set(ids)) == len(rows)
+
+
+@given(st.lists(st.integers(0, 3), min_size=2, max_size=12), st.data())
+def test_row_ids_are_the_same_however_sweeps_cut_a_table(clocks: list[int], data: st.DataObject) -> None:
+    """The clock may step back; a sweep may also copy rows again that an earlier one has copied."""
+    ring = make_ring(GEOMETRY)
+    table, _ = table_of(ring, ValueKind.SCALARS, [("a", Fast(_value=0.0), step) for step in range(len(clocks))])
+    at = GEOMETRY.slot_offset(table.slot)
+    _, plan = unpack_head(memoryview(bytes(ring.memory[at : at + 4096])), GEOMETRY.slot_bytes)
+    stored = memoryview(ring.memory)[at + plan.clock : at + plan.clock + 8 * len(clocks)].cast("Q")
+    for row, steps in enumerate(clocks):
+        stored[row] = plan.min_time - 1 + steps
+    whole = take(ring, table, 0, len(clocks))
+    ids = list(zip(whole.time_half.tolist(), whole.counter_half.tolist(), strict=True))
+    assert ids == sorted(set(ids))
+    clock = RunningClock()
+    for _ in range(5):
+        start = data.draw(st.integers(0, len(clocks) - 1))
+        stop = data.draw(st.integers(start + 1, len(clocks)))
+        for begin, end in ((start, stop), (stop, len(clocks))):
+            if begin < end:
+                some = take(ring, table, begin, end, clock=clock)
+                assert list(zip(some.time_half.tolist(), some.counter_half.tolist(), strict=True)) == ids[begin:end]
+
+
+def test_the_chunk_of_one_row_is_that_of_the_general_way() -> None:
+    """A repeated sweep must give the same chunk, and one row takes a shorter way."""
+    ring = make_ring(GEOMETRY)
+    for kind, rows in (
+        (ValueKind.SCALARS, [("a", Fast(_value=0.5), 3), ("b", Fast(_value=1.5), 4)]),
+        (ValueKind.LEVELLED_TEXT, [(name, Fast(_text="Ü", _level="INFO"), 3) for name in "ab"]),
+    ):
+        table, _ = table_of(ring, kind, rows)
+        taken = take(ring, table, 1, 2)
+        (short,) = build_table_chunks([taken], nonce=NONCE).chunks
+        (general,) = table_chunks._chunks_of_shape(taken.shape, [taken], NONCE)
+        assert (short.chunk_id, short.entity_path, short.scope) == (
+            general.chunk_id,
+            general.entity_path,
+            general.scope,
+        )
+        assert short.batch.equals(general.batch, check_metadata=True)
 
 
 @given(
