@@ -7,6 +7,12 @@ is in the file; `MessageReader` checks the framing about every tenth of a millis
 right before `log()`; it shares CLOCK_MONOTONIC with the process that reads.
 
 rerun's worker is spawned and connects by itself, ours is forked. Both log `Scalars` with `set_time`.
+
+Of rerun_mp's 2.4 ms on two virtual processors, 0.2 pass until the collector has woken, 0.3 until it has copied the row,
+0.35 until the row is a chunk, 0.25 until rerun-sdk has accepted that chunk, and 0.25 until it is sent. The server has
+it in its file 1 ms later; a client that sends a chunk made before waits 0.9 ms. The file of the collector is written
+meanwhile. All this code is cold: the same steps take a tenth of the time in a loop. So the time follows the number of
+different functions that a row passes, above all of numpy and pyarrow (20 to 80 us each), and hardly what they do.
 """
 
 from __future__ import annotations

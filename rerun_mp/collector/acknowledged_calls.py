@@ -8,7 +8,7 @@ viewer shows it, and every server keeps it and sends it to its readers. A server
 process that answered before, also behind a tunnel, and it has what it answered for. A server without the mark was
 started anew, or keeps nothing (`--server-memory-limit 0`). It gets everything again.
 
-Belongs to one thread.
+Belongs to one thread at a time.
 """
 
 from __future__ import annotations
@@ -102,6 +102,10 @@ class AcknowledgedCalls:
         if not self._connection.is_calling:
             self._connection.begin(log_messages.WRITE_MESSAGES)
         self._connection.send(message)
+
+    def push(self) -> None:
+        """Give the kernel what was sent, as far as it takes it now. Never waits; `flush` waits for the answer."""
+        self._connection.push()
 
     def flush(self, timeout_secs: float) -> None:
         """Wait until the server has answered for everything that was sent. If nothing was sent, check that it is there.

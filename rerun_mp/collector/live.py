@@ -2,7 +2,8 @@
 
 Each live sink has a thread that *pulls* from the store. It knows the ordinal of the next chunk, reads from there on
 (see `flushed_chunks`), and is woken when there is more, so no queue can overflow. A sink that is attached late begins
-with the first chunk that the store holds. A sink that fell behind goes on where it was.
+with the first chunk that the store holds. A sink that fell behind goes on where it was. While a sink waits, the main
+thread may send it a small chunk before the store has flushed it (`ahead`).
 
 A sink sends in calls of at most `CALL_BYTES`, and the server answers each call when it has taken all of it. The chunks
 of an answered call are *acknowledged*. When a connection breaks, the sink connects again. If the server is the same
@@ -30,15 +31,18 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from rerun_mp.collector.acknowledged_calls import AcknowledgedCalls, is_awake
+from rerun_mp.collector.ahead import Ahead
+from rerun_mp.collector.drain.chunks import ChunkBatch
 from rerun_mp.collector.messages import say
+from rerun_mp.collector.repeated_chunks import RepeatedChunks
 from rerun_mp.collector.rules import RuleBook
-from rerun_mp.collector.store.flushed_chunks import Flushed
 from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.collector.store.rerun_sinks import SinkWriter, open_server
-from rerun_mp.encoding.log_messages import chunk_id_of, store_field
+from rerun_mp.encoding.log_messages import chunk_id_of, identity_of, store_field
 from rerun_mp.errors import CorruptionError, FlushTimeoutError, ResourceError
 from rerun_mp.session.config import NODE_OWNER, Blueprint, SinkSpec
 from rerun_mp.session.sink_status import SinkStatus
@@ -62,17 +66,12 @@ ABSENT_SECS = 1.0
 """Seconds without an answer. If a stopped sink's connection breaks after them, the sink gives up."""
 GRACE_SECS = 30.0
 """Seconds without progress after which a stopped sink gives up although its server answers others: it may be busy."""
-MAX_REPEATED = 20_000
-"""Number of a life's first chunks that are compared with those of the life before, because they may repeat them. A
-sweep has fewer."""
 PROBE_SECS = 0.25
 """Maximum seconds in which an awake server answers, and seconds between two probes."""
 DISCARD_SECS = 2.0
 """Maximum seconds to close a server of the collector."""
-HANDOVER_SECS = 0.00005
-"""Seconds that `wake_all` waits, so that the sinks' threads get the interpreter's lock."""
-LONG_HANDOVER_SECS = 0.0005
-"""The same before a rest. In this time a thread reads a few chunks and sends them."""
+HANDOVER_SECS, LONG_HANDOVER_SECS = 0.00005, 0.0005
+"""Seconds that `wake_all` waits, so that the sinks' threads get the interpreter's lock; and before a rest."""
 
 State = Literal["connecting", "following", "stalled", "closed"]
 
@@ -116,12 +115,12 @@ class LiveSink:
         self._has_acknowledged = False
         """Whether the mark has reached a server."""
         self._missed_chunks = 0
-        self._sent_ids: set[bytes] = set()
-        """Ids of the chunks that an earlier life of the collector stored, and of the first ones of this life."""
+        self._repeated = RepeatedChunks(store.chunks)
         self._blueprint: Blueprint | None = None
         """The last blueprint that the server has acknowledged."""
         self._default: str | None = None
         """The same of the sink's default blueprint."""
+        self._ahead = Ahead(self._recording)
         self._wake = threading.Event()
         """Set when there may be more to send, or the sink was stopped."""
         self._stopped = threading.Event()
@@ -158,6 +157,11 @@ class LiveSink:
     def wake(self) -> None:
         """Say that the store may have another chunk or blueprint. Never waits."""
         self._wake.set()
+
+    def send_ahead(self, chunks: Sequence[ChunkBatch]) -> None:
+        """Send the chunks that the store will flush next, if the sink waits for them. The main thread calls this."""
+        if not self._spec.rules and self._ahead.send(chunks, self._store.chunks.end):
+            self._wake.set()
 
     def _enter(self, state: State) -> None:
         if state != self._state:
@@ -255,6 +259,7 @@ class LiveSink:
         """Connect, and follow the store until the sink is stopped or the server is gone."""
         if self._spec.kind == "serve" and self._server is None:
             self._server = open_server(self._spec.target, self._recording)
+        self._ahead.forget_unanswered()
         calls = AcknowledgedCalls(self._url(), self._recording, connect_secs=CONNECT_SECS)
         try:
             if not self._is_same_server(calls):
@@ -265,7 +270,11 @@ class LiveSink:
                 self._send_new(calls)
                 if is_last:
                     return
+                self._ahead.lend(calls, self._acknowledged)
                 self._wake.wait(IDLE_SECS)
+                if self._ahead.take_back():
+                    self._await_answer(calls)
+                    self._ahead.note_answer()
         finally:
             calls.close()
 
@@ -290,7 +299,8 @@ class LiveSink:
         self._acknowledged = self._acknowledged_rows = self._held_rows = self._missed_chunks = 0
         self._rules[:] = [(0, RuleBook(self._spec.rules, self._recording))]
         self._has_acknowledged = False
-        self._sent_ids.clear()
+        self._repeated.clear()
+        self._ahead.forget()
         self._blueprint = self._default = None
         calls.send_mark(self._mark)
         self._send_default_blueprint(calls)
@@ -311,6 +321,7 @@ class LiveSink:
             calls.send_blueprint(blueprint)
             self._await_answer(calls)
             self._blueprint = blueprint
+        self._acknowledge_ahead()
         following, sent_bytes, rows, held, missed = self._acknowledged, 0, 0, 0, 0
         for chunk in self._store.chunks.read(following):
             if self._stop is not None and chunk.ordinal >= self._stop:
@@ -319,7 +330,7 @@ class LiveSink:
             allowed = rules.allowed(chunk.payload)
             missed += max(0, chunk.ordinal - following)
             following = max(following, chunk.ordinal + (not chunk.is_carried))
-            new_rows = self._new_rows(chunk)
+            new_rows = self._repeated.new_rows(chunk.ordinal, chunk.rows, partial(chunk_id_of, chunk.payload))
             held_rows = min(new_rows, allowed.held_rows)
             held += held_rows
             rows += new_rows - held_rows
@@ -334,15 +345,14 @@ class LiveSink:
         self._await_answer(calls)
         self._note_acknowledged(following, rows, held, missed)
 
-    def _new_rows(self, chunk: Flushed) -> int:
-        """Return the rows of a chunk; 0 if a collector has sent it before and its successor has stored it again."""
-        if chunk.ordinal >= self._store.chunks.begin + MAX_REPEATED or not self._store.chunks.begin:
-            return chunk.rows
-        identity = chunk_id_of(chunk.payload)
-        if identity in self._sent_ids:
-            return 0
-        self._sent_ids.add(identity)
-        return chunk.rows
+    def _acknowledge_ahead(self) -> None:
+        """Acknowledge the chunks that were sent before they were stored, and are stored now."""
+        following, rows = self._acknowledged, 0
+        for ordinal, chunk_id, number in self._store.chunks.flushed_of(following, self._ahead.answered):
+            following = ordinal + 1
+            rows += self._repeated.new_rows(ordinal, number, partial(identity_of, chunk_id))
+        if following > self._acknowledged:
+            self._note_acknowledged(following, rows, 0, 0)
 
     def _note_acknowledged(self, following: int, rows: int, held: int, missed: int) -> None:
         self._missed_chunks += missed

@@ -3,7 +3,8 @@
 A sink that takes only what one process and its descendants log (`config.Scope`) has a store of its own, too. That store
 holds copies. Its failures are reported, but only the recording's own store decides whether a row counts as stored.
 
-A row goes to the store first. Live sinks have threads of their own; if one stalls or dies, nothing here waits for it.
+Only a row that its store has flushed is delivered. Live sinks have threads of their own; if one stalls or dies, nothing
+here waits for it.
 Used by the worker's main thread only.
 """
 
@@ -159,6 +160,8 @@ class Outputs:
 
     def build(self, frames: Sequence[TakenFrames], rows: Sequence[TakenRows]) -> BuiltChunks:
         """Group the rows of a sweep into chunks."""
+        if not frames:
+            return build_table_chunks(rows, nonce=self._nonce)
         built = build_chunks(frames, nonce=self._nonce)
         if not rows:
             return built
@@ -179,15 +182,16 @@ class Outputs:
             if self._may_have(key):
                 self._output(key).store.begin(sweep, {chunk.chunk_id for chunk in group})
 
-    def store(self, chunks: Sequence[ChunkBatch]) -> list[ChunkBatch]:
-        """Hand chunks to their stores, and return the refused ones. The others are stored after `flush`."""
+    def store(self, chunks: Sequence[ChunkBatch], *, is_shown_ahead: bool = False) -> list[ChunkBatch]:
+        """Hand chunks to stores (with `is_shown_ahead`, to live sinks first). Return those refused. `flush` follows."""
         refused: list[ChunkBatch] = []
         for key, group in self._by_output(chunks):
             if not self._may_have(key):
                 refused += group
                 continue
-            store = self._output(key).store
-            refused_here = store.append(group)
+            output = self._output(key)
+            store = output.store
+            refused_here = store.append(group, output.show_ahead if is_shown_ahead and output.live else None)
             refused += [] if key.scoped_to else refused_here
             if store not in self._unflushed:
                 self._unflushed.append(store)

@@ -192,7 +192,7 @@ class Pipeline:
         return None if sweep is None else self._build(sweep, resume)
 
     def forward(self, prepared: Prepared | None, *, looks_ahead: bool = False) -> Prepared | None:
-        """Bring a sweep into the store, make it done, and then show it to the live sinks.
+        """Bring a sweep into the store, make it done, and show it to the live sinks: some of them may get it before.
 
         With `looks_ahead`, and if there may be more rows, the next sweep is copied and returned while rerun's threads
         write this one.
@@ -207,7 +207,7 @@ class Pipeline:
         self.sweeper.begin(sweep)
         self.outputs.begin(sweep.number, built.chunks)
         is_careful = self._quarantine.is_careful(self.sweeper.progress.done)
-        refused = self._store_carefully(built) if is_careful else self.outputs.store(built.chunks)
+        refused = self._store_carefully(built) if is_careful else self.outputs.store(built.chunks, is_shown_ahead=True)
         for chunk in refused:
             count_as_damaged(chunk, sweep, built)
         is_busy = looks_ahead and not is_careful and self._is_busy(prepared)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+from rerun_mp.collector.drain.chunks import ChunkBatch
 from rerun_mp.collector.live import LiveSink, Outcome
 from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.encoding.frames import RecordingKey
@@ -71,6 +72,11 @@ class RecordingOutput:
         for new in wanted:
             if new.kind != "file" and new not in self.live:
                 self.live[new] = LiveSink(new, self.store)
+
+    def show_ahead(self, chunks: Sequence[ChunkBatch]) -> None:
+        """Send chunks that are not stored yet to the live sinks that wait for some. Never waits."""
+        for live in self.live.values():
+            live.send_ahead(chunks)
 
     def stop_live(self) -> None:
         """Let all live sinks deliver what is stored now, and nothing later. Never waits."""

@@ -141,6 +141,12 @@ class GrpcConnection:
         """Queue one message of the present call."""
         self._body.append(memoryview(struct.pack(">BI", 0, len(message)) + message))
 
+    def push(self) -> None:
+        """End the present call's messages, and give the kernel what it takes now. Never waits; `finish` goes on."""
+        self._has_end = True
+        self._fill()
+        self._write()
+
     def finish(self, timeout: float) -> bytes:
         """Send the rest of the present call, end it, and return its answer.
 

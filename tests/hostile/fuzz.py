@@ -138,7 +138,7 @@ class Fuzzer:
             ring.words[GEOMETRY.line_word(slot) + 3 + rng.randrange(2)] = sweep << 28 | taken
 
     def _check_chunks(self, victim: Any, chunks: list[Any]) -> None:
-        from rerun_mp.collector.store.rerun_sinks import _chunk_of
+        from rerun_mp.collector.store.rerun_sinks import chunk_of
         from rerun_mp.errors import CorruptionError
 
         found = {chunk.chunk_id: chunk for chunk in chunks}
@@ -156,7 +156,7 @@ class Fuzzer:
             if not later.all():
                 raise BrokenPromiseError(f"row ids of {chunk.entity_path!r} do not ascend")
             try:
-                _chunk_of(chunk)
+                chunk_of(chunk)
             except CorruptionError as error:
                 self.counts[f"refused: {str(error)[-80:]}"] += 1
 

@@ -13,7 +13,7 @@ Used by the store, in the worker's main thread.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from rerun_mp.collector.drain.chunks import ChunkBatch
 from rerun_mp.collector.store import disks
@@ -25,7 +25,10 @@ from rerun_mp.collector.store.spool import Spool
 from rerun_mp.errors import FlushTimeoutError, ResourceError
 from rerun_mp.session.accounts import Reason
 
-__all__ = ["Appending"]
+__all__ = ["Appending", "ShowAhead"]
+
+ShowAhead = Callable[[Sequence[ChunkBatch]], None]
+"""Shows chunks that have not been written yet. Never waits."""
 
 MAX_UNFLUSHED_BYTES = 32 << 20
 """`append` flushes when more bytes than this wait for a flush."""
@@ -33,6 +36,10 @@ MIN_RUN_BYTES = 256 << 10
 """Bytes handed to rerun-sdk at once: each hand-over wakes rerun's threads and asks for the disk's free space."""
 DIVERT_ATTEMPTS = 2
 """Spool parts tried, each after dropping the oldest one, before unflushed rows are dropped."""
+MAX_AHEAD_BYTES = 64 << 10
+"""Maximum bytes of chunks that live sinks may get before they are written."""
+MAX_AHEAD_CHUNKS = 8
+"""Maximum number of these chunks: the main thread takes 0.1 ms for each of them and each sink."""
 RETRY_SECS = 5.0
 """Seconds from the failure of a file to the next attempt. Each attempt that fails doubles them."""
 MAX_RETRY_SECS = 300.0
@@ -60,21 +67,34 @@ class Appending:
         self._resumed = 0.0
         """When the file went on."""
 
-    def append(self, chunks: Sequence[ChunkBatch]) -> list[ChunkBatch]:
-        """Take chunks, and return those that rerun-sdk refuses. The others are delivered when `flush` has returned."""
+    def append(self, chunks: Sequence[ChunkBatch], show: ShowAhead | None = None) -> list[ChunkBatch]:
+        """Take chunks, and return those that rerun-sdk refuses. The others are delivered when `flush` has returned.
+
+        `show` is called with the chunks before they are written if they are few, rerun-sdk accepts them all, and no
+        others wait for a flush.
+        """
         refused: list[ChunkBatch] = []
         self._journal.catch_up()
         self.resume_file_if_there_is_room()
         for run in _runs(chunks):
             num_bytes = sum(chunk.num_bytes for chunk in run)
+            accepted, made = self._writing.accepted(run)
+            if len(accepted) < len(run):
+                refused += [chunk for chunk in run if chunk not in accepted]
+            elif show is not None and num_bytes <= MAX_AHEAD_BYTES and self._is_all(run, chunks):
+                show(run)
             if self._writing.unflushed_bytes + num_bytes > MAX_UNFLUSHED_BYTES:
                 self.flush(FLUSH_SECS)
             if self._prepare_writer(num_bytes):
-                refused += self._writing.send(run, num_bytes)
+                self._writing.send(accepted, made, num_bytes)
             else:
-                self._spool.count(Reason.WRITE, run)
+                self._spool.count(Reason.WRITE, accepted)
                 self._journal.save()
         return refused
+
+    def _is_all(self, run: Sequence[ChunkBatch], chunks: Sequence[ChunkBatch]) -> bool:
+        """Whether a run is all of few chunks, and no others wait for a flush."""
+        return len(run) == len(chunks) <= MAX_AHEAD_CHUNKS and not self._writing.unflushed
 
     def resume_file_if_there_is_room(self) -> None:
         """Let the next chunk go to the user's file again, if that file has failed and its disk has room by now.

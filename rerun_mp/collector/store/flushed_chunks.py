@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from rerun_mp.collector.drain.chunks import ChunkBatch
@@ -127,6 +127,22 @@ class FlushedChunks:
     def completed_files(self) -> list[str]:
         """The complete files with these chunks that still lie at their paths."""
         return [part.path for part in self._journal.parts if part.purpose == "retired" and part.exists()]
+
+    def flushed_of(self, since: int, ids: Collection[str]) -> list[tuple[int, str, int]]:
+        """Return (ordinal, id, rows) of the chunks from ordinal `since` on, up to the first one that is not in `ids`.
+
+        Chunks that are not in memory any more are left out.
+        """
+        found: list[tuple[int, str, int]] = []
+        with self.lock:
+            if self.end - since > len(self._recent):
+                return found
+            for at in range(since - self.end, min(0, since - self.end + len(ids))):
+                ordinal, chunk = self._recent[at]
+                if ordinal != self.end + at or chunk.chunk_id not in ids:
+                    break
+                found.append((ordinal, chunk.chunk_id, self._counts[at]))
+        return found
 
     def before_sinks(self) -> Iterator[ChunkBatch]:
         """Yield the chunks that came before any sink was set."""

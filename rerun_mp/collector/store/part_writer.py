@@ -22,9 +22,9 @@ from rerun_mp.collector.store.flushed_chunks import FlushedChunks
 from rerun_mp.collector.store.journal import Journal
 from rerun_mp.collector.store.parts import Part, Purpose
 from rerun_mp.collector.store.rerun_files import merge
-from rerun_mp.collector.store.rerun_sdk import chunks_in
-from rerun_mp.collector.store.rerun_sinks import SinkWriter, open_file
-from rerun_mp.errors import FlushTimeoutError, ResourceError
+from rerun_mp.collector.store.rerun_sdk import Chunk, chunks_in
+from rerun_mp.collector.store.rerun_sinks import SinkWriter, chunk_of, open_file
+from rerun_mp.errors import CorruptionError, FlushTimeoutError, ResourceError
 from rerun_mp.session.config import SinkSpec
 
 __all__ = ["FLUSH_SECS", "PartWriter", "open_part"]
@@ -122,19 +122,24 @@ class PartWriter:
         """Whether the disk of the part takes `num_bytes` besides what has not been flushed."""
         return self.part is None or disks.has_room(self.part.path, self.unflushed_bytes + num_bytes)
 
-    def send(self, run: list[ChunkBatch], num_bytes: int) -> list[ChunkBatch]:
-        """Hand chunks over, and return those that rerun-sdk refuses. The others wait for `flush`."""
-        refused = self._send(run)
-        self.unflushed += [chunk for chunk in run if chunk not in refused] if refused else run
-        self.unflushed_bytes += num_bytes
-        return refused
+    def accepted(self, run: Sequence[ChunkBatch]) -> tuple[list[ChunkBatch], list[Chunk]]:
+        """Return the chunks that rerun-sdk accepts, and rerun's form of them."""
+        chunks: list[ChunkBatch] = []
+        made: list[Chunk] = []
+        for chunk in run:
+            try:
+                made.append(chunk_of(chunk))
+                chunks.append(chunk)
+            except CorruptionError as error:
+                self.say(str(error))
+        return chunks, made
 
-    def _send(self, run: list[ChunkBatch]) -> list[ChunkBatch]:
+    def send(self, chunks: Sequence[ChunkBatch], made: Sequence[Chunk], num_bytes: int) -> None:
+        """Hand over what `accepted` has returned. It waits for `flush`."""
         assert self.writer is not None
-        refused = self.writer.send_all(run)
-        for _, error in refused:
-            self.say(str(error))
-        return [chunk for chunk, _ in refused]
+        self.writer.send_all(made)
+        self.unflushed += chunks
+        self.unflushed_bytes += num_bytes
 
     def send_again(self) -> None:
         """Send to a new part what the failed one has not flushed, and flush it.
@@ -144,7 +149,8 @@ class PartWriter:
         ResourceError, FlushTimeoutError
             If the new part fails too.
         """
-        self._send(self.unflushed)
+        assert self.writer is not None
+        self.writer.send_all(self.accepted(self.unflushed)[1])
         self.flush(FLUSH_SECS)
 
     def flush(self, timeout_secs: float) -> None:

@@ -1,6 +1,6 @@
 """The durable store of one recording: the user's file, or a bounded spool while there is none.
 
-A row is delivered once it is here and flushed. Live sinks read behind (`flushed_chunks`). Invariants:
+A row is delivered once it is here and flushed. Live sinks read behind (`flushed_chunks`, but see `ahead`). Invariants:
 
 - The store never writes to the user's path in place. It writes a new part under a hidden name beside the path and
   renames it at once; rerun keeps writing to the inode. So two runs with one path never mix: the later one has the path.
@@ -24,7 +24,7 @@ from pathlib import Path
 
 from rerun_mp.collector.drain.chunks import ChunkBatch
 from rerun_mp.collector.store import disks
-from rerun_mp.collector.store.appending import Appending
+from rerun_mp.collector.store.appending import Appending, ShowAhead
 from rerun_mp.collector.store.clock import SYSTEM_CLOCK, Clock
 from rerun_mp.collector.store.completion import Completion
 from rerun_mp.collector.store.file_rules import FileRules
@@ -259,14 +259,16 @@ class RecordingStore:
         """Note all chunks of a sweep that come to this store, perhaps for the second time."""
         self._spool.begin_sweep(sweep, self._rules.begin(chunk_ids))
 
-    def append(self, chunks: Sequence[ChunkBatch]) -> list[ChunkBatch]:
+    def append(self, chunks: Sequence[ChunkBatch], show: ShowAhead | None = None) -> list[ChunkBatch]:
         """Take chunks, and return those that rerun-sdk refuses. The others are delivered when `flush` has returned.
 
-        Ignored once the store is complete: nothing is new.
+        Ignored once the store is complete: nothing is new. If a file's rules hold no rows back, `show` may get the
+        chunks before they are written, see `Appending.append`. They must be of a sweep that has begun: if the collector
+        dies before they are flushed, they come again with the same ids.
         """
         if self._journal.is_complete:
             return []
-        return self._appending.append(self._rules.kept(chunks))
+        return self._appending.append(self._rules.kept(chunks), None if self.chunks.is_ruled else show)
 
     def flush(self, timeout_secs: float) -> None:
         """Bring everything appended into a file, another one if the present one fails.

@@ -36,7 +36,7 @@ from rerun_mp.encoding.rrd_files import end_of_prelude
 from rerun_mp.errors import CorruptionError, FlushTimeoutError, ResourceError
 from rerun_mp.session.config import Blueprint
 
-__all__ = ["SinkWriter", "open_file", "open_server"]
+__all__ = ["SinkWriter", "chunk_of", "open_file", "open_server"]
 
 OPEN_FLUSH_SECS = 5.0
 """Maximum seconds until a new file has its prelude."""
@@ -72,21 +72,13 @@ class SinkWriter:
         CorruptionError
             If rerun-sdk refuses the chunk. Nothing was sent.
         """
-        self._stream.send(_chunk_of(chunk) if isinstance(chunk, ChunkBatch) else chunk)
+        self._stream.send(chunk_of(chunk) if isinstance(chunk, ChunkBatch) else chunk)
         self._chunks += 1
 
-    def send_all(self, chunks: Sequence[ChunkBatch]) -> list[tuple[ChunkBatch, CorruptionError]]:
-        """Hand chunks over at once. Returns those that rerun-sdk refuses, and why; they were not sent."""
-        converted: list[sdk.Chunk] = []
-        refused: list[tuple[ChunkBatch, CorruptionError]] = []
-        for chunk in chunks:
-            try:
-                converted.append(_chunk_of(chunk))
-            except CorruptionError as error:
-                refused.append((chunk, error))
-        self._stream.send(converted)
-        self._chunks += len(converted)
-        return refused
+    def send_all(self, chunks: Sequence[sdk.Chunk]) -> None:
+        """Hand chunks over at once. Blocks as `send` does."""
+        self._stream.send(chunks)
+        self._chunks += len(chunks)
 
     def send_blueprint(self, recording: RecordingKey, blueprint: Blueprint) -> None:
         """Send a blueprint of the recording's application to a file, and wait until the file has it.
@@ -302,7 +294,14 @@ def _blueprint_storage(application_id: str, blueprint: str) -> Any:
         os.close(window)
 
 
-def _chunk_of(chunk: ChunkBatch) -> sdk.Chunk:
+def chunk_of(chunk: ChunkBatch) -> sdk.Chunk:
+    """Return rerun's form of a chunk, which sinks take.
+
+    Raises
+    ------
+    CorruptionError
+        If rerun-sdk refuses the chunk.
+    """
     try:
         (converted,) = sdk.chunks_of_batch(chunk.batch)
     except (KeyboardInterrupt, SystemExit, MemoryError):

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from rerun_mp.collector.drain.chunks import ChunkBatch
 from rerun_mp.collector.store import rerun_files, sections
 from rerun_mp.collector.store.recording_store import RecordingStore
-from rerun_mp.collector.store.rerun_sinks import open_file
+from rerun_mp.collector.store.rerun_sinks import chunk_of, open_file
 from rerun_mp.collector.store.sections import FileSections
 from rerun_mp.encoding.log_messages import batch_of, dataframe_of, fields_of
 from rerun_mp.encoding.rrd_files import count_chunks, is_complete
@@ -100,7 +100,7 @@ def write(path: Path, some: Sequence[ChunkBatch]) -> Path:
     """Write a file, and flush after each chunk, where a section may end."""
     writer = open_file(path, RECORDING)
     for chunk in some:
-        assert writer.send_all([chunk]) == []
+        writer.send_all([chunk_of(chunk)])
         writer.flush(FLUSH_SECS)
     writer.close(FLUSH_SECS)
     return path
