@@ -48,6 +48,7 @@ def main() -> None:
     attempt("memory", partial(read, f"/proc/{pid}/mem"))
     attempt("environment", partial(read, f"/proc/{pid}/environ"))
     os.environ["XDG_DATA_HOME"] = f"{home}/.local/share"
+    os.environ["TMPDIR"] = os.environ["HOME"]  # the secret that is made instead shall not stay in /tmp
     import rerun_mp as rr
 
     try:
