@@ -10,10 +10,10 @@ something if that column is about equal in both lines. Texts of 2,000 entities t
 
 With 2,000 entities, a chunk of 200 texts costs the collector 100 us of CPU on fast cores: 25 us for handing the batch
 to rerun-sdk, 45 in rerun-sdk's threads, which encode, compress and write it, 10 for cutting it out of the sweep's
-batch, and the rest for the rows. Buffers of its own for each chunk save rerun-sdk's threads some switches, because
-rerun-sdk counts a chunk that is cut out of a large batch as all bytes before its end and lets only 50 MB wait; their
-copies cost as much. Sweeps of 48 MB instead of 32 make a fifth fewer chunks, take 50 MB more memory, and deliver no
-more rows a second: more rows are left when the workers have ended.
+batch, and the rest for the rows. Small chunks share buffers by the megabyte (`collector/drain/table_chunks.py`), which
+saves 8 % of the collector's CPU. Buffers of its own for each chunk save no more, because these copies cost as much.
+Sweeps of 48 MB instead of 32 make a fifth fewer chunks, take 50 MB more memory, and deliver no more rows a second: more
+rows are left when the workers have ended.
 """
 
 from __future__ import annotations

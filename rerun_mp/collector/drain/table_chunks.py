@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -33,6 +33,9 @@ from rerun_mp.encoding.tables import MIN_WIDE_ROW_BYTES, TableShape
 
 __all__ = ["build_table_chunks"]
 
+_concat_batches: Any = getattr(pa, "concat_batches", None)
+"""Copies the rows of batches into one batch; None before pyarrow 19."""
+
 TIME_TYPES = {"sequence": pa.int64(), "timestamp": pa.timestamp("ns"), "duration": pa.duration("ns")}
 ITEM_TYPES = {"f4": pa.float32(), "u1": pa.uint8()}
 
@@ -40,6 +43,16 @@ ROW_ID_TYPE = pa.binary(16)
 
 FEW_ROWS = 8
 """Rows up to which the offsets of lists are remembered."""
+
+MAX_SHARING_BYTES = 1 << 20
+"""Bytes of a batch's rows whose chunks share buffers, if the chunks are small.
+
+rerun-sdk counts a chunk that is cut out of a batch as all bytes of the batch up to the chunk's end, and lets 50 MB
+wait. So its threads would hand over the chunks of a large batch one at a time.
+"""
+MIN_SHARING_CHUNKS = 8
+"""Average number of chunks in so many bytes from which on chunks are small. Larger ones are not worth the copy."""
+
 MAX_DICTIONARIES = 8
 """Maximum number of dictionaries that a slot's dictionary is compared with."""
 
@@ -105,15 +118,18 @@ def _chunks_of_shape(shape: TableShape, pieces: list[TakenRows], nonce: bytes) -
     num_bytes = batch.nbytes  # read once: it takes as long as a chunk
     rows_of_chunk = min(MAX_CHUNK_ROWS, max(1, MAX_CHUNK_BYTES * len(entity) // num_bytes))
     digest = _digest(nonce, shape, pieces)
+    cuts = [
+        (number, first, min(first + rows_of_chunk, end))
+        for begin, end in pairwise(bounds)
+        for number, first in enumerate(range(begin, end, rows_of_chunk))
+    ]
     chunks = []
-    for begin, end in pairwise(bounds):
-        path = names[int(entity[begin])]
-        for number, first in enumerate(range(begin, end, rows_of_chunk)):
-            last = min(first + rows_of_chunk, end)
-            chunk_id = _chunk_id(digest, path, number, int(time_half[first]))
-            rows = batch.slice(first, last - first).replace_schema_metadata(_metadata(path, chunk_id))
-            size = num_bytes * (last - first) // len(entity)
-            chunks.append(ChunkBatch(shape.recording, path, chunk_id, rows, size, pieces[0].scope, is_plain=True))
+    for (number, first, last), rows in zip(cuts, _cut(batch, cuts, num_bytes), strict=True):
+        path = names[int(entity[first])]
+        chunk_id = _chunk_id(digest, path, number, int(time_half[first]))
+        size = num_bytes * (last - first) // len(entity)
+        named = rows.replace_schema_metadata(_metadata(path, chunk_id))
+        chunks.append(ChunkBatch(shape.recording, path, chunk_id, named, size, pieces[0].scope, is_plain=True))
     return chunks
 
 
@@ -127,6 +143,22 @@ def _chunk_of_row(shape: TableShape, piece: TakenRows, nonce: bytes) -> ChunkBat
 
 def _metadata(path: str, chunk_id: str) -> dict[str, str]:
     return {"sorbet:version": SORBET_VERSION, "rerun:entity_path": path, "rerun:id": chunk_id}
+
+
+def _cut(batch: Any, cuts: list[tuple[int, int, int]], num_bytes: int) -> Iterator[Any]:
+    """Yield the rows [first, last) of each cut (number, first, last) of a batch of `num_bytes`."""
+    is_small = num_bytes <= MAX_SHARING_BYTES
+    if is_small or len(cuts) * MAX_SHARING_BYTES < MIN_SHARING_CHUNKS * num_bytes or _concat_batches is None:
+        for _, first, last in cuts:
+            yield batch.slice(first, last - first)
+        return
+    rows_of_part = MAX_SHARING_BYTES * batch.num_rows // num_bytes
+    part, begin, end = batch, 0, 0
+    for _, first, last in cuts:
+        if last > end:
+            begin, end = first, max(last, min(first + rows_of_part, batch.num_rows))
+            part = _concat_batches([batch.slice(begin, end - begin)])
+        yield part.slice(first - begin, last - first)
 
 
 def _numbered(pieces: list[TakenRows]) -> tuple[Any, list[str]]:

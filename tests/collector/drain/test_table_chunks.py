@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rerun_mp.collector.drain import table_chunks
-from rerun_mp.collector.drain.table_chunks import build_table_chunks
+from rerun_mp.collector.drain.table_chunks import MAX_SHARING_BYTES, build_table_chunks
 from rerun_mp.collector.drain.table_rows import Dictionary, RunningClock, TakenRows, copy_rows, gather
 from rerun_mp.encoding.component_arrays import arrow_type, blocks_of
 from rerun_mp.encoding.frames import RecordingKey
@@ -313,6 +313,37 @@ def test_rows_of_slots_with_equal_and_with_other_dictionaries_come_to_their_enti
         expected.update((f"/{name}", step) for name, _, step in rows)
     found = read(build_table_chunks(taken, nonce=NONCE).chunks, "Scalars:scalars")
     assert Counter((path, step) for path, values in found.items() for step, _ in values) == expected
+
+
+@pytest.mark.skipif(not hasattr(pa, "concat_batches"), reason="before pyarrow 19 all chunks share buffers")
+@pytest.mark.parametrize("entities", [1, 2000])
+def test_small_chunks_of_a_large_batch_share_buffers_with_few_others(entities: int) -> None:
+    """rerun-sdk counts all that lies before a chunk in its buffers as a part of it. Large chunks are not copied."""
+    rows = 100_000
+    numbers = np.arange(rows)
+    ids = numbers.astype(np.uint64)
+    taken = TakenRows(
+        slot=0,
+        epoch=1,
+        start=0,
+        stop=rows,
+        shape=TableShape(RecordingKey("app", "rec"), ValueKind.SCALARS, (), True, (("step", "sequence"),)),
+        clock=ids,
+        time_half=ids,
+        counter_half=ids,
+        entity=(numbers % entities).astype(np.uint16),
+        paths=[f"/{entity}" for entity in range(entities)],
+        timelines=[numbers],
+        values=numbers * 0.5,
+        num_bytes=0,
+    )
+    chunks = build_table_chunks([taken], nonce=NONCE).chunks
+    row_bytes = sum(chunk.num_bytes for chunk in chunks) / rows
+    counted = [row_bytes * (chunk.batch.column(0).offset + chunk.num_rows) for chunk in chunks]
+    assert (max(counted) > MAX_SHARING_BYTES) is (entities == 1)
+    assert read(chunks, "Scalars:scalars") == {
+        f"/{entity}": [(n, [n * 0.5]) for n in range(entity, rows, entities)] for entity in range(entities)
+    }
 
 
 def test_wide_rows_of_two_producers_come_to_their_entities_in_order() -> None:
