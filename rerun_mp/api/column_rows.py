@@ -76,14 +76,17 @@ def is_frequent(state: RecordingState, layout: object, *, static: bool) -> bool:
     return False
 
 
-def combined(entity: Any, extra: Sequence[Any]) -> Any:
-    """Return the row of several archetypes; None if one of them is no fast one, or a component occurs twice."""
+def combined(entity: Any, extra: Sequence[Any], *, in_table: bool = True) -> Any:
+    """Return the row of several archetypes; None if one of them is no fast one, or a component occurs twice.
+
+    Not `in_table`: the row goes into a frame, which can hold more types.
+    """
     layouts = []
     blocks: list[Any] = []
     for one in (entity, *extra):
         if type(type(one)) is not FastMeta or not one._fast_kind:
             return None
-        row = one._as_columns()
+        row = one._as_columns() if in_table else one._as_blocks()
         if row is None:
             return None
         layouts.append(row[0])
@@ -103,11 +106,11 @@ def combined(entity: Any, extra: Sequence[Any]) -> Any:
 def blocks_of_call(entity: Any, extra: Sequence[Any]) -> tuple[ColumnsLayout, list[Any]] | None:
     """Return layout and blocks of the row of a call; None if anything in it is no fast archetype."""
     if extra:
-        row = combined(entity, extra)
+        row = combined(entity, extra, in_table=False)
         return None if row is None else (row._layout, row._blocks)
     if type(type(entity)) is not FastMeta or not entity._fast_kind:
         return None
-    found: tuple[ColumnsLayout, list[Any]] | None = entity._as_columns()
+    found: tuple[ColumnsLayout, list[Any]] | None = entity._as_blocks()
     return found
 
 

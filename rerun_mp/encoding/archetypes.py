@@ -111,7 +111,7 @@ def _ask(archetype: Any) -> tuple[list[ComponentDescriptor], list[pa.Array]]:
 
     A tensor's array holds a union, whose unused types rerun fills with other bytes. If rerun is loaded, it makes them.
     """
-    row = archetype._as_columns()
+    row = archetype._as_blocks()
     if row is not None and not (is_loaded("rerun") and any("union" in one.type for one in row[0].components)):
         return list(descriptors_of(row[0])), arrays_of_blocks(*row)
     descriptors: list[ComponentDescriptor] = []

@@ -182,6 +182,10 @@ class FastArchetype(metaclass=FastMeta):
         """Return layout and blocks of the row in a table of any components; None if it cannot lie there."""
         return None
 
+    def _as_blocks(self) -> tuple[ColumnsLayout, list[Any]] | None:
+        """Return layout and blocks of the row in a frame of its own; None if rerun must encode it."""
+        return self._as_columns()
+
     _rerun_class: ClassVar[type | None] = None
     """Rerun's class; None until rerun is loaded."""
 

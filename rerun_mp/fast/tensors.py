@@ -73,9 +73,11 @@ class Tensor(FastArchetype, fast_kind=TENSOR):
         return TENSOR, self._format, len(self._buffer)
 
     def _as_columns(self) -> tuple[ColumnsLayout, list[Any]] | None:
+        # Rerun's readers give tensors of float16 another type if they come from a table.
+        return None if self._format[1] == "float16" else self._as_blocks()
+
+    def _as_blocks(self) -> tuple[ColumnsLayout, list[Any]]:
         shape, name, names = self._format
-        if name == "float16":
-            return None  # rerun's readers give those of a table another type
         return COLUMNS, [*tensor_blocks(shape, names, _item_of(name), self._buffer)]
 
     def _to_rerun(self, rerun_class: Any) -> Any:

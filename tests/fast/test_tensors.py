@@ -52,11 +52,11 @@ def test_tensors_of_one_shape_type_and_size_share_a_row_layout() -> None:
 
 
 @pytest.mark.parametrize("names", [None, ["y", "größer"]])
-@pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f4", "f8"])
-def test_the_blocks_of_a_small_tensor_are_the_arrow_data(dtype: str, names: list[str] | None) -> None:
+@pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8"])
+def test_the_blocks_of_a_tensor_are_the_arrow_data(dtype: str, names: list[str] | None) -> None:
     numbers = np.arange(12).reshape(3, 4).astype(dtype)
     made: Any = rr.Tensor(numbers, dim_names=names)
-    layout, blocks = made._as_columns()
+    layout, blocks = made._as_blocks()
     (array,) = arrays_of_blocks(layout, [bytes(block) for block in blocks])
     (expected,) = theirs.Tensor(numbers, dim_names=names).as_component_batches()
     array.validate(full=True)
@@ -64,6 +64,6 @@ def test_the_blocks_of_a_small_tensor_are_the_arrow_data(dtype: str, names: list
     assert layout.components[0].name == expected.component_descriptor().component
 
 
-def test_tensors_of_float16_are_blobs() -> None:
+def test_tensors_of_float16_lie_in_no_table() -> None:
     made: Any = rr.Tensor(np.zeros((2, 3), np.float16))
     assert made._as_columns() is None

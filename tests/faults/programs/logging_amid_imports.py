@@ -46,6 +46,14 @@ def log_fast() -> None:
     returned.append(number)
 
 
+def log_halves() -> None:
+    """Log a tensor of float16, alone or with a text."""
+    number = next(numbers)
+    more = [rr.TextLog("also")] if number % 2 else []
+    rr.log("row", rr.Tensor(np.full((2, 2), number, np.float16)), *more)
+    returned.append(number)
+
+
 def logger_of_batches() -> Callable[[], None]:
     """Return a function that logs a row of rerun's own objects, or one whose types rerun's registry knows."""
     from rerun import ComponentDescriptor
@@ -98,6 +106,10 @@ def main() -> None:
     assert "pyarrow" not in sys.modules, "the first image of a program has loaded pyarrow"
     if scene == "pyarrow":
         interrupted(import_pyarrow, log_fast)
+    elif scene == "halves amid pyarrow":
+        interrupted(import_pyarrow, log_halves)
+    elif scene == "halves amid rerun":
+        interrupted(import_rerun, log_halves)
     elif scene == "rerun":
         interrupted(import_rerun, log_fast)
     elif scene == "encoder":
