@@ -53,6 +53,7 @@ if TYPE_CHECKING or is_protected():
         SessionEndedError,
         SessionError,
         SharedMemoryError,
+        UnfinishedImportError,
         ViewerError,
     )
     from rerun_mp.fast.base import left_to_rerun as _left_to_rerun
@@ -132,6 +133,7 @@ __all__ = [
     "SharedMemoryError",
     "SinkStatus",
     "Statistics",
+    "UnfinishedImportError",
     "ViewerError",
     "connect_grpc",
     "disable_timeline",

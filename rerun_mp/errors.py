@@ -19,6 +19,7 @@ __all__ = [
     "SessionEndedError",
     "SessionError",
     "SharedMemoryError",
+    "UnfinishedImportError",
     "ViewerError",
     "WrongKindError",
 ]
@@ -69,6 +70,16 @@ class RingFullError(ResourceError):
 
 class ViewerError(ResourceError):
     """A viewer cannot be started, or another program has its port. The recording keeps its sinks."""
+
+
+class UnfinishedImportError(RerunMpError, ImportError):
+    """A call interrupts an import of a module that it needs, such as pyarrow. The rows were not logged.
+
+    A signal handler, an import hook or a `logging` handler can make such a call. It can neither finish the import nor
+    wait for it.
+    """
+
+    cause = "their calls interrupted the import of a module that they needed"
 
 
 class SessionError(RerunMpError):

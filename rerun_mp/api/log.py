@@ -14,7 +14,7 @@ from rerun_mp.api import lanes
 from rerun_mp.api.active import active_state, is_foreign, is_left_to_rerun, logging_state
 from rerun_mp.api.column_rows import ColumnRow, blocks_of_call, combined, is_frequent, row_of_arrays, small_blob
 from rerun_mp.api.lanes import active_lanes
-from rerun_mp.api.refusals import REFUSALS, refuse
+from rerun_mp.api.refusals import IMPORT_FAILURES, REFUSALS, refuse, refuse_amid_import
 from rerun_mp.api.rows import (
     append,
     append_arrays,
@@ -105,6 +105,8 @@ def log(
     ResourceError, SessionError
         In strict mode, if the row cannot be logged: the ring is full for longer than the policy waits, the system
         refuses something, the session is gone.
+    UnfinishedImportError
+        In strict mode, if the call interrupts an import of a module that it needs.
     TypeError, ValueError, AttributeError, OverflowError
         In strict mode, if the arguments cannot be logged.
 
@@ -188,6 +190,21 @@ def _log(
     strict: bool | None = None,
 ) -> None:
     """Log a row on the slow path."""
+    try:
+        _log_slowly(entity_path, entity, *extra, static=static, recording=recording, strict=strict)
+    except IMPORT_FAILURES as error:
+        if not refuse_amid_import("log", error, 1):
+            raise
+
+
+def _log_slowly(
+    entity_path: str | list[object],
+    entity: AsComponents | Iterable[DescribedComponentBatch],
+    *extra: AsComponents | Iterable[DescribedComponentBatch],
+    static: bool,
+    recording: RecordingStream | None,
+    strict: bool | None,
+) -> None:
     if recording is not None and is_foreign(recording):
         import rerun
 

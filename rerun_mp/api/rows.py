@@ -17,7 +17,7 @@ from rerun_mp.encoding.paths import canonical_entity_path
 from rerun_mp.errors import SessionEndedError
 from rerun_mp.hooks.strictness import warn_or_raise
 from rerun_mp.session import current
-from rerun_mp.shm.interruptions import interrupted_imports, is_loaded
+from rerun_mp.shm.interruptions import interrupted_imports, is_loaded, unfinished_import
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,6 +51,8 @@ BINDINGS = "rerun_bindings"
 """Rerun's native part, which describes components."""
 NEEDED_BY_ENCODER = ("numpy", "pyarrow", "rerun_mp", BINDINGS)
 """Packages whose import, while it is in progress, may lack what the encoder needs."""
+CANNOT_BE_REPEATED = ("numpy", "pyarrow", BINDINGS)
+"""Those of them that cannot be imported anew while their import is in progress."""
 MAX_EARLY_ROWS = 4
 """Rows of a recording that are logged as blocks while the process has not loaded pyarrow, which takes 0.1 s."""
 
@@ -98,7 +100,16 @@ def stamp(state: RecordingState, now: int, tick: int, *, static: bool) -> tuple[
 
 
 def new_encoder(state: RecordingState) -> Encoder:
-    """Make the recording's encoder."""
+    """Make the recording's encoder.
+
+    Raises
+    ------
+    ImportError
+        If the call interrupts an import that the encoder needs.
+    """
+    unfinished = unfinished_import(CANNOT_BE_REPEATED)
+    if unfinished is not None:
+        raise ImportError(f"the import of {unfinished!r} is in progress", name=unfinished)
     for name in interrupted_imports():
         if name.startswith(ENCODING):
             # A module of which only a part has run. The import below runs it anew, and the interrupted import takes

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rerun_mp.api.active import is_foreign, logging_state
+from rerun_mp.api.refusals import IMPORT_FAILURES, refuse_amid_import
 from rerun_mp.api.rows import append_columns, new_encoder
 from rerun_mp.hooks.strictness import warns_unless_strict
+from rerun_mp.shm.interruptions import attribute_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,6 +51,8 @@ def send_columns(
         If the session's policy is `raise`, and there is no room for the rows.
     ResourceError, SessionError
         In strict mode, if the rows cannot be logged; see `log`.
+    UnfinishedImportError
+        In strict mode, if the call interrupts an import of a module that it needs.
     TypeError, ValueError, AttributeError
         In strict mode, if the arguments cannot be logged: for example, if columns differ in length.
 
@@ -69,7 +73,17 @@ def send_columns(
     if not isinstance(entity_path, str):
         raise TypeError(f"argument 'entity_path': '{type(entity_path).__name__}' object is not an instance of 'str'")
 
-    encoder = state.encoder or new_encoder(state)
-    times = encoder.indexes(indexes)
-    descriptors, arrays = encoder.components(list(columns))
-    append_columns(state, entity_path, times, descriptors, arrays)
+    given_times, given_columns = list(indexes), list(columns)
+    try:
+        encoder = state.encoder or new_encoder(state)
+        times = encoder.indexes(given_times)
+        descriptors, arrays = encoder.components(given_columns)
+        append_columns(state, entity_path, times, descriptors, arrays)
+    except IMPORT_FAILURES as error:
+        if not refuse_amid_import("send_columns", error, _number_of_rows(given_times + given_columns)):
+            raise
+
+
+def _number_of_rows(columns: list[Any]) -> int:
+    """Return the number of rows of columns that cannot be encoded; 1 if none of them says it."""
+    return next((column._rows for column in columns if isinstance(attribute_of(column, "_rows"), int)), 1)

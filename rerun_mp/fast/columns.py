@@ -1,14 +1,15 @@
 """`TimeColumn` and the class method `columns` of fast archetypes: the arguments of `send_columns`, without rerun.
 
 Both know the usual arguments: arrays, ranges and lists of whole numbers as times, and for components anything that a
-fast class encodes, if the first axis counts the rows. Anything else goes to rerun's class. pyarrow is loaded at the
-first use. Any thread may call.
+fast class encodes, if the first axis counts the rows. Anything else goes to rerun's class. pyarrow is loaded when the
+columns are sent or asked for an array: to make them needs no import. Any thread may call.
 """
 
 from __future__ import annotations
 
 import types
 from collections.abc import Iterator
+from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from types import ModuleType
 
-    from rerun_mp.encoding.row_layouts import ListComponent
+    from rerun_mp.encoding.row_layouts import ColumnsLayout, ListComponent
     from rerun_mp.fast.encoders import Encoder
 
 __all__ = ["FieldEncoder", "TimeColumn", "encode_columns"]
@@ -92,8 +93,8 @@ class TimeColumn(metaclass=_TimeColumnMeta):
     _is_protocol = False  # `typing` reads it
 
     timeline: str
-    times: Any
-    """The times, as an Arrow array."""
+    _numbers: tuple[str, Any]
+    """The kind of the timeline, and the times as an array of int64. A column that was unpickled has none."""
 
     def __new__(cls, timeline: str, *more: Any, **times: Any) -> Any:
         """Return a column; one of rerun's class if the times are not usual ones."""
@@ -107,8 +108,21 @@ class TimeColumn(metaclass=_TimeColumnMeta):
                     raise
                 nanos = None
             if nanos is not None:
-                return _revive(timeline, _times_array(kind, nanos))
+                import numpy as np
+
+                made: TimeColumn = object.__new__(TimeColumn)
+                made.timeline, made._numbers = timeline, (kind, np.ascontiguousarray(nanos))
+                return made
         return at_users_line(_rerun_class(), timeline, *more, **times)
+
+    @cached_property
+    def times(self) -> Any:
+        """The times, as an Arrow array."""
+        return _times_array(*self._numbers)
+
+    @property
+    def _rows(self) -> int:
+        return len(self.__dict__["times"] if "times" in self.__dict__ else self._numbers[1])
 
     def timeline_name(self) -> str:
         """Return the name of the timeline."""
@@ -166,22 +180,37 @@ def _as_integers(kind: str, values: Any) -> Any:
 
 
 def _times_array(kind: str, numbers: Any) -> Any:
-    import numpy as np
     import pyarrow as pa
 
-    data = np.ascontiguousarray(numbers)
     arrow_type = pa.int64() if kind == "sequence" else getattr(pa, TYPES[kind])("ns")
     # `pa.array` would look for pandas.
-    return pa.Array.from_buffers(arrow_type, len(data), [None, pa.py_buffer(data)])
+    return pa.Array.from_buffers(arrow_type, len(numbers), [None, pa.py_buffer(numbers)])
 
 
 class _Column:
     """A column of a component: its instances, and the offsets of each row's. Has the methods of rerun's class."""
 
-    def __init__(self, descriptor: Any, array: Any, offsets: Any) -> None:
-        self.descriptor = descriptor
-        self._array = array
+    def __init__(self, layout: ColumnsLayout, blocks: list[Any], offsets: Any) -> None:
+        self._layout = layout
+        self._blocks = blocks
         self._offsets = offsets
+
+    @property
+    def _rows(self) -> int:
+        return len(self._offsets) - 1
+
+    @cached_property
+    def descriptor(self) -> Any:
+        """The descriptor of the component."""
+        from rerun_mp.encoding.archetypes import descriptors_of
+
+        return descriptors_of(self._layout)[0]
+
+    @cached_property
+    def _array(self) -> Any:
+        from rerun_mp.encoding.archetypes import arrays_of_blocks
+
+        return arrays_of_blocks(self._layout, self._blocks)[0]
 
     def component_descriptor(self) -> Any:
         """Return the descriptor of the component."""
@@ -258,21 +287,19 @@ def encode_columns(by_field: Mapping[str, FieldEncoder], fields: Mapping[str, An
 def _encode_column(field: FieldEncoder, value: Any) -> _Column | None:
     import numpy as np
 
-    from rerun_mp.encoding.archetypes import arrays_of_blocks, descriptors_of
-
     kind = parse_type(field.component.type)
     if kind.kind == "b1":
         return None
     blocks = field.encoder(value)
-    layout = columns_layout((field.component,))
-    (array,) = arrays_of_blocks(layout, [blocks] if field.columns == 1 else list(blocks))
-    rows, instances = len(array), 1
+    blocks = [blocks] if field.columns == 1 else list(blocks)
+    number = len(blocks[0]) // kind.unit
+    rows, instances = number, 1
     if kind.kind in BYTES_OF_NUMBERS or kind.kind == "fixed":
         shape = np.shape(value)
         rows = shape[0] if shape else 1
         if len(shape) > 1 and (kind.kind != "fixed" or shape[1:] != (kind.size,)):
             instances = shape[1]
-    if not rows or rows * instances != len(array):
+    if not rows or rows * instances != number:
         return None
     offsets = instances * np.arange(rows + 1, dtype=np.int32)
-    return _Column(descriptors_of(layout)[0], array, offsets)
+    return _Column(columns_layout((field.component,)), blocks, offsets)

@@ -21,7 +21,7 @@ from rerun_mp.errors import RingFullError
 from rerun_mp.hooks import when_loaded as imports
 from rerun_mp.hooks.when_loaded import when_loaded
 from rerun_mp.settings import parse_switch
-from rerun_mp.shm.interruptions import is_from_handler
+from rerun_mp.shm.interruptions import is_from_handler, is_loaded, unfinished_import
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,6 +51,9 @@ def _mode_of_environment() -> bool:
         print(f"Expected RERUN_STRICT to be one of 0/1 false/true off/on no/yes, found {text}", file=sys.stderr)
     return bool(mode)
 
+
+RERUN = ("numpy", "pyarrow", "rerun_bindings", "rerun")
+"""Rerun and what it needs: modules that cannot be imported anew while their import is in progress."""
 
 _context_before_rerun = threading.local()
 _mode_before_rerun = _mode_of_environment()
@@ -240,6 +243,8 @@ def _issue(context: Any, recording: Any) -> None:
 
 
 def _category() -> type[Warning]:
+    if not is_loaded("rerun.error_utils") and unfinished_import(RERUN) is not None:
+        return RuntimeWarning  # to load rerun now would fail, and leave a part of it behind
     try:
         from rerun.error_utils import RerunWarning
     except (ImportError, OSError):  # the interpreter is shutting down, or the process has no descriptors left

@@ -32,6 +32,7 @@ __all__ = [
     "is_own",
     "is_running",
     "suppress_own",
+    "unfinished_import",
 ]
 
 PACKAGE = __name__.partition(".")[0]
@@ -76,12 +77,15 @@ def is_running(codes: Collection[CodeType], belongs: Callable[[FrameType], bool]
     return any(frame.f_code in codes and belongs(frame) for frame in _frames(caller.f_back))
 
 
-def is_own(error: BaseException) -> bool:
-    """Return whether this package's own code raised an exception, or had a function written in C raise it."""
+def is_own(error: BaseException, libraries: Collection[str] = ()) -> bool:
+    """Return whether this package's own code raised an exception, or had a function written in C raise it.
+
+    The code of `libraries`, names of packages, counts as our own.
+    """
     packages = [module.partition(".")[0] for _, module in _codes(error)]
     while packages and packages[-1] in REPLACES_C:
         packages.pop()
-    return bool(packages) and packages[-1] == PACKAGE
+    return bool(packages) and (packages[-1] == PACKAGE or packages[-1] in libraries)
 
 
 def is_from_handler(error: BaseException) -> bool:
@@ -111,6 +115,13 @@ def interrupted_imports() -> set[str]:
     """
     frames = _frames(sys._getframe(1))
     return {str(frame.f_locals.get("name")) for frame in frames if frame.f_code is IMPORT}
+
+
+def unfinished_import(names: Collection[str]) -> str | None:
+    """Return which of these modules the caller interrupts at its import, and None if it interrupts none of them."""
+    if all(map(is_loaded, names)):
+        return None
+    return next(iter(sorted(interrupted_imports().intersection(names))), None)
 
 
 def is_loaded(name: str) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rerun_mp.errors import UnfinishedImportError
 from tests.conftest import RunPython
 from tests.harness.recordings import Row, rows_of
 
@@ -96,6 +97,19 @@ def test_rows_are_safe_that_interrupt_an_import_on_which_the_encoder_depends(
     found = [number_of(row) for row in rows_of(tmp_path / "rows.rrd") if row.entity_path.lstrip("/") == "row"]
     assert len(returned) > 4
     assert Counter(found) == Counter(returned)
+
+
+@pytest.mark.parametrize(("scene", "call", "rows"), [("columns", "send_columns", 2), ("batches", "log", 1)])
+def test_rows_that_cannot_be_encoded_amid_an_import_are_counted(
+    scene: str, call: str, rows: int, run_python: RunPython, tmp_path: Path
+) -> None:
+    """Nothing is raised into the program, which is warned once."""
+    done = run_python(AMID_IMPORTS, tmp_path / "rows.rrd", scene, fresh=True).check()
+    calls, refused = json.loads(done.stdout)
+    assert calls > 4
+    assert refused == {UnfinishedImportError.cause: rows * calls}
+    assert done.stderr.count("Warning: ") == 1
+    assert f"Warning: {call}: the call interrupts the import of 'pyarrow'" in done.stderr
 
 
 def number_of(row: Row) -> int:

@@ -54,6 +54,29 @@ def log_halves() -> None:
     returned.append(number)
 
 
+def send_columns() -> None:
+    """Send two rows."""
+    number = next(numbers)
+    times = rr.TimeColumn("number", sequence=[number, number])
+    rr.send_columns("row", [times], rr.Scalars.columns(scalars=[float(number)] * 2))
+    returned.append(number)
+
+
+def log_batch() -> None:
+    """Log a row of an object that needs pyarrow to encode it."""
+    number = next(numbers)
+    rr.log("row", Batches())
+    returned.append(number)
+
+
+class Batches:
+    """An object whose components need pyarrow."""
+
+    def as_component_batches(self) -> list[Any]:
+        """Return one component."""
+        return [rr.AnyBatchValue("kept", [1])]
+
+
 def logger_of_batches() -> Callable[[], None]:
     """Return a function that logs a row of rerun's own objects, or one whose types rerun's registry knows."""
     from rerun import ComponentDescriptor
@@ -110,6 +133,10 @@ def main() -> None:
         interrupted(import_pyarrow, log_halves)
     elif scene == "halves amid rerun":
         interrupted(import_rerun, log_halves)
+    elif scene == "columns":
+        interrupted(import_pyarrow, send_columns)
+    elif scene == "batches":
+        interrupted(import_pyarrow, log_batch)
     elif scene == "rerun":
         interrupted(import_rerun, log_fast)
     elif scene == "encoder":
@@ -119,6 +146,9 @@ def main() -> None:
     else:
         log = logger_of_batches()
         interrupted(log, log)
+    if scene in ("columns", "batches"):
+        print(json.dumps([len(returned) - 1, rr.statistics().refused_here]))
+        return
     log_fast()
     print(json.dumps(returned))
 
