@@ -21,6 +21,7 @@ from rerun_mp.collector.store.clock import Clock
 from rerun_mp.collector.store.flushed_chunks import FlushedChunks
 from rerun_mp.collector.store.journal import Journal
 from rerun_mp.collector.store.part_writer import FLUSH_SECS, PartWriter
+from rerun_mp.collector.store.removed_files import RemovedFiles
 from rerun_mp.collector.store.spool import Spool
 from rerun_mp.errors import FlushTimeoutError, ResourceError
 from rerun_mp.session.accounts import Reason
@@ -46,6 +47,8 @@ MAX_RETRY_SECS = 300.0
 """Maximum seconds between two attempts."""
 STABLE_SECS = 60.0
 """Seconds of taking rows after which a file resets the delay to `RETRY_SECS`."""
+LOOK_SECS = 1.0
+"""Minimum seconds between two looks for a removed file."""
 ROOM_BYTES = 16 << 20
 """Bytes that a disk must have free, besides the spare ones, before a file that has failed goes on."""
 
@@ -61,6 +64,9 @@ class Appending:
         self._writing = writing
         self._spool = spool
         self._clock = clock
+        self._removed_files = RemovedFiles(journal, chunks, writing, spool)
+        self._next_look = 0.0
+        """When the next look for a removed file is due."""
         self._delay = RETRY_SECS
         self._next_attempt: float | None = None
         """When a file that has failed is tried again; None: it has not failed, or not been tried since."""
@@ -137,6 +143,16 @@ class Appending:
         if part.purpose != "file":
             self._rotate_spool()
 
+    def bring_removed_file_back(self) -> None:
+        """Look whether somebody has removed the user's file, at most once in `LOOK_SECS`, and bring it back.
+
+        Nothing happens while rows wait for a flush.
+        """
+        now = self._clock.boot_secs()
+        if now >= self._next_look and self._writing.purpose == "file" and not self._writing.unflushed:
+            self._next_look = now + LOOK_SECS
+            self._removed_files.bring_back()
+
     def _prepare_writer(self, num_bytes: int) -> bool:
         """Return whether a part is open that has room for `num_bytes`. Opens one if need be."""
         writing = self._writing
@@ -155,8 +171,9 @@ class Appending:
 
     def _divert(self, reason: str) -> None:
         """Go on in the spool, with what had not been flushed: the present part takes no more."""
-        self._writing.fail(reason)
-        self._writing.abandon()
+        if not self._removed_files.keep():
+            self._writing.fail(reason)
+            self._writing.abandon()
         for _ in range(DIVERT_ATTEMPTS):
             if self._open_spool_part():
                 try:
@@ -173,6 +190,7 @@ class Appending:
     def end_part(self, *, with_footer: bool) -> None:
         """Flush and end the part that is being written, if there is one."""
         self.flush(FLUSH_SECS)
+        self._removed_files.bring_back()
         self._writing.close(with_footer=with_footer)
 
     def give_file_up(self) -> None:

@@ -50,7 +50,8 @@ class PartWriter:
         """Why the user's file takes no rows, or None."""
         self._journal = journal
         self._chunks = chunks
-        self._directory = directory
+        self.directory = directory
+        """The store's directory in the spool."""
 
     @property
     def purpose(self) -> Purpose | None:
@@ -59,7 +60,7 @@ class PartWriter:
 
     def make_directory(self) -> None:
         """Create the store's spool directory, readable by its user only."""
-        for directory in (self._directory.parent.parent, self._directory.parent, self._directory):
+        for directory in (self.directory.parent.parent, self.directory.parent, self.directory):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def open(self, purpose: Purpose) -> bool:
@@ -69,7 +70,7 @@ class PartWriter:
         is_first = not any(part.purpose == "file" for part in self._journal.parts)
         is_first = is_first and not (target is not None and target.is_added_to)  # else it would replace that file
         if target is None:
-            path = str(self._directory / f"part-{number:03}.rrd")
+            path = str(self.directory / f"part-{number:03}.rrd")
         elif disks.is_special(target.target) or (target.is_in_place and is_first and self._journal.owns_target()):
             path = target.target
         else:

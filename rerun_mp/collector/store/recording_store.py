@@ -304,7 +304,8 @@ class RecordingStore:
         return self._writing.part is not None
 
     def reports(self) -> list[SinkStatus]:
-        """Return the state of each file, for the user."""
+        """Return the state of each file, for the user. A file that somebody has removed is brought back before."""
+        self._appending.bring_removed_file_back()
         return self._statuses.current()
 
     def drops(self) -> dict[Reason, Counter[int]]:

@@ -64,6 +64,29 @@ class SinkWriter:
         self._chunks = 0
         """Number of chunks in the file's present section."""
 
+    def descriptor(self, inode: tuple[int, int]) -> int | None:
+        """Return rerun's descriptor for its file, which has this inode. None: it is not found."""
+        if self.sections is not None:
+            return self.sections.descriptor()
+        return sections.descriptor_for_writing(inode)
+
+    def go_on_in(self, path: str, descriptor: int) -> None:
+        """Write to another file from now on, a copy of the present one, which is flushed.
+
+        `descriptor`: result of `descriptor` for the present file.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be opened. The writer goes on in the present one.
+        """
+        with open(path, "ab", buffering=0) as file:
+            os.dup2(file.fileno(), descriptor, inheritable=False)
+        self.target = path
+        if self.sections is not None:
+            status = os.fstat(descriptor)
+            self.sections.go_on_in((status.st_dev, status.st_ino))
+
     def send(self, chunk: ChunkBatch | sdk.Chunk) -> None:
         """Hand one chunk over. Blocks only while about 200 MB are queued.
 

@@ -27,7 +27,7 @@ from typing import IO
 
 from rerun_mp.encoding.rrd_sections import SectionFooters
 
-__all__ = ["MAX_CHUNKS", "FileSections"]
+__all__ = ["MAX_CHUNKS", "FileSections", "descriptor_for_writing"]
 
 MAX_CHUNKS = 1 << 16
 """Number of chunks after which a section ends, at the next flush."""
@@ -62,13 +62,25 @@ class FileSections:
         """Whether a section has ended, so that the file needs a footer of ours."""
         return bool(self._footers)
 
+    def descriptor(self) -> int | None:
+        """Return rerun's descriptor for the file. None: it is not found."""
+        found = descriptor_for_writing(self._inode) if self._rerun is None else self._rerun
+        return found if found is not None and _inode_of(found) == self._inode else None
+
+    def go_on_in(self, inode: tuple[int, int]) -> None:
+        """Note that rerun's descriptor is one for another file now, a copy of the one before."""
+        self._inode = inode
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
     def prepare(self) -> bool:
         """Get what the end of a section needs. False: it cannot end now, and nothing has changed."""
         if not self._is_regular:
             return False
         try:
             if self._rerun is None:
-                self._rerun = _descriptor_for_writing(self._inode)
+                self._rerun = descriptor_for_writing(self._inode)
             if self._rerun is None or _inode_of(self._rerun) != self._inode:
                 return False
             if self._file is None:
@@ -120,7 +132,7 @@ class FileSections:
         assert self._apart is not None
         assert self._file is not None
         beginning = os.fstat(self._apart.fileno())
-        rerun = _descriptor_for_writing((beginning.st_dev, beginning.st_ino))
+        rerun = descriptor_for_writing((beginning.st_dev, beginning.st_ino))
         if rerun is None:
             raise OSError("the descriptor of rerun's writer is not found")
         os.dup2(self._file, rerun, inheritable=False)
@@ -164,7 +176,7 @@ class FileSections:
         return tempfile.TemporaryFile(dir=self._directory, buffering=0)
 
 
-def _descriptor_for_writing(inode: tuple[int, int]) -> int | None:
+def descriptor_for_writing(inode: tuple[int, int]) -> int | None:
     """Return the only descriptor of this process that is open for writing alone on this file."""
     found = []
     for name in os.listdir("/proc/self/fd"):

@@ -1,0 +1,170 @@
+"""No row is lost when somebody removes the file, or its directory, while it is written."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rerun_mp.collector.store import disks, sections
+from rerun_mp.collector.store.recording_store import RecordingStore
+from rerun_mp.collector.store.removed_files import RemovedFiles
+from rerun_mp.session.config import SinkSpec
+from rerun_mp.session.rotation import Rotation, part_path
+from tests.collector.endings import finish
+from tests.collector.made_frames import NONCE, RECORDING
+from tests.collector.store.made_stores import (
+    chunks,
+    dropped_rows,
+    file_spec,
+    file_status,
+    numbers_in,
+    numbers_read,
+    put,
+)
+from tests.harness.recordings import verify
+
+REMOVALS: dict[str, Callable[[Path], None]] = {"file": Path.unlink, "directory": lambda out: shutil.rmtree(out.parent)}
+
+
+@pytest.fixture
+def kept_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a path in a directory of its own, which is no temporary one."""
+    monkeypatch.setattr(disks, "temporary_directory", lambda: str(tmp_path / "tmp"))
+    directory = tmp_path / "runs"
+    directory.mkdir()
+    return directory / "out.rrd"
+
+
+def rotating(out: Path) -> SinkSpec:
+    return file_spec(Path(part_path(str(out), 1)), wanted=str(out), rotation=Rotation(bytes=1 << 20).values)
+
+
+def begin(spool: Path, out: Path) -> RecordingStore:
+    store = RecordingStore(RECORDING, spool, NONCE)
+    store.set_files([file_spec(out)])
+    return store
+
+
+@pytest.mark.parametrize("removal", REMOVALS)
+def test_a_removed_file_is_there_again_with_all_rows(
+    removal: str, spool: Path, kept_out: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    one = begin(spool, kept_out)
+    put(one, range(3))
+    REMOVALS[removal](kept_out)
+    put(one, range(3, 5))
+    one.reports()
+    assert kept_out.exists()
+    assert (file_status(one).state, file_status(one).failure) == ("writing", None)
+    put(one, [5])
+    assert numbers_read(one) == list(range(6))
+    finish(one)
+    verify(kept_out)
+    assert numbers_in(kept_out) == list(range(6))
+    assert os.listdir(kept_out.parent) == [kept_out.name]
+    assert capfd.readouterr().err.count("was removed") == 1
+
+
+@pytest.mark.parametrize("removal", REMOVALS)
+def test_a_file_that_is_removed_just_before_the_end_is_complete(removal: str, spool: Path, kept_out: Path) -> None:
+    one = begin(spool, kept_out)
+    put(one, range(3))
+    one.append(chunks([3]))
+    REMOVALS[removal](kept_out)
+    finish(one)
+    verify(kept_out)
+    assert numbers_in(kept_out) == list(range(4))
+
+
+def test_a_file_that_is_removed_again_and_again_keeps_all_rows_in_sections(
+    spool: Path, kept_out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sections, "MAX_CHUNKS", 7)
+    one = begin(spool, kept_out)
+    for number in range(40):
+        put(one, [number])
+        if number % 5 == 0:
+            REMOVALS["file" if number % 2 else "directory"](kept_out)
+            one._appending._removed_files.bring_back()
+    finish(one)
+    verify(kept_out)
+    assert numbers_in(kept_out) == list(range(40))
+
+
+def test_a_file_that_another_one_has_replaced_is_not_brought_back(spool: Path, kept_out: Path) -> None:
+    """As a file that a later run overwrites: the later one has the path."""
+    one = begin(spool, kept_out)
+    put(one, range(3))
+    kept_out.unlink()
+    kept_out.write_text("another")
+    one.reports()
+    finish(one)
+    assert kept_out.read_text() == "another"
+    assert os.listdir(kept_out.parent) == [kept_out.name]
+
+
+def no_copy(_: object, __: object, ___: object) -> None:
+    raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def test_rows_of_a_removed_file_go_to_the_spool_if_its_directory_cannot_be_made(spool: Path, kept_out: Path) -> None:
+    one = begin(spool, kept_out)
+    put(one, range(3))
+    shutil.rmtree(kept_out.parent)
+    kept_out.parent.write_text("in the way")
+    one.reports()
+    failure = file_status(one).failure
+    assert failure is not None
+    assert f"{kept_out} was removed" in failure
+    assert str(one.directory) in failure
+    put(one, [3])
+    assert file_status(one).state == "diverted"
+    assert numbers_read(one) == list(range(4))
+    assert dropped_rows(one) == 0
+    kept_out.parent.unlink()
+    kept_out.parent.mkdir()
+    finish(one)
+    verify(kept_out)
+    assert numbers_in(kept_out) == list(range(4))
+
+
+def test_rows_of_a_removed_file_that_can_be_kept_nowhere_are_counted(
+    spool: Path, kept_out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = begin(spool, kept_out)
+    put(one, range(3), rows=2)
+    kept_out.unlink()
+    monkeypatch.setattr(RemovedFiles, "_copy", no_copy)
+    one.reports()
+    assert dropped_rows(one) == 6
+    assert "rows are lost" in str(file_status(one).failure)
+
+
+@pytest.mark.parametrize("removal", REMOVALS)
+def test_the_open_part_of_a_rotating_file_is_there_again_and_the_next_ones_follow(
+    removal: str, spool: Path, kept_out: Path
+) -> None:
+    """Parts that were complete belong to the user, who may remove them."""
+    one = RecordingStore(RECORDING, spool, NONCE)
+    spec = rotating(kept_out)
+    one.set_files([spec])
+    put(one, range(20))
+    one.set_files([replace(spec, episodes=1)])
+    one.rotate_if_due()
+    put(one, [20])
+    paths = [Path(part_path(str(kept_out), number)) for number in (2, 3)]
+    REMOVALS[removal](paths[0])
+    put(one, [21])
+    one.set_files([replace(spec, episodes=2)])
+    one.rotate_if_due()
+    put(one, [22])
+    finish(one)
+    for path in paths:
+        verify(path)
+    assert [numbers_in(path) for path in paths] == [[20, 21], [22]]

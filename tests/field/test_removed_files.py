@@ -1,0 +1,82 @@
+"""A program whose file, or its directory, is removed while it logs: the file is there again, with every row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import RunPython
+from tests.harness.programs import COMMAND
+from tests.harness.recordings import count_rows, verify
+
+pytestmark = pytest.mark.real_collectors
+
+ROWS = 200
+PROGRAM = f"""
+import os, shutil, sys, time
+import rerun_mp as rr
+path, removed, moment, rotates = sys.argv[1], sys.argv[2], sys.argv[3], "parts" in sys.argv
+rr.init("rerun_mp_removed")
+rr.save(path, rotate=rr.Rotation(bytes=1 << 14) if rotates else None)
+rr.log("before", rr.Scalars(0.0))
+rr.flush()
+present = path.replace(".rrd", ".0001.rrd") if rotates else path
+os.unlink(present) if removed == "file" else shutil.rmtree(os.path.dirname(path))
+for step in range({ROWS}):
+    rr.log("after", rr.Scalars(float(step)))
+    if rotates and step % 10 == 0:
+        rr.flush()
+rr.flush()
+deadline = time.monotonic() + 30.0
+while moment == "running" and not os.path.exists(present):
+    assert time.monotonic() < deadline
+    time.sleep(0.01)
+rr.log("after", rr.Scalars(0.0))
+(sink,) = rr.statistics().sinks
+print(sink.failure)
+"""
+EXPECTED = {"before": 1, "after": ROWS + 1}
+
+
+@pytest.mark.parametrize("moment", ["running", "ending"])
+@pytest.mark.parametrize("removed", ["file", "directory"])
+def test_a_removed_file_is_there_again_with_every_row(
+    removed: str, moment: str, run_python: RunPython, tmp_path: Path
+) -> None:
+    path = tmp_path / "runs" / "out.rrd"
+    path.parent.mkdir()
+    done = run_python(PROGRAM, path, removed, moment, fresh=True).check()
+    assert count_rows(path) == EXPECTED
+    verify(path)
+    assert done.stdout == "None\n"
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("removed", ["file", "directory"])
+def test_parts_go_on_in_a_directory_that_is_made_anew(removed: str, run_python: RunPython, tmp_path: Path) -> None:
+    path = tmp_path / "runs" / "out.rrd"
+    path.parent.mkdir()
+    done = run_python(PROGRAM, path, removed, "running", "parts", fresh=True).check()
+    parts = sorted(path.parent.glob("out.*.rrd"))
+    assert len(parts) > 1
+    counts: dict[str, int] = {}
+    for part in parts:
+        verify(part)
+        for entity, rows in count_rows(part).items():
+            counts[entity] = counts.get(entity, 0) + rows
+    assert counts == EXPECTED
+    assert done.stderr == ""
+
+
+def test_rows_of_a_removed_directory_that_cannot_be_made_anew_are_where_the_message_says(
+    place: Path, run_python: RunPython, tmp_path: Path
+) -> None:
+    path = tmp_path / "runs" / "out.rrd"
+    path.parent.mkdir()
+    in_the_way = 'os.path.exists(os.path.dirname(path)) or open(os.path.dirname(path), "w").close()\nfor step in'
+    done = run_python(PROGRAM.replace("for step in", in_the_way, 1), path, "directory", "ending", fresh=True).check()
+    assert f"has no directory any more. The missing rows are in {place}" in done.stderr
+    run_python(COMMAND, "recover", "--quiet").check()
+    (kept,) = (place / "data").rglob("*.rrd")
+    assert count_rows(kept) == EXPECTED
