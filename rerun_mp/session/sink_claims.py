@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rerun_mp.errors import InvalidArgumentError, ResourceError
+from rerun_mp.session import kinship
 from rerun_mp.session.file_claims import claim_beside, claim_file, claim_first, is_in_place
-from rerun_mp.session.kinship import multiprocessing_parent
 from rerun_mp.session.notices import say
 from rerun_mp.session.ownership import Taken, take_path
 
@@ -24,9 +24,13 @@ __all__ = ["as_successor", "await_earlier_runs", "claim_default", "claim_target"
 
 def as_successor(session: Session, key: RecordingKey, sink: SinkSpec) -> SinkSpec:
     """Return the sink that adds to its file if workers that this process replaces have written it; else the same."""
-    parent = multiprocessing_parent()
+    parent = kinship.multiprocessing_parent()
     is_default = key.recording_id == session.default_recording_id(key.application_id)
     if not parent or session.is_shared or session.is_rank or not is_default:
+        return sink
+    # A process whose parent takes part replaces nobody: its session goes on.
+    inodes = frozenset((session.segment.inode,))
+    if any(kinship.uses_segment(pid, inodes) for pid in kinship.ancestors(os.getpid())):
         return sink
     from rerun_mp.session import earlier_files
 

@@ -11,6 +11,7 @@ from tests.harness.recordings import count_rows, recordings_in, verify
 
 pytestmark = pytest.mark.real_collectors
 
+PROGRAMS = Path(__file__).with_name("programs")
 ROWS = 50
 SUPERVISOR = f"""
 import multiprocessing, sys
@@ -38,7 +39,6 @@ if __name__ == "__main__":
 """
 """Starts two workers when the two before have ended, as `uvicorn --workers 2 --limit-max-requests` may do."""
 
-
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers_add_to_the_file_of_those_that_they_replace(method: str, run_python: RunPython, tmp_path: Path) -> None:
     path = tmp_path / "out.rrd"
@@ -55,3 +55,12 @@ def test_the_next_run_begins_the_file_anew_also_with_a_fixed_authkey(run_python:
     for _ in range(2):
         run_python(SUPERVISOR, path, "fork", str(tmp_path), fresh=True).check()
     assert count_rows(path, timeline="step") == {"worker": 6 * ROWS}
+
+
+def test_a_worker_whose_parent_takes_part_replaces_nobody(run_python: RunPython, tmp_path: Path) -> None:
+    """Its file stays its own, and is begun anew, as with rerun."""
+    whole, shared, other = (tmp_path / f"{name}.rrd" for name in ("whole", "shared", "other"))
+    run_python(PROGRAMS / "completed_file.py", whole, shared, other).check()
+    assert count_rows(shared) == {"worker/1": 50}
+    assert count_rows(other) == {"founder": 1}
+    assert count_rows(whole) == {"worker/0": 50, "worker/1": 50}

@@ -144,8 +144,8 @@ REMOVALS = (
         (
             Edit(
                 "session/config_file.py",
-                "    return read_config_in(segment.runtime_directory, segment.spool_directory)\n",
-                "    return read_config_in(segment.runtime_directory)\n",
+                "    found = read_config_in(segment.runtime_directory, segment.spool_directory)\n",
+                "    found = read_config_in(segment.runtime_directory)\n",
             ),
         ),
         ("tests/faults/test_collector_gone.py::test_the_runtime_directory_may_be_removed[with the collector]",),
