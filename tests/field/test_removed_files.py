@@ -13,29 +13,7 @@ from tests.harness.recordings import count_rows, verify
 pytestmark = pytest.mark.real_collectors
 
 ROWS = 200
-PROGRAM = f"""
-import os, shutil, sys, time
-import rerun_mp as rr
-path, removed, moment, rotates = sys.argv[1], sys.argv[2], sys.argv[3], "parts" in sys.argv
-rr.init("rerun_mp_removed")
-rr.save(path, rotate=rr.Rotation(bytes=1 << 14) if rotates else None)
-rr.log("before", rr.Scalars(0.0))
-rr.flush()
-present = path.replace(".rrd", ".0001.rrd") if rotates else path
-os.unlink(present) if removed == "file" else shutil.rmtree(os.path.dirname(path))
-for step in range({ROWS}):
-    rr.log("after", rr.Scalars(float(step)))
-    if rotates and step % 10 == 0:
-        rr.flush()
-rr.flush()
-deadline = time.monotonic() + 30.0
-while moment == "running" and not os.path.exists(present):
-    assert time.monotonic() < deadline
-    time.sleep(0.01)
-rr.log("after", rr.Scalars(0.0))
-(sink,) = rr.statistics().sinks
-print(sink.failure)
-"""
+PROGRAM = Path(__file__).with_name("programs") / "removed_file.py"
 EXPECTED = {"before": 1, "after": ROWS + 1}
 
 
@@ -74,8 +52,7 @@ def test_rows_of_a_removed_directory_that_cannot_be_made_anew_are_where_the_mess
 ) -> None:
     path = tmp_path / "runs" / "out.rrd"
     path.parent.mkdir()
-    in_the_way = 'os.path.exists(os.path.dirname(path)) or open(os.path.dirname(path), "w").close()\nfor step in'
-    done = run_python(PROGRAM.replace("for step in", in_the_way, 1), path, "directory", "ending", fresh=True).check()
+    done = run_python(PROGRAM, path, "directory", "ending", "in-the-way", fresh=True).check()
     assert f"has no directory any more. The missing rows are in {place}" in done.stderr
     run_python(COMMAND, "recover", "--quiet").check()
     (kept,) = (place / "data").rglob("*.rrd")

@@ -39,6 +39,7 @@ if __name__ == "__main__":
 """
 """Starts two workers when the two before have ended, as `uvicorn --workers 2 --limit-max-requests` may do."""
 
+
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_workers_add_to_the_file_of_those_that_they_replace(method: str, run_python: RunPython, tmp_path: Path) -> None:
     path = tmp_path / "out.rrd"
