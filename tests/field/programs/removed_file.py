@@ -1,8 +1,7 @@
 """Removes the file to which it logs, or its directory, and goes on; see tests/field/test_removed_files.py.
 
-Usage: removed_file.py PATH file|directory running|ending [parts] [in-the-way]. A file may come in the
-way of the directory. Logs a row before and 201 afterwards. Prints the
-sink's failure.
+Usage: removed_file.py PATH file|directory running|ending [parts] [in-the-way]. A file may come in
+the way of the directory. Logs a row before and 201 afterwards. Prints the sink's failure.
 """
 
 from __future__ import annotations
