@@ -17,6 +17,8 @@ import contextlib
 import glob
 import json
 import os
+import time
+from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rerun_mp.errors import RerunMpError, ResourceError
@@ -25,7 +27,7 @@ from rerun_mp.session.config_file import read_config_in
 from rerun_mp.session.file_claims import HeldError, aside_paths, claim_beside, claim_file
 from rerun_mp.session.notices import leave_notice, say
 from rerun_mp.session.origin import has_participants
-from rerun_mp.session.waiting import wait_until
+from rerun_mp.session.waiting import pause_length, wait_until
 from rerun_mp.shm.interruptions import suppress_own
 
 if TYPE_CHECKING:
@@ -38,6 +40,9 @@ __all__ = ["Owner", "Taken", "await_completion", "await_former_owners", "await_n
 
 RECOVERY_SECS = 20.0
 """Maximum seconds to wait until the rows of a killed run are in their file. The recovery goes on after that."""
+
+SETTLE_SECS = 2.0
+"""Maximum seconds until the journal of a session without a program names the file that it has put at a path."""
 
 
 class Owner(NamedTuple):
@@ -84,17 +89,26 @@ def take_path(segment: Segment, path: str) -> Taken:
         If no file can be put there.
     """
     own = segment.nonce.hex()[:16]
-    owners = [owner for owner in _owners_of(path) if owner.name != own]
-    inode = _inode(path)
-    holder = next((owner for owner in owners if inode in owner.inodes and owner.is_living), None)
-    if holder is None:
+    recovered: str | None = None
+    deadline = time.monotonic() + SETTLE_SECS
+    for attempt in count():
+        owners = [owner for owner in _owners_of(path) if owner.name != own]
+        inode = _inode(path)
+        holder = next((owner for owner in owners if inode in owner.inodes and owner.is_living), None)
+        if holder is not None:
+            break
         former = tuple(owner for owner in owners if not owner.is_living)
         for owner in former:
             if inode is not None and inode in owner.inodes:
                 _set_aside(path, inode, owner.name)
-        recovered = _set_recovered_aside(path) if inode is not None else None
+        if inode is not None:
+            recovered = _set_recovered_aside(path) or recovered
         with contextlib.suppress(HeldError):
             return Taken(path, claim_file(path, own[:8], force=False), former, recovered)
+        # The collector of a run that was killed may be putting its next file there. Another look knows this file.
+        if not former or time.monotonic() > deadline:
+            break
+        time.sleep(pause_length(attempt))
     beside, claim = claim_beside(path)
     _tell(path, beside, holder)
     return Taken(beside, claim)

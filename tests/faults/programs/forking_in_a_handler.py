@@ -16,6 +16,7 @@ rr.init("rerun_mp_signals")
 rr.save(sys.argv[1])
 one, two = rr.Scalars(1.0), rr.Scalars(2.0)
 rr.log("warm", one)
+CHILDREN = 150
 is_child = False
 children: list[int] = []
 
@@ -23,6 +24,8 @@ children: list[int] = []
 def handler(_number: int, _frame: FrameType | None) -> None:
     # Both processes go on with the interrupted call.
     global is_child
+    if len(children) == CHILDREN:
+        return  # the signal came when the loop had ended
     child = os.fork()
     if child == 0:
         is_child = True
@@ -34,7 +37,7 @@ def handler(_number: int, _frame: FrameType | None) -> None:
 signal.signal(signal.SIGALRM, handler)
 signal.setitimer(signal.ITIMER_REAL, 0.01)
 returned = 0
-while len(children) < 150 and not is_child:
+while len(children) < CHILDREN and not is_child:
     rr.log("parent", one)
     returned += 1
 if is_child:
