@@ -3,15 +3,16 @@
 A forked child copies each page of the interpreter's memory that it touches, because even reading an object counts a
 reference. Its first `log()` registers the child, claims a slot and opens a table: about 110 functions of ours, whose
 objects lie on 365 to 395 pages (Python 3.11; 3.12 and 3.13 330 to 355; the directory's name alone moves it by 20). The
-copies take most of its time (3.5 us each here, 2.4 us if the kernel copies many at once), system calls 0.2 ms. Some 270
-pages are copied: 195 of Python's arenas, 55 of the C heap, 17 of libpython's data. They lie scattered, in 210 places.
-The rest are mapped anew: libraries, and the ring. 80 of the pages hold code, 65 functions and types; new code objects
-that lie together save none of them, and six short functions less save four pages. The founder has reserved the pages of
-the first four slots; to reserve those of a later one takes 0.13 ms more. What saved pages: no closures, generators and
-exceptions on the way, no zeros that need not be written, and a rehearsal before the first fork
-(`session/rehearsal.py`). For comparison, the first record of `logging` in such a child copies 124 pages and takes 0.5
-ms, and a JSON text that is written and parsed copies 65. The second `log()` takes 0.03 ms. A garbage collection in the
-first call would copy 700 pages more, so the young garbage is collected before each fork.
+copies take 1.3 ms (3.5 us each here, 2.7 us if the kernel copies many at once); a child that has copied every page
+before takes 1 ms, 0.2 of it for system calls. Some 270 pages are copied: 195 of Python's arenas, 55 of the C heap, 17
+of libpython's data. They lie scattered, in 210 places. The rest are mapped anew: libraries, and the ring. 80 of the
+pages hold code, 65 functions and types; new code objects that lie together save none of them, and six short functions
+less save four pages. The founder has reserved the pages of the first four slots; to reserve those of a later one takes
+0.13 ms more. What saved pages: no closures, generators and exceptions on the way, no zeros that need not be written,
+and a rehearsal before the first fork (`session/rehearsal.py`). For comparison, the first record of `logging` in such a
+child copies 124 pages and takes 0.5 ms, and a JSON text that is written and parsed copies 65. The second `log()` takes
+0.03 ms. A garbage collection in the first call would copy 700 pages more, so the young garbage is collected before each
+fork.
 
 Each turn measures in a fresh process; the two packages take turns. A turn is left out if other programs used more than
 a tenth of the machine right before it, unless all turns are disturbed. Usage: `python -m benchmarks.start_up [TURNS]`.
