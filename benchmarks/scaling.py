@@ -6,7 +6,7 @@ it has one turn, and only with scalars: starting 64 of its workers takes longer 
 
 A worker does the same for a row of one entity and of 2,000. So its CPU per row shows the speed of the cores, which
 changes by half on a virtual machine (see `calls`): 1.8 us for a text on fast cores, 2.9 on slow ones. A share means
-something if that column is about equal in both lines. Texts of 2,000 entities then keep three quarters of the rate.
+something if that column is about equal in both lines. Texts of 2,000 entities then keep seven tenths of the rate.
 
 With 2,000 entities, a chunk of 200 texts costs the collector 100 us of CPU on fast cores: 25 us for handing the batch
 to rerun-sdk, 45 in rerun-sdk's threads, which encode, compress and write it, 10 for cutting it out of the sweep's
