@@ -120,7 +120,6 @@ COVERED_BY: dict[str, str] = {
     "rerun_mp.session.refused_rows": "tests/field/test_log_never_hurts.py",
     "rerun_mp.session.leaving": "tests/faults/test_orphans.py",
     "rerun_mp.session.leftovers": "tests/faults/test_recovery.py",
-    "rerun_mp.session.ownership": "tests/field/test_paths.py",
     "rerun_mp.session.producer_start": "tests/faults/test_exhaustion_limits.py",
     "rerun_mp.session.session": "tests/faults/test_endings.py",
     "rerun_mp.protection": "tests/test_plain.py",
