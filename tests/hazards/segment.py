@@ -149,7 +149,7 @@ REMOVALS = (
             ),
         ),
         ("tests/faults/test_collector_gone.py::test_the_runtime_directory_may_be_removed[with the collector]",),
-        "Counter",
+        "have been removed while it runs",
     ),
     Removal(
         13,

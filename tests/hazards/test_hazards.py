@@ -17,8 +17,8 @@ from tests.harness.programs import ROOT
 from tests.hazards.registry import TITLES, Edit, Removal, copy_tree
 from tests.hazards.removals import REMOVALS
 
-TEST_SECS = 100
-"""A test that hangs without its guard has failed after so many seconds."""
+TEST_SECS = 150
+"""A test that hangs without its guard has failed after so many seconds. A program of a test that hangs ends before."""
 HUNG = -signal.SIGKILL
 
 
