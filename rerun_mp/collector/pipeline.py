@@ -133,9 +133,9 @@ class Pipeline:
             self.words[Header.CONFIG_APPLIED] = revision
 
     def _removed_config(self, revision: int, *, is_first: bool) -> SessionConfig:
-        """Return what stands for a configuration whose copies have been removed: the one before.
+        """Return the configuration to use after both copies of the present one have been removed: the one before.
 
-        A worker that has begun after that knows none. It keeps the rows as a recovery does.
+        A worker that begins after the removal knows none. It keeps the rows as a recovery does.
         """
         say(f"worker {os.getpid()}: {self.segment.runtime_directory} has been removed, and so has the spool")
         known = SessionConfig(rescue_directory=directories.rescue_base()) if is_first else self.config

@@ -198,7 +198,7 @@ def _content(content: Any, compression: int | None, size: int | None) -> Any:
 
 
 def first_batch(content: Any) -> Any:
-    """Return the first record batch of an Arrow stream, whose memory it shares."""
+    """Return the first record batch of an Arrow stream. The batch shares the stream's memory."""
     import pyarrow as pa
 
     with pa.ipc.open_stream(content) as reader:

@@ -42,7 +42,7 @@ __all__ = [
 
 DIRECTORY = "/dev/shm"
 MIN_SLOTS = 4
-"""Slots whose pages `create` reserves."""
+"""Number of slots for which `create` reserves memory."""
 
 
 class Segment:

@@ -1,4 +1,4 @@
-"""A program whose file, or its directory, is removed while it logs: the file is there again, with every row."""
+"""Somebody removes a program's file, or its directory, while the program logs. The file comes back with every row."""
 
 from __future__ import annotations
 

@@ -304,7 +304,7 @@ class RecordingStore:
         return self._writing.part is not None
 
     def reports(self) -> list[SinkStatus]:
-        """Return the state of each file, for the user. A file that somebody has removed is brought back before."""
+        """Return the state of each file, for the user. First bring back a file that somebody has removed."""
         self._appending.bring_removed_file_back()
         return self._statuses.current()
 

@@ -1,4 +1,4 @@
-"""Brings a user's file back that somebody removes while it is written.
+"""Puts a user's file back if somebody removes it while it is written.
 
 A removed file has no name any more, but its rows stay for as long as rerun's writer has it open. They are copied to a
 new file at the same path, whose directory is made anew, and rerun goes on in the new file by its old descriptor (as in
@@ -8,7 +8,7 @@ collector does nothing else while it copies.
 These files are left alone:
 
 - one that was moved: it still has a name, and goes on under it;
-- one at whose path another file lies: a later run has replaced it, and has the path (`completion`);
+- one that another file has replaced at its path: the path belongs to a later run now (`completion`);
 - one in a temporary directory that is gone (`disks.is_discarded`).
 
 Used by the store, in the worker's main thread.

@@ -84,8 +84,7 @@ class SinkWriter:
             os.dup2(file.fileno(), descriptor, inheritable=False)
         self.target = path
         if self.sections is not None:
-            status = os.fstat(descriptor)
-            self.sections.go_on_in((status.st_dev, status.st_ino))
+            self.sections.go_on_in(descriptor)
 
     def send(self, chunk: ChunkBatch | sdk.Chunk) -> None:
         """Hand one chunk over. Blocks only while about 200 MB are queued.

@@ -67,9 +67,9 @@ class FileSections:
         found = descriptor_for_writing(self._inode) if self._rerun is None else self._rerun
         return found if found is not None and _inode_of(found) == self._inode else None
 
-    def go_on_in(self, inode: tuple[int, int]) -> None:
+    def go_on_in(self, descriptor: int) -> None:
         """Note that rerun's descriptor is one for another file now, a copy of the one before."""
-        self._inode = inode
+        self._inode = _inode_of(descriptor)
         if self._file is not None:
             os.close(self._file)
             self._file = None
@@ -79,12 +79,12 @@ class FileSections:
         if not self._is_regular:
             return False
         try:
-            if self._rerun is None:
-                self._rerun = descriptor_for_writing(self._inode)
-            if self._rerun is None or _inode_of(self._rerun) != self._inode:
+            rerun = self.descriptor()
+            if rerun is None:
                 return False
+            self._rerun = rerun
             if self._file is None:
-                self._file = os.open(f"/proc/self/fd/{self._rerun}", os.O_RDWR | os.O_APPEND)
+                self._file = os.open(f"/proc/self/fd/{rerun}", os.O_RDWR | os.O_APPEND)
             if self._footers is None:
                 self._footers = SectionFooters(self._directory)
             if self._apart is None:
@@ -131,13 +131,12 @@ class FileSections:
         """
         assert self._apart is not None
         assert self._file is not None
-        beginning = os.fstat(self._apart.fileno())
-        rerun = descriptor_for_writing((beginning.st_dev, beginning.st_ino))
+        rerun = descriptor_for_writing(_inode_of(self._apart.fileno()))
         if rerun is None:
             raise OSError("the descriptor of rerun's writer is not found")
         os.dup2(self._file, rerun, inheritable=False)
         self._rerun = rerun
-        self._shift = os.fstat(self._file).st_size - beginning.st_size
+        self._shift = os.fstat(self._file).st_size - os.fstat(self._apart.fileno()).st_size
         self._apart.close()
         os.close(self._file)  # `prepare` gets it again: files that are open for long take few descriptors
         self._apart = self._file = None
