@@ -22,6 +22,7 @@ from rerun_mp.shipping.parts import PartName
 from rerun_mp.shipping.receiver import Receiver
 from rerun_mp.shipping.signing import sign
 from rerun_mp.shipping.targets import HeadTarget, PartRefusedError
+from tests.harness.programs import wait_until
 
 TOKEN = "the secret"
 PART = PartName("app-0011", "host-00112233", 1, 10)
@@ -92,10 +93,12 @@ def test_a_part_is_stored_once_however_often_it_is_uploaded(tmp_path: Path, part
 
 def test_an_upload_that_was_cut_goes_on_where_it_ended(tmp_path: Path, part: Path) -> None:
     """The head has restarted in between; the part has its name only when all of it is there."""
-    runs = tmp_path / "runs"
+    runs, threads = tmp_path / "runs", threading.active_count()
     answers = iter([True, False])
     with head(runs) as url, target_of(url) as target, pytest.raises(ResourceError, match="is not at"):
         target.store(PART, part, lambda: next(answers))
+    # What was sent lies in the socket until the head's thread for this connection has read it.
+    wait_until(lambda: threading.active_count() == threads, what="the end of the head's thread")
     (partial,) = files_in(runs)
     assert partial.endswith(".partial")
     assert 0 < (runs / partial).stat().st_size < len(CONTENT)
