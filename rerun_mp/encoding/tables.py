@@ -238,8 +238,8 @@ def _plan_of(declaration: bytes, begin: int, slot_bytes: int) -> tuple[TableShap
     return shape, plan_table(shape, begin, slot_bytes, 0, 0)
 
 
-def unpack_texts(dictionary: memoryview, count: int) -> tuple[list[str], int]:
-    """Read the first `count` texts from a private copy of a dictionary. Returns them and the bytes that they take.
+def unpack_texts(dictionary: memoryview, count: int) -> tuple[list[str], list[int]]:
+    """Read the first `count` texts from a private copy of a dictionary. Returns them and the byte where each ends.
 
     Raises
     ------
@@ -247,6 +247,7 @@ def unpack_texts(dictionary: memoryview, count: int) -> tuple[list[str], int]:
         If it holds fewer, or one is damaged.
     """
     texts: list[str] = []
+    ends: list[int] = []
     at = 0
     try:
         for _ in range(count):
@@ -256,9 +257,10 @@ def unpack_texts(dictionary: memoryview, count: int) -> tuple[list[str], int]:
                 raise CorruptionError("a table's dictionary is cut off")
             texts.append(raw.decode())
             at += TEXT.size + n
+            ends.append(at)
     except (struct.error, UnicodeDecodeError) as error:
         raise CorruptionError(f"a table's dictionary is damaged: {error}") from error
-    return texts, at
+    return texts, ends
 
 
 def _checked_component(

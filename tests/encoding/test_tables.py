@@ -161,8 +161,11 @@ def test_a_plan_that_does_not_match_its_shape_is_refused(field: int) -> None:
 
 @given(st.lists(TEXTS), st.binary(max_size=9))
 def test_texts_are_read_back_whatever_follows_them(texts: list[str], rest: bytes) -> None:
-    dictionary = b"".join(pack_text(text.encode()) for text in texts)
-    assert unpack_texts(memoryview(dictionary + rest), len(texts)) == (texts, len(dictionary))
+    entries = [pack_text(text.encode()) for text in texts]
+    dictionary = b"".join(entries)
+    found, ends = unpack_texts(memoryview(dictionary + rest), len(texts))
+    assert found == texts
+    assert ends == [len(b"".join(entries[: number + 1])) for number in range(len(texts))]
 
 
 @pytest.mark.parametrize("damaged", [b"", b"\x05", b"\x05\x00abc", pack_text(b"\xff")])

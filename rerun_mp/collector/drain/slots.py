@@ -102,8 +102,7 @@ class SlotReader:
             if head_bytes(head) > PAGE:
                 head = self._copy(offset, offset + slot_bytes // 4)
             shape, plan = unpack_head(head, slot_bytes)
-            known = self._dictionaries.pop((owner, shape), None)
-            dictionary = (known and known.begins(self._ring.memory, offset + plan.dictionary)) or Dictionary()
+            dictionary = Dictionary(self._dictionaries.pop((owner, shape), None))
             cached = self._tables[slot] = (epoch, shape, plan, dictionary, RunningClock())
             if len(self._dictionaries) >= MAX_DICTIONARIES:
                 del self._dictionaries[next(iter(self._dictionaries))]

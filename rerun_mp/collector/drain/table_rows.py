@@ -77,23 +77,21 @@ class TakenRows:
 
 
 class Dictionary:
-    """What has been read of a table slot's dictionary so far. Its texts never change; the producer adds more."""
+    """What has been read of a table slot's dictionary so far. Its texts never change; the producer adds more.
 
-    def __init__(self) -> None:
+    A producer's next slot of the same shape usually begins with the dictionary of the former one. So its texts, perhaps
+    thousands, are taken over from `former` if their bytes are equal. Only texts that rows refer to are taken over:
+    behind them may lie old bytes, which an earlier table has left in the slot and its producer has not replaced yet.
+    """
+
+    def __init__(self, former: Dictionary | None = None) -> None:
         self.texts: list[str] = []
         """Entity paths, and levels of text."""
-        self._raw = b""
-
-    def begins(self, memory: memoryview, begin: int) -> Dictionary | None:
-        """Return a copy if the dictionary at byte `begin` of `memory` begins with these texts.
-
-        A producer's next slot of the same shape does; so its texts, perhaps thousands, are not read again.
-        """
-        if bytes(memory[begin : begin + len(self._raw)]) != self._raw:
-            return None
-        copied = Dictionary()
-        copied.texts, copied._raw = list(self.texts), self._raw
-        return copied
+        self._raw = bytearray()
+        self._ends: list[int] = []
+        """Where each text ends in `_raw`."""
+        self._former: Dictionary | None = former and (former._former or former)
+        """The dictionary that this one may go on like; None: it does not, or there is no more in it."""
 
     def read(self, memory: memoryview, begin: int, end: int, needed: int) -> None:
         """Read on until there are `needed` texts. The dictionary lies in bytes [begin, end) of `memory`.
@@ -103,6 +101,8 @@ class Dictionary:
         CorruptionError
             If it holds fewer, or one is damaged.
         """
+        if self._former is not None and needed > len(self.texts):
+            self._take_over(self._former, memory, begin, needed)
         missing = needed - len(self.texts)
         if missing <= 0:
             return
@@ -110,12 +110,28 @@ class Dictionary:
         near = min(begin + FIRST_DICTIONARY_BYTES, end)
         raw = bytes(memory[begin:near])
         try:
-            texts, size = unpack_texts(memoryview(raw), missing)
+            texts, ends = unpack_texts(memoryview(raw), missing)
         except CorruptionError:  # the texts may reach farther
             raw = bytes(memory[begin:end])
-            texts, size = unpack_texts(memoryview(raw), missing)
+            texts, ends = unpack_texts(memoryview(raw), missing)
+        self._add(texts, [len(self._raw) + one for one in ends], raw[: ends[-1]])
+
+    def _take_over(self, former: Dictionary, memory: memoryview, begin: int, needed: int) -> None:
+        """Take over texts up to `needed` from the former dictionary if their bytes are the same here."""
+        have, count = len(self._raw), min(needed, len(former.texts))
+        new = slice(len(self.texts), count)
+        ends = former._ends[new]
+        raw = former._raw[have : ends[-1]] if ends else b""
+        is_same = bytes(memory[begin + have : begin + have + len(raw)]) == raw
+        if is_same:
+            self._add(former.texts[new], ends, raw)
+        if not is_same or count == len(former.texts):
+            self._former = None
+
+    def _add(self, texts: list[str], ends: list[int], raw: bytes | bytearray) -> None:
         self.texts += texts
-        self._raw += raw[:size]
+        self._ends += ends
+        self._raw += raw
 
 
 @dataclass(slots=True)
