@@ -174,6 +174,10 @@ class SessionWatch:
             for process in frozen:
                 process.send_signal(signal.SIGCONT)
 
+    def is_gone(self) -> bool:
+        """Return whether the session has ended, or been recovered: no segment is left."""
+        return not any(SHARED_MEMORY.glob(f"{self.segment.name}*"))
+
     def blocked_ns(self) -> int:
         """Return the nanoseconds that the first producer's calls have waited for space."""
         with self.segment.open("rb") as file:

@@ -28,7 +28,7 @@ from tests.harness.viewers import free_port
 from tests.soak.episode import END_SECS
 from tests.soak.mixed_checks import Checks, Content, Snapshot, Target
 from tests.soak.player import COLUMNS, SOCKET, returned_path
-from tests.soak.recovering import recover
+from tests.soak.recovering import kill_recoveries, recover
 
 __all__ = ["run_mixed"]
 
@@ -36,6 +36,8 @@ ANSWER_SECS = 90.0
 KINDS = ("scalar", "scalar", "text", "points", "columns", "large", "static", "static")
 TOPS = ("free", "free", "cut", "third")
 STEPS = 50
+COMMAND_CHARACTERS = 3000
+"""Maximum length of a command in the description of a failure."""
 
 
 @dataclass
@@ -119,7 +121,7 @@ class Mixed(Checks):
         return process
 
     def send(self, process: Process, do: str, **arguments: Any) -> None:
-        self.log(f"{process.name}: {do} {json.dumps(arguments)[:300]}")
+        self.log(f"{process.name}: {do} {json.dumps(arguments)[:COMMAND_CHARACTERS]}")
         process.lines.write(json.dumps({"do": do, **arguments}) + "\n")
         process.lines.flush()
         process.is_busy = True
@@ -141,6 +143,12 @@ class Mixed(Checks):
         self.send(process, do, **arguments)
         self.perhaps_harm()
         return self.answer(process)
+
+    def look(self) -> None:
+        """Let the founder look whether the collector lives."""
+        self.founder.lines.write('{"do": "look"}\n')
+        self.founder.lines.flush()
+        self.answer(self.founder)
 
     def perhaps_harm(self, chance: float = 0.12) -> None:
         if self.choose.random() < chance:
@@ -371,6 +379,7 @@ class Mixed(Checks):
             return known
         if sink["kind"] == "grpc":
             content = Content()
+            self.served[name, rec].append(rules)
             return Target("grpc", name, rec, process.name, content, rules=rules, is_whole=is_whole)
         rotate, mode = sink.get("rotate"), sink.get("mode", "new")
         if rotate is not None:
@@ -501,7 +510,7 @@ class Mixed(Checks):
             while account["logged"] < len(self.logged) and time.monotonic() < deadline:
                 account = self.ask(self.founder, "statistics")  # rows of killed processes
             self.check_account(account)
-            self.check_servers()
+            self.check_servers(self.look)
             for process in self.alive():
                 process.lines.write('{"do": "exit"}\n')
                 process.lines.flush()
@@ -518,10 +527,14 @@ class Mixed(Checks):
             os.killpg(self.program.pid, signal.SIGSTOP)  # so that no process starts another collector
             self.watch.kill_running()
             self.program.end()
-        wait_until(lambda: not any(self.watch.collectors().values()), timeout_secs=END_SECS * 2, what="the end")
+        # Between the end of a collector and the start of the next one there is none.
+        is_over = self.watch.is_gone if how == "exit" else lambda: not any(self.watch.collectors().values())
+        wait_until(is_over, timeout_secs=END_SECS * 2, what="the end")
         self.close()
         if how != "exit":
+            self.faults += kill_recoveries(self.own, self.environment, self.watch, self.choose)
             recover(self.own, self.environment, ANSWER_SECS)
+            wait_until(self.watch.is_gone, timeout_secs=END_SECS, what="the end of the recovery")
         self.check_files()
 
 

@@ -20,6 +20,7 @@ import numpy as np
 
 import rerun_mp as rr
 import rerun_mp.blueprint as rrb
+from rerun_mp.session import current
 
 __all__ = ["APPLICATION", "SOCKET", "main", "returned_path"]
 
@@ -142,6 +143,12 @@ class Player:
     def do_flush(self) -> None:
         """Wait until all rows are stored."""
         rr.flush()
+
+    def do_look(self) -> None:
+        """Do what the next row would do: start a collector if guard and worker were killed one after the other."""
+        joined = current.session()
+        assert joined is not None
+        joined.watch_collector()
 
     def do_statistics(self) -> dict[str, Any]:
         """Return the session's accounts."""
