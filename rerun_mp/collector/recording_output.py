@@ -97,6 +97,7 @@ class RecordingOutput:
     def take_earlier_rows(self, other: RecordingOutput) -> None:
         """Take the rows that `other` has stored before any sink was set. A second call adds no row twice."""
         earlier = list(other.store.chunks.before_sinks())
+        self.store.chunks.note_repeated([chunk.chunk_id for chunk in earlier])
         self.store.append(earlier)
         self.store.flush(FLUSH_TIMEOUT)
         if earlier and other.store.chunks.begin:

@@ -26,9 +26,6 @@ from rerun_mp.session.rules import RuleValues
 
 __all__ = ["BacklogRules", "FileRules"]
 
-MAX_OWN_CHUNKS = 64
-"""Maximum number of chunks of the collector itself between the chunks of the sweep that is repeated."""
-
 
 class FileRules:
     """The rules of the file that a store writes at present. Without any, chunks pass as they are."""
@@ -55,7 +52,7 @@ class FileRules:
         renamed = {book.renamed(one) for one in chunk_ids}
         self._in_files.clear()
         if self._is_first_sweep and self._chunks.begin:
-            self._find_in_files(chunk_ids | renamed)
+            self._in_files = {one: batch_of(payload) for one, payload in self._chunks.inherited_of(chunk_ids | renamed)}
         self._sweep_ids, self._is_first_sweep = chunk_ids, False
         return chunk_ids | renamed
 
@@ -93,15 +90,6 @@ class FileRules:
         if kept is not None:
             held -= self._producers.count(entity_path, kept)
         self._journal.drops.add(Reason.RULES, held, is_of_sweep=is_of_sweep)
-
-    def _find_in_files(self, ids: set[str]) -> None:
-        """Find the chunks with these ids among the last ones that the dead collector stored."""
-        for chunk in self._chunks.read(max(0, self._chunks.begin - len(ids) - MAX_OWN_CHUNKS)):
-            if chunk.ordinal >= self._chunks.begin:
-                return
-            batch = batch_of(chunk.payload)
-            if _id_of(batch) in ids:
-                self._in_files[_id_of(batch)] = batch
 
     def _present(self) -> RuleBook | None:
         """Return the rules of the present file; None if it has none."""

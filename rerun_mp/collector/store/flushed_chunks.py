@@ -22,7 +22,7 @@ from rerun_mp.collector.store.journal import Journal
 from rerun_mp.collector.store.parts import Part
 from rerun_mp.collector.store.statics import Statics
 from rerun_mp.encoding.frames import RecordingKey
-from rerun_mp.encoding.log_messages import chunk_id_of, chunk_message, rows_in_chunk
+from rerun_mp.encoding.log_messages import chunk_id_of, chunk_message, identity_of, rows_in_chunk
 
 __all__ = ["Flushed", "FlushedChunks"]
 
@@ -32,6 +32,8 @@ MAX_MARKS = 4096
 """Number of flushes for which `behind` counts rows exactly."""
 MAX_COUNTS = 1 << 17
 """Number of chunks whose rows are remembered. Those of older chunks are counted by reading them."""
+MAX_OWN_CHUNKS = 64
+"""Maximum number of chunks of the collector itself after the chunks of its last sweep."""
 COUNTING_SECS = 0.5
 """Maximum seconds to count the rows that an earlier life of the collector has stored."""
 
@@ -63,19 +65,21 @@ class FlushedChunks:
         self.begin = self.end
         """Ordinal of the first chunk of this life of the collector."""
         self.rows = 0
-        """Rows that processes logged and that were flushed in this life."""
+        """Rows that processes logged and that were flushed in this life, without those that were stored before."""
         self.is_elsewhere = False
         """Whether sinks with stores of their own take all later rows, and no sink of this store does."""
         self.statics: Statics | None = None
         """The static chunks of a file that rotates."""
         self._counts: deque[int] = deque(maxlen=MAX_COUNTS)
         """Rows of each of the last chunks."""
+        self._repeated: frozenset[str] = frozenset()
+        """Ids of chunks that an earlier life has stored, and that come again."""
         self._inherited_rows: tuple[int, bool] | None = (0, True) if self.begin == 0 else None
         self._journal = journal
         self._recent: deque[tuple[int, ChunkBatch]] = deque()
         self._recent_bytes = 0
         self._marks: deque[tuple[int, int]] = deque([(self.end, 0)], maxlen=MAX_MARKS)
-        """(ordinal of the next chunk, rows flushed in this life until then), after each of the last flushes."""
+        """(ordinal of the next chunk, `rows` then), after each of the last flushes."""
 
     def add(self, part: Part, chunks: Sequence[ChunkBatch], num_bytes: int) -> None:
         """Add chunks that have been flushed into `part`. `num_bytes` is their size."""
@@ -89,10 +93,10 @@ class FlushedChunks:
                 self.statics.note(self.end, chunks)
             counts = [0 if chunk.entity_path.startswith(OWN_ENTITIES) else chunk.num_rows for chunk in chunks]
             self._counts.extend(counts)
-            self.rows += sum(counts)
+            self.rows += sum(n for n, one in zip(counts, chunks, strict=True) if one.chunk_id not in self._repeated)
             part.chunks += len(chunks)
             self.end += len(chunks)
-            self._marks.append((self.end, self._marks[-1][1] + sum(chunk.num_rows for chunk in chunks)))
+            self._marks.append((self.end, self.rows))
 
     def add_part(self, part: Part) -> None:
         """Add a part that is complete, before any other chunk. Its chunks come first."""
@@ -144,6 +148,20 @@ class FlushedChunks:
                 found.append((ordinal, chunk.chunk_id, self._counts[at]))
         return found
 
+    def inherited_of(self, ids: Collection[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield (id, message) of the chunks with these ids among the last ones that the life before has stored."""
+        wanted = {identity_of(one): one for one in ids}
+        for chunk in self.read(max(0, self.begin - len(ids) - MAX_OWN_CHUNKS)):
+            if chunk.ordinal >= self.begin:
+                return
+            found = wanted.get(chunk_id_of(chunk.payload))
+            if found is not None:
+                yield found, chunk.payload
+
+    def note_repeated(self, ids: Collection[str]) -> None:
+        """Note that chunks with these ids come. Those that the life before has stored are not counted again."""
+        self._repeated = frozenset(found for found, _ in self.inherited_of(ids)) if self.begin else frozenset()
+
     def before_sinks(self) -> Iterator[ChunkBatch]:
         """Yield the chunks that came before any sink was set."""
         for part in [part for part in self._journal.parts if part.purpose == "buffer"]:
@@ -177,8 +195,7 @@ class FlushedChunks:
     def rows_until_now(self) -> tuple[int, bool]:
         """Return how many rows all lives of the collector have stored, and whether that is exact.
 
-        The first call may read what an earlier life has stored, for at most `COUNTING_SECS`. Rows that a collector
-        stored again when it repeated its predecessor's last sweep count twice.
+        The first call may read what an earlier life has stored, for at most `COUNTING_SECS`.
         """
         if self._inherited_rows is None:
             self._inherited_rows = self._count_inherited()

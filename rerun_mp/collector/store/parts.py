@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from rerun_mp.collector.store.rerun_files import read_file
 from rerun_mp.encoding.rrd_files import Bookmarks, chunk_payloads, count_chunks, is_complete, payloads_at
 from rerun_mp.session.config import WholeFile
 
-__all__ = ["NO_INODE", "SPOOLED", "Part", "Purpose", "inode_of"]
+__all__ = ["NO_INODE", "SPOOLED", "Part", "Purpose", "count_logged_rows", "inode_of"]
 
 Purpose = Literal["file", "diverted", "buffer", "window", "retired"]
 """Why the store keeps a part:
@@ -166,7 +166,7 @@ class Part:
 
     def count_logged_rows(self) -> int:
         """Return the number of its rows that processes logged. Reads the file."""
-        return sum(chunk.num_rows for _, chunk in self.read() if not chunk.entity_path.startswith(OWN_ENTITIES))
+        return count_logged_rows([self])
 
     def holds_rows(self) -> bool:
         """Whether it has any row that a process logged, and not only the collector's own."""
@@ -190,6 +190,21 @@ class Part:
         """Remove its file, unless another file lies at its path."""
         if self.is_readable():
             os.unlink(self.path)
+
+
+def count_logged_rows(parts: Iterable[Part], without: Collection[str] = ()) -> int:
+    """Return the number of rows that processes logged in some parts of one store. Reads their files.
+
+    A chunk that two parts hold counts once, and chunks with an id in `without` do not count.
+    """
+    seen = set(without)
+    rows = 0
+    for part in parts:
+        for _, chunk in part.read():
+            if chunk.id not in seen and not chunk.entity_path.startswith(OWN_ENTITIES):
+                seen.add(chunk.id)
+                rows += chunk.num_rows
+    return rows
 
 
 def inode_of(path: str) -> tuple[int, int] | None:

@@ -102,6 +102,8 @@ class RecordingStore:
             clock,
         )
         """The parts of a file that rotates, and their readers."""
+        self._has_begun = False
+        """Whether a sweep has begun in this life."""
         self._checkpoints = 0
         """How often the present files have been made complete for readers, in this life."""
         self._statuses = FileStatuses(self._journal, self._writing, self.rotating)
@@ -257,7 +259,11 @@ class RecordingStore:
 
     def begin(self, sweep: int, chunk_ids: set[str]) -> None:
         """Note all chunks of a sweep that come to this store, perhaps for the second time."""
-        self._spool.begin_sweep(sweep, self._rules.begin(chunk_ids))
+        ids = self._rules.begin(chunk_ids)
+        if not self._has_begun:
+            self._has_begun = True
+            self.chunks.note_repeated(ids)
+        self._spool.begin_sweep(sweep, ids)
 
     def append(self, chunks: Sequence[ChunkBatch], show: ShowAhead | None = None) -> list[ChunkBatch]:
         """Take chunks, and return those that rerun-sdk refuses. The others are delivered when `flush` has returned.

@@ -24,7 +24,7 @@ from rerun_mp.collector.store.clock import Clock
 from rerun_mp.collector.store.flushed_chunks import FlushedChunks
 from rerun_mp.collector.store.journal import Journal, Series
 from rerun_mp.collector.store.part_writer import PartWriter
-from rerun_mp.collector.store.parts import Part
+from rerun_mp.collector.store.parts import Part, count_logged_rows
 from rerun_mp.collector.store.retention import Retention
 from rerun_mp.collector.store.sources import Sources
 from rerun_mp.collector.store.statics import Statics
@@ -169,12 +169,11 @@ class Rotating:
     def rows_until_now(self) -> int:
         """Return how many rows all lives of the collector have stored in the parts, also in parts that are gone.
 
-        Rows that a collector stored again when it repeated its predecessor's last sweep count twice until their part is
-        complete. The first call of a life may read what an earlier life has stored in the present part.
+        The first call of a life may read what an earlier life has stored in the present part.
         """
         if self._inherited_rows is None:
             inherited = [part for part in self._parts() if part.is_inherited] if self._is_inherited else []
-            self._inherited_rows = sum(part.count_logged_rows() for part in inherited)
+            self._inherited_rows = count_logged_rows(inherited)
         return self._journal.closed_rows + self._inherited_rows + self._chunks.rows - self._rows_before
 
     @property
@@ -203,7 +202,7 @@ class Rotating:
     def take_earlier_rows(self) -> None:
         """Count the rows that came before the file, with which it has begun, and find their static chunks."""
         if self._journal.series is not None:
-            self._rows_before -= sum(part.count_logged_rows() for part in self._parts())
+            self._rows_before -= count_logged_rows(self._parts())
             self.read_statics()
 
     def read_statics(self) -> None:

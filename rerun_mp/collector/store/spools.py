@@ -10,11 +10,11 @@ import contextlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from rerun_mp.collector.store.parts import SPOOLED, Part
+from rerun_mp.collector.store.parts import Part, count_logged_rows
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.encoding.rrd_files import count_chunks
 from rerun_mp.session.origin import ORIGIN_NAME
@@ -46,18 +46,26 @@ def stored_targets(spool: Path) -> dict[RecordingKey, list[str]]:
     return found
 
 
-def spooled_rows(spool: Path) -> Counter[RecordingKey]:
-    """Count the rows that lie in the spool and in no file of the user's, by recording. No collector may write there."""
+def spooled_rows(spool: Path, without: Collection[str] = ()) -> Counter[RecordingKey]:
+    """Count the rows that lie in the spool and in no file of the user's, by recording. No collector may write there.
+
+    `without`: ids of chunks that do not count.
+    """
     rows: Counter[RecordingKey] = Counter()
     for raw in _journals(spool):
         with contextlib.suppress(*UNREADABLE):
             key = RecordingKey(*raw["recording"])
             # The rows of a scoped store lie in the store of the whole recording, too.
-            for entry in [] if raw["is_complete"] or raw["scoped_to"] else raw["parts"]:
-                part = Part(**{**entry, "inode": tuple(entry["inode"] or ()) or None})
-                if part.purpose in SPOOLED and part.is_readable():
-                    part.chunks = count_chunks(part.path, part.prelude)
-                    rows[key] += part.count_logged_rows()
+            entries = [] if raw["is_complete"] or raw["scoped_to"] else raw["parts"]
+            parts = [Part(**{**entry, "inode": tuple(entry["inode"] or ()) or None}) for entry in entries]
+            parts = [part for part in parts if part.is_readable()]
+            for part in parts:
+                part.chunks = count_chunks(part.path, part.prelude)
+            spooled = [part for part in parts if part.is_spooled]
+            # A collector that went on in the spool has repeated at most the last chunks of a file.
+            repeated = sum(part.chunks for part in spooled)
+            tails = [part.read(part.chunks - repeated) for part in parts if not part.is_spooled and repeated]
+            rows[key] += count_logged_rows(spooled, {*without, *(chunk.id for tail in tails for _, chunk in tail)})
     return rows
 
 

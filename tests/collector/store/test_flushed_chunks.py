@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from rerun_mp.collector.drain.own_chunks import text_chunk
 from rerun_mp.collector.store import flushed_chunks
 from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.encoding.log_messages import batch_of, chunk_id_of
 from tests.collector.endings import finish
 from tests.collector.made_frames import NONCE, RECORDING
 from tests.collector.store.made_stores import (
+    FLUSH_SECS,
     chunks,
     file_spec,
     live_and_be_killed,
@@ -79,4 +81,30 @@ def test_rows_are_counted_in_this_life_and_in_earlier_ones(spool: Path, out: Pat
     assert one.chunks.rows_until_now() in [(3 + 4, True), (3 + 1 + 4, True)]  # 99 may or may not be in the file
     assert [entry.rows for entry in one.chunks.read()][:3] == [1, 1, 1]
     assert [entry.rows for entry in one.chunks.read()][-2:] == [2, 2]
+    finish(one)
+
+
+def test_rows_of_a_repeated_sweep_are_counted_once(spool: Path, out: Path) -> None:
+    """The collector died after it had stored the sweep. The collector's own chunks may follow the sweep's in the file.
+
+    The second collector repeats the sweep with the same chunk ids, and so does the third one.
+    """
+    for life in range(3):
+        one = RecordingStore(RECORDING, spool, NONCE)
+        one.set_files([file_spec(out)])
+        if life == 0:
+            put(one, [0, 1])
+        before = one.chunks.end
+        repeated = chunks([2, 3, 4], rows=5)
+        one.begin(2, {chunk.chunk_id for chunk in repeated})
+        one.append(repeated)
+        one.flush(FLUSH_SECS)
+        assert one.chunks.rows_until_now() == (2 + 15, True)
+        assert one.chunks.behind(before)[0] == 3
+        own = text_chunk(RECORDING, "/__rerun_mp/dropped", "WARN", ["none"])
+        one.append([own])
+        one.rest()
+    one.begin(3, {chunk.chunk_id for chunk in chunks([5])})
+    put(one, [5], rows=2)
+    assert one.chunks.rows_until_now() == (2 + 15 + 2, True)
     finish(one)

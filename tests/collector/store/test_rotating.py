@@ -18,7 +18,7 @@ from rerun_mp.session.rotation import Rotation, closed_parts, part_list_path, pa
 from tests.collector.endings import finish
 from tests.collector.made_frames import NONCE, RECORDING
 from tests.collector.store.made_clocks import HandedClock
-from tests.collector.store.made_stores import numbers_in, numbers_read, put
+from tests.collector.store.made_stores import chunks, numbers_in, numbers_read, put
 from tests.conftest import RunPython
 from tests.harness.recordings import count_rows, recordings_in, rows_of, verify
 
@@ -221,6 +221,21 @@ def test_rows_in_parts_that_are_gone_count_also_in_the_next_life(spool: Path, ou
     again.complete()
     assert again.rotating.rows_until_now() == 46
     assert RecordingStore(RECORDING, spool, NONCE).rotating.rows_until_now() == 46
+
+
+def test_rows_of_a_repeated_sweep_count_once_in_the_part_list_and_for_the_head(spool: Path, out: Path) -> None:
+    for life in range(3):
+        one = RecordingStore(RECORDING, spool, NONCE)
+        one.set_files([rotating(out)])
+        repeated = chunks(range(20))
+        one.begin(1, {chunk.chunk_id for chunk in repeated})
+        put(one, range(20))
+        assert one.rotating.rows_until_now() == 20, f"life {life}"
+        one.rest()
+    one.rotate_if_due()
+    assert [part.rows for part in closed_parts(str(out))] == [20]
+    assert one.rotating.rows_until_now() == 20
+    finish(one)
 
 
 def test_a_part_without_rows_does_not_end(spool: Path, out: Path) -> None:
