@@ -65,6 +65,14 @@ def _start_times(spec: RecordingSpec, sinks: Sequence[SinkSpec]) -> list[ChunkBa
     return [start_time_chunk(spec.key, spec.start_time_ns), *began[:1]]
 
 
+def _sum(drops: Sequence[dict[Reason, Counter[int]]]) -> dict[Reason, Counter[int]]:
+    found: dict[Reason, Counter[int]] = {reason: Counter() for reason in Reason}
+    for one in drops:
+        for reason, rows in one.items():
+            found[reason].update(rows)
+    return found
+
+
 def _rescue_path(directory: str | None, key: OutputKey, nonce: bytes) -> str | None:
     if directory is None or key.scoped_to:
         return None
@@ -247,11 +255,11 @@ class Outputs:
 
     def drops(self) -> dict[Reason, Counter[int]]:
         """Return the rows that the stores have given up or held back, by reason and producer."""
-        found: dict[Reason, Counter[int]] = {reason: Counter() for reason in Reason}
-        for key, output in self._outputs.items():
-            for reason, rows in output.store.drops().items() if not key.scoped_to else ():
-                found[reason].update(rows)
-        return found
+        return _sum([store.drops.by_reason() for _, store in self.stores()])
+
+    def drops_of_sweep(self, sweep: int) -> dict[Reason, Counter[int]]:
+        """Return those of `drops` that came with this sweep, the last one."""
+        return _sum([store.drops.of_sweep(sweep) for _, store in self.stores()])
 
     def dropped_rows(self) -> int:
         """Return how many rows have been dropped for any reason, as last published."""
@@ -259,7 +267,7 @@ class Outputs:
 
     def drops_version(self) -> int:
         """Return a number that grows whenever a store gives rows up or holds some back."""
-        return sum(output.store.drops_version for key, output in self._outputs.items() if not key.scoped_to)
+        return sum(output.store.drops.version for key, output in self._outputs.items() if not key.scoped_to)
 
     def complete_files(self, patience_secs: float, rescue_directory: str | None = None) -> int:
         """Complete every file, and return how many could not be completed within `patience_secs`.

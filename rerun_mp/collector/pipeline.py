@@ -213,7 +213,7 @@ class Pipeline:
         is_busy = looks_ahead and not is_careful and self._is_busy(prepared)
         ahead = self.collect(after=sweep) if is_busy else None
         self.outputs.flush()
-        self.loss_reports.save_store_drops()
+        self.loss_reports.save_store_drops(sweep.number)
         self._figure_logger.count(built)
         self.sweeper.complete(sweep, built)
         self.outputs.show(built.chunks, is_before_rest=ahead is None)

@@ -9,7 +9,9 @@ three sources:
   (index, generation). When the file has more than `MAX_ENDED_BYTES`, the collector replaces it by one in which the
   oldest accounts are one sum, with the first rows of the last `MAX_FIRST_ROWS` of them;
 - the file of rows that stores dropped later or held back by rules. The row ids identify the producers
-  (`Account.first_row`), so stores keep nothing else for it. It is replaced by rename.
+  (`Account.first_row`), so stores keep nothing else for it. It is replaced by rename. Rows of a sweep are in it before
+  the sweep is done, and before they are in a producer's total. So they stand apart, with the sweep's number, and a
+  reader takes them only if the sweep is done.
 
 The collector's worker writes (`append_account`, `write_store_drops`, `publish_totals`); any participant reads.
 """
@@ -76,6 +78,9 @@ SUMS = (
 )
 """Fields of an account that can be added up."""
 
+MAX_READS = 10
+"""Attempts to read all accounts between two sweeps."""
+
 StoreDrops = Mapping[Reason, Mapping[int, int]]
 """Reason -> a producer's `Account.first_row` -> rows."""
 
@@ -130,7 +135,9 @@ def append_account(segment: Segment, account: Account) -> None:
 def _sum_up_oldest(segment: Segment) -> None:
     ended, first_rows = _ended(segment)
     accounts = sorted(ended.values(), key=lambda account: (not account.is_sum, account.started_ns))
-    oldest, kept = accounts[:-KEPT_ENDED], accounts[-KEPT_ENDED:]
+    # Until an entry is free, readers find its account there, too, and the next collector may append it again.
+    oldest = [account for account in accounts[:-KEPT_ENDED] if account.is_sum or not _has_entry(segment, account)]
+    kept = [account for account in accounts if account not in oldest]
     if len(oldest) < 2:
         return
     first_rows += [account.first_row for account in oldest if not account.is_sum]
@@ -154,15 +161,20 @@ def read_accounts(segment: Segment, drops: StoreDrops | None = None) -> list[Acc
 
     `drops` replaces the file of the stores' drops, for a caller that knows newer ones.
     """
-    # Living producers first: one that ends meanwhile is in the file by then, and the file wins.
-    living = (live_account(segment, index) for index in range(segment.ring.geometry.producers))
-    found = {(account.index, account.generation): account for account in living if account is not None}
-    ended, first_rows = _ended(segment)
-    found.update(ended)
-    if drops is None:
-        drops = read_store_drops(segment)
+    for _ in range(MAX_READS):
+        done = segment.ring.words[Header.SWEEP_DONE]
+        # Living producers first: one that ends meanwhile is in the file by then, and the file wins.
+        entries = (live_account(segment, index) for index in range(segment.ring.geometry.producers))
+        living = [account for account in entries if account is not None]
+        ended, first_rows = _ended(segment)
+        given_up = read_store_drops(segment) if drops is None else drops
+        # The sum of the earliest accounts may have one that was a living producer's a moment ago.
+        is_of_one_moment = all(_has_entry(segment, account) for account in living)
+        if is_of_one_moment and segment.ring.words[Header.SWEEP_DONE] == done:
+            break
+    found = {(account.index, account.generation): account for account in living} | ended
     ordered = sorted(found.values(), key=lambda account: account.started_ns)
-    return [_with_drops(account, drops, first_rows) for account in ordered]
+    return [_with_drops(account, given_up, first_rows) for account in ordered]
 
 
 def read_first_rows(segment: Segment) -> list[int]:
@@ -170,28 +182,47 @@ def read_first_rows(segment: Segment) -> list[int]:
     return [account.first_row for account in read_accounts(segment, {}) if not account.is_sum] + _ended(segment)[1]
 
 
+def _has_entry(segment: Segment, account: Account) -> bool:
+    """Return whether the account is that of a producer whose entry is not free yet."""
+    entry = segment.ring.geometry.producer_word(account.index)
+    return segment.ring.words[entry + ProducerWord.STATE] == ProducerState.LIVE | account.generation << 8
+
+
 def read_store_drops(segment: Segment) -> StoreDrops:
-    """Return the drops that `write_store_drops` wrote."""
+    """Return the drops that `write_store_drops` wrote, as far as their sweeps are done."""
     try:
         with open(_drops_path(segment), encoding="utf-8") as file:
             raw = json.load(file)
     except FileNotFoundError:
         return {}
-    return {
-        Reason(int(reason)): {int(first): int(rows) for first, rows in owners.items()} for reason, owners in raw.items()
-    }
+    is_done = segment.ring.words[Header.SWEEP_DONE] >= raw["sweep"]
+    found: dict[Reason, Counter[int]] = {}
+    for drops in (raw["settled"], raw["of_sweep"] if is_done else {}):
+        for reason, owners in drops.items():
+            found.setdefault(Reason(int(reason)), Counter()).update({int(one): int(n) for one, n in owners.items()})
+    return found
 
 
-def write_store_drops(segment: Segment, drops: StoreDrops) -> None:
+def write_store_drops(segment: Segment, drops: StoreDrops, of_sweep: StoreDrops, sweep: int) -> None:
     """Replace the file of rows that stores dropped later.
+
+    Parameters
+    ----------
+    segment
+        The session's segment.
+    drops
+        Rows whose sweeps are done.
+    of_sweep, sweep
+        Rows of the sweep in flight, and its number.
 
     Raises
     ------
     OSError
         If it cannot be written.
     """
-    numbers = {int(reason): dict(owners) for reason, owners in drops.items()}
-    directories.replace_file(segment.runtime_directory, STORE_DROPS_NAME, json.dumps(numbers))
+    settled, own = ({int(reason): dict(owners) for reason, owners in one.items()} for one in (drops, of_sweep))
+    text = json.dumps({"settled": settled, "of_sweep": own, "sweep": sweep})
+    directories.replace_file(segment.runtime_directory, STORE_DROPS_NAME, text)
 
 
 def totals(accounts: Iterable[Account]) -> Counter[Reason]:

@@ -124,7 +124,7 @@ def test_a_row_that_no_disk_takes_is_not_acknowledged_and_those_after_it_arrive(
     flush(one, sink)
     wait_until(lambda: has(server, {0, 1, 2}))
     wait_until(lambda: sink.report().acknowledged_rows == 2)
-    assert sum(rows.total() for rows in one.drops().values()) == 1
+    assert sum(rows.total() for rows in one.drops.by_reason().values()) == 1
     assert sink.close(60.0)
     finish(one)
 

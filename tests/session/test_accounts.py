@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from rerun_mp.session import accounts
 from rerun_mp.session.accounts import Account, Reason, Statistics
-from rerun_mp.shm.layout import MAX_WORD
+from rerun_mp.session.statistics import SUMMED
+from rerun_mp.shm.layout import MAX_WORD, Header, ProducerState, ProducerWord
 from rerun_mp.shm.segment import Segment
 
 
@@ -76,13 +80,70 @@ def test_the_oldest_of_many_producers_become_one_sum(lone_segment: Segment) -> N
 def test_drops_of_stores_are_taken_from_the_stored_rows(lone_segment: Segment) -> None:
     accounts.append_account(lone_segment, account(0))
     drops = {Reason.SPOOL: {1000: 2}, Reason.WRITE: {1000: 3}, Reason.DAMAGE: {1000: 4, 9: 1}}
-    accounts.write_store_drops(lone_segment, drops)
+    accounts.write_store_drops(lone_segment, drops, {}, 0)
     assert accounts.read_store_drops(lone_segment) == drops
     (found,) = accounts.read_accounts(lone_segment)
     assert (found.stored, found.dropped_by_spool_limit, found.dropped_by_write_failure) == (1, 2, 3)
     assert found.dropped_by_damage == 5
     assert found.logged == account(0).logged
     assert accounts.read_accounts(lone_segment, drops={}) == [account(0)], "the caller knows better"
+
+
+def test_drops_of_a_sweep_count_when_the_sweep_is_done(lone_segment: Segment) -> None:
+    """Before that the producer's total lacks the rows, so that its stored rows would be too few, or negative."""
+    accounts.append_account(lone_segment, account(0))
+    accounts.write_store_drops(lone_segment, {Reason.SPOOL: {1000: 1}}, {Reason.RULES: {1000: 3}}, 7)
+    found = []
+    for done in (6, 7, 8):
+        lone_segment.ring.words[Header.SWEEP_DONE] = done
+        found += accounts.read_accounts(lone_segment)
+    assert [(one.stored, one.held_back) for one in found] == [(9, 0), (6, 3), (6, 3)]
+
+
+def test_an_account_whose_entry_is_not_free_yet_is_not_summed_up(
+    lone_segment: Segment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A collector that is killed before it frees the entry has its successor append the account again.
+
+    The producer is the oldest of all.
+    """
+    monkeypatch.setattr(accounts, "KEPT_ENDED", 2)
+    monkeypatch.setattr(accounts, "MAX_ENDED_BYTES", 1500)
+    ring = lone_segment.ring
+    entry = ring.geometry.producer_word(0)
+    for index in range(1, 9):
+        accounts.append_account(lone_segment, account(index))
+    ring.words[entry + ProducerWord.STATE] = ProducerState.LIVE | 1 << 8
+    for _ in range(2):
+        accounts.append_account(lone_segment, account(0))
+        found = Statistics(tuple(accounts.read_accounts(lone_segment)))
+        assert (found.stored, found.dropped) == (90, 18)
+    ring.words[entry + ProducerWord.STATE] = 1 << 8
+    accounts.append_account(lone_segment, account(9))
+    found = Statistics(tuple(accounts.read_accounts(lone_segment)))
+    assert (found.stored, found.dropped) == (100, 20)
+    assert any(one.is_sum and one.generation == 8 for one in found.producers)
+
+
+def test_a_producer_that_becomes_part_of_the_sum_while_accounts_are_read_counts_once(
+    lone_segment: Segment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its entry was read before, and the file of ended producers after that."""
+    ring = lone_segment.ring
+    entry = ring.geometry.producer_word(0)
+    ring.words[entry + ProducerWord.STATE] = ProducerState.LIVE | 1 << 8
+    ring.words[entry + ProducerWord.DROPPED] = 5
+    read = accounts._ended
+
+    def end_and_read(segment: Segment) -> object:
+        if ring.words[entry + ProducerWord.STATE] & 0xFF == ProducerState.LIVE:
+            ring.words[entry + ProducerWord.STATE] = 1 << 8
+            total = replace(account(0), index=SUMMED, generation=3, dropped_by_policy=8)
+            accounts.append_account(segment, total)
+        return read(segment)
+
+    monkeypatch.setattr(accounts, "_ended", end_and_read)
+    assert Statistics(tuple(accounts.read_accounts(lone_segment))).dropped == 8 + 1
 
 
 def test_totals_name_the_reasons_that_occurred() -> None:

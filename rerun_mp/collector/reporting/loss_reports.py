@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,7 @@ from rerun_mp.collector.drain.own_chunks import text_chunk
 from rerun_mp.collector.messages import say
 from rerun_mp.collector.reporting.own_entities import MAX_RECORDINGS, own_entity
 from rerun_mp.encoding.frames import RecordingKey
-from rerun_mp.session.accounts import Account, Reason, publish_totals, read_accounts, totals, write_store_drops
+from rerun_mp.session.accounts import Account, publish_totals, read_accounts, totals, write_store_drops
 from rerun_mp.shm.layout import PAGE, PRODUCER_WORDS, ProducerWord
 
 if TYPE_CHECKING:
@@ -80,10 +79,13 @@ class LossReports:
         end = time.monotonic()
         self._next_report = end + max(MIN_REPORT_SECS, REST_FACTOR * (end - begin))
 
-    def save_store_drops(self) -> None:
-        """Write down the rows that stores have given up, if there are more, before the sweep that caused it is done."""
+    def save_store_drops(self, sweep: int = 0) -> None:
+        """Write down the rows that stores have given up, if there are more, before the sweep that caused it is done.
+
+        `sweep`: number of the sweep in flight; 0: there is none.
+        """
         version = self._outputs.drops_version()
-        if version != self._written_version and self._write(self._outputs.drops()):
+        if version != self._written_version and self._write(sweep):
             self._written_version = version
 
     def publish(self) -> list[Account]:
@@ -97,9 +99,11 @@ class LossReports:
         publish_totals(self._segment, totals(accounts))
         return accounts
 
-    def _write(self, drops: dict[Reason, Counter[int]]) -> bool:
+    def _write(self, sweep: int) -> bool:
+        drops, of_sweep = self._outputs.drops(), self._outputs.drops_of_sweep(sweep)
+        settled = {reason: rows - of_sweep[reason] for reason, rows in drops.items()}
         try:
-            write_store_drops(self._segment, drops)
+            write_store_drops(self._segment, settled, of_sweep, sweep)
         except OSError as error:
             say(f"rerun_mp: the number of dropped rows cannot be written for now: {error}")
             return False

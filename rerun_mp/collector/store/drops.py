@@ -63,6 +63,10 @@ class Drops:
         """Return the rows given up or held back, by reason and producer."""
         return {reason: self._settled[reason] + self._of_sweep[reason] for reason in Reason}
 
+    def of_sweep(self, sweep: int) -> dict[Reason, Counter[int]]:
+        """Return those of them that came with this sweep, if it is the last one of which the store has got chunks."""
+        return self._of_sweep if sweep == self.sweep else {}
+
     def total(self) -> int:
         """Return the number of rows given up or held back."""
         return sum(sum(rows.values()) for rows in self.by_reason().values())

@@ -46,15 +46,14 @@ class FileRules:
     def begin(self, chunk_ids: set[str]) -> set[str]:
         """Note that a sweep comes, and return the ids that its chunks may have in the store."""
         book = self._present()
-        if book is None:
-            self._is_first_sweep = False
-            return chunk_ids
-        renamed = {book.renamed(one) for one in chunk_ids}
+        ids = chunk_ids if book is None else chunk_ids | {book.renamed(one) for one in chunk_ids}
         self._in_files.clear()
-        if self._is_first_sweep and self._chunks.begin:
-            self._in_files = {one: batch_of(payload) for one, payload in self._chunks.inherited_of(chunk_ids | renamed)}
+        if self._is_first_sweep:
+            self._chunks.note_repeated(ids)
+        if self._is_first_sweep and self._chunks.begin and book is not None:
+            self._in_files = {one: batch_of(payload) for one, payload in self._chunks.inherited_of(ids)}
         self._sweep_ids, self._is_first_sweep = chunk_ids, False
-        return chunk_ids | renamed
+        return ids
 
     def kept(self, chunks: Sequence[ChunkBatch]) -> Sequence[ChunkBatch]:
         """Return the chunks that the file gets. The journal counts the other rows before the file has any of them."""

@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,6 +26,7 @@ from rerun_mp.collector.store import disks
 from rerun_mp.collector.store.appending import Appending, ShowAhead
 from rerun_mp.collector.store.clock import SYSTEM_CLOCK, Clock
 from rerun_mp.collector.store.completion import Completion
+from rerun_mp.collector.store.drops import Drops
 from rerun_mp.collector.store.file_rules import FileRules
 from rerun_mp.collector.store.file_statuses import FileStatuses
 from rerun_mp.collector.store.flushed_chunks import FlushedChunks
@@ -102,8 +102,6 @@ class RecordingStore:
             clock,
         )
         """The parts of a file that rotates, and their readers."""
-        self._has_begun = False
-        """Whether a sweep has begun in this life."""
         self._checkpoints = 0
         """How often the present files have been made complete for readers, in this life."""
         self._statuses = FileStatuses(self._journal, self._writing, self.rotating)
@@ -259,11 +257,7 @@ class RecordingStore:
 
     def begin(self, sweep: int, chunk_ids: set[str]) -> None:
         """Note all chunks of a sweep that come to this store, perhaps for the second time."""
-        ids = self._rules.begin(chunk_ids)
-        if not self._has_begun:
-            self._has_begun = True
-            self.chunks.note_repeated(ids)
-        self._spool.begin_sweep(sweep, ids)
+        self._spool.begin_sweep(sweep, self._rules.begin(chunk_ids))
 
     def append(self, chunks: Sequence[ChunkBatch], show: ShowAhead | None = None) -> list[ChunkBatch]:
         """Take chunks, and return those that rerun-sdk refuses. The others are delivered when `flush` has returned.
@@ -314,14 +308,10 @@ class RecordingStore:
         self._appending.bring_removed_file_back()
         return self._statuses.current()
 
-    def drops(self) -> dict[Reason, Counter[int]]:
-        """Return the rows that the store has given up or held back, by reason and producer."""
-        return self._journal.drops.by_reason()
-
     @property
-    def drops_version(self) -> int:
-        """A number that grows whenever rows are given up or held back."""
-        return self._journal.drops.version
+    def drops(self) -> Drops:
+        """The rows that the store has given up or held back."""
+        return self._journal.drops
 
     def _begin_file(self, spec: SinkSpec) -> None:
         self._appending.end_part(with_footer=False)

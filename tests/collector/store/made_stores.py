@@ -123,4 +123,4 @@ def file_status(store: RecordingStore) -> SinkStatus:
 
 def dropped_rows(store: RecordingStore) -> int:
     """Return the number of rows that the store has given up."""
-    return sum(rows.total() for rows in store.drops().values())
+    return store.drops.total()
