@@ -29,10 +29,10 @@ from rerun_mp.collector.live import wake_all
 from rerun_mp.collector.messages import say
 from rerun_mp.collector.recording_output import FLUSH_TIMEOUT, OutputKey, RecordingOutput
 from rerun_mp.collector.store.recording_store import RecordingStore
+from rerun_mp.collector.store.spool_hold import SpoolHold
 from rerun_mp.collector.store.spools import stored_recordings
 from rerun_mp.collector.unsent import describe, drop_oldest, unsent_path
 from rerun_mp.encoding.frames import RecordingKey
-from rerun_mp.errors import PrivacyError, ResourceError
 from rerun_mp.session import directories
 from rerun_mp.session.accounts import LOSSES, Reason, read_first_rows
 from rerun_mp.session.config import NODE_OWNER, RecordingSpec, SessionConfig, SinkSpec, WholeFile
@@ -87,15 +87,7 @@ class Outputs:
         self._nonce = segment.nonce
         self._spool = Path(segment.spool_directory)
         self._spool_bytes = segment.ring.words[Header.SPOOL_BYTES]
-        self._spool_lease: object = None
-        try:
-            directories.ensure_private(segment.spool_directory)
-            self._spool_lease = directories.hold(segment.spool_directory)
-        except PrivacyError:
-            raise
-        except (ResourceError, OSError) as error:
-            # Files can be written without a spool.
-            say(f"worker {os.getpid()}: {error}")
+        self.spool_hold = SpoolHold(segment)
         self._outputs: dict[OutputKey, RecordingOutput] = {}
         self._scoped: dict[RecordingKey, list[OutputKey]] = {}
         self._config = SessionConfig()

@@ -142,8 +142,13 @@ class Pipeline:
         return replace(known, revision=revision)
 
     def _keep_config(self) -> None:
-        """Put the configuration back if both copies of it have been removed. Processes that start later need it."""
+        """Put the spool back if it has been removed, and the configuration if both copies of it have been.
+
+        The next life of the collector needs the one, and processes that start later the other.
+        """
         try:
+            if self.config.revision:
+                self.outputs.spool_hold.restore()
             if self.config.revision and restore_config(self.segment, self.config):
                 say(f"worker {os.getpid()}: {self.segment.runtime_directory} had been removed; it is there again")
         except (OSError, RerunMpError) as error:

@@ -12,6 +12,7 @@ from tests.harness.recordings import count_rows, verify
 pytestmark = pytest.mark.real_collectors
 
 ROWS = 100
+LATER = Path(__file__).with_name("programs") / "removed_spool.py"
 PROGRAM = f"""
 import os, shutil, signal, subprocess, sys
 import rerun_mp as rr
@@ -44,6 +45,17 @@ def test_a_subprocess_finds_the_session_of_a_program_whose_directories_are_gone(
     done = run_python(PROGRAM, path, fresh=True).check()
     assert count_rows(path) == {"before": 1, "child": ROWS, "after": 1}
     verify(path)
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("how", [["killed"], ["late"], ["late", "killed"]], ids="-".join)
+def test_a_removed_spool_costs_no_row(how: list[str], run_python: RunPython, tmp_path: Path) -> None:
+    """Rows that have no file yet lay there, and what the next life of the collector must know."""
+    path = tmp_path / "out.rrd"
+    done = run_python(LATER, path, *how, fresh=True).check()
+    assert count_rows(path) == dict.fromkeys(("before", "after", "later"), ROWS)
+    verify(path)
+    assert list(tmp_path.glob("*.rrd")) == [path]
     assert done.stderr == ""
 
 

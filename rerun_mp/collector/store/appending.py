@@ -13,6 +13,7 @@ Used by the store, in the worker's main thread.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 
 from rerun_mp.collector.drain.chunks import ChunkBatch
@@ -47,8 +48,8 @@ MAX_RETRY_SECS = 300.0
 """Maximum seconds between two attempts."""
 STABLE_SECS = 60.0
 """Seconds of taking rows after which a file resets the delay to `RETRY_SECS`."""
-LOOK_SECS = 1.0
-"""Minimum seconds between two looks for a removed file."""
+LOOK_SECS = 0.5
+"""Minimum seconds between two looks for a removed file or journal."""
 ROOM_BYTES = 16 << 20
 """Bytes that a disk must have free, besides the spare ones, before a file that has failed goes on."""
 
@@ -143,15 +144,26 @@ class Appending:
         if part.purpose != "file":
             self._rotate_spool()
 
-    def bring_removed_file_back(self) -> None:
-        """Look whether somebody has removed the user's file, at most once in `LOOK_SECS`, and bring it back.
-
-        Nothing happens while rows wait for a flush.
-        """
+    def bring_back(self) -> None:
+        """Look for what somebody has removed, at most once in `LOOK_SECS`, and bring it back."""
         now = self._clock.boot_secs()
-        if now >= self._next_look and self._writing.purpose == "file" and not self._writing.unflushed:
-            self._next_look = now + LOOK_SECS
-            self._removed_files.bring_back()
+        if now < self._next_look:
+            return
+        self._next_look = now + LOOK_SECS
+        if not self._writing.unflushed:
+            self._removed_files.look()
+        if self._journal.parts and not self._journal.path.exists():
+            self._restore_journal()
+
+    def _restore_journal(self) -> None:
+        with contextlib.suppress(OSError):  # the next look tries again
+            self._writing.make_directory()
+            self._journal.save()
+            if self._journal.drops.held_rows():
+                self._journal.save_held()
+            for part in self._journal.parts:
+                if part.is_spooled and not part.exists() and part is not self._writing.part:
+                    self._writing.say(f"{part.path} was removed, and the rows of its {part.chunks} chunks are lost")
 
     def _prepare_writer(self, num_bytes: int) -> bool:
         """Return whether a part is open that has room for `num_bytes`. Opens one if need be."""

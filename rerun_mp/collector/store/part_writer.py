@@ -269,8 +269,9 @@ def _begin_target(part: Part, writer: SinkWriter, journal: Journal) -> None:
     """Write what the user's file begins with after its prelude."""
     if journal.blueprint is not None:
         writer.send_blueprint(journal.written, journal.blueprint)
-    if journal.series is not None and journal.series.carried is not None:
-        for chunk in chunks_in(journal.series.carried):
+    carried = None if journal.series is None else journal.series.carried
+    if carried is not None and os.path.exists(carried):
+        for chunk in chunks_in(carried):
             writer.send(chunk)
             part.carried += 1
         writer.flush(FLUSH_SECS)

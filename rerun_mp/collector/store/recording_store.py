@@ -304,8 +304,8 @@ class RecordingStore:
         return self._writing.part is not None
 
     def reports(self) -> list[SinkStatus]:
-        """Return the state of each file, for the user. First bring back a file that somebody has removed."""
-        self._appending.bring_removed_file_back()
+        """Return the state of each file, for the user. First bring back what somebody has removed."""
+        self._appending.bring_back()
         return self._statuses.current()
 
     @property

@@ -1,15 +1,17 @@
-"""Puts a user's file back if somebody removes it while it is written.
+"""Puts the file that a store writes back if somebody removes it, or puts another file in its place.
 
-A removed file has no name any more, but its rows stay for as long as rerun's writer has it open. They are copied to a
-new file at the same path, whose directory is made anew, and rerun goes on in the new file by its old descriptor (as in
-`sections`). If no file can be put there, they are copied to the spool, as rows that a full disk does not take. The
-collector does nothing else while it copies.
+Such a file has no name any more, but its rows stay for as long as rerun's writer has it open. They are copied to a new
+file, and rerun goes on in the new file by its old descriptor (as in `sections`). The collector does nothing else while
+it copies. The new file lies
 
-These files are left alone:
+- at the path of the removed one, whose directory is made anew;
+- beside the path if another file lies there now (`file_claims.aside_paths`): that file belongs to another program;
+- in the spool if no file can be put there, as rows that a full disk does not take;
+- in the store's directory, which is made anew, if the file was a part of the spool.
 
-- one that was moved: it still has a name, and goes on under it;
-- one that another file has replaced at its path: the path belongs to a later run now (`completion`);
-- one in a temporary directory that is gone (`disks.is_discarded`).
+A file that was moved still has a name, and goes on under it. One in a temporary directory that is gone is left alone
+(`disks.is_discarded`). So is the user's file if it was there at the look before: a program that removes a directory
+removes the files first, and would find it full.
 
 Used by the store, in the worker's main thread.
 """
@@ -41,17 +43,32 @@ class RemovedFiles:
         self._chunks = chunks
         self._writing = writing
         self._spool = spool
+        self._missed: Part | None = None
+        """The part whose file was gone at the last look."""
+
+    def look(self) -> None:
+        """Bring the present file back if it is a part of the spool, or was gone at the look before, too."""
+        found = self._removed()
+        if found is not None and (found[0].is_spooled or found[0] is self._missed):
+            self.bring_back()
+        self._missed = None if found is None else found[0]
 
     def bring_back(self) -> None:
         """Bring the present file back if it was removed. Everything that it holds must be flushed.
 
-        Afterwards the store writes to the new file, or no part is open, because the rows are in the spool.
+        Afterwards the store writes to the new file, or no part is open, because the rows are in the spool or lost.
         """
         found = self._removed()
         if found is None:
             return
         part, descriptor = found
         path = part.path
+        if part.is_spooled:
+            try:
+                self._copy_in_spool(part, descriptor)
+            except OSError as error:
+                self._give_up(part, descriptor, f"{path} was removed, and its rows are lost: {error}")
+            return
         try:
             self._copy_beside(part, descriptor)
         except OSError as error:
@@ -74,9 +91,9 @@ class RemovedFiles:
     def _removed(self) -> tuple[Part, int] | None:
         """Return the present part and rerun's descriptor for it, if it is a file without a name."""
         part, writer, target = self._writing.part, self._writing.writer, self._journal.target
-        if part is None or writer is None or target is None or part.inode is None or part.purpose != "file":
+        if part is None or writer is None or part.inode is None or part.exists():
             return None
-        if os.path.lexists(part.path) or disks.is_discarded(target.target):
+        if not part.is_spooled and (target is None or disks.is_discarded(target.target)):
             return None
         descriptor = writer.descriptor(part.inode)
         if descriptor is None:
@@ -85,12 +102,16 @@ class RemovedFiles:
         return (part, descriptor) if stat.S_ISREG(status.st_mode) and status.st_nlink == 0 else None
 
     def _copy_beside(self, part: Part, descriptor: int) -> None:
-        """Copy the file to where it was, and let rerun go on there. On failure nothing has changed."""
+        """Copy the file to where it was, and let rerun go on there. On failure it stays as it is."""
         journal, writer, target = self._journal, self._writing.writer, self._journal.target
         assert writer is not None
         assert target is not None
         former = part.path, part.inode
         is_at_target = part.path == target.target
+        if is_at_target and not disks.is_special(target.target):
+            journal.move_aside()  # another program's file may lie there
+            target = journal.target
+            assert target is not None
         os.makedirs(os.path.dirname(target.target), exist_ok=True)
         path = journal.hidden_path(target.target, journal.take_number())
         self._copy(descriptor, path)
@@ -108,8 +129,27 @@ class RemovedFiles:
             journal.save()
             raise
 
+    def _copy_in_spool(self, part: Part, descriptor: int) -> None:
+        """Copy a part of the spool to another file there, and let rerun go on there. On failure it stays as it is."""
+        writer = self._writing.writer
+        assert writer is not None
+        path = self._free_path_in_spool()
+        self._writing.make_directory()
+        self._copy(descriptor, path)
+        try:
+            writer.go_on_in(path, descriptor)
+        except OSError:
+            os.unlink(path)
+            raise
+        with self._chunks.lock:
+            part.path, part.inode = path, inode_of(path)
+        self._journal.save()
+
+    def _free_path_in_spool(self) -> str:
+        return str(self._writing.directory / f"part-{self._journal.take_number():03}.rrd")
+
     def _keep_in_spool(self, part: Part, descriptor: int, reason: str) -> None:
-        path = str(self._writing.directory / f"part-{self._journal.take_number():03}.rrd")
+        path = self._free_path_in_spool()
         try:
             self._writing.make_directory()
             self._copy(descriptor, path)

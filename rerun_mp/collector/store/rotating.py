@@ -27,7 +27,7 @@ from rerun_mp.collector.store.part_writer import PartWriter
 from rerun_mp.collector.store.parts import Part, count_logged_rows
 from rerun_mp.collector.store.retention import Retention
 from rerun_mp.collector.store.sources import Sources
-from rerun_mp.collector.store.statics import Statics
+from rerun_mp.collector.store.statics import Statics, restore_carried
 from rerun_mp.collector.store.window import Window
 from rerun_mp.errors import FlushTimeoutError
 from rerun_mp.session.config import SinkSpec
@@ -92,7 +92,13 @@ class Rotating:
         self._retention: Retention | None = None
         self._window: Window | None = None
         if journal.series is not None:
+            with contextlib.suppress(OSError):  # it is not there, and there is no room to write it
+                self._restore_carried(journal.series)
             self._statics().read(journal.series.carried, self._parts())
+
+    def _restore_carried(self, series: Series) -> None:
+        if series.carried is not None:
+            restore_carried(series.carried, self._journal.recording, self._parts())
 
     def present(self, spec: SinkSpec) -> SinkSpec:
         """Return a sink of the configuration with the path of its present part."""
@@ -255,6 +261,7 @@ class Rotating:
         """Complete the present part and begin the next one. False: the present part cannot be completed now."""
         try:
             self._appending.end_part(with_footer=True)
+            self._restore_carried(series)
             path = os.path.join(os.path.dirname(self._journal.path), f"carried-{series.number + 1:04}.rrd")
             moved = self._statics().write(path, series.carried, self._parts())
             series.next_carried = path if moved else None

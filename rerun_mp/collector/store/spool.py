@@ -53,15 +53,16 @@ class Spool:
         oldest = next((part for part in self._journal.parts if part.is_spooled and part is not written), None)
         if oldest is None:
             return
-        seen = self._chunks.end if self._chunks.is_elsewhere else self._chunks.seen
-        self.count_part(Reason.SPOOL, oldest, since=seen if oldest.purpose == "window" else 0)
+        self.count_part(Reason.SPOOL, oldest)
         with self._chunks.lock:
             self._journal.parts.remove(oldest)
         self._journal.save()
         oldest.unlink()
 
-    def count_part(self, reason: Reason, part: Part, since: int = 0) -> None:
-        """Count the rows of a part that is given up, from ordinal `since` on. The caller saves the journal."""
+    def count_part(self, reason: Reason, part: Part) -> None:
+        """Count the rows of a part that is given up, unless a sink has them. The caller saves the journal."""
+        seen = self._chunks.end if self._chunks.is_elsewhere else self._chunks.seen
+        since = seen if part.purpose == "window" else 0
         self.count(reason, [chunk for _, chunk in part.read(since)], elsewhere=self._ids_after(part))
 
     def count(self, reason: Reason, chunks: Iterable[Any], elsewhere: Collection[str] = ()) -> None:

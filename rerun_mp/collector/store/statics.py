@@ -17,7 +17,7 @@ from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.encoding.log_messages import batch_of, store_info
 from rerun_mp.encoding.rrd_files import HEADER_SIZE, MESSAGE, MessageKind, messages_in_file
 
-__all__ = ["Statics"]
+__all__ = ["Statics", "restore_carried"]
 
 
 class Statics:
@@ -67,16 +67,14 @@ class Statics:
         if not wanted or not sources:
             return None
         moved: dict[int, int] = {}
-        with open(f"{path}.new", "wb") as file:
-            with open(sources[0].path, "rb") as source:
-                file.write(source.read(HEADER_SIZE))
-            info = store_info(self._recording, bytes(16))
-            file.write(MESSAGE.pack(MessageKind.STORE_INFO, len(info)) + info)
+
+        def chosen() -> Iterator[bytes]:
             for place, payload in _chosen(wanted, carried, sources):
                 if place not in moved:
                     moved[place] = -1 - len(moved)
-                    file.write(MESSAGE.pack(MessageKind.CHUNK, len(payload)) + payload)
-        os.replace(f"{path}.new", path)
+                    yield payload
+
+        _write_carried(path, self._recording, sources[0], chosen())
         return moved
 
     def move(self, moved: dict[int, int] | None) -> None:
@@ -105,9 +103,36 @@ class Statics:
                 self._newest[key] = newest, place
 
 
+def restore_carried(path: str, recording: RecordingKey, parts: Iterable[Part]) -> None:
+    """Write a carried file anew if somebody has removed it: one of `parts`, the present file's, begins with its chunks.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    if not os.path.exists(path):
+        source = next((part for part in parts if part.carried and part.is_readable()), None)
+        if source is not None:
+            _write_carried(path, recording, source, source.read_carried())
+
+
+def _write_carried(path: str, recording: RecordingKey, example: Part, payloads: Iterable[bytes]) -> None:
+    """Write a file of these chunks to `path`. `example`: a part, whose file begins as that one does."""
+    with open(f"{path}.new", "wb") as file:
+        with open(example.path, "rb") as source:
+            file.write(source.read(HEADER_SIZE))
+        info = store_info(recording, bytes(16))
+        file.write(MESSAGE.pack(MessageKind.STORE_INFO, len(info)) + info)
+        file.writelines(MESSAGE.pack(MessageKind.CHUNK, len(payload)) + payload for payload in payloads)
+    os.replace(f"{path}.new", path)
+
+
 def _carried(path: str | None) -> Iterator[tuple[int, bytes]]:
-    """Yield the chunks of a carried file, as (place, payload)."""
-    chunks = () if path is None else (one for kind, one in messages_in_file(path) if kind == MessageKind.CHUNK)
+    """Yield the chunks of a carried file, as (place, payload). None: there are none, or somebody has removed it."""
+    if path is None or not os.path.exists(path):
+        return iter(())
+    chunks = (one for kind, one in messages_in_file(path) if kind == MessageKind.CHUNK)
     return ((-1 - number, payload) for number, payload in enumerate(chunks))
 
 

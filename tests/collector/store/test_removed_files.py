@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from rerun_mp.collector.store import disks, sections
+from rerun_mp.collector.drain.own_chunks import start_time_chunk
+from rerun_mp.collector.store import appending, disks, sections
 from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.collector.store.removed_files import RemovedFiles
 from rerun_mp.session.config import SinkSpec
 from rerun_mp.session.rotation import Rotation, part_path
 from tests.collector.endings import finish
 from tests.collector.made_frames import NONCE, RECORDING
+from tests.collector.store.made_clocks import HandedClock
 from tests.collector.store.made_stores import (
     chunks,
     dropped_rows,
@@ -27,7 +29,7 @@ from tests.collector.store.made_stores import (
     numbers_read,
     put,
 )
-from tests.harness.recordings import verify
+from tests.harness.recordings import rows_of, verify
 
 REMOVALS: dict[str, Callable[[Path], None]] = {"file": Path.unlink, "directory": lambda out: shutil.rmtree(out.parent)}
 
@@ -45,21 +47,29 @@ def rotating(out: Path) -> SinkSpec:
     return file_spec(Path(part_path(str(out), 1)), wanted=str(out), rotation=Rotation(bytes=1 << 20).values)
 
 
-def begin(spool: Path, out: Path) -> RecordingStore:
-    store = RecordingStore(RECORDING, spool, NONCE)
+def begin(spool: Path, out: Path, clock: HandedClock | None = None) -> RecordingStore:
+    store = RecordingStore(RECORDING, spool, NONCE, clock=clock or HandedClock())
     store.set_files([file_spec(out)])
     return store
+
+
+def look(store: RecordingStore, clock: HandedClock, times: int = 2) -> None:
+    """Let the store look for removed files that often."""
+    for _ in range(times):
+        clock.go(appending.LOOK_SECS)
+        store.reports()
 
 
 @pytest.mark.parametrize("removal", REMOVALS)
 def test_a_removed_file_is_there_again_with_all_rows(
     removal: str, spool: Path, kept_out: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    one = begin(spool, kept_out)
+    clock = HandedClock()
+    one = begin(spool, kept_out, clock)
     put(one, range(3))
     REMOVALS[removal](kept_out)
     put(one, range(3, 5))
-    one.reports()
+    look(one, clock)
     assert kept_out.exists()
     assert (file_status(one).state, file_status(one).failure) == ("writing", None)
     put(one, [5])
@@ -97,16 +107,108 @@ def test_a_file_that_is_removed_again_and_again_keeps_all_rows_in_sections(
     assert numbers_in(kept_out) == list(range(40))
 
 
-def test_a_file_that_another_one_has_replaced_is_not_brought_back(spool: Path, kept_out: Path) -> None:
-    """As a file that a later run overwrites: the later one has the path."""
-    one = begin(spool, kept_out)
+def test_nothing_is_put_into_a_directory_that_the_program_is_removing(spool: Path, kept_out: Path) -> None:
+    """`shutil.rmtree` removes the files first. A file that came back at once would let it fail."""
+    clock = HandedClock()
+    one = begin(spool, kept_out, clock)
     put(one, range(3))
+    look(one, clock)
     kept_out.unlink()
-    kept_out.write_text("another")
-    one.reports()
+    look(one, clock, 1)
+    kept_out.parent.rmdir()
+    look(one, clock, 1)
+    assert kept_out.exists()
+    finish(one)
+    assert numbers_in(kept_out) == list(range(3))
+
+
+@pytest.mark.parametrize("is_seen", [True, False])
+def test_a_file_that_another_one_has_replaced_goes_on_beside_it(is_seen: bool, spool: Path, kept_out: Path) -> None:
+    """Its rows were lost without a word, and those that came later, too."""
+    clock = HandedClock()
+    one = begin(spool, kept_out, clock)
+    put(one, range(3))
+    (kept_out.parent / "another").write_text("another")
+    os.replace(kept_out.parent / "another", kept_out)
+    if is_seen:
+        look(one, clock)
+        (beside,) = (one for one in kept_out.parent.iterdir() if one != kept_out)
+        assert file_status(one).target == str(beside)
+    put(one, [3])
     finish(one)
     assert kept_out.read_text() == "another"
+    (beside,) = (one for one in kept_out.parent.iterdir() if one != kept_out)
+    verify(beside)
+    assert numbers_in(beside) == list(range(4))
+
+
+def test_rows_that_have_no_file_yet_survive_the_removal_of_the_spool(spool: Path, kept_out: Path) -> None:
+    clock = HandedClock()
+    one = RecordingStore(RECORDING, spool, NONCE, clock=clock)
+    put(one, range(3))
+    shutil.rmtree(spool)
+    put(one, [3])
+    look(one, clock)
+    put(one, [4])
+    one.set_files([file_spec(kept_out)])
+    finish(one)
+    verify(kept_out)
+    assert numbers_in(kept_out) == list(range(5))
+
+
+def test_rows_of_a_removed_spool_that_cannot_be_made_anew_are_counted(
+    spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = HandedClock()
+    one = RecordingStore(RECORDING, spool, NONCE, clock=clock)
+    put(one, range(3), rows=2)
+    shutil.rmtree(spool)
+    monkeypatch.setattr(RemovedFiles, "_copy", no_copy)
+    look(one, clock)
+    assert dropped_rows(one) == 6
+
+
+def test_the_next_life_goes_on_with_the_file_after_the_removal_of_the_spool(spool: Path, kept_out: Path) -> None:
+    """Without the journal it would take the file for another program's, and write beside it."""
+    clock = HandedClock()
+    one = begin(spool, kept_out, clock)
+    put(one, range(3))
+    shutil.rmtree(spool)
+    look(one, clock)
+    again = begin(spool, kept_out)
+    put(again, [3])
+    finish(again)
+    verify(kept_out)
+    assert numbers_in(kept_out) == list(range(4))
     assert os.listdir(kept_out.parent) == [kept_out.name]
+
+
+@pytest.mark.parametrize("next_life", [False, True])
+def test_static_data_is_in_each_part_also_after_the_removal_of_the_spool(
+    next_life: bool, spool: Path, kept_out: Path
+) -> None:
+    """The worker died of the missing file of static data, and the rest of the run had no parts."""
+    spec, clock = rotating(kept_out), HandedClock()
+    one = RecordingStore(RECORDING, spool, NONCE, clock=clock)
+    one.set_files([spec])
+    one.append([start_time_chunk(RECORDING, 7)])
+    put(one, [0])
+    one.set_files([replace(spec, episodes=1)])
+    one.rotate_if_due()
+    put(one, [1])
+    shutil.rmtree(spool)
+    look(one, clock)
+    if next_life:
+        one = RecordingStore(RECORDING, spool, NONCE, clock=clock)
+    one.set_files([replace(spec, episodes=2)])
+    one.rotate_if_due()
+    put(one, [2])
+    finish(one)
+    for number in (1, 2, 3):
+        path = Path(part_path(str(kept_out), number))
+        verify(path)
+        assert numbers_in(path) == [number - 1]
+        assert [row.entity_path for row in rows_of(path, properties=True)][:1] == ["__properties"]
 
 
 def no_copy(_: object, __: object, ___: object) -> None:
@@ -114,11 +216,12 @@ def no_copy(_: object, __: object, ___: object) -> None:
 
 
 def test_rows_of_a_removed_file_go_to_the_spool_if_its_directory_cannot_be_made(spool: Path, kept_out: Path) -> None:
-    one = begin(spool, kept_out)
+    clock = HandedClock()
+    one = begin(spool, kept_out, clock)
     put(one, range(3))
     shutil.rmtree(kept_out.parent)
     kept_out.parent.write_text("in the way")
-    one.reports()
+    look(one, clock)
     failure = file_status(one).failure
     assert failure is not None
     assert f"{kept_out} was removed" in failure
@@ -137,11 +240,12 @@ def test_rows_of_a_removed_file_go_to_the_spool_if_its_directory_cannot_be_made(
 def test_rows_of_a_removed_file_that_can_be_kept_nowhere_are_counted(
     spool: Path, kept_out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = begin(spool, kept_out)
+    clock = HandedClock()
+    one = begin(spool, kept_out, clock)
     put(one, range(3), rows=2)
     kept_out.unlink()
     monkeypatch.setattr(RemovedFiles, "_copy", no_copy)
-    one.reports()
+    look(one, clock)
     assert dropped_rows(one) == 6
     assert "rows are lost" in str(file_status(one).failure)
 
