@@ -163,9 +163,13 @@ class FlushedChunks:
         self._repeated = frozenset(found for found, _ in self.inherited_of(ids)) if self.begin else frozenset()
 
     def before_sinks(self) -> Iterator[ChunkBatch]:
-        """Yield the chunks that came before any sink was set."""
+        """Yield the chunks that came before any sink was set. A chunk that a next life has stored again comes once."""
+        seen: set[str] = set()
         for part in [part for part in self._journal.parts if part.purpose == "buffer"]:
             for _, chunk in part.read():
+                if chunk.id in seen:
+                    continue
+                seen.add(chunk.id)
                 batch = chunk.to_record_batch()
                 yield ChunkBatch(self._journal.recording, chunk.entity_path, chunk.id, batch, batch.nbytes)
 

@@ -119,6 +119,7 @@ class RecordingStore:
             return
         self._journal.moved = [(named, actual) for named, actual in self._journal.moved if named not in taken]
         specs = [self.rotating.present(self._journal.actual(spec)) for spec in specs]
+        self.rotating.end_former(specs)
         targets = [spec.target for spec in specs]
         current = self._journal.target
         if current is not None and current.target not in targets:

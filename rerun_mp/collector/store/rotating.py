@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from rerun_mp.collector.messages import say
@@ -107,6 +107,17 @@ class Rotating:
             return spec
         path = part_path(series.path, series.number) if target is None else target.target
         return replace(spec, target=path, claim=None)
+
+    def end_former(self, specs: Sequence[SinkSpec]) -> None:
+        """End a series that no sink goes on with: the last collector was killed after it had completed its last part.
+
+        `specs`: sinks as `present` returns them.
+        """
+        series = self._journal.series
+        if series is not None and self._journal.target is None:
+            following = part_path(series.path, series.number)
+            if not any(spec.rotation is not None and spec.target == following for spec in specs):
+                self.end()
 
     def follow(self, spec: SinkSpec) -> None:
         """Take the settings of the store's file, as `present` returns it. A file that is new begins its series.

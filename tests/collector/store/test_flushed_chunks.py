@@ -108,3 +108,13 @@ def test_rows_of_a_repeated_sweep_are_counted_once(spool: Path, out: Path) -> No
     put(one, [5], rows=2)
     assert one.chunks.rows_until_now() == (2 + 15 + 2, True)
     finish(one)
+
+
+def test_a_chunk_that_a_repeated_sweep_brings_again_comes_once_to_a_sink_that_is_set_later(
+    spool: Path, out: Path
+) -> None:
+    """The file of such a sink held it twice, and the part list counted its rows twice."""
+    live_and_be_killed(spool, out, [0, 1], "buffer", is_written=True)
+    one = RecordingStore(RECORDING, spool, NONCE)
+    put(one, [99])
+    assert [chunk.chunk_id for chunk in one.chunks.before_sinks()] == [one.chunk_id for one in chunks([0, 1, 99])]

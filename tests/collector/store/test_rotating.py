@@ -13,6 +13,7 @@ import pytest
 from rerun_mp.collector.drain.own_chunks import start_time_chunk
 from rerun_mp.collector.store import disks
 from rerun_mp.collector.store.recording_store import RecordingStore
+from rerun_mp.collector.store.rotating import Rotating
 from rerun_mp.session.config import SinkSpec
 from rerun_mp.session.rotation import Rotation, closed_parts, part_list_path, part_paths
 from tests.collector.endings import finish
@@ -118,6 +119,42 @@ def test_each_part_begins_with_the_static_data_of_the_parts_before(spool: Path, 
     paths = sorted(out.parent.glob("*.rrd"))
     assert [start_time_in(path) for path in paths] == [7, 7, 7]
     assert contents(out) == [list(range(20)), list(range(20, 40)), list(range(40, 60))]
+
+
+class KilledError(Exception):
+    """Stands for the death of the process."""
+
+
+def be_killed(_: Rotating) -> None:
+    raise KilledError
+
+
+@pytest.mark.parametrize("following", ["parts", "parts of the path", "file", "nothing"])
+def test_a_collector_killed_when_another_file_follows_the_parts_puts_no_row_into_a_further_part(
+    following: str, spool: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last part was complete. The next life went on with that series in place of the file, or did not list it."""
+    other = out.with_name("other.rrd")
+    one = RecordingStore(RECORDING, spool, NONCE)
+    one.set_files([rotating(out)])
+    put(one, range(3))
+    again = replace(rotating(out), target=str(out.with_suffix(".0002.rrd")))
+    file = SinkSpec("file", str(other))
+    specs = {"parts": [rotating(other)], "parts of the path": [again], "file": [file], "nothing": []}[following]
+    with monkeypatch.context() as patch:
+        patch.setattr(Rotating, "end", be_killed)
+        with pytest.raises(KilledError):
+            one.set_files(specs)
+    two = RecordingStore(RECORDING, spool, NONCE)
+    two.set_files(specs)
+    assert [(Path(part.path).name, part.rows) for part in closed_parts(str(out))] == [("out.0001.rrd", 3)]
+    put(two, [3])
+    two.set_files(specs or [file])
+    finish(two)
+    places = {"parts": "other.0001.rrd", "parts of the path": "out.0002.rrd"}
+    assert numbers_in(out.with_suffix(".0001.rrd")) == [0, 1, 2]
+    assert numbers_in(out.with_name(places.get(following, "other.rrd"))) == [3]
+    assert len(list(out.parent.glob("*.rrd"))) == 2
 
 
 def test_static_data_that_came_before_the_file_are_in_each_part(spool: Path, out: Path) -> None:
