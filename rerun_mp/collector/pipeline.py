@@ -141,16 +141,19 @@ class Pipeline:
         known = SessionConfig(rescue_directory=directories.rescue_base()) if is_first else self.config
         return replace(known, revision=revision)
 
-    def _keep_config(self) -> None:
-        """Put the spool back if it has been removed, and the configuration if both copies of it have been.
+    def _restore_directories(self) -> None:
+        """Put spool and accounts back if they have been removed, and the configuration if both copies have been.
 
-        The next life of the collector needs the one, and processes that start later the other.
+        The next life of the collector needs the spool, and processes that start later the configuration.
         """
+        if not self.config.revision:
+            return
         try:
-            if self.config.revision:
-                self.outputs.spool_hold.restore()
-            if self.config.revision and restore_config(self.segment, self.config):
+            self.outputs.spool_hold.restore()
+            if restore_config(self.segment, self.config):
                 say(f"worker {os.getpid()}: {self.segment.runtime_directory} had been removed; it is there again")
+            self.dead_producers.ended.restore()
+            self.loss_reports.restore_store_drops()
         except (OSError, RerunMpError) as error:
             say(f"worker {os.getpid()}: {error}")
 
@@ -175,7 +178,7 @@ class Pipeline:
         """Clear up after dead producers, and write all reports that are due."""
         self._process_rows.log()
         self._has_participants = leases.is_held(self.descriptor, Lock.PARTICIPANTS)
-        self._keep_config()
+        self._restore_directories()
         self.outputs.rotate_if_due(has_participants=self._has_participants)
         self.dead_producers.clear_up()
         self.loss_reports.report()

@@ -13,7 +13,7 @@ three sources:
   the sweep is done, and before they are in a producer's total. So they stand apart, with the sweep's number, and a
   reader takes them only if the sweep is done.
 
-The collector's worker writes (`append_account`, `write_store_drops`, `publish_totals`); any participant reads.
+The collector's worker writes (`EndedAccounts`, `write_store_drops`, `publish_totals`); any participant reads.
 """
 
 from __future__ import annotations
@@ -42,10 +42,12 @@ from rerun_mp.shm.segment import Segment
 __all__ = [
     "LOSSES",
     "Account",
+    "EndedAccounts",
     "Reason",
     "Statistics",
     "StoreDrops",
     "append_account",
+    "has_store_drops",
     "live_account",
     "publish_totals",
     "published_totals",
@@ -110,6 +112,43 @@ def live_account(segment: Segment, index: int) -> Account | None:
         blocked_ns=ring.words[entry + ProducerWord.BLOCKED_NS],
         is_live=True,
     )
+
+
+class EndedAccounts:
+    """The file of ended producers, for the worker, which writes it and puts it back if somebody removes it."""
+
+    def __init__(self, segment: Segment) -> None:
+        self._segment = segment
+        self._descriptor: int | None = None
+        """A descriptor of the file as it was written last; None: no producer has ended yet."""
+        self._hold()
+
+    def append(self, account: Account) -> None:
+        """Append the final account of a producer. Raises OSError if it cannot be written."""
+        self.restore()
+        append_account(self._segment, account)
+        self._hold()
+
+    def restore(self) -> None:
+        """Put the file back if somebody has removed it. Raises OSError if it cannot be written."""
+        if self._descriptor is not None and not os.path.exists(_ended_path(self._segment)):
+            text = os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0).decode()
+            directories.replace_file(self._segment.runtime_directory, ENDED_NAME, text)
+            self._hold()
+
+    def _hold(self) -> None:
+        with contextlib.suppress(OSError):
+            present = os.open(_ended_path(self._segment), os.O_RDONLY | os.O_CLOEXEC)
+            self._close()
+            self._descriptor = present
+
+    def _close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+
+    def __del__(self) -> None:
+        """Close the descriptor with the worker's other ones."""
+        self._close()
 
 
 def append_account(segment: Segment, account: Account) -> None:
@@ -186,6 +225,11 @@ def _has_entry(segment: Segment, account: Account) -> bool:
     """Return whether the account is that of a producer whose entry is not free yet."""
     entry = segment.ring.geometry.producer_word(account.index)
     return segment.ring.words[entry + ProducerWord.STATE] == ProducerState.LIVE | account.generation << 8
+
+
+def has_store_drops(segment: Segment) -> bool:
+    """Return whether the file that `write_store_drops` writes is there."""
+    return os.path.exists(_drops_path(segment))
 
 
 def read_store_drops(segment: Segment) -> StoreDrops:

@@ -66,3 +66,31 @@ def test_a_sink_that_is_set_after_that_is_added_to_those_before(run_python: RunP
     assert count_rows(first) == {"before": 1}
     assert count_rows(second) == {"child": ROWS, "after": 1}
     verify(first)
+
+
+COUNTED = f"""
+import multiprocessing, os, shutil, sys
+import rerun_mp as rr
+from rerun_mp.session import current
+from rerun_mp.session.waiting import wait_until
+
+def log():
+    for step in range({ROWS}):
+        rr.log("rows", rr.Scalars(float(step)))
+
+rr.init("rerun_mp_thrown_away")
+rr.save(sys.argv[1])
+child = multiprocessing.get_context("fork").Process(target=log)
+child.start()
+child.join()
+log()
+assert wait_until(lambda: any(not one.is_live for one in rr.statistics().producers), 30.0)
+segment = current.session().segment
+shutil.rmtree(segment.runtime_directory)
+assert wait_until(lambda: rr.statistics().stored == {2 * ROWS}, 30.0)
+"""
+
+
+def test_processes_that_have_ended_count_also_after_the_removal(run_python: RunPython, tmp_path: Path) -> None:
+    """As a logout removes the directory. Their rows were missing in the statistics."""
+    run_python(COUNTED, tmp_path / "out.rrd", fresh=True).check()

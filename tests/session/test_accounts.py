@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -50,6 +51,17 @@ def test_the_last_account_of_a_producer_counts(lone_segment: Segment) -> None:
     for written in (account(1), account(0), account(1, stored=20), account(1, generation=2)):
         accounts.append_account(lone_segment, written)
     assert accounts.read_accounts(lone_segment) == [account(0), account(1, stored=20), account(1, generation=2)]
+
+
+def test_a_removed_file_is_there_again_with_the_accounts_of_all_lives(lone_segment: Segment) -> None:
+    accounts.EndedAccounts(lone_segment).append(account(0))
+    ended = accounts.EndedAccounts(lone_segment)
+    shutil.rmtree(lone_segment.runtime_directory)
+    ended.restore()
+    assert accounts.read_accounts(lone_segment) == [account(0)]
+    shutil.rmtree(lone_segment.runtime_directory)
+    ended.append(account(1))
+    assert accounts.read_accounts(lone_segment) == [account(0), account(1)]
 
 
 def test_a_line_that_was_cut_off_spoils_no_other(lone_segment: Segment) -> None:

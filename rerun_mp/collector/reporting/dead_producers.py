@@ -26,7 +26,7 @@ from rerun_mp.collector.messages import say
 from rerun_mp.collector.reporting.death_causes import DeathCauses
 from rerun_mp.encoding.frames import RecordingKey, large_file_prefix
 from rerun_mp.session import collector_start
-from rerun_mp.session.accounts import Account, append_account, live_account
+from rerun_mp.session.accounts import Account, EndedAccounts, live_account
 from rerun_mp.shm import leases
 from rerun_mp.shm.layout import PAGE, PRODUCER_WORDS, Lock, ProducerState, ProducerWord, pack_owner, unpack_owner
 from rerun_mp.shm.segment import Segment
@@ -66,6 +66,7 @@ class DeadProducers:
         self._sweeper = sweeper
         self.unwritten: list[Account] = []
         """Accounts of ended producers that wait for room on the disk."""
+        self.ended = EndedAccounts(segment)
         self.has_dropped = True
         """Whether a producer has ended that had dropped rows. True at first: an earlier worker may have seen one."""
         self.killed: list[Killed] = []
@@ -171,7 +172,7 @@ class DeadProducers:
     def _write_accounts(self) -> None:
         try:
             while self.unwritten:
-                append_account(self._segment, self.unwritten[0])
+                self.ended.append(self.unwritten[0])
                 del self.unwritten[0]
         except OSError as error:
             if len(self.unwritten) == 1:

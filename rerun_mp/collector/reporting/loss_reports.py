@@ -23,7 +23,7 @@ from rerun_mp.collector.drain.own_chunks import text_chunk
 from rerun_mp.collector.messages import say
 from rerun_mp.collector.reporting.own_entities import MAX_RECORDINGS, own_entity
 from rerun_mp.encoding.frames import RecordingKey
-from rerun_mp.session.accounts import Account, publish_totals, read_accounts, totals, write_store_drops
+from rerun_mp.session.accounts import Account, has_store_drops, publish_totals, read_accounts, totals, write_store_drops
 from rerun_mp.shm.layout import PAGE, PRODUCER_WORDS, ProducerWord
 
 if TYPE_CHECKING:
@@ -87,6 +87,12 @@ class LossReports:
         version = self._outputs.drops_version()
         if version != self._written_version and self._write(sweep):
             self._written_version = version
+
+    def restore_store_drops(self) -> None:
+        """Write them down again if somebody has removed the file."""
+        if self._written_version and not has_store_drops(self._segment):
+            self._written_version = 0
+            self.save_store_drops()
 
     def publish(self) -> list[Account]:
         """Store the totals of dropped rows in header and file, and return all accounts.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rerun_mp.collector.drain.chunks import ChunkBatch
@@ -21,7 +21,7 @@ from rerun_mp.collector.store.file_rules import BacklogRules
 from rerun_mp.collector.store.flushed_chunks import FlushedChunks
 from rerun_mp.collector.store.journal import Journal
 from rerun_mp.collector.store.parts import Part, Purpose
-from rerun_mp.collector.store.rerun_files import merge
+from rerun_mp.collector.store.rerun_files import merge, read_file
 from rerun_mp.collector.store.rerun_sdk import Chunk, chunks_in
 from rerun_mp.collector.store.rerun_sinks import SinkWriter, chunk_of, open_file
 from rerun_mp.errors import CorruptionError, FlushTimeoutError, ResourceError
@@ -269,9 +269,22 @@ def _begin_target(part: Part, writer: SinkWriter, journal: Journal) -> None:
     """Write what the user's file begins with after its prelude."""
     if journal.blueprint is not None:
         writer.send_blueprint(journal.written, journal.blueprint)
-    carried = None if journal.series is None else journal.series.carried
-    if carried is not None and os.path.exists(carried):
-        for chunk in chunks_in(carried):
-            writer.send(chunk)
-            part.carried += 1
+    for chunk in _carried_chunks(journal):
+        writer.send(chunk)
+        part.carried += 1
+    if part.carried:
         writer.flush(FLUSH_SECS)
+
+
+def _carried_chunks(journal: Journal) -> Iterator[Chunk]:
+    """Yield the static chunks of earlier parts. If their file was removed, the present file begins with them, too."""
+    path = None if journal.series is None else journal.series.carried
+    if path is None:
+        return
+    if os.path.exists(path):
+        yield from chunks_in(path)
+        return
+    for part in journal.parts:
+        if part.purpose == "file" and part.carried and part.is_readable():
+            yield from read_file(part.path, prelude=part.prelude, limit=part.carried)
+            return

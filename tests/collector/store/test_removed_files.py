@@ -183,6 +183,32 @@ def test_the_next_life_goes_on_with_the_file_after_the_removal_of_the_spool(spoo
     assert os.listdir(kept_out.parent) == [kept_out.name]
 
 
+@pytest.mark.parametrize("removes", [False, True])
+def test_static_data_is_in_a_part_that_is_merged_after_the_removal_of_the_spool(
+    removes: bool, spool: Path, kept_out: Path
+) -> None:
+    spec, clock = rotating(kept_out), HandedClock()
+    one = RecordingStore(RECORDING, spool, NONCE, clock=clock)
+    one.set_files([spec])
+    one.append([start_time_chunk(RECORDING, 7)])
+    put(one, [0])
+    one.set_files([replace(spec, episodes=1)])
+    one.rotate_if_due()
+    put(one, [1])
+    one = RecordingStore(RECORDING, spool, NONCE, clock=clock)
+    put(one, [2])
+    if removes:
+        shutil.rmtree(spool)
+        look(one, clock)
+    one.set_files([replace(spec, episodes=1, checkpoints=1)])
+    put(one, [3])
+    finish(one)
+    path = Path(part_path(str(kept_out), 2))
+    verify(path)
+    assert numbers_in(path) == [1, 2, 3]
+    assert [row.entity_path for row in rows_of(path, properties=True)][:1] == ["__properties"]
+
+
 @pytest.mark.parametrize("next_life", [False, True])
 def test_static_data_is_in_each_part_also_after_the_removal_of_the_spool(
     next_life: bool, spool: Path, kept_out: Path
