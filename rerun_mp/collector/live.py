@@ -60,8 +60,7 @@ RETRY_SECS = (0.1, 2.0)
 CONNECT_SECS = 1.0
 """Maximum seconds to connect."""
 KNOW_SECS = 2.0
-"""Maximum seconds to find out whether a server is the one that acknowledged. A server that keeps nothing never answers
-that."""
+"""Maximum seconds to find out whether a server is the one that acknowledged. One that keeps nothing never answers."""
 ABSENT_SECS = 1.0
 """Seconds without an answer. If a stopped sink's connection breaks after them, the sink gives up."""
 GRACE_SECS = 30.0
@@ -89,6 +88,8 @@ class Outcome(NamedTuple):
     """Rows that the server has not acknowledged."""
     is_exact: bool
     """Whether `missing_rows` is exact, and not only a minimum."""
+    stop: int
+    """Ordinal after the last chunk that it had to deliver."""
 
 
 class LiveSink:
@@ -128,7 +129,8 @@ class LiveSink:
         """Set when nothing waits for the sink any more."""
         self._stop: int | None = None
         """Ordinal after the last chunk to deliver, once the sink was stopped."""
-        self._stop_rows: tuple[int, bool] | None = None
+        self._stop_rows = 0
+        """Rows that this life of the collector had stored when the sink was stopped."""
         self._progress_at = time.monotonic()
         """When the server last acknowledged, or the sink was stopped."""
         self._seen_at = time.monotonic()
@@ -190,11 +192,9 @@ class LiveSink:
         assert self._stop is not None
         missing, is_exact = 0, True
         if self._acknowledged < self._stop or self._missed_chunks:
-            if self._stop_rows is None:
-                self._stop_rows = self._store.chunks.rows_until_now()
-            rows, is_exact = self._stop_rows
+            rows, is_exact = self._store.chunks.rows_until(self._stop_rows)
             missing = max(0, rows - self._acknowledged_rows - self._held_rows)
-        return Outcome(self._url(), self._acknowledged_rows, missing, is_exact)
+        return Outcome(self._url(), self._acknowledged_rows, missing, is_exact, self._stop)
 
     def stop(self) -> None:
         """Deliver what the store holds now, and nothing after it, then disconnect. Never waits.
@@ -202,7 +202,7 @@ class LiveSink:
         The thread gives up when its server has acknowledged nothing for `GRACE_SECS`.
         """
         if self._stop is None:
-            self._stop = self._store.chunks.end
+            self._stop, self._stop_rows = self._store.chunks.end, self._store.chunks.rows
             self._progress_at = time.monotonic()
             self._store.unfollow()
             self._stopped.set()

@@ -31,7 +31,7 @@ from rerun_mp.collector.recording_output import FLUSH_TIMEOUT, OutputKey, Record
 from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.collector.store.spool_hold import SpoolHold
 from rerun_mp.collector.store.spools import stored_recordings
-from rerun_mp.collector.unsent import describe, drop_oldest, unsent_path
+from rerun_mp.collector.unsent import drop_oldest
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.session import directories
 from rerun_mp.session.accounts import LOSSES, Reason, read_first_rows
@@ -299,24 +299,10 @@ class Outputs:
         ]
 
     def keep_unsent(self) -> list[str]:
-        """Keep the rows that live sinks have not brought to their servers, and return a line for the user about each.
-
-        Called after `close_live`. A store that cannot keep its rows stays incomplete, and its spool stays.
-        """
-        lines: list[str] = []
-        kept: list[str] = []
-        for key, output in self._outputs.items():
-            store = output.store
-            if not store.is_complete and not store.chunks.is_for_file:
-                rows, _ = store.chunks.rows_until_now()
-                path = unsent_path(key.recording, self._nonce, rows) if output.lacking else None
-                try:
-                    store.complete(path)
-                except OSError as error:
-                    say(f"worker {os.getpid()}: {key.recording}: {error}")
-                kept += store.chunks.completed_files
-            lines += [describe(key.recording, outcome, store.chunks.completed_files) for outcome in output.lacking]
-        return lines + (drop_oldest(kept) if kept else [])
+        """As `RecordingOutput.keep_unsent`, for all recordings. Returns the lines for the user."""
+        found = [output.keep_unsent(key.recording, self._nonce) for key, output in self._outputs.items()]
+        kept = [path for files, _ in found for path in files]
+        return [line for _, lines in found for line in lines] + (drop_oldest(kept) if kept else [])
 
     def sinks(self) -> list[SinkStatus]:
         """Return the state of each sink."""

@@ -5,12 +5,16 @@ Used by the worker's main thread only.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from rerun_mp.collector.drain.chunks import ChunkBatch
 from rerun_mp.collector.live import LiveSink, Outcome
+from rerun_mp.collector.messages import say
+from rerun_mp.collector.store.parts import count_logged_rows
 from rerun_mp.collector.store.recording_store import RecordingStore
+from rerun_mp.collector.unsent import describe, describe_rows, unsent_path
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.session.config import NODE_OWNER, RecordingSpec, SinkSpec
 
@@ -90,9 +94,36 @@ class RecordingOutput:
         for sink in sinks:
             sink.close(patience_secs)
             self.stopped.remove(sink)
+            self.store.note_acknowledged()
             outcome = sink.outcome()
             if outcome.missing_rows and not sink.is_of_node:
                 self.lacking.append(outcome)
+
+    def keep_unsent(self, recording: RecordingKey, nonce: bytes) -> tuple[list[str], list[str]]:
+        """Keep the rows that live sinks have not brought to their servers.
+
+        Called after `close_live`. A store that cannot keep its rows stays incomplete, and its spool stays.
+
+        Returns
+        -------
+        tuple[list[str], list[str]]
+            The files that hold such rows only, and a line for the user about each sink that lacks rows.
+        """
+        store, kept = self.store, []
+        try:
+            if not store.is_complete and not store.chunks.is_for_file:
+                rows, _ = store.chunks.rows_until(store.chunks.rows)
+                store.complete(unsent_path(recording, nonce, rows) if self.lacking else None)
+                kept = store.chunks.completed_files(store.chunks.end)
+            elif NODE_OWNER not in self.owners and (rows := count_logged_rows(store.chunks.unsent())):
+                path = unsent_path(recording, nonce, rows)
+                store.keep_unsent(path)
+                kept = [path]
+                if not self.lacking:
+                    return kept, [describe_rows(recording, rows, path)]
+        except OSError as error:
+            say(f"worker {os.getpid()}: {recording}: {error}")
+        return kept, [describe(recording, one, store.chunks.completed_files(one.stop)) for one in self.lacking]
 
     def take_earlier_rows(self, other: RecordingOutput) -> None:
         """Take the rows that `other` has stored before any sink was set. A second call adds no row twice."""

@@ -1,6 +1,7 @@
 """Rows that a live sink has not acknowledged at the end of a session: where they are kept, and what the user is told.
 
-Rows that are in a file of the user's stay there. Other rows become a file in `directories.unsent_directory()`. The
+Rows that are in a file of the user's stay there. Other rows, also those for a viewer that has been replaced by a file
+since, become a file in `directories.unsent_directory()`. The
 number and the size of these files are bounded: beyond a bound, the collector removes the oldest ones, and tells the
 user how many rows they held. Used by the worker's main thread.
 """
@@ -17,7 +18,7 @@ from rerun_mp.collector.live import Outcome
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.session import directories
 
-__all__ = ["describe", "drop_oldest", "unsent_path"]
+__all__ = ["describe", "describe_rows", "drop_oldest", "unsent_path"]
 
 MAX_FILES = 20
 """Maximum number of files with unsent rows."""
@@ -43,6 +44,14 @@ def describe(recording: RecordingKey, outcome: Outcome, files: Sequence[str]) ->
     return (
         f"{lacks}. They are in {', '.join(files)}. Send them with: "
         f"rerun-mp send {shlex.join(files)} {shlex.quote(outcome.target)}"
+    )
+
+
+def describe_rows(recording: RecordingKey, rows: int, path: str) -> str:
+    """Return the line for the user about rows for live sinks that the collector before this one knew."""
+    return (
+        f"no viewer is known to have {rows:,} rows of {recording.application_id!r}. They are in {path}. "
+        f"Send them with: rerun-mp send {shlex.quote(path)} URL"
     )
 
 

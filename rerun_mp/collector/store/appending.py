@@ -26,6 +26,7 @@ from rerun_mp.collector.store.removed_files import RemovedFiles
 from rerun_mp.collector.store.spool import Spool
 from rerun_mp.errors import FlushTimeoutError, ResourceError
 from rerun_mp.session.accounts import Reason
+from rerun_mp.session.config import Blueprint
 
 __all__ = ["Appending", "ShowAhead"]
 
@@ -178,8 +179,7 @@ class Appending:
         return writing.part is not None
 
     def _open_spool_part(self) -> bool:
-        is_live = self._chunks.followers > 0 or self._chunks.is_elsewhere
-        return self._writing.open("diverted" if self._journal.target else "window" if is_live else "buffer")
+        return self._writing.open("diverted" if self._journal.target else self._chunks.purpose)
 
     def _divert(self, reason: str) -> None:
         """Go on in the spool, with what had not been flushed: the present part takes no more."""
@@ -205,6 +205,23 @@ class Appending:
         self._removed_files.bring_back()
         self._writing.close(with_footer=with_footer)
 
+    def set_blueprint(self, blueprint: Blueprint) -> None:
+        """Write a blueprint to the present file and to later ones."""
+        if self._writing.purpose == "file":
+            self.flush(FLUSH_SECS)
+        is_in_file = self._writing.purpose == "file"
+        try:
+            if is_in_file and self._writing.writer is not None:
+                self._writing.writer.send_blueprint(self._journal.recording, blueprint)
+        except (ResourceError, FlushTimeoutError) as error:
+            self._writing.fail(str(error))
+        self._journal.blueprint = blueprint
+        if not is_in_file and any(part.purpose == "file" for part in self._journal.parts):
+            # The file's last part has ended without the blueprint. A new part begins with it, and they are merged.
+            self.end_part(with_footer=False)
+            self._writing.open("file")
+        self._journal.save()
+
     def give_file_up(self) -> None:
         """Let go of the user's file, and remove the rows that are in it or belong to it."""
         self.end_part(with_footer=False)
@@ -227,8 +244,19 @@ class Appending:
         self.end_spool_part()
         for part in self._journal.parts:
             if part.purpose == "buffer":
-                part.purpose = "window"
+                part.purpose = self._chunks.purpose
         self._journal.save()
+
+    def end_live_part(self) -> None:
+        """Note which parts a live sink has wholly acknowledged, and end the part of a sink that follows no more."""
+        if self._chunks.followers == 0:
+            self.end_spool_part()
+            self._chunks.forget_recent()
+        seen = [part for part in self._journal.parts if part.purpose == "live" and part.stop <= self._chunks.seen]
+        for part in seen:
+            part.purpose = "window"
+        if seen:
+            self._journal.save()
 
     def _rotate_spool(self, *, force: bool = False) -> None:
         """End the part of the spool if it is large, and drop the oldest parts beyond the bound.

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from rerun_mp.collector.drain.chunks import ChunkBatch
 from rerun_mp.collector.store.drops import OWN_ENTITIES
 from rerun_mp.collector.store.journal import Journal
-from rerun_mp.collector.store.parts import Part
+from rerun_mp.collector.store.parts import Part, Purpose
 from rerun_mp.collector.store.statics import Statics
 from rerun_mp.encoding.frames import RecordingKey
 from rerun_mp.encoding.log_messages import chunk_id_of, chunk_message, identity_of, rows_in_chunk
@@ -60,6 +60,8 @@ class FlushedChunks:
         """The ordinal after the last flushed chunk."""
         self.followers = 0
         """Number of live sinks that follow."""
+        self.was_followed = False
+        """Whether a live sink has followed in this life."""
         self.seen = 0
         """Ordinal up to which some viewer has acknowledged everything."""
         self.begin = self.end
@@ -113,6 +115,11 @@ class FlushedChunks:
         return self._journal.written
 
     @property
+    def purpose(self) -> Purpose:
+        """What the chunks are kept for while no file takes them."""
+        return "window" if self.is_elsewhere else "live" if self.followers else "buffer"
+
+    @property
     def is_for_file(self) -> bool:
         """Whether they are written to the user's file."""
         return self._journal.target is not None
@@ -127,10 +134,14 @@ class FlushedChunks:
         """Rows that the rules of the store's files hold back."""
         return self._journal.drops.held_rows()
 
-    @property
-    def completed_files(self) -> list[str]:
-        """The complete files with these chunks that still lie at their paths."""
-        return [part.path for part in self._journal.parts if part.purpose == "retired" and part.exists()]
+    def completed_files(self, until: int) -> list[str]:
+        """Return the complete files with chunks before ordinal `until` that still lie at their paths."""
+        retired = [part for part in self._journal.parts if part.purpose == "retired" and part.first < until]
+        return [part.path for part in retired if part.exists()]
+
+    def unsent(self) -> list[Part]:
+        """Return the parts with rows for live sinks that none of these has acknowledged."""
+        return [part for part in self._journal.parts if part.purpose == "live" and part.stop > self.seen]
 
     def flushed_of(self, since: int, ids: Collection[str]) -> list[tuple[int, str, int]]:
         """Return (ordinal, id, rows) of the chunks from ordinal `since` on, up to the first one that is not in `ids`.
@@ -196,15 +207,15 @@ class FlushedChunks:
         """Return how many rows are stored; None if an earlier life has stored some, so that files must be read."""
         return self.rows if self._inherited_rows == (0, True) else None
 
-    def rows_until_now(self) -> tuple[int, bool]:
-        """Return how many rows all lives of the collector have stored, and whether that is exact.
+    def rows_until(self, rows: int) -> tuple[int, bool]:
+        """Return how many rows all lives had stored when this one had stored `rows`, and whether that is exact.
 
         The first call may read what an earlier life has stored, for at most `COUNTING_SECS`.
         """
         if self._inherited_rows is None:
             self._inherited_rows = self._count_inherited()
-        rows, is_exact = self._inherited_rows
-        return rows + self.rows, is_exact
+        inherited, is_exact = self._inherited_rows
+        return inherited + rows, is_exact
 
     def _count_inherited(self) -> tuple[int, bool]:
         deadline = time.monotonic() + COUNTING_SECS

@@ -21,17 +21,18 @@ from rerun_mp.session.config import WholeFile
 
 __all__ = ["NO_INODE", "SPOOLED", "Part", "Purpose", "count_logged_rows", "inode_of"]
 
-Purpose = Literal["file", "diverted", "buffer", "window", "retired"]
+Purpose = Literal["file", "diverted", "buffer", "live", "window", "retired"]
 """Why the store keeps a part:
 
 - `file`: it is the user's file, or will be merged into it.
 - `diverted`: rows for the user's file that the file did not take (disk full). They are merged into it at the end.
 - `buffer`: rows that came before any sink was set. The first sink gets them.
-- `window`: rows for live sinks only, kept so that a slow one can catch up.
+- `live`: rows for live sinks only, which none of them may have yet. The end of the session keeps those that none has.
+- `window`: rows that a live sink or another store has, kept so that later live sinks get them, too.
 - `retired`: a file that is complete and belongs to the user. Live sinks read it as long as it lies at its path.
 """
 
-SPOOLED: tuple[Purpose, ...] = ("buffer", "diverted", "window")
+SPOOLED: tuple[Purpose, ...] = ("buffer", "diverted", "live", "window")
 """Purposes of the parts that lie in the spool and count against its bound."""
 
 NO_INODE = (0, 0)

@@ -31,7 +31,7 @@ from rerun_mp.collector.store.file_rules import FileRules
 from rerun_mp.collector.store.file_statuses import FileStatuses
 from rerun_mp.collector.store.flushed_chunks import FlushedChunks
 from rerun_mp.collector.store.journal import Journal
-from rerun_mp.collector.store.part_writer import FLUSH_SECS, PartWriter
+from rerun_mp.collector.store.part_writer import PartWriter
 from rerun_mp.collector.store.parts import Part
 from rerun_mp.collector.store.rotating import Rotating
 from rerun_mp.collector.store.spool import Spool
@@ -143,22 +143,8 @@ class RecordingStore:
 
     def set_blueprint(self, blueprint: Blueprint | None) -> None:
         """Write a blueprint to the present file and to later ones. Ignored once the store is complete."""
-        if blueprint is None or blueprint == self._journal.blueprint or self._journal.is_complete:
-            return
-        if self._writing.purpose == "file":
-            self.flush(FLUSH_SECS)
-        is_in_file = self._writing.purpose == "file"
-        try:
-            if is_in_file and self._writing.writer is not None:
-                self._writing.writer.send_blueprint(self.recording, blueprint)
-        except (ResourceError, FlushTimeoutError) as error:
-            self._writing.fail(str(error))
-        self._journal.blueprint = blueprint
-        if not is_in_file and any(part.purpose == "file" for part in self._journal.parts):
-            # The file's last part has ended without the blueprint. A new part begins with it, and they are merged.
-            self._appending.end_part(with_footer=False)
-            self._writing.open("file")
-        self._journal.save()
+        if blueprint is not None and blueprint != self._journal.blueprint and not self._journal.is_complete:
+            self._appending.set_blueprint(blueprint)
 
     @property
     def blueprint(self) -> Blueprint | None:
@@ -203,6 +189,8 @@ class RecordingStore:
             self._writing.say(f"{self._journal.target.target} was in a temporary directory, which is gone")
             self._appending.give_file_up()
             return
+        if self.chunks.was_followed:
+            self.chunks.rows_until(0)  # counts what earlier lives have stored, while it can be told from the rest
         give_up = partial(self._spool.count_part, Reason.WRITE)
         try:
             rules = self._rules.for_backlog()
@@ -230,7 +218,8 @@ class RecordingStore:
         if self._journal.is_complete:
             return
         if otherwise is not None and self._journal.target is None:
-            self._begin_rescue(otherwise)
+            parts = [part for part in self._journal.parts if part.purpose in ("buffer", "live", "window")]
+            self._begin_rescue(otherwise, parts)
         self.close_file(otherwise)
         self._appending.end_part(with_footer=False)
         self._journal.is_complete = True
@@ -245,14 +234,30 @@ class RecordingStore:
     def attach_live(self) -> None:
         """Note that a live sink follows. What it can read counts as delivered to a sink."""
         self.chunks.followers += 1
+        self.chunks.was_followed = True
         self._appending.end_buffer()
 
     def unfollow(self) -> None:
         """Note that a live sink follows no more: later chunks are not for it."""
         self.chunks.followers -= 1
-        if self.chunks.followers == 0:
-            self._appending.end_spool_part()
-            self.chunks.forget_recent()
+        self._appending.end_live_part()
+
+    def note_acknowledged(self) -> None:
+        """Note what a live sink that followed until `unfollow` has acknowledged since."""
+        self._appending.end_live_part()
+
+    def keep_unsent(self, path: str) -> None:
+        """Write the rows that no live sink has acknowledged to a file at `path`. The store is complete otherwise.
+
+        Raises
+        ------
+        ResourceError, FlushTimeoutError
+            If it cannot be written. The rows stay in the spool.
+        """
+        completed, self._journal.is_complete = self._journal.completed, False
+        self._begin_rescue(path, self.chunks.unsent())
+        self.complete()
+        self._journal.completed = [*completed, *self._journal.completed]
 
     # Rows
 
@@ -331,13 +336,12 @@ class RecordingStore:
             # The backlog may end with chunks that come again. They begin another part, and merging drops them.
             self._appending.end_part(with_footer=False)
 
-    def _begin_rescue(self, path: str) -> None:
-        """Begin a file for all rows in the spool, also for those that a live sink may have got."""
+    def _begin_rescue(self, path: str, parts: Collection[Part]) -> None:
+        """Begin a file for the rows in these parts of the spool, also for those that a live sink may have got."""
         self._appending.end_part(with_footer=False)
-        kept = [part for part in self._journal.parts if part.purpose in ("buffer", "window")]
-        if any(part.holds_rows() for part in kept):
-            for part in kept:
-                part.purpose = "buffer"
+        if any(part.holds_rows() for part in parts):
+            for part in self._journal.parts:
+                part.purpose = "buffer" if part in parts else "window" if part.purpose == "buffer" else part.purpose
             os.makedirs(os.path.dirname(path), exist_ok=True)
             self._begin_file(SinkSpec("file", path))
 

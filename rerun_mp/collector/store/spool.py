@@ -62,7 +62,7 @@ class Spool:
     def count_part(self, reason: Reason, part: Part) -> None:
         """Count the rows of a part that is given up, unless a sink has them. The caller saves the journal."""
         seen = self._chunks.end if self._chunks.is_elsewhere else self._chunks.seen
-        since = seen if part.purpose == "window" else 0
+        since = seen if part.purpose in ("live", "window") else 0
         self.count(reason, [chunk for _, chunk in part.read(since)], elsewhere=self._ids_after(part))
 
     def count(self, reason: Reason, chunks: Iterable[Any], elsewhere: Collection[str] = ()) -> None:

@@ -17,8 +17,10 @@ from tests.collector.store.made_stores import (
     chunks,
     file_spec,
     live_and_be_killed,
+    numbers_in,
     numbers_read,
     put,
+    step_in,
 )
 
 
@@ -78,7 +80,8 @@ def test_rows_are_counted_in_this_life_and_in_earlier_ones(spool: Path, out: Pat
     one = RecordingStore(RECORDING, spool, NONCE)
     one.set_files([file_spec(out)])
     put(one, [99, 3], rows=2)
-    assert one.chunks.rows_until_now() in [(3 + 4, True), (3 + 1 + 4, True)]  # 99 may or may not be in the file
+    # 99 may or may not be in the file.
+    assert one.chunks.rows_until(one.chunks.rows) in [(3 + 4, True), (3 + 1 + 4, True)]
     assert [entry.rows for entry in one.chunks.read()][:3] == [1, 1, 1]
     assert [entry.rows for entry in one.chunks.read()][-2:] == [2, 2]
     finish(one)
@@ -99,14 +102,67 @@ def test_rows_of_a_repeated_sweep_are_counted_once(spool: Path, out: Path) -> No
         one.begin(2, {chunk.chunk_id for chunk in repeated})
         one.append(repeated)
         one.flush(FLUSH_SECS)
-        assert one.chunks.rows_until_now() == (2 + 15, True)
+        assert one.chunks.rows_until(one.chunks.rows) == (2 + 15, True)
         assert one.chunks.behind(before)[0] == 3
         own = text_chunk(RECORDING, "/__rerun_mp/dropped", "WARN", ["none"])
         one.append([own])
         one.rest()
     one.begin(3, {chunk.chunk_id for chunk in chunks([5])})
     put(one, [5], rows=2)
-    assert one.chunks.rows_until_now() == (2 + 15 + 2, True)
+    assert one.chunks.rows_until(one.chunks.rows) == (2 + 15 + 2, True)
+    finish(one)
+
+
+def test_rows_of_earlier_lives_are_counted_before_parts_are_merged(spool: Path, out: Path) -> None:
+    """The merged part leaves out repeated chunks, so that its chunks have other ordinals."""
+    for _ in range(2):
+        one = RecordingStore(RECORDING, spool, NONCE)
+        one.set_files([file_spec(out)])
+        one.attach_live()
+        repeated = chunks([2, 3, 4], rows=5)
+        one.begin(2, {chunk.chunk_id for chunk in repeated})
+        one.append(repeated)
+        one.flush(FLUSH_SECS)
+    put(one, [5])
+    one.complete()
+    assert one.chunks.rows_until(one.chunks.rows) == (15 + 1, True)
+    finish(one)
+
+
+def test_rows_for_live_sinks_are_unsent_until_one_has_acknowledged_them(spool: Path, out: Path) -> None:
+    """Also in the next life, and although a file has taken the sink's place."""
+    one = RecordingStore(RECORDING, spool, NONCE)
+    one.attach_live()
+    put(one, [0, 1])
+    one.rest()
+    put(one, [2])
+    one.chunks.note_seen(2)
+    one.unfollow()
+    one.set_files([file_spec(out)])
+    put(one, [3])
+    assert [part.first for part in one.chunks.unsent()] == [2]
+    again = RecordingStore(RECORDING, spool, NONCE)
+    again.set_files([file_spec(out)])
+    (part,) = again.chunks.unsent()
+    assert [step_in(payload) for _, payload in part.read_messages()] == [2]
+    again.complete()
+    kept = out.with_name("kept.rrd")
+    again.keep_unsent(str(kept))
+    assert (numbers_in(out), numbers_in(kept)) == ([3], [2])
+    assert [one.path for one in again.completed_files()] == [str(out), str(kept)]
+    assert again.is_complete
+    finish(again)
+
+
+def test_rows_that_a_live_sink_acknowledges_after_its_removal_are_not_unsent(spool: Path) -> None:
+    one = RecordingStore(RECORDING, spool, NONCE)
+    one.attach_live()
+    put(one, [0])
+    one.unfollow()
+    assert len(one.chunks.unsent()) == 1
+    one.chunks.note_seen(1)
+    one.note_acknowledged()
+    assert RecordingStore(RECORDING, spool, NONCE).chunks.unsent() == []
     finish(one)
 
 
