@@ -156,6 +156,11 @@ class Appending:
         if self._journal.parts and not self._journal.path.exists():
             self._restore_journal()
 
+    def bring_file_back_at_once(self) -> None:
+        """Bring the present file back if somebody has removed it, for a reader of all that the store has."""
+        if not self._writing.unflushed:
+            self._removed_files.bring_back()
+
     def _restore_journal(self) -> None:
         with contextlib.suppress(OSError):  # the next look tries again
             self._writing.make_directory()

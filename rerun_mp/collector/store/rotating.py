@@ -200,6 +200,7 @@ class Rotating:
 
     def sources(self) -> Sources | None:
         """Return the files that hold what the store still has; None if there are none."""
+        self._appending.bring_file_back_at_once()
         series = self._journal.series
         complete = [] if series is None else [one for one in self._kept(series).parts if self._is_of(series, one)]
         with self._chunks.lock:

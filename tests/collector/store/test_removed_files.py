@@ -107,6 +107,22 @@ def test_a_file_that_is_removed_again_and_again_keeps_all_rows_in_sections(
     assert numbers_in(kept_out) == list(range(40))
 
 
+@pytest.mark.parametrize("removal", REMOVALS)
+def test_a_snapshot_has_the_rows_of_a_file_that_was_removed_just_before(
+    removal: str, spool: Path, kept_out: Path
+) -> None:
+    """Before the store has looked for it. The snapshot had none of them."""
+    one = begin(spool, kept_out)
+    put(one, range(3))
+    REMOVALS[removal](kept_out)
+    sources = one.rotating.sources()
+    assert sources is not None
+    with sources:
+        assert len([chunk for file in sources.files for chunk in file.read()]) == 3
+    finish(one)
+    assert numbers_in(kept_out) == list(range(3))
+
+
 def test_nothing_is_put_into_a_directory_that_the_program_is_removing(spool: Path, kept_out: Path) -> None:
     """`shutil.rmtree` removes the files first. A file that came back at once would let it fail."""
     clock = HandedClock()
