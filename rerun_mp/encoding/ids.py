@@ -14,9 +14,12 @@ import hmac
 import os
 import time
 from itertools import count
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rerun_mp.shm.interruptions import Mark, is_own, is_running
+
+if TYPE_CHECKING:
+    from types import CodeType, FrameType
 
 __all__ = [
     "ENVIRONMENT_VARIABLE",
@@ -99,9 +102,12 @@ class RowIds:
     Row ids ascend even when the clock steps back. A forked child needs a `RowIds` of its own, or it would repeat its
     parent's counter. Several threads share it under a mutex; a call that interrupts another one on the same thread gets
     ids from a range set aside, so that no id is minted twice.
+
+    A function for which the call of `mint` is too slow may do the same itself, on these attributes. It must name this
+    object `row_ids`, and `add_minter` must know its code.
     """
 
-    __slots__ = ("_last", "_minting", "_next", "_set_aside", "first")
+    __slots__ = ("_minters", "_set_aside", "first", "last", "minting", "next")
 
     def __init__(self) -> None:
         # 62 random bits leave room for 2**62 increments at least.
@@ -109,29 +115,41 @@ class RowIds:
         """Counter half of the first id. Random, so that no two producers' ids collide."""
         self._set_aside = count(self.first, BLOCK_ROWS)
         """The first counter of each block of the range set aside."""
-        self._next = self.first + SET_ASIDE_ROWS
-        self._last = 0
+        self.next = self.first + SET_ASIDE_ROWS
+        """The counter half of the next id."""
+        self.last = 0
         """The greatest time half so far; 0 or greater."""
-        self._minting = Mark()
-        """Set while `mint` is in progress."""
+        self.minting = Mark()
+        """Set while an id is being minted."""
+        self._minters = {RowIds.mint.__code__}
+        """The code of the functions that mint."""
+
+    def add_minter(self, code: CodeType) -> None:
+        """Let functions with this code mint without a call of `mint`."""
+        self._minters.add(code)
 
     def mint(self, rows: int) -> tuple[int, int]:
         """Return (time half, counter half) of the first of `rows` consecutive ids."""
         now = time.time_ns()
         try:
-            del self._minting.free
+            del self.minting.free
         except AttributeError as error:
             if not is_own(error):
                 raise
-            if is_running({RowIds.mint.__code__}, lambda frame: frame.f_locals.get("self") is self):
-                return max(self._last, now), self._take_set_aside(rows)
+            if is_running(self._minters, self._is_minted_by):
+                return max(self.last, now), self._take_set_aside(rows)
             # An exception has ended a call before it had taken ids, or after.
-        first = self._next
-        self._next = first + rows
-        if now > self._last:
-            self._last = now
-        self._minting.free = True
-        return self._last, first
+        first = self.next
+        self.next = first + rows
+        if now > self.last:
+            self.last = now
+        self.minting.free = True
+        return self.last, first
+
+    def _is_minted_by(self, frame: FrameType) -> bool:
+        """Return whether a function that mints does so from this object."""
+        names = frame.f_locals
+        return names.get("self") is self or names.get("row_ids") is self
 
     def _take_set_aside(self, rows: int) -> int:
         """Return the first of `rows` consecutive counters of the range set aside."""
@@ -143,4 +161,4 @@ class RowIds:
 
     def reach(self, time_ns: int) -> None:
         """Raise the time half of all later ids to at least `time_ns`."""
-        self._last = max(self._last, time_ns)
+        self.last = max(self.last, time_ns)

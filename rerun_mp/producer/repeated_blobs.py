@@ -189,7 +189,7 @@ def _make_append(  # noqa: PLR0915 (a further function costs the call 3 to 10 us
     )
     line_words, epoch_mask = LINE_WORDS, EPOCH_MASK
     sealed, part_kind = writer.owner | SlotState.SEALED, Kind.PART
-    take_chain, give_back, mint = oversize.take_chain, oversize.give_back, row_ids.mint
+    take_chain, give_back, minting = oversize.take_chain, oversize.give_back, row_ids.minting
     time_ns, is_finalizing = time.time_ns, sys.is_finalizing
 
     def append(path: str, archetype: Any, point: dict[str, int]) -> bool:  # noqa: PLR0912, PLR0915 (likewise)
@@ -215,8 +215,9 @@ def _make_append(  # noqa: PLR0915 (a further function costs the call 3 to 10 us
                     return False
                 chain: list[int] = []
                 try:
+                    now = time_ns()
                     for name in names:
-                        signed_fields[field] = point[name] if name != log_time else time_ns()
+                        signed_fields[field] = point[name] if name != log_time else now
                         field += 1
                     spares = claims.spares
                     if len(spares) < slots:
@@ -235,7 +236,15 @@ def _make_append(  # noqa: PLR0915 (a further function costs the call 3 to 10 us
                         if not alive[armed]:
                             raise ForkedError
                         words[at] = part_kind
-                    fields[id_field], fields[id_field + 1] = mint(1)
+                    del minting.free  # as `RowIds.mint`; a mark that an exception has left leads to the slow path
+                    counter = row_ids.next
+                    row_ids.next = counter + 1
+                    if now > row_ids.last:
+                        row_ids.last = now
+                    else:
+                        now = row_ids.last
+                    minting.free = True
+                    fields[id_field], fields[id_field + 1] = now, counter
                     sources = head, view, after
                     for number, offset, source, begin, end in pieces:
                         piece = sources[source][begin:end]
@@ -275,6 +284,7 @@ def _make_append(  # noqa: PLR0915 (a further function costs the call 3 to 10 us
         except SessionEndedError:
             return False  # the slow path knows whether the process has another producer
 
+    row_ids.add_minter(append.__code__)
     return append
 
 

@@ -12,14 +12,16 @@ import pytest
 
 from rerun_mp.encoding.chains import unpack_chain
 from rerun_mp.encoding.encoder import BlobTemplate
-from rerun_mp.encoding.frames import FrameKind, pack_rows_head, pack_shape
+from rerun_mp.encoding.frames import FrameKind, Rows, pack_rows_head, pack_shape
 from rerun_mp.producer.producer import Producer
+from rerun_mp.producer.repeated_blobs import KnownMessage
 from rerun_mp.shm.layout import Kind, Line, SlotState
 from rerun_mp.shm.segment import Segment
 from tests.conftest import RunPython
 from tests.harness.recordings import rows_of, verify
 from tests.producer.conftest import SHAPE, register
 from tests.shm.bytecode import assert_stores_are_guarded
+from tests.shm.steps import interrupt
 
 PROGRAMS = Path(__file__).with_name("programs")
 FIELDS = {
@@ -152,6 +154,58 @@ def test_an_append_without_space_gives_its_slots_back(wide: Segment) -> None:
     assert not append("entity", blob_of(10_000), {"step": 1}), "it needs three slots, and two are free"
     left = [slot for slot in producer._ring.owner_slots(producer._writer.owner) if slot not in others]
     assert [wide.ring.states[slot] & 0xFF for slot in left] == [SlotState.ABANDONED] * 2
+    producer.close()
+
+
+def test_no_id_is_minted_twice_when_another_call_interrupts_an_append_anywhere(wide: Segment) -> None:
+    """A trace function that logs may run between any two instructions, also between those that mint the row's id."""
+    producer = register(wide)
+    blobs = producer.blob_append(template_of(8), ("clock", "step"), "clock", blob_of(5000))
+    blobs.prepare("entity", b"/entity")
+    message = KnownMessage(*blobs._messages["entity"])
+    ids = producer._row_ids
+    step, counters = 0, [0]
+
+    def log() -> None:
+        counters.append(ids.mint(1)[1])
+
+    while interrupt(lambda: blobs.append("entity", blob_of(5000), {"step": 1}), blobs.append, step, log):
+        counters.append(message.fields[message.id_field + 1])
+        producer.seal()
+        for slot in range(64):  # as the collector, so that the ring is never full
+            if wide.ring.states[slot] > SlotState.UNUSABLE:
+                wide.ring.free(slot)
+        step += 1
+    assert step > 100
+    assert len(set(counters)) == len(counters)
+    producer.close()
+
+
+def test_an_exception_while_an_id_was_minted_costs_the_next_call_the_fast_path(wide: Segment) -> None:
+    producer = register(wide)
+    append = append_of(producer, template_of(8), 5000)
+    del producer._row_ids.minting.free
+    with pytest.raises(AttributeError):
+        append("entity", blob_of(5000), {"step": 1})
+    assert not any(wide.ring.words[wide.ring.count_word(slot)] for slot in range(64)), "it has committed nothing"
+    producer.append(Rows(SHAPE, b"/entity", (bytes(8),), 8, 1, FrameKind.ROWS))
+    assert append("entity", blob_of(5000), {"step": 1})
+    producer.close()
+
+
+def test_row_ids_of_appends_ascend_even_when_the_clock_steps_back(wide: Segment) -> None:
+    producer = register(wide)
+    blobs = producer.blob_append(template_of(8), ("clock", "step"), "clock", blob_of(5000))
+    blobs.prepare("entity", b"/entity")
+    message = KnownMessage(*blobs._messages["entity"])
+    producer._row_ids.reach(1 << 62)
+    minted = []
+    for step in range(3):
+        assert blobs.append("entity", blob_of(5000), {"step": step})
+        minted.append(tuple(message.fields[message.id_field : message.id_field + 2]))
+        minted.append(producer._row_ids.mint(1))
+    assert minted == sorted(set(minted))
+    assert all(time_half == 1 << 62 for time_half, _ in minted)
     producer.close()
 
 
