@@ -106,8 +106,13 @@ class Outputs:
         for recording, scoped_to in stored_recordings(self._spool):
             self._output(OutputKey(recording, scoped_to))
 
-    def apply(self, config: SessionConfig) -> None:
-        """Bring every recording to the sinks that the configuration names."""
+    def apply(self, config: SessionConfig) -> bool:
+        """Bring every recording to the sinks that the configuration names.
+
+        Returns False if a former file cannot be completed now, because its disk is full. Its recording keeps this file
+        until a later call; everything else is as the configuration says.
+        """
+        is_applied = True
         self._config = config
         self._files = {
             sink.target: OutputKey(spec.key, "" if config.is_main(spec, sink) else f"file {sink.target}")
@@ -124,13 +129,14 @@ class Outputs:
                     by_target.setdefault(f"{sink.kind} {sink.target}", []).append(sink)
             # Scoped outputs first: a file that now belongs to the whole recording must be let go of before it is begun.
             for scoped_to, sinks in by_target.items():
-                self._apply(OutputKey(spec.key, scoped_to), spec, sinks)
+                is_applied &= self._apply(OutputKey(spec.key, scoped_to), spec, sinks)
             mains = [sink for sink in spec.sinks if config.is_main(spec, sink)]
-            self._apply(OutputKey(spec.key), spec, mains)
+            is_applied &= self._apply(OutputKey(spec.key), spec, mains)
             is_elsewhere = not mains and any(spec.is_whole(sink) for sink in spec.sinks)
             self._output(OutputKey(spec.key)).store.note_elsewhere(is_elsewhere=is_elsewhere)
+        return is_applied
 
-    def _apply(self, key: OutputKey, spec: RecordingSpec, sinks: Sequence[SinkSpec]) -> None:
+    def _apply(self, key: OutputKey, spec: RecordingSpec, sinks: Sequence[SinkSpec]) -> bool:
         output = self._output(key)
         if key.scoped_to:
             output.owners = frozenset(NODE_OWNER if spec.is_whole(sink) else sink.owner for sink in sinks)
@@ -139,12 +145,14 @@ class Outputs:
             sinks = [replace(sink, owner=0, checkpoints=checkpoints) for sink in sinks[:1]]
         taken = {path for path in output.store.paths if self._is_taken(path, key)}
         is_new = not output.has_sinks
-        output.apply(replace(spec, sinks=tuple(sinks)), taken)
+        is_applied = output.apply(replace(spec, sinks=tuple(sinks)), taken)
         if is_new and NODE_OWNER in output.owners:
             output.take_earlier_rows(self._output(OutputKey(spec.key)))
         self._note_use(key, output.store)
-        if any(sink.rotation is not None for sink in sinks):
+        if output.store.rotating.is_on:
             self._rotating.append(output.store)
+        if not is_applied:
+            return False
         stored, chunks = self._begun.get(key, 0), _start_times(spec, sinks)
         self._begun[key] = max(stored, len(chunks), 1)
         if chunks[stored:] and not output.store.is_complete:
@@ -152,6 +160,7 @@ class Outputs:
             output.store.flush(FLUSH_TIMEOUT)
             for live in output.live.values():
                 live.wake()
+        return True
 
     def _is_taken(self, path: str, key: OutputKey) -> bool:
         """Whether a file of this output belongs to another recording now, or to the whole of the same recording."""

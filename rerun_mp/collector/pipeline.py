@@ -6,6 +6,7 @@ The worker and the end of the session both drain through one `Pipeline`. Used by
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["Pipeline", "Prepared"]
 
 
+RETRY_SECS = 1.0
+"""Seconds until a configuration is tried again that could not be applied because a disk is full."""
 MIN_CHUNK_BYTES_AHEAD = 64 << 10
 """Average bytes of a full sweep's chunks from which on the next sweep follows at once."""
 MIN_ROW_BYTES_AHEAD = 1 << 10
@@ -89,6 +92,8 @@ class Pipeline:
         """Whether any participant lived at the last look."""
         self.config = SessionConfig()
         """The configuration in force."""
+        self._pending = -1, 0.0
+        """The configuration that could not be applied wholly, and when (monotonic clock) it is tried again."""
         self.has_timers = False
         """Whether some work is due at a certain time, also if no row comes."""
 
@@ -106,7 +111,8 @@ class Pipeline:
         if is_first:
             self._has_participants = leases.is_held(self.descriptor, Lock.PARTICIPANTS)
         revision = self.words[Header.CONFIG_REVISION]
-        if is_first or revision != self.words[Header.CONFIG_APPLIED]:
+        if is_first or self.is_config_due():
+            is_applied = True
             try:
                 config = find_config(self.segment) or self._removed_config(revision, is_first=is_first)
             except RerunMpError as error:
@@ -119,7 +125,7 @@ class Pipeline:
                 return
             else:
                 self.config = config
-                self.outputs.apply(config)
+                is_applied = self.outputs.apply(config)
                 self.has_timers = config.has_timers
                 self._figure_logger.apply(config)
                 self._process_rows.node = self.loss_reports.node = config.node
@@ -130,7 +136,16 @@ class Pipeline:
                     from rerun_mp.collector.node_link import NodeLink  # other sessions need not load it
 
                     self.node_link = NodeLink(config.node, self.segment.nonce, self.outputs)
-            self.words[Header.CONFIG_APPLIED] = revision
+            if is_applied:
+                self.words[Header.CONFIG_APPLIED] = revision
+            else:
+                self._pending = revision, time.monotonic() + RETRY_SECS
+
+    def is_config_due(self) -> bool:
+        """Whether there is a configuration to apply: a new one, or one whose last attempt was some time ago."""
+        revision = self.words[Header.CONFIG_REVISION]
+        pending, due = self._pending
+        return revision != self.words[Header.CONFIG_APPLIED] and (revision != pending or time.monotonic() >= due)
 
     def _removed_config(self, revision: int, *, is_first: bool) -> SessionConfig:
         """Return the configuration to use after both copies of the present one have been removed: the one before.

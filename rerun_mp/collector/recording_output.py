@@ -16,6 +16,7 @@ from rerun_mp.collector.store.parts import count_logged_rows
 from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.collector.unsent import describe, describe_rows, unsent_path
 from rerun_mp.encoding.frames import RecordingKey
+from rerun_mp.errors import FlushTimeoutError, ResourceError
 from rerun_mp.session.config import NODE_OWNER, RecordingSpec, SinkSpec
 
 __all__ = ["FLUSH_TIMEOUT", "OutputKey", "RecordingOutput"]
@@ -52,14 +53,21 @@ class RecordingOutput:
         """Whether it takes the rows of all processes."""
         return not self.owners or NODE_OWNER in self.owners
 
-    def apply(self, spec: RecordingSpec, taken: Collection[str] = ()) -> None:
+    def apply(self, spec: RecordingSpec, taken: Collection[str] = ()) -> bool:
         """Open and close sinks until they are those of `spec`, and give them its blueprint.
+
+        Returns False if the former file cannot be completed now, as on a full disk. The store keeps it, and the next
+        call tries again. The live sinks are those of `spec` all the same.
 
         `taken`: paths of files of the session's other outputs.
         """
         wanted = list(spec.sinks)
         self.has_sinks = bool(wanted)
-        self.store.set_files([sink for sink in wanted if sink.kind == "file"], taken)
+        is_applied = True
+        try:
+            self.store.set_files([sink for sink in wanted if sink.kind == "file"], taken)
+        except (FlushTimeoutError, ResourceError):
+            is_applied = False  # the store has reported it
         self.store.set_blueprint(spec.blueprint)
         for live in self.live.values():
             live.wake()
@@ -76,6 +84,7 @@ class RecordingOutput:
         for new in wanted:
             if new.kind != "file" and new not in self.live:
                 self.live[new] = LiveSink(new, self.store)
+        return is_applied
 
     def show_ahead(self, chunks: Sequence[ChunkBatch]) -> None:
         """Send chunks that are not stored yet to the live sinks that wait for some. Never waits."""

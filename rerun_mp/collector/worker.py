@@ -157,8 +157,7 @@ class Worker:
         self._pipeline.outputs.close_live(LIVE_PATIENCE)
         self._words[Header.IS_AWAY] = 1
         self._attend(is_sleeping=True)
-        has_config = self._words[Header.CONFIG_REVISION] != self._words[Header.CONFIG_APPLIED]
-        if has_config or self._pipeline.sweeper.has_news():
+        if self._pipeline.is_config_due() or self._pipeline.sweeper.has_news():
             self._words[Header.IS_AWAY] = 0
 
     def _forward(self, prepared: Prepared | None, begin: float) -> Prepared | None:
@@ -185,7 +184,7 @@ class Worker:
         self._attend(is_sleeping=True)
         # A producer that committed before it could see the flag did not ring.
         has_news = self._pipeline.sweeper.has_news()
-        if not has_news and self._words[Header.CONFIG_REVISION] == self._words[Header.CONFIG_APPLIED]:
+        if not has_news and not self._pipeline.is_config_due():
             self._bell.wait(secs)
         self._attend(is_sleeping=False)
 

@@ -68,6 +68,24 @@ def test_a_disk_that_stays_full_leaves_the_rows_in_the_spool_and_says_where(
     shutil.rmtree(spool.parent)
 
 
+@needs_namespace
+def test_another_file_that_is_set_while_the_disk_is_full_waits_for_room_and_stops_nothing(
+    run_python: RunPython, tmp_path: Path
+) -> None:
+    """The former file cannot be completed yet. Until it is, it gets the rows, and all are stored."""
+    disk, out, later = (tmp_path / name for name in ("disk", "copy.rrd", "later.rrd"))
+    disk.mkdir()
+    arguments = ("another_file_while_full", disk, later)
+    command = on_small_disks({disk: "48m"}, PROGRAM, *arguments, copies={disk / "out.rrd": out})
+    done = run_python(*command).check()
+    assert json.loads(done.stdout) == [120, 120, 0, 0]
+    assert done.stderr == ""
+    for path in (out, later):
+        verify(path)
+    assert kept(distinct(rows_of(out))) == {"before": 40, "full": 40, "waiting": 40}
+    assert kept(distinct(rows_of(later))) == {"after": 40}
+
+
 def test_the_spool_s_quota_drops_the_oldest_rows_and_counts_them(run_python: RunPython, tmp_path: Path) -> None:
     """The program sets its file late. The file has the other rows. It and the last line count the dropped ones."""
     path = tmp_path / "out.rrd"

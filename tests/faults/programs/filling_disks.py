@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 
 import numpy as np
 
@@ -75,6 +76,26 @@ def full_until_the_end(disk: str) -> None:
     log_some("full")
 
 
+def another_file_while_full(disk: str, later: str) -> None:
+    """Set another file while the disk of the first one is full, log meanwhile, and free the disk."""
+    rr.save(os.path.join(disk, "out.rrd"))
+    log_some("before")
+    rr.flush()
+    fill(disk)
+    log_some("full")
+    rr.flush()
+    waiting = threading.Thread(target=rr.save, args=(later,))
+    waiting.start()
+    assert wait_until(lambda: "to complete" in str(rr.statistics().sinks[0].failure), 20)
+    log_some("waiting")
+    rr.flush(timeout_sec=20)
+    print(json.dumps(report(3 * ROWS_OF_PHASE)))
+    assert waiting.is_alive()
+    free(disk)
+    waiting.join()
+    log_some("after")
+
+
 def spooled(spool_disk: str, path: str, phases: str) -> None:
     """Log without a sink while the spool's disk is full, then free it and set a file. "none": leave the disk alone."""
     if spool_disk != "none":
@@ -121,7 +142,14 @@ def _log_phases(phases: int) -> int:
 
 SCENARIOS = {
     scenario.__name__: scenario
-    for scenario in (full_under_the_file, full_until_the_end, spooled, small_spool_disk, both_full)
+    for scenario in (
+        full_under_the_file,
+        full_until_the_end,
+        another_file_while_full,
+        spooled,
+        small_spool_disk,
+        both_full,
+    )
 }
 
 if __name__ == "__main__":
