@@ -17,7 +17,7 @@ from tests.harness.leftovers import Machine
 from tests.harness.programs import wait_until
 from tests.soak.episode import DIRECTORIES, END_SECS, Totals
 from tests.soak.homes import run_pair
-from tests.soak.mixed import run_mixed
+from tests.soak.mixed_harm import run_mixed
 from tests.soak.receivers import run_receivers
 from tests.soak.restarts import run_restarts
 from tests.soak.workers import may_change_users, run_process_1, run_users

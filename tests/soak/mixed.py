@@ -30,18 +30,35 @@ from tests.soak.mixed_checks import Checks, Content, Snapshot, Target
 from tests.soak.player import COLUMNS, SOCKET, returned_path
 from tests.soak.recovering import kill_recoveries, recover
 
-__all__ = ["run_mixed"]
+__all__ = ["STEPS", "Mixed", "Process"]
 
 ANSWER_SECS = 90.0
 KINDS = ("scalar", "scalar", "text", "points", "columns", "large", "static", "static")
 TOPS = ("free", "free", "cut", "third")
 STEPS = 50
+WEIGHTS = {
+    "log": 40,
+    "sinks": 14,
+    "blueprint": 5,
+    "property": 3,
+    "checkpoint": 4,
+    "snapshot": 5,
+    "episode": 8,
+    "pause": 4,
+    "child": 6,
+    "exit": 2,
+    "server": 2,
+    "sleep": 4,
+}
+"""Command -> how often it comes."""
 COMMAND_CHARACTERS = 3000
 """Maximum length of a command in the description of a failure."""
 
 
 @dataclass
 class Process:
+    """A process that plays."""
+
     name: str
     pid: int
     lines: Any
@@ -52,6 +69,10 @@ class Process:
     is_alive: bool = True
     calls: list[tuple[str, str, int]] = field(default_factory=list)
     """The calls of a command whose answer has not come."""
+
+
+Plan = tuple[Process, str, list[tuple[str, str, int]]]
+"""A process, a recording, and calls: (entity, kind, number of the first row)."""
 
 
 class Mixed(Checks):
@@ -72,6 +93,7 @@ class Mixed(Checks):
         self.processes: dict[str, Process] = {}
         self.runs = 0
         self.names = 0
+        self.weights = dict(WEIGHTS)
 
     # Processes
 
@@ -230,12 +252,22 @@ class Mixed(Checks):
 
     def do_log(self) -> None:
         """Let some processes log at once, and perhaps kill one of them."""
+        plans = self.begin_log()
+        victims = [one for one in plans if one[0] is not self.founder and one[0].is_busy]
+        killed = None
+        if victims and self.choose.random() < 0.1:
+            killed = self.choose.choice(victims)[0]
+            time.sleep(self.choose.choice((0.0, 0.001, 0.005)))
+            self.log(f"kill {killed.name}")
+            self.kill(killed)
+        self.perhaps_harm()
+        self.end_log(plans, killed)
+
+    def begin_log(self) -> list[Plan]:
+        """Let some processes begin to log."""
         chosen = [one for one in self.alive() if self.choose.random() < 0.7] or [self.founder]
-        chosen = [one for one in chosen if one.is_alive]
-        if not chosen:
-            return
-        plans = []
-        for process in chosen:
+        plans: list[Plan] = []
+        for process in (one for one in chosen if one.is_alive):
             rec = self.choose.choice(self.recs)
             calls = self.draw_calls(process, self.choose.choice((1, 3, 10, 40)))
             plans.append((process, rec, calls))
@@ -245,16 +277,12 @@ class Mixed(Checks):
             if len([one for one in plans if one[1] == rec]) > 1 and rec not in self.known_recs:
                 self.answer(process)
             self.known_recs.add(rec)
-        victims = [one for one in plans if one[0] is not self.founder and one[0].is_busy]
-        killed = None
-        if victims and self.choose.random() < 0.1:
-            killed = self.choose.choice(victims)
-            time.sleep(self.choose.choice((0.0, 0.001, 0.005)))
-            self.log(f"kill {killed[0].name}")
-            self.kill(killed[0])
-        self.perhaps_harm()
+        return plans
+
+    def end_log(self, plans: list[Plan], killed: Process | None = None) -> None:
+        """Wait until processes have logged, and note the rows."""
         for process, rec, calls in plans:
-            if killed is not None and process is killed[0]:
+            if process is killed:
                 returned = int.from_bytes(returned_path(self.own, process.name).read_bytes(), "little")
                 self.note_calls(process, rec, calls, returned)
             else:
@@ -326,6 +354,10 @@ class Mixed(Checks):
                 for one in kept:
                     self.put(one, entity, number, static=static, sure=number not in self.unsure)
 
+    def path_of(self, name: str) -> str:
+        """Return the path of the file with this name."""
+        return str(self.out / f"{name}.rrd")
+
     def draw_sink(self, process: Process, rec: str, mine: list[Target]) -> dict[str, Any] | None:
         if self.servers and self.choose.random() < 0.25:
             if any(one.kind == "grpc" and one.rec == rec and one.owner != process.name for one in self.targets):
@@ -342,9 +374,8 @@ class Mixed(Checks):
         taken = {one.name for one in self.targets if one.owner != process.name or one.rec != rec}
         taken |= {one.name for one in mine if one.checkpoints}
         if self.choose.random() < 0.35:
-            path = str(self.out / f"{process.name}-{rec[-1]}-r{self.choose.randrange(2)}.rrd")
-            if self.runs > 1 and process is self.founder:
-                path = str(self.out / f"founder1-{rec[-1]}-r{self.choose.randrange(2)}.rrd")
+            name = "founder1" if self.runs > 1 and process is self.founder else process.name
+            path = self.path_of(f"{name}-{rec[-1]}-r{self.choose.randrange(2)}")
             if path in taken or any(one.name == path for one in mine):
                 return None
             rotate = self.choose.choice(
@@ -359,7 +390,7 @@ class Mixed(Checks):
                 )
             )
             return {"kind": "file", "path": path, "rotate": rotate, "rules": self.choose.random() < 0.25}
-        path = str(self.out / f"{self.choose.choice('abcdef')}.rrd")
+        path = self.path_of(self.choose.choice("abcdef"))
         if path in taken:
             return None
         mode = self.choose.choice(("new", "new", "append", "resume"))
@@ -480,28 +511,16 @@ class Mixed(Checks):
     # The episode
 
     def play(self) -> None:
-        names = {
-            "log": 40,
-            "sinks": 14,
-            "blueprint": 5,
-            "property": 3,
-            "checkpoint": 4,
-            "snapshot": 5,
-            "episode": 8,
-            "pause": 4,
-            "child": 6,
-            "exit": 2,
-            "server": 2,
-            "sleep": 4,
-        }
+        """Do random commands."""
         self.known_recs = {self.recs[0]}
         for _ in range(self.steps):
-            getattr(self, f"do_{self.choose.choices(list(names), list(names.values()))[0]}")()
+            getattr(self, f"do_{self.choose.choices(list(self.weights), list(self.weights.values()))[0]}")()
 
     def finish(self) -> None:
         """End the run in one of several ways."""
         how = self.choose.choice(("exit", "exit", "exit", "kill everything", "founder killed"))
         self.log(f"end: {how}")
+        self.before_end()
         if how == "exit":
             for process in self.alive():
                 self.ask(process, "flush")
@@ -531,40 +550,39 @@ class Mixed(Checks):
         is_over = self.watch.is_gone if how == "exit" else lambda: not any(self.watch.collectors().values())
         wait_until(is_over, timeout_secs=END_SECS * 2, what="the end")
         self.close()
-        if how != "exit":
+        if self.before_recovery() or how != "exit":
             self.faults += kill_recoveries(self.own, self.environment, self.watch, self.choose)
             recover(self.own, self.environment, ANSWER_SECS)
             wait_until(self.watch.is_gone, timeout_secs=END_SECS, what="the end of the recovery")
         self.check_files()
 
+    def before_end(self) -> None:
+        """Do what comes before the end of the processes."""
 
-def run_mixed(
-    own: Path, environment: dict[str, str], seed: str, *, steps: int = STEPS
-) -> tuple[Counter[str], int, int, int]:
-    """Run a mixed episode. Returns the faults, and the rows that were returned, are lost, and occur twice.
+    def before_recovery(self) -> bool:
+        """Do what comes before a recovery. Returns whether files may be incomplete although the program has ended."""
+        return False
 
-    Raises
-    ------
-    AssertionError
-        If a file or an account is not as expected, with all commands.
-    """
-    begin = time.monotonic()
-    lines: list[str] = []
-    episode = Mixed(own, environment, seed, steps, lambda text: lines.append(f"{time.monotonic() - begin:6.2f} {text}"))
-    returned = 0
-    try:
-        for _ in range(episode.choose.choice((1, 1, 2))):
-            episode.start()
-            try:
-                episode.play()
-                episode.finish()
-                returned += len(episode.logged)
-            finally:
-                episode.close()
-        assert not episode.failures
-    except (AssertionError, TimeoutError, OSError) as error:
-        raise AssertionError("\n".join((*lines, *episode.failures, str(error)))) from error
-    finally:
-        for server in episode.servers:
-            server.end()
-    return episode.faults, returned, 0, 0
+    def run(self) -> int:
+        """Play the episode, and compare. Returns how many calls have returned.
+
+        Raises
+        ------
+        AssertionError
+            If a file or an account is not as expected.
+        """
+        returned = 0
+        try:
+            for _ in range(self.choose.choice((1, 1, 2))):
+                self.start()
+                try:
+                    self.play()
+                    self.finish()
+                    returned += len(self.logged)
+                finally:
+                    self.close()
+            assert not self.failures
+        finally:
+            for server in self.servers:
+                server.end()
+        return returned

@@ -117,6 +117,8 @@ class Checks:
 
     def __init__(self, out: Path, log: Callable[[str], None]) -> None:
         self.out = out
+        self.directories = [out]
+        """Where files lie."""
         self.log = log
         self.failures: list[str] = []
         self.files: dict[str, dict[str, Content]] = {}
@@ -214,7 +216,10 @@ class Checks:
         self.snapshots.clear()
         known = set(self.files) | {part for path in self.rotating for _, part in existing_parts(path)}
         others = [
-            str(path) for path in self.out.iterdir() if str(path) not in known and not path.name.startswith("snapshot")
+            str(path)
+            for directory in self.directories
+            for path in directory.iterdir()
+            if str(path) not in known and not path.name.startswith("snapshot")
         ]
         others = [path for path in others if not path.endswith(".parts.jsonl") and not self.is_aside(path)]
         if others:

@@ -1,0 +1,148 @@
+"""Mixed episodes whose disk becomes full.
+
+As a program: `python -m tests.soak.mixed_harm DIRECTORY SEED STEPS` plays an episode on a small disk, which the caller
+has mounted at `disk` in the directory (see `small_disk`). Prints its figures as JSON, or ends with 1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tests.harness.small_disks import may_unshare
+from tests.soak.mixed import STEPS, Mixed, Process
+from tests.soak.small_disk import SmallDisk, on_small_disk
+
+__all__ = ["run_mixed"]
+
+DISK_BYTES = 400 << 20
+FREE_BYTES = (0, 0, 4 << 10, 1 << 20, 8 << 20, 9 << 20, 12 << 20)
+"""What a full disk has left. The collector keeps 8 MiB free on each disk."""
+ON_DISK = ("d", "e", "f", "r1")
+"""Names of the files that lie on the small disk."""
+EPISODE_SECS = 300.0
+RETRY_SECS = 5.2
+"""Seconds after which a file that has failed is tried again."""
+
+_may_unshare = cache(may_unshare)
+
+
+class Harmed(Mixed):
+    """An episode whose disk becomes full, unless `disk` is None."""
+
+    def __init__(
+        self, own: Path, environment: dict[str, str], seed: str, steps: int, log: Any, disk: SmallDisk | None
+    ) -> None:
+        super().__init__(own, environment, seed, steps, log)
+        self.disk = disk
+        if disk is not None:
+            self.weights["disk"] = 8
+            self.directories.append(disk.directory)
+
+    def path_of(self, name: str) -> str:
+        """Return the path of the file with this name."""
+        is_on_disk = self.disk is not None and name.endswith(ON_DISK)
+        return str(self.disk.directory / f"{name}.rrd") if self.disk and is_on_disk else super().path_of(name)
+
+    def ask(self, process: Process, do: str, **arguments: Any) -> Any:
+        """Send a command, perhaps kill a process of the collector meanwhile, and return the answer.
+
+        While the disk is full, no file on it can be completed for good, and the call waits. So it gets room.
+        """
+        self.send(process, do, **arguments)
+        self.perhaps_harm()
+        if do == "sinks" and self.disk is not None and self.disk.is_full:
+            time.sleep(self.choose.choice((0.0, 0.1, 1.5)))
+            self.log("room on the disk")
+            self.disk.make_room()
+        return self.answer(process)
+
+    def do_disk(self) -> None:
+        """Fill the disk while processes log, or make room on it."""
+        assert self.disk is not None
+        if self.disk.is_full:
+            if self.choose.random() < 0.3:
+                time.sleep(RETRY_SECS)
+            self.log("room on the disk")
+            self.disk.make_room()
+            if self.choose.random() < 0.3:
+                self.do_log()
+                time.sleep(RETRY_SECS)
+            return
+        free = self.choose.choice(FREE_BYTES)
+        self.log(f"{free} bytes are left on the disk")
+        self.faults["disk filled in a mixed episode"] += 1
+        plans = self.begin_log() if self.choose.random() < 0.5 else []
+        self.disk.fill(free)
+        self.end_log(plans)
+
+    def before_end(self) -> None:
+        """Make room before the end, or leave the disk full."""
+        if self.disk is not None and self.disk.is_full and self.choose.random() < 0.5:
+            self.log("room on the disk")
+            self.disk.make_room()
+
+    def before_recovery(self) -> bool:
+        """Make room, so that a recovery can complete the files. Returns whether there was none."""
+        if self.disk is None or not self.disk.is_full:
+            return False
+        self.log("room on the disk after the end")
+        self.disk.make_room()
+        return True
+
+
+def run_mixed(
+    own: Path, environment: dict[str, str], seed: str, *, steps: int = STEPS
+) -> tuple[Counter[str], int, int, int]:
+    """Run a mixed episode. Returns the faults, and the rows that were returned, are lost, and occur twice.
+
+    Raises
+    ------
+    AssertionError
+        If a file or an account is not as expected, with all commands.
+    """
+    if random.Random(f"disk {seed}").random() < 0.5 or not _may_unshare():
+        return _play(own, environment, seed, steps, None)
+    disk = own / "disk"
+    disk.mkdir()
+    command = on_small_disk(disk, str(DISK_BYTES), "-m", __name__, own, seed, str(steps))
+    done = subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, check=False, timeout=EPISODE_SECS
+    )
+    assert done.returncode == 0, done.stderr
+    faults, returned = json.loads(done.stdout.splitlines()[-1])
+    return Counter(faults), returned, 0, 0
+
+
+def _play(
+    own: Path, environment: dict[str, str], seed: str, steps: int, disk: SmallDisk | None
+) -> tuple[Counter[str], int, int, int]:
+    begin = time.monotonic()
+    lines: list[str] = []
+    episode = Harmed(
+        own, environment, seed, steps, lambda text: lines.append(f"{time.monotonic() - begin:6.2f} {text}"), disk
+    )
+    try:
+        returned = episode.run()
+    except (AssertionError, TimeoutError, OSError) as error:
+        raise AssertionError("\n".join((*lines, *episode.failures, str(error)))) from error
+    return episode.faults, returned, 0, 0
+
+
+def main() -> None:
+    """Play one episode on a small disk."""
+    own, seed, steps = sys.argv[1:]
+    found = _play(Path(own), {}, seed, int(steps), SmallDisk(Path(own) / "disk"))
+    print(json.dumps(found[:2]))
+
+
+if __name__ == "__main__":
+    main()
