@@ -167,7 +167,9 @@ class Mixed(Checks):
         return self.answer(process)
 
     def look(self) -> None:
-        """Let the founder look whether the collector lives."""
+        """Let the founder, if it lives, look whether the collector lives."""
+        if not self.founder.is_alive:
+            return
         self.founder.lines.write('{"do": "look"}\n')
         self.founder.lines.flush()
         self.answer(self.founder)
@@ -321,6 +323,7 @@ class Mixed(Checks):
         return self.choose.choice(alive)
 
     def do_sinks(self) -> None:
+        """Set sinks."""
         process, rec = self.any_process(), self.choose.choice(self.recs)
         self.founders.setdefault(rec, process.name)
         self.known_recs.add(rec)
@@ -389,7 +392,10 @@ class Mixed(Checks):
                     {"seconds": 0.2, "keep_seconds": 1.0},
                 )
             )
-            return {"kind": "file", "path": path, "rotate": rotate, "rules": self.choose.random() < 0.25}
+            mode = self.choose.choice(("new", "append", "resume"))
+            if mode == "resume" and any(one != rec for one in self.rotating.get(path, {})):
+                mode = "append"  # the last part may have no recording of this id to go on with
+            return {"kind": "file", "path": path, "rotate": rotate, "mode": mode, "rules": self.choose.random() < 0.25}
         path = self.path_of(self.choose.choice("abcdef"))
         if path in taken:
             return None

@@ -56,6 +56,8 @@ class Target:
     """Number of the processes that had been started when it was set."""
     before: frozenset[int] = frozenset()
     """Rows of earlier files at the path."""
+    lives: int = 0
+    """Number of workers that the collector had had before it was set."""
 
 
 @dataclass

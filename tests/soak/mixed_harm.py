@@ -1,4 +1,4 @@
-"""Mixed episodes whose disk becomes full.
+"""Mixed episodes whose disk becomes full, and whose files are removed while they are written.
 
 As a program: `python -m tests.soak.mixed_harm DIRECTORY SEED STEPS` plays an episode on a small disk, which the caller
 has mounted at `disk` in the directory (see `small_disk`). Prints its figures as JSON, or ends with 1.
@@ -17,8 +17,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from rerun_mp.shm.layout import Header
+from tests.harness.programs import wait_until
 from tests.harness.small_disks import may_unshare
 from tests.soak.mixed import STEPS, Mixed, Process
+from tests.soak.mixed_checks import Target
 from tests.soak.small_disk import SmallDisk, on_small_disk
 
 __all__ = ["run_mixed"]
@@ -43,6 +46,9 @@ class Harmed(Mixed):
     ) -> None:
         super().__init__(own, environment, seed, steps, log)
         self.disk = disk
+        self.weights["remove"] = 3
+        self.lives_before = 0
+        """Number of workers before the present call that sets sinks."""
         if disk is not None:
             self.weights["disk"] = 8
             self.directories.append(disk.directory)
@@ -83,6 +89,50 @@ class Harmed(Mixed):
         plans = self.begin_log() if self.choose.random() < 0.5 else []
         self.disk.fill(free)
         self.end_log(plans)
+
+    def do_sinks(self) -> None:
+        """Set sinks, and note which collector may have opened their files."""
+        self.lives_before = self.lives()
+        super().do_sinks()
+
+    def begin(self, process: Process, rec: str, sink: dict[str, Any], mine: list[Target], *, is_whole: bool) -> Target:
+        """Note a sink that was set."""
+        found = super().begin(process, rec, sink, mine, is_whole=is_whole)
+        if found not in mine:
+            found.lives = self.lives_before
+        return found
+
+    def lives(self) -> int:
+        """Return how many workers the collector has had."""
+        return self.watch.header(Header.WORKER_LIVES)
+
+    def do_remove(self) -> None:
+        """Remove a file that is written.
+
+        It is there again with all rows that are stored if the collector has it open: if it was never complete, and no
+        collector was killed since it was set. Otherwise the rows until now may be gone.
+        """
+        files = [one for one in self.targets if one.kind == "file" and one.rotate is None and os.path.isfile(one.name)]
+        if not files or (self.disk is not None and self.disk.is_full):
+            return
+        one = self.choose.choice(files)
+        for process in self.alive():
+            self.send(process, "flush")
+            self.answer(process)
+        is_killed = self.choose.random() < 0.2
+        is_open = one.lives == self.lives() and not one.checkpoints and one.mode == "new" and bool(one.content.sure)
+        self.log(f"remove {one.name}; its rows {'may be gone' if is_killed or not is_open else 'stay'}")
+        self.faults["file removed in a mixed episode"] += 1
+        os.unlink(one.name)
+        if is_open and not is_killed:
+            self.look()
+            wait_until(lambda: os.path.exists(one.name), what=f"{one.name}, which was removed")
+            return
+        if is_killed:
+            self.watch.kill_running("worker")
+        for content in self.files[one.name].values():
+            content.maybe |= content.sure
+            content.sure.clear()
 
     def before_end(self) -> None:
         """Make room before the end, or leave the disk full."""
