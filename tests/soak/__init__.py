@@ -9,6 +9,9 @@
     forking.py   a program that forks workers, some of which become another user
     workers.py   that program as process 1, or with changed users, whose workers and collectors are killed
     mixed.py     processes that set sinks of every kind, log, take snapshots and so on at random, and are killed
+    mixed_harm.py  the same while a disk becomes full, files are removed, and another program wants their paths
+    small_disk.py  that disk
+    recovering.py  recovers what killed programs have left, and kills recoveries
     player.py    such a process
     mixed_checks.py  what the files of a mixed episode must have
     files.py     episodes of these kinds and of receivers.py

@@ -1,4 +1,4 @@
-"""Mixed episodes whose disk becomes full, and whose files are removed while they are written.
+"""Mixed episodes whose disk becomes full, whose files are removed, and whose paths another program wants, too.
 
 As a program: `python -m tests.soak.mixed_harm DIRECTORY SEED STEPS` plays an episode on a small disk, which the caller
 has mounted at `disk` in the directory (see `small_disk`). Prints its figures as JSON, or ends with 1.
@@ -14,14 +14,17 @@ import sys
 import time
 from collections import Counter
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from rerun_mp.shm.layout import Header
-from tests.harness.programs import wait_until
+from tests.harness.programs import ROOT, Program, wait_until
+from tests.harness.sessions import SessionWatch
 from tests.harness.small_disks import may_unshare
 from tests.soak.mixed import STEPS, Mixed, Process
-from tests.soak.mixed_checks import Target
+from tests.soak.mixed_checks import Content, Target
+from tests.soak.player import COLUMNS
 from tests.soak.small_disk import SmallDisk, on_small_disk
 
 __all__ = ["run_mixed"]
@@ -46,7 +49,7 @@ class Harmed(Mixed):
     ) -> None:
         super().__init__(own, environment, seed, steps, log)
         self.disk = disk
-        self.weights["remove"] = 3
+        self.weights.update(remove=3, rival=2)
         self.lives_before = 0
         """Number of workers before the present call that sets sinks."""
         if disk is not None:
@@ -133,6 +136,64 @@ class Harmed(Mixed):
         for content in self.files[one.name].values():
             content.maybe |= content.sure
             content.sure.clear()
+
+    def do_rival(self) -> None:
+        """Let a program of another session save to a path that a living process of this one has."""
+        files = [
+            one
+            for one in self.targets
+            if one.kind == "file" and one.rotate is None and os.path.isfile(one.name)
+            if self.processes[one.owner].is_alive
+        ]
+        if not files or (self.disk is not None and self.disk.is_full):
+            return
+        path, mode = self.choose.choice(files).name, self.choose.choice(("new", "new", "append", "resume"))
+        self.names += 1
+        name = f"founder-rival{self.names}"
+        directory = self.own / name
+        directory.mkdir()
+        program = Program(
+            ROOT / "tests/soak/player.py",
+            self.own,
+            name,
+            directory=directory,
+            env={**self.environment, **SessionWatch().environment},
+        )
+        try:
+            rival = self.accept(None)
+            del self.processes[name]  # it does no other commands
+            self.faults["path wanted by another program in a mixed episode"] += 1
+            self.save_as_rival(rival, path, mode)
+            rival.lines.write('{"do": "exit"}\n')
+            rival.lines.close()
+            program.wait(timeout_secs=EPISODE_SECS).check()
+            is_told = f"{path} is being written by another program; the rows of this one go to" in program.stderr
+            assert is_told == (mode == "new"), program.stderr
+        finally:
+            program.end()
+
+    def save_as_rival(self, rival: Process, path: str, mode: str) -> None:
+        """Log as a program that wants another one's path: its file is beside, and it cannot add to the other's file."""
+        rec, stem = f"{rival.name}-0", path.removesuffix(".rrd")
+        beside = next(one for one in (f"{stem}-{n}.rrd" for n in count(2)) if not os.path.exists(one))
+        self.send(rival, "sinks", rec=rec, sinks=[{"kind": "file", "path": path, "mode": mode}])
+        if mode != "new":
+            refusal = "nothing"
+            try:
+                self.answer(rival)
+            except AssertionError as error:
+                refusal = str(error)
+            assert "is being written by another program" in refusal, f"{path} was wanted too, and refused: {refusal}"
+            return
+        self.answer(rival)
+        calls = self.draw_calls(rival, 20)
+        self.send(rival, "log", rec=rec, calls=calls)
+        self.answer(rival)
+        content = self.files.setdefault(beside, {}).setdefault(rec, Content())
+        target = Target("file", beside, rec, rival.name, content)
+        for entity, kind, number in calls:
+            for row in range(number, number + (COLUMNS if kind == "columns" else 1)):
+                self.put(target, entity, row, static=kind == "static", sure=True)
 
     def before_end(self) -> None:
         """Make room before the end, or leave the disk full."""
