@@ -153,7 +153,7 @@ class Appending:
         self._next_look = now + LOOK_SECS
         if not self._writing.unflushed:
             self._removed_files.look()
-        if self._journal.parts and not self._journal.path.exists():
+        if self._journal.is_saved and not self._journal.path.exists():
             self._restore_journal()
 
     def bring_file_back_at_once(self) -> None:

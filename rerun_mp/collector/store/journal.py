@@ -111,6 +111,8 @@ class Journal:
     """Rows that processes logged in the complete parts of targets that rotate, also in parts that are gone."""
     closed_path: str = ""
     """Path of the last part that counts in `closed_rows`."""
+    is_saved: bool = False
+    """Whether the file has been written, in any life. If it is not there, somebody has removed it."""
     _is_behind: bool = False
     """Whether the last `save` failed."""
     _lease: Lease | None = None
@@ -157,6 +159,7 @@ class Journal:
             return journal
         except ValueError as error:
             raise CorruptionError(f"the journal {source} cannot be read: {error}") from error
+        journal.is_saved = True
         try:
             journal.is_complete = bool(raw["is_complete"])
             journal.target = SinkSpec(**raw["target"]) if raw["target"] else None
@@ -213,7 +216,7 @@ class Journal:
                 say(f"rerun_mp: {self.path} cannot be written: {error.strerror}")
             self._is_behind = True
         else:
-            self._is_behind = False
+            self.is_saved, self._is_behind = True, False
 
     def save_held(self) -> None:
         """Save the counts of rows that rules hold back. If the disk is full, the next call does it."""

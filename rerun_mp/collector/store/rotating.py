@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import BinaryIO
 
 from rerun_mp.collector.messages import say
 from rerun_mp.collector.store.appending import Appending
@@ -277,7 +279,10 @@ class Rotating:
             path = os.path.join(os.path.dirname(self._journal.path), f"carried-{series.number + 1:04}.rrd")
             moved = self._statics().write(path, series.carried, self._parts())
             series.next_carried = path if moved else None
-            self._complete()
+            with open(path, "rb") if moved else contextlib.nullcontext() as carried:
+                self._complete()
+                if carried is not None and not os.path.exists(path):
+                    _put_back(path, carried, self._writing)
         except (OSError, FlushTimeoutError) as error:
             say(f"rerun_mp: {part_path(series.path, series.number)} cannot be completed yet: {error}")
             return False
@@ -348,6 +353,14 @@ class Rotating:
         with self._chunks.lock:
             for part in retired[:-MAX_RETIRED]:
                 self._journal.parts.remove(part)
+
+
+def _put_back(path: str, carried: BinaryIO, writing: PartWriter) -> None:
+    """Write a carried file again, which somebody has removed with the spool while a part was completed."""
+    with contextlib.suppress(OSError):  # there is no room
+        writing.make_directory()
+        with open(path, "wb") as copy:
+            shutil.copyfileobj(carried, copy)
 
 
 def _remove(path: str | None) -> None:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rerun_mp.collector.drain.own_chunks import start_time_chunk
-from rerun_mp.collector.store import appending, disks, sections
+from rerun_mp.collector.store import appending, disks, part_writer, rerun_sdk, sections
 from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.collector.store.removed_files import RemovedFiles
-from rerun_mp.session.config import SinkSpec
+from rerun_mp.session.config import Blueprint, SinkSpec
 from rerun_mp.session.rotation import Rotation, part_path
 from tests.collector.endings import finish
 from tests.collector.made_frames import NONCE, RECORDING
@@ -199,6 +199,20 @@ def test_the_next_life_goes_on_with_the_file_after_the_removal_of_the_spool(spoo
     assert os.listdir(kept_out.parent) == [kept_out.name]
 
 
+def test_a_removed_journal_of_a_store_without_parts_is_there_again(spool: Path, kept_out: Path) -> None:
+    """It says what the store has given up, or that its file is complete."""
+    clock = HandedClock()
+    one = RecordingStore(RECORDING, spool, NONCE, clock=clock)
+    look(one, clock)
+    assert not list(spool.rglob("journal.json"))
+    one.set_blueprint(Blueprint("", make_active=True, make_default=False))
+    (journal,) = spool.rglob("journal.json")
+    shutil.rmtree(spool)
+    look(one, clock)
+    assert journal.exists()
+    assert RecordingStore(RECORDING, spool, NONCE, clock=clock).blueprint == one.blueprint
+
+
 @pytest.mark.parametrize("removes", [False, True])
 def test_static_data_is_in_a_part_that_is_merged_after_the_removal_of_the_spool(
     removes: bool, spool: Path, kept_out: Path
@@ -222,6 +236,41 @@ def test_static_data_is_in_a_part_that_is_merged_after_the_removal_of_the_spool(
     path = Path(part_path(str(kept_out), 2))
     verify(path)
     assert numbers_in(path) == [1, 2, 3]
+    assert [row.entity_path for row in rows_of(path, properties=True)][:1] == ["__properties"]
+
+
+@pytest.mark.parametrize("moment", ["a part is completed", "the next one begins"])
+def test_static_data_is_in_the_next_part_if_the_spool_is_removed_while(
+    moment: str, spool: Path, kept_out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker died of it, or the part lacked them."""
+    spec = rotating(kept_out)
+    one = RecordingStore(RECORDING, spool, NONCE)
+    one.set_files([spec])
+    one.append([start_time_chunk(RECORDING, 7)])
+    put(one, [0])
+    complete = one.rotating._complete
+
+    def complete_and_lose_the_spool() -> None:
+        complete()
+        shutil.rmtree(spool)
+
+    def lose_the_spool(path: str) -> Iterator[rerun_sdk.Chunk]:
+        shutil.rmtree(spool)
+        return rerun_sdk.chunks_in(path)
+
+    with monkeypatch.context() as patch:
+        if moment == "the next one begins":
+            patch.setattr(part_writer, "chunks_in", lose_the_spool)
+        else:
+            patch.setattr(one.rotating, "_complete", complete_and_lose_the_spool)
+        one.set_files([replace(spec, episodes=1)])
+        one.rotate_if_due()
+    put(one, [1])
+    finish(one)
+    path = Path(part_path(str(kept_out), 2))
+    verify(path)
+    assert numbers_in(path) == [1]
     assert [row.entity_path for row in rows_of(path, properties=True)][:1] == ["__properties"]
 
 
