@@ -40,6 +40,8 @@ class FileRules:
         """Ids of the present sweep's chunks."""
         self._is_first_sweep = True
         """Whether this life has begun no sweep yet."""
+        self._backlog_ids: set[str] = set()
+        """Ids of the chunks that came before the file: the sweep that is repeated may have some of them."""
         self._in_files: dict[str, Any] = {}
         """Id of a chunk of the repeated sweep that is in a file -> its record batch there."""
 
@@ -52,6 +54,7 @@ class FileRules:
             self._chunks.note_repeated(ids)
         if self._is_first_sweep and self._chunks.begin and book is not None:
             self._in_files = {one: batch_of(payload) for one, payload in self._chunks.inherited_of(ids)}
+        self._backlog_ids &= chunk_ids if self._is_first_sweep else set()
         self._sweep_ids, self._is_first_sweep = chunk_ids, False
         return ids
 
@@ -68,10 +71,10 @@ class FileRules:
 
     def for_backlog(self) -> BacklogRules:
         """Return the rules for chunks that came before the file."""
-        return BacklogRules(self._present(), self._journal, self._producers)
+        return BacklogRules(self._present(), self._journal, self._producers, self._backlog_ids)
 
     def _kept(self, book: RuleBook, chunk: ChunkBatch) -> ChunkBatch | None:
-        if chunk.chunk_id in self._in_files:
+        if chunk.chunk_id in self._in_files or chunk.chunk_id in self._backlog_ids:
             return None
         is_of_sweep = chunk.chunk_id in self._sweep_ids
         in_file = self._in_files.get(book.renamed(chunk.chunk_id)) if self._in_files else None
@@ -103,10 +106,13 @@ class FileRules:
 class BacklogRules:
     """The rules of a file for chunks that came before it. What they hold back counts once the file has the rest."""
 
-    def __init__(self, book: RuleBook | None, journal: Journal, producers: KnownProducers) -> None:
+    def __init__(self, book: RuleBook | None, journal: Journal, producers: KnownProducers, ids: set[str]) -> None:
+        """Apply `book`, if there is one. `ids` gets the ids of the chunks."""
         self._book = book
         self._journal = journal
         self._producers = producers
+        self._ids = ids
+        self._seen: set[str] = set()
         self._held: Counter[int] = Counter()
         self.left_out = 0
         """Number of chunks of which the file gets nothing."""
@@ -114,8 +120,16 @@ class BacklogRules:
     def kept(self, part: Part) -> Iterator[Any]:
         """Yield what the file gets of a part, as rerun's chunks: all chunks, unless it is backlog."""
         for _, chunk in part.read():
-            batch = chunk.to_record_batch() if part.is_backlog and self._book is not None else None
-            kept = None if self._book is None or batch is None else self._book.kept_of(batch)
+            if not part.is_backlog or self._book is None:
+                yield chunk
+                continue
+            if chunk.id in self._seen:  # a collector has repeated the sweep that its predecessor died in
+                self.left_out += 1
+                continue
+            self._seen.add(chunk.id)
+            self._ids.add(chunk.id)
+            batch = chunk.to_record_batch()
+            kept = self._book.kept_of(batch)
             if kept is batch:
                 yield chunk
                 continue
@@ -127,10 +141,9 @@ class BacklogRules:
                 yield from chunks_of_batch(kept)
 
     def count(self) -> None:
-        """Count the rows that are held back. The caller saves the journal."""
+        """Count the rows that are held back. The caller saves the journal, together with the new list of parts."""
         if self._held:
             self._journal.drops.add(Reason.RULES, self._held, is_of_sweep=False)
-            self._journal.save_held()
             self._held = Counter()
 
 

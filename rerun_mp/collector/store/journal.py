@@ -169,7 +169,7 @@ class Journal:
             journal.blueprint = Blueprint(*raw["blueprint"]) if raw["blueprint"] else None
             journal.completed = [WholeFile(*entry) for entry in raw["completed"]]
             journal.drops = Drops.from_json(raw["drops"])
-            held = journal.held_counts.read()
+            held = journal.held_counts.read(tuple(raw["held"]) if "held" in raw else None)
             if held is not None:
                 journal.drops.take_held(held)
             journal.series = Series(**raw["series"]) if raw.get("series") else None
@@ -200,6 +200,7 @@ class Journal:
                 "blueprint": self.blueprint,
                 "completed": self.completed,
                 "drops": self.drops.to_json(),
+                "held": (self.held_counts.take_number(), self.drops.held_to_json()),
                 "series": asdict(self.series) if self.series else None,
                 "closed_rows": self.closed_rows,
                 "closed_path": self.closed_path,
@@ -220,6 +221,9 @@ class Journal:
 
     def save_held(self) -> None:
         """Save the counts of rows that rules hold back. If the disk is full, the next call does it."""
+        if self._is_behind:
+            self.save()  # they may have rows that count together with a new list of parts
+            return
         try:
             self.held_counts.write(self.drops.held_to_json())
         except OSError as error:

@@ -81,8 +81,11 @@ class Spool:
                 self._journal.drops.add(reason, rows, is_of_sweep=chunk_id in self._sweep_ids)
 
     def _ids_after(self, part: Part) -> set[str]:
-        """Return the ids of the chunks in later parts: each life of the collector repeats the end of the one before."""
+        """Return the ids of the chunks that later parts have, or that come with the present sweep.
+
+        Each life of the collector repeats the end of the one before.
+        """
         if not part.is_inherited:
             return set()
         later = self._journal.parts[self._journal.parts.index(part) + 1 :]
-        return {chunk.id for other in later for _, chunk in other.read()}
+        return {*self._sweep_ids, *(chunk.id for other in later for _, chunk in other.read())}

@@ -12,6 +12,8 @@ import pytest
 import rerun_mp as rr
 from rerun_mp.collector.store import part_writer
 from rerun_mp.collector.store.drops import KnownProducers
+from rerun_mp.collector.store.file_rules import BacklogRules
+from rerun_mp.collector.store.journal import Journal
 from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.errors import ResourceError
 from rerun_mp.session.config import SinkSpec
@@ -63,6 +65,41 @@ def test_rows_that_came_before_the_file_fulfil_its_rules_also_if_the_file_could_
     verify(out)
     assert numbers_in(out) == [0, 2, 4]
     assert nothing_left(spool, out)
+
+
+@pytest.mark.parametrize("is_saved", [False, True], ids=["before the save", "after the save"])
+def test_rows_that_came_before_the_file_are_held_back_once_if_the_collector_is_killed_at_the_count(
+    spool: Path, out: Path, monkeypatch: pytest.MonkeyPatch, *, is_saved: bool
+) -> None:
+    """The count and the list of parts are saved together."""
+
+    class Killed(BaseException):
+        pass
+
+    one = RecordingStore(RECORDING, spool, NONCE)
+    put(one, range(4))
+    count, save = BacklogRules.count, Journal.save
+
+    def count_and_die(rules: BacklogRules) -> None:
+        def save_and_die(journal: Journal) -> None:
+            if is_saved:
+                save(journal)
+            raise Killed
+
+        count(rules)
+        monkeypatch.setattr(Journal, "save", save_and_die)
+
+    with monkeypatch.context() as killing:
+        killing.setattr(BacklogRules, "count", count_and_die)
+        with pytest.raises(Killed):
+            one.set_files([ruled(out, every=2)])
+    monkeypatch.setattr(Journal, "save", save)
+    again = RecordingStore(RECORDING, spool, NONCE)
+    again.set_files([ruled(out, every=2)])
+    put(again, range(4, 6))
+    finish(again)
+    assert again.chunks.held_rows == 3
+    assert numbers_in(out) == [0, 2, 4]
 
 
 def test_a_chunk_may_lose_some_of_its_rows(spool: Path, out: Path) -> None:
@@ -142,6 +179,24 @@ def test_a_repeated_sweep_gives_each_row_once_and_the_count_stays_exact(spool: P
     assert {0, 3, 12} <= set(numbers), "rows that were in the file are still there"
     assert len(set(numbers)) == len(numbers)
     assert len(numbers) + held == 4 + 5 + 2
+
+
+@pytest.mark.parametrize("lives", [1, 2, 3])
+def test_rows_of_a_repeated_sweep_that_came_before_the_file_are_held_back_once(
+    spool: Path, out: Path, lives: int
+) -> None:
+    """The last collector repeats the sweep after it has begun the file with what the others have stored of it."""
+    for _ in range(lives):
+        one = RecordingStore(RECORDING, spool, NONCE)
+        sweep(one, 1, range(6))
+    last = RecordingStore(RECORDING, spool, NONCE)
+    last.set_files([ruled(out, every=3)])
+    sweep(last, 1, range(6))
+    sweep(last, 2, range(6, 9))
+    assert last.chunks.held_rows == 6
+    finish(last)
+    verify(out)
+    assert numbers_in(out) == [0, 3, 6]
 
 
 def test_producers_are_looked_up_only_when_a_row_may_be_of_a_new_one() -> None:

@@ -30,3 +30,21 @@ def test_the_value_before_is_read_if_the_last_one_was_cut_off(tmp_path: Path) ->
             assert HeldCounts(tmp_path).read() == ("first" if "held-0" in path.name else "second")
         path.write_bytes(whole)
     assert HeldCounts(tmp_path).read() == "second"
+
+
+def test_the_journals_version_counts_if_it_is_newer(tmp_path: Path) -> None:
+    """A version that is cut off later costs neither the journal's nor the other file's."""
+    counts = HeldCounts(tmp_path)
+    counts.write("first")
+    counts.write("second")
+    in_journal = (counts.take_number(), "journal")
+    assert HeldCounts(tmp_path).read(in_journal) == "journal"
+    counts.write("later")
+    again = HeldCounts(tmp_path)
+    assert again.read(in_journal) == "later"
+    again.write("last")
+    assert {HeldCounts(tmp_path).read(), HeldCounts(tmp_path).read(in_journal)} == {"last"}
+    for path in tmp_path.iterdir():
+        if b"last" in path.read_bytes():
+            path.write_bytes(b"cut")
+    assert HeldCounts(tmp_path).read(in_journal) == "later"
