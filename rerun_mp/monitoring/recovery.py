@@ -68,8 +68,8 @@ def inspect(leftover: LeftoverSession) -> Inspection:
 
     spool = Path(leftover.spool_directory)
     num_bytes = sum(_tree_bytes(Path(path)) for path in (leftover.spool_directory, leftover.runtime_directory))
-    rows = spooled_rows(spool)
     if leftover.segment_path is None:
+        rows = spooled_rows(spool)
         targets = stored_targets(spool)
         touched = max((path.stat().st_mtime for path in (spool, *spool.rglob("*"))), default=time.time())
         return Inspection([], num_bytes, time.time() - touched, rows, targets)
@@ -92,7 +92,8 @@ def inspect(leftover: LeftoverSession) -> Inspection:
         [pid for pid in pids if pid],
         num_bytes,
         time.time() - words[Header.CREATED_NS] / 1e9,
-        rows + waiting,
+        # The spool may have rows of the sweep in flight, which wait in the ring until that sweep is done.
+        spooled_rows(spool, _ids_in_flight(looked)) + waiting,
         targets,
     )
 
@@ -111,6 +112,19 @@ def targets_of(leftover: LeftoverSession) -> dict[RecordingKey, list[str]]:
     for spec in read_config_in(leftover.runtime_directory, leftover.spool_directory).recordings:
         targets[spec.key] = [sink.target for sink in spec.sinks if sink.kind == "file"] or targets.get(spec.key, [])
     return targets
+
+
+def _ids_in_flight(looked: Segment) -> set[str]:
+    """Return the ids of the chunks of the sweep that the killed collector has not finished."""
+    from rerun_mp.collector.drain.frame_chunks import build_chunks
+    from rerun_mp.collector.drain.sweep import Sweeper
+    from rerun_mp.collector.drain.table_chunks import build_table_chunks
+
+    sweep = Sweeper(looked).collect(resume=True)
+    if sweep is None:
+        return set()
+    built = build_chunks(sweep.taken, nonce=looked.nonce), build_table_chunks(sweep.rows, nonce=looked.nonce)
+    return {chunk.chunk_id for one in built for chunk in one.chunks}
 
 
 def _tree_bytes(path: Path) -> int:
