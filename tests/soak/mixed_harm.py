@@ -6,6 +6,7 @@ has mounted at `disk` in the directory (see `small_disk`). Prints its figures as
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -37,6 +38,8 @@ ON_DISK = ("d", "e", "f", "r1")
 EPISODE_SECS = 300.0
 RETRY_SECS = 5.2
 """Seconds after which a file that has failed is tried again."""
+RETURN_SECS = 4.0
+"""Seconds in which a removed file is there again if the collector has it open."""
 
 _may_unshare = cache(may_unshare)
 
@@ -102,7 +105,9 @@ class Harmed(Mixed):
         """Note a sink that was set."""
         found = super().begin(process, rec, sink, mine, is_whole=is_whole)
         if found not in mine:
-            found.lives = self.lives_before
+            # A file that begins with rows which an earlier worker has stored goes on in another part at once.
+            is_inherited = bool(self.pending[rec]) and self.lives_before > 1
+            found.lives = -1 if is_inherited else self.lives_before
         return found
 
     def lives(self) -> int:
@@ -133,6 +138,10 @@ class Harmed(Mixed):
             return
         if is_killed:
             self.watch.kill_running("worker")
+        else:
+            # Later rows are in the removed file, too, until it is there again. It need not come back.
+            with contextlib.suppress(TimeoutError):
+                wait_until(lambda: os.path.exists(one.name), timeout_secs=RETURN_SECS)
         for content in self.files[one.name].values():
             content.maybe |= content.sure
             content.sure.clear()
