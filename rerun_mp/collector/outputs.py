@@ -302,7 +302,7 @@ class Outputs:
         """
         stores = [output.store for output in self._outputs.values()]
         return [
-            (one, store.chunks.known_rows(), store.chunks.held_rows)
+            (one, store.chunks.known_rows() if len(store.completed_files()) == 1 else None, store.chunks.held_rows)
             for store in stores
             for one in store.completed_files()
         ]

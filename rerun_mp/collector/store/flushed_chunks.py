@@ -74,6 +74,10 @@ class FlushedChunks:
         """The static chunks of a file that rotates."""
         self._counts: deque[int] = deque(maxlen=MAX_COUNTS)
         """Rows of each of the last chunks."""
+        self._rows_before = 0
+        """Rows that this life had stored before the present file, without those that the file has begun with."""
+        self._is_file_known = True
+        """Whether that number is exact."""
         self._repeated: frozenset[str] = frozenset()
         """Ids of chunks that an earlier life has stored, and that come again."""
         self._inherited_rows: tuple[int, bool] | None = (0, True) if self.begin == 0 else None
@@ -184,6 +188,11 @@ class FlushedChunks:
                 batch = chunk.to_record_batch()
                 yield ChunkBatch(self._journal.recording, chunk.entity_path, chunk.id, batch, batch.nbytes)
 
+    def follow(self) -> None:
+        """Note that a live sink follows."""
+        self.followers += 1
+        self.was_followed = True
+
     def forget_recent(self) -> None:
         """Free the chunks in memory: no live sink follows."""
         with self.lock:
@@ -203,9 +212,20 @@ class FlushedChunks:
         begin = next((mark for mark in marks if mark[0] >= ordinal), marks[-1])
         return chunks, min(chunks, begin[0] - ordinal if begin[0] > ordinal else 0) + marks[-1][1] - begin[1]
 
+    def begin_file(self, backlog: Sequence[Part]) -> None:
+        """Note that a file begins, with the chunks in these parts, the last ones stored."""
+        count = self.end - backlog[0].first if backlog else 0
+        self._rows_before = self.rows - sum(list(self._counts)[len(self._counts) - count :])
+        self._is_file_known = not count or (count <= len(self._counts) and not self.is_ruled)
+
     def known_rows(self) -> int | None:
-        """Return how many rows are stored; None if an earlier life has stored some, so that files must be read."""
-        return self.rows if self._inherited_rows == (0, True) else None
+        """Return how many rows the present or last file has; None if only the file itself tells.
+
+        That is so if an earlier life has stored some, if rules apply to rows that came before, or if rows were dropped.
+        """
+        has_dropped = self._journal.drops.total() > self.held_rows
+        is_known = self._is_file_known and self.begin == 0 and not has_dropped
+        return self.rows - self._rows_before if is_known else None
 
     def rows_until(self, rows: int) -> tuple[int, bool]:
         """Return how many rows all lives had stored when this one had stored `rows`, and whether that is exact.

@@ -233,8 +233,7 @@ class RecordingStore:
 
     def attach_live(self) -> None:
         """Note that a live sink follows. What it can read counts as delivered to a sink."""
-        self.chunks.followers += 1
-        self.chunks.was_followed = True
+        self.chunks.follow()
         self._appending.end_buffer()
 
     def unfollow(self) -> None:
@@ -324,6 +323,7 @@ class RecordingStore:
         self._writing.failure = None
         self._journal.begin_target(spec)
         backlog = [part for part in self._journal.parts if part.purpose == "buffer"]
+        self.chunks.begin_file(backlog)
         for part in backlog:
             # They belong to the file. If copying fails, completing the file merges them.
             part.purpose, part.is_backlog = "diverted", True

@@ -174,3 +174,18 @@ def test_a_chunk_that_a_repeated_sweep_brings_again_comes_once_to_a_sink_that_is
     one = RecordingStore(RECORDING, spool, NONCE)
     put(one, [99])
     assert [chunk.chunk_id for chunk in one.chunks.before_sinks()] == [one.chunk_id for one in chunks([0, 1, 99])]
+
+
+def test_each_file_counts_the_rows_that_it_has(spool: Path, out: Path) -> None:
+    """The first one begins with rows that came before it. Rows of the first one are not the second one's."""
+    second = out.with_name("second.rrd")
+    one = RecordingStore(RECORDING, spool, NONCE)
+    put(one, [0, 1], rows=2)
+    one.set_files([file_spec(out)])
+    put(one, [2], rows=3)
+    assert one.chunks.known_rows() == 7
+    one.set_files([file_spec(second)])
+    put(one, [3, 4], rows=4)
+    finish(one)
+    assert (len(numbers_in(out)), len(numbers_in(second))) == (7, 8)
+    assert one.chunks.known_rows() == 8
