@@ -1,13 +1,17 @@
-"""Changes what `/proc` shows as a process's command line and environment, for processes that were only forked."""
+"""Changes what `/proc` shows of a process that was only forked to what it would show after an exec."""
 
 from __future__ import annotations
 
+import array
 import ctypes
 import os
+import sys
+from pathlib import Path
 from typing import Any
 
 __all__ = ["may_show", "show"]
 
+AT_RANDOM = 25
 PR_SET_MM, PR_SET_MM_MAP, PR_SET_MM_MAP_SIZE = 35, 14, 15
 
 
@@ -25,8 +29,13 @@ class MemoryMap(ctypes.Structure):
 
 
 def show(arguments: list[str], environment: list[str]) -> None:
-    """Let `/proc` show this command line and environment for this process and its children."""
+    """Let `/proc` show this command line and environment for this process and its children.
+
+    The address of sixteen random bytes changes too, because an exec chooses it anew.
+    """
     global _shown
+    auxiliary = array.array("Q", Path("/proc/self/auxv").read_bytes())
+    auxiliary[2 * auxiliary[::2].index(AT_RANDOM) + 1] = int.from_bytes(os.urandom(8), sys.byteorder)
     parts = [b"".join(os.fsencode(entry) + b"\0" for entry in entries) for entries in (arguments, environment)]
     _shown = ctypes.create_string_buffer(b"".join(parts))
     with open("/proc/self/stat", "rb") as file:
@@ -41,8 +50,8 @@ def show(arguments: list[str], environment: list[str]) -> None:
         libc.sbrk(0),
         int(fields[28]),
         *(begin, middle, middle, middle + len(parts[1])),
-        None,
-        0,
+        auxiliary.buffer_info()[0],
+        len(auxiliary) * auxiliary.itemsize,
         0xFFFFFFFF,
     )
     if libc.prctl(PR_SET_MM, PR_SET_MM_MAP, ctypes.byref(memory), ctypes.sizeof(memory), 0):
