@@ -63,12 +63,11 @@ def ensure_collector(segment: Segment, *, need_guard: bool = False) -> None:
     CollectorError
         If no process can be started, or the guard waits because workers cannot start.
     """
-    state = segment.ring.words[Header.SESSION_STATE]
-    if state == SessionState.ENDED:
+    if segment.ring.words[Header.SESSION_STATE] == SessionState.ENDED:
         return
     collector_check.check_pause(segment)
     try:
-        with no_forks(), FileIO(segment.open(is_ending=state != SessionState.LIVE), "r+") as file:
+        with no_forks(), FileIO(segment.open(is_ending=True), "r+") as file:
             descriptor = close_in_children(file)
             if segment.ring.words[Header.IS_AWAY]:
                 # Guard and worker are about to end.

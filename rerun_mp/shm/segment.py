@@ -143,18 +143,21 @@ class Segment:
         SharedMemoryError
             If the name is gone or shows another file: the segment was removed while in use.
         """
-        try:
-            path = self.ending_path if is_ending and os.path.exists(self.ending_path) else self.path
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except FileNotFoundError as error:
-            raise SharedMemoryError(
-                f"{self.path} has been removed while this process uses it; rows can no longer be logged there. "
-                "Something cleans /dev/shm; call init() again for a new session."
-            ) from error
-        if os.fstat(descriptor).st_ino != self.inode:
-            os.close(descriptor)
+        is_another = False
+        # The collector may rename it at any moment, so the name that comes later is looked up later.
+        for path in (self.path, self.ending_path) if is_ending else (self.path,):
+            with suppress_own(FileNotFoundError):
+                descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+                if os.fstat(descriptor).st_ino == self.inode:
+                    return descriptor
+                os.close(descriptor)
+                is_another = True
+        if is_another:
             raise SharedMemoryError(f"{self.path} is another segment now than the one this process joined.")
-        return descriptor
+        raise SharedMemoryError(
+            f"{self.path} has been removed while this process uses it; rows can no longer be logged there. "
+            "Something cleans /dev/shm; call init() again for a new session."
+        )
 
     def _path_at(self, offset: int) -> str:
         found = self._paths.get(offset)

@@ -126,12 +126,12 @@ REMOVALS = (
         (
             Edit(
                 "shm/segment.py",
-                "            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)\n"
-                "        except FileNotFoundError as error:\n",
-                "            os.makedirs(self.runtime_directory, mode=0o700, exist_ok=True)\n"
-                '            beside = os.path.join(self.runtime_directory, "lock")\n'
-                "            return os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)\n"
-                "        except FileNotFoundError as error:\n",
+                "                descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)\n"
+                "                if os.fstat(descriptor)",
+                "                os.makedirs(self.runtime_directory, mode=0o700, exist_ok=True)\n"
+                '                beside = os.path.join(self.runtime_directory, "lock")\n'
+                "                return os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)\n"
+                "                if os.fstat(descriptor)",
             ),
         ),
         ("tests/faults/test_collector_gone.py::test_the_runtime_directory_may_be_removed[alone]",),

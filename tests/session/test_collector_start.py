@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import rerun_mp
-from rerun_mp.session import collector_start
+from rerun_mp.session import collector_check, collector_start
 from rerun_mp.shm import leases
 from rerun_mp.shm.layout import Header, Lock, SessionState
 from rerun_mp.shm.segment import Segment
@@ -80,3 +80,23 @@ def test_a_session_that_has_ended_needs_none(lone_segment: Segment, monkeypatch:
     monkeypatch.setattr(collector_start, "_start", lambda *_: pytest.fail("a collector was started"))
     lone_segment.ring.words[Header.SESSION_STATE] = SessionState.ENDED
     collector_start.ensure_collector(lone_segment)
+
+
+def test_a_session_that_begins_to_end_meanwhile_needs_none(
+    lone_segment: Segment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker renames the segment between a look at the state and the opening of the file."""
+    monkeypatch.setattr(collector_start, "_start", lambda *_: pytest.fail("a collector was started"))
+    descriptor = lone_segment.open()
+
+    def begin_to_end(segment: Segment) -> None:
+        segment.ring.words[Header.SESSION_STATE] = SessionState.ENDING
+        os.rename(segment.path, segment.ending_path)
+
+    monkeypatch.setattr(collector_check, "check_pause", begin_to_end)
+    try:
+        assert leases.try_lock(descriptor, Lock.GUARD)
+        collector_start.ensure_collector(lone_segment)
+    finally:
+        os.rename(lone_segment.ending_path, lone_segment.path)
+        os.close(descriptor)
