@@ -1,7 +1,7 @@
 """Files of earlier runs that a run adds to: `save(path, mode="append" | "resume")`.
 
-A worker that multiprocessing has started adds to the file of the workers that it replaces, also if all of them had
-ended and their session with them (`uvicorn --limit-max-requests`): the program that starts the workers still runs.
+A worker adds to the file of the workers that it replaces, also if all of them had ended and their session with them
+(`uvicorn --limit-max-requests`, `gunicorn --max-requests`): the program that starts the workers still runs.
 
 The file stays at its path until the collector puts the complete one there (`collector.store.other_recordings`). The
 functions here wait until earlier sessions have completed the file, claim it as it is, and find the recording that goes
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice, takewhile
 from typing import TYPE_CHECKING
 
 from rerun_mp.encoding.log_messages import batch_of
@@ -20,8 +20,8 @@ from rerun_mp.encoding.rrd_files import MessageKind, messages_in_file
 from rerun_mp.encoding.rrd_stores import Store, stores_in
 from rerun_mp.errors import CorruptionError, InvalidArgumentError, ResourceError
 from rerun_mp.session import kinship, recovery_notes
-from rerun_mp.session.file_claims import HeldError, claim_existing, has_claimed, is_in_place
-from rerun_mp.session.ownership import await_completion, await_namesake
+from rerun_mp.session.file_claims import HeldError, claim_existing, has_claimed, is_in_place, numbered_paths
+from rerun_mp.session.ownership import BusyError, await_completion
 from rerun_mp.session.rotation import existing_parts
 
 if TYPE_CHECKING:
@@ -40,37 +40,56 @@ def await_earlier_runs(segment: Segment, sink: SinkSpec) -> None:
 
     Raises
     ------
+    BusyError
+        If another program writes the file.
     ResourceError
-        If another program writes the file, or a killed run's rows are not all in it in time.
+        If a killed run's rows are not all in it in time.
     """
     if sink.is_added_to and sink.rotation is None and os.path.isfile(sink.target):
         await_completion(segment, sink.target)
         recovery_notes.take(sink.target)  # its rows stay at the path
 
 
-def as_successor(segment: Segment, sink: SinkSpec, key: RecordingKey, parent: int) -> SinkSpec:
-    """Return the sink that adds to its file if workers that this one replaces have written it; else the same sink.
+def as_successor(segment: Segment, sink: SinkSpec, key: RecordingKey, parent: int, *, is_alone: bool) -> SinkSpec:
+    """Return the sink that adds to the file of workers that this one replaces, if there is one; else the same sink.
 
-    All workers of a program have the same key, so the recording's default id is the same. A fixed authkey gives each
-    run of the program this id, so the file must be younger than the program. A file that this process has claimed
-    before is begun anew, as with rerun.
+    Workers with the same key have the same default recording, which goes on. Otherwise the recording is added. While a
+    living worker writes the file, that of another worker beside it takes its place. A file of another run of the
+    program is begun anew, as with rerun, so the file must be younger than the program. So is a file that this process
+    has claimed before.
 
     Parameters
     ----------
     key
         The recording, with its default id.
     parent
-        The id of the process by which multiprocessing has started this one.
+        The id of the process that has started this one and the workers before it.
+    is_alone
+        Whether the other workers have sessions of their own. Those of one session have the file in common.
     """
-    if sink.kind != "file" or sink.is_added_to or sink.rotation is not None or has_claimed(sink.target):
+    path = sink.target
+    if sink.kind != "file" or sink.is_added_to or sink.rotation is not None or has_claimed(path):
         return sink
-    try:
-        await_namesake(segment, sink.target)
-        is_young = os.path.isfile(sink.target) and os.stat(sink.target).st_mtime_ns >= kinship.started_ns(parent)
-        is_ours = is_young and Store(False, *key) in stores_in(sink.target)
-    except (OSError, CorruptionError):
-        return sink
-    return replace(sink, mode="resume") if is_ours else sink
+    began_ns = kinship.started_ns(parent)
+    for number, candidate in enumerate(takewhile(os.path.isfile, chain([path], numbered_paths(path)))):
+        try:
+            if os.stat(candidate).st_mtime_ns >= began_ns:
+                await_completion(segment, candidate)
+                stores = [one for one in stores_in(candidate) if not one.is_blueprint]
+                if any(one.application_id == key.application_id for one in stores):
+                    if is_alone:
+                        claim_existing(candidate)  # now, so that workers that begin together take one file each
+                    recovery_notes.take(candidate)  # its rows stay at the path
+                    wanted = path if number else sink.wanted
+                    goes_on = Store(False, *key) in stores
+                    return replace(sink, target=candidate, wanted=wanted, mode="resume" if goes_on else "append")
+        except (BusyError, HeldError):
+            continue
+        except (OSError, CorruptionError):
+            pass
+        if not number:
+            return sink
+    return replace(sink, mode="resume") if os.path.isfile(path) else sink
 
 
 def keep_file(sink: SinkSpec, key: RecordingKey, *, is_own_id: bool) -> SinkSpec:
@@ -89,6 +108,8 @@ def keep_file(sink: SinkSpec, key: RecordingKey, *, is_own_id: bool) -> SinkSpec
     ------
     InvalidArgumentError
         If no recording in the file can go on, or the file has the new recording already.
+    BusyError
+        If another program writes the file.
     ResourceError
         If the file cannot be read or claimed, or cannot be replaced at once.
     """
@@ -108,7 +129,7 @@ def keep_file(sink: SinkSpec, key: RecordingKey, *, is_own_id: bool) -> SinkSpec
     try:
         return replace(chosen, claim=claim_existing(path))
     except HeldError:
-        raise ResourceError(
+        raise BusyError(
             f"{path} is being written by another program; add to it when that program has ended, or give another path"
         ) from None
 

@@ -8,7 +8,9 @@ In this order:
    and this process is an heir (`heirs`).
 3. A launcher has started this process as a rank of a job (`jobs`).
 4. multiprocessing's authkey, from which all processes of a tree derive the same key.
-5. Random bytes, which forked children inherit, in a process that has not loaded multiprocessing.
+5. Random bytes, which forked children inherit, in a process that has not loaded multiprocessing. If a program that
+   does not import rerun_mp has forked the process, as servers fork workers, all these have one key, and so one
+   recording, but each has a session of its own: they know nothing of each other.
 
 A session and the sessions that continue it have one *root*: the beginning of the first one's nonce. So a variable that
 was inherited from a program that has ended names no other program's session.
@@ -37,19 +39,20 @@ from rerun_mp.encoding.ids import (
     session_key,
 )
 from rerun_mp.session import heirs, jobs, kinship, named
+from rerun_mp.session.kinship import boot_id
 from rerun_mp.session.waiting import pause_length
 from rerun_mp.shm import segment
 from rerun_mp.shm.layout import Header
 from rerun_mp.shm.survey import find_root, header_at
 from rerun_mp.standard_error import tell
 
-__all__ = ["Identity", "find", "is_named_session_over", "prepare_fork"]
+__all__ = ["Identity", "find", "is_named_session_over", "is_own_root", "prepare_fork"]
 
 ENDING_SECS = 30.0
 """Seconds that an heir waits until the session that it continues has completed its files."""
 
-_own_bytes: bytes | None = None
-"""The random bytes of this process's key, which forked children inherit; None: not drawn yet."""
+_own: SessionName | None = None
+"""This process's key, and the root of its session if not any; forked children inherit both. None: not drawn yet."""
 _has_told = False
 """Whether this process has said that another program uses its authkey."""
 
@@ -107,14 +110,28 @@ def _find(job: jobs.Job | None, *, may_create: bool) -> Identity | None:
     # multiprocessing just for its authkey would double the time of `init`.
     if may_create:
         prepare_fork()
-    return None if _own_bytes is None else _of_key(session_key(_own_bytes))
+    return None if _own is None else Identity(_own.key, _path(*_own), _own.root)
 
 
 def prepare_fork() -> None:
-    """Draw this process's random bytes, so that the children that it forks from now on have one session."""
-    global _own_bytes
-    if _own_bytes is None:
-        _own_bytes = os.urandom(32)
+    """Draw this process's key, so that the children that it forks from now on have one session."""
+    global _own
+    if _own is None:
+        _own = _draw()
+
+
+def _draw() -> SessionName:
+    """Return a key of random bytes; or, in a process forked by one that has none, the key of all that it forks."""
+    origin = kinship.forked_from()
+    if not origin:
+        return SessionName(session_key(os.urandom(32)), b"")
+    program = f"{boot_id()} {kinship.program_mark()} {origin} {kinship.start_ticks(origin)}"
+    return SessionName(session_key(program.encode()), os.urandom(ROOT_BYTES))
+
+
+def is_own_root(root: bytes) -> bool:
+    """Say whether a session has the root that this process has drawn, because its siblings have the same key."""
+    return _own is not None and bool(root) and _own.root == root
 
 
 def is_named_session_over() -> bool:

@@ -28,6 +28,7 @@ __all__ = [
     "command_line",
     "environment_of",
     "executable_of",
+    "forked_from",
     "holds_lease",
     "multiprocessing_parent",
     "own_processes",
@@ -117,6 +118,19 @@ def program_mark(pid: int | str = "self") -> int:
     """
     raw = _read(pid, "auxv")
     return int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest(), "little") if raw else 0
+
+
+def forked_from() -> int:
+    """Return the id of the oldest process that this one was forked from, if all forks after it live; 0 if of none.
+
+    Neither this process nor those in between have called exec.
+    """
+    mark, found = program_mark(), 0
+    for pid in ancestors(os.getpid()) if mark else ():
+        if program_mark(pid) != mark:
+            break
+        found = pid
+    return found
 
 
 def environment_of(pid: int | str) -> dict[str, str]:

@@ -14,7 +14,6 @@ directories this process cannot see are known by the lock on the file alone (`fi
 from __future__ import annotations
 
 import contextlib
-import glob
 import json
 import os
 import time
@@ -36,13 +35,17 @@ if TYPE_CHECKING:
     from rerun_mp.session.file_claims import Claim
     from rerun_mp.shm.segment import Segment
 
-__all__ = ["Owner", "Taken", "await_completion", "await_former_owners", "await_namesake", "failures", "take_path"]
+__all__ = ["BusyError", "Owner", "Taken", "await_completion", "await_former_owners", "failures", "take_path"]
 
 RECOVERY_SECS = 20.0
 """Maximum seconds to wait until the rows of a killed run are in their file. The recovery goes on after that."""
 
 SETTLE_SECS = 2.0
 """Maximum seconds until the journal of a session without a program names the file that it has put at a path."""
+
+
+class BusyError(ResourceError):
+    """A living program writes the file that a sink is to add to."""
 
 
 class Owner(NamedTuple):
@@ -119,14 +122,16 @@ def await_completion(segment: Segment, path: str) -> None:
 
     Raises
     ------
+    BusyError
+        If a living program writes the file.
     ResourceError
-        If a living program writes the file, or the rows are not all in it in time.
+        If the rows are not all in it in time.
     """
     own = segment.nonce.hex()[:16]
     owners = [owner for owner in _owners_of(path) if owner.name != own]
     holder = next((owner for owner in owners if owner.is_living and _inode(path) in owner.inodes), None)
     if holder is not None:
-        raise ResourceError(
+        raise BusyError(
             f"{path} is being written by another program; add to it when that program has ended, or give another path"
         )
     former = [owner for owner in owners if not owner.is_living]
@@ -137,13 +142,6 @@ def await_completion(segment: Segment, path: str) -> None:
             f"{path} is the file of a run that was killed, and after {RECOVERY_SECS:g} s its rows are not all in it; "
             "`rerun-mp recover` says why"
         )
-
-
-def await_namesake(segment: Segment, path: str) -> None:
-    """Wait, for a bounded time, while a session that had this one's name before it completes the file at `path`."""
-    names = {one.rpartition(".")[2] for one in glob.glob(f"{glob.escape(segment.living_path)}.*")}
-    former = [owner for owner in _owners_of(path) if owner.name in names] if names else []
-    wait_until(lambda: all(owner.is_gone for owner in former), RECOVERY_SECS)
 
 
 def _recover(former: Iterable[Owner]) -> list[Owner]:

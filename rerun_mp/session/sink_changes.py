@@ -14,7 +14,7 @@ from rerun_mp.session.config import Blueprint, RecordingSpec, Scope
 from rerun_mp.session.kinship import multiprocessing_parent
 from rerun_mp.session.notices import say
 from rerun_mp.session.ownership import Taken, await_former_owners
-from rerun_mp.session.sink_claims import as_successor, await_earlier_runs, claim_default, claim_target
+from rerun_mp.session.sink_claims import as_successor, await_earlier_runs, claim_or_beside, claim_target
 from rerun_mp.session.waiting import wait_until
 from rerun_mp.shm.layout import Header
 
@@ -52,7 +52,9 @@ def register_recording(session: Session, key: RecordingKey, *, make_default: boo
         is_new = config.recording(key) is None
         default = key if make_default and (config.default is None or session.is_founder) else config.default
         if is_new:
-            sinks = tuple(claim_default(session, key, sink, taken) for sink in config.default_sinks_of(key))
+            sinks = tuple(
+                claim_or_beside(session, key, sink, {}, frozenset(), taken) for sink in config.default_sinks_of(key)
+            )
             # Any rank of a job may come first. The sinks of the job's first rank take the recording that all share.
             is_common = session.is_rank and key.recording_id == session.default_recording_id(key.application_id)
             founder = 0 if is_common else _owner(session)
@@ -98,7 +100,7 @@ def add_default_sinks(session: Session, sinks: Sequence[SinkSpec]) -> None:
             new = [sink for sink in config.default_sinks if (sink.kind, sink.target) not in has]
             if new:
                 given = replace(config, default_sinks=tuple(new)).default_sinks_of(spec.key)
-                claimed = tuple(claim_default(session, spec.key, sink, taken) for sink in given)
+                claimed = tuple(claim_or_beside(session, spec.key, sink, {}, frozenset(), taken) for sink in given)
                 config = config.with_recording(
                     spec.with_sinks((*spec.sinks, *claimed), {one.target for one in spec.sinks})
                 )
@@ -128,8 +130,7 @@ def set_sinks(session: Session, key: RecordingKey, sinks: Sequence[SinkSpec]) ->
     replaced = _own_sinks(session, key)
     sinks = [_at_taken_path(session.config(), key, sink) for sink in sinks]
     taken: list[Taken] = []
-    targets = {sink.target for sink in sinks}
-    if any(sink.checkpoints and sink.target in targets for sink in replaced):
+    if any(sink.checkpoints and sink.target in {one.target for one in sinks} for sink in replaced):
         # The file is complete for readers. Setting it again means to write it anew.
         set_sinks(session, key, ())
         replaced = []
@@ -140,7 +141,7 @@ def set_sinks(session: Session, key: RecordingKey, sinks: Sequence[SinkSpec]) ->
     # Workers that replace others are equals. Whichever sets their file first, it takes the rows of all.
     common = {after.target for sink, after in zip(sinks, continued, strict=True) if after is not sink}
     sinks = continued
-    await_earlier_runs(session, [sink for sink in sinks if sink.target not in own])
+    await_earlier_runs(session, [sink for sink in sinks if sink.target not in own | common])
 
     needs_scope = False
 
@@ -172,7 +173,13 @@ def set_sinks(session: Session, key: RecordingKey, sinks: Sequence[SinkSpec]) ->
         config, ours = _without_files(config, key, {sink.target for sink in mine if sink.kind == "file"})
         present = [sink for sink in spec.sinks if sink.owner in (owner, 0)]
         claims = {sink.target: sink for sink in (*present, *others, *replaced)}
-        sinks_now = (*others, *(claim_target(session, key, sink, claims, ours | own_files, taken) for sink in mine))
+        claimed = (
+            (claim_or_beside if sink.target in common else claim_target)(
+                session, key, sink, claims, ours | own_files, taken
+            )
+            for sink in mine
+        )
+        sinks_now = (*others, *claimed)
         return config.with_recording(spec.with_sinks(sinks_now, claims))
 
     revision = session.config_editor.edit(change)

@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rerun_mp.errors import InvalidArgumentError, ResourceError
-from rerun_mp.session import kinship
+from rerun_mp.session import identity, kinship
 from rerun_mp.session.file_claims import claim_beside, claim_file, claim_first, is_in_place
 from rerun_mp.session.notices import say
-from rerun_mp.session.ownership import Taken, take_path
+from rerun_mp.session.ownership import BusyError, Taken, take_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from rerun_mp.session.config import SinkSpec
     from rerun_mp.session.session import Session
 
-__all__ = ["as_successor", "await_earlier_runs", "claim_default", "claim_target"]
+__all__ = ["as_successor", "await_earlier_runs", "claim_or_beside", "claim_target"]
 
 
 def as_successor(session: Session, key: RecordingKey, sink: SinkSpec) -> SinkSpec:
     """Return the sink that adds to its file if workers that this process replaces have written it; else the same."""
-    parent = kinship.multiprocessing_parent()
+    parent = kinship.multiprocessing_parent() or kinship.forked_from()
     is_default = key.recording_id == session.default_recording_id(key.application_id)
     if not parent or session.is_shared or session.is_rank or not is_default:
         return sink
@@ -34,7 +34,8 @@ def as_successor(session: Session, key: RecordingKey, sink: SinkSpec) -> SinkSpe
         return sink
     from rerun_mp.session import earlier_files
 
-    return earlier_files.as_successor(session.segment, sink, key, parent)
+    is_alone = identity.is_own_root(session.segment.root)
+    return earlier_files.as_successor(session.segment, sink, key, parent, is_alone=is_alone)
 
 
 def await_earlier_runs(session: Session, sinks: Sequence[SinkSpec]) -> None:
@@ -46,18 +47,35 @@ def await_earlier_runs(session: Session, sinks: Sequence[SinkSpec]) -> None:
             earlier_files.await_earlier_runs(session.segment, sink)
 
 
-def claim_default(session: Session, key: RecordingKey, sink: SinkSpec, taken: list[Taken]) -> SinkSpec:
-    """Claim the path of a default sink. If no recording there can go on, this one is added, or has a file beside it."""
+def claim_or_beside(
+    session: Session,
+    key: RecordingKey,
+    sink: SinkSpec,
+    claims: Mapping[str, SinkSpec],
+    ours: frozenset[str],
+    taken: list[Taken],
+) -> SinkSpec:
+    """Claim the path of a sink whose mode the program has not chosen for this recording. Parameters as `claim_target`.
+
+    If no recording there can go on, this one is added, or has a file beside it.
+    """
+    failures: list[InvalidArgumentError | ResourceError] = []
     for one in dict.fromkeys((sink, replace(sink, mode="append") if sink.is_added_to else sink)):
         try:
-            return claim_target(session, key, one, {}, frozenset(), taken)
+            return claim_target(session, key, one, claims, ours, taken)
         except (InvalidArgumentError, ResourceError) as error:
             if not sink.is_added_to:
                 raise
-            say(str(error))
-    path, claim = claim_beside(sink.target)
-    say(f"the rows of recording {key.recording_id} go to {path}")
-    return replace(sink, target=path, claim=claim, wanted=sink.target, mode="new")
+            failures.append(error)
+    wanted = sink.wanted or sink.target
+    path, claim = claim_beside(wanted)
+    if isinstance(failures[0], BusyError):
+        say(f"{wanted} is being written by another program; the rows of this one go to {path}")
+    else:
+        for failure in failures:
+            say(str(failure))
+        say(f"the rows of recording {key.recording_id} go to {path}")
+    return replace(sink, target=path, claim=claim, wanted=wanted, mode="new")
 
 
 def claim_target(

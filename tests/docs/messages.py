@@ -12,7 +12,7 @@ from tests.harness.programs import ROOT
 __all__ = ["messages", "normal", "texts"]
 
 BUILTIN = {"TypeError", "ValueError", "RuntimeError", "AttributeError", "OverflowError"}
-KINDS = {*errors.__all__, *BUILTIN, "PartRefusedError"}
+KINDS = {*errors.__all__, *BUILTIN, "BusyError", "PartRefusedError"}
 
 
 def messages() -> dict[str, set[str]]:

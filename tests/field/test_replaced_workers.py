@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import RunPython
-from tests.harness.recordings import count_rows, recordings_in, verify
+from tests.harness.recordings import count_rows, recordings_in, rows_of, verify
 
 pytestmark = pytest.mark.real_collectors
 
@@ -65,3 +65,43 @@ def test_a_worker_whose_parent_takes_part_replaces_nobody(run_python: RunPython,
     assert count_rows(shared) == {"worker/1": 50}
     assert count_rows(other) == {"founder": 1}
     assert count_rows(whole) == {"worker/0": 50, "worker/1": 50}
+
+
+@pytest.mark.parametrize("who", ["nobody", "master"])
+def test_forked_workers_of_a_program_without_rerun_add_to_the_file(
+    who: str, run_python: RunPython, tmp_path: Path
+) -> None:
+    """If the master imports multiprocessing, they have its authkey in common."""
+    path = tmp_path / "out.rrd"
+    done = run_python(PROGRAMS / "preforking.py", path, 1, who).check()
+    assert count_rows(path, timeline="step") == {"worker": 4 * ROWS}
+    verify(path)
+    assert len(recordings_in(path)) == 1
+    assert list(tmp_path.glob("*.rrd")) == [path]
+    assert done.stderr == ""
+
+
+def test_forked_workers_that_begin_together_take_one_file_each(run_python: RunPython, tmp_path: Path) -> None:
+    path = tmp_path / "out.rrd"
+    done = run_python(PROGRAMS / "preforking.py", path, 3, "nobody").check()
+    files = [path, tmp_path / "out-2.rrd", tmp_path / "out-3.rrd"]
+    assert sorted(tmp_path.glob("*.rrd")) == sorted(files)
+    steps = [row.times["step"] for file in files for row in rows_of(file)]
+    assert sorted(steps) == list(range(12 * ROWS))
+    assert len({one for file in files for one in recordings_in(file)}) == 1
+    assert done.stderr.count("is being written by another program") == 2
+
+
+def test_forked_workers_with_keys_of_their_own_add_their_recordings(run_python: RunPython, tmp_path: Path) -> None:
+    """Each imports multiprocessing itself, which gives it an authkey."""
+    path = tmp_path / "out.rrd"
+    run_python(PROGRAMS / "preforking.py", path, 1, "workers").check()
+    found = recordings_in(path)
+    assert [len(rows_of(path, recording_id=one)) for _, one in found] == [ROWS] * 4
+
+
+def test_the_next_run_of_such_a_program_begins_the_file_anew(run_python: RunPython, tmp_path: Path) -> None:
+    path = tmp_path / "out.rrd"
+    for _ in range(2):
+        run_python(PROGRAMS / "preforking.py", path, 1, "nobody").check()
+    assert count_rows(path, timeline="step") == {"worker": 4 * ROWS}

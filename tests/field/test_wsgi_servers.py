@@ -31,7 +31,19 @@ CONFIGURATIONS = {
         "--worker-class=gevent",
         "wsgi_app:application",
     ],
+    "gunicorn, workers are replaced": [
+        f"--config={PROGRAMS / 'gunicorn_settings.py'}",
+        "--max-requests=4",
+        "wsgi_app:application",
+    ],
+    "gunicorn, each worker loads": [
+        f"--config={PROGRAMS / 'gunicorn_settings.py'}",
+        "--workers=1",
+        "--max-requests=4",
+        "wsgi_app:application",
+    ],
 }
+"""The last has one worker at a time. Of several, each would have a file of its own."""
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)
@@ -45,10 +57,11 @@ def test_the_rows_of_every_request_arrive(
     if server_name == "uwsgi":
         options = [f"--http-socket=127.0.0.1:{port}", f"--home={sys.prefix}", f"--pythonpath={ROOT}"]
     else:
-        need_field("gevent")
+        need_field("gevent" if "gevent" in configuration else server_name)
         options = [f"--bind=127.0.0.1:{port}", f"--chdir={PROGRAMS}", f"--pythonpath={ROOT}"]
     command = [need_field(server_name), *options, *CONFIGURATIONS[configuration]]
-    log, environment = tmp_path / "server.log", {**os.environ, **watch.environment, "RUN": str(path)}
+    lazy = {"LAZY": "1"} if configuration == "gunicorn, each worker loads" else {}
+    log, environment = tmp_path / "server.log", {**os.environ, **watch.environment, **lazy, "RUN": str(path)}
     with log.open("wb") as output:
         server = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
     try:
@@ -56,7 +69,8 @@ def test_the_rows_of_every_request_arrive(
         for number in range(1, REQUESTS):
             _ask(port, number)
         if server_name == "gunicorn":
-            wait_until(lambda: log.read_text().count("handles signals") == 2, what="gunicorn's workers")
+            workers = 1 if lazy else 2
+            wait_until(lambda: _handle_signals(log.read_text()) == workers, what="gunicorn's workers")
         # A server that is ended before its collector runs is a killed program: the next one recovers its rows.
         watch.collector("worker")
     finally:
@@ -65,6 +79,11 @@ def test_the_rows_of_every_request_arrive(
     wait_until(lambda: not any(watch.collectors().values()), what="the end of the collector")
     numbers = {row.components["Scalars:scalars"].as_py()[0] for row in rows_of(path)}
     assert numbers == set(range(REQUESTS)), log.read_text()
+
+
+def _handle_signals(log: str) -> int:
+    """Return the number of gunicorn's workers that have begun to handle signals and not ended."""
+    return log.count("handles signals") - log.count("Worker exiting")
 
 
 def _answers(port: int) -> bool:
