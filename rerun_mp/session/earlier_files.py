@@ -50,46 +50,71 @@ def await_earlier_runs(segment: Segment, sink: SinkSpec) -> None:
         recovery_notes.take(sink.target)  # its rows stay at the path
 
 
-def as_successor(segment: Segment, sink: SinkSpec, key: RecordingKey, parent: int, *, is_alone: bool) -> SinkSpec:
+def as_successor(
+    segment: Segment,
+    sink: SinkSpec,
+    key: RecordingKey,
+    parent: int,
+    *,
+    is_default: bool,
+    is_proof: bool,
+    is_alone: bool,
+) -> SinkSpec:
     """Return the sink that adds to the file of workers that this one replaces, if there is one; else the same sink.
 
-    Workers with the same key have the same default recording, which goes on. Otherwise the recording is added. While a
-    living worker writes the file, that of another worker beside it takes its place. A file of another run of the
-    program is begun anew, as with rerun, so the file must be younger than the program. So is a file that this process
-    has claimed before.
+    A recording that is in the file goes on. A recording with its default id is added to a file that lacks it. While a
+    living worker writes the file, that of another worker beside it takes its place. A file that this process has
+    claimed before is begun anew, as with rerun. So is a file of another run of the program: the file of this run is
+    younger than the program, or has a recording whose id no other run gives. The second holds also if the clock was
+    set forward since then.
 
     Parameters
     ----------
     key
-        The recording, with its default id.
+        The recording.
     parent
         The id of the process that has started this one and the workers before it.
+    is_default
+        Whether the recording has its default id. Workers with the same key have the same.
+    is_proof
+        Whether no other run of the program gives a recording this id.
     is_alone
         Whether the other workers have sessions of their own. Those of one session have the file in common.
     """
-    path = sink.target
-    if sink.kind != "file" or sink.is_added_to or sink.rotation is not None or has_claimed(path):
+    path, own = sink.target, Store(False, *key)
+    if sink.kind != "file" or sink.mode == "resume" or sink.rotation is not None or has_claimed(path):
         return sink
     began_ns = kinship.started_ns(parent)
-    for number, candidate in enumerate(takewhile(os.path.isfile, chain([path], numbered_paths(path)))):
+    # The program has said itself that a recording is added to this file; only one that is there already goes on.
+    others = () if sink.is_added_to else numbered_paths(path)
+    for number, candidate in enumerate(takewhile(os.path.isfile, chain([path], others))):
         try:
-            if os.stat(candidate).st_mtime_ns >= began_ns:
+            if _may_be_of_this_run(candidate, own, began_ns, is_default=is_default, is_proof=is_proof):
                 await_completion(segment, candidate)
                 stores = [one for one in stores_in(candidate) if not one.is_blueprint]
-                if any(one.application_id == key.application_id for one in stores):
+                is_common = is_alone or any(one.application_id == key.application_id for one in stores)
+                if own in stores or (stores and is_default and is_common and not sink.is_added_to):
                     if is_alone:
                         claim_existing(candidate)  # now, so that workers that begin together take one file each
                     recovery_notes.take(candidate)  # its rows stay at the path
                     wanted = path if number else sink.wanted
-                    goes_on = Store(False, *key) in stores
-                    return replace(sink, target=candidate, wanted=wanted, mode="resume" if goes_on else "append")
+                    return replace(sink, target=candidate, wanted=wanted, mode="resume" if own in stores else "append")
         except (BusyError, HeldError):
             continue
         except (OSError, CorruptionError):
             pass
         if not number:
             return sink
-    return replace(sink, mode="resume") if os.path.isfile(path) else sink
+    return sink if sink.is_added_to or not os.path.isfile(path) else replace(sink, mode="resume")
+
+
+def _may_be_of_this_run(path: str, own: Store, began_ns: int, *, is_default: bool, is_proof: bool) -> bool:
+    """Say whether workers of this run may have written a file, before it is complete. Parameters as `as_successor`."""
+    status = os.stat(path)
+    is_young = status.st_mtime_ns >= began_ns
+    if is_young and (is_default or not status.st_size):
+        return True
+    return (is_young or is_proof) and own in stores_in(path)
 
 
 def keep_file(sink: SinkSpec, key: RecordingKey, *, is_own_id: bool) -> SinkSpec:

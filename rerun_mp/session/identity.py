@@ -46,10 +46,13 @@ from rerun_mp.shm.layout import Header
 from rerun_mp.shm.survey import find_root, header_at
 from rerun_mp.standard_error import tell
 
-__all__ = ["Identity", "find", "is_named_session_over", "is_own_root", "prepare_fork"]
+__all__ = ["Identity", "find", "is_key_of_one_run", "is_named_session_over", "is_own_root", "prepare_fork"]
 
 ENDING_SECS = 30.0
 """Seconds that an heir waits until the session that it continues has completed its files."""
+
+AUTHKEY_BYTES = 32
+"""Length of the random authkey that multiprocessing gives a program."""
 
 _own: SessionName | None = None
 """This process's key, and the root of its session if not any; forked children inherit both. None: not drawn yet."""
@@ -132,6 +135,21 @@ def _draw() -> SessionName:
 def is_own_root(root: bytes) -> bool:
     """Say whether a session has the root that this process has drawn, because its siblings have the same key."""
     return _own is not None and bool(root) and _own.root == root
+
+
+def is_key_of_one_run(key: bytes) -> bool:
+    """Say whether a session's key is random, so that no other run of the program has it.
+
+    An authkey is taken for a random one by its length: a program that sets it seldom chooses so many bytes.
+    """
+    if _own is not None and _own.key == key:
+        return True
+    if "multiprocessing.process" not in sys.modules:
+        return False
+    from multiprocessing.process import current_process
+
+    authkey = bytes(current_process().authkey)
+    return len(authkey) == AUTHKEY_BYTES and session_key(authkey) == key
 
 
 def is_named_session_over() -> bool:

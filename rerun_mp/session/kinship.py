@@ -48,6 +48,8 @@ EXEC_READS = 5
 """Attempts to read an environment that is empty for a moment, while the process calls exec."""
 COLLECTOR_MODULE = b"rerun_mp.collector"
 """Stands in a collector's command line, before its role, its segment and its session's nonce."""
+PF_FORKNOEXEC = 0x40
+"""In a process's flags: it was forked and has not called exec. The kernel's `include/linux/sched.h`."""
 TICKS_PER_SEC = os.sysconf("SC_CLK_TCK")
 
 
@@ -123,14 +125,22 @@ def program_mark(pid: int | str = "self") -> int:
 def forked_from() -> int:
     """Return the id of the oldest process that this one was forked from, if all forks after it live; 0 if of none.
 
-    Neither this process nor those in between have called exec.
+    Neither this process nor those in between have called exec. Without random addresses, the marks alone do not tell.
     """
-    mark, found = program_mark(), 0
-    for pid in ancestors(os.getpid()) if mark else ():
+    mark, pid = program_mark(), os.getpid()
+    found = 0
+    while mark and _has_not_called_exec(pid):
+        pid = parent_of(pid)
         if program_mark(pid) != mark:
             break
         found = pid
     return found
+
+
+def _has_not_called_exec(pid: int) -> bool:
+    """Say whether a process was forked and has not called exec since."""
+    fields = _stat(pid)
+    return len(fields) > 6 and bool(int(fields[6]) & PF_FORKNOEXEC)
 
 
 def environment_of(pid: int | str) -> dict[str, str]:

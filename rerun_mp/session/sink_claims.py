@@ -26,7 +26,7 @@ def as_successor(session: Session, key: RecordingKey, sink: SinkSpec) -> SinkSpe
     """Return the sink that adds to its file if workers that this process replaces have written it; else the same."""
     parent = kinship.multiprocessing_parent() or kinship.forked_from()
     is_default = key.recording_id == session.default_recording_id(key.application_id)
-    if not parent or session.is_shared or session.is_rank or not is_default:
+    if not parent or session.is_shared or session.is_rank:
         return sink
     # A process whose parent takes part replaces nobody: its session goes on.
     inodes = frozenset((session.segment.inode,))
@@ -35,7 +35,10 @@ def as_successor(session: Session, key: RecordingKey, sink: SinkSpec) -> SinkSpe
     from rerun_mp.session import earlier_files
 
     is_alone = identity.is_own_root(session.segment.root)
-    return earlier_files.as_successor(session.segment, sink, key, parent, is_alone=is_alone)
+    is_proof = is_default and identity.is_key_of_one_run(session.key)
+    return earlier_files.as_successor(
+        session.segment, sink, key, parent, is_default=is_default, is_proof=is_proof, is_alone=is_alone
+    )
 
 
 def await_earlier_runs(session: Session, sinks: Sequence[SinkSpec]) -> None:

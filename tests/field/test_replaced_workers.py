@@ -105,3 +105,24 @@ def test_the_next_run_of_such_a_program_begins_the_file_anew(run_python: RunPyth
     for _ in range(2):
         run_python(PROGRAMS / "preforking.py", path, 1, "nobody").check()
     assert count_rows(path, timeline="step") == {"worker": 4 * ROWS}
+
+
+@pytest.mark.parametrize(
+    ("who", "variant"), [("nobody", "clock"), ("master", "clock"), ("nobody", "id"), ("nobody", "append")]
+)
+def test_the_recording_goes_on(who: str, variant: str, run_python: RunPython, tmp_path: Path) -> None:
+    """Also after the clock was set, with an id that the program has chosen, and if the program adds to the file."""
+    path = tmp_path / "out.rrd"
+    done = run_python(PROGRAMS / "preforking.py", path, 1, who, variant).check()
+    assert count_rows(path, timeline="step") == {"worker": 4 * ROWS}
+    verify(path)
+    assert len(recordings_in(path)) == 1
+    assert done.stderr == ""
+
+
+def test_forked_workers_of_several_applications_keep_each_others_rows(run_python: RunPython, tmp_path: Path) -> None:
+    path = tmp_path / "out.rrd"
+    done = run_python(PROGRAMS / "preforking.py", path, 1, "nobody", "applications").check()
+    found = recordings_in(path)
+    assert [len(rows_of(path, recording_id=one)) for _, one in found] == [2 * ROWS] * 2
+    assert done.stderr == ""

@@ -1,6 +1,9 @@
 """Forks workers when those before have ended, as `gunicorn --max-requests` does without `--preload`.
 
-Usage: preforking.py PATH WORKERS nobody|master|workers. The last argument says who imports multiprocessing.
+Usage: preforking.py PATH WORKERS nobody|master|workers [VARIANT]. The third argument says who imports multiprocessing.
+VARIANT is `clock`: the clock is set forward by an hour after each turn, so that the file looks older than the program;
+`id`: the recording has an id of the program's own; `append`: the mode of the file; or `applications`: the workers of
+each second turn are another application.
 """
 
 from __future__ import annotations
@@ -13,12 +16,13 @@ ROWS = 50
 TURNS = 4
 
 
-def work(path: str, number: int, ready: int, go: int) -> None:
+def work(path: str, number: int, variant: str, ready: int, go: int) -> None:
     """Set the file, wait until all workers of this turn have done so, and log rows."""
     import rerun_mp as rr
 
-    rr.init("rerun_mp_replaced")
-    rr.save(path)
+    other = "_other" if variant == "applications" and number % 2 else ""
+    rr.init(f"rerun_mp_replaced{other}", recording_id="fixed" if variant == "id" else None)
+    rr.save(path, mode="append" if variant == "append" else "new")
     os.write(ready, b"1")
     os.read(go, 1)
     for step in range(ROWS):
@@ -26,7 +30,7 @@ def work(path: str, number: int, ready: int, go: int) -> None:
         rr.log("worker", rr.Scalars(float(step)))
 
 
-def main(path: str, workers: int, who: str) -> None:
+def main(path: str, workers: int, who: str, variant: str = "") -> None:
     """Fork `workers` workers in each turn, and wait for them."""
     if who == "master":
         importlib.import_module("multiprocessing.process")
@@ -40,14 +44,16 @@ def main(path: str, workers: int, who: str) -> None:
                 os.close(goes)
                 if who == "workers":
                     importlib.import_module("multiprocessing.process")
-                work(path, turn * workers + number, ready, go)
+                work(path, turn * workers + number, variant, ready, go)
                 sys.exit()
         for _ in pids:
             assert os.read(is_ready, 1)
         os.close(goes)
         for pid in pids:
             assert os.waitpid(pid, 0)[1] == 0
+        if variant == "clock":
+            os.utime(path, ns=(0, os.stat(path).st_mtime_ns - 3600 * 10**9))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])
+    main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])
