@@ -71,6 +71,10 @@ class Drops:
         """Return the number of rows given up or held back."""
         return sum(sum(rows.values()) for rows in self.by_reason().values())
 
+    def lost_rows(self) -> int:
+        """Return the number of rows given up."""
+        return self.total() - self.held_rows()
+
     def held_rows(self) -> int:
         """Return the number of rows that rules hold back."""
         return (self._settled[Reason.RULES] + self._of_sweep[Reason.RULES]).total()

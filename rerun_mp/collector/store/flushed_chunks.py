@@ -223,8 +223,7 @@ class FlushedChunks:
 
         That is so if an earlier life has stored some, if rules apply to rows that came before, or if rows were dropped.
         """
-        has_dropped = self._journal.drops.total() > self.held_rows
-        is_known = self._is_file_known and self.begin == 0 and not has_dropped
+        is_known = self._is_file_known and self.begin == 0 and not self._journal.drops.lost_rows()
         return self.rows - self._rows_before if is_known else None
 
     def rows_until(self, rows: int) -> tuple[int, bool]:

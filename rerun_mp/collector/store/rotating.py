@@ -25,8 +25,9 @@ from rerun_mp.collector.store.appending import Appending
 from rerun_mp.collector.store.clock import Clock
 from rerun_mp.collector.store.flushed_chunks import FlushedChunks
 from rerun_mp.collector.store.journal import Journal, Series
+from rerun_mp.collector.store.part_rows import PartRows
 from rerun_mp.collector.store.part_writer import PartWriter
-from rerun_mp.collector.store.parts import Part, count_logged_rows
+from rerun_mp.collector.store.parts import Part
 from rerun_mp.collector.store.retention import Retention
 from rerun_mp.collector.store.sources import Sources
 from rerun_mp.collector.store.statics import Statics, restore_carried
@@ -84,12 +85,7 @@ class Rotating:
         self._rotation = Rotation()
         self.readers = 0
         """Number of readers for which the old parts stay."""
-        self._rows_before = 0
-        """Rows that this life has stored before the present part began."""
-        self._is_inherited = journal.series is not None
-        """Whether an earlier life has begun the present part."""
-        self._inherited_rows: int | None = None
-        """Rows in the present part that earlier lives have stored; None: nothing has counted them."""
+        self._rows = PartRows(journal, chunks)
         self._next_attempt = self._next_look = 0.0
         self._retention: Retention | None = None
         self._window: Window | None = None
@@ -130,6 +126,9 @@ class Rotating:
         if self._spec is None:
             return
         assert spec.rotation is not None
+        if self._journal.target is None:
+            # It saves the journal, and a next life must not know the part without its target.
+            self._appending.end_part(with_footer=False)
         self._rotation = Rotation.of_values(spec.rotation)
         is_new = self._journal.series is None
         if self._journal.series is None:
@@ -138,7 +137,7 @@ class Rotating:
             self._journal.series = Series(
                 spec.target, spec.wanted, number_of(spec.target), spec.episodes, recording_id=spec.recording_id
             )
-            self._rows_before = self._chunks.rows
+            self._rows.begin()
             self._statics()
             self._window = None
         if self._window is None and self._rotation.keep_last is not None:
@@ -146,6 +145,7 @@ class Rotating:
         if not is_new and self._journal.target is None:
             self._record()
             self._begin_next()
+            self.take_earlier_rows()
 
     def rotate_if_due(self, *, has_participants: bool) -> None:
         """Begin the next part if the present one is large, old, or not wanted any longer.
@@ -190,10 +190,7 @@ class Rotating:
 
         The first call of a life may read what an earlier life has stored in the present part.
         """
-        if self._inherited_rows is None:
-            inherited = [part for part in self._parts() if part.is_inherited] if self._is_inherited else []
-            self._inherited_rows = count_logged_rows(inherited)
-        return self._journal.closed_rows + self._inherited_rows + self._chunks.rows - self._rows_before
+        return self._journal.closed_rows + self._rows.until_now(self._parts())
 
     @property
     def is_on(self) -> bool:
@@ -222,7 +219,7 @@ class Rotating:
     def take_earlier_rows(self) -> None:
         """Count the rows that came before the file, with which it has begun, and find their static chunks."""
         if self._journal.series is not None:
-            self._rows_before -= count_logged_rows(self._parts())
+            self._rows.take_earlier(self._parts())
             self.read_statics()
 
     def read_statics(self) -> None:
@@ -238,7 +235,7 @@ class Rotating:
             if self._spec is not None:
                 self._remove_old(series)
             self._journal.series = self._chunks.statics = self._spec = None
-            self._end_count()
+            self._rows.begin()
             self._window = None
             self._journal.save()
             _remove(series.carried)
@@ -303,7 +300,7 @@ class Rotating:
             self._statics().read(series.carried, ())
         else:
             self._statics().move(moved)
-        self._end_count()
+        self._rows.begin()
         with lock_part_list(series.path):  # another run at the path must not take the same number
             series.number = max(next(part_paths(series.path))[0], series.number + 1)
             self._begin(replace(spec, target=part_path(series.path, series.number), claim=NO_FILE))
@@ -319,9 +316,7 @@ class Rotating:
         last = self._journal.completed[:1]
         is_new = last and last[0].path != self._journal.closed_path and is_part_or_list(last[0].path, series.path)
         for whole in last if is_new else ():
-            part = next((one for one in reversed(self._journal.parts) if one.path == whole.path), None)
-            is_counted = part is not None and not self._is_inherited
-            rows = self._chunks.rows - self._rows_before if is_counted else part.count_logged_rows() if part else 0
+            rows = self._rows.of_complete(whole.path)
             closed = ClosedPart(
                 whole.path,
                 series.number,
@@ -338,10 +333,6 @@ class Rotating:
                 self._window.note_closed(series.number)
             series.unlisted = [one for one in series.unlisted if one["path"] != closed.path] + [closed._asdict()]
         self._list_parts(series)
-
-    def _end_count(self) -> None:
-        """Begin to count the rows of another part."""
-        self._is_inherited, self._inherited_rows, self._rows_before = False, 0, self._chunks.rows
 
     def _list_parts(self, series: Series) -> None:
         """Name the complete parts in the part list, as far as its disk has room. The caller saves the journal."""
