@@ -26,7 +26,7 @@ from rerun_mp.collector.snapshots import Snapshots
 from rerun_mp.errors import RerunMpError
 from rerun_mp.session import directories
 from rerun_mp.session.config import SessionConfig
-from rerun_mp.session.config_file import find_config, restore_config
+from rerun_mp.session.config_file import find_config, is_config_gone, restore_config
 from rerun_mp.shm import leases
 from rerun_mp.shm.layout import Attention, Header, Lock, SessionState
 from rerun_mp.shm.segment import Segment
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["Pipeline", "Prepared"]
 
 
+RESTORE_SECS = 0.5
+"""Seconds from the first look that misses a directory or file of the session until it is put back."""
 RETRY_SECS = 1.0
 """Seconds until a configuration is tried again that could not be applied because a disk is full."""
 MIN_CHUNK_BYTES_AHEAD = 64 << 10
@@ -94,6 +96,8 @@ class Pipeline:
         """The configuration in force."""
         self._pending = -1, 0.0
         """The configuration that could not be applied wholly, and when (monotonic clock) it is tried again."""
+        self._gone_since: float | None = None
+        """When the first look missed one of the session's directories and files (monotonic clock)."""
         self.has_timers = False
         """Whether some work is due at a certain time, also if no row comes."""
 
@@ -159,9 +163,22 @@ class Pipeline:
     def _restore_directories(self) -> None:
         """Put spool and accounts back if they have been removed, and the configuration if both copies have been.
 
-        The next life of the collector needs the spool, and processes that start later the configuration.
+        The next life of the collector needs the spool, and processes that start later the configuration. A program that
+        removes the directories now would fail if it found a new file in one of them, so this waits a moment.
         """
         if not self.config.revision:
+            return
+        if not (
+            self.outputs.spool_hold.is_gone
+            or is_config_gone(self.segment)
+            or self.dead_producers.ended.is_gone
+            or self.loss_reports.are_store_drops_gone
+        ):
+            self._gone_since = None
+            return
+        now = time.monotonic()
+        self._gone_since = self._gone_since or now
+        if now - self._gone_since < RESTORE_SECS:
             return
         try:
             self.outputs.spool_hold.restore()

@@ -129,9 +129,14 @@ class EndedAccounts:
         append_account(self._segment, account)
         self._hold()
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether somebody has removed the file."""
+        return self._descriptor is not None and not os.path.exists(_ended_path(self._segment))
+
     def restore(self) -> None:
         """Put the file back if somebody has removed it. Raises OSError if it cannot be written."""
-        if self._descriptor is not None and not os.path.exists(_ended_path(self._segment)):
+        if self._descriptor is not None and self.is_gone:
             text = os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0).decode()
             directories.replace_file(self._segment.runtime_directory, ENDED_NAME, text)
             self._hold()

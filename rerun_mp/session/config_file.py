@@ -30,13 +30,21 @@ if TYPE_CHECKING:
     from rerun_mp.shm.doorbell import Ringer
     from rerun_mp.shm.segment import Segment
 
-__all__ = ["ConfigEditor", "find_config", "read_config", "read_config_in", "restore_config", "write_config"]
+__all__ = [
+    "ConfigEditor",
+    "find_config",
+    "is_config_gone",
+    "read_config",
+    "read_config_in",
+    "restore_config",
+    "write_config",
+]
 
 CONFIG_NAME = "config.json"
 LOCK_TIMEOUT_SECS = 10
 """Seconds that an edit waits for the CONFIG lock."""
 RESTORE_SECS = 5.0
-"""Seconds that a reader waits until the worker has put a removed configuration back. An idle one looks each second."""
+"""Seconds that a reader waits until the worker has put a removed configuration back. An idle one needs two seconds."""
 
 
 def read_config(segment: Segment) -> SessionConfig:
@@ -64,6 +72,12 @@ def find_config(segment: Segment) -> SessionConfig | None:
     return None if revision and not found.revision else found
 
 
+def is_config_gone(segment: Segment) -> bool:
+    """Say whether both copies of the configuration have been removed."""
+    places = (segment.runtime_directory, segment.spool_directory)
+    return not any(os.path.exists(os.path.join(place, CONFIG_NAME)) for place in places)
+
+
 def restore_config(segment: Segment, config: SessionConfig) -> bool:
     """Put the configuration that the worker has applied into the runtime directory if both copies have been removed.
 
@@ -74,8 +88,7 @@ def restore_config(segment: Segment, config: SessionConfig) -> bool:
     ResourceError, SharedMemoryError, OSError
         If it cannot be written.
     """
-    places = (segment.runtime_directory, segment.spool_directory)
-    if any(os.path.exists(os.path.join(place, CONFIG_NAME)) for place in places):
+    if not is_config_gone(segment):
         return False
     with no_forks(), FileIO(segment.open(), "r+") as file:
         # Under the lock, because a process may be replacing the configuration by a newer one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -55,8 +56,12 @@ def listeners(port: int) -> list[psutil.Process]:
     sockets = [entry for entry in psutil.net_connections("tcp") if entry.status == psutil.CONN_LISTEN]
     found = [(entry.laddr.ip, entry.pid) for entry in sockets if entry.laddr and entry.laddr.port == port]
     assert all(address == "127.0.0.1" for address, _ in found), found
+    processes = []
     # A process that is just ending has no pid here, and psutil would take None for this process.
-    return [psutil.Process(pid) for _, pid in found if pid is not None]
+    for pid in (pid for _, pid in found if pid is not None):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended since
+            processes.append(psutil.Process(pid))
+    return processes
 
 
 MANY_DESCRIPTORS = """\

@@ -88,9 +88,14 @@ class LossReports:
         if version != self._written_version and self._write(sweep):
             self._written_version = version
 
+    @property
+    def are_store_drops_gone(self) -> bool:
+        """Whether somebody has removed the file of dropped rows."""
+        return bool(self._written_version) and not has_store_drops(self._segment)
+
     def restore_store_drops(self) -> None:
         """Write them down again if somebody has removed the file."""
-        if self._written_version and not has_store_drops(self._segment):
+        if self.are_store_drops_gone:
             self._written_version = 0
             self.save_store_drops()
 

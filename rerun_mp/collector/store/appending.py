@@ -69,6 +69,8 @@ class Appending:
         self._removed_files = RemovedFiles(journal, chunks, writing, spool)
         self._next_look = 0.0
         """When the next look for a removed file is due."""
+        self._misses_journal = False
+        """Whether the journal was gone at the last look."""
         self._delay = RETRY_SECS
         self._next_attempt: float | None = None
         """When a file that has failed is tried again; None: it has not failed, or not been tried since."""
@@ -153,8 +155,10 @@ class Appending:
         self._next_look = now + LOOK_SECS
         if not self._writing.unflushed:
             self._removed_files.look()
-        if self._journal.is_saved and not self._journal.path.exists():
+        misses_journal = self._journal.is_saved and not self._journal.path.exists()
+        if misses_journal and self._misses_journal:
             self._restore_journal()
+        self._misses_journal = misses_journal
 
     def bring_file_back_at_once(self) -> None:
         """Bring the present file back if somebody has removed it, for a reader of all that the store has."""

@@ -10,8 +10,8 @@ it copies. The new file lies
 - in the store's directory, which is made anew, if the file was a part of the spool.
 
 A file that was moved still has a name, and goes on under it. One in a temporary directory that is gone is left alone
-(`disks.is_discarded`). So is the user's file if it was there at the look before: a program that removes a directory
-removes the files first, and would find it full.
+(`disks.is_discarded`). So is one that was there at the look before: a program that removes a directory removes the
+files first, and would find it full.
 
 Used by the store, in the worker's main thread.
 """
@@ -47,9 +47,9 @@ class RemovedFiles:
         """The part whose file was gone at the last look."""
 
     def look(self) -> None:
-        """Bring the present file back if it is a part of the spool, or was gone at the look before, too."""
+        """Bring the present file back if it was gone at the look before, too."""
         found = self._removed()
-        if found is not None and (found[0].is_spooled or found[0] is self._missed):
+        if found is not None and found[0] is self._missed:
             self.bring_back()
         self._missed = None if found is None else found[0]
 

@@ -39,6 +39,11 @@ class SpoolHold:
         except (ResourceError, OSError) as error:
             say(f"worker {os.getpid()}: {error}")
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether somebody has removed the directory, and it can be made anew."""
+        return self._inode is not None and inode_of(self._spool) != self._inode
+
     def restore(self) -> None:
         """Make the directory anew if somebody has removed it.
 
@@ -47,7 +52,7 @@ class SpoolHold:
         OSError, PrivacyError, ResourceError
             If it cannot be made. Further calls do nothing.
         """
-        if self._inode is None or inode_of(self._spool) == self._inode:
+        if not self.is_gone:
             return
         self._inode = None
         if self._descriptor is not None:

@@ -138,6 +138,22 @@ def test_nothing_is_put_into_a_directory_that_the_program_is_removing(spool: Pat
     assert numbers_in(kept_out) == list(range(3))
 
 
+def test_nothing_is_put_into_a_spool_that_the_program_is_removing(spool: Path, kept_out: Path) -> None:
+    """The journal comes back at the look after the one that misses it."""
+    clock = HandedClock()
+    store = begin(spool, kept_out, clock)
+    put(store, chunks(0, 10))
+    (journal,) = spool.rglob("journal.json")
+    look(store, clock)
+    for path in journal.parent.iterdir():
+        path.unlink()
+    look(store, clock, 1)
+    journal.parent.rmdir()
+    look(store, clock, 1)
+    assert journal.exists()
+    finish(store)
+
+
 @pytest.mark.parametrize("is_seen", [True, False])
 def test_a_file_that_another_one_has_replaced_goes_on_beside_it(is_seen: bool, spool: Path, kept_out: Path) -> None:
     """Its rows were lost without a word, and those that came later, too."""
