@@ -142,7 +142,7 @@ def test_nothing_is_put_into_a_spool_that_the_program_is_removing(spool: Path, k
     """The journal comes back at the look after the one that misses it."""
     clock = HandedClock()
     store = begin(spool, kept_out, clock)
-    put(store, chunks(0, 10))
+    put(store, range(10))
     (journal,) = spool.rglob("journal.json")
     look(store, clock)
     for path in journal.parent.iterdir():
