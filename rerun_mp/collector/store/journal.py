@@ -109,8 +109,8 @@ class Journal:
     """The parts of a target that rotates."""
     closed_rows: int = 0
     """Rows that processes logged in the complete parts of targets that rotate, also in parts that are gone."""
-    closed_path: str = ""
-    """Path of the last part that counts in `closed_rows`."""
+    closed: WholeFile | None = None
+    """The last part that counts in `closed_rows`."""
     is_saved: bool = False
     """Whether the file has been written, in any life. If it is not there, somebody has removed it."""
     _is_behind: bool = False
@@ -173,7 +173,8 @@ class Journal:
             if held is not None:
                 journal.drops.take_held(held)
             journal.series = Series(**raw["series"]) if raw.get("series") else None
-            journal.closed_rows, journal.closed_path = int(raw.get("closed_rows", 0)), str(raw.get("closed_path", ""))
+            journal.closed_rows = int(raw.get("closed_rows", 0))
+            journal.closed = WholeFile(*raw["closed"]) if raw.get("closed") else None
             for entry in raw["parts"]:
                 inode = tuple(entry.pop("inode") or ()) or None
                 journal._adopt(Part(**entry, inode=inode, is_inherited=True))
@@ -203,7 +204,7 @@ class Journal:
                 "held": (self.held_counts.take_number(), self.drops.held_to_json()),
                 "series": asdict(self.series) if self.series else None,
                 "closed_rows": self.closed_rows,
-                "closed_path": self.closed_path,
+                "closed": self.closed,
                 "parts": [{name: getattr(part, name) for name in SAVED_OF_PART} for part in self.parts],
             }
         )

@@ -314,7 +314,7 @@ class Rotating:
         recording = self._journal.recording_of(series)
         # The present part may have been given up. The last one is in the list then, or was removed from it.
         last = self._journal.completed[:1]
-        is_new = last and last[0].path != self._journal.closed_path and is_part_or_list(last[0].path, series.path)
+        is_new = last and last[0] != self._journal.closed and is_part_or_list(last[0].path, series.path)
         for whole in last if is_new else ():
             rows = self._rows.of_complete(whole.path)
             closed = ClosedPart(
@@ -327,7 +327,7 @@ class Rotating:
                 whole.size,
                 self._clock.wall_ns(),
             )
-            self._journal.closed_path = closed.path
+            self._journal.closed = whole
             self._journal.closed_rows += rows
             if self._window is not None:
                 self._window.note_closed(series.number)

@@ -78,6 +78,20 @@ def test_rows_that_a_successor_stores_before_it_knows_the_file_count_in_the_next
     check(out, list(range(20)), list(range(20, 24)))
 
 
+def test_a_first_part_is_listed_though_a_removed_one_had_its_path(spool: Path, out: Path) -> None:
+    """Somebody has removed the file's former parts and their list, and the program sets the file again."""
+    one = RecordingStore(RECORDING, spool, NONCE)
+    for numbers in (range(20), range(20, 23)):
+        for path in out.parent.iterdir():
+            path.unlink()
+        one.set_files([rotating(out)])
+        put(one, numbers)
+        one.set_files([])
+        check(out, list(numbers))
+    assert one.rotating.rows_until_now() == 23
+    finish(one)
+
+
 def test_rows_that_a_part_gets_at_its_end_count_without_those_that_its_rules_hold_back(
     spool: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
