@@ -20,7 +20,7 @@ from rerun_mp.encoding.rrd_files import MessageKind, messages_in_file
 from rerun_mp.encoding.rrd_stores import Store, stores_in
 from rerun_mp.errors import CorruptionError, InvalidArgumentError, ResourceError
 from rerun_mp.session import kinship, recovery_notes
-from rerun_mp.session.file_claims import HeldError, claim_existing, has_claimed, is_in_place, numbered_paths
+from rerun_mp.session.file_claims import HeldError, claim_existing, has_begun, is_in_place, numbered_paths
 from rerun_mp.session.ownership import BusyError, await_completion
 from rerun_mp.session.rotation import existing_parts
 
@@ -64,7 +64,7 @@ def as_successor(
 
     A recording that is in the file goes on. A recording with its default id is added to a file that lacks it. While a
     living worker writes the file, that of another worker beside it takes its place. A file that this process has
-    claimed before is begun anew, as with rerun. So is a file of another run of the program: the file of this run is
+    begun is begun anew, as with rerun. So is a file of another run of the program: the file of this run is
     younger than the program, or has a recording whose id no other run gives. The second holds also if the clock was
     set forward since then.
 
@@ -82,7 +82,7 @@ def as_successor(
         Whether the other workers have sessions of their own. Those of one session have the file in common.
     """
     path, own = sink.target, Store(False, *key)
-    if sink.kind != "file" or sink.mode == "resume" or sink.rotation is not None or has_claimed(path):
+    if sink.kind != "file" or sink.mode == "resume" or sink.rotation is not None or has_begun(path):
         return sink
     began_ns = kinship.started_ns(parent)
     # The program has said itself that a recording is added to this file; only one that is there already goes on.

@@ -35,7 +35,7 @@ __all__ = [
     "claim_file",
     "claim_first",
     "claim_of",
-    "has_claimed",
+    "has_begun",
     "hidden_name",
     "hold_file",
     "is_claimed",
@@ -53,6 +53,8 @@ IN_PLACE = (errno.EBUSY, errno.EACCES, errno.EPERM, errno.EROFS, errno.EXDEV)
 MAX_ASIDE = 9
 """Names that a file of one session may get when it is set aside."""
 
+_kept: set[str] = set()
+"""Paths whose files this process has claimed as they were."""
 _held: dict[str, leases.Lease] = {}
 """This process's locks on the files that it has claimed, by path. A forked child has them too."""
 
@@ -99,6 +101,7 @@ def claim_file(path: str, session: str, *, force: bool = True) -> Claim:
                 descriptor = os.open(path, os.O_RDWR | os.O_TRUNC | os.O_CLOEXEC)
                 opened.callback(os.close, descriptor)
                 _keep(path, descriptor)
+            _kept.discard(path)
             return _identity(os.fstat(descriptor))
     finally:
         with contextlib.suppress(FileNotFoundError):
@@ -123,14 +126,15 @@ def claim_existing(path: str) -> Claim:
         raise FileNotFoundError(errno.ENOENT, "there is no file to add to", path)
     try:
         _keep(path, descriptor)  # the exclusive lock becomes a shared one
+        _kept.add(path)
         return _identity(os.fstat(descriptor))
     finally:
         os.close(descriptor)
 
 
-def has_claimed(path: str) -> bool:
-    """Say whether this process, or one that it was forked from, has claimed `path`, also if its file is complete."""
-    return path in _held
+def has_begun(path: str) -> bool:
+    """Say whether this process, or one that it was forked from, has begun the file at `path`. It may be complete."""
+    return path in _held and path not in _kept
 
 
 def claim_beside(path: str) -> tuple[str, Claim]:

@@ -25,7 +25,7 @@ from rerun_mp.errors import RerunMpError
 from rerun_mp.session import directories, jobs
 from rerun_mp.session.config import NODE_OWNER, SessionConfig, SinkSpec, WholeFile
 from rerun_mp.session.file_claims import claim_beside, claim_file, claim_first, hold_file
-from rerun_mp.session.kinship import boot_id, environment_of, own_processes, start_ticks
+from rerun_mp.session.kinship import boot_id, environment_of, own_processes, pid_namespace, start_ticks
 from rerun_mp.session.rotation import part_paths
 from rerun_mp.standard_error import tell
 
@@ -86,7 +86,7 @@ def write_note(segment: Segment, config: SessionConfig, files: Iterable[WholeFil
             "root": segment.root.hex(),
             "boot": boot_id(),
             "ended": ended,
-            "processes": _pid_namespace(),
+            "processes": pid_namespace(),
             "spool": segment.spool_directory,
             "config": config.to_json(),
             "files": list(files),
@@ -248,7 +248,7 @@ def _remove_old(directory: str, own: str) -> None:
     if not ages:
         return
     named = _named_sessions()
-    here = _pid_namespace()
+    here = pid_namespace()
     for number, (age, path) in enumerate(sorted(ages)):
         is_used = all(
             note.boot == boot_id()
@@ -272,9 +272,3 @@ def _named_sessions() -> set[str]:
         if job is not None:
             found.add(segment_name(jobs.key_of(job)))
     return found
-
-
-def _pid_namespace() -> str:
-    with contextlib.suppress(OSError):
-        return os.readlink("/proc/self/ns/pid")
-    return ""

@@ -128,7 +128,8 @@ def _draw() -> SessionName:
     origin = kinship.forked_from()
     if not origin:
         return SessionName(session_key(os.urandom(32)), b"")
-    program = f"{boot_id()} {kinship.program_mark()} {origin} {kinship.start_ticks(origin)}"
+    process = f"{kinship.pid_namespace()} {origin} {kinship.start_ticks(origin)}"
+    program = f"{boot_id()} {kinship.program_mark()} {process}"
     return SessionName(session_key(program.encode()), os.urandom(ROOT_BYTES))
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "multiprocessing_parent",
     "own_processes",
     "parent_of",
+    "pid_namespace",
     "program_mark",
     "segment_inodes",
     "start_ticks",
@@ -113,6 +114,13 @@ def boot_id() -> str:
     return ""
 
 
+def pid_namespace() -> str:
+    """Return the name of this process's namespace of process ids."""
+    with suppress_own(OSError):
+        return os.readlink("/proc/self/ns/pid")
+    return ""
+
+
 def program_mark(pid: int | str = "self") -> int:
     """Return a number that a process shares with those that it was forked from or has forked, until one calls exec.
 
@@ -126,15 +134,23 @@ def forked_from() -> int:
     """Return the id of the oldest process that this one was forked from, if all forks after it live; 0 if of none.
 
     Neither this process nor those in between have called exec. Without random addresses, the marks alone do not tell.
+    A process that has changed its user can read no mark. Then its forker is known by their session of the system.
     """
     mark, pid = program_mark(), os.getpid()
+    own_session = os.getsid(0)
     found = 0
-    while mark and _has_not_called_exec(pid):
+    while _has_not_called_exec(pid):
         pid = parent_of(pid)
-        if program_mark(pid) != mark:
+        if program_mark(pid) != mark or (not mark and _session_of(pid) != own_session):
             break
         found = pid
     return found
+
+
+def _session_of(pid: int) -> int:
+    """Return the operating system's session of a process. The process that adopts an orphan seldom has the same one."""
+    fields = _stat(pid)
+    return int(fields[3]) if len(fields) > 3 else 0
 
 
 def _has_not_called_exec(pid: int) -> bool:

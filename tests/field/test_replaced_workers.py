@@ -108,10 +108,11 @@ def test_the_next_run_of_such_a_program_begins_the_file_anew(run_python: RunPyth
 
 
 @pytest.mark.parametrize(
-    ("who", "variant"), [("nobody", "clock"), ("master", "clock"), ("nobody", "id"), ("nobody", "append")]
+    ("who", "variant"),
+    [("nobody", "clock"), ("master", "clock"), ("nobody", "id"), ("nobody", "append"), ("nobody", "again")],
 )
 def test_the_recording_goes_on(who: str, variant: str, run_python: RunPython, tmp_path: Path) -> None:
-    """Also after the clock was set, with an id that the program has chosen, and if the program adds to the file."""
+    """Also after the clock was set, with an id of the program's own, with mode="append", and if it is set twice."""
     path = tmp_path / "out.rrd"
     done = run_python(PROGRAMS / "preforking.py", path, 1, who, variant).check()
     assert count_rows(path, timeline="step") == {"worker": 4 * ROWS}

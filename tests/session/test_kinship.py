@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
+import pytest
+
+from rerun_mp.session import identity
 from rerun_mp.session.kinship import (
     ancestors,
     boot_id,
     environment_of,
+    forked_from,
     program_mark,
     segment_inodes,
     start_ticks,
@@ -17,6 +22,7 @@ from rerun_mp.session.kinship import (
     uses_segment,
 )
 
+NOBODY_USER = 65534
 NOBODY = 1 << 30
 """A process id that the kernel never gives."""
 
@@ -31,6 +37,50 @@ def test_a_forked_child_shares_its_parents_mark_and_not_its_start() -> None:
     mark, parent = os.read(reader, 100).split()
     assert int(mark) == program_mark() != 0
     assert int(parent) == os.getpid()
+
+
+def test_a_started_program_was_not_forked_also_without_random_addresses() -> None:
+    """Both are the same program, with arguments of the same length, so all addresses are equal."""
+    code = (
+        "import subprocess, sys; from rerun_mp.session.kinship import forked_from, program_mark\n"
+        "print(program_mark(), forked_from(), flush=True)\n"
+        "if sys.argv[1] == '1': subprocess.run([sys.executable, '-c', sys.orig_argv[2], '2'], check=True)\n"
+    )
+    command = ["setarch", "-R", sys.executable, "-c", code, "1"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    (mark, _), (same_mark, forker) = (line.split() for line in done.stdout.splitlines())
+    assert mark == same_mark
+    assert forker == "0"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change its user")
+def test_workers_that_have_changed_their_user_know_their_forker_and_have_one_key() -> None:
+    """The kernel hides from them what it shows of a process to its user."""
+
+    def key_of_another_user() -> str:
+        os.setgid(NOBODY_USER)
+        os.setuid(NOBODY_USER)
+        return f"{program_mark()} {forked_from()} {identity._draw().key.hex()}"
+
+    first, second = _in_child(key_of_another_user), _in_child(key_of_another_user)
+    assert first == second
+    assert first.split()[:2] == ["0", str(os.getpid())]
+
+
+def _in_child(function: Callable[[], object]) -> str:
+    """Return what a function returns in a forked child."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            os.write(writer, str(function()).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader) as pipe:
+        found = pipe.read()
+    os.waitpid(pid, 0)
+    return found
 
 
 def test_a_process_that_calls_exec_keeps_its_start_and_gets_another_mark() -> None:

@@ -2,8 +2,8 @@
 
 Usage: preforking.py PATH WORKERS nobody|master|workers [VARIANT]. The third argument says who imports multiprocessing.
 VARIANT is `clock`: the clock is set forward by an hour after each turn, so that the file looks older than the program;
-`id`: the recording has an id of the program's own; `append`: the mode of the file; or `applications`: the workers of
-each second turn are another application.
+`id`: the recording has an id of the program's own; `append`: the mode of the file; `again`: each worker sets the file
+again; or `applications`: the workers of each second turn are another application.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ def work(path: str, number: int, variant: str, ready: int, go: int) -> None:
     other = "_other" if variant == "applications" and number % 2 else ""
     rr.init(f"rerun_mp_replaced{other}", recording_id="fixed" if variant == "id" else None)
     rr.save(path, mode="append" if variant == "append" else "new")
+    if variant == "again":
+        rr.disconnect()
+        rr.save(path)
     os.write(ready, b"1")
     os.read(go, 1)
     for step in range(ROWS):
