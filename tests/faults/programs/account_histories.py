@@ -1,11 +1,11 @@
 """Histories of sessions: processes log and die, their collector's workers die between two steps, and the numbers hold.
 
 Usage: account_histories.py DIRECTORY FIRST NUMBER [full]. Tries the histories that follow from the seeds FIRST to
-FIRST + NUMBER - 1, and prints a line for each. A child founds the session and does what this process tells it. This process
-takes no part: it runs the workers in forked children, kills them at chosen points, and compares the numbers that users
-see with those of the calls. Where something differs, the program prints it and ends with 1. `full`: disks are full at
-some moments, too. One history in some 200 then counts rows as dropped that are stored: the first copy of a repeated
-sweep's chunk had no room.
+FIRST + NUMBER - 1, and prints a line for each. A child founds the session and does what this process tells it. This
+process takes no part: it runs the workers in forked children, kills them at chosen points, and compares the numbers
+that users see with those of the calls. Where something differs, the program prints it and ends with 1. `full`: disks
+are full at some moments, too. One history in some 200 then counts rows as dropped that are stored: the first copy of a
+repeated sweep's chunk had no room.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from tests.faults.programs.account_histories import History
 
 def main() -> None:
     """Log, kill, and look."""
-    history = History(Path(sys.argv[1]), 0)
+    history = History(Path(sys.argv[1]), 0, fills_disks=False)
     history.order(do="log", start=0, count=int(sys.argv[2]), kind="number")
     history.start_worker("sweep flushed")
     assert history.worker is not None
