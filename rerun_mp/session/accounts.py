@@ -136,7 +136,8 @@ class EndedAccounts:
 
     def restore(self) -> None:
         """Put the file back if somebody has removed it. Raises OSError if it cannot be written."""
-        if self._descriptor is not None and self.is_gone:
+        if self.is_gone:
+            assert self._descriptor is not None
             text = os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0).decode()
             directories.replace_file(self._segment.runtime_directory, ENDED_NAME, text)
             self._hold()
@@ -227,7 +228,7 @@ def read_first_rows(segment: Segment) -> list[int]:
 
 
 def _has_entry(segment: Segment, account: Account) -> bool:
-    """Return whether the account is that of a producer whose entry is not free yet."""
+    """Return whether the account's producer still has its entry in the table."""
     entry = segment.ring.geometry.producer_word(account.index)
     return segment.ring.words[entry + ProducerWord.STATE] == ProducerState.LIVE | account.generation << 8
 

@@ -21,7 +21,7 @@ from rerun_mp.encoding.rrd_stores import Store, stores_in
 from rerun_mp.errors import CorruptionError, InvalidArgumentError, ResourceError
 from rerun_mp.session import kinship, recovery_notes
 from rerun_mp.session.file_claims import HeldError, claim_existing, has_begun, is_in_place, numbered_paths
-from rerun_mp.session.ownership import BusyError, await_completion
+from rerun_mp.session.ownership import BusyError, await_completion, busy
 from rerun_mp.session.rotation import existing_parts
 
 if TYPE_CHECKING:
@@ -154,9 +154,7 @@ def keep_file(sink: SinkSpec, key: RecordingKey, *, is_own_id: bool) -> SinkSpec
     try:
         return replace(chosen, claim=claim_existing(path))
     except HeldError:
-        raise BusyError(
-            f"{path} is being written by another program; add to it when that program has ended, or give another path"
-        ) from None
+        raise busy(path) from None
 
 
 def _chosen(path: str, sink: SinkSpec, key: RecordingKey, *, is_own_id: bool) -> SinkSpec:

@@ -39,7 +39,6 @@ from rerun_mp.encoding.ids import (
     session_key,
 )
 from rerun_mp.session import heirs, jobs, kinship, named
-from rerun_mp.session.kinship import boot_id
 from rerun_mp.session.waiting import pause_length
 from rerun_mp.shm import segment
 from rerun_mp.shm.layout import Header
@@ -129,7 +128,7 @@ def _draw() -> SessionName:
     if not origin:
         return SessionName(session_key(os.urandom(32)), b"")
     process = f"{kinship.pid_namespace()} {origin} {kinship.start_ticks(origin)}"
-    program = f"{boot_id()} {kinship.program_mark()} {process}"
+    program = f"{kinship.boot_id()} {kinship.program_mark()} {process}"
     return SessionName(session_key(program.encode()), os.urandom(ROOT_BYTES))
 
 

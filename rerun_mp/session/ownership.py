@@ -35,7 +35,17 @@ if TYPE_CHECKING:
     from rerun_mp.session.file_claims import Claim
     from rerun_mp.shm.segment import Segment
 
-__all__ = ["BusyError", "Owner", "Taken", "await_completion", "await_former_owners", "failures", "take_path"]
+__all__ = [
+    "BusyError",
+    "Owner",
+    "Taken",
+    "await_completion",
+    "await_former_owners",
+    "busy",
+    "failures",
+    "take_path",
+    "tell_of_beside",
+]
 
 RECOVERY_SECS = 20.0
 """Maximum seconds to wait until the rows of a killed run are in their file. The recovery goes on after that."""
@@ -46,6 +56,13 @@ SETTLE_SECS = 2.0
 
 class BusyError(ResourceError):
     """A living program writes the file that a sink is to add to."""
+
+
+def busy(path: str) -> BusyError:
+    """Return the error for a file that another program writes."""
+    return BusyError(
+        f"{path} is being written by another program; add to it when that program has ended, or give another path"
+    )
 
 
 class Owner(NamedTuple):
@@ -113,7 +130,7 @@ def take_path(segment: Segment, path: str) -> Taken:
             break
         time.sleep(pause_length(attempt))
     beside, claim = claim_beside(path)
-    _tell(path, beside, holder)
+    tell_of_beside(path, beside, holder)
     return Taken(beside, claim)
 
 
@@ -131,9 +148,7 @@ def await_completion(segment: Segment, path: str) -> None:
     owners = [owner for owner in _owners_of(path) if owner.name != own]
     holder = next((owner for owner in owners if owner.is_living and _inode(path) in owner.inodes), None)
     if holder is not None:
-        raise BusyError(
-            f"{path} is being written by another program; add to it when that program has ended, or give another path"
-        )
+        raise busy(path)
     former = [owner for owner in owners if not owner.is_living]
     if former:
         _recover(former)
@@ -215,8 +230,8 @@ def _set_recovered_aside(path: str) -> str | None:
     return None if name is None or inode is None else _set_aside(path, inode, name)
 
 
-def _tell(wanted: str, taken: str, holder: Owner | None) -> None:
-    """Tell both programs that they want the same path."""
+def tell_of_beside(wanted: str, taken: str, holder: Owner | None = None) -> None:
+    """Tell both programs that they want the same path, if `holder`, the other one's session, is known."""
     say(f"{wanted} is being written by another program; the rows of this one go to {taken}")
     if holder is not None:
         text = f"another program, process {os.getpid()}, wanted {wanted} too; its rows go to {taken}"

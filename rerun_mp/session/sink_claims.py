@@ -10,7 +10,7 @@ from rerun_mp.errors import InvalidArgumentError, ResourceError
 from rerun_mp.session import identity, kinship
 from rerun_mp.session.file_claims import claim_beside, claim_file, claim_first, is_in_place
 from rerun_mp.session.notices import say
-from rerun_mp.session.ownership import BusyError, Taken, take_path
+from rerun_mp.session.ownership import BusyError, Taken, take_path, tell_of_beside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,7 +58,7 @@ def claim_or_beside(
     ours: frozenset[str],
     taken: list[Taken],
 ) -> SinkSpec:
-    """Claim the path of a sink whose mode the program has not chosen for this recording. Parameters as `claim_target`.
+    """Claim the path of a sink if the program has not chosen the mode for this recording. Parameters as `claim_target`.
 
     If no recording there can go on, this one is added, or has a file beside it.
     """
@@ -73,7 +73,7 @@ def claim_or_beside(
     wanted = sink.wanted or sink.target
     path, claim = claim_beside(wanted)
     if isinstance(failures[0], BusyError):
-        say(f"{wanted} is being written by another program; the rows of this one go to {path}")
+        tell_of_beside(wanted, path)
     else:
         for failure in failures:
             say(str(failure))

@@ -94,7 +94,7 @@ class LossReports:
         return bool(self._written_version) and not has_store_drops(self._segment)
 
     def restore_store_drops(self) -> None:
-        """Write them down again if somebody has removed the file."""
+        """Write the file of dropped rows again if somebody has removed it."""
         if self.are_store_drops_gone:
             self._written_version = 0
             self.save_store_drops()

@@ -1,4 +1,4 @@
-"""Puts the file that a store writes back if somebody removes it, or puts another file in its place.
+"""Brings a store's file back if somebody removes it, or puts another file in its place, while the store writes it.
 
 Such a file has no name any more, but its rows stay for as long as rerun's writer has it open. They are copied to a new
 file, and rerun goes on in the new file by its old descriptor (as in `sections`). The collector does nothing else while

@@ -13,6 +13,7 @@ import pytest
 
 from rerun_mp.collector.drain.own_chunks import start_time_chunk
 from rerun_mp.collector.store import appending, disks, part_writer, rerun_sdk, sections
+from rerun_mp.collector.store.clock import SYSTEM_CLOCK, Clock
 from rerun_mp.collector.store.recording_store import RecordingStore
 from rerun_mp.collector.store.removed_files import RemovedFiles
 from rerun_mp.session.config import Blueprint, SinkSpec
@@ -51,6 +52,23 @@ def begin(spool: Path, out: Path, clock: HandedClock | None = None) -> Recording
     store = RecordingStore(RECORDING, spool, NONCE, clock=clock or HandedClock())
     store.set_files([file_spec(out)])
     return store
+
+
+def begin_with_statics(spool: Path, spec: SinkSpec, clock: Clock = SYSTEM_CLOCK) -> RecordingStore:
+    """Begin a store with static data and one row in its file."""
+    store = RecordingStore(RECORDING, spool, NONCE, clock=clock)
+    store.set_files([spec])
+    store.append([start_time_chunk(RECORDING, 7)])
+    put(store, [0])
+    return store
+
+
+def check_part(out: Path, number: int, numbers: list[int]) -> None:
+    """Check that a part is complete, and has the static data and these rows."""
+    path = Path(part_path(str(out), number))
+    verify(path)
+    assert numbers_in(path) == numbers
+    assert [row.entity_path for row in rows_of(path, properties=True)][:1] == ["__properties"]
 
 
 def look(store: RecordingStore, clock: HandedClock, times: int = 2) -> None:
@@ -234,10 +252,7 @@ def test_static_data_is_in_a_part_that_is_merged_after_the_removal_of_the_spool(
     removes: bool, spool: Path, kept_out: Path
 ) -> None:
     spec, clock = rotating(kept_out), HandedClock()
-    one = RecordingStore(RECORDING, spool, NONCE, clock=clock)
-    one.set_files([spec])
-    one.append([start_time_chunk(RECORDING, 7)])
-    put(one, [0])
+    one = begin_with_statics(spool, spec, clock)
     one.set_files([replace(spec, episodes=1)])
     one.rotate_if_due()
     put(one, [1])
@@ -249,10 +264,7 @@ def test_static_data_is_in_a_part_that_is_merged_after_the_removal_of_the_spool(
     one.set_files([replace(spec, episodes=1, checkpoints=1)])
     put(one, [3])
     finish(one)
-    path = Path(part_path(str(kept_out), 2))
-    verify(path)
-    assert numbers_in(path) == [1, 2, 3]
-    assert [row.entity_path for row in rows_of(path, properties=True)][:1] == ["__properties"]
+    check_part(kept_out, 2, [1, 2, 3])
 
 
 @pytest.mark.parametrize("moment", ["a part is completed", "the next one begins"])
@@ -261,10 +273,7 @@ def test_static_data_is_in_the_next_part_if_the_spool_is_removed_while(
 ) -> None:
     """The worker died of it, or the part lacked them."""
     spec = rotating(kept_out)
-    one = RecordingStore(RECORDING, spool, NONCE)
-    one.set_files([spec])
-    one.append([start_time_chunk(RECORDING, 7)])
-    put(one, [0])
+    one = begin_with_statics(spool, spec)
     complete = one.rotating._complete
 
     def complete_and_lose_the_spool() -> None:
@@ -284,10 +293,7 @@ def test_static_data_is_in_the_next_part_if_the_spool_is_removed_while(
         one.rotate_if_due()
     put(one, [1])
     finish(one)
-    path = Path(part_path(str(kept_out), 2))
-    verify(path)
-    assert numbers_in(path) == [1]
-    assert [row.entity_path for row in rows_of(path, properties=True)][:1] == ["__properties"]
+    check_part(kept_out, 2, [1])
 
 
 @pytest.mark.parametrize("next_life", [False, True])
@@ -296,10 +302,7 @@ def test_static_data_is_in_each_part_also_after_the_removal_of_the_spool(
 ) -> None:
     """The worker died of the missing file of static data, and the rest of the run had no parts."""
     spec, clock = rotating(kept_out), HandedClock()
-    one = RecordingStore(RECORDING, spool, NONCE, clock=clock)
-    one.set_files([spec])
-    one.append([start_time_chunk(RECORDING, 7)])
-    put(one, [0])
+    one = begin_with_statics(spool, spec, clock)
     one.set_files([replace(spec, episodes=1)])
     one.rotate_if_due()
     put(one, [1])
@@ -312,10 +315,7 @@ def test_static_data_is_in_each_part_also_after_the_removal_of_the_spool(
     put(one, [2])
     finish(one)
     for number in (1, 2, 3):
-        path = Path(part_path(str(kept_out), number))
-        verify(path)
-        assert numbers_in(path) == [number - 1]
-        assert [row.entity_path for row in rows_of(path, properties=True)][:1] == ["__properties"]
+        check_part(kept_out, number, [number - 1])
 
 
 def no_copy(_: object, __: object, ___: object) -> None:

@@ -67,22 +67,23 @@ def full_under_the_file(disk: str, healthy: str) -> None:
     print(json.dumps(report(4 * ROWS_OF_PHASE)))
 
 
-def full_until_the_end(disk: str) -> None:
-    """Fill the disk of the file, log, and end."""
+def fill_under_way(disk: str) -> None:
+    """Log to a file, fill its disk, and log on."""
     rr.save(os.path.join(disk, "out.rrd"))
     log_some("before")
     rr.flush()
     fill(disk)
     log_some("full")
+
+
+def full_until_the_end(disk: str) -> None:
+    """Fill the disk of the file, log, and end."""
+    fill_under_way(disk)
 
 
 def another_file_while_full(disk: str, later: str) -> None:
     """Set another file while the disk of the first one is full, log meanwhile, and free the disk."""
-    rr.save(os.path.join(disk, "out.rrd"))
-    log_some("before")
-    rr.flush()
-    fill(disk)
-    log_some("full")
+    fill_under_way(disk)
     rr.flush()
     waiting = threading.Thread(target=rr.save, args=(later,))
     waiting.start()
@@ -119,11 +120,7 @@ def small_spool_disk(path: str) -> None:
 
 def both_full(disk: str) -> None:
     """Fill the disk of the file and the spool, and free it later."""
-    rr.save(os.path.join(disk, "out.rrd"))
-    log_some("before")
-    rr.flush()
-    fill(disk)
-    log_some("full")
+    fill_under_way(disk)
     rr.flush()
     print(json.dumps(report(2 * ROWS_OF_PHASE)))
     free(disk)
