@@ -99,7 +99,9 @@ class FlushedChunks:
                 self.statics.note(self.end, chunks)
             counts = [0 if chunk.entity_path.startswith(OWN_ENTITIES) else chunk.num_rows for chunk in chunks]
             self._counts.extend(counts)
-            self.rows += sum(n for n, one in zip(counts, chunks, strict=True) if one.chunk_id not in self._repeated)
+            self.rows += sum(counts)
+            if self._repeated:  # only after a kill: a sweep may have thousands of chunks
+                self.rows -= sum(n for n, one in zip(counts, chunks, strict=True) if one.chunk_id in self._repeated)
             part.chunks += len(chunks)
             self.end += len(chunks)
             self._marks.append((self.end, self.rows))
